@@ -1,0 +1,1 @@
+//! What the machine itself provides: clock, ids, randomness, password hashing, token signing.

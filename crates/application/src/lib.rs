@@ -1,0 +1,1 @@
+//! The use cases of Mosaic sync, one file each, over the ports.

@@ -1,0 +1,1 @@
+//! The rules of Mosaic sync, pure: entities, versions, last-writer-wins, stamps, cursors, page cutting.

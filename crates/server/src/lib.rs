@@ -1,0 +1,1 @@
+//! The mosaic binary: arguments, configuration, telemetry, wiring.

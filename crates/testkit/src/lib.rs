@@ -1,0 +1,1 @@
+//! For tests only: the storage conformance suite, builders, fixed clocks and ids.
