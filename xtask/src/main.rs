@@ -1,2 +1,154 @@
-//! The commands of this repository.
-fn main() {}
+//! The commands of this repository: `cargo xtask --help` lists them.
+//!
+//! One list for people and for CI: `justfile` and `.ci/run` only call what is here. Everything runs with plain `cargo`
+//! on a machine that has Rust and a C compiler. A step fails when something that it needs is missing; none is skipped.
+
+mod arrows;
+mod deps;
+mod failure;
+mod links;
+mod metadata;
+mod runner;
+mod steps;
+mod tally;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::runner::Workspace;
+
+/// The commands of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Each of these has a recipe of the same name in `justfile`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that has to pass before a change lands: format, dependencies, links, clippy, rustdoc, tests
+    Ci,
+    /// The complete test suite: unit, integration and documentation tests of every crate
+    Test {
+        /// Passed on to `cargo test`, for example `-p mosaic-domain`, or a name to filter by
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Format the code
+    Fmt {
+        /// Change nothing; fail if something is not formatted
+        #[arg(long)]
+        check: bool,
+    },
+    /// clippy over every crate and target, with warnings as errors
+    Lint,
+    /// API documentation with warnings as errors, and the links between the documents
+    Docs,
+    /// Licences, sources and bans of the dependencies, that each is pinned once, and the arrows between our crates
+    Deps,
+    /// Run the server from the source tree
+    Serve {
+        /// Passed on to `mosaic serve`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // What is tested in CI is what Cargo.lock says. By hand, an edited manifest may still update it.
+    let in_ci = std::env::var_os("CI").is_some() || matches!(command, Command::Ci);
+    let workspace = Workspace::new(in_ci);
+    let done = match command {
+        Command::Ci => steps::run(&workspace, &steps::ci()),
+        Command::Test { args } => steps::run(&workspace, &[steps::test(args)]),
+        Command::Fmt { check } => steps::run(&workspace, &[steps::fmt(check)]),
+        Command::Lint => steps::run(&workspace, &[steps::lint()]),
+        Command::Docs => steps::run(&workspace, &[steps::rustdoc(), steps::links()]),
+        Command::Deps => steps::run(&workspace, &[steps::deps()]),
+        Command::Serve { args } => steps::serve(&workspace, &args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            runner::say(&format!("error: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The recipes of a justfile: name to body lines.
+    fn recipes(justfile: &str) -> BTreeMap<String, Vec<String>> {
+        let mut recipes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut current = None;
+        for line in justfile.lines() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if line.starts_with(' ') {
+                let name: &String = current.as_ref().expect("a body line follows a recipe");
+                recipes
+                    .entry(name.clone())
+                    .or_default()
+                    .push(line.trim().to_owned());
+            } else {
+                let (head, _) = line.split_once(':').expect("a recipe has a colon");
+                let name = head.split(' ').next().expect("a recipe has a name").to_owned();
+                recipes.entry(name.clone()).or_default();
+                current = Some(name);
+            }
+        }
+        recipes
+    }
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn justfile_and_xtask_list_the_same_commands() {
+        let path = Workspace::new(true).root().join("justfile");
+        let mut recipes = recipes(&std::fs::read_to_string(path).expect("justfile"));
+        assert_eq!(recipes.remove("default"), Some(vec!["@just --list".to_owned()]));
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let body = recipes
+                .remove(name)
+                .unwrap_or_else(|| panic!("justfile has no recipe for {name}"));
+            assert_eq!(body.len(), 1, "recipe {name} is one call");
+            let call = format!("cargo xtask {name}");
+            assert!(
+                body[0] == call || body[0] == format!("{call} {{{{ args }}}}"),
+                "recipe {name} calls {call}, not {}",
+                body[0]
+            );
+        }
+        assert!(
+            recipes.is_empty(),
+            "recipes without a command in xtask: {recipes:?}"
+        );
+    }
+
+    #[test]
+    fn ci_calls_xtask() {
+        let script = std::fs::read_to_string(Workspace::new(true).root().join(".ci/run")).expect(".ci/run");
+        assert!(script.contains("set -euo pipefail"));
+        assert!(
+            script
+                .trim_end()
+                .ends_with("exec cargo --locked xtask ci </dev/null")
+        );
+    }
+}

@@ -1,0 +1,34 @@
+# The one list of commands. Every recipe only calls `cargo xtask`, so nobody needs `just` to work here;
+# `cargo xtask --help` says the same. A test keeps the two lists equal.
+
+# List the commands
+default:
+    @just --list
+
+# Everything that has to pass before a change lands
+ci:
+    cargo xtask ci
+
+# The complete test suite; arguments go to `cargo test`
+test *args:
+    cargo xtask test {{ args }}
+
+# Format the code
+fmt *args:
+    cargo xtask fmt {{ args }}
+
+# clippy, with warnings as errors
+lint:
+    cargo xtask lint
+
+# API documentation with warnings as errors, and the links between the documents
+docs:
+    cargo xtask docs
+
+# Licences, sources, bans and arrows of the dependencies
+deps:
+    cargo xtask deps
+
+# Run the server from the source tree; arguments go to `mosaic`
+serve *args:
+    cargo xtask serve {{ args }}

@@ -1,0 +1,53 @@
+//! The part of `cargo metadata` that the checks read.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::failure::{Failure, Result};
+
+/// The dependency graph as cargo resolved it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    /// Every package of the graph, members included.
+    pub(crate) packages: Vec<Package>,
+    workspace_members: Vec<String>,
+}
+
+/// One crate in one version.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    id: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// The SPDX expression of its manifest.
+    pub(crate) license: Option<String>,
+    /// Where it comes from; none for a path.
+    pub(crate) source: Option<String>,
+    pub(crate) manifest_path: PathBuf,
+    /// What its manifest asks for.
+    pub(crate) dependencies: Vec<Dependency>,
+}
+
+/// One line of a manifest's dependencies.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// `dev`, `build`, or none for an ordinary one.
+    pub(crate) kind: Option<String>,
+}
+
+impl Metadata {
+    /// Reads the JSON that `cargo metadata --format-version 1` prints.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self> {
+        serde_json::from_slice(json)
+            .map_err(|error| Failure(format!("cargo metadata is not as expected: {error}")))
+    }
+
+    /// The crates of this repository.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
+        self.packages
+            .iter()
+            .filter(|package| self.workspace_members.contains(&package.id))
+    }
+}

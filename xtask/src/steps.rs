@@ -1,0 +1,219 @@
+//! The steps behind the commands, and the loop that runs them: announced, timed, stopping at the first failure.
+
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
+use crate::metadata::Metadata;
+use crate::runner::{Workspace, output, run as run_program, run_tests, say};
+use crate::{deps, links};
+
+type Work = Box<dyn Fn(&Workspace) -> Result<Option<String>>>;
+
+/// One thing to do. Its work may return a note for the summary.
+pub(crate) struct Step {
+    name: &'static str,
+    /// The rustup component that the step needs: (cargo subcommand, component).
+    component: Option<(&'static str, &'static str)>,
+    work: Work,
+}
+
+impl Step {
+    fn new(name: &'static str, work: impl Fn(&Workspace) -> Result<Option<String>> + 'static) -> Self {
+        Self {
+            name,
+            component: None,
+            work: Box::new(work),
+        }
+    }
+}
+
+/// Runs the steps in order. What they need is looked for before the first one starts, so that nobody waits ten minutes
+/// to be told that clippy is missing.
+pub(crate) fn run(workspace: &Workspace, steps: &[Step]) -> Result<()> {
+    for (subcommand, component) in steps.iter().filter_map(|step| step.component) {
+        workspace.need_component(subcommand, component)?;
+    }
+    let mut summary = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        say(&format!("==> [{}/{}] {}", index + 1, steps.len(), step.name));
+        let started = Instant::now();
+        let result = (step.work)(workspace);
+        let took = seconds(started.elapsed());
+        match result {
+            Ok(note) => summary.push((step.name, took, note)),
+            Err(failure) => {
+                tell(&summary);
+                return Err(Failure(format!("{} failed after {took}\n{failure}", step.name)));
+            }
+        }
+    }
+    tell(&summary);
+    Ok(())
+}
+
+fn tell(summary: &[(&str, String, Option<String>)]) {
+    for (name, took, note) in summary {
+        let note = note.as_deref().unwrap_or_default();
+        say(format!("    ok  {took:>9}  {name}  {note}").trim_end());
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Everything that has to pass before a change lands, what is quick first.
+pub(crate) fn ci() -> Vec<Step> {
+    vec![fmt(true), deps(), links(), lint(), rustdoc(), test(Vec::new())]
+}
+
+/// rustfmt.
+pub(crate) fn fmt(check: bool) -> Step {
+    let mut step = Step::new("format", move |workspace| {
+        let mut command = workspace.bare_cargo("fmt");
+        command.arg("--all");
+        if check {
+            command.arg("--check");
+        }
+        run_program(&mut command)?;
+        Ok(None)
+    });
+    step.component = Some(("fmt", "rustfmt"));
+    step
+}
+
+/// clippy over everything, warnings are errors.
+pub(crate) fn lint() -> Step {
+    let mut step = Step::new("clippy", |workspace| {
+        run_program(workspace.cargo("clippy").args([
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))?;
+        Ok(None)
+    });
+    step.component = Some(("clippy", "clippy"));
+    step
+}
+
+/// The API documentation builds without warnings.
+pub(crate) fn rustdoc() -> Step {
+    Step::new("rustdoc", |workspace| {
+        run_program(
+            workspace
+                .cargo("doc")
+                .args(["--workspace", "--no-deps"])
+                .env("RUSTDOCFLAGS", "--deny warnings"),
+        )?;
+        Ok(None)
+    })
+}
+
+/// Links between the Markdown documents lead somewhere.
+pub(crate) fn links() -> Step {
+    Step::new("links", |workspace| {
+        let checked = links::check(workspace.root())?;
+        Ok(Some(format!("{checked} links")))
+    })
+}
+
+/// Licences, sources, bans, versions.
+pub(crate) fn deps() -> Step {
+    Step::new("dependencies", |workspace| {
+        let json = output(
+            workspace
+                .bare_cargo("metadata")
+                .args(["--locked", "--format-version", "1"]),
+        )?;
+        let metadata = Metadata::parse(&json)?;
+        deps::check(&metadata)?;
+        Ok(Some(format!("{} crates", metadata.packages.len())))
+    })
+}
+
+/// The test suite. One invocation with one set of features for all crates, so that nothing is built twice.
+pub(crate) fn test(args: Vec<String>) -> Step {
+    Step::new("tests", move |workspace| {
+        let mut command = workspace.cargo("test");
+        if !names_a_package(&args) {
+            command.arg("--workspace");
+        }
+        let tally = run_tests(command.arg("--no-fail-fast").args(&args))?;
+        if tally.ignored > 0 {
+            return Err(Failure(format!(
+                "{tally}. A test that does not run proves nothing: no #[ignore] here"
+            )));
+        }
+        if tally.passed == 0 {
+            return Err(Failure("no test ran".to_owned()));
+        }
+        // On stdout, as the last line after those of the test binaries.
+        print_total(&tally.to_string())?;
+        Ok(Some(tally.to_string()))
+    })
+}
+
+fn names_a_package(args: &[String]) -> bool {
+    args.iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg.starts_with("-p") || arg == "--package" || arg.starts_with("--package="))
+}
+
+fn print_total(line: &str) -> Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{line}").map_err(|error| Failure(format!("cannot write to stdout: {error}")))
+}
+
+/// Runs the server in the foreground until it is stopped.
+pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<()> {
+    run_program(
+        workspace
+            .cargo("run")
+            .args(["--package", "mosaic-server", "--bin", "mosaic", "--", "serve"])
+            .args(args),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_step_stops_the_run_and_is_named() {
+        let workspace = Workspace::new(true);
+        let steps = [
+            Step::new("first", |_| Ok(None)),
+            Step::new("second", |_| Err(Failure("broken".to_owned()))),
+            Step::new("third", |_| panic!("must not run")),
+        ];
+        let failure = run(&workspace, &steps).unwrap_err().to_string();
+        assert!(failure.starts_with("second failed after"), "{failure}");
+        assert!(failure.ends_with("broken"), "{failure}");
+    }
+
+    #[test]
+    fn what_is_missing_is_said_before_anything_runs() {
+        let workspace = Workspace::new(true);
+        let mut step = Step::new("needy", |_| Ok(None));
+        step.component = Some(("no-such-subcommand", "no-such-component"));
+        let failure = run(
+            &workspace,
+            &[Step::new("first", |_| panic!("must not run")), step],
+        )
+        .unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "no-such-component is missing. Install it with: rustup component add no-such-component"
+        );
+    }
+
+    #[test]
+    fn a_package_replaces_the_whole_workspace() {
+        let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+        assert!(names_a_package(&args(&["-p", "mosaic-domain"])));
+        assert!(names_a_package(&args(&["--package=mosaic-domain"])));
+        assert!(!names_a_package(&args(&["stamps", "--", "-p"])));
+    }
+}
