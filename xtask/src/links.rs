@@ -186,6 +186,7 @@ mod tests {
     #[test]
     fn a_missing_document_fails() {
         let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "docs/a.md", "");
         assert!(
             check(folder.path())
                 .unwrap_err()
