@@ -1,1 +1,36 @@
-//! The rules of Mosaic sync, pure: entities, versions, last-writer-wins, stamps, cursors, page cutting.
+//! The rules of Mosaic sync, pure: no I/O, no async, no clock, no database, no HTTP.
+//!
+//! Everything that decides anything lives here, so that it exists once, can be tested without a database, and both
+//! stores only carry it out:
+//!
+//! * [`entity`]: the four entity types, their fields and limits, and the registry that lists them.
+//! * [`version`]: what makes one edit newer than another (rule W2, last-writer-wins).
+//! * [`stamp`]: the user's clock, from which every change draws its place in history (S1 to S5).
+//! * [`write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
+//! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
+//! * [`skew`]: what is done about devices whose clocks are wrong (W6).
+//!
+//! Rule numbers in comments (S1, P3, W2 ...) are those of `docs/protocol.md`.
+
+pub mod account;
+pub mod entity;
+pub mod id;
+pub mod pull;
+pub mod query;
+pub mod record;
+pub mod search;
+pub mod skew;
+pub mod stamp;
+pub mod text;
+pub mod time;
+pub mod version;
+pub mod violation;
+pub mod write;
+
+pub use entity::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, RecordKey};
+pub use id::{BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId, UserId};
+pub use record::{Live, Record, Revision, RevisionReason, State};
+pub use stamp::{Cursor, Stamp, SyncClock};
+pub use time::{EditTime, MAX_SAFE_INTEGER, UnixMillis};
+pub use version::Version;
+pub use violation::{Violation, Violations};

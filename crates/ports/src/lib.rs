@@ -1,1 +1,33 @@
-//! The traits that the use cases need from the world: stores, change feed, accounts, clock, ids.
+//! The traits through which the use cases reach the world. Adapters implement them, tests mock them.
+//!
+//! Every port is `Send + Sync`, object-safe, and says in its rustdoc what it promises: isolation, ordering, errors. Each
+//! promise of a store is a case of the conformance suite in `mosaic-testkit`, which every store runs unchanged. With the
+//! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
+//!
+//! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`Accounts`],
+//! [`RefreshTokens`] and [`Health`] over one database, and run the suite.
+
+mod accounts;
+mod error;
+mod store;
+mod system;
+
+pub use accounts::{
+    Account, AccountChange, Accounts, CreateOutcome, NewAccount, NewRefreshToken, PasswordHash,
+    RefreshTokens, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
+};
+pub use error::{BoxError, StoreError, WriteError};
+pub use store::{
+    ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, ServedCursors,
+    WriteStore,
+};
+pub use system::{
+    AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
+};
+
+#[cfg(feature = "mock")]
+pub use accounts::{MockAccounts, MockRefreshTokens};
+#[cfg(feature = "mock")]
+pub use store::{MockChangeFeed, MockDeviceCursors, MockHealth, MockRecordReader, MockWriteStore};
+#[cfg(feature = "mock")]
+pub use system::{MockAccessTokens, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness};

@@ -1,0 +1,179 @@
+//! Diaries: one per user and calendar day.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fields, names, pick};
+use crate::id::MemoId;
+use crate::text::Text;
+use crate::time::UnixMillis;
+use crate::violation::Violation;
+
+names! {
+    /// The mood of a day.
+    MoodKey {
+        /// joy
+        Joy = "joy",
+        /// calm
+        Calm = "calm",
+        /// neutral
+        Neutral = "neutral",
+        /// sadness
+        Sadness = "sadness",
+        /// anxiety
+        Anxiety = "anxiety",
+        /// anger
+        Anger = "anger",
+        /// focus
+        Focus = "focus",
+        /// tired
+        Tired = "tired",
+    }
+}
+
+names! {
+    /// Who wrote the summary.
+    GenerationSource {
+        /// A person.
+        Manual = "manual",
+        /// A model, from memos.
+        Ai = "ai",
+    }
+}
+
+/// How strong the mood was: 1 to 10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct MoodScore(u8);
+
+impl MoodScore {
+    /// The score of a diary that names none.
+    pub const DEFAULT: Self = Self(5);
+
+    /// Reads a score that came from outside.
+    ///
+    /// # Errors
+    /// `out_of_range` unless it is 1 to 10.
+    pub fn new(score: i64) -> Result<Self, Violation> {
+        u8::try_from(score)
+            .ok()
+            .filter(|score| (1..=10).contains(score))
+            .map(Self)
+            .ok_or_else(|| Violation::new("out_of_range", "must be from 1 to 10"))
+    }
+
+    /// The plain number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for MoodScore {
+    type Error = Violation;
+    fn try_from(score: i64) -> Result<Self, Violation> {
+        Self::new(score)
+    }
+}
+
+impl From<MoodScore> for i64 {
+    fn from(score: MoodScore) -> i64 {
+        i64::from(score.0)
+    }
+}
+
+/// The fields of a diary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diary {
+    /// The text of the day, up to 1 MiB; may be empty.
+    pub summary: Text<{ 1024 * 1024 }>,
+    /// The mood.
+    pub mood_key: MoodKey,
+    /// How strong it was.
+    pub mood_score: MoodScore,
+    /// Who wrote the summary.
+    pub generation_source: GenerationSource,
+    /// Whether apps must not write the summary by themselves.
+    pub auto_generation_locked: bool,
+    /// The memos that the summary was made from, at most [`Diary::MAX_SOURCES`].
+    pub generated_from_memo_ids: Vec<MemoId>,
+    /// When an app last made the summary.
+    pub last_auto_generated_at: Option<UnixMillis>,
+}
+
+impl Diary {
+    /// How many memos a summary may name as its sources.
+    pub const MAX_SOURCES: usize = 1_000;
+
+    /// Reads the list of source memos.
+    ///
+    /// # Errors
+    /// `too_many`, or `invalid_uuid` with its place in the path.
+    pub fn parse_sources(ids: &[String]) -> Result<Vec<MemoId>, Violation> {
+        if ids.len() > Self::MAX_SOURCES {
+            return Err(Violation::new(
+                "too_many",
+                format!("must be at most {} ids", Self::MAX_SOURCES),
+            ));
+        }
+        let parse = |(i, id): (usize, &String)| MemoId::from_str(id).map_err(|v| v.at(&format!("[{i}]")));
+        ids.iter().enumerate().map(parse).collect()
+    }
+}
+
+impl Default for Diary {
+    fn default() -> Self {
+        Self {
+            summary: Text::default(),
+            mood_key: MoodKey::Neutral,
+            mood_score: MoodScore::DEFAULT,
+            generation_source: GenerationSource::Manual,
+            auto_generation_locked: false,
+            generated_from_memo_ids: Vec::new(),
+            last_auto_generated_at: None,
+        }
+    }
+}
+
+/// A partial edit of a diary; on a nullable field, `Some(None)` clears it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the fields are those of Diary")]
+pub struct DiaryPatch {
+    pub summary: Option<Text<{ 1024 * 1024 }>>,
+    pub mood_key: Option<MoodKey>,
+    pub mood_score: Option<MoodScore>,
+    pub generation_source: Option<GenerationSource>,
+    pub auto_generation_locked: Option<bool>,
+    pub generated_from_memo_ids: Option<Vec<MemoId>>,
+    pub last_auto_generated_at: Option<Option<UnixMillis>>,
+}
+
+impl Fields for Diary {
+    type Changes = DiaryPatch;
+
+    fn patched(&self, patch: &DiaryPatch) -> Self {
+        Self {
+            summary: pick(patch.summary.as_ref(), &self.summary),
+            mood_key: pick(patch.mood_key.as_ref(), &self.mood_key),
+            mood_score: pick(patch.mood_score.as_ref(), &self.mood_score),
+            generation_source: pick(patch.generation_source.as_ref(), &self.generation_source),
+            auto_generation_locked: pick(
+                patch.auto_generation_locked.as_ref(),
+                &self.auto_generation_locked,
+            ),
+            generated_from_memo_ids: pick(
+                patch.generated_from_memo_ids.as_ref(),
+                &self.generated_from_memo_ids,
+            ),
+            last_auto_generated_at: pick(
+                patch.last_auto_generated_at.as_ref(),
+                &self.last_auto_generated_at,
+            ),
+        }
+    }
+
+    fn from_patch(patch: &DiaryPatch) -> Option<Self> {
+        Some(Self::default().patched(patch))
+    }
+}

@@ -1,0 +1,63 @@
+//! Memos: what people write.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Facets, Fields, pick};
+use crate::id::DiaryDate;
+use crate::text::{Tags, Text};
+
+/// The fields of a memo.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memo {
+    /// The text, up to 1 MiB; may be empty.
+    pub content: Text<{ 1024 * 1024 }>,
+    /// The tags, in the order given.
+    pub tags: Tags,
+    /// Whether it is put away.
+    pub is_archived: bool,
+    /// The diary day that it is filed under.
+    pub diary_date: Option<DiaryDate>,
+    /// A summary that an app had made, up to 64 KiB.
+    pub ai_summary: Option<Text<{ 64 * 1024 }>>,
+}
+
+/// A partial edit of a memo; on a nullable field, `Some(None)` clears it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the fields are those of Memo")]
+pub struct MemoPatch {
+    pub content: Option<Text<{ 1024 * 1024 }>>,
+    pub tags: Option<Tags>,
+    pub is_archived: Option<bool>,
+    pub diary_date: Option<Option<DiaryDate>>,
+    pub ai_summary: Option<Option<Text<{ 64 * 1024 }>>>,
+}
+
+impl Fields for Memo {
+    type Changes = MemoPatch;
+
+    fn patched(&self, patch: &MemoPatch) -> Self {
+        Self {
+            content: pick(patch.content.as_ref(), &self.content),
+            tags: pick(patch.tags.as_ref(), &self.tags),
+            is_archived: pick(patch.is_archived.as_ref(), &self.is_archived),
+            diary_date: pick(patch.diary_date.as_ref(), &self.diary_date),
+            ai_summary: pick(patch.ai_summary.as_ref(), &self.ai_summary),
+        }
+    }
+
+    fn facets(&self) -> Facets {
+        let mut searched = self.content.as_str().to_owned();
+        for more in self.tags.iter().chain(self.ai_summary.as_ref().map(Text::as_str)) {
+            searched.push('\n');
+            searched.push_str(more);
+        }
+        Facets {
+            day: self.diary_date,
+            archived: self.is_archived,
+            tags: self.tags.clone(),
+            search_text: Some(searched),
+            ..Facets::default()
+        }
+    }
+}

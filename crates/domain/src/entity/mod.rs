@@ -1,0 +1,416 @@
+//! The four entity types and the one road they share.
+//!
+//! What all types have in common (key, version, stamp, tombstone, revisions, paging) is written once, over
+//! [`Content`] and [`RecordKey`]. A type adds one file here with its fields, their limits, and an [`Entity`]
+//! implementation, and one line in the registry below.
+
+mod bot;
+mod diary;
+mod memo;
+mod resource;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::id::{BotId, DiaryDate, MemoId, ResourceId};
+use crate::text::Tags;
+use crate::violation::Violation;
+
+pub use bot::{Bot, BotPatch};
+pub use diary::{Diary, DiaryPatch, GenerationSource, MoodKey, MoodScore};
+pub use memo::{Memo, MemoPatch};
+pub use resource::{
+    FileSize, Filename, MimeType, Resource, ResourceKind, ResourcePatch, Sha256, StorageType,
+};
+
+/// Generates the closed enums over the entity types. One line per type; parents come before their children, which is
+/// the order in which pushes are applied and pages are cut.
+macro_rules! registry {
+    ($($variant:ident($patch:ident) $name:literal keyed by $key:ident;)*) => {
+        /// What kind of record it is. Ordered parents first.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EntityType {
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+        }
+
+        impl EntityType {
+            /// All entity types, parents first.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
+
+            /// The name on the wire and in the database.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Reads a key of this type.
+            ///
+            /// # Errors
+            /// `invalid_uuid` or `invalid_date`.
+            pub fn parse_key(self, text: &str) -> Result<RecordKey, Violation> {
+                match self { $(Self::$variant => text.parse().map(RecordKey::$variant),)* }
+            }
+
+            /// Reads a stored document of this type.
+            ///
+            /// # Errors
+            /// When the document is not one that [`Content::to_document`] wrote.
+            pub fn parse_document(self, document: &str) -> Result<Content, serde_json::Error> {
+                match self { $(Self::$variant => serde_json::from_str(document).map(Content::$variant),)* }
+            }
+        }
+
+        /// The key of a record, which is unique within its user and entity type.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum RecordKey {
+            $(#[doc = concat!("The key of a `", $name, "`.")] $variant($key),)*
+        }
+
+        impl RecordKey {
+            /// The type of the record that this key names.
+            pub const fn entity_type(&self) -> EntityType {
+                match self { $(Self::$variant(_) => EntityType::$variant,)* }
+            }
+        }
+
+        impl fmt::Display for RecordKey {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Self::$variant(key) => key.fmt(f),)* }
+            }
+        }
+
+        /// All fields of a record that a person or an app can set, whatever its type.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Content {
+            $(#[doc = concat!("The fields of a `", $name, "`.")] $variant($variant),)*
+        }
+
+        impl Content {
+            /// The type that has these fields.
+            pub const fn entity_type(&self) -> EntityType {
+                match self { $(Self::$variant(_) => EntityType::$variant,)* }
+            }
+
+            /// The document that the stores keep: compact JSON, names in a fixed order, so that equal content has equal
+            /// bytes.
+            pub fn to_document(&self) -> String {
+                match self { $(Self::$variant(content) => document(content),)* }
+            }
+
+            /// What the stores index.
+            pub fn facets(&self) -> Facets {
+                match self { $(Self::$variant(content) => content.facets(),)* }
+            }
+
+            /// The content after a partial edit; `None` when the patch is for another type.
+            pub fn patched(&self, patch: &Patch) -> Option<Self> {
+                match (self, patch) {
+                    $((Self::$variant(content), Patch::$variant(patch)) => {
+                        Some(Self::$variant(content.patched(patch)))
+                    })*
+                    _ => None,
+                }
+            }
+
+            /// The content placed among its siblings. Nothing changes for types that have no order.
+            pub fn with_sort_order(self, sort_order: i64) -> Self {
+                match self { $(Self::$variant(content) => Self::$variant(content.with_sort_order(sort_order)),)* }
+            }
+
+            /// The content without the memo it belonged to. Nothing changes for types that belong to none.
+            pub fn detached(self) -> Self {
+                match self { $(Self::$variant(content) => Self::$variant(content.detached()),)* }
+            }
+        }
+
+        /// A partial edit (W7): the fields that it names, whatever the type.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Patch {
+            $(#[doc = concat!("Some fields of a `", $name, "`.")] $variant($patch),)*
+        }
+
+        impl Patch {
+            /// The whole content that this patch makes where there is no record yet; only a diary's does (W7).
+            pub fn into_new_content(&self) -> Option<Content> {
+                match self { $(Self::$variant(patch) => $variant::from_patch(patch).map(Content::$variant),)* }
+            }
+        }
+
+        /// One value per entity type.
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct PerEntity<T>([T; [$($name),*].len()]);
+
+        $(impl Entity for $variant {
+            const TYPE: EntityType = EntityType::$variant;
+            type Key = $key;
+            type Patch = $patch;
+
+            fn into_content(self) -> Content {
+                Content::$variant(self)
+            }
+
+            fn from_content(content: Content) -> Option<Self> {
+                match content {
+                    Content::$variant(content) => Some(content),
+                    _ => None,
+                }
+            }
+
+            fn record_key(key: $key) -> RecordKey {
+                RecordKey::$variant(key)
+            }
+
+            fn key_of(key: RecordKey) -> Option<$key> {
+                match key {
+                    RecordKey::$variant(key) => Some(key),
+                    _ => None,
+                }
+            }
+
+            fn patch(patch: $patch) -> Patch {
+                Patch::$variant(patch)
+            }
+        })*
+    };
+}
+
+registry! {
+    Memo(MemoPatch) "memo" keyed by MemoId;
+    Diary(DiaryPatch) "diary" keyed by DiaryDate;
+    Resource(ResourcePatch) "resource" keyed by ResourceId;
+    Bot(BotPatch) "bot" keyed by BotId;
+}
+
+/// How one type takes part in what all types share. Implemented by the registry; [`Fields`] is what a type writes.
+pub trait Entity: Fields {
+    /// The type's tag.
+    const TYPE: EntityType;
+    /// The type's key.
+    type Key: Copy + fmt::Debug + fmt::Display + Ord + FromStr<Err = Violation> + Send + Sync + 'static;
+    /// The type's partial edit.
+    type Patch: Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// The content, its type erased.
+    fn into_content(self) -> Content;
+    /// The content of this type, if it is.
+    fn from_content(content: Content) -> Option<Self>;
+    /// The key, its type erased.
+    fn record_key(key: Self::Key) -> RecordKey;
+    /// The key of this type, if it is.
+    fn key_of(key: RecordKey) -> Option<Self::Key>;
+    /// The patch, its type erased.
+    fn patch(patch: <Self as Entity>::Patch) -> Patch;
+}
+
+/// What a type says about its own fields.
+pub trait Fields:
+    Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// The type's partial edit.
+    type Changes;
+
+    /// The content after a partial edit: absent fields stay (W7).
+    fn patched(&self, changes: &Self::Changes) -> Self;
+
+    /// What the stores index. Nothing, unless the type says so.
+    fn facets(&self) -> Facets {
+        Facets::default()
+    }
+
+    /// The content that a partial edit makes where there is no record yet. None, unless the type says so.
+    fn from_patch(_changes: &Self::Changes) -> Option<Self> {
+        None
+    }
+
+    /// The content placed among its siblings.
+    fn with_sort_order(self, _sort_order: i64) -> Self {
+        self
+    }
+
+    /// The content without the memo it belonged to.
+    fn detached(self) -> Self {
+        self
+    }
+}
+
+/// What the stores index of a record, whatever its type. Derived from the content, never stored beside it in the
+/// domain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facets {
+    /// The memo that the record belongs to (P5, W9).
+    pub parent: Option<MemoId>,
+    /// The day that the record is filed under.
+    pub day: Option<DiaryDate>,
+    /// Whether it is archived.
+    pub archived: bool,
+    /// Its place among its siblings: those of one type with the same parent.
+    pub sort_order: Option<i64>,
+    /// Its tags.
+    pub tags: Tags,
+    /// The text that search looks into, not normalised yet ([`crate::search::normalise`]). `None`: never found.
+    pub search_text: Option<String>,
+}
+
+/// Records of one type with the same parent, which are ordered among each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SortGroup {
+    /// The type of the siblings.
+    pub entity_type: EntityType,
+    /// The parent that they share; `None` for those that have none.
+    pub parent: Option<MemoId>,
+}
+
+impl EntityType {
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for EntityType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for EntityType {
+    type Err = Violation;
+    fn from_str(name: &str) -> Result<Self, Violation> {
+        Self::ALL
+            .into_iter()
+            .find(|entity| entity.name() == name)
+            .ok_or_else(|| {
+                let known: Vec<_> = Self::ALL.iter().map(|entity| entity.name()).collect();
+                Violation::new("unknown_entity", format!("must be one of {}", known.join(", ")))
+            })
+    }
+}
+
+impl<T> PerEntity<T> {
+    /// One value for each type.
+    pub fn from_fn(mut value: impl FnMut(EntityType) -> T) -> Self {
+        Self(EntityType::ALL.map(&mut value))
+    }
+
+    /// The pairs, parents first.
+    pub fn iter(&self) -> impl Iterator<Item = (EntityType, &T)> {
+        EntityType::ALL.into_iter().zip(&self.0)
+    }
+
+    /// The pairs, parents first, the values given away.
+    pub fn into_pairs(self) -> impl Iterator<Item = (EntityType, T)> {
+        EntityType::ALL.into_iter().zip(self.0)
+    }
+
+    /// The same shape with other values.
+    pub fn map<U>(self, mut value: impl FnMut(EntityType, T) -> U) -> PerEntity<U> {
+        let mut entities = EntityType::ALL.into_iter();
+        PerEntity(self.0.map(|old| {
+            let entity = entities.next().unwrap_or(EntityType::ALL[0]);
+            value(entity, old)
+        }))
+    }
+}
+
+impl<T> std::ops::Index<EntityType> for PerEntity<T> {
+    type Output = T;
+    fn index(&self, entity: EntityType) -> &T {
+        &self.0[entity.index()]
+    }
+}
+
+impl<T> std::ops::IndexMut<EntityType> for PerEntity<T> {
+    fn index_mut(&mut self, entity: EntityType) -> &mut T {
+        &mut self.0[entity.index()]
+    }
+}
+
+/// Some of the entity types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EntitySet(u32);
+
+impl EntitySet {
+    /// No type.
+    pub const NONE: Self = Self(0);
+
+    /// Every type.
+    pub fn all() -> Self {
+        EntityType::ALL.into_iter().collect()
+    }
+
+    /// Whether the type is one of them.
+    pub const fn contains(self, entity: EntityType) -> bool {
+        self.0 & (1 << entity.index()) != 0
+    }
+
+    /// Adds a type.
+    pub fn insert(&mut self, entity: EntityType) {
+        self.0 |= 1 << entity.index();
+    }
+
+    /// Whether it has no type.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The types, parents first.
+    pub fn iter(self) -> impl Iterator<Item = EntityType> {
+        EntityType::ALL
+            .into_iter()
+            .filter(move |entity| self.contains(*entity))
+    }
+}
+
+impl FromIterator<EntityType> for EntitySet {
+    fn from_iter<I: IntoIterator<Item = EntityType>>(entities: I) -> Self {
+        let mut set = Self::NONE;
+        entities.into_iter().for_each(|entity| set.insert(entity));
+        set
+    }
+}
+
+/// Defines an enum of the names that a field may have.
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// All names.
+            pub const NAMES: &'static [&'static str] = &[$($text),*];
+
+            /// The name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Violation;
+            fn from_str(name: &str) -> Result<Self, Violation> {
+                match name {
+                    $($text => Ok(Self::$variant),)*
+                    _ => Err(Violation::new("unknown_value", format!("must be one of {}", Self::NAMES.join(", ")))),
+                }
+            }
+        }
+    };
+}
+pub(crate) use names;
+
+fn document<T: Fields>(content: &T) -> String {
+    // Strings, integers, lists and maps with string keys: nothing that serde_json could refuse.
+    serde_json::to_string(content).unwrap_or_default()
+}
+
+/// A field of a patch: the new value if it is named, the old one otherwise.
+fn pick<T: Clone>(named: Option<&T>, old: &T) -> T {
+    named.unwrap_or(old).clone()
+}
+
+/// An object that apps keep with a record and the server does not look into: up to 16 KiB.
+pub type KeptObject = crate::text::JsonObject<{ 16 * 1024 }>;

@@ -1,0 +1,276 @@
+//! Resources: the records of attachments. The bytes are kept elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Facets, Fields, KeptObject, names, pick};
+use crate::id::MemoId;
+use crate::text::Label;
+use crate::violation::Violation;
+
+names! {
+    /// Where the bytes are.
+    StorageType {
+        /// In the server's own folder.
+        Local = "local",
+        /// In S3-compatible storage.
+        S3 = "s3",
+    }
+}
+
+names! {
+    /// What an attachment is to a person; always the one that its MIME type says.
+    ResourceKind {
+        /// A picture.
+        Image = "image",
+        /// A video.
+        Video = "video",
+        /// A recording.
+        Audio = "audio",
+        /// Anything else.
+        File = "file",
+    }
+}
+
+/// A MIME type without parameters, `type/subtype` in lower case, up to 127 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MimeType(String);
+
+impl MimeType {
+    /// Reads a MIME type that came from outside.
+    ///
+    /// # Errors
+    /// `invalid_mime_type`, or what is wrong with any short text.
+    pub fn new(value: &str) -> Result<Self, Violation> {
+        crate::text::check_label(value, 127)?;
+        let token = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        };
+        match value.split_once('/') {
+            Some((kind, subtype)) if token(kind) && token(subtype) => Ok(Self(value.to_ascii_lowercase())),
+            _ => Err(Violation::new(
+                "invalid_mime_type",
+                "must be a MIME type, like image/jpeg",
+            )),
+        }
+    }
+
+    /// The type as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What a person would call it.
+    pub fn kind(&self) -> ResourceKind {
+        match self.0.split('/').next() {
+            Some("image") => ResourceKind::Image,
+            Some("video") => ResourceKind::Video,
+            Some("audio") => ResourceKind::Audio,
+            _ => ResourceKind::File,
+        }
+    }
+}
+
+impl TryFrom<String> for MimeType {
+    type Error = Violation;
+    fn try_from(value: String) -> Result<Self, Violation> {
+        Self::new(&value)
+    }
+}
+
+impl From<MimeType> for String {
+    fn from(mime: MimeType) -> String {
+        mime.0
+    }
+}
+
+/// A SHA-256 in lower-case hexadecimal.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256(String);
+
+impl Sha256 {
+    /// The 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = Violation;
+    fn from_str(digits: &str) -> Result<Self, Violation> {
+        if digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(Self(digits.to_ascii_lowercase()))
+        } else {
+            Err(Violation::new("invalid_sha256", "must be 64 hexadecimal digits"))
+        }
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = Violation;
+    fn try_from(digits: String) -> Result<Self, Violation> {
+        digits.parse()
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(digest: Sha256) -> String {
+        digest.0
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The fields of a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resource {
+    /// The memo that it belongs to: a live one of the same user (W9).
+    pub memo_id: Option<MemoId>,
+    /// A name, 1 to 255 characters, never a path.
+    pub filename: Filename,
+    /// What the bytes are. Says what kind of resource it is.
+    pub mime_type: MimeType,
+    /// How many bytes.
+    pub file_size: FileSize,
+    /// The hash of the bytes; none until they are uploaded.
+    pub sha256: Option<Sha256>,
+    /// Where the bytes are.
+    pub storage_type: StorageType,
+    /// Its place among the memo's resources.
+    pub sort_order: i64,
+    /// Width, height, duration and whatever else the app keeps, up to 16 KiB.
+    pub metadata: KeptObject,
+}
+
+crate::time::safe_integer! {
+    /// A size in bytes.
+    FileSize
+}
+
+/// A file's name, 1 to 255 characters: no control characters, no separators, not `.` or `..`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Filename(Label<255>);
+
+impl Filename {
+    /// Reads a file name that came from outside.
+    ///
+    /// # Errors
+    /// `not_a_name` when it is a path, or what is wrong with any name.
+    pub fn new(value: String) -> Result<Self, Violation> {
+        if value.contains(['/', '\\']) || value == "." || value == ".." {
+            return Err(Violation::new("not_a_name", "must be a file name, not a path"));
+        }
+        Label::new(value).map(Self)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<String> for Filename {
+    type Error = Violation;
+    fn try_from(value: String) -> Result<Self, Violation> {
+        Self::new(value)
+    }
+}
+
+impl From<Filename> for String {
+    fn from(name: Filename) -> String {
+        name.0.into()
+    }
+}
+
+/// A partial edit of a resource; on a nullable field, `Some(None)` clears it.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[expect(missing_docs, reason = "the fields are those of Resource")]
+pub struct ResourcePatch {
+    pub memo_id: Option<Option<MemoId>>,
+    pub filename: Option<Filename>,
+    pub mime_type: Option<MimeType>,
+    pub file_size: Option<FileSize>,
+    pub sha256: Option<Option<Sha256>>,
+    pub storage_type: Option<StorageType>,
+    pub sort_order: Option<i64>,
+    pub metadata: Option<KeptObject>,
+}
+
+impl Fields for Resource {
+    type Changes = ResourcePatch;
+
+    fn patched(&self, patch: &ResourcePatch) -> Self {
+        Self {
+            memo_id: pick(patch.memo_id.as_ref(), &self.memo_id),
+            filename: pick(patch.filename.as_ref(), &self.filename),
+            mime_type: pick(patch.mime_type.as_ref(), &self.mime_type),
+            file_size: pick(patch.file_size.as_ref(), &self.file_size),
+            sha256: pick(patch.sha256.as_ref(), &self.sha256),
+            storage_type: pick(patch.storage_type.as_ref(), &self.storage_type),
+            sort_order: pick(patch.sort_order.as_ref(), &self.sort_order),
+            metadata: pick(patch.metadata.as_ref(), &self.metadata),
+        }
+    }
+
+    fn facets(&self) -> Facets {
+        Facets {
+            parent: self.memo_id,
+            sort_order: Some(self.sort_order),
+            ..Facets::default()
+        }
+    }
+
+    fn with_sort_order(self, sort_order: i64) -> Self {
+        Self { sort_order, ..self }
+    }
+
+    fn detached(self) -> Self {
+        Self {
+            memo_id: None,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_is_never_a_path() {
+        for bad in ["../x", "a/b", "a\\b", "..", "."] {
+            assert_eq!(Filename::new(bad.into()).unwrap_err().code, "not_a_name", "{bad}");
+        }
+        assert_eq!(Filename::new(String::new()).unwrap_err().code, "empty");
+        assert_eq!(
+            Filename::new("a\u{7}".into()).unwrap_err().code,
+            "control_character"
+        );
+        assert!(Filename::new("日記.pdf".into()).is_ok());
+    }
+
+    #[test]
+    fn the_mime_type_says_the_kind() {
+        assert_eq!(MimeType::new("IMAGE/PNG").unwrap().kind(), ResourceKind::Image);
+        assert_eq!(
+            MimeType::new("application/pdf").unwrap().kind(),
+            ResourceKind::File
+        );
+        for bad in ["png", "image/", "/png", "image/png; q=1", "im age/png"] {
+            assert_eq!(MimeType::new(bad).unwrap_err().code, "invalid_mime_type", "{bad}");
+        }
+    }
+}

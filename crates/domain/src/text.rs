@@ -1,0 +1,312 @@
+//! Text that came from outside: bounded, and free of what a store or a screen can't hold.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::violation::Violation;
+
+/// PostgreSQL can't store NUL in text, so no store takes it.
+fn check_nul(value: &str) -> Result<(), Violation> {
+    if value.contains('\0') {
+        return Err(Violation::new("nul", "must not contain the character U+0000"));
+    }
+    Ok(())
+}
+
+/// Checks a one-line text: 1 to `max_chars` characters, no control characters.
+pub(crate) fn check_label(value: &str, max_chars: usize) -> Result<(), Violation> {
+    if value.is_empty() {
+        return Err(Violation::new("empty", "must not be empty"));
+    }
+    check_nul(value)?;
+    if value.chars().any(char::is_control) {
+        return Err(Violation::new(
+            "control_character",
+            "must not contain control characters",
+        ));
+    }
+    if value.chars().nth(max_chars).is_some() {
+        return Err(Violation::new(
+            "too_long",
+            format!("must be at most {max_chars} characters"),
+        ));
+    }
+    Ok(())
+}
+
+/// Defines what the bounded texts have in common.
+macro_rules! bounded_text {
+    ($name:ident, $max:ident) => {
+        impl<const $max: usize> $name<$max> {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<const $max: usize> TryFrom<String> for $name<$max> {
+            type Error = Violation;
+            fn try_from(value: String) -> Result<Self, Violation> {
+                Self::new(value)
+            }
+        }
+
+        impl<const $max: usize> From<$name<$max>> for String {
+            fn from(text: $name<$max>) -> String {
+                text.0
+            }
+        }
+
+        impl<const $max: usize> fmt::Debug for $name<$max> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+/// What a person wrote: up to `MAX_BYTES` bytes of UTF-8, any characters but NUL. May be empty.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Text<const MAX_BYTES: usize>(String);
+
+impl<const MAX_BYTES: usize> Text<MAX_BYTES> {
+    /// Reads a text that came from outside.
+    ///
+    /// # Errors
+    /// `nul` or `too_long`.
+    pub fn new(value: String) -> Result<Self, Violation> {
+        check_nul(&value)?;
+        if value.len() > MAX_BYTES {
+            return Err(Violation::new(
+                "too_long",
+                format!("must be at most {MAX_BYTES} bytes"),
+            ));
+        }
+        Ok(Self(value))
+    }
+}
+
+bounded_text!(Text, MAX_BYTES);
+
+/// A name on one line: 1 to `MAX_CHARS` characters, no control characters.
+///
+/// ```
+/// use mosaic_domain::text::Label;
+/// assert!(Label::<100>::new("work".into()).is_ok());
+/// assert_eq!(Label::<100>::new("".into()).unwrap_err().code, "empty");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Label<const MAX_CHARS: usize>(String);
+
+impl<const MAX_CHARS: usize> Label<MAX_CHARS> {
+    /// Reads a name that came from outside.
+    ///
+    /// # Errors
+    /// `empty`, `nul`, `control_character` or `too_long`.
+    pub fn new(value: String) -> Result<Self, Violation> {
+        check_label(&value, MAX_CHARS)?;
+        Ok(Self(value))
+    }
+}
+
+bounded_text!(Label, MAX_CHARS);
+
+/// One tag.
+pub type Tag = Label<100>;
+
+/// Up to 100 tags in the order given, none twice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Tags(Vec<Tag>);
+
+impl Tags {
+    /// The most tags one record may have.
+    pub const MAX: usize = 100;
+
+    /// Reads tags that came from outside.
+    ///
+    /// # Errors
+    /// `too_many`, `repeated`, or what is wrong with one of them, with its place in the path.
+    pub fn new(values: Vec<String>) -> Result<Self, Violation> {
+        if values.len() > Self::MAX {
+            return Err(Violation::new(
+                "too_many",
+                format!("must be at most {} tags", Self::MAX),
+            ));
+        }
+        let mut tags: Vec<Tag> = Vec::with_capacity(values.len());
+        for (i, value) in values.into_iter().enumerate() {
+            let tag = Tag::new(value).map_err(|violation| violation.at(&format!("[{i}]")))?;
+            if tags.contains(&tag) {
+                return Err(Violation::new("repeated", "must not repeat a tag").at(&format!("[{i}]")));
+            }
+            tags.push(tag);
+        }
+        Ok(Self(tags))
+    }
+
+    /// The tags, in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Label::as_str)
+    }
+}
+
+impl TryFrom<Vec<String>> for Tags {
+    type Error = Violation;
+    fn try_from(values: Vec<String>) -> Result<Self, Violation> {
+        Self::new(values)
+    }
+}
+
+impl From<Tags> for Vec<String> {
+    fn from(tags: Tags) -> Vec<String> {
+        tags.0.into_iter().map(String::from).collect()
+    }
+}
+
+/// A JSON object that the server keeps without understanding it: up to `MAX_BYTES` bytes, at most
+/// [`MAX_JSON_DEPTH`] levels deep, no NUL. The order of its names has no meaning and is not kept: they are sorted, so
+/// that equal objects have equal bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct JsonObject<const MAX_BYTES: usize>(Map<String, Value>);
+
+/// How deep a [`JsonObject`] may be nested.
+pub const MAX_JSON_DEPTH: usize = 16;
+
+impl<const MAX_BYTES: usize> JsonObject<MAX_BYTES> {
+    /// Reads an object that came from outside.
+    ///
+    /// # Errors
+    /// `nul`, `too_deep`, or `too_long` when its compact JSON has more than `MAX_BYTES` bytes.
+    pub fn new(object: Map<String, Value>) -> Result<Self, Violation> {
+        let Value::Object(object) = canonical(Value::Object(object), 1)? else {
+            unreachable!("an object stays one")
+        };
+        let compact = serde_json::to_string(&object).map_err(|_| Violation::new("invalid", "is no JSON"))?;
+        if compact.len() > MAX_BYTES {
+            return Err(Violation::new(
+                "too_long",
+                format!("must be at most {MAX_BYTES} bytes of JSON"),
+            ));
+        }
+        Ok(Self(object))
+    }
+
+    /// The object with its names sorted.
+    pub fn as_map(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+impl<const MAX_BYTES: usize> Default for JsonObject<MAX_BYTES> {
+    fn default() -> Self {
+        Self(Map::new())
+    }
+}
+
+impl<const MAX_BYTES: usize> TryFrom<Map<String, Value>> for JsonObject<MAX_BYTES> {
+    type Error = Violation;
+    fn try_from(object: Map<String, Value>) -> Result<Self, Violation> {
+        Self::new(object)
+    }
+}
+
+impl<const MAX_BYTES: usize> From<JsonObject<MAX_BYTES>> for Map<String, Value> {
+    fn from(object: JsonObject<MAX_BYTES>) -> Self {
+        object.0
+    }
+}
+
+/// Sorts the names on every level, whatever map serde_json was built with, and checks depth and characters.
+fn canonical(value: Value, depth: usize) -> Result<Value, Violation> {
+    if depth > MAX_JSON_DEPTH {
+        return Err(Violation::new(
+            "too_deep",
+            format!("must be nested at most {MAX_JSON_DEPTH} levels deep"),
+        ));
+    }
+    Ok(match value {
+        Value::String(text) => {
+            check_nul(&text)?;
+            Value::String(text)
+        }
+        Value::Array(items) => Value::Array(
+            items
+                .into_iter()
+                .map(|item| canonical(item, depth + 1))
+                .collect::<Result<_, _>>()?,
+        ),
+        Value::Object(object) => {
+            let mut entries: Vec<_> = object.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            let mut sorted = Map::new();
+            for (name, item) in entries {
+                check_nul(&name)?;
+                sorted.insert(name, canonical(item, depth + 1)?);
+            }
+            Value::Object(sorted)
+        }
+        scalar => scalar,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> Result<JsonObject<64>, Violation> {
+        match value {
+            Value::Object(map) => JsonObject::new(map),
+            _ => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn text_is_bounded_in_bytes_and_may_be_empty() {
+        assert!(Text::<4>::new(String::new()).is_ok());
+        assert!(Text::<4>::new("日\n".into()).is_ok());
+        assert_eq!(Text::<4>::new("日本".into()).unwrap_err().code, "too_long");
+        assert_eq!(Text::<4>::new("\0".into()).unwrap_err().code, "nul");
+    }
+
+    #[test]
+    fn tags_keep_their_order_and_refuse_repeats() {
+        let tags = Tags::new(vec!["b".into(), "a".into()]).unwrap();
+        assert_eq!(tags.iter().collect::<Vec<_>>(), ["b", "a"]);
+        let repeated = Tags::new(vec!["a".into(), "b".into(), "a".into()]).unwrap_err();
+        assert_eq!((repeated.code, repeated.path.as_str()), ("repeated", "[2]"));
+        assert_eq!(
+            Tags::new((0..101).map(|i| i.to_string()).collect())
+                .unwrap_err()
+                .code,
+            "too_many"
+        );
+        let long = Tags::new(vec!["x".repeat(101)]).unwrap_err();
+        assert_eq!((long.code, long.path.as_str()), ("too_long", "[0]"));
+    }
+
+    #[test]
+    fn json_objects_with_equal_members_are_equal_to_the_byte() {
+        let a: JsonObject<64> = serde_json::from_str(r#"{"b":{"y":1,"x":2},"a":0.1}"#).unwrap();
+        let b: JsonObject<64> = serde_json::from_str(r#"{"a":0.1,"b":{"x":2,"y":1}}"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&a).unwrap(),
+            serde_json::to_string(&b).unwrap()
+        );
+    }
+
+    #[test]
+    fn json_objects_are_bounded_in_bytes_depth_and_characters() {
+        assert_eq!(object(json!({"a": "x".repeat(64)})).unwrap_err().code, "too_long");
+        assert_eq!(object(json!({"a\0": 1})).unwrap_err().code, "nul");
+        assert_eq!(object(json!({"a": ["\0"]})).unwrap_err().code, "nul");
+        let deep = (0..MAX_JSON_DEPTH).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(object(json!({"a": deep})).unwrap_err().code, "too_deep");
+    }
+}

@@ -1,0 +1,421 @@
+//! The records of a write as they change from edit to edit.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan};
+use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
+use crate::id::{ClientId, MemoId, ResourceId};
+use crate::record::{Record, Revision, RevisionReason, State};
+use crate::stamp::{ClockExhausted, SyncClock};
+use crate::time::{EditTime, UnixMillis};
+use crate::version::{Claim, Version, compare};
+
+/// What was loaded, with the edits so far applied.
+pub(super) struct Draft<'a> {
+    clock: SyncClock,
+    records: BTreeMap<RecordKey, Record>,
+    last_places: BTreeMap<SortGroup, i64>,
+    known: &'a [Revision],
+    touched: BTreeSet<RecordKey>,
+    revisions: Vec<Revision>,
+}
+
+/// What an edit wants a record to be.
+struct Proposal {
+    version: Version,
+    created_at: UnixMillis,
+    /// `None` deletes it.
+    content: Option<Content>,
+}
+
+/// An edit that is settled before last-writer-wins is asked.
+enum Settled {
+    Unchanged,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Settled {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(locked: &'a Locked) -> Self {
+        Self {
+            clock: locked.clock.clone(),
+            records: locked.records.clone(),
+            last_places: locked.last_places.clone(),
+            known: &locked.revisions,
+            touched: BTreeSet::new(),
+            revisions: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_plan(self, results: Vec<EditResult>) -> WritePlan {
+        let Self {
+            clock,
+            records,
+            touched,
+            revisions,
+            ..
+        } = self;
+        let mut records: Vec<Record> = records
+            .into_values()
+            .filter(|r| touched.contains(&r.key))
+            .collect();
+        records.sort_by_key(|record| record.stamp);
+        WritePlan {
+            clock: clock.last(),
+            records,
+            revisions,
+            results,
+        }
+    }
+
+    /// Judges one edit and, where it wins, carries it out on the draft.
+    pub(super) fn apply(&mut self, edit: &RecordEdit) -> Result<EditResult, ClockExhausted> {
+        let outcome = match self.propose(edit) {
+            Ok(proposal) => self.judge(edit, proposal)?,
+            Err(Settled::Unchanged) => self.leave_unchanged(edit)?,
+            Err(Settled::Refused(refusal)) => Outcome::Refused(refusal),
+        };
+        Ok(EditResult {
+            key: edit.key,
+            outcome,
+            current: self.records.get(&edit.key).cloned(),
+        })
+    }
+
+    /// Turns an edit into the state that it wants, or settles it where last-writer-wins has nothing to say.
+    fn propose(&self, edit: &RecordEdit) -> Result<Proposal, Settled> {
+        let stored = self.records.get(&edit.key);
+        let version = edit
+            .timed_version()
+            .unwrap_or_else(|| self.latest_version(stored, &edit.author));
+        if edit.action == Action::Delete {
+            return propose_delete(edit, stored, version);
+        }
+        let base = base_of(edit, stored)?;
+        let (content, created_at) = edit.completed_from(base).ok_or(Refusal::NotFound)?;
+        let created_at = created_at.unwrap_or(version.time.as_moment());
+        let mut content = self.with_live_memo(content)?;
+        if base.is_none() && matches!(edit.action, Action::Put { unplaced: true, .. }) {
+            let last = self.last_places.get(&group_of(edit.key, &content));
+            content = content.with_sort_order(last.map_or(0, |last| last.saturating_add(1)));
+        }
+        let same = stored.is_some_and(|s| s.live_content() == Some(&content) && s.created_at == created_at);
+        if edit.time.is_none() && same {
+            return Err(Settled::Unchanged);
+        }
+        Ok(Proposal {
+            version,
+            created_at,
+            content: Some(content),
+        })
+    }
+
+    /// The version of an edit without a time: later than whatever is stored (W1).
+    fn latest_version(&self, stored: Option<&Record>, author: &ClientId) -> Version {
+        let now = EditTime::at(self.clock.now());
+        let time = stored.map_or(now, |stored| now.max(stored.version.time.next()));
+        Version::new(time, author.clone())
+    }
+
+    /// The content with a memo that it may name: a deleted one is let go, an unknown one refused (W9).
+    fn with_live_memo(&self, content: Content) -> Result<Content, Settled> {
+        let Some(memo) = content.facets().parent else {
+            return Ok(content);
+        };
+        match self.records.get(&RecordKey::Memo(memo)) {
+            None => Err(Refusal::UnknownMemo(memo).into()),
+            Some(memo) if memo.is_deleted() => Ok(content.detached()),
+            Some(_) => Ok(content),
+        }
+    }
+
+    /// A partial edit without a time that changes no field of a memo may still move resources. A create that is sent
+    /// again may not: others may have moved them since (W3).
+    fn leave_unchanged(&mut self, edit: &RecordEdit) -> Result<Outcome, ClockExhausted> {
+        if matches!(edit.action, Action::Patch { .. }) {
+            if let Some(refusal) = self.missing_attachment(edit) {
+                return Ok(Outcome::Refused(refusal));
+            }
+            self.attach(edit)?;
+        }
+        Ok(Outcome::Unchanged)
+    }
+
+    fn judge(&mut self, edit: &RecordEdit, proposal: Proposal) -> Result<Outcome, ClockExhausted> {
+        let claim = match &proposal.content {
+            Some(content) => Claim::Live(content, proposal.created_at),
+            None => Claim::Deleted,
+        };
+        let stored = self.records.get(&edit.key);
+        let verdict = stored.map_or(Ordering::Greater, |stored| {
+            compare((&proposal.version, claim), stored.claim())
+        });
+        match verdict {
+            Ordering::Equal => Ok(Outcome::Unchanged),
+            Ordering::Less => {
+                self.keep_superseded(edit, proposal);
+                Ok(Outcome::Superseded)
+            }
+            Ordering::Greater => {
+                if let Some(refusal) = self.missing_attachment(edit) {
+                    return Ok(Outcome::Refused(refusal));
+                }
+                self.replace(edit.key, proposal)?;
+                self.cascade(edit)?;
+                self.attach(edit)?;
+                Ok(Outcome::Applied)
+            }
+        }
+    }
+
+    /// Keeps the content of a losing edit (W4), unless the edit is a replay of one that is kept already (W3).
+    fn keep_superseded(&mut self, edit: &RecordEdit, proposal: Proposal) {
+        let Proposal {
+            version,
+            created_at,
+            content: Some(content),
+        } = proposal
+        else {
+            return;
+        };
+        let is_kept = |kept: &Revision| {
+            let again = edit.completed_from(Some((&kept.content, kept.created_at)));
+            kept.key == edit.key
+                && kept.version == version
+                && again.is_some_and(|(content, created)| {
+                    content == kept.content && created == Some(kept.created_at)
+                })
+        };
+        if !self.known.iter().any(is_kept) {
+            self.keep(edit.key, version, created_at, content, RevisionReason::Superseded);
+        }
+    }
+
+    fn keep(
+        &mut self,
+        key: RecordKey,
+        version: Version,
+        created: UnixMillis,
+        content: Content,
+        why: RevisionReason,
+    ) {
+        let now = self.clock.now();
+        self.revisions
+            .push(Revision::new(key, version, created, content, why, now));
+    }
+
+    /// Puts a record in the place of the stored one, which is kept as a revision (H1), and draws its stamp.
+    fn replace(&mut self, key: RecordKey, proposal: Proposal) -> Result<(), ClockExhausted> {
+        let stamp = self.clock.draw()?;
+        let Proposal {
+            version,
+            created_at,
+            content,
+        } = proposal;
+        let old = self.records.remove(&key);
+        let revision_count = old.as_ref().map_or(1, |old| old.revision_count.saturating_add(1));
+        if let Some(Record {
+            state: State::Live(lost),
+            version,
+            created_at,
+            ..
+        }) = &old
+        {
+            let why = if content.is_none() {
+                RevisionReason::Deleted
+            } else {
+                RevisionReason::Overwritten
+            };
+            self.keep(key, version.clone(), *created_at, lost.clone(), why);
+        }
+        let state = match content {
+            Some(content) => State::Live(content),
+            None => State::Deleted(old.and_then(|old| old.state.content().cloned())),
+        };
+        if let State::Live(content) = &state
+            && let Some(place) = content.facets().sort_order
+        {
+            let last = self.last_places.entry(group_of(key, content)).or_insert(place);
+            *last = place.max(*last);
+        }
+        self.touched.insert(key);
+        self.records.insert(
+            key,
+            Record {
+                key,
+                version,
+                stamp,
+                created_at,
+                revision_count,
+                state,
+            },
+        );
+        Ok(())
+    }
+
+    /// Deletes the resources of a deleted memo with the same version; those that were edited later stay, detached (W9).
+    fn cascade(&mut self, edit: &RecordEdit) -> Result<(), ClockExhausted> {
+        let (RecordKey::Memo(memo), Action::Delete) = (edit.key, &edit.action) else {
+            return Ok(());
+        };
+        let Some(version) = self.records.get(&edit.key).map(|memo| memo.version.clone()) else {
+            return Ok(());
+        };
+        for child in self.children(memo) {
+            let proposal = if child.version <= version {
+                Proposal {
+                    version: version.clone(),
+                    created_at: child.created_at,
+                    content: None,
+                }
+            } else {
+                let content = child.live_content().cloned().map(Content::detached);
+                Proposal {
+                    version: child.version,
+                    created_at: child.created_at,
+                    content,
+                }
+            };
+            self.replace(child.key, proposal)?;
+        }
+        Ok(())
+    }
+
+    /// The live resources of a memo.
+    fn children(&self, memo: MemoId) -> Vec<Record> {
+        let is_child = |record: &&Record| {
+            record.key.entity_type() == CHILD_TYPE && !record.is_deleted() && record.parent() == Some(memo)
+        };
+        self.records.values().filter(is_child).cloned().collect()
+    }
+
+    fn missing_attachment(&self, edit: &RecordEdit) -> Option<Refusal> {
+        let live = |id: &ResourceId| {
+            self.records
+                .get(&RecordKey::Resource(*id))
+                .is_some_and(|r| !r.is_deleted())
+        };
+        let (index, id) = edit.attachments()?.iter().enumerate().find(|(_, id)| !live(id))?;
+        Some(Refusal::UnknownResource { index, id: *id })
+    }
+
+    /// Gives a memo the resources that the edit names, in that order; its others are detached. Each one that moves is an
+    /// edit of its own, later than what is stored, so that it moves for certain and syncs.
+    fn attach(&mut self, edit: &RecordEdit) -> Result<(), ClockExhausted> {
+        let (RecordKey::Memo(memo), Some(wanted)) = (edit.key, edit.attachments()) else {
+            return Ok(());
+        };
+        let dropped = self.children(memo).into_iter().filter(|child| match child.key {
+            RecordKey::Resource(id) => !wanted.contains(&id),
+            _ => false,
+        });
+        let mut moves: Vec<(RecordKey, ResourcePatch)> = dropped
+            .map(|child| {
+                (
+                    child.key,
+                    ResourcePatch {
+                        memo_id: Some(None),
+                        ..ResourcePatch::default()
+                    },
+                )
+            })
+            .collect();
+        moves.extend(wanted.iter().zip(0_i64..).map(|(id, place)| {
+            let patch = ResourcePatch {
+                memo_id: Some(Some(memo)),
+                sort_order: Some(place),
+                ..ResourcePatch::default()
+            };
+            (RecordKey::Resource(*id), patch)
+        }));
+        for (key, patch) in moves {
+            self.move_resource(edit, key, patch)?;
+        }
+        Ok(())
+    }
+
+    fn move_resource(
+        &mut self,
+        edit: &RecordEdit,
+        key: RecordKey,
+        patch: ResourcePatch,
+    ) -> Result<(), ClockExhausted> {
+        let Some(stored) = self.records.get(&key) else {
+            return Ok(());
+        };
+        let Some(content) = stored.live_content() else {
+            return Ok(());
+        };
+        let moved = content.patched(&Patch::Resource(patch));
+        if moved.as_ref() == Some(content) {
+            return Ok(());
+        }
+        let edited = edit.time.unwrap_or_else(|| EditTime::at(self.clock.now()));
+        let version = Version::new(edited.max(stored.version.time.next()), edit.author.clone());
+        let created_at = stored.created_at;
+        self.replace(
+            key,
+            Proposal {
+                version,
+                created_at,
+                content: moved,
+            },
+        )
+    }
+}
+
+/// What an edit is completed from, or what settles it before.
+fn base_of<'a>(
+    edit: &RecordEdit,
+    stored: Option<&'a Record>,
+) -> Result<Option<(&'a Content, UnixMillis)>, Settled> {
+    let Some(stored) = stored else { return Ok(None) };
+    let content = stored.state.content();
+    match &edit.action {
+        Action::Put {
+            overwrites: false, ..
+        } if edit.time.is_none() => Err(if stored.is_deleted() {
+            Refusal::Deleted.into()
+        } else {
+            Settled::Unchanged
+        }),
+        Action::Patch { patch, .. } if stored.is_deleted() => {
+            match (patch.into_new_content(), edit.time, content) {
+                (Some(_), None, _) => Ok(None),
+                (None, None, _) => Err(Refusal::NotFound.into()),
+                (None, Some(_), None) => Err(Refusal::ContentGone.into()),
+                (_, Some(_), content) => Ok(content.map(|content| (content, stored.created_at))),
+            }
+        }
+        _ => Ok(content.map(|content| (content, stored.created_at))),
+    }
+}
+
+fn propose_delete(edit: &RecordEdit, stored: Option<&Record>, version: Version) -> Result<Proposal, Settled> {
+    match stored {
+        None if edit.time.is_none() => Err(Refusal::NotFound.into()),
+        Some(stored) if edit.time.is_none() && stored.is_deleted() => Err(Settled::Unchanged),
+        stored => {
+            let created_at = stored.map_or(version.time.as_moment(), |stored| stored.created_at);
+            Ok(Proposal {
+                version,
+                created_at,
+                content: None,
+            })
+        }
+    }
+}
+
+/// The siblings that a record is ordered among.
+fn group_of(key: RecordKey, content: &Content) -> SortGroup {
+    SortGroup {
+        entity_type: key.entity_type(),
+        parent: content.facets().parent,
+    }
+}

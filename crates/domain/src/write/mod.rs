@@ -1,0 +1,149 @@
+//! What a set of edits does to a user's records (rules W1 to W5, W7, W9, H1), decided without a database.
+//!
+//! A write travels like this: the use case turns a request into [`RecordEdit`]s and asks the store to load and lock what
+//! they concern ([`WriteScope`]); the store calls [`decide`] with what it found ([`Locked`]) and carries out the
+//! [`WritePlan`] that comes back, all or nothing. The decision is pure: it may be run again when the database asks for
+//! a retry.
+
+mod draft;
+mod edit;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::entity::{EntityType, RecordKey, SortGroup};
+use crate::id::{MemoId, ResourceId, UserId};
+use crate::record::{Record, Revision};
+use crate::stamp::{ClockExhausted, Stamp, SyncClock};
+use crate::version::Version;
+
+pub use edit::{Action, RecordEdit};
+
+/// What a store has to load, under the user's lock, before anything can be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteScope {
+    /// The user whose clock is locked.
+    pub user: UserId,
+    /// The records that the edits name. The store also loads the memo that each of them belongs to.
+    pub keys: BTreeSet<RecordKey>,
+    /// The memos whose live resources are loaded too: only the database knows their keys.
+    pub children_of: BTreeSet<MemoId>,
+    /// The groups whose greatest place is loaded.
+    pub sort_groups: BTreeSet<SortGroup>,
+    /// The versions whose revisions are loaded, to recognise a replay of what has been overwritten since (W3).
+    pub history: BTreeSet<(RecordKey, Version)>,
+}
+
+impl WriteScope {
+    /// What these edits concern.
+    pub fn of(user: UserId, edits: &[RecordEdit]) -> Self {
+        let mut scope = Self {
+            user,
+            keys: BTreeSet::new(),
+            children_of: BTreeSet::new(),
+            sort_groups: BTreeSet::new(),
+            history: BTreeSet::new(),
+        };
+        for edit in edits {
+            edit.widen(&mut scope);
+        }
+        scope
+    }
+}
+
+/// What a store has loaded under the user's lock.
+#[derive(Debug, Clone)]
+pub struct Locked {
+    /// The user's clock; its time was read after the lock was taken (S2).
+    pub clock: SyncClock,
+    /// Every record of the scope that exists, tombstones included, with their memos and the memos' resources.
+    pub records: BTreeMap<RecordKey, Record>,
+    /// The greatest place of each group of the scope that has live records.
+    pub last_places: BTreeMap<SortGroup, i64>,
+    /// The revisions of the scope's history.
+    pub revisions: Vec<Revision>,
+}
+
+/// What a store has to carry out, all or nothing (W8).
+#[derive(Debug, Clone, PartialEq)]
+pub struct WritePlan {
+    /// The user's clock afterwards. Written only when `records` is not empty (S4).
+    pub clock: Stamp,
+    /// The records as they are afterwards, each with a stamp of its own.
+    pub records: Vec<Record>,
+    /// The versions to keep, in this order (H1). One that is kept already stays as it is.
+    pub revisions: Vec<Revision>,
+    /// What became of each edit, in the order of the edits.
+    pub results: Vec<EditResult>,
+}
+
+impl WritePlan {
+    /// Whether there is nothing to carry out.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.revisions.is_empty()
+    }
+}
+
+/// What became of one edit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditResult {
+    /// The record.
+    pub key: RecordKey,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The record after the write; `None` where there is none.
+    pub current: Option<Record>,
+}
+
+/// What can become of an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The record is now as the edit says.
+    Applied,
+    /// The record was so already: a replay (W3).
+    Unchanged,
+    /// A newer version is stored; the edit's content is kept as a revision (W4).
+    Superseded,
+    /// The edit can't be done. Nothing of it was.
+    Refused(Refusal),
+}
+
+/// Why an edit can't be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such record, or it is deleted and the edit is not one that brings it back (W5, W7).
+    #[error("there is no such record")]
+    NotFound,
+    /// The record is deleted, and a create without an edit time never brings it back (W3).
+    #[error("the record is deleted")]
+    Deleted,
+    /// The record is deleted and its content is gone, so a partial edit can't bring it back (W5).
+    #[error("the record is deleted and its content is gone: send the whole record")]
+    ContentGone,
+    /// The memo that a resource names does not exist (W9).
+    #[error("there is no such memo")]
+    UnknownMemo(MemoId),
+    /// A resource that a memo names does not exist or is deleted.
+    #[error("there is no such resource")]
+    UnknownResource {
+        /// Its place in the list.
+        index: usize,
+        /// The id that was named.
+        id: ResourceId,
+    },
+}
+
+/// Decides what a set of edits does to what was loaded, in the order given. Parents come before their children.
+///
+/// # Errors
+/// [`ClockExhausted`] when no stamp is left (S5).
+pub fn decide(locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
+    let mut draft = draft::Draft::new(locked);
+    let results = edits
+        .iter()
+        .map(|edit| draft.apply(edit))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(draft.into_plan(results))
+}
+
+/// The type of the records that [`WriteScope::children_of`] loads.
+pub const CHILD_TYPE: EntityType = EntityType::Resource;

@@ -1,0 +1,40 @@
+//! What can go wrong in a store. Expected outcomes are not errors: they are in the types that the methods return.
+
+use mosaic_domain::stamp::ClockExhausted;
+
+/// Any error, as the source of one of ours.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// A store could not do what it was asked. Nothing was written, unless a method says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database can't be reached or has no capacity now; trying again later may help.
+    #[error("the store is not available now")]
+    Unavailable(#[source] BoxError),
+    /// The database holds something that this version did not write.
+    #[error("the store holds a corrupt {what}")]
+    Corrupt {
+        /// What could not be read, with the column where it is known; never its content.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// Anything else: a bug, or a disk that is full.
+    #[error("the store failed")]
+    Failed(#[source] BoxError),
+}
+
+/// A write was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// There is no such user, or no longer.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// The user's clock can draw no more stamps (S5).
+    #[error(transparent)]
+    Clock(#[from] ClockExhausted),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

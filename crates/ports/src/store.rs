@@ -1,0 +1,149 @@
+//! The records of all users: writing, pulling, reading.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
+use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::stamp::ClockExhausted;
+use mosaic_domain::write::{Locked, WritePlan, WriteScope};
+use mosaic_domain::{ClientId, Cursor, EntityType, Record, RecordKey, Revision, UnixMillis, UserId};
+
+use crate::error::{StoreError, WriteError};
+
+/// The decision of a write: pure, so that a store may run it again after a retry.
+pub type Decide = Arc<dyn Fn(&Locked) -> Result<WritePlan, ClockExhausted> + Send + Sync>;
+
+/// Writes, each as one transaction.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait WriteStore: Send + Sync {
+    /// Locks the user's clock row, loads the scope, asks `decide`, carries out the plan, commits, and returns the plan.
+    ///
+    /// Obligations:
+    /// * From the lock to the commit no other write of this user runs, on any instance; writes of other users do not
+    ///   wait (S1). The clock is read after the lock is held (S2).
+    /// * [`Locked::records`] holds every existing record of the scope's keys, tombstones included; the live resources of
+    ///   [`WriteScope::children_of`]; and the memo that each of those records belongs to.
+    /// * All or nothing, and returned only once it is durable (W8). A plan that is empty writes nothing (S4).
+    /// * When the future is dropped, the write either happens whole or not at all, and holds no lock.
+    /// * A revision whose id is stored already is left as it is. Others get the next number of their record.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was written then, as far as anybody can tell: a store that can't know says
+    /// [`StoreError::Unavailable`], and the client sends the same edit again, which is free (W3).
+    async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError>;
+}
+
+/// What changed, for pulls.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ChangeFeed: Send + Sync {
+    /// Reads the user's clock, the epoch, and the changes that each type of the request has after its cursor, in one
+    /// snapshot (P4), in stamp order, as many as the limits allow. `None`: there is no such user.
+    ///
+    /// Obligations:
+    /// * Where a type starts is decided by [`PullRequest::start`], called with the snapshot's own clock and epoch.
+    /// * A snapshot that shows stamp *s* shows every change with a smaller stamp (S1).
+    /// * A type ends after [`PageLimits::records`] records, or after the record with which its documents reach
+    ///   [`PageLimits::bytes`], and then says whether there is more.
+    /// * Each change of a record that belongs to a memo carries the memo's stamp in the same snapshot (P5).
+    /// * Reading writes nothing. At rest (no type behind) it is one look-up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn snapshot(
+        &self,
+        user: UserId,
+        request: &PullRequest,
+        limits: PageLimits,
+    ) -> Result<Option<Snapshot>, StoreError>;
+}
+
+/// A revision with its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptRevision {
+    /// Counts the revisions of one record, from 1, in the order in which they were kept.
+    pub number: u32,
+    /// The revision.
+    pub revision: Revision,
+}
+
+/// Reads of single records and lists. Each call sees every write that was acknowledged before it began.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait RecordReader: Send + Sync {
+    /// A record, tombstones included.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, StoreError>;
+
+    /// The live records that a query matches: one page, and how many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError>;
+
+    /// The tags of the live records of a type, the most frequent first, equal ones in code point order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, StoreError>;
+
+    /// The revisions of a record, the latest kept first (H1).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError>;
+}
+
+/// What one pull served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedCursors {
+    /// The user.
+    pub user: UserId,
+    /// The device.
+    pub client: ClientId,
+    /// The cursors that it was given, for the types that it asked for.
+    pub cursors: Vec<(EntityType, Cursor)>,
+    /// When.
+    pub served_at: UnixMillis,
+}
+
+/// A row of `sync_cursors` (D1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceCursor {
+    /// The device.
+    pub client: ClientId,
+    /// The type.
+    pub entity_type: EntityType,
+    /// Up to where it was served.
+    pub last_sync_at: Cursor,
+}
+
+/// What each device was served up to (D1): for people to look at. Never used to decide what to send (P6).
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait DeviceCursors: Send + Sync {
+    /// Remembers what a pull served. Returns at once and never fails: the row is written soon after, in the order of the
+    /// calls, and only if it differs from what is stored. A crash may lose the latest ones, which harms nobody.
+    fn remember(&self, served: ServedCursors);
+
+    /// The rows of a user, by device and type. Sees everything that was remembered before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn cursors(&self, user: UserId) -> Result<Vec<DeviceCursor>, StoreError>;
+}
+
+/// Whether the store can work.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Health: Send + Sync {
+    /// Asks the database, in a few milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't.
+    async fn check(&self) -> Result<(), StoreError>;
+}
