@@ -1,1 +1,26 @@
 //! The HTTP face of Mosaic sync: routes, extractors, wire types, problem+json, OpenAPI.
+//!
+//! Requests are parsed into domain types at this edge and handed to the use cases; what comes back becomes JSON. Nothing
+//! here decides anything about records.
+//!
+//! * [`server`]: the server and its layers; built apart from being run.
+//! * [`routes`]: the one table from which both the router and the OpenAPI document come.
+//! * [`body`], [`query`]: extractors that refuse bad input with the path to the field.
+//! * [`problem`]: the one place where errors become HTTP.
+//! * [`limits`]: how often somebody may try to log in.
+
+pub mod access_log;
+pub mod body;
+pub mod client_addr;
+mod compress;
+mod connection;
+pub mod docs;
+pub mod health;
+pub mod limits;
+pub mod problem;
+pub mod query;
+pub mod request_id;
+pub mod routes;
+pub mod server;
+
+pub use server::{HttpSettings, Site, start};

@@ -1,0 +1,489 @@
+//! JSON bodies: read with limits on time and on size (packed and unpacked), and parsed into errors that name the field.
+//!
+//! actix's own extractor unpacks each chunk into memory before anything can count it, so a brotli bomb of a few
+//! kilobytes costs gigabytes. Here the packed body is read first (it is bounded), and unpacked through a reader that stops
+//! at the limit, off the async workers.
+
+use std::future::Future;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header;
+use actix_web::web::{self, Bytes, BytesMut};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{FieldError, Problem, ProblemCode};
+
+/// What the body of one request may cost. Lives in the app's data; the defaults hold where it is missing.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// The most bytes on the wire.
+    pub packed_bytes: usize,
+    /// The most bytes after unpacking.
+    pub unpacked_bytes: usize,
+    /// How long the whole body may take to arrive.
+    pub timeout: Duration,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            packed_bytes: 16 * 1024 * 1024,
+            unpacked_bytes: 16 * 1024 * 1024,
+            timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// The body of a request, parsed from JSON.
+///
+/// Refuses with 400 what is no JSON, 408 what is too slow, 413 what is too large, 415 what is announced as something
+/// else, and 422 what is JSON of the wrong shape, with the path to the field.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let bytes = read(&request, payload).await?;
+            parse(&bytes).map(Self)
+        })
+    }
+}
+
+/// The body of a request that may also have none.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionalJsonBody<T>(pub Option<T>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalJsonBody<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let bytes = read(&request, payload).await?;
+            if bytes.is_empty() {
+                Ok(Self(None))
+            } else {
+                parse(&bytes).map(|value| Self(Some(value)))
+            }
+        })
+    }
+}
+
+/// How a body may be packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Brotli,
+}
+
+async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+    let limits = request.app_data::<BodyLimits>().copied().unwrap_or_default();
+    check_content_type(request)?;
+    let encoding = content_encoding(request)?;
+    if content_length(request).is_some_and(|length| length > limits.packed_bytes as u64) {
+        return Err(too_large(limits.packed_bytes));
+    }
+    let packed = tokio::time::timeout(limits.timeout, read_packed(payload, limits.packed_bytes))
+        .await
+        .map_err(|_| Problem::new(ProblemCode::RequestTimeout, "the body took too long to arrive"))??;
+    unpack(packed, encoding, limits.unpacked_bytes).await
+}
+
+fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
+    if !request.headers().contains_key(header::CONTENT_TYPE) {
+        return Ok(());
+    }
+    let is_json =
+        request.mime_type().ok().flatten().is_some_and(|mime| {
+            mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json")
+        });
+    if is_json {
+        Ok(())
+    } else {
+        Err(Problem::new(
+            ProblemCode::UnsupportedMediaType,
+            "the content type must be application/json",
+        ))
+    }
+}
+
+fn content_encoding(request: &HttpRequest) -> Result<Encoding, Problem> {
+    let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    match value
+        .to_str()
+        .unwrap_or("unreadable")
+        .trim()
+        .to_ascii_lowercase()
+        .as_str()
+    {
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "br" => Ok(Encoding::Brotli),
+        _ => Err(Problem::new(
+            ProblemCode::UnsupportedEncoding,
+            "a body may be packed with gzip or br",
+        )
+        .with_header(header::ACCEPT_ENCODING, "gzip, br")),
+    }
+}
+
+fn content_length(request: &HttpRequest) -> Option<u64> {
+    request
+        .headers()
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(
+        ProblemCode::BodyTooLarge,
+        format!("the body is larger than {limit} bytes"),
+    )
+}
+
+async fn read_packed(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    let mut packed = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| payload_problem(&error))?;
+        if packed.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        packed.extend_from_slice(&chunk);
+    }
+    Ok(packed.freeze())
+}
+
+fn payload_problem(error: &PayloadError) -> Problem {
+    Problem::new(
+        ProblemCode::BadRequest,
+        format!("the body did not arrive whole: {error}"),
+    )
+}
+
+async fn unpack(packed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Problem> {
+    let unpacked = match encoding {
+        Encoding::Identity if packed.len() > limit => return Err(too_large(limit)),
+        Encoding::Identity => return Ok(packed),
+        Encoding::Gzip => {
+            web::block(move || read_up_to(flate2::read::MultiGzDecoder::new(&packed[..]), limit)).await
+        }
+        Encoding::Brotli => {
+            web::block(move || read_up_to(brotli::Decompressor::new(&packed[..], 4096), limit)).await
+        }
+    };
+    match unpacked {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(too_large(limit)),
+        Ok(Err(_)) => Err(Problem::new(
+            ProblemCode::MalformedEncoding,
+            "the body can not be unpacked",
+        )),
+        Err(canceled) => Err(Problem::internal(canceled)),
+    }
+}
+
+/// Everything that the reader gives, or `None` when that is more than `limit` bytes.
+fn read_up_to(reader: impl Read, limit: usize) -> io::Result<Option<Bytes>> {
+    let mut unpacked = Vec::new();
+    reader.take(limit as u64 + 1).read_to_end(&mut unpacked)?;
+    Ok((unpacked.len() <= limit).then(|| unpacked.into()))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Problem::new(
+            ProblemCode::MalformedJson,
+            "the body is empty: JSON is expected",
+        ));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        json_problem(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| json_problem("", &error))?;
+    Ok(value)
+}
+
+fn json_problem(path: &str, error: &serde_json::Error) -> Problem {
+    if error.is_data() {
+        Problem::validation(vec![data_error(path, error)])
+    } else {
+        Problem::new(
+            ProblemCode::MalformedJson,
+            format!("the body is not valid JSON: {error}"),
+        )
+    }
+}
+
+/// serde tells what is wrong in prose only; its beginnings are stable, and become codes.
+fn data_error(path: &str, error: &serde_json::Error) -> FieldError {
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let path = if path == "." { "" } else { path };
+    let named = |prefix: &str| {
+        let field = message.strip_prefix(prefix)?.strip_suffix('`')?;
+        Some(if path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{path}.{field}")
+        })
+    };
+    if let Some(path) = named("missing field `") {
+        return FieldError::new(path, "required", "is required");
+    }
+    if let Some(path) = named("duplicate field `") {
+        return FieldError::new(path, "duplicate_field", "stands there twice");
+    }
+    let code = if message.starts_with("invalid type") {
+        "invalid_type"
+    } else if message.starts_with("unknown variant") {
+        "unknown_value"
+    } else {
+        "invalid_value"
+    };
+    FieldError::new(path, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use actix_web::test::TestRequest;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Note {
+        content: String,
+        #[serde(default)]
+        tags: Vec<String>,
+        #[serde(default)]
+        updated_at: Option<i64>,
+        #[serde(default, rename = "metadata")]
+        _metadata: Option<serde_json::Value>,
+    }
+
+    const LIMITS: BodyLimits = BodyLimits {
+        packed_bytes: 2_000,
+        unpacked_bytes: 10_000,
+        timeout: Duration::from_secs(5),
+    };
+
+    async fn extract(request: TestRequest) -> Result<Note, Problem> {
+        let (request, mut payload) = request.app_data(LIMITS).to_http_parts();
+        JsonBody::<Note>::from_request(&request, &mut payload)
+            .await
+            .map(|body| body.0)
+    }
+
+    fn json(body: impl Into<Bytes>) -> TestRequest {
+        TestRequest::post()
+            .insert_header(("content-type", "application/json"))
+            .set_payload(body)
+    }
+
+    async fn refusal(request: TestRequest) -> Problem {
+        extract(request).await.expect_err("must be refused")
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn brotli(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let mut encoder = brotli::CompressorWriter::new(&mut packed, 4096, 9, 22);
+        encoder.write_all(bytes).unwrap();
+        drop(encoder);
+        packed
+    }
+
+    #[actix_web::test]
+    async fn json_is_taken_with_or_without_its_content_type() {
+        let body = r#"{"content": "a", "unknown": 1}"#;
+        assert_eq!(extract(json(body)).await.unwrap().content, "a");
+        assert_eq!(
+            extract(TestRequest::post().set_payload(body))
+                .await
+                .unwrap()
+                .content,
+            "a"
+        );
+        let suffixed =
+            TestRequest::post().insert_header(("content-type", "application/vnd.x+json; charset=utf-8"));
+        assert_eq!(extract(suffixed.set_payload(body)).await.unwrap().content, "a");
+    }
+
+    #[actix_web::test]
+    async fn other_content_types_are_refused() {
+        let form = TestRequest::post()
+            .insert_header(("content-type", "text/plain"))
+            .set_payload("{}");
+        assert_eq!(refusal(form).await.code(), ProblemCode::UnsupportedMediaType);
+        let broken = TestRequest::post()
+            .insert_header(("content-type", "json"))
+            .set_payload("{}");
+        assert_eq!(refusal(broken).await.code(), ProblemCode::UnsupportedMediaType);
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_json_is_malformed() {
+        let deep = format!(
+            r#"{{"content": "a", "metadata": {}{}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        let bodies: Vec<Bytes> = vec![
+            "".into(),
+            " \n".into(),
+            "{".into(),
+            r#"{"content": "a"}x"#.into(),
+            r#"{"content": "\ud800"}"#.into(),
+            Bytes::from_static(b"{\"content\": \"\xff\"}"),
+            deep.into(),
+        ];
+        for body in bodies {
+            let problem = refusal(json(body.clone())).await;
+            assert_eq!(problem.code(), ProblemCode::MalformedJson, "{body:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn wrong_shapes_name_the_field() {
+        for (body, path, code) in [
+            (r#"{"content": 1}"#, "content", "invalid_type"),
+            (r#"{"content": "a", "tags": ["x", 2]}"#, "tags[1]", "invalid_type"),
+            (
+                r#"{"content": "a", "updatedAt": 1.5}"#,
+                "updatedAt",
+                "invalid_type",
+            ),
+            (
+                r#"{"content": "a", "updatedAt": 99999999999999999999}"#,
+                "updatedAt",
+                "invalid_type",
+            ),
+            (r#"{"tags": []}"#, "content", "required"),
+            (
+                r#"{"content": "a", "content": "b"}"#,
+                "content",
+                "duplicate_field",
+            ),
+            ("[]", "content", "required"),
+            ("7", "", "invalid_type"),
+        ] {
+            let problem = refusal(json(body)).await;
+            assert_eq!(problem.code(), ProblemCode::ValidationFailed, "{body}");
+            let [error] = problem.errors() else {
+                panic!("{body}: {problem:?}")
+            };
+            if body != "[]" {
+                assert_eq!(
+                    (error.path.as_str(), &*error.code),
+                    (path, code),
+                    "{body}: {error:?}"
+                );
+            }
+            assert!(!error.message.contains("line"), "{error:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn packed_bodies_are_unpacked() {
+        let body = br#"{"content": "packed", "tags": ["t"], "updatedAt": 5}"#;
+        for (encoding, packed) in [
+            ("gzip", gzip(body)),
+            ("br", brotli(body)),
+            ("identity", body.to_vec()),
+        ] {
+            let note = extract(json(packed).insert_header(("content-encoding", encoding)))
+                .await
+                .unwrap();
+            assert_eq!(
+                (note.content.as_str(), note.tags.len(), note.updated_at),
+                ("packed", 1, Some(5)),
+                "{encoding}"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn bombs_are_too_large_however_small_they_are_packed() {
+        let bomb = vec![b' '; 5_000_000];
+        for (encoding, packed) in [("gzip", gzip(&bomb)), ("br", brotli(&bomb))] {
+            let small = &packed[..packed.len().min(1_900)];
+            let problem = refusal(json(small.to_vec()).insert_header(("content-encoding", encoding))).await;
+            assert_eq!(problem.code(), ProblemCode::BodyTooLarge, "{encoding}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn broken_and_unknown_encodings_are_refused() {
+        for encoding in ["gzip", "br"] {
+            let problem = refusal(json("{}not packed").insert_header(("content-encoding", encoding))).await;
+            assert_eq!(problem.code(), ProblemCode::MalformedEncoding, "{encoding}");
+        }
+        let mut cut = gzip(br#"{"content": "packed"}"#);
+        cut.truncate(cut.len() - 9);
+        let problem = refusal(json(cut).insert_header(("content-encoding", "gzip"))).await;
+        assert_eq!(problem.code(), ProblemCode::MalformedEncoding);
+        for encoding in ["deflate", "zstd", "gzip, br", "\u{fc}"] {
+            let request = json("{}").insert_header(("content-encoding", encoding.as_bytes()));
+            assert_eq!(
+                refusal(request).await.code(),
+                ProblemCode::UnsupportedEncoding,
+                "{encoding}"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_body_over_the_limit_is_refused_announced_or_not() {
+        let body = "x".repeat(2_001);
+        assert_eq!(
+            refusal(json(body.clone())).await.code(),
+            ProblemCode::BodyTooLarge
+        );
+        let announced = json("{}").insert_header(("content-length", "2001"));
+        assert_eq!(refusal(announced).await.code(), ProblemCode::BodyTooLarge);
+    }
+
+    #[actix_web::test]
+    async fn an_optional_body_may_be_missing() {
+        let (request, mut payload) = TestRequest::put().to_http_parts();
+        let body = OptionalJsonBody::<Note>::from_request(&request, &mut payload)
+            .await
+            .unwrap();
+        assert!(body.0.is_none());
+        let (request, mut payload) = json(r#"{"content": "a"}"#).to_http_parts();
+        let body = OptionalJsonBody::<Note>::from_request(&request, &mut payload)
+            .await
+            .unwrap();
+        assert_eq!(body.0.map(|note| note.content).as_deref(), Some("a"));
+    }
+}

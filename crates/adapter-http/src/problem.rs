@@ -1,0 +1,601 @@
+//! The one place where errors become HTTP: `application/problem+json` (RFC 9457), with a stable `code` for programs.
+//!
+//! Every answer with a status of 400 or above has this shape, whoever made it: our handlers and extractors, actix
+//! itself, a wrong route, a panic. [`finish`] sees to the ones that we did not make. [`ProblemCode`] is the catalogue
+//! of everything that can come out of here.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, ResponseError};
+use futures_util::FutureExt;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::request_id::RequestId;
+
+/// The media type of every error body.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Defines [`ProblemCode`] and its catalogue from one table.
+macro_rules! problem_codes {
+    ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal $title:literal;)*) => {
+        /// Every kind of error that a client can be told about. `code` and status are part of the API: they never change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ProblemCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ProblemCode {
+            /// All of them, in the order of their statuses: what the documentation and its tests list.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable, snake_case name that programs read.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status that it is sent with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// What it means, in a few words: the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    /// The request is broken below the level of our routes (its head, for example).
+    BadRequest = 400 "bad_request" "The request is not valid HTTP";
+    /// The body is not JSON at all; lone surrogates and endless nesting belong here.
+    MalformedJson = 400 "malformed_json" "The body is not valid JSON";
+    /// The body was announced as compressed and can not be unpacked.
+    MalformedEncoding = 400 "malformed_encoding" "The body can not be unpacked";
+    /// The query string is not percent-encoded UTF-8.
+    MalformedQuery = 400 "malformed_query" "The query string is malformed";
+    /// The request needs a signed-in user, and names none.
+    NotSignedIn = 401 "not_signed_in" "Not signed in";
+    /// The token is forged, mangled, expired, or its login has ended.
+    InvalidToken = 401 "invalid_token" "The token is not, or no longer, valid";
+    /// The user name or the password is wrong; which of them is not told.
+    InvalidCredentials = 401 "invalid_credentials" "Wrong user name or password";
+    /// The user may not do this.
+    Forbidden = 403 "forbidden" "Not allowed";
+    /// Nothing of this user has that key: other people's records answer the same.
+    NotFound = 404 "not_found" "Not found";
+    /// The record was deleted, and its content can not be completed from what is left (W5).
+    Deleted = 404 "deleted" "The record was deleted";
+    /// No route has that path.
+    UnknownRoute = 404 "unknown_route" "No such route";
+    /// The path exists, the method does not; `Allow` lists those that do.
+    MethodNotAllowed = 405 "method_not_allowed" "The method is not allowed here";
+    /// The body took too long to arrive.
+    RequestTimeout = 408 "request_timeout" "The request took too long to arrive";
+    /// The write lost against a newer version; `current` holds the winner (W4).
+    Superseded = 409 "superseded" "A newer version won";
+    /// The record was deleted, and a create without an edit time never undoes that (W3).
+    DeletedConflict = 409 "deleted" "The record was deleted";
+    /// The request contradicts the present state of what it names.
+    Conflict = 409 "conflict" "In conflict with what is stored";
+    /// The body is over the limit, packed or unpacked.
+    BodyTooLarge = 413 "body_too_large" "The body is too large";
+    /// The body is not announced as JSON.
+    UnsupportedMediaType = 415 "unsupported_media_type" "The body must be JSON";
+    /// The body is compressed in a way that is not understood here.
+    UnsupportedEncoding = 415 "unsupported_encoding" "The body's encoding is not supported";
+    /// The request is understood, but some of its values are not acceptable; `errors` lists all of them.
+    ValidationFailed = 422 "validation_failed" "Some values are not valid";
+    /// An edit time lies more than five minutes ahead of the server's clock (W6); `serverTime` tells the latter.
+    EditTimeAhead = 422 "edit_time_ahead" "The edit time is in the future";
+    /// The memo that a resource is to belong to is unknown, or somebody else's (W9).
+    UnknownMemo = 422 "unknown_memo" "No such memo";
+    /// Too many attempts; `Retry-After` tells when to try again.
+    RateLimited = 429 "rate_limited" "Too many attempts";
+    /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
+    Internal = 500 "internal" "Internal error";
+    /// For the moment nothing can be done; `Retry-After` tells when to try again.
+    Unavailable = 503 "unavailable" "Not available at the moment";
+}
+
+impl ProblemCode {
+    /// A stable name for the `type` member: the same as `code`, as a URN.
+    pub fn urn(self) -> String {
+        format!("urn:mosaic:problem:{}", self.code())
+    }
+
+    fn status_code(self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The code that stands for a bare status which actix, or a middleware of somebody else, chose.
+    fn from_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::NotSignedIn,
+            403 => Self::Forbidden,
+            404 => Self::UnknownRoute,
+            405 => Self::MethodNotAllowed,
+            408 => Self::RequestTimeout,
+            413 => Self::BodyTooLarge,
+            415 => Self::UnsupportedMediaType,
+            422 => Self::ValidationFailed,
+            429 => Self::RateLimited,
+            503 => Self::Unavailable,
+            400..=499 => Self::BadRequest,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// One thing that is wrong with one field of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The field, as the client wrote it: `content`, `changes.memo[3].tags`. Empty for the body itself.
+    pub path: String,
+    /// Stable and snake_case, for programs.
+    #[schema(value_type = String, example = "too_long")]
+    pub code: Cow<'static, str>,
+    /// For people, in English.
+    #[schema(value_type = String)]
+    pub message: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// Describes what is wrong with one field.
+    pub fn new(
+        path: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            code: code.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The body of every error (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemBody {
+    /// A URN that names the kind of problem.
+    #[schema(example = "urn:mosaic:problem:not_found")]
+    r#type: String,
+    /// What this kind of problem means, in a few words.
+    title: &'static str,
+    /// The HTTP status, once more.
+    status: u16,
+    /// What happened this time, for people.
+    detail: String,
+    /// The kind of problem, stable and snake_case, for programs.
+    code: &'static str,
+    /// The same text as `detail`, for apps that read a plain string.
+    error: String,
+    /// What is wrong with which field: with `validation_failed`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    /// The record that won: with `superseded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    current: Option<Value>,
+    /// The server's clock in Unix milliseconds: with `edit_time_ahead`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_time: Option<i64>,
+    /// What to look for in the server's log: with `internal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+/// An error on its way to a client.
+///
+/// ```
+/// use mosaic_adapter_http::problem::{Problem, ProblemCode};
+/// let problem = Problem::new(ProblemCode::NotFound, "there is no such memo");
+/// assert_eq!(problem.code().status(), 404);
+/// ```
+#[derive(Debug)]
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    code: ProblemCode,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    current: Option<Value>,
+    server_time: Option<i64>,
+    retry_after: Option<Duration>,
+    headers: Vec<(header::HeaderName, String)>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Problem {
+    /// A problem of this kind, with what happened this time in a sentence for people.
+    pub fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            current: None,
+            server_time: None,
+            retry_after: None,
+            headers: Vec::new(),
+            cause: None,
+        }))
+    }
+
+    /// What is wrong with which fields: 422 `validation_failed`.
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [] => Cow::Borrowed("the request is not valid"),
+            [one] => Cow::Owned(describe(one)),
+            [first, rest @ ..] => Cow::Owned(format!("{}, and {} more", describe(first), rest.len())),
+        };
+        let mut problem = Self::new(ProblemCode::ValidationFailed, detail);
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// Something on our side went wrong: the cause is logged, once, and never told to the client.
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let mut problem = Self::new(ProblemCode::Internal, "something went wrong on the server");
+        problem.0.cause = Some(cause.into());
+        problem
+    }
+
+    /// For the moment nothing can be done: 503 with `Retry-After`. The cause is logged and not told.
+    pub fn unavailable(retry_after: Duration, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let mut problem = Self::new(
+            ProblemCode::Unavailable,
+            "the server is busy, try again in a moment",
+        );
+        problem.0.cause = Some(cause.into());
+        problem.retry_after(retry_after)
+    }
+
+    /// Adds the record that won (W4).
+    #[must_use]
+    pub fn with_current(mut self, current: Value) -> Self {
+        self.0.current = Some(current);
+        self
+    }
+
+    /// Adds the server's clock, in Unix milliseconds (W6).
+    #[must_use]
+    pub fn with_server_time(mut self, server_time: i64) -> Self {
+        self.0.server_time = Some(server_time);
+        self
+    }
+
+    /// Adds `Retry-After`, in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a header to the answer. A value that HTTP can not carry is left out.
+    #[must_use]
+    pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.0.headers.push((name, value.into()));
+        self
+    }
+
+    /// What kind of problem it is.
+    pub fn code(&self) -> ProblemCode {
+        self.0.code
+    }
+
+    /// What is wrong with which fields.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    /// The wire form.
+    pub fn body(&self, request_id: Option<String>) -> ProblemBody {
+        let Inner {
+            code,
+            detail,
+            errors,
+            current,
+            server_time,
+            ..
+        } = &*self.0;
+        ProblemBody {
+            r#type: code.urn(),
+            title: code.title(),
+            status: code.status(),
+            detail: detail.to_string(),
+            code: code.code(),
+            error: detail.to_string(),
+            errors: errors.clone(),
+            current: current.clone(),
+            server_time: *server_time,
+            request_id,
+        }
+    }
+
+    fn response(&self, request_id: Option<String>) -> HttpResponse {
+        let mut response = HttpResponse::build(self.0.code.status_code());
+        response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE));
+        if let Some(wait) = self.0.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
+        }
+        if self.0.code.status() == 401 {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if self.0.code == ProblemCode::RequestTimeout {
+            response.force_close();
+        }
+        for (name, value) in &self.0.headers {
+            response.insert_header((name.clone(), value.as_str()));
+        }
+        // `json` keeps a content type that is already there.
+        response.json(self.body(request_id))
+    }
+}
+
+fn describe(error: &FieldError) -> String {
+    if error.path.is_empty() {
+        error.message.to_string()
+    } else {
+        format!("{}: {}", error.path, error.message)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code.code(), self.0.detail)
+    }
+}
+
+impl StdError for Problem {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.0.code.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        self.response(None)
+    }
+}
+
+/// Middleware: gives every error that is not ours yet the house's shape, and every 500 its request id; logs the cause
+/// of the latter, once.
+///
+/// # Errors
+/// Those of the inner service, as a [`Problem`].
+pub async fn finish<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    match next.call(request).await {
+        Ok(response) => Ok(finish_response(response.map_into_boxed_body())),
+        Err(error) => Err(adopt_error(error)),
+    }
+}
+
+fn finish_response(response: ServiceResponse) -> ServiceResponse {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let ours = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Problem>());
+    match ours {
+        Some(problem) if status.is_server_error() => {
+            log_cause(problem, &response);
+            let rendered = problem.response(RequestId::of(response.request()));
+            response.into_response(rendered)
+        }
+        Some(_) => response,
+        None if is_problem(&response) => response,
+        None => {
+            let problem = adopt_status(status, response.response().error().map(ToString::to_string));
+            let id = status
+                .is_server_error()
+                .then(|| RequestId::of(response.request()))
+                .flatten();
+            let rendered = problem.response(id);
+            response.into_response(rendered)
+        }
+    }
+}
+
+fn is_problem(response: &ServiceResponse) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes() == CONTENT_TYPE.as_bytes())
+}
+
+/// The text of a foreign error is only passed on for a 4xx, where it speaks about the request.
+fn adopt_status(status: StatusCode, detail: Option<String>) -> Problem {
+    let code = ProblemCode::from_status(status);
+    match detail {
+        Some(detail) if status.is_client_error() => Problem::new(code, detail),
+        Some(cause) => Problem::internal(cause),
+        None => Problem::new(code, code.title()),
+    }
+}
+
+fn adopt_error(error: actix_web::Error) -> actix_web::Error {
+    if error.as_error::<Problem>().is_some() {
+        return error;
+    }
+    adopt_status(error.as_response_error().status_code(), Some(error.to_string())).into()
+}
+
+fn log_cause(problem: &Problem, response: &ServiceResponse) {
+    let request_id = RequestId::of(response.request()).unwrap_or_default();
+    tracing::error!(
+        request_id,
+        code = problem.code().code(),
+        cause = chain(problem),
+        "a request failed on the server's side"
+    );
+}
+
+/// The cause and the causes of the cause: database errors tell the interesting part only in their sources.
+fn chain(problem: &Problem) -> String {
+    let mut text = String::new();
+    let mut next = problem.source();
+    while let Some(error) = next {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    text
+}
+
+/// Middleware, for a resource (where the route is already known): a panic in a handler answers 500 instead of cutting
+/// the connection.
+///
+/// # Errors
+/// Those of the inner service.
+pub async fn catch_panics<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let http_request = request.request().clone();
+    match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(result) => result.map(ServiceResponse::map_into_boxed_body),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "panic".to_owned());
+            let problem = Problem::internal(format!("a handler panicked: {text}"));
+            Ok(ServiceResponse::new(
+                http_request,
+                HttpResponse::from_error(problem),
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use actix_web::body::to_bytes;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn rendered(problem: &Problem, id: Option<String>) -> (StatusCode, Value) {
+        let response = problem.response(id);
+        assert_eq!(
+            response.headers().get(header::CONTENT_TYPE).unwrap(),
+            CONTENT_TYPE
+        );
+        let status = response.status();
+        let bytes = to_bytes(response.into_body()).await.unwrap_or_default();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[test]
+    fn codes_are_snake_case_and_a_pair_of_code_and_status_names_one_problem() {
+        let mut seen = HashSet::new();
+        for code in ProblemCode::ALL {
+            assert!(
+                code.code().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{code:?}"
+            );
+            assert!((400..600).contains(&code.status()), "{code:?}");
+            assert!(
+                seen.insert((code.code(), code.status())),
+                "{code:?} is there twice"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_problem_has_every_member_that_clients_read() {
+        let (status, body) = rendered(&Problem::new(ProblemCode::NotFound, "no such memo"), None).await;
+        assert_eq!(status, 404);
+        assert_eq!(
+            body,
+            json!({"type": "urn:mosaic:problem:not_found", "title": "Not found", "status": 404,
+                   "detail": "no such memo", "code": "not_found", "error": "no such memo"})
+        );
+    }
+
+    #[actix_web::test]
+    async fn validation_lists_every_field() {
+        let problem = Problem::validation(vec![
+            FieldError::new("tags[3]", "too_long", "must have at most 100 characters"),
+            FieldError::new("moodScore", "out_of_range", "must be 1 to 10"),
+        ]);
+        let (status, body) = rendered(&problem, None).await;
+        assert_eq!(status, 422);
+        assert_eq!(body["errors"][1]["path"], "moodScore");
+        assert_eq!(
+            body["error"],
+            "tags[3]: must have at most 100 characters, and 1 more"
+        );
+    }
+
+    #[actix_web::test]
+    async fn extras_are_there_when_set() {
+        let problem = Problem::new(ProblemCode::Superseded, "lost")
+            .with_current(json!({"id": 1}))
+            .with_server_time(7);
+        let (_, body) = rendered(&problem, None).await;
+        assert_eq!(body["current"]["id"], 1);
+        assert_eq!(body["serverTime"], 7);
+    }
+
+    #[actix_web::test]
+    async fn a_500_tells_nothing_but_its_request_id() {
+        let problem = Problem::internal("table memos has no column secret");
+        let (status, body) = rendered(&problem, Some("abc".into())).await;
+        assert_eq!(status, 500);
+        assert_eq!(body["requestId"], "abc");
+        assert!(!body.to_string().contains("secret"));
+        assert!(chain(&problem).contains("secret"));
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_to_whole_seconds() {
+        let response = Problem::new(ProblemCode::RateLimited, "")
+            .retry_after(Duration::from_millis(1200))
+            .response(None);
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "2");
+        let response = Problem::unavailable(Duration::ZERO, "busy").response(None);
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
+    }
+
+    #[test]
+    fn an_unauthenticated_request_is_told_how_to_sign_in() {
+        let response = Problem::new(ProblemCode::NotSignedIn, "").response(None);
+        assert_eq!(
+            response.headers().get(header::WWW_AUTHENTICATE).unwrap(),
+            "Bearer"
+        );
+    }
+}

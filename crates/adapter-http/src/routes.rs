@@ -1,0 +1,390 @@
+//! The one table of routes: from it come both the router and the OpenAPI document, so they can not differ.
+//!
+//! A route is an [`Endpoint`]: method, path, handler, and what the document says about it. [`RouteTable::configure`]
+//! registers all of them, [`RouteTable::document`] describes them. Handlers may be generic: the document is built with
+//! values, not with macros on functions, so the four entity types share their handlers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::ready;
+
+use actix_web::http::{Method, header};
+use actix_web::middleware::from_fn;
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard, web};
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ComponentsBuilder, Schema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
+    ResponseBuilder, Server,
+};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use crate::problem::{self, Problem, ProblemBody, ProblemCode};
+
+/// The name of the security scheme in the document.
+const BEARER: &str = "bearer";
+
+type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// One route: how it is served and how it is described.
+pub struct Endpoint {
+    method: Method,
+    path: &'static str,
+    operation: OperationBuilder,
+    public: bool,
+    schemas: Schemas,
+    route: Box<dyn Fn() -> Route>,
+}
+
+impl Endpoint {
+    /// A route that needs a signed-in user, unless [`Endpoint::public`] is called. `id` is its name in the document.
+    pub fn new<F, Args>(method: Method, path: &'static str, id: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let guarded = method.clone();
+        Self {
+            method,
+            path,
+            operation: OperationBuilder::new().operation_id(Some(id)),
+            public: false,
+            schemas: Vec::new(),
+            route: Box::new(move || route_for(&guarded).to(handler.clone())),
+        }
+    }
+
+    /// `GET` (and with it `HEAD`).
+    pub fn get<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::GET, path, id, handler)
+    }
+
+    /// `POST`.
+    pub fn post<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::POST, path, id, handler)
+    }
+
+    /// `PUT`.
+    pub fn put<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::PUT, path, id, handler)
+    }
+
+    /// `DELETE`.
+    pub fn delete<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::DELETE, path, id, handler)
+    }
+
+    /// `PATCH`.
+    pub fn patch<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::PATCH, path, id, handler)
+    }
+
+    /// Answers without a signed-in user.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
+    /// What it does, in one line, and the group that it is shown in.
+    #[must_use]
+    pub fn about(mut self, tag: &str, summary: &str) -> Self {
+        self.operation = self.operation.tag(tag).summary(Some(summary));
+        self
+    }
+
+    /// The rules that it keeps, in some more words.
+    #[must_use]
+    pub fn details(mut self, description: &str) -> Self {
+        self.operation = self.operation.description(Some(description));
+        self
+    }
+
+    /// A parameter of the path.
+    #[must_use]
+    pub fn path_param<T: PartialSchema>(self, name: &str, description: &str) -> Self {
+        self.param::<T>(ParameterIn::Path, Required::True, name, description)
+    }
+
+    /// A header that may be sent.
+    #[must_use]
+    pub fn header_param<T: PartialSchema>(self, name: &str, description: &str) -> Self {
+        self.param::<T>(ParameterIn::Header, Required::False, name, description)
+    }
+
+    fn param<T: PartialSchema>(
+        mut self,
+        place: ParameterIn,
+        required: Required,
+        name: &str,
+        text: &str,
+    ) -> Self {
+        self.operation = self.operation.parameter(
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(place)
+                .required(required)
+                .description(Some(text))
+                .schema(Some(T::schema())),
+        );
+        self
+    }
+
+    /// The parameters of the query.
+    #[must_use]
+    pub fn query<T: IntoParams>(mut self) -> Self {
+        for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+            self.operation = self.operation.parameter(parameter);
+        }
+        self
+    }
+
+    /// The JSON that it takes.
+    #[must_use]
+    pub fn body<T: ToSchema>(mut self) -> Self {
+        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
+        let body = RequestBodyBuilder::new()
+            .content("application/json", content)
+            .required(Some(Required::True));
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// The JSON that it answers with.
+    #[must_use]
+    pub fn returns<T: ToSchema>(mut self, status: u16, description: &str) -> Self {
+        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", content);
+        self.operation = self.operation.response(status.to_string(), response);
+        self
+    }
+
+    /// It answers 204, without a body.
+    #[must_use]
+    pub fn returns_nothing(mut self, description: &str) -> Self {
+        self.operation = self
+            .operation
+            .response("204", ResponseBuilder::new().description(description));
+        self
+    }
+
+    /// The problems that are worth knowing here, besides those that every route may answer with.
+    #[must_use]
+    pub fn problems(mut self, codes: &[ProblemCode]) -> Self {
+        let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+        for code in codes {
+            by_status
+                .entry(code.status())
+                .or_default()
+                .push(format!("`{}`: {}", code.code(), code.title()));
+        }
+        for (status, texts) in by_status {
+            self.operation = self
+                .operation
+                .response(status.to_string(), problem_response(&texts.join("; ")));
+        }
+        self
+    }
+
+    /// A reference for a plain type, the whole schema for a generic one (whose name would not tell it apart).
+    fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        T::schemas(&mut self.schemas);
+        if std::any::type_name::<T>().contains('<') {
+            return T::schema();
+        }
+        self.schemas.push((T::name().into_owned(), T::schema()));
+        Ref::from_schema_name(T::name()).into()
+    }
+
+    fn operation(self) -> Operation {
+        let mut operation = self
+            .operation
+            .response("default", problem_response("Any problem"));
+        if !self.public {
+            operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
+        }
+        operation.build()
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+fn route_for(method: &Method) -> Route {
+    if *method == Method::GET {
+        web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+    } else {
+        web::method(method.clone())
+    }
+}
+
+fn problem_response(description: &str) -> utoipa::openapi::Response {
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build();
+    ResponseBuilder::new()
+        .description(description)
+        .content(problem::CONTENT_TYPE, content)
+        .build()
+}
+
+/// All routes of the server.
+#[derive(Debug, Default)]
+pub struct RouteTable(Vec<Endpoint>);
+
+impl RouteTable {
+    /// A table of these routes.
+    pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        Self(endpoints.into_iter().collect())
+    }
+
+    /// Adds more routes.
+    #[must_use]
+    pub fn and(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        self.0.extend(endpoints);
+        self
+    }
+
+    /// Method and path of every route.
+    pub fn iter(&self) -> impl Iterator<Item = (&Method, &'static str)> {
+        self.0.iter().map(|endpoint| (&endpoint.method, endpoint.path))
+    }
+
+    /// Registers every route. Paths of plain words come before those with parameters (`/memos/tags` before
+    /// `/memos/{id}`), whatever their order in the table.
+    pub fn configure(&self, config: &mut web::ServiceConfig) {
+        let mut by_path: BTreeMap<(String, &str), Vec<&Endpoint>> = BTreeMap::new();
+        for endpoint in &self.0 {
+            // `{` becomes the greatest character, so that parameters sort last, segment by segment.
+            let order = endpoint.path.replace('{', "\u{10ffff}");
+            by_path.entry((order, endpoint.path)).or_default().push(endpoint);
+        }
+        for ((_, path), endpoints) in by_path {
+            let allow = allowed(&endpoints);
+            let wrong_method = move |request: HttpRequest| {
+                ready(Err::<HttpResponse, _>(method_not_allowed(&request, &allow)))
+            };
+            let resource = endpoints
+                .into_iter()
+                .fold(Resource::new(path), |resource, endpoint| {
+                    resource.route((endpoint.route)())
+                })
+                .default_service(web::to(wrong_method))
+                .wrap(from_fn(problem::catch_panics));
+            config.service(resource);
+        }
+    }
+
+    /// The OpenAPI 3.1 document of these routes.
+    pub fn document(self) -> OpenApi {
+        let mut schemas: Schemas = vec![("Problem".to_owned(), ProblemBody::schema())];
+        ProblemBody::schemas(&mut schemas);
+        let mut items: BTreeMap<&str, PathItem> = BTreeMap::new();
+        for mut endpoint in self.0 {
+            schemas.append(&mut endpoint.schemas);
+            let path = endpoint.path;
+            let item = PathItem::new(http_method(&endpoint.method), endpoint.operation());
+            match items.get_mut(path) {
+                Some(known) => known.merge_operations(item),
+                None => drop(items.insert(path, item)),
+            }
+        }
+        let paths = items
+            .into_iter()
+            .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
+        let components = ComponentsBuilder::new()
+            .schemas_from_iter(schemas)
+            .security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        OpenApiBuilder::new()
+            .info(
+                InfoBuilder::new()
+                    .title("Mosaic sync")
+                    .description(Some(DESCRIPTION))
+                    .version(env!("CARGO_PKG_VERSION"))
+                    .build(),
+            )
+            .servers(Some([Server::new("/"), Server::new("/api")]))
+            .paths(paths)
+            .components(Some(components.build()))
+            .build()
+    }
+}
+
+const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes and mood-diary app. Devices push with \
+    ordinary requests and pull with a cursor per entity type; the newest edit wins. Every route answers below `/` and \
+    below `/api`. Times are Unix milliseconds; errors are `application/problem+json` with a stable `code`.";
+
+fn method_not_allowed(request: &HttpRequest, allow: &str) -> Problem {
+    let detail = format!("{} is not allowed here; allowed: {allow}", request.method());
+    Problem::new(ProblemCode::MethodNotAllowed, detail).with_header(header::ALLOW, allow)
+}
+
+/// Answers whatever no route knows.
+///
+/// # Errors
+/// Always: 404 `unknown_route`.
+pub async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::new(
+        ProblemCode::UnknownRoute,
+        format!("there is no route {}", request.path()),
+    ))
+}
+
+fn allowed(endpoints: &[&Endpoint]) -> String {
+    let mut methods: Vec<&str> = endpoints
+        .iter()
+        .map(|endpoint| endpoint.method.as_str())
+        .collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    methods.join(", ")
+}
+
+fn http_method(method: &Method) -> HttpMethod {
+    match method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "DELETE" => HttpMethod::Delete,
+        "PATCH" => HttpMethod::Patch,
+        "HEAD" => HttpMethod::Head,
+        "OPTIONS" => HttpMethod::Options,
+        _ => HttpMethod::Get,
+    }
+}

@@ -1,0 +1,201 @@
+//! The server: built apart from being run, so that tests can start it on a port of their own.
+//!
+//! The order of the layers, from the outside: watch on the connection, request id, log line, compression, headers,
+//! problem+json, CORS, routes. Signals are left to the binary, which stops the server through its handle.
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::{App, HttpServer, web};
+
+use crate::body::BodyLimits;
+use crate::client_addr::TrustProxy;
+use crate::docs::Document;
+use crate::request_id::{self, RequestIdSource};
+use crate::routes::{RouteTable, unknown_route};
+use crate::{access_log, compress, connection, problem};
+
+/// How the server behaves on the wire. Where it listens is the caller's business.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// How many threads answer requests.
+    pub workers: usize,
+    /// How long a connection is kept open for its next request.
+    pub keep_alive: Duration,
+    /// How long the head of a request may take to arrive.
+    pub head_timeout: Duration,
+    /// What a request's body may cost.
+    pub body: BodyLimits,
+    /// Web pages from these origins may call the server (`https://notes.example`, or `*` for any). None by default.
+    pub cors_origins: Vec<String>,
+    /// Whether the proxy in front of the server is believed about where requests come from.
+    pub trust_proxy: bool,
+    /// How long requests that are being answered may take to finish when the server stops. Whole seconds.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+            keep_alive: Duration::from_secs(75),
+            head_timeout: Duration::from_secs(10),
+            body: BodyLimits::default(),
+            cors_origins: Vec::new(),
+            trust_proxy: false,
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What is served: the routes, and the data that their handlers ask for.
+#[derive(Clone)]
+pub struct Site {
+    table: Arc<dyn Fn() -> RouteTable + Send + Sync>,
+    data: Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>,
+    request_ids: RequestIdSource,
+}
+
+impl Site {
+    /// A site with these routes. Each worker builds its own table.
+    pub fn new(table: impl Fn() -> RouteTable + Send + Sync + 'static, request_ids: RequestIdSource) -> Self {
+        Self {
+            table: Arc::new(table),
+            data: Arc::new(|_| ()),
+            request_ids,
+        }
+    }
+
+    /// Adds the data that handlers ask for, which all workers share.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Fn(&mut web::ServiceConfig) + Send + Sync + 'static) -> Self {
+        self.data = Arc::new(data);
+        self
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Site")
+    }
+}
+
+/// Builds the server on a listener that is already bound. It runs when the result is polled, and stops through its
+/// [`handle`](Server::handle): `stop(true)` lets requests that are being answered finish.
+///
+/// # Errors
+/// When the listener can not be used, or the OpenAPI document can not be rendered.
+pub fn start(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {
+    let document = Document::new(&(site.table)().document()).map_err(io::Error::other)?;
+    let idle_limit = settings.keep_alive + settings.head_timeout;
+    let (shared, site) = (settings.clone(), site.clone());
+    let server = HttpServer::new(move || app(&shared, &site, &document))
+        .workers(settings.workers.max(1))
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.head_timeout)
+        .on_connect(move |io, extensions| connection::watch(idle_limit, io, extensions))
+        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// The application of one worker.
+fn app(
+    settings: &HttpSettings,
+    site: &Site,
+    document: &Document,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + use<>,
+> {
+    let table = (site.table)();
+    let routes = |config: &mut web::ServiceConfig| {
+        table.configure(config);
+        document.configure(config);
+    };
+    let ids = site.request_ids.clone();
+    App::new()
+        .app_data(settings.body)
+        .app_data(TrustProxy(settings.trust_proxy))
+        .configure(|config| (site.data)(config))
+        .service(
+            web::scope("/api")
+                .configure(routes)
+                .default_service(web::to(unknown_route)),
+        )
+        .configure(routes)
+        .default_service(web::to(unknown_route))
+        .wrap(Condition::new(
+            !settings.cors_origins.is_empty(),
+            cors(&settings.cors_origins),
+        ))
+        .wrap(from_fn(problem::finish))
+        .wrap(from_fn(security_headers))
+        .wrap(from_fn(compress::json))
+        .wrap(from_fn(access_log::write))
+        .wrap(from_fn(move |request, next| {
+            request_id::assign(ids.clone(), request, next)
+        }))
+        .wrap(from_fn(connection::hold))
+}
+
+fn cors(origins: &[String]) -> Cors {
+    let base = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers([
+            "authorization",
+            "content-type",
+            "x-client-id",
+            "x-client-time",
+            "x-request-id",
+        ])
+        .expose_headers(["x-request-id", "retry-after", "etag", "content-disposition"])
+        .max_age(3600);
+    origins.iter().fold(base, |cors, origin| match origin.as_str() {
+        "*" => cors.allow_any_origin(),
+        origin => cors.allowed_origin(origin),
+    })
+}
+
+/// Middleware: what browsers must not do with our answers. A handler's own header stays.
+async fn security_headers<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    let mut response = next.call(request).await?;
+    for (name, value) in HEADERS {
+        if !response.headers().contains_key(&name) {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests;

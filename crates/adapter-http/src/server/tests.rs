@@ -1,0 +1,570 @@
+//! The infrastructure over real sockets: what a client sees of it, good and bad.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::Method;
+use actix_web::{HttpResponse, rt};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::*;
+use crate::body::JsonBody;
+use crate::health;
+use crate::query::Key;
+use crate::routes::Endpoint;
+
+/// Long enough for any machine: reached only by a failing test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Echo {
+    text: String,
+}
+
+/// Lets a test hold a request inside its handler.
+#[derive(Default)]
+struct Gate {
+    entered: Notify,
+    open: Notify,
+}
+
+#[derive(Debug)]
+struct Word;
+
+impl std::str::FromStr for Word {
+    type Err = problem::FieldError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "word" {
+            Ok(Self)
+        } else {
+            Err(problem::FieldError::new("", "invalid_value", "must be a word"))
+        }
+    }
+}
+
+fn table() -> RouteTable {
+    RouteTable::new(health::endpoints()).and([
+        Endpoint::post("/echo", "echo", |body: JsonBody<Echo>| async {
+            web::Json(body.0)
+        })
+        .body::<Echo>()
+        .returns::<Echo>(200, "the same"),
+        Endpoint::get("/items/special", "special", || async { "special" }),
+        Endpoint::get("/items/{id}", "item", |_: Key<Word>| async { "item" }),
+        Endpoint::put("/items/{id}", "putItem", || async { "put" }),
+        Endpoint::get("/panic", "panic", || async {
+            panic!("secret of the inside") as &str
+        }),
+        Endpoint::get("/broken", "broken", || async {
+            HttpResponse::InternalServerError().body("secret")
+        }),
+        Endpoint::get("/large", "large", || async { web::Json("long ".repeat(2000)) }),
+        Endpoint::get("/bytes", "bytes", || async {
+            HttpResponse::Ok()
+                .content_type("application/octet-stream")
+                .body("long ".repeat(2000))
+        }),
+        Endpoint::get("/held", "held", |gate: web::Data<Gate>| async move {
+            gate.entered.notify_one();
+            gate.open.notified().await;
+            "finished"
+        }),
+    ])
+}
+
+struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+    gate: web::Data<Gate>,
+    ended: rt::task::JoinHandle<io::Result<()>>,
+}
+
+fn settings() -> HttpSettings {
+    HttpSettings {
+        workers: 1,
+        keep_alive: PATIENCE,
+        head_timeout: PATIENCE,
+        ..HttpSettings::default()
+    }
+}
+
+fn run(settings: &HttpSettings) -> Running {
+    let gate = web::Data::new(Gate::default());
+    let shared = gate.clone();
+    let site = Site::new(table, RequestIdSource::new(|| Uuid::from_u128(7))).with_data(move |config| {
+        config.app_data(shared.clone());
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = start(settings, listener, &site).unwrap();
+    Running {
+        address,
+        handle: server.handle(),
+        gate,
+        ended: rt::spawn(server),
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends a request as it stands, and reads until the server closes.
+    async fn raw(&self, request: &str) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_answer(&mut stream).await
+    }
+
+    async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let length = if body.is_empty() {
+            String::new()
+        } else {
+            format!("content-length: {}\r\n", body.len())
+        };
+        self.raw(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}{headers}\r\n{body}"
+        ))
+        .await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "", "").await
+    }
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset after the answer is also an end.
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    assert!(read.is_ok(), "the server did not close the connection");
+    bytes
+}
+
+async fn read_answer(stream: &mut TcpStream) -> Answer {
+    let bytes = read_to_end(stream).await;
+    let split = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap_or_else(|| {
+            panic!("no head in {:?}", String::from_utf8_lossy(&bytes));
+        });
+    let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = bytes[split + 4..].to_vec();
+    Answer { status, head, body }
+}
+
+fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(
+        answer.header("content-type"),
+        Some(problem::CONTENT_TYPE),
+        "{answer:?}"
+    );
+    let body = answer.json();
+    assert_eq!(body["code"], code);
+    assert_eq!(body["status"], status);
+    assert!(body["title"].is_string() && body["detail"] == body["error"]);
+}
+
+#[actix_web::test]
+async fn health_answers_below_both_roots() {
+    let server = run(&settings());
+    for path in ["/health", "/api/health"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()["status"], "ok");
+        assert_eq!(answer.json()["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let head = server.request("HEAD", "/health", "", "").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[actix_web::test]
+async fn every_error_is_problem_json() {
+    let server = run(&settings());
+    assert_problem(&server.get("/nowhere").await, 404, "unknown_route");
+    assert_problem(&server.get("/api/nowhere").await, 404, "unknown_route");
+    assert_problem(&server.get("/docs/nowhere").await, 404, "unknown_route");
+    assert_problem(&server.get("/items/%00").await, 422, "validation_failed");
+    assert_problem(
+        &server.request("POST", "/echo", "", "{").await,
+        400,
+        "malformed_json",
+    );
+    assert_problem(
+        &server.request("POST", "/echo", "", "{\"text\": 1}").await,
+        422,
+        "validation_failed",
+    );
+    let plain = server
+        .request("POST", "/echo", "content-type: text/plain\r\n", "{}")
+        .await;
+    assert_problem(&plain, 415, "unsupported_media_type");
+    let wrong = server.request("DELETE", "/items/1", "", "").await;
+    assert_problem(&wrong, 405, "method_not_allowed");
+    assert_eq!(wrong.header("allow"), Some("GET, HEAD, PUT"));
+    let path = server.get("/items/sword").await.json();
+    assert_eq!(path["errors"][0]["path"], "id");
+}
+
+#[actix_web::test]
+async fn plain_words_win_over_parameters() {
+    let server = run(&settings());
+    assert_eq!(server.get("/items/special").await.body, b"special");
+    assert_eq!(server.get("/items/word").await.body, b"item");
+}
+
+#[actix_web::test]
+async fn a_panic_and_a_foreign_500_tell_nothing_but_their_request_id() {
+    let server = run(&settings());
+    for path in ["/panic", "/broken", "/api/panic"] {
+        let answer = server.get(path).await;
+        assert_problem(&answer, 500, "internal");
+        assert_eq!(answer.json()["requestId"].as_str(), answer.header("x-request-id"));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("secret"));
+    }
+    assert_eq!(server.get("/health").await.status, 200);
+}
+
+#[actix_web::test]
+async fn request_ids_are_made_or_taken_over() {
+    let server = run(&settings());
+    let made = server.get("/nowhere").await;
+    assert_eq!(
+        made.header("x-request-id"),
+        Some("00000000-0000-0000-0000-000000000007")
+    );
+    let taken = server
+        .request("GET", "/health", "x-request-id: mine-1\r\n", "")
+        .await;
+    assert_eq!(taken.header("x-request-id"), Some("mine-1"));
+}
+
+#[actix_web::test]
+async fn large_json_is_packed_and_nothing_else() {
+    let server = run(&settings());
+    let accept = "accept-encoding: gzip\r\n";
+    let packed = server.request("GET", "/large", accept, "").await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    assert_eq!(packed.header("vary"), Some("accept-encoding"));
+    assert!(packed.body.len() < 2000);
+    assert_eq!(
+        server
+            .request("GET", "/health", accept, "")
+            .await
+            .header("content-encoding"),
+        None
+    );
+    let bytes = server.request("GET", "/bytes", accept, "").await;
+    assert_eq!(
+        (bytes.header("content-encoding"), bytes.header("content-length")),
+        (None, Some("10000"))
+    );
+    let plain = server.get("/large").await;
+    assert_eq!(
+        (plain.header("content-encoding"), plain.body.len()),
+        (None, 10_002)
+    );
+}
+
+#[actix_web::test]
+async fn cors_is_closed_until_origins_are_named() {
+    let preflight = "origin: https://notes.example\r\naccess-control-request-method: POST\r\n";
+    let closed = run(&settings());
+    let answer = closed.request("OPTIONS", "/echo", preflight, "").await;
+    assert_problem(&answer, 405, "method_not_allowed");
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+
+    let open = run(&HttpSettings {
+        cors_origins: vec!["https://notes.example".into()],
+        ..settings()
+    });
+    let answer = open.request("OPTIONS", "/echo", preflight, "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("https://notes.example")
+    );
+    let other = open
+        .request("GET", "/health", "origin: https://elsewhere.example\r\n", "")
+        .await;
+    assert_eq!(other.header("access-control-allow-origin"), None);
+    let foreign = preflight.replace("notes", "elsewhere");
+    assert_problem(
+        &open.request("OPTIONS", "/echo", &foreign, "").await,
+        400,
+        "bad_request",
+    );
+}
+
+#[actix_web::test]
+async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
+    let server = run(&settings());
+    let request = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n{";
+    assert_problem(&server.raw(request).await, 413, "body_too_large");
+}
+
+#[actix_web::test]
+async fn a_silent_client_is_dropped() {
+    let server = run(&HttpSettings {
+        head_timeout: Duration::from_millis(200),
+        ..settings()
+    });
+    let mut silent = server.connect().await;
+    let mut half = server.connect().await;
+    half.write_all(b"GET /health HTTP/1.1\r\nhost:").await.unwrap();
+    for stream in [&mut silent, &mut half] {
+        let text = String::from_utf8(read_to_end(stream).await).unwrap();
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
+    }
+}
+
+#[actix_web::test]
+async fn half_a_head_on_a_used_connection_is_dropped_too() {
+    let (head_timeout, keep_alive) = (Duration::from_millis(200), Duration::from_millis(200));
+    let server = run(&HttpSettings {
+        keep_alive,
+        head_timeout,
+        ..settings()
+    });
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nhost:")
+        .await
+        .unwrap();
+    let text = String::from_utf8(read_to_end(&mut stream).await).unwrap();
+    assert_eq!(text.matches("HTTP/1.1 200").count(), 1, "{text}");
+}
+
+#[actix_web::test]
+async fn a_slow_answer_is_not_taken_for_a_silent_client() {
+    let (head_timeout, keep_alive) = (Duration::from_millis(50), Duration::from_millis(50));
+    let server = run(&HttpSettings {
+        keep_alive,
+        head_timeout,
+        ..settings()
+    });
+    let held = server.get("/held");
+    let release = async {
+        server.gate.entered.notified().await;
+        // Not synchronisation: the time that passes is what the watch must not count.
+        rt::time::sleep(Duration::from_millis(400)).await;
+        server.gate.open.notify_one();
+    };
+    let (answer, ()) = tokio::join!(held, release);
+    assert_eq!(answer.body, b"finished");
+}
+
+#[actix_web::test]
+async fn a_slow_body_times_out() {
+    let body = BodyLimits {
+        timeout: Duration::from_millis(200),
+        ..BodyLimits::default()
+    };
+    let server = run(&HttpSettings { body, ..settings() });
+    let answer = server
+        .raw("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n{\"text\"")
+        .await;
+    assert_problem(&answer, 408, "request_timeout");
+}
+
+#[actix_web::test]
+async fn a_graceful_stop_lets_requests_finish_and_does_not_wait_for_idle_connections() {
+    let server = run(&settings());
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+
+    let held = server.get("/held");
+    let stop = async {
+        server.gate.entered.notified().await;
+        let stopped = server.handle.stop(true);
+        server.gate.open.notify_one();
+        stopped.await;
+    };
+    let (answer, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(held, stop) })
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (200, b"finished".as_slice())
+    );
+    assert!(server.ended.await.unwrap().is_ok());
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[actix_web::test]
+async fn the_document_and_the_router_agree() {
+    let server = run(&settings());
+    let document = server.get("/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut documented = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            documented.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    let mut registered: Vec<_> = table()
+        .iter()
+        .map(|(method, path): (&Method, _)| (method.to_string(), path.to_owned()))
+        .collect();
+    documented.sort();
+    registered.sort();
+    assert_eq!(documented, registered);
+    for (method, path) in documented.iter().filter(|(_, path)| path != "/held") {
+        let answer = server
+            .request(method, &path.replace("{id}", "word"), "", "")
+            .await;
+        assert!(
+            ![404, 405].contains(&answer.status),
+            "{method} {path}: {answer:?}"
+        );
+    }
+    assert_eq!(document["paths"]["/health"]["get"]["security"], Value::Null);
+    assert!(document["paths"]["/echo"]["post"]["security"].is_array());
+    assert!(document["components"]["schemas"]["Problem"]["properties"]["errors"].is_object());
+}
+
+#[actix_web::test]
+async fn the_page_is_served_by_us_alone() {
+    let server = run(&settings());
+    for (root, target) in [("/docs", "/docs/"), ("/api/docs", "/api/docs/")] {
+        assert_eq!(server.get(root).await.header("location"), Some(target));
+    }
+    let page = server.get("/docs/").await;
+    let html = String::from_utf8(page.body.clone()).unwrap();
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'self'")
+    );
+    assert!(
+        !html.contains("http://") && !html.contains("https://") && !html.contains("\"//"),
+        "{html}"
+    );
+    let files: Vec<&str> = html
+        .split(['"', '\''])
+        .filter(|text| [".js", ".css", ".png"].iter().any(|kind| text.ends_with(kind)))
+        .collect();
+    assert!(
+        files.iter().any(|file| file.ends_with("swagger-ui-bundle.js")),
+        "{files:?}"
+    );
+    for file in files {
+        let answer = server
+            .get(&format!("/docs/{}", file.trim_start_matches("./")))
+            .await;
+        assert_eq!(answer.status, 200, "{file}");
+    }
+    let script = server.get("/docs/swagger-initializer.js").await;
+    let script = String::from_utf8(script.body).unwrap();
+    assert!(
+        script.contains("../openapi.json") && !script.contains("http"),
+        "{script}"
+    );
+}
+
+#[actix_web::test]
+async fn one_line_per_request_and_no_secrets_in_it() {
+    // The lines are written on the worker's thread: the layers are driven here, on the test's own.
+    use actix_web::test::{TestRequest, call_service, init_service};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let site = Site::new(
+        || {
+            RouteTable::new([Endpoint::get(
+                "/items/{id}",
+                "item",
+                |request: actix_web::HttpRequest| async move {
+                    access_log::note_user(&request, &"anna");
+                    access_log::note_client(&request, &"phone");
+                    "the answer"
+                },
+            )])
+        },
+        RequestIdSource::new(Uuid::nil),
+    );
+    let document = Document::new(&(site.table)().document()).unwrap();
+    let service = init_service(app(&settings(), &site, &document)).await;
+    let request = TestRequest::get()
+        .uri("/api/items/5?token=query-secret")
+        .insert_header(("authorization", "Bearer header-secret"))
+        .to_request();
+    call_service(&service, request).await;
+
+    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["target"] == access_log::TARGET)
+        .collect();
+    let [line] = lines.as_slice() else {
+        panic!("{text}")
+    };
+    let fields = &line["fields"];
+    assert_eq!(fields["method"], "GET");
+    assert_eq!(fields["path"], "/api/items/5");
+    assert_eq!(fields["route"], "/api/items/{id}");
+    assert_eq!(fields["status"], 200);
+    assert_eq!(
+        (&fields["user_id"], &fields["client_id"]),
+        (&"anna".into(), &"phone".into())
+    );
+    assert_eq!(fields["request_id"], "00000000-0000-0000-0000-000000000000");
+    assert!(fields["duration_ms"].is_number());
+    assert!(!text.contains("secret") && !text.contains("the answer"), "{text}");
+}
