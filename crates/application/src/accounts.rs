@@ -1,0 +1,562 @@
+//! Logins, accounts, registration.
+
+use std::sync::Arc;
+
+use mosaic_domain::account::{Password, Role, User, Username};
+use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_domain::text::Label;
+use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
+use mosaic_ports::{
+    AccountChange, Accounts as AccountStore, Clock, CreateOutcome, IdGenerator, NewAccount, NewRefreshToken,
+    PasswordHasher, Randomness, RefreshTokens, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
+};
+use sha2::{Digest, Sha256};
+
+use crate::error::{AppError, Unauthenticated};
+use crate::sessions::{Caller, Sessions};
+
+/// Whether people may make accounts themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody may.
+    Open,
+    /// Only administrators may.
+    Closed,
+}
+
+/// The ports and settings of the accounts.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is the port that it is named after")]
+pub struct AccountPorts {
+    pub accounts: Arc<dyn AccountStore>,
+    pub refresh_tokens: Arc<dyn RefreshTokens>,
+    pub passwords: Arc<dyn PasswordHasher>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdGenerator>,
+    pub randomness: Arc<dyn Randomness>,
+}
+
+impl std::fmt::Debug for AccountPorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AccountPorts")
+    }
+}
+
+/// Logins and accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    ports: AccountPorts,
+    sessions: Sessions,
+    registration: Registration,
+    refresh_ttl_ms: i64,
+}
+
+/// What somebody logs in with.
+#[derive(Debug, Clone)]
+pub struct LoginRequest {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+    /// The device.
+    pub client: Option<ClientId>,
+    /// What its user calls the device.
+    pub device_name: Option<Label<100>>,
+}
+
+/// The tokens of a login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LoginTokens {
+    /// For every request.
+    pub access: String,
+    /// For the next pair of tokens, once.
+    pub refresh: String,
+}
+
+impl std::fmt::Debug for LoginTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LoginTokens(hidden)")
+    }
+}
+
+/// A login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The tokens.
+    pub tokens: LoginTokens,
+    /// The account.
+    pub user: User,
+}
+
+/// An account that an administrator makes.
+#[derive(Debug, Clone)]
+pub struct AccountRequest {
+    /// The name.
+    pub username: Username,
+    /// The password.
+    pub password: Password,
+    /// What the user may do.
+    pub role: Role,
+    /// Whether the user should change the password.
+    pub must_change_password: bool,
+}
+
+/// What an administrator changes of an account.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the fields are those of User")]
+pub struct AccountPatch {
+    pub username: Option<Username>,
+    pub role: Option<Role>,
+    pub disabled: Option<bool>,
+    pub password: Option<Password>,
+    pub must_change_password: Option<bool>,
+}
+
+impl Accounts {
+    /// Accounts over these ports. Refresh tokens live for `refresh_ttl_ms` milliseconds.
+    pub fn new(
+        ports: AccountPorts,
+        sessions: Sessions,
+        registration: Registration,
+        refresh_ttl_ms: i64,
+    ) -> Self {
+        Self {
+            ports,
+            sessions,
+            registration,
+            refresh_ttl_ms,
+        }
+    }
+
+    /// Proves a user by name and password. Takes as long for a name that does not exist.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::BadCredentials`], [`Unauthenticated::AccountDisabled`].
+    pub async fn login(&self, request: LoginRequest) -> Result<Login, AppError> {
+        let account = match request.username.parse::<Username>() {
+            Ok(name) => self.ports.accounts.by_name(&name).await?,
+            Err(_) => None,
+        };
+        let hash = account.as_ref().map(|account| account.password.clone());
+        let proved = self
+            .ports
+            .passwords
+            .verify(request.password, hash)
+            .await
+            .map_err(AppError::Internal)?;
+        let Some(account) = account.filter(|_| proved) else {
+            return Err(Unauthenticated::BadCredentials.into());
+        };
+        if account.user.disabled {
+            return Err(Unauthenticated::AccountDisabled.into());
+        }
+        self.begin(account.user, request.client, request.device_name)
+            .await
+    }
+
+    /// Spends a refresh token for a new pair. One that is spent twice ends its whole family: somebody has a copy.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::InvalidRefreshToken`].
+    pub async fn refresh(&self, refresh_token: &str) -> Result<LoginTokens, AppError> {
+        let (text, next) = self.new_refresh_token();
+        match self
+            .ports
+            .refresh_tokens
+            .rotate(hash_of(refresh_token), next)
+            .await?
+        {
+            Rotation::Rotated(stored) => {
+                let account = self.ports.accounts.by_id(stored.user).await?;
+                let user = account.ok_or(Unauthenticated::InvalidRefreshToken)?.user;
+                let access = self.sessions.sign(&caller(&user, &stored))?;
+                Ok(LoginTokens {
+                    access,
+                    refresh: text,
+                })
+            }
+            Rotation::Reused { user, family } => {
+                self.sessions.end_family(family);
+                tracing::warn!(%user, %family, "a refresh token was used twice: the login was ended");
+                Err(Unauthenticated::InvalidRefreshToken.into())
+            }
+            Rotation::Refused => Err(Unauthenticated::InvalidRefreshToken.into()),
+        }
+    }
+
+    /// Ends the login that a refresh token belongs to. A token that is unknown has ended already.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn logout(&self, refresh_token: &str) -> Result<(), AppError> {
+        if let Some((_, family)) = self
+            .ports
+            .refresh_tokens
+            .end_family(hash_of(refresh_token))
+            .await?
+        {
+            self.sessions.end_family(family);
+        }
+        Ok(())
+    }
+
+    /// The account of a caller.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::LoginEnded`] where it is gone or closed.
+    pub async fn me(&self, caller: &Caller) -> Result<User, AppError> {
+        let account = self.ports.accounts.by_id(caller.user).await?;
+        account
+            .map(|account| account.user)
+            .filter(|user| !user.disabled)
+            .ok_or_else(|| Unauthenticated::LoginEnded.into())
+    }
+
+    /// Sets a new password. Every login ends; the caller gets a new one.
+    ///
+    /// # Errors
+    /// [`AppError::WrongPassword`].
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        old: Password,
+        new: Password,
+    ) -> Result<Login, AppError> {
+        let account = self
+            .ports
+            .accounts
+            .by_id(caller.user)
+            .await?
+            .ok_or(Unauthenticated::LoginEnded)?;
+        let hash = Some(account.password);
+        if !self
+            .ports
+            .passwords
+            .verify(old, hash)
+            .await
+            .map_err(AppError::Internal)?
+        {
+            return Err(AppError::WrongPassword);
+        }
+        let password = Some(self.ports.passwords.hash(new).await.map_err(AppError::Internal)?);
+        let change = AccountChange {
+            password,
+            must_change_password: Some(false),
+            end_logins: true,
+            ..AccountChange::default()
+        };
+        let user = self
+            .change(caller.user, change)
+            .await
+            .map_err(gone_is_logged_out)?;
+        self.begin_excepted(user, caller.client.clone()).await
+    }
+
+    /// Changes the caller's own name or picture.
+    ///
+    /// # Errors
+    /// [`AppError::NameTaken`].
+    pub async fn update_me(
+        &self,
+        caller: &Caller,
+        username: Option<Username>,
+        avatar_url: Option<Option<Label<2048>>>,
+    ) -> Result<User, AppError> {
+        let change = AccountChange {
+            username,
+            avatar_url,
+            ..AccountChange::default()
+        };
+        self.change(caller.user, change).await.map_err(gone_is_logged_out)
+    }
+
+    /// Makes an account for whoever asks, where the server takes registrations, and logs it in.
+    ///
+    /// # Errors
+    /// [`AppError::RegistrationClosed`], [`AppError::NameTaken`].
+    pub async fn register(
+        &self,
+        username: Username,
+        password: Password,
+        client: Option<ClientId>,
+        device_name: Option<Label<100>>,
+    ) -> Result<Login, AppError> {
+        if self.registration == Registration::Closed {
+            return Err(AppError::RegistrationClosed);
+        }
+        let request = AccountRequest {
+            username,
+            password,
+            role: Role::User,
+            must_change_password: false,
+        };
+        let user = self.create(request).await?;
+        self.begin(user, client, device_name).await
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`AppError::NameTaken`].
+    pub async fn create(&self, request: AccountRequest) -> Result<User, AppError> {
+        self.store(request, false)
+            .await?
+            .ok_or_else(|| AppError::Internal("an account was not the first".into()))
+    }
+
+    /// Makes the account `admin` where there is no account at all. Without a password a random one is made and returned:
+    /// it is shown once and kept nowhere.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn ensure_admin(&self, password: Option<Password>) -> Result<FirstStart, AppError> {
+        if self.ports.accounts.list(PageNumber::new(1, 1)?).await?.total > 0 {
+            return Ok(FirstStart::NotFirst);
+        }
+        let generated = hex(&self.ports.randomness.secret()[..12]);
+        let must_change_password = password.is_none();
+        let password = match password {
+            Some(password) => password,
+            None => Password::chosen(generated.clone())?,
+        };
+        let username = "admin".parse::<Username>()?;
+        let request = AccountRequest {
+            username,
+            password,
+            role: Role::Admin,
+            must_change_password,
+        };
+        Ok(match self.store(request, true).await {
+            Ok(Some(_)) if must_change_password => FirstStart::AdminWithPassword(generated),
+            Ok(Some(_)) => FirstStart::Admin,
+            Ok(None) | Err(AppError::NameTaken) => FirstStart::NotFirst,
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// The accounts, by name.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn list(&self, page: PageNumber) -> Result<Listing<User>, AppError> {
+        Ok(self.ports.accounts.list(page).await?)
+    }
+
+    /// The account with that name.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn by_name(&self, name: &Username) -> Result<User, AppError> {
+        self.ports
+            .accounts
+            .by_name(name)
+            .await?
+            .map(|account| account.user)
+            .ok_or(AppError::NotFound)
+    }
+
+    /// Changes any account. A new password, another role and a closed account end its logins.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::NameTaken`], [`AppError::LastAdmin`].
+    pub async fn update(&self, id: UserId, patch: AccountPatch) -> Result<User, AppError> {
+        let end_logins = patch.password.is_some() || patch.role.is_some() || patch.disabled == Some(true);
+        let password = match patch.password {
+            Some(password) => Some(
+                self.ports
+                    .passwords
+                    .hash(password)
+                    .await
+                    .map_err(AppError::Internal)?,
+            ),
+            None => None,
+        };
+        let change = AccountChange {
+            username: patch.username,
+            role: patch.role,
+            disabled: patch.disabled,
+            must_change_password: patch.must_change_password.or(password.as_ref().map(|_| true)),
+            password,
+            end_logins,
+            ..AccountChange::default()
+        };
+        let user = self.change(id, change).await?;
+        if end_logins {
+            self.sessions.end_user(id, None);
+        }
+        Ok(user)
+    }
+
+    async fn change(&self, id: UserId, change: AccountChange) -> Result<User, AppError> {
+        match self
+            .ports
+            .accounts
+            .update(id, change, self.ports.clock.now())
+            .await?
+        {
+            UpdateOutcome::Updated(user) => Ok(user),
+            UpdateOutcome::NotFound => Err(AppError::NotFound),
+            UpdateOutcome::NameTaken => Err(AppError::NameTaken),
+            UpdateOutcome::LastAdmin => Err(AppError::LastAdmin),
+        }
+    }
+
+    /// Makes an account; `None` where it was to be the first and is not.
+    async fn store(&self, request: AccountRequest, only_first: bool) -> Result<Option<User>, AppError> {
+        let password = self
+            .ports
+            .passwords
+            .hash(request.password)
+            .await
+            .map_err(AppError::Internal)?;
+        let now = self.ports.clock.now();
+        let user = User {
+            id: UserId::new(self.ports.ids.next()),
+            username: request.username,
+            avatar_url: None,
+            role: request.role,
+            must_change_password: request.must_change_password,
+            disabled: false,
+            created_at: now,
+            updated_at: now,
+        };
+        let account = NewAccount {
+            user: user.clone(),
+            password,
+        };
+        match self.ports.accounts.create(account, only_first).await? {
+            CreateOutcome::Created => Ok(Some(user)),
+            CreateOutcome::NotFirst => Ok(None),
+            CreateOutcome::NameTaken => Err(AppError::NameTaken),
+        }
+    }
+
+    async fn begin(
+        &self,
+        user: User,
+        client: Option<ClientId>,
+        device_name: Option<Label<100>>,
+    ) -> Result<Login, AppError> {
+        let family = FamilyId::new(self.ports.ids.next());
+        self.begin_family(user, family, client, device_name).await
+    }
+
+    /// A login that begins at the very moment when all others of its user end.
+    async fn begin_excepted(&self, user: User, client: Option<ClientId>) -> Result<Login, AppError> {
+        let family = FamilyId::new(self.ports.ids.next());
+        self.sessions.end_user(user.id, Some(family));
+        self.begin_family(user, family, client, None).await
+    }
+
+    async fn begin_family(
+        &self,
+        user: User,
+        family: FamilyId,
+        client: Option<ClientId>,
+        device_name: Option<Label<100>>,
+    ) -> Result<Login, AppError> {
+        let (refresh, token) = self.new_refresh_token();
+        let stored = StoredRefreshToken {
+            token,
+            user: user.id,
+            family,
+            client,
+            device_name,
+        };
+        let access = self.sessions.sign(&caller(&user, &stored))?;
+        self.ports.refresh_tokens.issue(stored).await?;
+        Ok(Login {
+            tokens: LoginTokens { access, refresh },
+            user,
+        })
+    }
+
+    fn new_refresh_token(&self) -> (String, NewRefreshToken) {
+        let text = hex(&self.ports.randomness.secret());
+        let issued_at = self.ports.clock.now();
+        let expires_at = issued_at.plus(self.refresh_ttl_ms);
+        let token = NewRefreshToken {
+            hash: hash_of(&text),
+            issued_at,
+            expires_at,
+        };
+        (text, token)
+    }
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts")
+            .field("registration", &self.registration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What starting with this store meant.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FirstStart {
+    /// There were accounts already.
+    NotFirst,
+    /// The account `admin` was made with the password that was given.
+    Admin,
+    /// The account `admin` was made with this random password.
+    AdminWithPassword(String),
+}
+
+impl std::fmt::Debug for FirstStart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotFirst => "NotFirst",
+            Self::Admin => "Admin",
+            Self::AdminWithPassword(_) => "AdminWithPassword(hidden)",
+        })
+    }
+}
+
+fn caller(user: &User, stored: &StoredRefreshToken) -> Caller {
+    Caller {
+        user: user.id,
+        role: user.role,
+        family: stored.family,
+        client: stored.client.clone(),
+    }
+}
+
+fn gone_is_logged_out(error: AppError) -> AppError {
+    match error {
+        AppError::NotFound => Unauthenticated::LoginEnded.into(),
+        other => other,
+    }
+}
+
+fn hash_of(token: &str) -> TokenHash {
+    TokenHash(Sha256::digest(token.as_bytes()).into())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Checks a user name and a password that are being set, and says everything that is wrong with them.
+///
+/// # Errors
+/// The violations, at `username` and `password`.
+pub fn parse_new_account(username: &str, password: String) -> Result<(Username, Password), Violations> {
+    let mut violations = Violations::none();
+    let username = violations.check("username", username.parse::<Username>());
+    let password = violations.check("password", Password::chosen(password));
+    match username.zip(password) {
+        Some(parsed) => Ok(parsed),
+        None => Err(violations),
+    }
+}
+
+/// The violation of a field that must be there.
+pub fn required(path: &str) -> Violation {
+    Violation::new("required", "must be given").at(path)
+}

@@ -1,0 +1,134 @@
+//! Everything a use case can answer besides success. The HTTP adapter maps each to one problem.
+
+use mosaic_domain::skew::EditTimeAhead;
+use mosaic_domain::stamp::ClockExhausted;
+use mosaic_domain::{MemoId, Record, UnixMillis, Violation, Violations};
+use mosaic_ports::{AccessTokenError, BoxError, StoreError, WriteError};
+
+/// Why a use case did not do what it was asked. Nothing was written, except the losing content of
+/// [`AppError::Superseded`].
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The input breaks the limits of the protocol.
+    #[error("the request is not valid: {0}")]
+    Invalid(Violations),
+    /// The edit time is too far ahead (W6).
+    #[error("the edit time is more than 5 minutes ahead of the server's clock")]
+    EditTimeAhead {
+        /// The server's clock when the request arrived.
+        server_time: UnixMillis,
+    },
+    /// There is no such thing, or it is somebody else's.
+    #[error("there is no such record")]
+    NotFound,
+    /// The record is deleted, and this edit does not bring it back (W3).
+    #[error("the record is deleted")]
+    Deleted,
+    /// The record is deleted and its content gone; only a whole record brings it back (W5).
+    #[error("the record is deleted and its content is gone: send the whole record")]
+    ContentGone,
+    /// A resource names a memo that does not exist (W9).
+    #[error("there is no memo {0}")]
+    UnknownMemo(MemoId),
+    /// A list names a record that does not exist; the path says which.
+    #[error("{0}")]
+    UnknownReference(Violation),
+    /// A newer version is stored (W4).
+    #[error("a newer version is stored")]
+    Superseded {
+        /// The record that won.
+        current: Box<Record>,
+    },
+    /// The request proves nobody.
+    #[error(transparent)]
+    Unauthenticated(#[from] Unauthenticated),
+    /// The account may not do this.
+    #[error("only an administrator may do this")]
+    Forbidden,
+    /// The server takes no registrations.
+    #[error("registration is closed: ask the administrator of this server for an account")]
+    RegistrationClosed,
+    /// The user name is taken.
+    #[error("the user name is taken")]
+    NameTaken,
+    /// No administrator would be left.
+    #[error("the last administrator can be neither closed nor demoted")]
+    LastAdmin,
+    /// The old password is wrong.
+    #[error("the old password is wrong")]
+    WrongPassword,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The machine failed, or a promise of a port was broken.
+    #[error("internal error")]
+    Internal(#[source] BoxError),
+}
+
+/// Why a request is not accepted as somebody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthenticated {
+    /// The user name or the password is wrong; which of the two is not said.
+    #[error("the user name or the password is wrong")]
+    BadCredentials,
+    /// The password is right, but the account is closed.
+    #[error("the account is closed")]
+    AccountDisabled,
+    /// The access token is not one of ours.
+    #[error("the access token is not valid")]
+    InvalidToken,
+    /// The access token was good once.
+    #[error("the access token has expired")]
+    ExpiredToken,
+    /// The login has ended: log out, a new password, a closed account.
+    #[error("the login has ended")]
+    LoginEnded,
+    /// The refresh token is unknown, expired, or spent.
+    #[error("the refresh token is not valid or no longer")]
+    InvalidRefreshToken,
+}
+
+impl From<Violations> for AppError {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}
+
+impl From<Violation> for AppError {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid(violation.into())
+    }
+}
+
+impl From<EditTimeAhead> for AppError {
+    fn from(ahead: EditTimeAhead) -> Self {
+        Self::EditTimeAhead {
+            server_time: ahead.server_time,
+        }
+    }
+}
+
+impl From<WriteError> for AppError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::UnknownUser => Unauthenticated::LoginEnded.into(),
+            WriteError::Clock(exhausted) => exhausted.into(),
+            WriteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClockExhausted> for AppError {
+    fn from(exhausted: ClockExhausted) -> Self {
+        Self::Internal(exhausted.into())
+    }
+}
+
+impl From<AccessTokenError> for AppError {
+    fn from(error: AccessTokenError) -> Self {
+        match error {
+            AccessTokenError::Expired => Unauthenticated::ExpiredToken.into(),
+            AccessTokenError::Invalid => Unauthenticated::InvalidToken.into(),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What memos have besides the common road: their resources, archiving, search.
+
+use std::collections::HashMap;
+
+use mosaic_domain::entity::{Memo, MemoPatch, Resource};
+use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
+use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, ResourceId, UserId};
+
+use crate::error::AppError;
+use crate::records::{Draft, EditBy, Records};
+
+/// A memo with its resources, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoView {
+    /// The memo.
+    pub memo: Live<Memo>,
+    /// Its live resources.
+    pub resources: Vec<Live<Resource>>,
+}
+
+/// Reads and writes memos.
+#[derive(Debug, Clone)]
+pub struct Memos {
+    records: Records,
+}
+
+impl Memos {
+    /// Memos over the common road.
+    pub fn new(records: Records) -> Self {
+        Self { records }
+    }
+
+    /// Writes a whole memo (W3).
+    ///
+    /// # Errors
+    /// As [`Records::create`].
+    pub async fn create(&self, by: &EditBy, id: MemoId, draft: Draft<Memo>) -> Result<MemoView, AppError> {
+        let memo = self.records.create(by, id, draft).await?;
+        self.with_resources(by.user, memo).await
+    }
+
+    /// Writes some fields of a memo (W7), and with `attachments` the whole set of its resources.
+    ///
+    /// # Errors
+    /// As [`Records::patch`].
+    pub async fn patch(
+        &self,
+        by: &EditBy,
+        id: MemoId,
+        patch: MemoPatch,
+        attachments: Option<Vec<ResourceId>>,
+    ) -> Result<MemoView, AppError> {
+        let memo = self.records.patch::<Memo>(by, id, patch, attachments).await?;
+        self.with_resources(by.user, memo).await
+    }
+
+    /// A live memo.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn get(&self, user: UserId, id: MemoId) -> Result<MemoView, AppError> {
+        let memo = self.records.get(user, id).await?;
+        self.with_resources(user, memo).await
+    }
+
+    /// One page of memos.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<MemoView>, AppError> {
+        let Listing { items, total } = self.records.list(user, query).await?;
+        Ok(Listing {
+            items: self.with_all_resources(user, items).await?,
+            total,
+        })
+    }
+
+    /// The memos that were made on a day (in UTC) or filed under it, the newest first.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn on_day(
+        &self,
+        user: UserId,
+        day: DiaryDate,
+        archived: Option<bool>,
+    ) -> Result<Vec<MemoView>, AppError> {
+        let all = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
+        let query = RecordQuery {
+            on_day: Some(day),
+            archived,
+            ..all
+        };
+        Ok(self.list(user, &query).await?.items)
+    }
+
+    /// The tags of all live memos.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn tags(&self, user: UserId) -> Result<Vec<TagCount>, AppError> {
+        self.records.tags::<Memo>(user).await
+    }
+
+    async fn with_resources(&self, user: UserId, memo: Live<Memo>) -> Result<MemoView, AppError> {
+        let mut views = self.with_all_resources(user, vec![memo]).await?;
+        views.pop().ok_or(AppError::NotFound)
+    }
+
+    /// The memos with their resources, which are read in one go.
+    async fn with_all_resources(
+        &self,
+        user: UserId,
+        memos: Vec<Live<Memo>>,
+    ) -> Result<Vec<MemoView>, AppError> {
+        if memos.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = RecordQuery::all(EntityType::Resource, Order::Siblings, PageNumber::EVERYTHING);
+        let query = RecordQuery {
+            parents: Some(memos.iter().map(|memo| memo.key).collect()),
+            ..all
+        };
+        let mut by_memo: HashMap<MemoId, Vec<Live<Resource>>> = HashMap::new();
+        for resource in self.records.list::<Resource>(user, &query).await?.items {
+            if let Some(memo) = resource.content.memo_id {
+                by_memo.entry(memo).or_default().push(resource);
+            }
+        }
+        let view = |memo: Live<Memo>| {
+            let resources = by_memo.remove(&memo.key).unwrap_or_default();
+            MemoView { memo, resources }
+        };
+        Ok(memos.into_iter().map(view).collect())
+    }
+}

@@ -1,0 +1,63 @@
+//! `POST /sync/pull`: what changed since a device's cursors (rules P1 to P7, D1, R1, R2).
+
+use std::sync::Arc;
+
+use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, cut};
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, ServedCursors};
+
+use crate::error::{AppError, Unauthenticated};
+
+/// Serves pulls.
+#[derive(Clone)]
+pub struct Pull {
+    feed: Arc<dyn ChangeFeed>,
+    cursors: Arc<dyn DeviceCursors>,
+    clock: Arc<dyn Clock>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pulled {
+    /// The pages.
+    pub page: PullPage,
+    /// The server's clock, for people and logs; it plays no part in sync.
+    pub server_time: UnixMillis,
+}
+
+impl Pull {
+    /// A pull over these ports.
+    pub fn new(feed: Arc<dyn ChangeFeed>, cursors: Arc<dyn DeviceCursors>, clock: Arc<dyn Clock>) -> Self {
+        Self { feed, cursors, clock }
+    }
+
+    /// Serves one pull. What the device holds now is remembered only when it moved (D1); a device at rest costs one
+    /// look-up and no write (P2).
+    ///
+    /// # Errors
+    /// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
+    pub async fn run(&self, user: UserId, request: &PullRequest) -> Result<Pulled, AppError> {
+        let snapshot = self.feed.snapshot(user, request, PageLimits::PROTOCOL).await?;
+        let page = cut(request, snapshot.ok_or(Unauthenticated::LoginEnded)?);
+        let server_time = self.clock.now();
+        if page.moves(request) {
+            self.cursors.remember(ServedCursors {
+                user,
+                client: request.client.clone(),
+                cursors: page
+                    .types
+                    .iter()
+                    .filter_map(|(e, page)| Some((e, page.as_ref()?.cursor)))
+                    .collect(),
+                served_at: server_time,
+            });
+        }
+        Ok(Pulled { page, server_time })
+    }
+}
+
+impl std::fmt::Debug for Pull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pull")
+    }
+}

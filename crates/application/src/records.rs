@@ -1,0 +1,328 @@
+//! The road that all entity types share: create, edit, delete, read, list, revisions (rules W1 to W9, H1).
+
+use std::sync::Arc;
+
+use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::skew::Shift;
+use mosaic_domain::write::{
+    Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide,
+};
+use mosaic_domain::{
+    ClientId, EditTime, Entity, EntityType, Live, RecordKey, ResourceId, Revision, UnixMillis, UserId,
+    Violation,
+};
+use mosaic_ports::{Clock, Decide, IdGenerator, RecordReader, WriteStore};
+use uuid::Uuid;
+
+use crate::error::AppError;
+
+/// Who makes an edit, and when they say they made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditBy {
+    /// Whose records.
+    pub user: UserId,
+    /// The device.
+    pub client: ClientId,
+    /// `updatedAt`, by the device's clock; `None`: now (W1).
+    pub edit_time: Option<EditTime>,
+    /// `createdAt`. Kept as it is: it orders lists, and decides nothing.
+    pub created_at: Option<UnixMillis>,
+    /// The device's clock when it sent the request (W6).
+    pub client_time: Option<UnixMillis>,
+}
+
+/// A whole record to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft<E> {
+    /// All fields.
+    pub content: E,
+    /// Whether no place among the siblings was named.
+    pub unplaced: bool,
+    /// The resources that the memo has from now on, in order.
+    pub attachments: Option<Vec<ResourceId>>,
+}
+
+/// A kept version of a record of a known type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypedRevision<E> {
+    /// Counts the revisions of the record, from 1.
+    pub number: u32,
+    /// Everything but the content's type.
+    pub revision: Revision,
+    /// The whole content.
+    pub content: E,
+}
+
+/// Reads and writes records of any type.
+#[derive(Clone)]
+pub struct Records {
+    store: Arc<dyn WriteStore>,
+    reader: Arc<dyn RecordReader>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdGenerator>,
+}
+
+impl Records {
+    /// Records over these ports.
+    pub fn new(
+        store: Arc<dyn WriteStore>,
+        reader: Arc<dyn RecordReader>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGenerator>,
+    ) -> Self {
+        Self {
+            store,
+            reader,
+            clock,
+            ids,
+        }
+    }
+
+    /// An id for a record whose client made none.
+    pub fn new_id(&self) -> Uuid {
+        self.ids.next()
+    }
+
+    /// `POST`: writes a whole record and answers what is stored then. A create that is sent again answers what is there
+    /// and overwrites nothing (W3), except that of a diary, whose key is its day (W7).
+    ///
+    /// # Errors
+    /// [`AppError`]: superseded, deleted, an edit time ahead, a memo or resource that does not exist.
+    pub async fn create<E: Entity>(
+        &self,
+        by: &EditBy,
+        key: E::Key,
+        draft: Draft<E>,
+    ) -> Result<Live<E>, AppError> {
+        let action = Action::Put {
+            content: draft.content.into_content(),
+            created_at: by.created_at,
+            unplaced: draft.unplaced,
+            overwrites: E::TYPE == EntityType::Diary,
+            attachments: draft.attachments,
+        };
+        live(self.edit(by, E::record_key(key), action).await?)
+    }
+
+    /// `PUT`: writes the fields that the patch names (W7) and answers the record.
+    ///
+    /// # Errors
+    /// [`AppError`]: not found, superseded, deleted, an edit time ahead, a memo or resource that does not exist.
+    pub async fn patch<E: Entity>(
+        &self,
+        by: &EditBy,
+        key: E::Key,
+        patch: <E as Entity>::Patch,
+        attachments: Option<Vec<ResourceId>>,
+    ) -> Result<Live<E>, AppError> {
+        let action = Action::Patch {
+            patch: E::patch(patch),
+            created_at: by.created_at,
+            attachments,
+        };
+        live(self.edit(by, E::record_key(key), action).await?)
+    }
+
+    /// `DELETE`: leaves a tombstone (W5).
+    ///
+    /// # Errors
+    /// [`AppError`]: not found, superseded, an edit time ahead.
+    pub async fn delete<E: Entity>(&self, by: &EditBy, key: E::Key) -> Result<(), AppError> {
+        self.edit(by, E::record_key(key), Action::Delete).await.map(drop)
+    }
+
+    /// A live record.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where there is none, or it is deleted.
+    pub async fn get<E: Entity>(&self, user: UserId, key: E::Key) -> Result<Live<E>, AppError> {
+        self.find(user, key).await?.ok_or(AppError::NotFound)
+    }
+
+    /// A live record, if there is one.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn find<E: Entity>(&self, user: UserId, key: E::Key) -> Result<Option<Live<E>>, AppError> {
+        let record = self.reader.record(user, E::record_key(key)).await?;
+        Ok(record.and_then(mosaic_domain::Record::into_live))
+    }
+
+    /// One page of live records.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn list<E: Entity>(
+        &self,
+        user: UserId,
+        query: &RecordQuery,
+    ) -> Result<Listing<Live<E>>, AppError> {
+        let Listing { items, total } = self.reader.list(user, query).await?;
+        let items = items
+            .into_iter()
+            .filter_map(mosaic_domain::Record::into_live)
+            .collect();
+        Ok(Listing { items, total })
+    }
+
+    /// The tags of the live records of a type, the most frequent first.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn tags<E: Entity>(&self, user: UserId) -> Result<Vec<TagCount>, AppError> {
+        Ok(self.reader.tags(user, E::TYPE).await?)
+    }
+
+    /// The revisions of a record, also of a deleted one, the latest kept first (H1).
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where there never was such a record.
+    pub async fn revisions<E: Entity>(
+        &self,
+        user: UserId,
+        key: E::Key,
+    ) -> Result<Vec<TypedRevision<E>>, AppError> {
+        let key = E::record_key(key);
+        if self.reader.record(user, key).await?.is_none() {
+            return Err(AppError::NotFound);
+        }
+        let kept = self.reader.revisions(user, key).await?.into_iter();
+        let typed = kept.filter_map(|kept| {
+            let content = E::from_content(kept.revision.content.clone())?;
+            Some(TypedRevision {
+                number: kept.number,
+                revision: kept.revision,
+                content,
+            })
+        });
+        Ok(typed.collect())
+    }
+
+    /// Edits several records as one write: all of it, or where one is refused nothing.
+    ///
+    /// # Errors
+    /// [`AppError::UnknownReference`] with the place of the first record that does not exist, below `path`.
+    pub async fn patch_all<E: Entity>(
+        &self,
+        by: &EditBy,
+        patches: Vec<(E::Key, <E as Entity>::Patch)>,
+        path: &str,
+    ) -> Result<(), AppError> {
+        let time = self.adjusted_time(by)?;
+        let edit = |(key, patch): (E::Key, <E as Entity>::Patch)| RecordEdit {
+            key: E::record_key(key),
+            author: by.client.clone(),
+            time,
+            action: Action::Patch {
+                patch: E::patch(patch),
+                created_at: None,
+                attachments: None,
+            },
+        };
+        let results = self
+            .write(by.user, patches.into_iter().map(edit).collect())
+            .await?;
+        let refused = results
+            .iter()
+            .position(|result| matches!(result.outcome, Outcome::Refused(_)));
+        refused.map_or(Ok(()), |index| {
+            Err(AppError::UnknownReference(unknown(E::TYPE, path, index)))
+        })
+    }
+
+    async fn edit(&self, by: &EditBy, key: RecordKey, action: Action) -> Result<EditResult, AppError> {
+        let time = self.adjusted_time(by)?;
+        let edit = RecordEdit {
+            key,
+            author: by.client.clone(),
+            time,
+            action,
+        };
+        let result = self.write(by.user, vec![edit]).await?.pop();
+        let result = result.ok_or_else(|| AppError::Internal("a write answered no result".into()))?;
+        match result.outcome {
+            Outcome::Applied | Outcome::Unchanged => Ok(result),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            Outcome::Superseded => match result.current {
+                Some(current) => Err(AppError::Superseded {
+                    current: Box::new(current),
+                }),
+                None => Err(AppError::Internal("an edit was superseded by nothing".into())),
+            },
+        }
+    }
+
+    /// The edit time by the server's clock (W6).
+    fn adjusted_time(&self, by: &EditBy) -> Result<Option<EditTime>, AppError> {
+        let arrived_at = self.clock.now();
+        let shift = Shift::between(by.client_time, arrived_at);
+        Ok(by
+            .edit_time
+            .map(|time| shift.apply(time, arrived_at))
+            .transpose()?)
+    }
+
+    async fn write(&self, user: UserId, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
+        let scope = WriteScope::of(user, &edits);
+        let decide: Decide = Arc::new(move |locked: &Locked| {
+            let plan = decide(locked, &edits)?;
+            Ok(if plan.results.iter().any(is_refused) {
+                nothing(locked, plan)
+            } else {
+                plan
+            })
+        });
+        Ok(self.store.write(scope, decide).await?.results)
+    }
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Records")
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Self::NotFound,
+            Refusal::Deleted => Self::Deleted,
+            Refusal::ContentGone => Self::ContentGone,
+            Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
+            Refusal::UnknownResource { index, .. } => {
+                Self::UnknownReference(unknown(EntityType::Resource, "resourceIds", index))
+            }
+        }
+    }
+}
+
+fn is_refused(result: &EditResult) -> bool {
+    matches!(result.outcome, Outcome::Refused(_))
+}
+
+/// The plan that leaves everything as it is.
+fn nothing(locked: &Locked, plan: WritePlan) -> WritePlan {
+    WritePlan {
+        clock: locked.clock.last(),
+        records: Vec::new(),
+        revisions: Vec::new(),
+        results: plan.results,
+    }
+}
+
+fn unknown(entity_type: EntityType, path: &str, index: usize) -> Violation {
+    let code = match entity_type {
+        EntityType::Memo => "unknown_memo",
+        EntityType::Diary => "unknown_diary",
+        EntityType::Resource => "unknown_resource",
+        EntityType::Bot => "unknown_bot",
+    };
+    Violation::new(code, format!("there is no such {entity_type}"))
+        .at(&format!("[{index}]"))
+        .at(path)
+}
+
+fn live<E: Entity>(result: EditResult) -> Result<Live<E>, AppError> {
+    let record = result.current.and_then(mosaic_domain::Record::into_live);
+    record.ok_or_else(|| AppError::Internal("a write answered no live record".into()))
+}
