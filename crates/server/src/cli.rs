@@ -1,0 +1,303 @@
+//! The command line: `mosaic [serve]`, `mosaic user ...`, `mosaic migrate`, `mosaic config`, `mosaic openapi`.
+//!
+//! The flags of the configuration are made from the table of keys, so that flags, variables, file and documentation
+//! can't disagree. Here they are only collected, as text; [`crate::config::load`] judges them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use mosaic_domain::account::Username;
+
+use crate::config::keys::{self, CONFIG_ENV, DEFAULT_FILE, DefaultValue, KEYS, KeySpec, Kind};
+
+/// What was asked for on the command line.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The command; `serve` when none was given.
+    pub command: Command,
+    /// The configuration file, if one was named with `--config`.
+    pub config_file: Option<PathBuf>,
+    /// The configuration flags that were given, by key.
+    pub flags: BTreeMap<&'static str, String>,
+}
+
+/// Mosaic sync: a self-hosted server for the notes and diaries of your phones.
+#[derive(Debug, Parser)]
+#[command(name = "mosaic", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What the binary can do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the server (this is also what happens without a command)
+    Serve,
+    /// Manage accounts
+    ///
+    /// Works on the store directly, so with the embedded store the server must be stopped. The admin routes do the
+    /// same while it runs.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Bring the store to the schema of this version, and exit
+    ///
+    /// `mosaic serve` does the same when it starts.
+    Migrate {
+        /// Change nothing; exit with 1 if there is anything to do
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print the configuration in force and where each value comes from, without secrets
+    ///
+    /// The output can be used as mosaic.toml.
+    Config,
+    /// Print the OpenAPI document of the server's API
+    Openapi,
+}
+
+/// What can be done with accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum UserCommand {
+    /// Create an account
+    ///
+    /// Without --password-stdin it gets a random password, which is printed once and has to be changed.
+    Add {
+        /// The name to log in with: 1 to 64 characters without white space
+        username: Username,
+        /// May manage accounts
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the accounts
+    List,
+    /// Set a new password, and end every login of the account
+    ///
+    /// Without --password-stdin it is a random one, which is printed once and has to be changed.
+    Passwd {
+        /// The name to log in with
+        username: Username,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Close an account and end its logins; its data stays
+    Disable {
+        /// The name to log in with
+        username: Username,
+    },
+}
+
+/// Parses the arguments of the process, the first of which is its name.
+///
+/// # Errors
+/// Wrong arguments; `--help` and `--version` too, which [`clap::Error::exit`] prints.
+pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Invocation, clap::Error> {
+    let mut matches = command().try_get_matches_from(args)?;
+    let flags = KEYS
+        .iter()
+        .filter_map(|spec| Some((spec.key, given(spec, &matches)?)))
+        .collect();
+    let config_file = matches.remove_one("config");
+    let cli = Cli::from_arg_matches_mut(&mut matches)?;
+    Ok(Invocation {
+        command: cli.command.unwrap_or(Command::Serve),
+        config_file,
+        flags,
+    })
+}
+
+fn given(spec: &KeySpec, matches: &ArgMatches) -> Option<String> {
+    spec.flag()?;
+    matches.get_one::<String>(spec.key).cloned()
+}
+
+/// The whole command line, for parsing and for help.
+fn command() -> clap::Command {
+    let heading = "Configuration (each also as a variable and in mosaic.toml)";
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .global(true)
+        .help_heading(heading)
+        .help(format!(
+            "The configuration file [env: {CONFIG_ENV}] [default: {DEFAULT_FILE}, if it is there]"
+        ));
+    let flags = KEYS
+        .iter()
+        .filter_map(|spec| flag(spec))
+        .map(|arg| arg.help_heading(heading));
+    Cli::command().arg(config).args(flags)
+}
+
+/// The flag of a key. `-h` shows only those that a newcomer needs, `--help` all.
+fn flag(spec: &'static KeySpec) -> Option<Arg> {
+    let first_needed = [keys::LISTEN.key, keys::DATA_DIR.key, keys::DATABASE_URL.key];
+    let default = match spec.default {
+        DefaultValue::Is("") => "empty",
+        DefaultValue::Is(text) | DefaultValue::Otherwise(text) => text,
+    };
+    let arg = Arg::new(spec.key)
+        .long(spec.flag()?)
+        .global(true)
+        .allow_hyphen_values(true)
+        .hide_short_help(!first_needed.contains(&spec.key))
+        .help(format!(
+            "{} [env: {}] [default: {default}]",
+            spec.help,
+            spec.env()
+        ));
+    Some(match spec.kind {
+        // `--http-trust-proxy` alone means yes, and must not swallow the command that follows.
+        Kind::Bool => arg
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+        Kind::Integer(..) => arg.value_name("NUMBER"),
+        Kind::Choice(words) => arg.value_name(words.join("|")),
+        Kind::Text(_) => arg.value_name("VALUE"),
+        Kind::List(_) => arg.value_name("LIST"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Invocation {
+        parse(std::iter::once(&"mosaic").chain(args)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn refused(args: &[&str]) -> String {
+        parse(std::iter::once(&"mosaic").chain(args))
+            .unwrap_err()
+            .to_string()
+    }
+
+    fn anna() -> Username {
+        "anna".parse().unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_means_serve() {
+        assert_eq!(parsed(&[]).command, Command::Serve);
+        assert_eq!(parsed(&["serve"]).command, Command::Serve);
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        assert_eq!(parsed(&["migrate"]).command, Command::Migrate { check: false });
+        assert_eq!(
+            parsed(&["migrate", "--check"]).command,
+            Command::Migrate { check: true }
+        );
+        assert_eq!(parsed(&["config"]).command, Command::Config);
+        assert_eq!(parsed(&["openapi"]).command, Command::Openapi);
+        let user = |args: &[&str]| match parsed(&[&["user"], args].concat()).command {
+            Command::User(command) => command,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(user(&["list"]), UserCommand::List);
+        assert_eq!(
+            user(&["disable", "anna"]),
+            UserCommand::Disable { username: anna() }
+        );
+        assert_eq!(
+            user(&["passwd", "anna", "--password-stdin"]),
+            UserCommand::Passwd {
+                username: anna(),
+                password_stdin: true
+            }
+        );
+        assert_eq!(
+            user(&["add", "--admin", "anna"]),
+            UserCommand::Add {
+                username: anna(),
+                admin: true,
+                password_stdin: false
+            }
+        );
+    }
+
+    #[test]
+    fn configuration_flags_stand_before_or_after_the_command() {
+        for args in [["--listen", "[::]:80", "serve"], ["serve", "--listen", "[::]:80"]] {
+            let invocation = parsed(&args);
+            assert_eq!(invocation.command, Command::Serve);
+            assert_eq!(
+                invocation.flags,
+                BTreeMap::from([("listen", "[::]:80".to_owned())])
+            );
+        }
+        let invocation = parsed(&["user", "list", "--data-dir", "/data", "--config", "x.toml"]);
+        assert_eq!(invocation.flags["data_dir"], "/data");
+        assert_eq!(invocation.config_file, Some(PathBuf::from("x.toml")));
+    }
+
+    #[test]
+    fn every_key_but_secrets_has_its_flag() {
+        for spec in KEYS {
+            match spec.flag() {
+                Some(flag) => {
+                    let invocation = parsed(&[&format!("--{flag}=-1")]);
+                    assert_eq!(invocation.flags, BTreeMap::from([(spec.key, "-1".to_owned())]));
+                }
+                None => {
+                    assert!(
+                        refused(&[&format!("--{}=x", spec.key.replace('_', "-"))]).contains("unexpected")
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_switch_needs_no_value_and_swallows_no_command() {
+        let invocation = parsed(&["--http-trust-proxy", "config"]);
+        assert_eq!(invocation.command, Command::Config);
+        assert_eq!(invocation.flags["http.trust_proxy"], "true");
+        assert_eq!(
+            parsed(&["--http-trust-proxy=false"]).flags["http.trust_proxy"],
+            "false"
+        );
+    }
+
+    #[test]
+    fn nothing_is_set_that_was_not_given() {
+        assert!(parsed(&["config"]).flags.is_empty());
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        assert!(refused(&["user", "add", "two words"]).contains("white space"));
+        assert!(refused(&["user", "add"]).contains("<USERNAME>"));
+        assert!(refused(&["user"]).contains("Usage"));
+        assert!(refused(&["serv"]).contains("serve"));
+        assert!(refused(&["--lisen", "x"]).contains("--listen"));
+    }
+
+    #[test]
+    fn short_help_is_short_and_long_help_has_everything() {
+        let short = command().render_help().to_string();
+        assert!(
+            short.contains("--listen") && !short.contains("--sqlite-readers"),
+            "{short}"
+        );
+        let long = command().render_long_help().to_string();
+        for spec in KEYS.iter().filter(|spec| !spec.secret) {
+            assert!(long.contains(&spec.env()), "{} in {long}", spec.env());
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Configuration: flags over `MOSAIC_*` variables over `mosaic.toml` over defaults.
+//!
+//! Every key stands once, in [`keys`]; docs/configuration.md is held against that table by a test. Loading is pure:
+//! flags, environment and file come in as values ([`Sources`]), so tests need neither. A wrong value is refused with
+//! its key, where it comes from and what is expected, and all wrong values are reported at once.
+
+mod error;
+pub mod keys;
+mod show;
+mod source;
+mod types;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mosaic_domain::account::Password;
+
+pub use self::error::{ConfigError, Problem};
+use self::keys::{KeySpec, Kind};
+pub use self::show::markdown_table;
+pub use self::source::{ConfigFile, Origin, Sources};
+use self::source::{Found, Layers};
+pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, Registration};
+use crate::secrets::SecretKey;
+
+/// The configuration of a server, checked. `Debug` hides its secrets.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder of the database and the generated secrets.
+    pub data_dir: PathBuf,
+    /// The store.
+    pub database: DatabaseUrl,
+    /// Who may make accounts.
+    pub registration: Registration,
+    /// The password of the first administrator; none: a random one.
+    pub admin_password: Option<Password>,
+    /// The key that signs access tokens; none: the one in the data folder, which is made when missing.
+    pub token_secret: Option<SecretKey>,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// The web server.
+    pub http: HttpConfig,
+    /// Web pages of which origins may call.
+    pub cors: CorsConfig,
+    /// Tokens and login attempts.
+    pub auth: AuthConfig,
+    /// The embedded store.
+    pub sqlite: SqliteConfig,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// How much is logged.
+    pub level: LogFilter,
+}
+
+/// The web server.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Threads that serve requests; none: as many as the machine has cores.
+    pub workers: Option<NonZeroUsize>,
+    /// The largest request body, in bytes, after unpacking.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send the head of a request.
+    pub header_timeout: Duration,
+    /// How long a client may take to send the body of a request.
+    pub body_timeout: Duration,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// How long requests in flight may take to finish when the server is stopped.
+    pub shutdown_timeout: Duration,
+    /// Whether client addresses are taken from `Forwarded` and `X-Forwarded-For`.
+    pub trust_proxy: bool,
+}
+
+/// Cross-origin requests of web pages.
+#[derive(Debug, Clone)]
+pub struct CorsConfig {
+    /// Whose pages may call.
+    pub allowed_origins: AllowedOrigins,
+}
+
+/// Tokens and login attempts.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// How long an access token is valid.
+    pub access_token_ttl: Duration,
+    /// How long a login lasts that is not used. Not less than `access_token_ttl`.
+    pub refresh_token_ttl: Duration,
+    /// Login attempts per minute for one account.
+    pub account_attempts_per_minute: NonZeroU32,
+    /// Login attempts per minute from one address.
+    pub address_attempts_per_minute: NonZeroU32,
+}
+
+/// The embedded store.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// Connections that read at the same time.
+    pub readers: NonZeroUsize,
+    /// At most so many queued writes share one commit.
+    pub group_commit_max: NonZeroUsize,
+}
+
+/// A configuration, and how it came about.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What should be logged once there is a log: variables that look like ours and are not.
+    pub warnings: Vec<String>,
+    values: Vec<Effective>,
+}
+
+/// The effective value of one key, for showing.
+#[derive(Debug, Clone)]
+struct Effective {
+    spec: &'static KeySpec,
+    shown: Shown,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shown {
+    Unset,
+    Hidden,
+    Value(String),
+}
+
+/// Checks and joins what the sources say.
+///
+/// # Errors
+/// A file that is no TOML, or every wrong value and every unknown key of the file.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let mut reader = Reader {
+        layers: Layers::read(sources)?,
+        values: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    reader.problems = reader.layers.unknown_in_file();
+    let config = reader.config();
+    match config {
+        Ok(config) if reader.problems.is_empty() => {
+            let warnings = reader.layers.unknown_in_env();
+            let values = keys::KEYS
+                .iter()
+                .filter_map(|spec| reader.values.remove(spec.key))
+                .collect();
+            Ok(Loaded {
+                config,
+                warnings,
+                values,
+            })
+        }
+        _ => Err(ConfigError::Problems(reader.problems)),
+    }
+}
+
+/// Something is wrong, and is already among the problems.
+#[derive(Debug)]
+struct Reported;
+
+/// Reads one key after the other, remembering values to show and problems to report.
+struct Reader<'a> {
+    layers: Layers<'a>,
+    values: BTreeMap<&'static str, Effective>,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Reads every key before giving up on any, so that all problems are reported.
+    fn config(&mut self) -> Result<Config, Reported> {
+        let listen = self.text(&keys::LISTEN, |text| text.parse().ok());
+        let data_dir = self.text(&keys::DATA_DIR, types::path);
+        let database = self.database(data_dir.as_ref().ok());
+        let registration = self.text(&keys::REGISTRATION, Registration::parse);
+        let admin_password = self.optional(&keys::ADMIN_PASSWORD, |text| {
+            Password::chosen(text.to_owned()).ok()
+        });
+        let token_secret = self.optional(&keys::TOKEN_SECRET, SecretKey::from_hex);
+        let log = self.log();
+        let http = self.http();
+        let cors = self.text(&keys::CORS_ALLOWED_ORIGINS, AllowedOrigins::parse);
+        let auth = self.auth();
+        let sqlite = self.sqlite();
+        Ok(Config {
+            listen: listen?,
+            data_dir: data_dir?,
+            database: database?,
+            registration: registration?,
+            admin_password: admin_password?,
+            token_secret: token_secret?,
+            log: log?,
+            http: http?,
+            cors: CorsConfig {
+                allowed_origins: cors?,
+            },
+            auth: auth?,
+            sqlite: sqlite?,
+        })
+    }
+
+    fn database(&mut self, data_dir: Option<&PathBuf>) -> Result<DatabaseUrl, Reported> {
+        let given = self.read(&keys::DATABASE_URL, DatabaseUrl::parse)?;
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        let default = DatabaseUrl::SqliteFile(data_dir.ok_or(Reported)?.join("mosaic.db"));
+        self.remember(
+            &keys::DATABASE_URL,
+            Shown::Value(default.to_string()),
+            Origin::Default,
+        );
+        Ok(default)
+    }
+
+    fn log(&mut self) -> Result<LogConfig, Reported> {
+        let format = self.text(&keys::LOG_FORMAT, LogFormat::parse);
+        let level = self.text(&keys::LOG_LEVEL, LogFilter::parse);
+        Ok(LogConfig {
+            format: format?,
+            level: level?,
+        })
+    }
+
+    fn http(&mut self) -> Result<HttpConfig, Reported> {
+        let workers = self.integer::<usize>(&keys::HTTP_WORKERS);
+        let max_body_bytes = self.integer(&keys::HTTP_MAX_BODY_BYTES);
+        let header_timeout = self.milliseconds(&keys::HTTP_HEADER_TIMEOUT_MS);
+        let body_timeout = self.milliseconds(&keys::HTTP_BODY_TIMEOUT_MS);
+        let keep_alive = self.milliseconds(&keys::HTTP_KEEP_ALIVE_MS);
+        let shutdown_timeout = self.milliseconds(&keys::HTTP_SHUTDOWN_TIMEOUT_MS);
+        let trust_proxy = self.text(&keys::HTTP_TRUST_PROXY, |text| text.parse().ok());
+        Ok(HttpConfig {
+            workers: NonZeroUsize::new(workers?),
+            max_body_bytes: max_body_bytes?,
+            header_timeout: header_timeout?,
+            body_timeout: body_timeout?,
+            keep_alive: keep_alive?,
+            shutdown_timeout: shutdown_timeout?,
+            trust_proxy: trust_proxy?,
+        })
+    }
+
+    fn auth(&mut self) -> Result<AuthConfig, Reported> {
+        let access_token_ttl = self.milliseconds(&keys::AUTH_ACCESS_TOKEN_TTL_MS);
+        let refresh_token_ttl = self.milliseconds(&keys::AUTH_REFRESH_TOKEN_TTL_MS);
+        let account_attempts_per_minute = self.positive(&keys::AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE);
+        let address_attempts_per_minute = self.positive(&keys::AUTH_ADDRESS_ATTEMPTS_PER_MINUTE);
+        let auth = AuthConfig {
+            access_token_ttl: access_token_ttl?,
+            refresh_token_ttl: refresh_token_ttl?,
+            account_attempts_per_minute: account_attempts_per_minute?,
+            address_attempts_per_minute: address_attempts_per_minute?,
+        };
+        if auth.refresh_token_ttl < auth.access_token_ttl {
+            let spec = &keys::AUTH_REFRESH_TOKEN_TTL_MS;
+            let origin = self
+                .values
+                .get(spec.key)
+                .map_or(Origin::Default, |value| value.origin.clone());
+            let least = auth.access_token_ttl.as_millis();
+            let expected = format!("at least auth.access_token_ttl_ms, which is {least}");
+            let value = auth.refresh_token_ttl.as_millis();
+            self.problems
+                .push(Problem::wrong(spec, value, origin, Some(expected)));
+            return Err(Reported);
+        }
+        Ok(auth)
+    }
+
+    fn sqlite(&mut self) -> Result<SqliteConfig, Reported> {
+        let readers = self.positive(&keys::SQLITE_READERS);
+        let group_commit_max = self.positive(&keys::SQLITE_GROUP_COMMIT_MAX);
+        Ok(SqliteConfig {
+            readers: readers?,
+            group_commit_max: group_commit_max?,
+        })
+    }
+
+    fn milliseconds(&mut self, spec: &'static KeySpec) -> Result<Duration, Reported> {
+        self.integer(spec).map(Duration::from_millis)
+    }
+
+    fn integer<T: TryFrom<u64>>(&mut self, spec: &'static KeySpec) -> Result<T, Reported> {
+        self.text(spec, |text| T::try_from(number(spec, text)?).ok())
+    }
+
+    fn positive<T: TryFrom<NonZeroU64>>(&mut self, spec: &'static KeySpec) -> Result<T, Reported> {
+        self.text(spec, |text| {
+            T::try_from(NonZeroU64::new(number(spec, text)?)?).ok()
+        })
+    }
+
+    /// A key that has a default.
+    fn text<T>(&mut self, spec: &'static KeySpec, parse: impl Fn(&str) -> Option<T>) -> Result<T, Reported> {
+        self.optional(spec, parse)?.ok_or(Reported)
+    }
+
+    /// A key that may be absent.
+    fn optional<T>(
+        &mut self,
+        spec: &'static KeySpec,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Reported> {
+        self.read(spec, |text| parse(text).ok_or(None))
+    }
+
+    /// Reads a key. The parser's error may say more than the table about what is expected.
+    fn read<T>(
+        &mut self,
+        spec: &'static KeySpec,
+        parse: impl Fn(&str) -> Result<T, Option<String>>,
+    ) -> Result<Option<T>, Reported> {
+        let Found { text, origin } = match self.layers.find(spec) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.remember(spec, Shown::Unset, Origin::Default);
+                return Ok(None);
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                return Err(Reported);
+            }
+        };
+        match parse(&text) {
+            Ok(value) => {
+                let shown = if spec.secret {
+                    Shown::Hidden
+                } else {
+                    Shown::Value(text)
+                };
+                self.remember(spec, shown, origin);
+                Ok(Some(value))
+            }
+            Err(expected) => {
+                self.problems
+                    .push(Problem::wrong(spec, format_args!("{text:?}"), origin, expected));
+                Err(Reported)
+            }
+        }
+    }
+
+    fn remember(&mut self, spec: &'static KeySpec, shown: Shown, origin: Origin) {
+        self.values.insert(spec.key, Effective { spec, shown, origin });
+    }
+}
+
+/// A whole number within the bounds that the table gives.
+fn number(spec: &KeySpec, text: &str) -> Option<u64> {
+    let Kind::Integer(least, most) = spec.kind else {
+        return None;
+    };
+    text.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! The one table of configuration keys.
+//!
+//! Flags, environment variables, the documentation (docs/configuration.md) and the messages about wrong values are all
+//! made from it. A new key is one entry here and one line in [`super::load`].
+
+use std::fmt;
+
+/// One configuration key.
+#[derive(Debug)]
+pub struct KeySpec {
+    /// The name in `mosaic.toml`, its section before a dot: `http.max_body_bytes`.
+    pub key: &'static str,
+    /// Which values are accepted.
+    pub kind: Kind,
+    /// What holds when nobody sets it.
+    pub default: DefaultValue,
+    /// Never shown, and without a flag: arguments can be read by every process of the machine.
+    pub secret: bool,
+    /// What it does, in one or two sentences.
+    pub help: &'static str,
+}
+
+/// Which values a key accepts.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A text that the key's own parser judges; this describes what it accepts.
+    Text(&'static str),
+    /// A whole number within bounds, both included.
+    Integer(u64, u64),
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list in `mosaic.toml`, separated by commas elsewhere; this describes its items.
+    List(&'static str),
+}
+
+/// What holds when nobody sets a key.
+#[derive(Debug, Clone, Copy)]
+pub enum DefaultValue {
+    /// This value, as it would be written in the environment.
+    Is(&'static str),
+    /// No value; this describes what happens instead.
+    Otherwise(&'static str),
+}
+
+impl KeySpec {
+    /// The environment variable: the key in capitals, `MOSAIC_` before it, `_` for the dot.
+    pub fn env(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes: the key with `-` for dots and underscores. None for a secret.
+    pub fn flag(&self) -> Option<String> {
+        (!self.secret).then(|| self.key.replace(['.', '_'], "-"))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(what) => f.write_str(what),
+            Self::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
+            Self::Bool => f.write_str("true or false"),
+            Self::Choice(words) => f.write_str(&words.join(" or ")),
+            Self::List(items) => write!(f, "a list of {items}"),
+        }
+    }
+}
+
+/// What the names of all our environment variables begin with.
+pub const ENV_PREFIX: &str = "MOSAIC_";
+
+/// The environment variable that names the configuration file.
+pub const CONFIG_ENV: &str = "MOSAIC_CONFIG";
+
+/// The configuration file that is read when it is there and no other is named.
+pub const DEFAULT_FILE: &str = "mosaic.toml";
+
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+macro_rules! keys {
+    ($($name:ident: $key:literal, $kind:expr, $default:expr, $secret:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $name: KeySpec =
+                KeySpec { key: $key, kind: $kind, default: $default, secret: $secret, help: $help };
+        )*
+        /// Every key, top level first, then section by section.
+        pub static KEYS: &[&KeySpec] = &[$(&$name),*];
+    };
+}
+
+keys! {
+    LISTEN: "listen", Kind::Text("an IP address and a port, like 127.0.0.1:8080 or [::]:8080"),
+        DefaultValue::Is("127.0.0.1:8080"), false,
+        "Where the server listens. `0.0.0.0` or `[::]` for every interface, port 0 for any free port.";
+    DATA_DIR: "data_dir", Kind::Text("a path"), DefaultValue::Is("./mosaic-data"), false,
+        "The folder of the database and the generated secrets. Created, for its owner only, when missing.";
+    DATABASE_URL: "database_url", Kind::Text("sqlite://PATH or sqlite::memory:"),
+        DefaultValue::Otherwise("`mosaic.db` in the data folder"), false,
+        "The store. `sqlite::memory:` forgets everything when the server stops.";
+    REGISTRATION: "registration", Kind::Choice(&["closed", "open"]), DefaultValue::Is("closed"), false,
+        "Whether anybody may make an account for themselves, or only administrators for others.";
+    ADMIN_PASSWORD: "admin_password", Kind::Text("a password of at least 8 characters and at most 1024 bytes"),
+        DefaultValue::Otherwise("a random one, printed once"), true,
+        "The password of the user `admin`, who is created when an empty store starts. Later it has no effect.";
+    TOKEN_SECRET: "token_secret", Kind::Text("64 hexadecimal digits (32 bytes), as from `openssl rand -hex 32`"),
+        DefaultValue::Otherwise("generated into the data folder"), true,
+        "The key that signs access tokens. Changing it ends the access tokens that are out; refresh tokens stay valid.";
+
+    LOG_FORMAT: "log.format", Kind::Choice(&["pretty", "json"]), DefaultValue::Is("pretty"), false,
+        "How log lines on stderr look: for people, or one JSON object per line.";
+    LOG_LEVEL: "log.level",
+        Kind::Text("off, error, warn, info, debug or trace, or several like info,mosaic_server=debug"),
+        DefaultValue::Is("info"), false,
+        "How much is logged, overall and per module.";
+
+    HTTP_WORKERS: "http.workers", Kind::Integer(0, 1024), DefaultValue::Is("0"), false,
+        "Threads that serve requests. 0: as many as the machine has cores.";
+    HTTP_MAX_BODY_BYTES: "http.max_body_bytes", Kind::Integer(1024, 1 << 30), DefaultValue::Is("16777216"), false,
+        "The largest request body, in bytes, after unpacking (16 MiB).";
+    HTTP_HEADER_TIMEOUT_MS: "http.header_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("10000"), false,
+        "How long a client may take to send the head of a request, in milliseconds (10 s).";
+    HTTP_BODY_TIMEOUT_MS: "http.body_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("30000"), false,
+        "How long a client may take to send the body of a request, in milliseconds (30 s).";
+    HTTP_KEEP_ALIVE_MS: "http.keep_alive_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("75000"), false,
+        "How long an idle connection stays open, in milliseconds (75 s).";
+    HTTP_SHUTDOWN_TIMEOUT_MS: "http.shutdown_timeout_ms", Kind::Integer(0, HOUR_MS), DefaultValue::Is("30000"), false,
+        "How long requests in flight may take to finish when the server is stopped, in milliseconds (30 s).";
+    HTTP_TRUST_PROXY: "http.trust_proxy", Kind::Bool, DefaultValue::Is("false"), false,
+        "Take client addresses from Forwarded or X-Forwarded-For. Only behind a proxy that sets them: clients can lie.";
+
+    CORS_ALLOWED_ORIGINS: "cors.allowed_origins",
+        Kind::List("origins like https://app.example.org, or * alone for every origin"), DefaultValue::Is(""), false,
+        "Web pages of which origins may call this server. Empty: none, which is right for phones.";
+
+    AUTH_ACCESS_TOKEN_TTL_MS: "auth.access_token_ttl_ms", Kind::Integer(1000, 30 * DAY_MS),
+        DefaultValue::Is("3600000"), false,
+        "How long an access token is valid, in milliseconds (1 h).";
+    AUTH_REFRESH_TOKEN_TTL_MS: "auth.refresh_token_ttl_ms", Kind::Integer(1000, 3650 * DAY_MS),
+        DefaultValue::Is("2592000000"), false,
+        "How long a login lasts that is not used, in milliseconds (30 days). Not less than an access token.";
+    AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE: "auth.account_attempts_per_minute", Kind::Integer(1, 1_000_000),
+        DefaultValue::Is("10"), false,
+        "Login attempts per minute for one account.";
+    AUTH_ADDRESS_ATTEMPTS_PER_MINUTE: "auth.address_attempts_per_minute", Kind::Integer(1, 1_000_000),
+        DefaultValue::Is("30"), false,
+        "Login attempts per minute from one address.";
+
+    SQLITE_READERS: "sqlite.readers", Kind::Integer(1, 64), DefaultValue::Is("4"), false,
+        "Connections that read at the same time. There is always exactly one that writes.";
+    SQLITE_GROUP_COMMIT_MAX: "sqlite.group_commit_max", Kind::Integer(1, 10_000), DefaultValue::Is("256"), false,
+        "At most so many queued writes share one commit, and so one wait for the disk.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_derived_from_the_key() {
+        assert_eq!(HTTP_MAX_BODY_BYTES.env(), "MOSAIC_HTTP_MAX_BODY_BYTES");
+        assert_eq!(HTTP_MAX_BODY_BYTES.flag().unwrap(), "http-max-body-bytes");
+        assert_eq!(ADMIN_PASSWORD.env(), "MOSAIC_ADMIN_PASSWORD");
+    }
+
+    #[test]
+    fn secrets_have_no_flag() {
+        for spec in KEYS {
+            assert_eq!(spec.flag().is_none(), spec.secret, "{}", spec.key);
+        }
+    }
+
+    #[test]
+    fn keys_variables_and_flags_are_unique() {
+        let count = |names: Vec<String>| names.into_iter().collect::<BTreeSet<_>>().len();
+        assert_eq!(
+            count(KEYS.iter().map(|spec| spec.key.to_owned()).collect()),
+            KEYS.len()
+        );
+        assert_eq!(count(KEYS.iter().map(|spec| spec.env()).collect()), KEYS.len());
+        let flags: Vec<_> = KEYS.iter().filter_map(|spec| spec.flag()).collect();
+        assert_eq!(count(flags.clone()), flags.len());
+        assert!(KEYS.iter().all(|spec| spec.env() != CONFIG_ENV));
+    }
+
+    #[test]
+    fn top_level_keys_come_first_and_sections_stay_together() {
+        let mut sections: Vec<_> = KEYS
+            .iter()
+            .map(|spec| spec.key.split_once('.').map_or("", |(section, _)| section))
+            .collect();
+        assert_eq!(sections[0], "");
+        sections.dedup();
+        assert_eq!(
+            sections.len(),
+            sections.iter().collect::<BTreeSet<_>>().len(),
+            "{sections:?}"
+        );
+    }
+}

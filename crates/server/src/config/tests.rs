@@ -1,0 +1,416 @@
+//! Loading: precedence, refusals, hints, secrets, and the documentation's table.
+
+use std::path::Path;
+
+use super::keys::{DefaultValue, KEYS};
+use super::*;
+
+fn sources(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Sources {
+    Sources {
+        flags: flags
+            .iter()
+            .map(|(key, text)| (*key, (*text).to_owned()))
+            .collect(),
+        env: env
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect(),
+        file: file.map(|text| ConfigFile {
+            path: PathBuf::from("mosaic.toml"),
+            text: text.to_owned(),
+        }),
+    }
+}
+
+fn loaded(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Loaded {
+    load(&sources(flags, env, Some(file))).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> String {
+    load(&sources(flags, env, Some(file)))
+        .expect_err("must be refused")
+        .to_string()
+}
+
+#[test]
+fn defaults_are_those_of_the_table() {
+    let config = load(&Sources::default()).unwrap().config;
+    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.data_dir, Path::new("./mosaic-data"));
+    assert_eq!(
+        config.database,
+        DatabaseUrl::SqliteFile(PathBuf::from("./mosaic-data/mosaic.db"))
+    );
+    assert_eq!(config.registration, Registration::Closed);
+    assert!(config.admin_password.is_none());
+    assert!(config.token_secret.is_none());
+    assert_eq!(config.http.workers, None);
+    assert_eq!(config.http.max_body_bytes, 16 << 20);
+    assert_eq!(config.http.header_timeout, Duration::from_secs(10));
+    assert_eq!(config.http.body_timeout, Duration::from_secs(30));
+    assert_eq!(config.http.keep_alive, Duration::from_secs(75));
+    assert_eq!(config.http.shutdown_timeout, Duration::from_secs(30));
+    assert!(!config.http.trust_proxy);
+    assert_eq!(config.cors.allowed_origins, AllowedOrigins::Listed(Vec::new()));
+    assert_eq!(config.auth.access_token_ttl, Duration::from_hours(1));
+    assert_eq!(config.auth.refresh_token_ttl, Duration::from_hours(30 * 24));
+    assert_eq!(config.auth.account_attempts_per_minute.get(), 10);
+    assert_eq!(config.auth.address_attempts_per_minute.get(), 30);
+    assert_eq!(config.sqlite.readers.get(), 4);
+    assert_eq!(config.sqlite.group_commit_max.get(), 256);
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = "listen = '127.0.0.1:1'\n[http]\nworkers = 1\n[sqlite]\nreaders = 1";
+    let env = [("MOSAIC_LISTEN", "127.0.0.1:2"), ("MOSAIC_HTTP_WORKERS", "2")];
+    let config = loaded(&[("listen", "127.0.0.1:3")], &env, file).config;
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.http.workers, NonZeroUsize::new(2));
+    assert_eq!(config.sqlite.readers.get(), 1);
+    assert_eq!(config.sqlite.group_commit_max.get(), 256);
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let loaded = loaded(
+        &[],
+        &[("MOSAIC_ADMIN_PASSWORD", ""), ("MOSAIC_LISTEN", "")],
+        "listen = '[::1]:1'",
+    );
+    assert!(loaded.config.admin_password.is_none());
+    assert_eq!(loaded.config.listen, "[::1]:1".parse().unwrap());
+}
+
+#[test]
+fn the_database_is_in_the_data_folder_unless_it_is_named() {
+    let database = |flags: &[(&'static str, &str)]| loaded(flags, &[], "").config.database;
+    assert_eq!(
+        database(&[("data_dir", "/data")]),
+        DatabaseUrl::SqliteFile(PathBuf::from("/data/mosaic.db"))
+    );
+    assert_eq!(
+        database(&[("data_dir", "/data"), ("database_url", "sqlite::memory:")]),
+        DatabaseUrl::SqliteMemory
+    );
+}
+
+#[test]
+fn lists_are_arrays_in_the_file_and_separated_by_commas_elsewhere() {
+    let expected = AllowedOrigins::Listed(vec![
+        "https://a.example".to_owned(),
+        "https://b.example".to_owned(),
+    ]);
+    let from_file = loaded(
+        &[],
+        &[],
+        "[cors]\nallowed_origins = ['https://a.example', 'https://b.example']",
+    );
+    assert_eq!(from_file.config.cors.allowed_origins, expected);
+    let env = [(
+        "MOSAIC_CORS_ALLOWED_ORIGINS",
+        "https://a.example, https://b.example",
+    )];
+    assert_eq!(loaded(&[], &env, "").config.cors.allowed_origins, expected);
+    assert!(refused(&[], &[], "[cors]\nallowed_origins = 'https://a.example'").contains("between [ and ]"));
+    assert!(
+        refused(&[], &[], "[cors]\nallowed_origins = ['https://a.example,b']")
+            .contains("cors.allowed_origins")
+    );
+}
+
+#[test]
+fn every_key_refuses_a_wrong_value_by_name() {
+    for spec in KEYS {
+        let wrong = match spec.kind {
+            Kind::List(_) => "no origin",
+            _ => "\u{1}",
+        };
+        // A path may be anything but empty, and empty variables count as not set.
+        if matches!(spec.key, "data_dir") {
+            continue;
+        }
+        let error = refused(&[], &[(&spec.env(), wrong)], "");
+        assert!(error.contains(&format!("{} is ", spec.key)), "{error}");
+        assert!(error.contains(&format!("({})", spec.env())), "{error}");
+        assert!(error.contains(&spec.kind.to_string()), "{error}");
+        if let Some(flag) = spec.flag() {
+            let error = refused(&[(spec.key, wrong)], &[], "");
+            assert!(error.contains(&format!("(--{flag})")), "{error}");
+        }
+        let error = refused(&[], &[], &format!("{} = 1.5", spec.key));
+        assert!(error.contains(&format!("{} is ", spec.key)), "{error}");
+        assert!(error.contains("(mosaic.toml)"), "{error}");
+    }
+    assert!(refused(&[("data_dir", "")], &[], "").contains("data_dir is \"\" (--data-dir)"));
+}
+
+#[test]
+fn a_refusal_says_what_is_expected_and_how_to_set_it() {
+    assert_eq!(
+        refused(&[], &[("MOSAIC_HTTP_WORKERS", "many")], ""),
+        "the configuration can not be used\n  - http.workers is \"many\" (MOSAIC_HTTP_WORKERS), but must be a whole \
+         number from 0 to 1024. Set it with --http-workers, MOSAIC_HTTP_WORKERS or workers under [http] in mosaic.toml"
+    );
+}
+
+#[test]
+fn numbers_keep_to_their_bounds() {
+    for spec in KEYS {
+        let Kind::Integer(least, most) = spec.kind else {
+            continue;
+        };
+        let mut outside = vec![
+            (most + 1).to_string(),
+            "-1".to_owned(),
+            "1.5".to_owned(),
+            "1e3".to_owned(),
+        ];
+        outside.extend(least.checked_sub(1).map(|number| number.to_string()));
+        for number in outside {
+            let error = refused(&[], &[(&spec.env(), &number)], "");
+            assert!(error.contains(&format!("from {least} to {most}")), "{error}");
+        }
+        // Both ends are accepted; the two lifetimes are moved together, as one bounds the other.
+        for number in [least.to_string(), most.to_string()] {
+            let mut env = vec![(spec.env(), number.clone())];
+            if spec.key.starts_with("auth.") && spec.key.ends_with("_ttl_ms") {
+                env.push((keys::AUTH_ACCESS_TOKEN_TTL_MS.env(), "1000".to_owned()));
+            }
+            env.dedup_by(|one, other| one.0 == other.0);
+            let sources = Sources {
+                env: env.into_iter().collect(),
+                ..Sources::default()
+            };
+            assert!(load(&sources).is_ok(), "{} = {number}", spec.key);
+        }
+    }
+}
+
+#[test]
+fn a_login_can_not_be_shorter_than_its_access_tokens() {
+    let env = [
+        ("MOSAIC_AUTH_ACCESS_TOKEN_TTL_MS", "2000"),
+        ("MOSAIC_AUTH_REFRESH_TOKEN_TTL_MS", "1999"),
+    ];
+    let error = refused(&[], &env, "");
+    assert!(
+        error.contains("auth.refresh_token_ttl_ms is 1999 (MOSAIC_AUTH_REFRESH_TOKEN_TTL_MS)"),
+        "{error}"
+    );
+    assert!(
+        error.contains("at least auth.access_token_ttl_ms, which is 2000"),
+        "{error}"
+    );
+}
+
+#[test]
+fn postgres_is_refused_as_not_in_this_build() {
+    let error = refused(&[("database_url", "postgres://localhost/mosaic")], &[], "");
+    assert!(
+        error.contains("database_url") && error.contains("not in this build yet"),
+        "{error}"
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let env = [("MOSAIC_LISTEN", "everywhere"), ("MOSAIC_HTTP_WORKERS", "many")];
+    let error = refused(&[("log.format", "xml")], &env, "regitration = 'open'");
+    assert_eq!(error.lines().count(), 5, "{error}");
+}
+
+#[test]
+fn unknown_keys_in_the_file_are_refused_with_a_hint() {
+    for (text, key, hint) in [
+        ("lisen = '127.0.0.1:1'", "lisen", "Did you mean listen?"),
+        ("[http]\nworker = 1", "http.worker", "Did you mean http.workers?"),
+        ("workers = 1", "workers", "Did you mean http.workers?"),
+        (
+            "[htpp]\nkeep_alive_ms = 1",
+            "htpp.keep_alive_ms",
+            "Did you mean http.keep_alive_ms?",
+        ),
+        ("[logg]", "logg", ""),
+        ("[listen]\nport = 1", "listen.port", ""),
+        ("[[http]]\nworkers = 1", "http", ""),
+        ("entirely_different = 1", "entirely_different", ""),
+    ] {
+        let error = refused(&[], &[], text);
+        assert!(
+            error.contains(&format!("{key} (mosaic.toml) is not a known key")),
+            "{error}"
+        );
+        assert!(error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn unknown_variables_are_warned_about_with_a_hint() {
+    let env = [
+        ("MOSAIC_REGISTRATON", "open"),
+        ("MOSAIC_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("MOSAIC_CONFIG", "x"),
+        ("PATH", "/bin"),
+    ];
+    let warnings = loaded(&[], &env, "").warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].contains("MOSAIC_PORT_8080_TCP is not a known one"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].ends_with("Did you mean MOSAIC_REGISTRATION?"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_refused_with_its_line_and_without_its_text() {
+    let error = refused(
+        &[],
+        &[],
+        "listen = '127.0.0.1:1'\nadmin_password = hunter2hunter2\n",
+    );
+    assert!(error.starts_with("mosaic.toml, line 2: "), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+const PASSWORD: &str = "correct horse battery";
+const TOKEN_SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+#[test]
+fn secrets_are_never_shown() {
+    let env = [
+        ("MOSAIC_ADMIN_PASSWORD", PASSWORD),
+        ("MOSAIC_TOKEN_SECRET", TOKEN_SECRET),
+    ];
+    let loaded = loaded(&[], &env, "");
+    assert_eq!(
+        loaded.config.admin_password.as_ref().map(Password::expose),
+        Some(PASSWORD)
+    );
+    assert_eq!(
+        loaded.config.token_secret.as_ref().map(|key| key.expose()[1]),
+        Some(0x11)
+    );
+    for shown in [
+        loaded.to_string(),
+        format!("{loaded:?}"),
+        format!("{:?}", loaded.config),
+    ] {
+        assert!(!shown.contains("horse") && !shown.contains("0011"), "{shown}");
+    }
+    assert!(
+        loaded
+            .to_string()
+            .contains("# admin_password is set, and hidden  # MOSAIC_ADMIN_PASSWORD")
+    );
+    let error = refused(
+        &[],
+        &[
+            ("MOSAIC_ADMIN_PASSWORD", "hunter2"),
+            ("MOSAIC_TOKEN_SECRET", "0011"),
+        ],
+        "",
+    );
+    assert!(!error.contains("hunter2") && !error.contains("0011"), "{error}");
+    assert!(
+        error.contains("admin_password is a hidden value (MOSAIC_ADMIN_PASSWORD)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_secret_of_the_wrong_type_is_not_shown_either() {
+    let error = refused(&[], &[], "admin_password = 12345678");
+    assert!(!error.contains("1234"), "{error}");
+}
+
+#[test]
+fn what_is_shown_says_where_it_comes_from() {
+    let shown = loaded(
+        &[("log.level", "debug")],
+        &[("MOSAIC_LISTEN", "[::]:80")],
+        "[http]\nworkers = 3",
+    )
+    .to_string();
+    assert!(
+        shown.contains("listen = \"[::]:80\"  # MOSAIC_LISTEN\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\n[log]\nformat = \"pretty\"  # default\nlevel = \"debug\"  # --log-level\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("workers = 3  # mosaic.toml\n"), "{shown}");
+    assert!(
+        shown.contains("# admin_password is not set: a random one, printed once\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("database_url = \"sqlite://./mosaic-data/mosaic.db\"  # default\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_is_shown_can_be_used_as_a_file() {
+    let flags = [
+        ("cors.allowed_origins", "https://a.example,https://b.example"),
+        ("data_dir", "a \"b\" \\c"),
+    ];
+    let first = loaded(&flags, &[], "");
+    let second = loaded(&[], &[], &first.to_string());
+    let values = |loaded: &Loaded| {
+        loaded
+            .values
+            .iter()
+            .map(|value| value.shown.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values(&first), values(&second));
+    assert_eq!(values(&first).len(), KEYS.len(), "every key is shown");
+}
+
+#[test]
+fn choices_and_defaults_of_the_table_are_accepted() {
+    for spec in KEYS {
+        if let Kind::Choice(words) = spec.kind {
+            for word in words {
+                assert!(
+                    load(&sources(&[(spec.key, word)], &[], None)).is_ok(),
+                    "{} = {word}",
+                    spec.key
+                );
+            }
+        }
+        if let DefaultValue::Is(text) = spec.default {
+            assert!(
+                load(&sources(&[(spec.key, text)], &[], None)).is_ok(),
+                "{} = {text}",
+                spec.key
+            );
+        }
+    }
+}
+
+/// The table of docs/configuration.md is made from the code. `UPDATE_DOCS=1 cargo test -p mosaic-server` writes it.
+#[test]
+fn the_documentation_has_the_table_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let text = std::fs::read_to_string(&path).expect("docs/configuration.md");
+    let (begin, end) = ("<!-- keys: begin -->\n", "<!-- keys: end -->");
+    let start = text.find(begin).expect("the mark where the table begins") + begin.len();
+    let stop = text.find(end).expect("the mark where the table ends");
+    let table = format!("\n{}\n", markdown_table());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let updated = format!("{}{table}{}", &text[..start], &text[stop..]);
+        std::fs::write(&path, updated).expect("docs/configuration.md can be written");
+        return;
+    }
+    assert!(
+        text[start..stop] == table,
+        "docs/configuration.md is not what the code says. Update it with: UPDATE_DOCS=1 cargo test -p mosaic-server"
+    );
+}

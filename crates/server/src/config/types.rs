@@ -1,0 +1,249 @@
+//! The values that have a form of their own. Their parsers return none, or what they expect, for anything else.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Which store, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// The embedded store in this file: `sqlite://PATH`. The path is taken as it is, nothing in it is escaped.
+    SqliteFile(PathBuf),
+    /// The embedded store in memory: `sqlite::memory:`.
+    SqliteMemory,
+}
+
+impl DatabaseUrl {
+    /// The error says what is expected where the table's general description would mislead.
+    pub(super) fn parse(text: &str) -> Result<Self, Option<String>> {
+        if text == "sqlite::memory:" {
+            return Ok(Self::SqliteMemory);
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Err(Some(
+                "sqlite://PATH or sqlite::memory:, because PostgreSQL is not in this build yet".to_owned(),
+            ));
+        }
+        let path = text.strip_prefix("sqlite://").ok_or(None)?;
+        if path.contains('?') {
+            return Err(Some("sqlite://PATH without options (?...)".to_owned()));
+        }
+        self::path(path).map(Self::SqliteFile).ok_or(None)
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SqliteFile(path) => write!(f, "sqlite://{}", path.display()),
+            Self::SqliteMemory => f.write_str("sqlite::memory:"),
+        }
+    }
+}
+
+/// A path that names something.
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+}
+
+/// Who may make accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Only administrators, for others.
+    Closed,
+    /// Anybody, for themselves.
+    Open,
+}
+
+impl Registration {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "closed" => Some(Self::Closed),
+            "open" => Some(Self::Open),
+            _ => None,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "pretty" => Some(Self::Pretty),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// How much is logged: a level, or levels per module, as `tracing-subscriber` writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        // The filter's own parser takes a bare word that is no level for the name of a module, so that `log.level =
+        // "verbose"` would silence everything else. Here a module needs its level.
+        let complete = |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
+        let has_level = text
+            .split(',')
+            .map(str::trim)
+            .all(|directive| !directive.is_empty() && complete(directive));
+        (has_level && EnvFilter::try_new(text).is_ok()).then(|| Self(text.to_owned()))
+    }
+
+    /// The filter to install.
+    pub fn to_env_filter(&self) -> EnvFilter {
+        // Parsed before, so nothing is lost by skipping what does not parse.
+        EnvFilter::builder().parse_lossy(&self.0)
+    }
+}
+
+/// Web pages of which origins may call this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Of every origin.
+    Any,
+    /// Of these, written as browsers send them: `https://app.example.org`. Empty: of none.
+    Listed(Vec<String>),
+}
+
+impl AllowedOrigins {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.trim() == "*" {
+            return Some(Self::Any);
+        }
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items
+            .map(|item| is_origin(item).then(|| item.to_owned()))
+            .collect::<Option<_>>()
+            .map(Self::Listed)
+    }
+}
+
+/// `scheme://host` or `scheme://host:port`, in lower case and without a path, as browsers send it. Any scheme: apps in
+/// a web view have schemes of their own.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return false;
+    };
+    let plain = |text: &str, also: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || also.contains(c))
+    };
+    let host_and_port = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => plain(host, "-._[]:") && port.parse::<u16>().is_ok(),
+        _ => plain(authority, "-._[]:"),
+    };
+    plain(scheme, "+-.") && host_and_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn database_urls() {
+        let file = |path: &str| Ok(DatabaseUrl::SqliteFile(PathBuf::from(path)));
+        assert_eq!(
+            DatabaseUrl::parse("sqlite:///var/lib/mosaic.db"),
+            file("/var/lib/mosaic.db")
+        );
+        assert_eq!(
+            DatabaseUrl::parse("sqlite://data/mosaic.db"),
+            file("data/mosaic.db")
+        );
+        assert_eq!(
+            DatabaseUrl::parse("sqlite::memory:"),
+            Ok(DatabaseUrl::SqliteMemory)
+        );
+        for wrong in [
+            "",
+            "mosaic.db",
+            "sqlite://",
+            "sqlite:mosaic.db",
+            "mysql://host/db",
+        ] {
+            assert_eq!(DatabaseUrl::parse(wrong), Err(None), "{wrong}");
+        }
+        for (wrong, why) in [
+            ("postgres://host/db", "not in this build yet"),
+            ("postgresql://host/db", "not in this build yet"),
+            ("sqlite://mosaic.db?mode=ro", "without options"),
+        ] {
+            let said = DatabaseUrl::parse(wrong).unwrap_err().unwrap();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_database_url_reads_back_what_it_writes() {
+        for text in ["sqlite:///var/lib/mosaic.db", "sqlite::memory:"] {
+            assert_eq!(DatabaseUrl::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn log_filters() {
+        for right in [
+            "off",
+            "info",
+            "WARN",
+            "info,mosaic_server=debug",
+            "mosaic_adapter_http=trace, warn",
+        ] {
+            assert!(LogFilter::parse(right).is_some(), "{right}");
+        }
+        for wrong in ["", "verbose", "info,", "mosaic_server", "info,mosaic_server=loud"] {
+            assert!(LogFilter::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        let listed = |items: &[&str]| {
+            Some(AllowedOrigins::Listed(
+                items.iter().map(|item| (*item).to_owned()).collect(),
+            ))
+        };
+        assert_eq!(AllowedOrigins::parse(""), listed(&[]));
+        assert_eq!(AllowedOrigins::parse("*"), Some(AllowedOrigins::Any));
+        assert_eq!(
+            AllowedOrigins::parse(
+                "https://app.example.org, http://localhost:3000,tauri://localhost,http://[::1]:80"
+            ),
+            listed(&[
+                "https://app.example.org",
+                "http://localhost:3000",
+                "tauri://localhost",
+                "http://[::1]:80"
+            ])
+        );
+        for wrong in [
+            "app.example.org",
+            "https://app.example.org/",
+            "https://app.example.org/path",
+            "https://App.example.org",
+            "https://app.example.org:port",
+            "https://app.example.org:99999",
+            "https://*.example.org",
+            "*,https://app.example.org",
+            "https://",
+            "://host",
+        ] {
+            assert_eq!(AllowedOrigins::parse(wrong), None, "{wrong}");
+        }
+    }
+}

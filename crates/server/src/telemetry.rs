@@ -1,0 +1,96 @@
+//! Logs: one subscriber for the whole process, to stderr, for people or as JSON.
+
+use std::io::IsTerminal;
+
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Installs the subscriber. Can be done once in a process.
+///
+/// # Errors
+/// There is one already.
+pub fn init(log: &LogConfig) -> Result<(), TryInitError> {
+    subscriber(log, std::io::stderr().is_terminal(), std::io::stderr).try_init()
+}
+
+fn subscriber<W>(log: &LogConfig, colours: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(log.level.to_env_filter())
+        .with_ansi(colours)
+        .with_writer(writer);
+    match log.format {
+        LogFormat::Pretty => Box::new(builder.finish()),
+        // Fields at the top level, where log collectors look for them.
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: &str, level: &str) -> String {
+        let flags = [("log.format", format.to_owned()), ("log.level", level.to_owned())];
+        let config = load(&Sources {
+            flags: flags.into(),
+            ..Sources::default()
+        })
+        .unwrap()
+        .config;
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        tracing::subscriber::with_default(subscriber(&config.log, false, move || writer.clone()), || {
+            let _span = tracing::info_span!("request", user = "anna").entered();
+            tracing::info!(status = 200, "served");
+            tracing::debug!("detail");
+        });
+        String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_object_per_line_with_fields_at_the_top() {
+        let text = logged("json", "info");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["message"], "served");
+        assert_eq!(line["status"], 200);
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["span"]["user"], "anna");
+    }
+
+    #[test]
+    fn pretty_is_for_people_and_without_colours_outside_of_a_terminal() {
+        let text = logged("pretty", "info");
+        assert!(text.contains("served") && text.contains("status=200"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn the_level_decides() {
+        assert!(logged("pretty", "debug").contains("detail") || cfg!(not(debug_assertions)));
+        assert_eq!(logged("pretty", "error"), "");
+        assert_eq!(logged("json", "off"), "");
+    }
+}
