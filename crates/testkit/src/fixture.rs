@@ -1,0 +1,57 @@
+//! How a store joins the suite.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use mosaic_ports::{
+    Accounts, ChangeFeed, Clock, DeviceCursors, Health, RecordReader, RefreshTokens, WriteStore,
+};
+
+use crate::harness::Harness;
+use crate::stand_ins::ManualClock;
+
+/// The ports of one store, all over the same database.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each is the port of its name")]
+#[expect(missing_debug_implementations, reason = "ports have none")]
+pub struct Stores {
+    pub write: Arc<dyn WriteStore>,
+    pub feed: Arc<dyn ChangeFeed>,
+    pub reader: Arc<dyn RecordReader>,
+    pub cursors: Arc<dyn DeviceCursors>,
+    pub accounts: Arc<dyn Accounts>,
+    pub tokens: Arc<dyn RefreshTokens>,
+    pub health: Arc<dyn Health>,
+}
+
+/// An empty store of its own for each case.
+#[async_trait]
+pub trait StoreFixture: Send + Sync + Sized + 'static {
+    /// Whether writes of different users run at the same time (S1). Only where the whole database has one writer may it
+    /// be `false`.
+    const PARALLEL_WRITERS: bool;
+
+    /// Starts an empty store that reads the time from this clock.
+    async fn start(clock: Arc<dyn Clock>) -> Self;
+
+    /// The store's ports.
+    fn stores(&self) -> Stores;
+
+    /// Stops the store and removes everything that it left behind. Also called when a case fails.
+    async fn stop(self);
+}
+
+/// Runs one case against an empty store.
+pub async fn run<F: StoreFixture>(case: impl AsyncFnOnce(&Harness)) {
+    let clock = Arc::new(ManualClock::default());
+    let fixture = F::start(clock.clone()).await;
+    let harness = Harness::new(fixture.stores(), clock, F::PARALLEL_WRITERS);
+    let outcome = AssertUnwindSafe(case(&harness)).catch_unwind().await;
+    drop(harness);
+    fixture.stop().await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
