@@ -1,0 +1,290 @@
+use mosaic_domain::MAX_SAFE_INTEGER;
+use pasetors::keys::SymmetricKey;
+use pasetors::version4::LocalToken;
+
+use super::*;
+
+const HOUR: i64 = 3_600_000;
+const USER: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
+const FAMILY: &str = "0198f3a2-7b1c-7def-8000-fedcba098765";
+
+fn tokens() -> PasetoTokens {
+    PasetoTokens::from_seed([7; 32]).unwrap()
+}
+
+fn at(ms: i64) -> UnixMillis {
+    UnixMillis::new(ms).unwrap()
+}
+
+fn claims() -> AccessClaims {
+    AccessClaims {
+        user: USER.parse().unwrap(),
+        role: Role::User,
+        family: FAMILY.parse().unwrap(),
+        client: Some("anna-phone".parse().unwrap()),
+        issued_at: at(1_000),
+        expires_at: at(1_000 + HOUR),
+    }
+}
+
+/// Signs any payload with the server's own key: what only structure can tell from a token.
+fn sign_raw(payload: &str) -> String {
+    PublicToken::sign(&tokens().secret, payload.as_bytes(), None, Some(PURPOSE)).unwrap()
+}
+
+fn payload_with(role: &str, expires_at: &str, more: &str) -> String {
+    format!(
+        r#"{{"user":"{USER}","role":{role},"family":"{FAMILY}","issued_at":1000,"expires_at":{expires_at}{more}}}"#
+    )
+}
+
+#[track_caller]
+fn assert_invalid(token: &str) {
+    assert_eq!(
+        tokens().verify(token, at(2_000)),
+        Err(AccessTokenError::Invalid),
+        "{token}"
+    );
+}
+
+#[test]
+fn what_was_signed_is_read_back() {
+    let without_client = AccessClaims {
+        client: None,
+        role: Role::Admin,
+        ..claims()
+    };
+    let longest = AccessClaims {
+        client: Some("😀".repeat(64).parse().unwrap()),
+        issued_at: at(MAX_SAFE_INTEGER - 1),
+        expires_at: at(MAX_SAFE_INTEGER),
+        ..claims()
+    };
+    let quoted = AccessClaims {
+        client: Some(r#"","role":"admin"#.parse().unwrap()),
+        ..claims()
+    };
+    for claims in [claims(), without_client, longest, quoted] {
+        let token = tokens().sign(&claims).unwrap();
+        assert!(token.starts_with("v4.public."));
+        assert!(token.len() < 1_024, "{} bytes", token.len());
+        assert_eq!(tokens().verify(&token, at(2_000)), Ok(claims));
+    }
+}
+
+/// Instances of two versions serve side by side during an upgrade, so tokens must not change unnoticed.
+#[test]
+fn tokens_of_earlier_versions_still_verify() {
+    let token = concat!(
+        "v4.public.eyJ1c2VyIjoiMDE5OGYzYTItN2IxYy03ZGVmLTgwMDAtMTIzNDU2Nzg5MGFiIiwicm9sZSI6InVzZXIiLCJmYW1pbHkiOi",
+        "IwMTk4ZjNhMi03YjFjLTdkZWYtODAwMC1mZWRjYmEwOTg3NjUiLCJjbGllbnQiOiJhbm5hLXBob25lIiwiaXNzdWVkX2F0IjoxMDAwLC",
+        "JleHBpcmVzX2F0IjozNjAxMDAwfRXK6ZiOyFmicRsjO4WioFP0fyfP6G4ZFWXus9LcVV-WsHv2_4NfsXjZohnf2gZQNE8t3m-B7P4wjD",
+        "P2yI0KGAg",
+    );
+    assert_eq!(tokens().sign(&claims()).unwrap(), token);
+    assert_eq!(tokens().verify(token, at(2_000)), Ok(claims()));
+}
+
+#[test]
+fn a_token_ends_at_its_last_millisecond_by_the_time_it_is_given() {
+    let token = tokens().sign(&claims()).unwrap();
+    assert!(tokens().verify(&token, at(HOUR + 999)).is_ok());
+    for late in [HOUR + 1_000, HOUR + 1_001, MAX_SAFE_INTEGER] {
+        assert_eq!(
+            tokens().verify(&token, at(late)),
+            Err(AccessTokenError::Expired),
+            "{late}"
+        );
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_does_not_end_tokens() {
+    let token = tokens().sign(&claims()).unwrap();
+    assert!(tokens().verify(&token, UnixMillis::ZERO).is_ok());
+}
+
+#[test]
+fn another_key_is_refused_also_after_expiry() {
+    let foreign = PasetoTokens::from_seed([8; 32]).unwrap().sign(&claims()).unwrap();
+    assert_invalid(&foreign);
+    assert_eq!(
+        tokens().verify(&foreign, at(2 * HOUR)),
+        Err(AccessTokenError::Invalid)
+    );
+}
+
+#[test]
+fn a_change_of_any_character_is_refused() {
+    let token = tokens().sign(&claims()).unwrap();
+    for position in 0..token.len() {
+        let mut bytes = token.clone().into_bytes();
+        bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
+        assert_invalid(&String::from_utf8(bytes).unwrap());
+    }
+}
+
+#[test]
+fn a_truncated_or_extended_token_is_refused() {
+    let token = tokens().sign(&claims()).unwrap();
+    for length in 0..token.len() {
+        assert_invalid(&token[..length]);
+    }
+    for suffix in [".", ".e30", "A", "=", " ", "\n", "\0", "é"] {
+        assert_invalid(&format!("{token}{suffix}"));
+    }
+    assert_invalid(&format!(" {token}"));
+    assert_invalid(&format!("Bearer {token}"));
+}
+
+#[test]
+fn the_payload_of_one_token_with_the_signature_of_another_is_refused() {
+    let somebody_else = AccessClaims {
+        user: FAMILY.parse().unwrap(),
+        ..claims()
+    };
+    let own = tokens().sign(&claims()).unwrap();
+    let other = tokens().sign(&somebody_else).unwrap();
+    // Both payloads are equally long and end alike, so the last 88 characters exchange exactly the signatures.
+    let end = own.len() - 88;
+    assert_invalid(&format!("{}{}", &other[..end], &own[end..]));
+}
+
+#[test]
+fn a_token_with_a_footer_is_refused() {
+    let payload = payload_with(r#""user""#, "9000", "");
+    let footed = PublicToken::sign(&tokens().secret, payload.as_bytes(), Some(b"{}"), Some(PURPOSE)).unwrap();
+    assert_invalid(&footed);
+}
+
+#[test]
+fn what_the_key_signed_for_another_purpose_is_refused() {
+    let payload = payload_with(r#""user""#, "9000", "");
+    assert!(tokens().verify(&sign_raw(&payload), at(2_000)).is_ok());
+    for purpose in [None, Some(b"password reset".as_slice())] {
+        assert_invalid(&PublicToken::sign(&tokens().secret, payload.as_bytes(), None, purpose).unwrap());
+    }
+}
+
+#[test]
+fn other_versions_and_purposes_of_paseto_are_refused() {
+    let token = tokens().sign(&claims()).unwrap();
+    let body = token.strip_prefix("v4.public.").unwrap();
+    for header in [
+        "v1.public",
+        "v2.public",
+        "v3.public",
+        "v5.public",
+        "v4.local",
+        "V4.public",
+        "v4.PUBLIC",
+        "v4",
+        "",
+    ] {
+        assert_invalid(&format!("{header}.{body}"));
+    }
+    // The public key as a shared secret: what confuses verifiers that let the token choose.
+    let shared = SymmetricKey::<V4>::from(tokens().public.as_bytes()).unwrap();
+    let payload = payload_with(r#""admin""#, "9000", "");
+    let local = LocalToken::encrypt(&shared, payload.as_bytes(), None, Some(PURPOSE)).unwrap();
+    assert_invalid(&local);
+    assert_invalid(&local.replace("v4.local", "v4.public"));
+}
+
+#[test]
+fn json_web_tokens_are_refused_whatever_their_algorithm() {
+    // {"alg":"none"}, {"alg":"None","typ":"JWT"}, {"alg":"HS256","typ":"JWT"}, {"alg":"EdDSA"}
+    let headers = [
+        "eyJhbGciOiJub25lIn0",
+        "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",
+        "eyJhbGciOiJFZERTQSJ9",
+    ];
+    let token = tokens().sign(&claims()).unwrap();
+    let body = token.strip_prefix("v4.public.").unwrap();
+    for header in headers {
+        assert_invalid(&format!("{header}.{body}."));
+        assert_invalid(&format!("{header}.{body}.{}", "A".repeat(86)));
+    }
+}
+
+#[test]
+fn what_is_no_token_at_all_is_refused() {
+    for junk in [
+        "",
+        ".",
+        "..",
+        "...",
+        "v4.public.",
+        "v4.public..",
+        "v4.public.!",
+        "v4.public.AA==",
+        "\u{0}",
+        "💥",
+    ] {
+        assert_invalid(junk);
+    }
+    assert_invalid(&format!("v4.public.{}", "A".repeat(86)));
+    assert_invalid(&".".repeat(MAX_BYTES));
+}
+
+#[test]
+fn more_than_4_kib_is_refused_unread_even_when_it_is_signed() {
+    // A payload of spaces and claims: valid JSON of any length.
+    let signed = |spaces: usize| sign_raw(&(" ".repeat(spaces) + &payload_with(r#""user""#, "9000", "")));
+    let fitting = signed(2_700);
+    assert!(fitting.len() <= MAX_BYTES, "{} bytes", fitting.len());
+    assert!(tokens().verify(&fitting, at(2_000)).is_ok());
+    let huge = signed(2_900);
+    assert!(huge.len() > MAX_BYTES, "{} bytes", huge.len());
+    assert_invalid(&huge);
+    assert_invalid(&format!("v4.public.{}", "A".repeat(10 << 20)));
+}
+
+#[test]
+fn signed_payloads_of_another_structure_are_refused() {
+    let user = r#""user""#;
+    let payloads = [
+        "null".to_owned(),
+        "[]".to_owned(),
+        "{}".to_owned(),
+        "not json".to_owned(),
+        payload_with(r#""root""#, "9000", ""),
+        payload_with(r#""Admin""#, "9000", ""),
+        payload_with("null", "9000", ""),
+        payload_with(user, r#""2099-01-01T00:00:00Z""#, ""),
+        payload_with(user, r#""9000""#, ""),
+        payload_with(user, "9000.5", ""),
+        payload_with(user, "-1", ""),
+        payload_with(user, "9007199254740992", ""),
+        payload_with(user, "null", ""),
+        payload_with(user, "9000", r#","client":"""#),
+        payload_with(user, "9000", r#","client":7"#),
+        payload_with(user, "9000", r#","scope":"read""#),
+        payload_with(user, "9000", r#","role":"admin""#),
+        payload_with(user, "9000", "").replace(USER, "anna"),
+        payload_with(user, "9000", "").replace("family", "login"),
+    ];
+    for payload in payloads {
+        assert_eq!(
+            tokens().verify(&sign_raw(&payload), at(2_000)),
+            Err(AccessTokenError::Invalid),
+            "{payload}"
+        );
+    }
+}
+
+#[test]
+fn a_payload_that_is_not_utf8_is_refused() {
+    assert_invalid(&PublicToken::sign(&tokens().secret, b"\xff\xfe", None, Some(PURPOSE)).unwrap());
+}
+
+#[test]
+fn a_seed_of_zeros_is_refused() {
+    assert_eq!(PasetoTokens::from_seed([0; 32]).unwrap_err(), UnusableSeed);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    assert_eq!(format!("{:?}", tokens()), "PasetoTokens(hidden)");
+}
