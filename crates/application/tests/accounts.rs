@@ -1,0 +1,340 @@
+//! Logins and accounts over mocked ports.
+
+use std::sync::Arc;
+
+use mosaic_application::AppError;
+use mosaic_application::accounts::{
+    AccountPatch, AccountPorts, Accounts, FirstStart, LoginRequest, Registration,
+};
+use mosaic_application::error::Unauthenticated;
+use mosaic_application::sessions::Sessions;
+use mosaic_domain::account::{Password, Role, User};
+use mosaic_domain::query::Listing;
+use mosaic_domain::{FamilyId, UnixMillis, UserId};
+use mosaic_ports::{
+    AccessClaims, AccessTokenError, AccessTokens, Account, BoxError, CreateOutcome, MockAccounts, MockClock,
+    MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens, PasswordHash, Rotation,
+    UpdateOutcome,
+};
+use uuid::Uuid;
+
+const NOW: i64 = 1_715_000_000_000;
+const USER: UserId = UserId::new(Uuid::from_u128(1));
+
+fn user() -> User {
+    User {
+        id: USER,
+        username: "anna".parse().unwrap(),
+        avatar_url: None,
+        role: Role::User,
+        must_change_password: false,
+        disabled: false,
+        created_at: UnixMillis::clamped(1),
+        updated_at: UnixMillis::clamped(1),
+    }
+}
+
+fn account(user: User) -> Account {
+    Account {
+        user,
+        password: PasswordHash::new("hash of secret".into()),
+    }
+}
+
+/// Tokens whose text is the login's family and the time of issue: enough to see who is who.
+struct PlainTokens;
+
+impl AccessTokens for PlainTokens {
+    fn sign(&self, claims: &AccessClaims) -> Result<String, BoxError> {
+        Ok(format!("{} {} {}", claims.user, claims.family, claims.issued_at))
+    }
+
+    fn verify(&self, token: &str, _: UnixMillis) -> Result<AccessClaims, AccessTokenError> {
+        let mut parts = token.split(' ');
+        let mut next = || parts.next().ok_or(AccessTokenError::Invalid);
+        let user = next()?.parse().map_err(|_| AccessTokenError::Invalid)?;
+        let family: FamilyId = next()?.parse().map_err(|_| AccessTokenError::Invalid)?;
+        let issued_at = UnixMillis::clamped(next()?.parse().map_err(|_| AccessTokenError::Invalid)?);
+        Ok(AccessClaims {
+            user,
+            role: Role::User,
+            family,
+            client: None,
+            issued_at,
+            expires_at: issued_at.plus(1),
+        })
+    }
+}
+
+struct Ports {
+    accounts: MockAccounts,
+    refresh: MockRefreshTokens,
+    registration: Registration,
+}
+
+impl Ports {
+    fn new() -> Self {
+        Self {
+            accounts: MockAccounts::new(),
+            refresh: MockRefreshTokens::new(),
+            registration: Registration::Closed,
+        }
+    }
+
+    fn build(self) -> (Accounts, Sessions) {
+        let mut clock = MockClock::new();
+        clock.expect_now().returning(|| UnixMillis::clamped(NOW));
+        let clock = Arc::new(clock);
+        let mut ids = MockIdGenerator::new();
+        let mut next_id = 100;
+        ids.expect_next().returning(move || {
+            next_id += 1;
+            Uuid::from_u128(next_id)
+        });
+        let mut randomness = MockRandomness::new();
+        let mut next_secret = 0;
+        randomness.expect_secret().returning(move || {
+            next_secret += 1;
+            [next_secret; 32]
+        });
+        let mut passwords = MockPasswordHasher::new();
+        passwords.expect_verify().returning(|given, hash| {
+            Ok(hash.is_some_and(|hash| hash.expose() == format!("hash of {}", given.expose())))
+        });
+        passwords
+            .expect_hash()
+            .returning(|given| Ok(PasswordHash::new(format!("hash of {}", given.expose()))));
+        let sessions = Sessions::new(Arc::new(PlainTokens), clock.clone(), 3_600_000);
+        let ports = AccountPorts {
+            accounts: Arc::new(self.accounts),
+            refresh_tokens: Arc::new(self.refresh),
+            passwords: Arc::new(passwords),
+            clock,
+            ids: Arc::new(ids),
+            randomness: Arc::new(randomness),
+        };
+        (
+            Accounts::new(ports, sessions.clone(), self.registration, 1_000),
+            sessions,
+        )
+    }
+}
+
+fn login(password: &str) -> LoginRequest {
+    let password = Password::given(password.into()).unwrap();
+    LoginRequest {
+        username: "Anna".into(),
+        password,
+        client: None,
+        device_name: None,
+    }
+}
+
+#[tokio::test]
+async fn a_login_keeps_only_the_hash_of_its_refresh_token() {
+    let mut ports = Ports::new();
+    ports
+        .accounts
+        .expect_by_name()
+        .returning(|_| Ok(Some(account(user()))));
+    ports
+        .refresh
+        .expect_issue()
+        .once()
+        .withf(|stored| {
+            stored.user == USER
+                && stored.token.hash.0 != [1; 32]
+                && stored.token.expires_at.get() == NOW + 1_000
+        })
+        .returning(|_| Ok(()));
+    let login = ports.build().0.login(login("secret")).await.unwrap();
+    assert_eq!(login.user, user());
+    assert_eq!(login.tokens.refresh, "01".repeat(32));
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_name_answer_alike() {
+    for found in [Some(account(user())), None] {
+        let mut ports = Ports::new();
+        ports
+            .accounts
+            .expect_by_name()
+            .returning(move |_| Ok(found.clone()));
+        let refused = ports.build().0.login(login("wrong")).await;
+        assert!(
+            matches!(
+                refused,
+                Err(AppError::Unauthenticated(Unauthenticated::BadCredentials))
+            ),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_closed_account_is_said_to_be_closed_only_to_who_knows_its_password() {
+    let closed = || {
+        account(User {
+            disabled: true,
+            ..user()
+        })
+    };
+    for (password, expected) in [
+        ("secret", Unauthenticated::AccountDisabled),
+        ("wrong", Unauthenticated::BadCredentials),
+    ] {
+        let mut ports = Ports::new();
+        ports
+            .accounts
+            .expect_by_name()
+            .returning(move |_| Ok(Some(closed())));
+        let refused = ports.build().0.login(login(password)).await;
+        assert!(
+            matches!(refused, Err(AppError::Unauthenticated(why)) if why == expected),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_used_twice_ends_the_access_tokens_of_its_login_too() {
+    let family = FamilyId::new(Uuid::from_u128(5));
+    let mut ports = Ports::new();
+    ports
+        .refresh
+        .expect_rotate()
+        .returning(move |_, _| Ok(Rotation::Reused { user: USER, family }));
+    let (accounts, sessions) = ports.build();
+    let token = format!("{USER} {family} {}", NOW - 5);
+    assert!(sessions.authenticate(&token).is_ok());
+    let refused = accounts.refresh("spent").await;
+    assert!(
+        matches!(
+            refused,
+            Err(AppError::Unauthenticated(Unauthenticated::InvalidRefreshToken))
+        ),
+        "{refused:?}"
+    );
+    let ended = sessions.authenticate(&token);
+    assert!(
+        matches!(ended, Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_ends_other_logins_and_begins_one() {
+    let mut ports = Ports::new();
+    ports
+        .accounts
+        .expect_by_id()
+        .returning(|_| Ok(Some(account(user()))));
+    ports
+        .accounts
+        .expect_update()
+        .once()
+        .withf(|_, change, _| {
+            change.end_logins && change.password == Some(PasswordHash::new("hash of new secret".into()))
+        })
+        .returning(|_, _, _| Ok(UpdateOutcome::Updated(user())));
+    ports.refresh.expect_issue().returning(|_| Ok(()));
+    let (accounts, sessions) = ports.build();
+    let old = format!("{USER} {} {NOW}", Uuid::from_u128(5));
+    let caller = sessions.authenticate(&old).unwrap();
+    let given = |text: &str| Password::given(text.into()).unwrap();
+    let wrong = accounts
+        .change_password(&caller, given("wrong"), given("new secret"))
+        .await;
+    assert!(matches!(wrong, Err(AppError::WrongPassword)), "{wrong:?}");
+    let login = accounts
+        .change_password(&caller, given("secret"), given("new secret"))
+        .await
+        .unwrap();
+    assert!(sessions.authenticate(&old).is_err());
+    assert!(sessions.authenticate(&login.tokens.access).is_ok());
+}
+
+#[tokio::test]
+async fn closing_an_account_ends_its_logins_at_once() {
+    let mut ports = Ports::new();
+    ports
+        .accounts
+        .expect_update()
+        .withf(|_, change, _| change.end_logins)
+        .returning(|_, _, _| {
+            Ok(UpdateOutcome::Updated(User {
+                disabled: true,
+                ..user()
+            }))
+        });
+    let (accounts, sessions) = ports.build();
+    let patch = AccountPatch {
+        disabled: Some(true),
+        ..AccountPatch::default()
+    };
+    accounts.update(USER, patch).await.unwrap();
+    assert!(
+        sessions
+            .authenticate(&format!("{USER} {} {NOW}", Uuid::from_u128(5)))
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn registration_is_closed_unless_the_operator_opens_it() {
+    let parsed = || mosaic_application::accounts::parse_new_account("ben", "long enough".into()).unwrap();
+    let (name, password) = parsed();
+    let refused = Ports::new().build().0.register(name, password, None, None).await;
+    assert!(
+        matches!(refused, Err(AppError::RegistrationClosed)),
+        "{refused:?}"
+    );
+
+    let mut ports = Ports {
+        registration: Registration::Open,
+        ..Ports::new()
+    };
+    ports
+        .accounts
+        .expect_create()
+        .returning(|_, _| Ok(CreateOutcome::NameTaken));
+    let (name, password) = parsed();
+    let taken = ports.build().0.register(name, password, None, None).await;
+    assert!(matches!(taken, Err(AppError::NameTaken)), "{taken:?}");
+}
+
+#[tokio::test]
+async fn the_first_start_makes_an_administrator_with_a_password_that_is_shown_once() {
+    let mut ports = Ports::new();
+    ports.accounts.expect_list().returning(|_| {
+        Ok(Listing {
+            items: Vec::new(),
+            total: 0,
+        })
+    });
+    ports
+        .accounts
+        .expect_create()
+        .once()
+        .withf(|new, only_first| *only_first && new.user.role == Role::Admin && new.user.must_change_password)
+        .returning(|_, _| Ok(CreateOutcome::Created));
+    let started = ports.build().0.ensure_admin(None).await.unwrap();
+    assert_eq!(started, FirstStart::AdminWithPassword("01".repeat(12)));
+    assert!(!format!("{started:?}").contains("01"));
+}
+
+#[tokio::test]
+async fn a_later_start_makes_nobody() {
+    let mut ports = Ports::new();
+    ports.accounts.expect_list().returning(|_| {
+        Ok(Listing {
+            items: vec![user()],
+            total: 1,
+        })
+    });
+    ports.accounts.expect_create().never();
+    assert_eq!(
+        ports.build().0.ensure_admin(None).await.unwrap(),
+        FirstStart::NotFirst
+    );
+}
