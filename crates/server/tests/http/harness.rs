@@ -1,0 +1,355 @@
+//! A server of one's own for each test, and clients that talk to it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The password of `admin` on every server of these tests.
+pub const ADMIN_PASSWORD: &str = "correct horse battery";
+
+/// A running server. It is killed, and its data removed, when it goes out of scope.
+pub struct Server {
+    process: Child,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    log: Arc<Mutex<String>>,
+    log_reader: Option<JoinHandle<()>>,
+    data: Data,
+}
+
+/// The data folder, which outlives its server where a test starts another one on it.
+#[derive(Clone)]
+pub struct Data(Arc<TempDir>);
+
+impl Data {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A command on this data folder, with no variables but its own.
+    pub fn mosaic(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+        command
+            .current_dir(self.path())
+            .env_clear()
+            .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a server on this data and waits until it listens.
+    pub fn start(&self, args: &[&str]) -> Server {
+        let mut command = self.mosaic(args);
+        command.args(["--listen", "127.0.0.1:0", "--http-workers", "2", "--log-format", "json"]);
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stderr = BufReader::new(process.stderr.take().expect("its stderr"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let (url, log_reader) = wait_for_address(stderr, &log);
+        Server { process, url, log, log_reader: Some(log_reader), data: self.clone() }
+    }
+}
+
+/// Reads the log until the line that says where the server listens, then goes on reading on a thread of its own.
+fn wait_for_address(mut stderr: BufReader<ChildStderr>, log: &Arc<Mutex<String>>) -> (String, JoinHandle<()>) {
+    let url = loop {
+        let mut line = String::new();
+        let read = stderr.read_line(&mut line).expect("readable stderr");
+        assert!(read > 0, "the server ended before it listened:\n{}", log.lock().unwrap());
+        log.lock().unwrap().push_str(&line);
+        if let Some(at) = line.find("http://127.0.0.1:") {
+            let url: String = line[at..].chars().take_while(|c| !"\" ,}".contains(*c)).collect();
+            break url.trim().to_owned();
+        }
+    };
+    let log = Arc::clone(log);
+    let reader = std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    (url, reader)
+}
+
+impl Server {
+    /// A server on an empty store.
+    pub fn start() -> Self {
+        Data::new().start(&[])
+    }
+
+    /// A server on an empty store, with these flags.
+    pub fn start_with(args: &[&str]) -> Self {
+        Data::new().start(args)
+    }
+
+    /// The data it serves.
+    pub fn data(&self) -> Data {
+        self.data.clone()
+    }
+
+    /// Where its database is.
+    pub fn database(&self) -> PathBuf {
+        self.data.path().join("mosaic-data/mosaic.db")
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends it a signal by name, like `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Kills it as a crash would (SIGKILL) and leaves its data.
+    pub fn kill(mut self) -> Data {
+        self.process.kill().expect("a process to kill");
+        self.process.wait().expect("its end");
+        self.data.clone()
+    }
+
+    /// Waits for it to end by itself; returns how it ended and everything it logged.
+    pub fn wait(&mut self) -> (ExitStatus, String) {
+        let status = self.process.wait().expect("its end");
+        if let Some(reader) = self.log_reader.take() {
+            reader.join().expect("the log's reader");
+        }
+        (status, self.log())
+    }
+
+    /// A client without a login.
+    pub fn anonymous(&self) -> Client {
+        Client { http: http(), url: self.url.clone(), token: None, id: "anonymous".into() }
+    }
+
+    /// The user `admin` on a device.
+    pub async fn device(&self, client_id: &str) -> Client {
+        self.login("admin", ADMIN_PASSWORD, client_id).await
+    }
+
+    /// Some user on a device.
+    pub async fn login(&self, username: &str, password: &str, client_id: &str) -> Client {
+        let body = json!({"username": username, "password": password, "clientId": client_id});
+        let login = self.anonymous().post("/auth/login", &body).await.ok();
+        let token = login["accessToken"].as_str().expect("an access token").to_owned();
+        Client { token: Some(token), id: client_id.into(), ..self.anonymous() }
+    }
+
+    /// Makes a user and logs in.
+    pub async fn new_user(&self, username: &str, client_id: &str) -> Client {
+        let admin = self.device("the-admin").await;
+        let body = json!({"username": username, "password": "a password of theirs"});
+        admin.post("/admin/users", &body).await.ok();
+        self.login(username, "a password of theirs", client_id).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended where a test waited for it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().expect("an HTTP client")
+}
+
+/// One device of one user.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    /// The server's address.
+    pub url: String,
+    /// The access token.
+    pub token: Option<String>,
+    /// The device's name.
+    pub id: String,
+}
+
+impl Client {
+    /// A request, with the login and the device's name.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url)).header("x-client-id", &self.id);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Sends a request and reads the answer.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        Answer::read(response).await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// `POST` with JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// `PUT` with JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::PUT, path).json(body)).await
+    }
+
+    /// `PATCH` with JSON.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    /// One pull with these cursors (`{}`: from the beginning).
+    pub async fn pull(&self, cursors: &Value) -> Value {
+        self.post("/sync/pull", &json!({"clientId": self.id, "cursors": cursors})).await.ok()
+    }
+
+    /// Everything that the user has, as a fresh device sees it; to compare the store before and after.
+    pub async fn everything(&self) -> Phone {
+        let mut phone = Phone::default();
+        phone.pull_all(self).await;
+        phone
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body; `null` where there is none.
+    pub body: Value,
+}
+
+impl Answer {
+    async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a body");
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) };
+        Self { status, headers, body }
+    }
+
+    /// The body of an answer that must be a success.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.body);
+        self.body
+    }
+
+    /// The body of an answer that must be this problem, in the right form.
+    #[track_caller]
+    pub fn problem(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status.as_u16(), &self.body["code"]), (status, &json!(code)), "{}", self.body);
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
+        assert_eq!(self.body["status"], json!(status), "{}", self.body);
+        for name in ["type", "title", "detail", "error"] {
+            assert!(self.body[name].is_string(), "{name} in {}", self.body);
+        }
+        self.body
+    }
+
+    /// As [`Answer::problem`], for a validation problem with a violation at this path with this code.
+    #[track_caller]
+    pub fn invalid(self, path: &str, code: &str) -> Value {
+        let body = self.problem(422, "validation_failed");
+        let errors = body["errors"].as_array().expect("errors");
+        let found = errors.iter().any(|error| error["path"] == path && error["code"] == code);
+        assert!(found, "no {code} at {path} in {body}");
+        body
+    }
+}
+
+/// The entity types, as the protocol names them.
+pub const ENTITIES: [&str; 4] = ["memo", "diary", "resource", "bot"];
+
+/// What a phone knows, kept as the protocol tells apps to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Phone {
+    cursors: serde_json::Map<String, Value>,
+    /// The live records by type and key.
+    pub records: std::collections::BTreeMap<(String, String), Value>,
+    /// Every key that was delivered, live or deleted, in order.
+    pub delivered: Vec<(String, String)>,
+    /// The most records that any page had.
+    pub largest_page: usize,
+    /// How many pulls it took.
+    pub pulls: usize,
+}
+
+impl Phone {
+    /// Pulls until nothing more is to come.
+    pub async fn pull_all(&mut self, client: &Client) {
+        while self.pull_once(client).await {}
+    }
+
+    /// Pulls once; returns whether there is more to come.
+    pub async fn pull_once(&mut self, client: &Client) -> bool {
+        let answer = client.pull(&Value::Object(self.cursors.clone())).await;
+        self.pulls += 1;
+        for entity in ENTITIES {
+            let (updated, deleted) = (&answer["changes"][entity]["updated"], &answer["changes"][entity]["deletedIds"]);
+            let (updated, deleted) = (updated.as_array().expect("updated"), deleted.as_array().expect("deletedIds"));
+            self.largest_page = self.largest_page.max(updated.len() + deleted.len());
+            for record in updated {
+                self.take(entity, record);
+            }
+            for key in deleted {
+                let key = (entity.to_owned(), key.as_str().expect("a key").to_owned());
+                self.records.remove(&key);
+                self.delivered.push(key);
+            }
+            self.cursors.insert(entity.into(), answer["cursors"][entity].clone());
+        }
+        ENTITIES.iter().any(|entity| answer["hasMore"][entity] == true)
+    }
+
+    fn take(&mut self, entity: &str, record: &Value) {
+        let name = if entity == "diary" { "date" } else { "id" };
+        let key = (entity.to_owned(), record[name].as_str().expect("a key").to_owned());
+        if let Some(memo) = record["memoId"].as_str() {
+            let known = self.records.contains_key(&("memo".to_owned(), memo.to_owned()));
+            assert!(known, "P5: the resource {key:?} came before its memo {memo}");
+        }
+        self.records.insert(key.clone(), record.clone());
+        self.delivered.push(key);
+    }
+
+    /// The cursors, as the server gave them.
+    pub fn cursors(&self) -> Value {
+        Value::Object(self.cursors.clone())
+    }
+}

@@ -1,0 +1,103 @@
+//! Starting, stopping, and what the log says.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use crate::harness::{Data, Server};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_signal_lets_a_request_in_flight_finish_and_exits_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start();
+        let phone = server.device("phone").await;
+        let body = r#"{"content": "in flight"}"#;
+        let address = server.url.strip_prefix("http://").unwrap().to_owned();
+        let mut connection = TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "POST /memos HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+            phone.token.as_deref().unwrap(),
+            body.len(),
+        );
+        connection.write_all(head.as_bytes()).unwrap();
+        // The server asks for the body only once the request is being handled.
+        let mut asked = [0; 25];
+        connection.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+        server.signal(signal);
+        wait_until_refused(&address);
+        connection.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let (status, log) = server.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+    }
+}
+
+/// Returns once the server takes no new connections: it has heard the signal.
+fn wait_until_refused(address: &str) {
+    while TcpStream::connect(address).is_ok() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_file_says_so_and_exits() {
+    let data = Data::new();
+    let _first = data.start(&[]);
+    let second = data.mosaic(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains("mosaic.db") && said.contains("another process"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or_a_secret() {
+    let mut server = Server::start();
+    let phone = server.device("my-phone").await;
+    phone.post("/memos?token=hidden-in-the-query", &json!({"content": "dear diary"})).await.ok();
+    phone.get("/memos/search?query=dear").await.ok();
+    let me = phone.get("/auth/me").await.ok();
+    server.signal("TERM");
+    let (_, log) = server.wait();
+    let line = log.lines().find(|line| line.contains("/memos") && line.contains("my-phone")).expect("a line");
+    assert!(line.contains(me["id"].as_str().unwrap()), "{line}");
+    assert!(line.contains("200") && line.contains("duration_ms") && line.contains("request_id"), "{line}");
+    let secrets = ["dear", "correct horse", "hidden-in-the-query", phone.token.as_deref().unwrap()];
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret} in the log");
+    }
+}
+
+#[test]
+fn a_first_start_without_a_password_prints_a_random_one_once() {
+    let data = Data::new();
+    let start = || {
+        let mut command = data.mosaic(&[]);
+        command.env_remove("MOSAIC_ADMIN_PASSWORD");
+        command.args(["--listen", "127.0.0.1:0", "--database-url", "sqlite://kept.db"]);
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        wait_for_line(&mut child);
+        let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+        let mut printed = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        child.wait().unwrap();
+        printed
+    };
+    let first = start();
+    assert!(first.contains("admin") && first.contains("password"), "{first}");
+    assert_eq!(start(), "");
+}
+
+/// Waits until the server says on stderr where it listens.
+fn wait_for_line(child: &mut std::process::Child) {
+    use std::io::BufRead;
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("http://127.0.0.1:")), "the server ended before it listened");
+    // Keeps reading, so that the server never waits for somebody to take its log.
+    std::thread::spawn(move || lines.for_each(drop));
+}
