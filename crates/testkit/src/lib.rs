@@ -16,6 +16,7 @@ mod edits;
 mod fixture;
 mod gate;
 mod harness;
+mod memory;
 mod stand_ins;
 
 pub use device::Device;
@@ -26,6 +27,7 @@ pub use edits::{
 pub use fixture::{StoreFixture, Stores, run};
 pub use gate::{Door, Gate};
 pub use harness::{Harness, at};
+pub use memory::{MemoryFixture, MemoryStore, Model};
 pub use stand_ins::{ManualClock, SequentialIds};
 
 /// Makes one test of each case of the suite, for one [`StoreFixture`].

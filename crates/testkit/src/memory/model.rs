@@ -1,0 +1,290 @@
+//! One user's data.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use mosaic_domain::entity::SortGroup;
+use mosaic_domain::pull::{self, Change, PageLimits, PullPage, PullRequest, Snapshot, TypeChanges};
+use mosaic_domain::query::{Listing, Order, RecordQuery, TagCount};
+use mosaic_domain::stamp::ClockExhausted;
+use mosaic_domain::write::{self, CHILD_TYPE, Locked, RecordEdit, WritePlan, WriteScope};
+use mosaic_domain::{
+    EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Revision, Stamp, SyncClock, UnixMillis, UserId,
+};
+use mosaic_ports::KeptRevision;
+use uuid::Uuid;
+
+/// One user's records, revisions and clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    clock: Stamp,
+    epoch: Epoch,
+    records: BTreeMap<RecordKey, Record>,
+    revisions: Vec<Revision>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            clock: Stamp::ZERO,
+            epoch: Epoch::new(Uuid::from_u128(1)),
+            records: BTreeMap::new(),
+            revisions: Vec::new(),
+        }
+    }
+}
+
+impl Model {
+    /// Decides edits and carries the plan out.
+    ///
+    /// # Errors
+    /// [`ClockExhausted`]; nothing is written then.
+    pub fn write(&mut self, now: UnixMillis, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
+        let scope = WriteScope::of(UserId::new(Uuid::nil()), edits);
+        let plan = write::decide(&self.locked(&scope, now), edits)?;
+        self.commit(&plan);
+        Ok(plan)
+    }
+
+    /// What a write finds under the lock.
+    pub fn locked(&self, scope: &WriteScope, now: UnixMillis) -> Locked {
+        let is_child = |record: &Record| {
+            record.key.entity_type() == CHILD_TYPE
+                && !record.is_deleted()
+                && record
+                    .parent()
+                    .is_some_and(|memo| scope.children_of.contains(&memo))
+        };
+        let mut records: BTreeMap<RecordKey, Record> = self
+            .records
+            .values()
+            .filter(|record| scope.keys.contains(&record.key) || is_child(record))
+            .map(|record| (record.key, record.clone()))
+            .collect();
+        let parents: BTreeSet<MemoId> = records.values().filter_map(Record::parent).collect();
+        let memos = parents
+            .into_iter()
+            .filter_map(|memo| self.records.get(&RecordKey::Memo(memo)));
+        records.extend(memos.map(|memo| (memo.key, memo.clone())));
+        let known = |kept: &&Revision| scope.history.contains(&(kept.key, kept.version.clone()));
+        Locked {
+            clock: SyncClock::new(self.clock, now),
+            records,
+            last_places: self.last_places(scope),
+            revisions: self.revisions.iter().filter(known).cloned().collect(),
+        }
+    }
+
+    fn last_places(&self, scope: &WriteScope) -> BTreeMap<SortGroup, i64> {
+        let mut last = BTreeMap::new();
+        for record in self.records.values() {
+            let Some(facets) = record.live_content().map(mosaic_domain::Content::facets) else {
+                continue;
+            };
+            let group = SortGroup {
+                entity_type: record.key.entity_type(),
+                parent: facets.parent,
+            };
+            if let Some(place) = facets.sort_order.filter(|_| scope.sort_groups.contains(&group)) {
+                let greatest = last.entry(group).or_insert(place);
+                *greatest = place.max(*greatest);
+            }
+        }
+        last
+    }
+
+    /// Carries a plan out.
+    pub fn commit(&mut self, plan: &WritePlan) {
+        if !plan.records.is_empty() {
+            self.clock = plan.clock;
+        }
+        for record in &plan.records {
+            self.records.insert(record.key, record.clone());
+        }
+        for revision in &plan.revisions {
+            if self.revisions.iter().all(|kept| kept.id != revision.id) {
+                self.revisions.push(revision.clone());
+            }
+        }
+    }
+
+    /// What a pull reads.
+    pub fn snapshot(&self, request: &PullRequest, limits: PageLimits) -> Snapshot {
+        let start = request.start(self.clock, self.epoch);
+        let behind = start.behind(request.entities, self.clock);
+        let changes = PerEntity::from_fn(|entity| {
+            if behind.contains(entity) {
+                self.changes(entity, start.cursors[entity].get(), limits)
+            } else {
+                TypeChanges::default()
+            }
+        });
+        Snapshot {
+            clock: self.clock,
+            epoch: self.epoch,
+            changes,
+        }
+    }
+
+    fn changes(&self, entity: EntityType, after: i64, limits: PageLimits) -> TypeChanges {
+        let mut found: Vec<&Record> = self.of_type(entity).filter(|r| r.stamp.get() > after).collect();
+        found.sort_by_key(|record| record.stamp);
+        let mut page = TypeChanges::default();
+        let mut bytes = 0;
+        for record in found {
+            if page.changes.len() == limits.records || bytes >= limits.bytes {
+                page.more = true;
+                break;
+            }
+            bytes += record
+                .live_content()
+                .map_or(0, |content| content.to_document().len());
+            page.changes.push(Change {
+                record: record.clone(),
+                parent_stamp: self.parent_stamp(record),
+            });
+        }
+        page
+    }
+
+    fn parent_stamp(&self, record: &Record) -> Option<Stamp> {
+        let memo = RecordKey::Memo(record.parent()?);
+        Some(self.records.get(&memo)?.stamp)
+    }
+
+    /// One response.
+    pub fn pull(&self, request: &PullRequest, limits: PageLimits) -> PullPage {
+        pull::cut(request, self.snapshot(request, limits))
+    }
+
+    /// A record, tombstones included.
+    pub fn record(&self, key: RecordKey) -> Option<&Record> {
+        self.records.get(&key)
+    }
+
+    /// All records, tombstones included, by key.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// The live records, by key.
+    pub fn live(&self) -> Vec<Record> {
+        self.records()
+            .filter(|record| !record.is_deleted())
+            .cloned()
+            .collect()
+    }
+
+    /// The user's clock.
+    pub fn clock(&self) -> Stamp {
+        self.clock
+    }
+
+    /// All revisions, in the order in which they were kept.
+    pub fn revisions(&self) -> &[Revision] {
+        &self.revisions
+    }
+
+    /// The revisions of a record, the latest first.
+    pub fn revisions_of(&self, key: RecordKey) -> Vec<KeptRevision> {
+        let of_record = self.revisions.iter().filter(|kept| kept.key == key);
+        let numbered = of_record.zip(1..).map(|(revision, number)| KeptRevision {
+            number,
+            revision: revision.clone(),
+        });
+        let mut kept: Vec<_> = numbered.collect();
+        kept.reverse();
+        kept
+    }
+
+    fn of_type(&self, entity: EntityType) -> impl Iterator<Item = &Record> {
+        self.records()
+            .filter(move |record| record.key.entity_type() == entity)
+    }
+
+    /// One page of a list.
+    pub fn list(&self, query: &RecordQuery) -> Listing<Record> {
+        let mut found: Vec<&Record> = self
+            .of_type(query.entity_type)
+            .filter(|record| matches(record, query))
+            .collect();
+        match query.order {
+            Order::NewestFirst => found.sort_by_key(|r| Reverse((r.created_at, r.key.to_string()))),
+            Order::KeyDescending => found.sort_by_key(|r| Reverse(r.key.to_string())),
+            Order::Siblings => found.sort_by_key(|r| {
+                let facets = r
+                    .state
+                    .content()
+                    .map(mosaic_domain::Content::facets)
+                    .unwrap_or_default();
+                (facets.parent, facets.sort_order, r.key.to_string())
+            }),
+        }
+        let total = found.len() as u64;
+        let offset = usize::try_from(query.page.offset()).unwrap_or(usize::MAX);
+        let items = found
+            .into_iter()
+            .skip(offset)
+            .take(query.page.size() as usize)
+            .cloned()
+            .collect();
+        Listing { items, total }
+    }
+
+    /// The tags of a type, the most frequent first.
+    pub fn tags(&self, entity: EntityType) -> Vec<TagCount> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for content in self.of_type(entity).filter_map(Record::live_content) {
+            for tag in content.facets().tags.iter() {
+                *counts.entry(tag.to_owned()).or_default() += 1;
+            }
+        }
+        let mut tags: Vec<_> = counts
+            .into_iter()
+            .map(|(tag, count)| TagCount { tag, count })
+            .collect();
+        tags.sort_by_key(|tag| Reverse(tag.count));
+        tags
+    }
+}
+
+/// Whether a record is live and every condition holds.
+fn matches(record: &Record, query: &RecordQuery) -> bool {
+    let Some(content) = record.live_content() else {
+        return false;
+    };
+    let facets = content.facets();
+    let created = record.created_at;
+    let made_on = |day: mosaic_domain::DiaryDate| {
+        let (first, last) = day.utc_range();
+        (first..=last).contains(&created)
+    };
+    let date = match record.key {
+        RecordKey::Diary(date) => Some(date),
+        _ => None,
+    };
+    let searched = || {
+        facets
+            .search_text
+            .as_deref()
+            .is_some_and(|text| query.search.find_in(text))
+    };
+    query.archived.is_none_or(|archived| facets.archived == archived)
+        && query.day.is_none_or(|day| facets.day == Some(day))
+        && query
+            .on_day
+            .is_none_or(|day| facets.day == Some(day) || made_on(day))
+        && query.created_from.is_none_or(|from| created >= from)
+        && query.created_to.is_none_or(|to| created <= to)
+        && query.date_from.is_none_or(|from| date >= Some(from))
+        && query.date_to.is_none_or(|to| date.is_some_and(|date| date <= to))
+        && query
+            .parents
+            .as_ref()
+            .is_none_or(|memos| facets.parent.is_some_and(|memo| memos.contains(&memo)))
+        && query
+            .tags
+            .iter()
+            .all(|wanted| facets.tags.iter().any(|tag| tag == wanted.as_str()))
+        && (query.search.is_empty() || searched())
+}

@@ -1,0 +1,3 @@
+//! The suite, run against the store in memory: it tests the suite as much as the store.
+
+mosaic_testkit::conformance!(mosaic_testkit::MemoryFixture);
