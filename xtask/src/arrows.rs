@@ -53,7 +53,7 @@ fn rule(name: &str) -> Option<Rule> {
         })
     };
     match name {
-        DOMAIN => rule(&[], false, Some(PURE)),
+        DOMAIN => rule(&[], true, Some(PURE)),
         PORTS => rule(&[DOMAIN], false, None),
         "mosaic-adapter-http" => rule(&[APPLICATION, DOMAIN, PORTS], true, None),
         APPLICATION
