@@ -1,1 +1,152 @@
 //! The embedded store: SQLite in one file, no server.
+//!
+//! * One writer thread owns the write connection; writes that queue up share a commit ([`writer`]).
+//! * A pool of read-only connections reads, each look-up in one snapshot ([`readers`]).
+//! * An acknowledged write survives a power cut: write-ahead log, `synchronous=FULL` ([`connect`]).
+//! * One process at a time: a second one that opens the file is told so at once ([`OpenError::InUse`]).
+//! * All entity types live in one table; a new type costs nothing here ([`records`]).
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use mosaic_ports::{Clock, IdGenerator};
+//! # use mosaic_adapter_sqlite::{OpenError, SqliteSettings, SqliteStore, UrlError};
+//! # async fn open(clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = SqliteSettings::new("sqlite://data/mosaic.db".parse()?);
+//! let store = SqliteStore::open(settings, clock, ids).await?;
+//! // ... hand it to the use cases as `Arc<dyn WriteStore>` and so on ...
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+#![expect(rustdoc::private_intra_doc_links, reason = "contributors read these pages with the private items")]
+
+mod accounts;
+mod connect;
+mod cursors;
+mod error;
+mod migrations;
+mod pull;
+mod query;
+mod readers;
+mod records;
+mod rows;
+mod settings;
+mod tokens;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
+use tokio::runtime::Handle;
+
+use crate::error::Failure;
+use crate::readers::{ReaderPool, Readers};
+use crate::writer::{Writer, WriterSettings};
+
+pub use error::OpenError;
+pub use migrations::PendingMigration;
+pub use settings::{Location, SqliteSettings, UrlError};
+
+/// The embedded store. Implements every port of a store over one database.
+///
+/// Close it with [`SqliteStore::close`]. One that is only dropped finishes its writes too, but nobody knows when.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("writer", &self.writer)
+            .field("readers", &self.readers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens a database: makes it where there is none, takes its lock, brings its schema up to date, and starts the
+    /// writer. Needs a tokio runtime, for the store's life.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::InUse`], at once, when somebody else has the file open.
+    pub async fn open(
+        settings: SqliteSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGenerator>,
+    ) -> Result<Self, OpenError> {
+        let location = settings.location.clone();
+        let runtime = Handle::current();
+        let open = move || Self::open_blocking(&settings, clock, ids.as_ref(), runtime);
+        on_blocking_thread(location, open).await
+    }
+
+    fn open_blocking(
+        settings: &SqliteSettings,
+        clock: Arc<dyn Clock>,
+        ids: &dyn IdGenerator,
+        runtime: Handle,
+    ) -> Result<Self, OpenError> {
+        let (conn, lock, location) = connect::open_writer(settings, ids)?;
+        let settled = WriterSettings {
+            group_commit_max: settings.group_commit_max,
+            queue_max: settings.queue_max,
+        };
+        let writer =
+            Writer::start(conn, lock, settled).map_err(|error| OpenError::start(&location, error))?;
+        let readers = match &location {
+            Location::Memory => Readers::Writer(writer.clone()),
+            Location::File(path) => Readers::Pool(
+                ReaderPool::new(path, settings.readers, settings.busy_timeout, runtime)
+                    .map_err(|error| OpenError::start(&location, error))?,
+            ),
+        };
+        Ok(Self {
+            writer,
+            readers,
+            clock,
+        })
+    }
+
+    /// Carries out what is queued, writes the log back into the file, and lets go of it. Whoever asks for anything later
+    /// is told that the store is not available.
+    pub async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
+    }
+}
+
+/// The migrations that a database has not seen yet: all of them where there is no database. Changes nothing, and works
+/// while a server has the file open.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn pending_migrations(location: Location) -> Result<Vec<PendingMigration>, OpenError> {
+    let named = location.clone();
+    on_blocking_thread(named, move || connect::pending_migrations(&location)).await
+}
+
+async fn on_blocking_thread<T: Send + 'static>(
+    location: Location,
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(OpenError::start(&location, error)))
+}
+
+#[async_trait]
+impl Health for SqliteStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        if !self.writer.is_open() {
+            return Err(Failure::unavailable("the writer has stopped").into());
+        }
+        let look_up = |conn: &rusqlite::Connection| {
+            Ok(conn.query_row("SELECT 1 FROM meta WHERE only_row = 1", [], |_| Ok(()))?)
+        };
+        Ok(self.readers.read(look_up).await?)
+    }
+}

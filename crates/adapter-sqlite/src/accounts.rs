@@ -1,0 +1,196 @@
+//! Accounts. The writer does one thing at a time, so what a method looks up is still true when it writes: names are
+//! compared and administrators counted without a race. The constraints of the schema stand behind it.
+
+use async_trait::async_trait;
+use mosaic_domain::account::{Role, User, Username};
+use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_domain::text::Label;
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{
+    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, StoreError, UpdateOutcome,
+};
+use rusqlite::{Connection, Params, Row, named_params};
+
+use crate::SqliteStore;
+use crate::error::Failure;
+use crate::query::bounds;
+use crate::rows::{checked, column, optional, parsed};
+
+#[async_trait]
+impl Accounts for SqliteStore {
+    async fn create(&self, account: NewAccount, only_first: bool) -> Result<CreateOutcome, StoreError> {
+        let job = move |conn: &Connection| create(conn, &account, only_first);
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
+        let folded = name.folded();
+        let look_up = move |conn: &Connection| find(conn, "username_folded = ?1", [folded]);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let look_up = move |conn: &Connection| find(conn, "user_id = ?1", [id.uuid()]);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn list(&self, page: PageNumber) -> Result<Listing<User>, StoreError> {
+        let look_up = move |conn: &Connection| list(conn, page);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn update(
+        &self,
+        id: UserId,
+        change: AccountChange,
+        now: UnixMillis,
+    ) -> Result<UpdateOutcome, StoreError> {
+        let job = move |conn: &Connection| update(conn, id, change, now);
+        Ok(self.writer.run(job).await?)
+    }
+}
+
+const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
+     updated_at, password_hash";
+
+fn user(row: &Row<'_>) -> Result<User, Failure> {
+    Ok(User {
+        id: UserId::new(column(row, 0, "users.user_id")?),
+        username: parsed(row, 1, "users.username")?,
+        avatar_url: optional(row, 2, "users.avatar_url", Label::new)?,
+        role: parsed(row, 3, "users.role")?,
+        must_change_password: column(row, 4, "users.must_change_password")?,
+        disabled: column(row, 5, "users.is_disabled")?,
+        created_at: checked(row, 6, "users.created_at", UnixMillis::new)?,
+        updated_at: checked(row, 7, "users.updated_at", UnixMillis::new)?,
+    })
+}
+
+fn find(conn: &Connection, condition: &str, value: impl Params) -> Result<Option<Account>, Failure> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE {condition}"))?;
+    let mut rows = statement.query(value)?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Account {
+        user: user(row)?,
+        password: PasswordHash::new(column(row, 8, "users.password_hash")?),
+    }))
+}
+
+fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
+    let total: i64 = conn.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM users ORDER BY username_folded LIMIT ?1 OFFSET ?2"
+    ))?;
+    let mut rows = statement.query(bounds(page))?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(user(row)?);
+    }
+    Ok(Listing {
+        items,
+        total: total.unsigned_abs(),
+    })
+}
+
+const INSERT: &str = "
+    INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
+                       is_disabled, created_at, updated_at)
+    VALUES (:user_id, :username, :username_folded, :password_hash, :avatar_url, :role, :must_change_password,
+            :is_disabled, :created_at, :updated_at)";
+
+const UPDATE: &str = "
+    UPDATE users SET username = :username, username_folded = :username_folded, password_hash = :password_hash,
+                     avatar_url = :avatar_url, role = :role, must_change_password = :must_change_password,
+                     is_disabled = :is_disabled, created_at = :created_at, updated_at = :updated_at
+    WHERE user_id = :user_id";
+
+fn store(conn: &Connection, sql: &str, user: &User, password: &PasswordHash) -> Result<(), Failure> {
+    conn.prepare_cached(sql)?.execute(named_params! {
+        ":user_id": user.id.uuid(),
+        ":username": user.username.as_str(),
+        ":username_folded": user.username.folded(),
+        ":password_hash": password.expose(),
+        ":avatar_url": user.avatar_url.as_ref().map(Label::as_str),
+        ":role": user.role.name(),
+        ":must_change_password": user.must_change_password,
+        ":is_disabled": user.disabled,
+        ":created_at": user.created_at.get(),
+        ":updated_at": user.updated_at.get(),
+    })?;
+    Ok(())
+}
+
+fn create(conn: &Connection, account: &NewAccount, only_first: bool) -> Result<CreateOutcome, Failure> {
+    if only_first && exists(conn, "SELECT EXISTS (SELECT 1 FROM users)", [])? {
+        return Ok(CreateOutcome::NotFirst);
+    }
+    if is_taken(conn, &account.user)? {
+        return Ok(CreateOutcome::NameTaken);
+    }
+    store(conn, INSERT, &account.user, &account.password)?;
+    conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, 0)")?
+        .execute([account.user.id.uuid()])?;
+    Ok(CreateOutcome::Created)
+}
+
+fn exists(conn: &Connection, sql: &str, values: impl Params) -> Result<bool, Failure> {
+    Ok(conn.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
+}
+
+/// Whether somebody else has the name.
+fn is_taken(conn: &Connection, user: &User) -> Result<bool, Failure> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE username_folded = ?1 AND user_id <> ?2)";
+    exists(conn, sql, (user.username.folded(), user.id.uuid()))
+}
+
+fn has_other_admin(conn: &Connection, user: &User) -> Result<bool, Failure> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE role = ?1 AND is_disabled = 0 AND user_id <> ?2)";
+    exists(conn, sql, (Role::Admin.name(), user.id.uuid()))
+}
+
+fn update(
+    conn: &Connection,
+    id: UserId,
+    change: AccountChange,
+    now: UnixMillis,
+) -> Result<UpdateOutcome, Failure> {
+    let Some(old) = find(conn, "user_id = ?1", [id.uuid()])? else {
+        return Ok(UpdateOutcome::NotFound);
+    };
+    let end_logins = change.end_logins;
+    let new = changed(&old, change, now);
+    if is_taken(conn, &new.user)? {
+        return Ok(UpdateOutcome::NameTaken);
+    }
+    if administers(&old.user) && !administers(&new.user) && !has_other_admin(conn, &old.user)? {
+        return Ok(UpdateOutcome::LastAdmin);
+    }
+    store(conn, UPDATE, &new.user, &new.password)?;
+    if end_logins {
+        conn.prepare_cached("DELETE FROM refresh_tokens WHERE user_id = ?1")?
+            .execute([id.uuid()])?;
+    }
+    Ok(UpdateOutcome::Updated(new.user))
+}
+
+/// The account after a change.
+fn changed(old: &Account, change: AccountChange, now: UnixMillis) -> Account {
+    let user = old.user.clone();
+    Account {
+        user: User {
+            id: user.id,
+            username: change.username.unwrap_or(user.username),
+            avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
+            role: change.role.unwrap_or(user.role),
+            must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
+            disabled: change.disabled.unwrap_or(user.disabled),
+            created_at: user.created_at,
+            updated_at: now,
+        },
+        password: change.password.unwrap_or_else(|| old.password.clone()),
+    }
+}
+
+fn administers(user: &User) -> bool {
+    user.role == Role::Admin && !user.disabled
+}

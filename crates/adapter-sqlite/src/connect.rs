@@ -1,0 +1,157 @@
+//! Opening the database: the file's lock, the connection's settings, the epoch.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mosaic_ports::IdGenerator;
+use rusqlite::Connection;
+
+use crate::error::OpenError;
+use crate::migrations;
+use crate::settings::{Location, SqliteSettings};
+
+/// The write-ahead log is cut back to this size after a checkpoint, in bytes.
+const LOG_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
+/// How many prepared statements a connection keeps: all fixed ones, and the most frequent lists.
+const STATEMENTS_KEPT: usize = 96;
+
+/// The lock that keeps a second process off the file. It belongs to the process, not to the file: whatever way the
+/// process ends, the system lets go of it.
+#[derive(Debug)]
+pub(crate) struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl FileLock {
+    /// Takes the lock of a database file, or fails at once.
+    fn take(database: &Path) -> Result<Self, OpenError> {
+        let path = lock_path(database);
+        let io = |source| OpenError::Io {
+            path: path.clone(),
+            source,
+        };
+        let file = private_file(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(database.to_owned())),
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+}
+
+/// `mosaic.db.lock` beside `mosaic.db`.
+fn lock_path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
+/// Opens a file for writing, made with access for its owner alone if it is new: it holds diaries.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// The write connection, ready for work, and the lock that goes with it.
+pub(crate) fn open_writer(
+    settings: &SqliteSettings,
+    ids: &dyn IdGenerator,
+) -> Result<(Connection, Option<FileLock>, Location), OpenError> {
+    let (mut conn, lock, location) = match &settings.location {
+        Location::Memory => {
+            let conn =
+                Connection::open_in_memory().map_err(OpenError::sqlite(&settings.location))?;
+            (conn, None, Location::Memory)
+        }
+        Location::File(path) => open_file(path)?,
+    };
+    set_up_writer(&conn, &location, settings.busy_timeout)?;
+    for migration in migrations::migrate(&mut conn, &location)? {
+        tracing::info!(version = migration.version, name = migration.name, "schema migrated");
+    }
+    ensure_epoch(&conn, ids).map_err(OpenError::sqlite(&location))?;
+    Ok((conn, lock, location))
+}
+
+/// Two names of one file must not have two locks: the path is resolved first.
+fn open_file(path: &Path) -> Result<(Connection, Option<FileLock>, Location), OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(io)?;
+    }
+    private_file(path).map_err(io)?;
+    let path = fs::canonicalize(path).map_err(io)?;
+    let lock = FileLock::take(&path)?;
+    let location = Location::File(path.clone());
+    let conn = Connection::open(&path).map_err(OpenError::sqlite(&location))?;
+    Ok((conn, Some(lock), location))
+}
+
+/// An acknowledged write survives a power cut: `synchronous=FULL` syncs the log at every commit, and `fullfsync` makes
+/// macOS mean it.
+fn set_up_writer(conn: &Connection, location: &Location, busy: Duration) -> Result<(), OpenError> {
+    let sqlite = OpenError::sqlite(location);
+    if matches!(location, Location::File(_)) {
+        let mode: String = conn
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+            .map_err(&sqlite)?;
+        if mode != "wal" {
+            return Err(OpenError::Unsupported {
+                location: location.to_string(),
+                pragma: "journal_mode",
+                wanted: "wal",
+            });
+        }
+        // Answers with the limit, so that it needs the call that expects a row.
+        conn.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))
+            .map_err(&sqlite)?;
+    }
+    conn.pragma_update(None, "synchronous", "FULL").map_err(&sqlite)?;
+    conn.pragma_update(None, "fullfsync", true).map_err(&sqlite)?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true).map_err(&sqlite)?;
+    set_up(conn, busy).map_err(&sqlite)
+}
+
+/// What all connections share.
+fn set_up(conn: &Connection, busy: Duration) -> rusqlite::Result<()> {
+    conn.busy_timeout(busy)?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(())
+}
+
+/// Makes a connection one that can only read.
+pub(crate) fn set_up_reader(conn: &Connection, busy: Duration) -> rusqlite::Result<()> {
+    set_up(conn, busy)?;
+    conn.pragma_update(None, "query_only", true)
+}
+
+/// A new database begins a history of its own (R2).
+fn ensure_epoch(conn: &Connection, ids: &dyn IdGenerator) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO meta (only_row, epoch) VALUES (1, ?1) ON CONFLICT (only_row) DO NOTHING";
+    conn.execute(sql, [ids.next()]).map(drop)
+}
+
+/// The migrations that a database has not seen yet.
+pub(crate) fn pending_migrations(
+    location: &Location,
+) -> Result<Vec<migrations::PendingMigration>, OpenError> {
+    let sqlite = OpenError::sqlite(location);
+    let conn = match location {
+        Location::File(path) if path.exists() => {
+            // Not read-only: a reader of a write-ahead log has to be able to make its index.
+            let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let conn = Connection::open_with_flags(path, flags).map_err(&sqlite)?;
+            conn.pragma_update(None, "query_only", true).map_err(&sqlite)?;
+            conn
+        }
+        Location::File(_) | Location::Memory => Connection::open_in_memory().map_err(&sqlite)?,
+    };
+    migrations::pending(&conn).map_err(&sqlite)
+}

@@ -1,0 +1,179 @@
+//! What goes wrong inside this store, and what the ports say of it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mosaic_domain::stamp::ClockExhausted;
+use mosaic_ports::{BoxError, StoreError, WriteError};
+use rusqlite::ErrorCode;
+
+/// Why a look-up or a job of the writer did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// SQLite said no.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value is not one that this version writes.
+    #[error("the store holds a corrupt {what}")]
+    Corrupt {
+        what: &'static str,
+        #[source]
+        source: BoxError,
+    },
+    /// There is no such user.
+    #[error("there is no such user")]
+    UnknownUser,
+    /// The user's clock is at its end (S5).
+    #[error(transparent)]
+    Clock(#[from] ClockExhausted),
+    /// Nobody could take the job or the look-up now.
+    #[error(transparent)]
+    Unavailable(BoxError),
+    /// The transaction that the job shared with others was not committed.
+    #[error("the transaction was not committed")]
+    Uncommitted(#[source] Arc<rusqlite::Error>),
+    /// The job panicked.
+    #[error("a job panicked")]
+    Panicked,
+}
+
+impl Failure {
+    /// A stored value that can't be read. `what` names the column.
+    pub(crate) fn corrupt(what: &'static str, source: impl Into<BoxError>) -> Self {
+        Self::Corrupt {
+            what,
+            source: source.into(),
+        }
+    }
+
+    /// The store has no capacity now, or is closed.
+    pub(crate) fn unavailable(why: impl Into<BoxError>) -> Self {
+        Self::Unavailable(why.into())
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sqlite(error) => of_sqlite(error),
+            Failure::Corrupt { what, source } => Self::Corrupt { what, source },
+            Failure::Unavailable(source) => Self::Unavailable(source),
+            Failure::Uncommitted(ref error) if is_out_of_space(error) => Self::Failed(failure.into()),
+            // Whether a commit that failed half-way survives a crash can't be known: the client sends it again (W3).
+            Failure::Uncommitted(_) => Self::Unavailable(failure.into()),
+            Failure::UnknownUser | Failure::Clock(_) | Failure::Panicked => Self::Failed(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::UnknownUser => Self::UnknownUser,
+            Failure::Clock(exhausted) => Self::Clock(exhausted),
+            other => Self::Store(other.into()),
+        }
+    }
+}
+
+fn of_sqlite(error: rusqlite::Error) -> StoreError {
+    use rusqlite::Error as E;
+    match (&error, error.sqlite_error_code()) {
+        (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
+            StoreError::Unavailable(error.into())
+        }
+        (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => StoreError::Corrupt {
+            what: "database file",
+            source: error.into(),
+        },
+        (
+            E::FromSqlConversionFailure(..)
+            | E::InvalidColumnType(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..),
+            _,
+        ) => StoreError::Corrupt {
+            what: "value",
+            source: error.into(),
+        },
+        _ => StoreError::Failed(error.into()),
+    }
+}
+
+fn is_out_of_space(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+/// Why the store could not be opened. Each names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another store in this one, has the database open.
+    #[error("{}: the database is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// The file or its folder can't be made or opened.
+    #[error("{}: can't be opened", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite refused to open the database or to set it up.
+    #[error("{location}: SQLite can't open the database")]
+    Sqlite {
+        /// The database.
+        location: String,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// SQLite does not do what this store relies on: a write-ahead log, say, which network drives can't keep.
+    #[error("{location}: SQLite does not set {pragma} to {wanted}")]
+    Unsupported {
+        /// The database.
+        location: String,
+        /// What was asked of it.
+        pragma: &'static str,
+        /// The value that it did not take.
+        wanted: &'static str,
+    },
+    /// The schema can't be brought up to date, perhaps because a newer version of the server made it.
+    #[error("{location}: the schema can't be brought up to date")]
+    Migration {
+        /// The database.
+        location: String,
+        /// Why.
+        #[source]
+        source: Box<refinery::Error>,
+    },
+    /// The machine gave no thread for the writer, or the readers could not be set up.
+    #[error("{location}: the store can't start")]
+    Start {
+        /// The database.
+        location: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl OpenError {
+    /// For `map_err`: an error of SQLite while opening that database.
+    pub(crate) fn sqlite(location: &impl fmt::Display) -> impl Fn(rusqlite::Error) -> Self {
+        let location = location.to_string();
+        move |source| Self::Sqlite {
+            location: location.clone(),
+            source,
+        }
+    }
+
+    pub(crate) fn start(location: &impl fmt::Display, source: impl Into<BoxError>) -> Self {
+        Self::Start {
+            location: location.to_string(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a pull reads (P1 to P5): one look-up for a device at rest, one indexed scan per type that is behind.
+
+use async_trait::async_trait;
+use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
+use mosaic_domain::{Cursor, EntityType, Epoch, PerEntity, Stamp, UserId};
+use mosaic_ports::{ChangeFeed, StoreError};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use crate::SqliteStore;
+use crate::error::Failure;
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
+
+#[async_trait]
+impl ChangeFeed for SqliteStore {
+    async fn snapshot(
+        &self,
+        user: UserId,
+        request: &PullRequest,
+        limits: PageLimits,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let request = request.clone();
+        let look_up = move |conn: &Connection| snapshot(conn, user, &request, limits);
+        Ok(self.readers.read(look_up).await?)
+    }
+}
+
+/// Clock and epoch, which is all that a device at rest needs.
+pub(crate) const CLOCK: &str =
+    "SELECT last_stamp, (SELECT epoch FROM meta WHERE only_row = 1) FROM sync_clocks WHERE user_id = ?1";
+
+/// The changes of one type after a cursor, each with the stamp of the memo that it belongs to.
+pub(crate) fn changes_sql() -> String {
+    format!(
+        "SELECT {RECORD_COLUMNS}, parent.stamp FROM records AS r
+         LEFT JOIN records AS parent
+           ON parent.user_id = r.user_id AND parent.entity_type = ?4 AND parent.record_key = r.parent_key
+         WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.stamp > ?3
+         ORDER BY r.stamp LIMIT ?5"
+    )
+}
+
+fn snapshot(
+    conn: &Connection,
+    user: UserId,
+    request: &PullRequest,
+    limits: PageLimits,
+) -> Result<Option<Snapshot>, Failure> {
+    let Some((clock, epoch)) = clock_and_epoch(conn, user)? else {
+        return Ok(None);
+    };
+    let start = request.start(clock, epoch);
+    let mut changes = PerEntity::<TypeChanges>::default();
+    for entity in start.behind(request.entities, clock).iter() {
+        changes[entity] = changes_after(conn, user, entity, start.cursors[entity], limits)?;
+    }
+    Ok(Some(Snapshot {
+        clock,
+        epoch,
+        changes,
+    }))
+}
+
+fn clock_and_epoch(conn: &Connection, user: UserId) -> Result<Option<(Stamp, Epoch)>, Failure> {
+    let read = |row: &Row<'_>| {
+        Ok((|| {
+            let clock = rows::checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?;
+            Ok((clock, Epoch::new(rows::column(row, 1, "meta.epoch")?)))
+        })())
+    };
+    let mut statement = conn.prepare_cached(CLOCK)?;
+    statement.query_row([user.uuid()], read).optional()?.transpose()
+}
+
+fn changes_after(
+    conn: &Connection,
+    user: UserId,
+    entity: EntityType,
+    cursor: Cursor,
+    limits: PageLimits,
+) -> Result<TypeChanges, Failure> {
+    let one_more = i64::try_from(limits.records).unwrap_or(i64::MAX).saturating_add(1);
+    let mut statement = conn.prepare_cached(&changes_sql())?;
+    let mut rows = statement.query((
+        user.uuid(),
+        entity.name(),
+        cursor.get(),
+        EntityType::Memo.name(),
+        one_more,
+    ))?;
+    let mut changes = Vec::new();
+    let mut bytes = 0;
+    while changes.len() < limits.records && (changes.is_empty() || bytes < limits.bytes) {
+        let Some(row) = rows.next()? else {
+            return Ok(TypeChanges { changes, more: false });
+        };
+        bytes += document_bytes(row)?;
+        changes.push(Change {
+            record: rows::record(row, entity)?,
+            parent_stamp: parent_stamp(row)?,
+        });
+    }
+    let more = rows.next()?.is_some();
+    Ok(TypeChanges { changes, more })
+}
+
+fn document_bytes(row: &Row<'_>) -> Result<usize, Failure> {
+    let document = row.get_ref(RECORD_WIDTH - 1)?;
+    Ok(document.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
+}
+
+fn parent_stamp(row: &Row<'_>) -> Result<Option<Stamp>, Failure> {
+    rows::column::<Option<i64>>(row, RECORD_WIDTH, "records.stamp")?
+        .map(Stamp::new)
+        .transpose()
+        .map_err(|violation| Failure::corrupt("records.stamp", violation))
+}

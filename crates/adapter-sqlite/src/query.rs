@@ -1,0 +1,203 @@
+//! Lists, search, tags, single records and their revisions.
+//!
+//! A list is one SQL statement, put together from the conditions of a [`RecordQuery`] whatever the type. Values are
+//! always bound, never written into the statement.
+
+use async_trait::async_trait;
+use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
+use mosaic_domain::search::SearchTerms;
+use mosaic_domain::{EntityType, Record, RecordKey, UserId};
+use mosaic_ports::{KeptRevision, RecordReader, StoreError};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::SqliteStore;
+use crate::error::Failure;
+use crate::records;
+use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+
+/// The trigram index knows no shorter terms: those are looked for in the text alone.
+const INDEXED_TERM_CHARS: usize = 3;
+
+#[async_trait]
+impl RecordReader for SqliteStore {
+    async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, StoreError> {
+        let look_up = move |conn: &Connection| records::one(conn, user, key);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError> {
+        let query = query.clone();
+        let look_up = move |conn: &Connection| list(conn, user, &query);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, StoreError> {
+        let look_up = move |conn: &Connection| tags(conn, user, entity_type);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError> {
+        let look_up = move |conn: &Connection| revisions(conn, user, key);
+        Ok(self.readers.read(look_up).await?)
+    }
+}
+
+/// `LIMIT` and `OFFSET` of a page.
+pub(crate) fn bounds(page: PageNumber) -> (i64, i64) {
+    let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+    (i64::from(page.size()), offset)
+}
+
+/// The conditions of a list, with the values that they compare to.
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// The conditions of every list: live records of one type of one user.
+    fn live(user: UserId, entity_type: EntityType) -> Self {
+        Self {
+            sql: "r.user_id = ? AND r.entity_type = ? AND r.is_deleted = 0".to_owned(),
+            values: vec![
+                user.uuid().as_bytes().to_vec().into(),
+                entity_type.name().to_owned().into(),
+            ],
+        }
+    }
+
+    fn of(user: UserId, query: &RecordQuery) -> Self {
+        let mut all = Self::live(user, query.entity_type);
+        if let Some(archived) = query.archived {
+            all.and("r.is_archived = ?", [archived]);
+        }
+        if let Some(day) = query.day {
+            all.and("r.day = ?", [day.to_string()]);
+        }
+        if let Some(day) = query.on_day {
+            let (first, last) = day.utc_range();
+            let values: [Value; 3] = [day.to_string().into(), first.get().into(), last.get().into()];
+            all.and("(r.day = ? OR r.created_at BETWEEN ? AND ?)", values);
+        }
+        if let Some(from) = query.created_from {
+            all.and("r.created_at >= ?", [from.get()]);
+        }
+        if let Some(to) = query.created_to {
+            all.and("r.created_at <= ?", [to.get()]);
+        }
+        if let Some(from) = query.date_from {
+            all.and("r.record_key >= ?", [from.to_string()]);
+        }
+        if let Some(to) = query.date_to {
+            all.and("r.record_key <= ?", [to.to_string()]);
+        }
+        if let Some(parents) = &query.parents {
+            let ids: Vec<String> = parents.iter().map(ToString::to_string).collect();
+            all.and("r.parent_key IN (SELECT value FROM json_each(?))", [json_list(&ids)]);
+        }
+        for tag in &query.tags {
+            let carries = "EXISTS (SELECT 1 FROM json_each(r.document, '$.tags') AS tag WHERE tag.value = ?)";
+            all.and(carries, [tag.as_str().to_owned()]);
+        }
+        all.search(&query.search);
+        all
+    }
+
+    fn and<V: Into<Value>>(&mut self, condition: &str, values: impl IntoIterator<Item = V>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.values.extend(values.into_iter().map(Into::into));
+    }
+
+    /// The index narrows the candidates where a term is long enough for it; the text decides.
+    fn search(&mut self, terms: &SearchTerms) {
+        if terms.is_empty() {
+            return;
+        }
+        if let Some(phrases) = indexed_phrases(terms) {
+            let candidates = "r.search_id IN (SELECT rowid FROM record_search WHERE record_search MATCH ?)";
+            self.and(candidates, [phrases]);
+        }
+        let contains = vec!["instr(text.body, ?) > 0"; terms.iter().count()].join(" AND ");
+        let decides =
+            format!("EXISTS (SELECT 1 FROM record_search AS text WHERE text.rowid = r.search_id AND {contains})");
+        self.and(&decides, terms.iter().map(str::to_owned));
+    }
+}
+
+/// The terms that the index can look for, each as one phrase, all of which must match.
+fn indexed_phrases(terms: &SearchTerms) -> Option<String> {
+    let phrases: Vec<String> = terms
+        .iter()
+        .filter(|term| term.chars().count() >= INDEXED_TERM_CHARS)
+        .map(|term| format!("\"{}\"", term.replace('"', "\"\"")))
+        .collect();
+    (!phrases.is_empty()).then(|| phrases.join(" AND "))
+}
+
+fn json_list(texts: &[String]) -> String {
+    serde_json::Value::from(texts).to_string()
+}
+
+/// Records that are alike otherwise are ordered by key. Without a parent comes before any parent.
+const fn order_by(order: Order) -> &'static str {
+    match order {
+        Order::NewestFirst => "r.created_at DESC, r.record_key",
+        Order::KeyDescending => "r.record_key DESC",
+        Order::Siblings => "r.parent_key, r.sort_order, r.record_key",
+    }
+}
+
+fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
+    let Conditions { sql, mut values } = Conditions::of(user, query);
+    let total: i64 = conn
+        .prepare_cached(&format!("SELECT count(*) FROM records AS r WHERE {sql}"))?
+        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let order = order_by(query.order);
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS} FROM records AS r WHERE {sql} ORDER BY {order} LIMIT ? OFFSET ?"
+    ))?;
+    let (limit, offset) = bounds(query.page);
+    values.extend([limit.into(), offset.into()]);
+    let mut rows = statement.query(params_from_iter(&values))?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(rows::record(row, query.entity_type)?);
+    }
+    Ok(Listing {
+        items,
+        total: total.unsigned_abs(),
+    })
+}
+
+fn tags(conn: &Connection, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT tag.value, count(*) FROM records AS r, json_each(r.document, '$.tags') AS tag
+         WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.is_deleted = 0
+         GROUP BY tag.value ORDER BY count(*) DESC, tag.value",
+    )?;
+    let mut rows = statement.query((user.uuid(), entity_type.name()))?;
+    let mut tags = Vec::new();
+    while let Some(row) = rows.next()? {
+        tags.push(TagCount {
+            tag: rows::column(row, 0, "records.document")?,
+            count: rows::column::<i64>(row, 1, "count")?.unsigned_abs(),
+        });
+    }
+    Ok(tags)
+}
+
+fn revisions(conn: &Connection, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, Failure> {
+    let entity = key.entity_type();
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {REVISION_COLUMNS} FROM revisions
+         WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3 ORDER BY revision_number DESC"
+    ))?;
+    let mut rows = statement.query((user.uuid(), entity.name(), key.to_string()))?;
+    let mut revisions = Vec::new();
+    while let Some(row) = rows.next()? {
+        revisions.push(rows::revision(row, entity)?);
+    }
+    Ok(revisions)
+}

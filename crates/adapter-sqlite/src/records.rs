@@ -1,0 +1,279 @@
+//! Writing records: load the scope, ask the decision, carry out the plan (W8). All in one job of the writer, which is
+//! the lock that rule S1 asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mosaic_domain::entity::SortGroup;
+use mosaic_domain::search::normalise;
+use mosaic_domain::write::{CHILD_TYPE, Locked, WritePlan, WriteScope};
+use mosaic_domain::{
+    MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version,
+};
+use mosaic_ports::{Clock, Decide, WriteError, WriteStore};
+use rusqlite::{Connection, named_params};
+
+use crate::SqliteStore;
+use crate::error::Failure;
+use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+
+#[async_trait]
+impl WriteStore for SqliteStore {
+    async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |conn: &Connection| write(conn, clock.as_ref(), &scope, &decide);
+        Ok(self.writer.run(job).await?)
+    }
+}
+
+fn write(
+    conn: &Connection,
+    clock: &dyn Clock,
+    scope: &WriteScope,
+    decide: &Decide,
+) -> Result<WritePlan, Failure> {
+    let locked = load(conn, clock, scope)?;
+    let plan = decide(&locked)?;
+    carry_out(conn, scope.user, &plan)?;
+    Ok(plan)
+}
+
+/// Loads what a scope asks for.
+fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Locked, Failure> {
+    let user = scope.user;
+    let last = last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
+    Ok(Locked {
+        // The time is read here, where nobody else writes (S2).
+        clock: SyncClock::new(last, clock.now()),
+        records: load_records(conn, scope)?,
+        last_places: load_last_places(conn, user, &scope.sort_groups)?,
+        revisions: load_history(conn, user, &scope.history)?,
+    })
+}
+
+fn last_stamp(conn: &Connection, user: UserId) -> Result<Option<Stamp>, Failure> {
+    let mut statement = conn.prepare_cached("SELECT last_stamp FROM sync_clocks WHERE user_id = ?1")?;
+    let mut rows = statement.query([user.uuid()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    rows::checked(row, 0, "sync_clocks.last_stamp", Stamp::new).map(Some)
+}
+
+/// The records of the scope, the children that it asks for, and the memo of each of them.
+fn load_records(conn: &Connection, scope: &WriteScope) -> Result<BTreeMap<RecordKey, Record>, Failure> {
+    let mut records = BTreeMap::new();
+    for key in &scope.keys {
+        records.extend(one(conn, scope.user, *key)?.map(|record| (*key, record)));
+    }
+    for memo in &scope.children_of {
+        records.extend(children(conn, scope.user, *memo)?);
+    }
+    let parents: BTreeSet<RecordKey> = records
+        .values()
+        .filter_map(Record::parent)
+        .map(RecordKey::Memo)
+        .collect();
+    for key in parents {
+        if !records.contains_key(&key) {
+            records.extend(one(conn, scope.user, key)?.map(|record| (key, record)));
+        }
+    }
+    Ok(records)
+}
+
+/// One record, tombstones included.
+pub(crate) fn one(conn: &Connection, user: UserId, key: RecordKey) -> Result<Option<Record>, Failure> {
+    let entity = key.entity_type();
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS} FROM records AS r WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3"
+    ))?;
+    let mut rows = statement.query((user.uuid(), entity.name(), key.to_string()))?;
+    rows.next()?.map(|row| rows::record(row, entity)).transpose()
+}
+
+/// The live children of a memo.
+fn children(conn: &Connection, user: UserId, memo: MemoId) -> Result<Vec<(RecordKey, Record)>, Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS} FROM records AS r
+         WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key = ?3"
+    ))?;
+    let mut rows = statement.query((user.uuid(), CHILD_TYPE.name(), memo.to_string()))?;
+    let mut children = Vec::new();
+    while let Some(row) = rows.next()? {
+        let child = rows::record(row, CHILD_TYPE)?;
+        children.push((child.key, child));
+    }
+    Ok(children)
+}
+
+fn load_last_places(
+    conn: &Connection,
+    user: UserId,
+    groups: &BTreeSet<SortGroup>,
+) -> Result<BTreeMap<SortGroup, i64>, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT max(sort_order) FROM records
+         WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key IS ?3",
+    )?;
+    let mut places = BTreeMap::new();
+    for group in groups {
+        let parent = group.parent.map(|memo| memo.to_string());
+        let last: Option<i64> =
+            statement.query_row((user.uuid(), group.entity_type.name(), parent), |row| row.get(0))?;
+        places.extend(last.map(|last| (*group, last)));
+    }
+    Ok(places)
+}
+
+/// The revisions that hold one of the versions.
+fn load_history(
+    conn: &Connection,
+    user: UserId,
+    history: &BTreeSet<(RecordKey, Version)>,
+) -> Result<Vec<Revision>, Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {REVISION_COLUMNS} FROM revisions
+         WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3 AND edit_time = ?4 AND author = ?5
+         ORDER BY revision_number"
+    ))?;
+    let mut revisions = Vec::new();
+    for (key, version) in history {
+        let entity = key.entity_type();
+        let mut rows = statement.query((
+            user.uuid(),
+            entity.name(),
+            key.to_string(),
+            version.time.get(),
+            version.author.as_str(),
+        ))?;
+        while let Some(row) = rows.next()? {
+            revisions.push(rows::revision(row, entity)?.revision);
+        }
+    }
+    Ok(revisions)
+}
+
+/// Carries out a plan. An empty one touches nothing (S4).
+fn carry_out(conn: &Connection, user: UserId, plan: &WritePlan) -> Result<(), Failure> {
+    for revision in &plan.revisions {
+        keep(conn, user, revision)?;
+    }
+    for record in &plan.records {
+        upsert(conn, user, record)?;
+    }
+    if !plan.records.is_empty() {
+        conn.prepare_cached("UPDATE sync_clocks SET last_stamp = ?2 WHERE user_id = ?1")?
+            .execute((user.uuid(), plan.clock.get()))?;
+    }
+    Ok(())
+}
+
+const KEEP_REVISION: &str = "
+    INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
+                           created_at, reason, recorded_at, document)
+    VALUES (:user_id, :revision_id, :entity_type, :record_key,
+            (SELECT coalesce(max(revision_number), 0) + 1 FROM revisions
+             WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key),
+            :edit_time, :author, :created_at, :reason, :recorded_at, :document)
+    ON CONFLICT (user_id, revision_id) DO NOTHING";
+
+/// Keeps a version (H1). One that is kept already stays as it is (W3).
+fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<(), Failure> {
+    conn.prepare_cached(KEEP_REVISION)?.execute(named_params! {
+        ":user_id": user.uuid(),
+        ":revision_id": revision.id.uuid(),
+        ":entity_type": revision.key.entity_type().name(),
+        ":record_key": revision.key.to_string(),
+        ":edit_time": revision.version.time.get(),
+        ":author": revision.version.author.as_str(),
+        ":created_at": revision.created_at.get(),
+        ":reason": revision.reason.name(),
+        ":recorded_at": revision.recorded_at.get(),
+        ":document": revision.content.to_document(),
+    })?;
+    Ok(())
+}
+
+const UPSERT_RECORD: &str = "
+    INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
+                         is_deleted, is_archived, parent_key, day, sort_order, document)
+    VALUES (:user_id, :entity_type, :record_key, :stamp, :edit_time, :author, :created_at, :revision_count,
+            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document)
+    ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
+        stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
+        created_at = excluded.created_at, revision_count = excluded.revision_count,
+        is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
+        day = excluded.day, sort_order = excluded.sort_order, document = excluded.document
+    RETURNING search_id";
+
+/// Stores a record with what is indexed of it.
+fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result<(), Failure> {
+    let content = record.state.content();
+    let facets = content.map(mosaic_domain::Content::facets).unwrap_or_default();
+    let values = named_params! {
+        ":user_id": user.uuid(),
+        ":entity_type": record.key.entity_type().name(),
+        ":record_key": record.key.to_string(),
+        ":stamp": record.stamp.get(),
+        ":edit_time": record.version.time.get(),
+        ":author": record.version.author.as_str(),
+        ":created_at": record.created_at.get(),
+        ":revision_count": record.revision_count,
+        ":is_deleted": record.is_deleted(),
+        ":is_archived": facets.archived,
+        ":parent_key": facets.parent.map(|memo| memo.to_string()),
+        ":day": facets.day.map(|day| day.to_string()),
+        ":sort_order": facets.sort_order,
+        ":document": content.map(mosaic_domain::Content::to_document),
+    };
+    let search_id: Option<i64> = conn
+        .prepare_cached(UPSERT_RECORD)?
+        .query_row(values, |row| row.get(0))?;
+    let searched = match &record.state {
+        State::Live(_) => facets.search_text,
+        State::Deleted(_) => None,
+    };
+    index_text(conn, user, record.key, search_id, searched.as_deref())
+}
+
+/// Has a record found by its text from now on; by nothing when it has none or is a tombstone.
+fn index_text(
+    conn: &Connection,
+    user: UserId,
+    key: RecordKey,
+    search_id: Option<i64>,
+    text: Option<&str>,
+) -> Result<(), Failure> {
+    match (search_id, text.map(normalise)) {
+        (None, None) => Ok(()),
+        (Some(id), Some(body)) => {
+            // Most edits leave the text as it is: archiving, moving to another day.
+            conn.prepare_cached("UPDATE record_search SET body = ?2 WHERE rowid = ?1 AND body <> ?2")?
+                .execute((id, body))?;
+            Ok(())
+        }
+        (None, Some(body)) => {
+            conn.prepare_cached("INSERT INTO record_search (body) VALUES (?1)")?
+                .execute([body])?;
+            point_to_text(conn, user, key, Some(conn.last_insert_rowid()))
+        }
+        (Some(id), None) => {
+            conn.prepare_cached("DELETE FROM record_search WHERE rowid = ?1")?
+                .execute([id])?;
+            point_to_text(conn, user, key, None)
+        }
+    }
+}
+
+fn point_to_text(
+    conn: &Connection,
+    user: UserId,
+    key: RecordKey,
+    search_id: Option<i64>,
+) -> Result<(), Failure> {
+    conn.prepare_cached(
+        "UPDATE records SET search_id = ?4 WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3",
+    )?
+    .execute((user.uuid(), key.entity_type().name(), key.to_string(), search_id))?;
+    Ok(())
+}

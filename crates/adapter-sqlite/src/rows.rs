@@ -1,0 +1,142 @@
+//! Rows and what they mean. A value that this version would not write is reported with its column, never with its
+//! content.
+
+use std::str::FromStr;
+
+use mosaic_domain::{
+    ClientId, Content, EditTime, EntityType, Record, RecordKey, Revision, RevisionId, Stamp, State,
+    UnixMillis, Version, Violation,
+};
+use mosaic_ports::{BoxError, KeptRevision};
+use rusqlite::Row;
+use rusqlite::types::FromSql;
+
+use crate::error::Failure;
+
+/// The columns that [`record`] reads, in its order, of a table called `r`.
+pub(crate) const RECORD_COLUMNS: &str = "r.record_key, r.stamp, r.edit_time, r.author, r.created_at, \
+     r.revision_count, r.is_deleted, r.document";
+/// How many they are: the next column of a statement has this place.
+pub(crate) const RECORD_WIDTH: usize = 8;
+
+/// Reads a record of a known type.
+pub(crate) fn record(row: &Row<'_>, entity_type: EntityType) -> Result<Record, Failure> {
+    let content = document(row, 7, entity_type)?;
+    let state = match (column::<bool>(row, 6, "records.is_deleted")?, content) {
+        (true, kept) => State::Deleted(kept),
+        (false, Some(content)) => State::Live(content),
+        (false, None) => return Err(Failure::corrupt("records.document", "a live record has none")),
+    };
+    Ok(Record {
+        key: key(row, 0, entity_type)?,
+        stamp: checked(row, 1, "records.stamp", Stamp::new)?,
+        version: version(row, 2, 3)?,
+        created_at: checked(row, 4, "records.created_at", UnixMillis::new)?,
+        revision_count: column(row, 5, "records.revision_count")?,
+        state,
+    })
+}
+
+/// The columns that [`revision`] reads, in its order.
+pub(crate) const REVISION_COLUMNS: &str = "record_key, revision_id, edit_time, author, created_at, reason, \
+     recorded_at, revision_number, document";
+
+/// Reads a revision of a record of a known type.
+pub(crate) fn revision(row: &Row<'_>, entity_type: EntityType) -> Result<KeptRevision, Failure> {
+    let content = document(row, 8, entity_type)?
+        .ok_or_else(|| Failure::corrupt("revisions.document", "a revision has none"))?;
+    let revision = Revision {
+        id: RevisionId::new(column(row, 1, "revisions.revision_id")?),
+        key: key(row, 0, entity_type)?,
+        version: version(row, 2, 3)?,
+        created_at: checked(row, 4, "revisions.created_at", UnixMillis::new)?,
+        content,
+        reason: parsed(row, 5, "revisions.reason")?,
+        recorded_at: checked(row, 6, "revisions.recorded_at", UnixMillis::new)?,
+    };
+    Ok(KeptRevision {
+        number: column(row, 7, "revisions.revision_number")?,
+        revision,
+    })
+}
+
+/// Reads a column as the database keeps it.
+pub(crate) fn column<T: FromSql>(row: &Row<'_>, at: usize, what: &'static str) -> Result<T, Failure> {
+    row.get(at).map_err(|error| match error {
+        error @ rusqlite::Error::SqliteFailure(..) => Failure::Sqlite(error),
+        error => Failure::corrupt(what, error),
+    })
+}
+
+/// Reads an integer column that must be in some range.
+pub(crate) fn checked<T>(
+    row: &Row<'_>,
+    at: usize,
+    what: &'static str,
+    check: impl Fn(i64) -> Result<T, Violation>,
+) -> Result<T, Failure> {
+    check(column(row, at, what)?).map_err(|violation| Failure::corrupt(what, violation))
+}
+
+/// Reads a text column that means something.
+pub(crate) fn parsed<T>(row: &Row<'_>, at: usize, what: &'static str) -> Result<T, Failure>
+where
+    T: FromStr<Err: Into<BoxError>>,
+{
+    text(row, at, what)?
+        .parse()
+        .map_err(|error| Failure::corrupt(what, error))
+}
+
+/// Reads a text column that may be NULL.
+pub(crate) fn optional<T>(
+    row: &Row<'_>,
+    at: usize,
+    what: &'static str,
+    parse: impl Fn(String) -> Result<T, Violation>,
+) -> Result<Option<T>, Failure> {
+    column::<Option<String>>(row, at, what)?
+        .map(parse)
+        .transpose()
+        .map_err(|violation| Failure::corrupt(what, violation))
+}
+
+fn text<'a>(row: &'a Row<'_>, at: usize, what: &'static str) -> Result<&'a str, Failure> {
+    row.get_ref(at)?
+        .as_str()
+        .map_err(|error| Failure::corrupt(what, error))
+}
+
+fn key(row: &Row<'_>, at: usize, entity_type: EntityType) -> Result<RecordKey, Failure> {
+    entity_type
+        .parse_key(text(row, at, "record_key")?)
+        .map_err(|violation| Failure::corrupt("record_key", violation))
+}
+
+fn version(row: &Row<'_>, time: usize, author: usize) -> Result<Version, Failure> {
+    Ok(Version::new(
+        checked(row, time, "edit_time", EditTime::new)?,
+        parsed::<ClientId>(row, author, "author")?,
+    ))
+}
+
+fn document(row: &Row<'_>, at: usize, entity_type: EntityType) -> Result<Option<Content>, Failure> {
+    let stored = row
+        .get_ref(at)?
+        .as_str_or_null()
+        .map_err(|error| Failure::corrupt("document", error))?;
+    stored
+        .map(|document| entity_type.parse_document(document))
+        .transpose()
+        .map_err(|error| Failure::corrupt("document", hidden(&error)))
+}
+
+/// What serde says of a document, without the parts of it that its messages quote.
+fn hidden(error: &serde_json::Error) -> String {
+    format!(
+        "{:?} error at line {}, column {}",
+        error.classify(),
+        error.line(),
+        error.column()
+    )
+}

@@ -1,0 +1,267 @@
+//! What the writer promises, with interleavings that are forced: a job waits until the test has queued the next ones.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc as blocking;
+
+use futures_util::future::join_all;
+
+use super::*;
+
+const SETTINGS: WriterSettings = WriterSettings {
+    group_commit_max: 64,
+    queue_max: 64,
+};
+
+/// A writer over a database in memory with one table of numbers.
+fn writer(settings: WriterSettings) -> Writer {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY, bytes BLOB)")
+        .unwrap();
+    conn.execute_batch(
+        "CREATE TABLE users (user_id BLOB);
+         CREATE TABLE sync_cursors (client_id, user_id, entity_type, last_sync_at,
+                                    PRIMARY KEY (client_id, user_id, entity_type))",
+    )
+    .unwrap();
+    Writer::start(conn, None, settings).unwrap()
+}
+
+fn insert(n: i64) -> impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static {
+    move |conn| {
+        conn.execute("INSERT INTO numbers (n) VALUES (?1)", [n])?;
+        Ok(())
+    }
+}
+
+async fn numbers(writer: &Writer) -> Vec<i64> {
+    let read = |conn: &Connection| {
+        let mut statement = conn.prepare("SELECT n FROM numbers ORDER BY n")?;
+        let numbers = statement.query_map([], |row| row.get(0))?;
+        Ok(numbers.collect::<Result<_, _>>()?)
+    };
+    writer.run(read).await.unwrap()
+}
+
+/// Counts the commits, from now on.
+async fn count_commits(writer: &Writer) -> Arc<AtomicUsize> {
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counted = commits.clone();
+    let hook = move |conn: &Connection| {
+        let count = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            false
+        };
+        Ok(conn.commit_hook(Some(count))?)
+    };
+    writer.run(hook).await.unwrap();
+    commits.store(0, Ordering::SeqCst);
+    commits
+}
+
+/// The commit of the job that keeps the writer busy.
+const HELD: usize = 1;
+
+/// Keeps the writer busy until the sender is dropped or used, so that everything sent meanwhile queues up.
+async fn hold(writer: &Writer) -> (blocking::Sender<()>, tokio::task::JoinHandle<()>) {
+    let (release, held) = blocking::channel();
+    let (started, has_started) = oneshot::channel();
+    let writer = writer.clone();
+    let busy = tokio::spawn(async move {
+        let work = move |_: &Connection| {
+            let _ = started.send(());
+            let _ = held.recv();
+            Ok(())
+        };
+        writer.run(work).await.unwrap();
+    });
+    has_started.await.unwrap();
+    (release, busy)
+}
+
+#[tokio::test]
+async fn writes_that_queue_up_share_one_commit() {
+    let writer = writer(SETTINGS);
+    let commits = count_commits(&writer).await;
+    let (release, busy) = hold(&writer).await;
+    // `join_all` polls each once, which queues them all, before any is answered.
+    let writes = join_all((0..50).map(|n| writer.run(insert(n))));
+    let (answers, ()) = tokio::join!(writes, async move { release.send(()).unwrap() });
+    busy.await.unwrap();
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(commits.load(Ordering::SeqCst), HELD + 1);
+    assert_eq!(numbers(&writer).await.len(), 50);
+}
+
+#[tokio::test]
+async fn a_group_has_a_greatest_size() {
+    let writer = writer(WriterSettings {
+        group_commit_max: 10,
+        ..SETTINGS
+    });
+    let commits = count_commits(&writer).await;
+    let (release, busy) = hold(&writer).await;
+    let writes = join_all((0..50).map(|n| writer.run(insert(n))));
+    let (answers, ()) = tokio::join!(writes, async move { release.send(()).unwrap() });
+    busy.await.unwrap();
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(commits.load(Ordering::SeqCst), HELD + 5);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_or_panics_takes_no_other_with_it() {
+    let writer = writer(SETTINGS);
+    let (release, busy) = hold(&writer).await;
+    let fails = |conn: &Connection| {
+        insert(10)(conn)?;
+        insert(10)(conn)
+    };
+    let panics = |conn: &Connection| -> Result<(), Failure> {
+        insert(20)(conn)?;
+        panic!("this panic is part of a test")
+    };
+    let (first, failed, second, panicked, third, ()) = tokio::join!(
+        writer.run(insert(1)),
+        writer.run(fails),
+        writer.run(insert(2)),
+        writer.run(panics),
+        writer.run(insert(3)),
+        async move { release.send(()).unwrap() },
+    );
+    busy.await.unwrap();
+    assert!(first.is_ok() && second.is_ok() && third.is_ok());
+    assert!(matches!(failed, Err(Failure::Sqlite(_))), "{failed:?}");
+    assert!(matches!(panicked, Err(Failure::Panicked)), "{panicked:?}");
+    assert_eq!(numbers(&writer).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_job_whose_caller_is_gone_before_it_starts_is_skipped() {
+    let writer = writer(SETTINGS);
+    let (release, busy) = hold(&writer).await;
+    let mut abandoned = Box::pin(writer.run(insert(1)));
+    assert!(futures_util::poll!(&mut abandoned).is_pending());
+    drop(abandoned);
+    release.send(()).unwrap();
+    busy.await.unwrap();
+    assert_eq!(numbers(&writer).await, [0_i64; 0]);
+}
+
+#[tokio::test]
+async fn a_job_that_has_started_is_carried_out_though_its_caller_is_gone() {
+    let writer = writer(SETTINGS);
+    let (started, has_started) = oneshot::channel();
+    let (release, held) = blocking::channel::<()>();
+    let work = move |conn: &Connection| {
+        let _ = started.send(());
+        let _ = held.recv();
+        insert(1)(conn)
+    };
+    let mut abandoned = Box::pin(writer.run(work));
+    assert!(futures_util::poll!(&mut abandoned).is_pending());
+    has_started.await.unwrap();
+    drop(abandoned);
+    release.send(()).unwrap();
+    assert_eq!(numbers(&writer).await, [1]);
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_at_once() {
+    let writer = writer(WriterSettings {
+        queue_max: 1,
+        ..SETTINGS
+    });
+    let (release, busy) = hold(&writer).await;
+    let (waits, refused, ()) = tokio::join!(writer.run(insert(1)), writer.run(insert(2)), async move {
+        release.send(()).unwrap();
+    });
+    busy.await.unwrap();
+    assert!(waits.is_ok());
+    assert!(matches!(refused, Err(Failure::Unavailable(_))), "{refused:?}");
+    assert_eq!(numbers(&writer).await, [1]);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_fails_every_job_of_the_group_and_none_after() {
+    let writer = writer(SETTINGS);
+    let (release, busy) = hold(&writer).await;
+    let refuse = |conn: &Connection| {
+        conn.commit_hook(Some(|| true))?;
+        insert(1)(conn)
+    };
+    let (first, second, ()) = tokio::join!(writer.run(refuse), writer.run(insert(2)), async move {
+        release.send(()).unwrap();
+    });
+    busy.await.unwrap();
+    assert!(matches!(first, Err(Failure::Uncommitted(_))), "{first:?}");
+    assert!(matches!(second, Err(Failure::Uncommitted(_))), "{second:?}");
+    let allow = |conn: &Connection| Ok(conn.commit_hook(None::<fn() -> bool>)?);
+    writer.run(allow).await.unwrap();
+    writer.run(insert(3)).await.unwrap();
+    assert_eq!(numbers(&writer).await, [3]);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_loses_no_acknowledged_write_and_the_writer_goes_on() {
+    let writer = writer(SETTINGS);
+    let limit = |conn: &Connection| {
+        conn.pragma_update_and_check(None, "max_page_count", 20, |_| Ok(()))?;
+        Ok(())
+    };
+    writer.run(limit).await.unwrap();
+    let (release, busy) = hold(&writer).await;
+    let fill = |conn: &Connection| {
+        conn.execute("INSERT INTO numbers (n, bytes) VALUES (9, zeroblob(1000000))", [])?;
+        Ok(())
+    };
+    let (first, full, second, ()) = tokio::join!(
+        writer.run(insert(1)),
+        writer.run(fill),
+        writer.run(insert(2)),
+        async move { release.send(()).unwrap() },
+    );
+    busy.await.unwrap();
+    assert!(full.is_err());
+    let acknowledged: Vec<i64> = [(1, first), (2, second)]
+        .into_iter()
+        .filter_map(|(n, answer)| answer.ok().map(|()| n))
+        .collect();
+    assert_eq!(numbers(&writer).await, acknowledged);
+    writer.run(insert(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_gives_up_fails_its_jobs_and_the_rest_get_one_of_their_own() {
+    let writer = writer(SETTINGS);
+    let (release, busy) = hold(&writer).await;
+    let gives_up = |conn: &Connection| {
+        conn.execute_batch("INSERT INTO numbers (n) VALUES (5); ROLLBACK")?;
+        Err::<(), _>(Failure::UnknownUser)
+    };
+    let (first, lost, second, ()) = tokio::join!(
+        writer.run(insert(1)),
+        writer.run(gives_up),
+        writer.run(insert(2)),
+        async move { release.send(()).unwrap() },
+    );
+    // The job that kept the writer busy was of an earlier group.
+    busy.await.unwrap();
+    assert!(matches!(first, Err(Failure::Uncommitted(_))), "{first:?}");
+    assert!(lost.is_err());
+    assert!(second.is_ok(), "{second:?}");
+    assert_eq!(numbers(&writer).await, [2]);
+}
+
+#[tokio::test]
+async fn closing_carries_out_what_is_queued_and_refuses_what_comes_later() {
+    let writer = writer(SETTINGS);
+    let (release, busy) = hold(&writer).await;
+    let (queued, (), ()) = tokio::join!(writer.run(insert(1)), writer.close(), async move {
+        release.send(()).unwrap();
+    });
+    busy.await.unwrap();
+    assert!(queued.is_ok());
+    assert!(!writer.is_open());
+    let late = writer.run(insert(2)).await;
+    assert!(matches!(late, Err(Failure::Unavailable(_))), "{late:?}");
+    writer.close().await;
+}
