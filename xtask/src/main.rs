@@ -8,6 +8,7 @@ mod deps;
 mod failure;
 mod links;
 mod metadata;
+mod needs;
 mod runner;
 mod steps;
 mod tally;

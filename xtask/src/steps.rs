@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::metadata::Metadata;
 use crate::runner::{Workspace, output, run as run_program, run_tests, say};
-use crate::{deps, links};
+use crate::{deps, links, needs};
 
 type Work = Box<dyn Fn(&Workspace) -> Result<Option<String>>>;
 
@@ -136,6 +136,7 @@ pub(crate) fn deps() -> Step {
 /// The test suite. One invocation with one set of features for all crates, so that nothing is built twice.
 pub(crate) fn test(args: Vec<String>) -> Step {
     Step::new("tests", move |workspace| {
+        needs::programs()?;
         let mut command = workspace.cargo("test");
         if !names_a_package(&args) {
             command.arg("--workspace");

@@ -313,25 +313,33 @@ impl Accounts {
         if self.ports.accounts.list(PageNumber::new(1, 1)?).await?.total > 0 {
             return Ok(FirstStart::NotFirst);
         }
-        let generated = hex(&self.ports.randomness.secret()[..12]);
-        let must_change_password = password.is_none();
-        let password = match password {
-            Some(password) => password,
-            None => Password::chosen(generated.clone())?,
+        let (password, generated) = match password {
+            Some(password) => (password, None),
+            None => self
+                .generate_password()
+                .map(|(password, text)| (password, Some(text)))?,
         };
         let username = "admin".parse::<Username>()?;
         let request = AccountRequest {
             username,
             password,
             role: Role::Admin,
-            must_change_password,
+            must_change_password: generated.is_some(),
         };
         Ok(match self.store(request, true).await {
-            Ok(Some(_)) if must_change_password => FirstStart::AdminWithPassword(generated),
-            Ok(Some(_)) => FirstStart::Admin,
+            Ok(Some(_)) => generated.map_or(FirstStart::Admin, FirstStart::AdminWithPassword),
             Ok(None) | Err(AppError::NameTaken) => FirstStart::NotFirst,
             Err(error) => return Err(error),
         })
+    }
+
+    /// A random password (96 bits), and its text, to be shown once.
+    ///
+    /// # Errors
+    /// None that happens: the password is long enough.
+    pub fn generate_password(&self) -> Result<(Password, String), AppError> {
+        let text = hex(&self.ports.randomness.secret()[..12]);
+        Ok((Password::chosen(text.clone())?, text))
     }
 
     /// The accounts, by name.
