@@ -61,15 +61,18 @@ pub(crate) fn open_writer(
 ) -> Result<(Connection, Option<FileLock>, Location), OpenError> {
     let (mut conn, lock, location) = match &settings.location {
         Location::Memory => {
-            let conn =
-                Connection::open_in_memory().map_err(OpenError::sqlite(&settings.location))?;
+            let conn = Connection::open_in_memory().map_err(OpenError::sqlite(&settings.location))?;
             (conn, None, Location::Memory)
         }
         Location::File(path) => open_file(path)?,
     };
     set_up_writer(&conn, &location, settings.busy_timeout)?;
     for migration in migrations::migrate(&mut conn, &location)? {
-        tracing::info!(version = migration.version, name = migration.name, "schema migrated");
+        tracing::info!(
+            version = migration.version,
+            name = migration.name,
+            "schema migrated"
+        );
     }
     ensure_epoch(&conn, ids).map_err(OpenError::sqlite(&location))?;
     Ok((conn, lock, location))
@@ -113,7 +116,8 @@ fn set_up_writer(conn: &Connection, location: &Location, busy: Duration) -> Resu
     }
     conn.pragma_update(None, "synchronous", "FULL").map_err(&sqlite)?;
     conn.pragma_update(None, "fullfsync", true).map_err(&sqlite)?;
-    conn.pragma_update(None, "checkpoint_fullfsync", true).map_err(&sqlite)?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true)
+        .map_err(&sqlite)?;
     set_up(conn, busy).map_err(&sqlite)
 }
 
@@ -146,7 +150,8 @@ pub(crate) fn pending_migrations(
     let conn = match location {
         Location::File(path) if path.exists() => {
             // Not read-only: a reader of a write-ahead log has to be able to make its index.
-            let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let flags =
+                rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(path, flags).map_err(&sqlite)?;
             conn.pragma_update(None, "query_only", true).map_err(&sqlite)?;
             conn
@@ -154,4 +159,48 @@ pub(crate) fn pending_migrations(
         Location::File(_) | Location::Memory => Connection::open_in_memory().map_err(&sqlite)?,
     };
     migrations::pending(&conn).map_err(&sqlite)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mosaic_testkit::SequentialIds;
+
+    use super::*;
+
+    fn pragma(conn: &Connection, name: &str) -> String {
+        let value: rusqlite::types::Value = conn.pragma_query_value(None, name, |row| row.get(0)).unwrap();
+        match value {
+            rusqlite::types::Value::Integer(n) => n.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn w8_what_is_committed_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new").join("mosaic.db");
+        let settings = SqliteSettings::new(Location::File(path.clone()));
+        let ids = Arc::new(SequentialIds::default());
+        let (writer, _lock, _) = open_writer(&settings, ids.as_ref()).unwrap();
+        assert_eq!(pragma(&writer, "journal_mode"), "wal");
+        assert_eq!(pragma(&writer, "synchronous"), "2", "2 is FULL");
+        assert_eq!(pragma(&writer, "fullfsync"), "1");
+        assert_eq!(pragma(&writer, "foreign_keys"), "1");
+        assert_eq!(pragma(&writer, "trusted_schema"), "0");
+        assert_eq!(pragma(&writer, "busy_timeout"), "5000");
+
+        let reader = Connection::open(&path).unwrap();
+        set_up_reader(&reader, settings.busy_timeout).unwrap();
+        assert_eq!(pragma(&reader, "journal_mode"), "wal");
+        assert_eq!(pragma(&reader, "query_only"), "1");
+        let refused = reader.execute("DELETE FROM users", []).unwrap_err();
+        assert_eq!(
+            refused.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::ReadOnly),
+            "{refused}"
+        );
+    }
 }

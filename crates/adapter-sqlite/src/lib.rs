@@ -18,7 +18,10 @@
 //! # Ok(())
 //! # }
 //! ```
-#![expect(rustdoc::private_intra_doc_links, reason = "contributors read these pages with the private items")]
+#![expect(
+    rustdoc::private_intra_doc_links,
+    reason = "contributors read these pages with the private items"
+)]
 
 mod accounts;
 mod connect;

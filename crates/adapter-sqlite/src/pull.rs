@@ -78,7 +78,9 @@ fn changes_after(
     cursor: Cursor,
     limits: PageLimits,
 ) -> Result<TypeChanges, Failure> {
-    let one_more = i64::try_from(limits.records).unwrap_or(i64::MAX).saturating_add(1);
+    let one_more = i64::try_from(limits.records)
+        .unwrap_or(i64::MAX)
+        .saturating_add(1);
     let mut statement = conn.prepare_cached(&changes_sql())?;
     let mut rows = statement.query((
         user.uuid(),
@@ -113,4 +115,52 @@ fn parent_stamp(row: &Row<'_>) -> Result<Option<Stamp>, Failure> {
         .map(Stamp::new)
         .transpose()
         .map_err(|violation| Failure::corrupt("records.stamp", violation))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Params;
+
+    use super::*;
+    use crate::connect::open_writer;
+    use crate::settings::{Location, SqliteSettings};
+
+    /// How SQLite goes about a statement.
+    fn plan(conn: &Connection, sql: &str, values: impl Params) -> Vec<String> {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.query_map(values, |row| row.get("detail")).unwrap();
+        steps.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    fn database() -> Connection {
+        let ids = mosaic_testkit::SequentialIds::default();
+        open_writer(&SqliteSettings::new(Location::Memory), &ids)
+            .unwrap()
+            .0
+    }
+
+    #[test]
+    fn p2_a_device_at_rest_costs_one_look_up_by_key() {
+        let steps = plan(&database(), CLOCK, [[0_u8; 16]]);
+        assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:#?}");
+        assert!(
+            steps[0].contains("SEARCH sync_clocks USING PRIMARY KEY (user_id=?)"),
+            "{steps:#?}"
+        );
+    }
+
+    #[test]
+    fn p1_a_page_is_read_from_the_index_in_stamp_order() {
+        let values = ([0_u8; 16], "memo", 0, "memo", 201);
+        let steps = plan(&database(), &changes_sql(), values);
+        assert_eq!(
+            steps,
+            [
+                "SEARCH r USING INDEX records_by_stamp (user_id=? AND entity_type=? AND stamp>?)",
+                "SEARCH parent USING INDEX sqlite_autoindex_records_2 (user_id=? AND entity_type=? AND record_key=?) \
+                 LEFT-JOIN",
+            ],
+            "{steps:#?}"
+        );
+    }
 }

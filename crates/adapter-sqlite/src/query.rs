@@ -94,7 +94,10 @@ impl Conditions {
         }
         if let Some(parents) = &query.parents {
             let ids: Vec<String> = parents.iter().map(ToString::to_string).collect();
-            all.and("r.parent_key IN (SELECT value FROM json_each(?))", [json_list(&ids)]);
+            all.and(
+                "r.parent_key IN (SELECT value FROM json_each(?))",
+                [json_list(&ids)],
+            );
         }
         for tag in &query.tags {
             let carries = "EXISTS (SELECT 1 FROM json_each(r.document, '$.tags') AS tag WHERE tag.value = ?)";
@@ -120,8 +123,9 @@ impl Conditions {
             self.and(candidates, [phrases]);
         }
         let contains = vec!["instr(text.body, ?) > 0"; terms.iter().count()].join(" AND ");
-        let decides =
-            format!("EXISTS (SELECT 1 FROM record_search AS text WHERE text.rowid = r.search_id AND {contains})");
+        let decides = format!(
+            "EXISTS (SELECT 1 FROM record_search AS text WHERE text.rowid = r.search_id AND {contains})"
+        );
         self.and(&decides, terms.iter().map(str::to_owned));
     }
 }

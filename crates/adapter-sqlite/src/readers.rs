@@ -76,7 +76,7 @@ impl Readers {
                 let conn = readers.pool.get().await.map_err(no_reader)?;
                 conn.interact(move |conn| in_snapshot(conn, look_up))
                     .await
-                    .map_err(interrupted)?
+                    .map_err(|error| interrupted(&error))?
             }
             Self::Writer(writer) => writer.run(look_up).await,
         }
@@ -107,7 +107,7 @@ fn no_reader(error: PoolError) -> Failure {
     }
 }
 
-fn interrupted(error: InteractError) -> Failure {
+fn interrupted(error: &InteractError) -> Failure {
     match error {
         InteractError::Panic(_) => Failure::Panicked,
         InteractError::Cancelled => Failure::unavailable("the reader was cancelled"),

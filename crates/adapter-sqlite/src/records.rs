@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use mosaic_domain::entity::SortGroup;
 use mosaic_domain::search::normalise;
 use mosaic_domain::write::{CHILD_TYPE, Locked, WritePlan, WriteScope};
-use mosaic_domain::{
-    MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version,
-};
+use mosaic_domain::{MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
 use mosaic_ports::{Clock, Decide, WriteError, WriteStore};
 use rusqlite::{Connection, named_params};
 

@@ -27,7 +27,9 @@ impl RefreshTokens for SqliteStore {
 
     async fn end_family(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, StoreError> {
         let job = move |conn: &Connection| {
-            let Some(found) = find(conn, token)? else { return Ok(None) };
+            let Some(found) = find(conn, token)? else {
+                return Ok(None);
+            };
             end(conn, &found.kept)?;
             Ok(Some((found.kept.user, found.kept.family)))
         };

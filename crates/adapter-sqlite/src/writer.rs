@@ -55,7 +55,9 @@ where
     }
 
     fn run(&mut self, conn: &Connection) -> bool {
-        let Some(work) = self.work.take() else { return false };
+        let Some(work) = self.work.take() else {
+            return false;
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| work(conn))).unwrap_or_else(panicked);
         let keep = outcome.is_ok();
         self.outcome = Some(outcome);

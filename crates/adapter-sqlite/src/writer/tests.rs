@@ -13,7 +13,7 @@ const SETTINGS: WriterSettings = WriterSettings {
 };
 
 /// A writer over a database in memory with one table of numbers.
-fn writer(settings: WriterSettings) -> Writer {
+fn start(settings: WriterSettings) -> Writer {
     let conn = Connection::open_in_memory().unwrap();
     conn.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY, bytes BLOB)")
         .unwrap();
@@ -80,12 +80,12 @@ async fn hold(writer: &Writer) -> (blocking::Sender<()>, tokio::task::JoinHandle
 
 #[tokio::test]
 async fn writes_that_queue_up_share_one_commit() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let commits = count_commits(&writer).await;
     let (release, busy) = hold(&writer).await;
     // `join_all` polls each once, which queues them all, before any is answered.
-    let writes = join_all((0..50).map(|n| writer.run(insert(n))));
-    let (answers, ()) = tokio::join!(writes, async move { release.send(()).unwrap() });
+    let queued = join_all((0..50).map(|n| writer.run(insert(n))));
+    let (answers, ()) = tokio::join!(queued, async move { release.send(()).unwrap() });
     busy.await.unwrap();
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), HELD + 1);
@@ -94,14 +94,14 @@ async fn writes_that_queue_up_share_one_commit() {
 
 #[tokio::test]
 async fn a_group_has_a_greatest_size() {
-    let writer = writer(WriterSettings {
+    let writer = start(WriterSettings {
         group_commit_max: 10,
         ..SETTINGS
     });
     let commits = count_commits(&writer).await;
     let (release, busy) = hold(&writer).await;
-    let writes = join_all((0..50).map(|n| writer.run(insert(n))));
-    let (answers, ()) = tokio::join!(writes, async move { release.send(()).unwrap() });
+    let queued = join_all((0..50).map(|n| writer.run(insert(n))));
+    let (answers, ()) = tokio::join!(queued, async move { release.send(()).unwrap() });
     busy.await.unwrap();
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(commits.load(Ordering::SeqCst), HELD + 5);
@@ -109,7 +109,7 @@ async fn a_group_has_a_greatest_size() {
 
 #[tokio::test]
 async fn a_job_that_fails_or_panics_takes_no_other_with_it() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let (release, busy) = hold(&writer).await;
     let fails = |conn: &Connection| {
         insert(10)(conn)?;
@@ -136,7 +136,7 @@ async fn a_job_that_fails_or_panics_takes_no_other_with_it() {
 
 #[tokio::test]
 async fn a_job_whose_caller_is_gone_before_it_starts_is_skipped() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let (release, busy) = hold(&writer).await;
     let mut abandoned = Box::pin(writer.run(insert(1)));
     assert!(futures_util::poll!(&mut abandoned).is_pending());
@@ -148,7 +148,7 @@ async fn a_job_whose_caller_is_gone_before_it_starts_is_skipped() {
 
 #[tokio::test]
 async fn a_job_that_has_started_is_carried_out_though_its_caller_is_gone() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let (started, has_started) = oneshot::channel();
     let (release, held) = blocking::channel::<()>();
     let work = move |conn: &Connection| {
@@ -166,7 +166,7 @@ async fn a_job_that_has_started_is_carried_out_though_its_caller_is_gone() {
 
 #[tokio::test]
 async fn a_full_queue_says_so_at_once() {
-    let writer = writer(WriterSettings {
+    let writer = start(WriterSettings {
         queue_max: 1,
         ..SETTINGS
     });
@@ -182,7 +182,7 @@ async fn a_full_queue_says_so_at_once() {
 
 #[tokio::test]
 async fn a_commit_that_fails_fails_every_job_of_the_group_and_none_after() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let (release, busy) = hold(&writer).await;
     let refuse = |conn: &Connection| {
         conn.commit_hook(Some(|| true))?;
@@ -202,7 +202,7 @@ async fn a_commit_that_fails_fails_every_job_of_the_group_and_none_after() {
 
 #[tokio::test]
 async fn a_disk_that_is_full_loses_no_acknowledged_write_and_the_writer_goes_on() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let limit = |conn: &Connection| {
         conn.pragma_update_and_check(None, "max_page_count", 20, |_| Ok(()))?;
         Ok(())
@@ -213,14 +213,14 @@ async fn a_disk_that_is_full_loses_no_acknowledged_write_and_the_writer_goes_on(
         conn.execute("INSERT INTO numbers (n, bytes) VALUES (9, zeroblob(1000000))", [])?;
         Ok(())
     };
-    let (first, full, second, ()) = tokio::join!(
+    let (first, refused, second, ()) = tokio::join!(
         writer.run(insert(1)),
         writer.run(fill),
         writer.run(insert(2)),
         async move { release.send(()).unwrap() },
     );
     busy.await.unwrap();
-    assert!(full.is_err());
+    assert!(refused.is_err());
     let acknowledged: Vec<i64> = [(1, first), (2, second)]
         .into_iter()
         .filter_map(|(n, answer)| answer.ok().map(|()| n))
@@ -231,7 +231,7 @@ async fn a_disk_that_is_full_loses_no_acknowledged_write_and_the_writer_goes_on(
 
 #[tokio::test]
 async fn a_transaction_that_sqlite_gives_up_fails_its_jobs_and_the_rest_get_one_of_their_own() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let (release, busy) = hold(&writer).await;
     let gives_up = |conn: &Connection| {
         conn.execute_batch("INSERT INTO numbers (n) VALUES (5); ROLLBACK")?;
@@ -253,7 +253,7 @@ async fn a_transaction_that_sqlite_gives_up_fails_its_jobs_and_the_rest_get_one_
 
 #[tokio::test]
 async fn closing_carries_out_what_is_queued_and_refuses_what_comes_later() {
-    let writer = writer(SETTINGS);
+    let writer = start(SETTINGS);
     let (release, busy) = hold(&writer).await;
     let (queued, (), ()) = tokio::join!(writer.run(insert(1)), writer.close(), async move {
         release.send(()).unwrap();

@@ -1,0 +1,81 @@
+//! This store keeps every promise of the ports: the suite of `mosaic-testkit`, on a file and in memory.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
+use mosaic_ports::Clock;
+use mosaic_testkit::{SequentialIds, StoreFixture, Stores, conformance};
+use tempfile::TempDir;
+
+async fn open(location: Location, clock: Arc<dyn Clock>) -> Arc<SqliteStore> {
+    let ids = Arc::new(SequentialIds::default());
+    let store = SqliteStore::open(SqliteSettings::new(location), clock, ids).await;
+    Arc::new(store.unwrap())
+}
+
+fn stores(store: &Arc<SqliteStore>) -> Stores {
+    Stores {
+        write: store.clone(),
+        feed: store.clone(),
+        reader: store.clone(),
+        cursors: store.clone(),
+        accounts: store.clone(),
+        tokens: store.clone(),
+        health: store.clone(),
+    }
+}
+
+struct InFile {
+    store: Arc<SqliteStore>,
+    folder: TempDir,
+}
+
+#[async_trait]
+impl StoreFixture for InFile {
+    const PARALLEL_WRITERS: bool = false;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::File(folder.path().join("mosaic.db"));
+        let store = open(location, clock).await;
+        Self { store, folder }
+    }
+
+    fn stores(&self) -> Stores {
+        stores(&self.store)
+    }
+
+    async fn stop(self) {
+        self.store.close().await;
+        self.folder.close().unwrap();
+    }
+}
+
+struct InMemory(Arc<SqliteStore>);
+
+#[async_trait]
+impl StoreFixture for InMemory {
+    const PARALLEL_WRITERS: bool = false;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        Self(open(Location::Memory, clock).await)
+    }
+
+    fn stores(&self) -> Stores {
+        stores(&self.0)
+    }
+
+    async fn stop(self) {
+        self.0.close().await;
+    }
+}
+
+mod in_file {
+    super::conformance!(super::InFile);
+}
+
+mod in_memory {
+    super::conformance!(super::InMemory);
+}

@@ -1,0 +1,400 @@
+//! What is this store's own: the file, its lock, its migrations, and what happens when somebody else wrote into it.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore, pending_migrations};
+use mosaic_domain::account::{Role, User};
+use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::search::SearchTerms;
+use mosaic_domain::write::{RecordEdit, WritePlan, WriteScope, decide};
+use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, UserId};
+use mosaic_ports::{
+    Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, Health as _, IdGenerator as _,
+    NewAccount, PasswordHash, RecordReader, ServedCursors, StoreError, WriteError, WriteStore as _,
+};
+use mosaic_testkit::{
+    EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,
+};
+use tempfile::TempDir;
+
+/// A database file in a folder of its own, which outlives the stores that open it.
+struct Database {
+    folder: TempDir,
+    clock: Arc<ManualClock>,
+    ids: Arc<SequentialIds>,
+}
+
+impl Database {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: Arc::default(),
+            ids: Arc::default(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("mosaic.db")
+    }
+
+    fn location(&self) -> Location {
+        Location::File(self.path())
+    }
+
+    async fn try_open(&self) -> Result<SqliteStore, OpenError> {
+        self.try_open_at(&self.path()).await
+    }
+
+    async fn try_open_at(&self, path: &Path) -> Result<SqliteStore, OpenError> {
+        let settings = SqliteSettings::new(Location::File(path.to_owned()));
+        SqliteStore::open(settings, self.clock.clone(), self.ids.clone()).await
+    }
+
+    async fn open(&self) -> SqliteStore {
+        self.try_open().await.unwrap()
+    }
+
+    async fn user(&self, store: &SqliteStore) -> UserId {
+        let id = UserId::new(self.ids.next());
+        let user = User {
+            id,
+            username: "anna".parse().unwrap(),
+            avatar_url: None,
+            role: Role::User,
+            must_change_password: false,
+            disabled: false,
+            created_at: self.clock.now(),
+            updated_at: self.clock.now(),
+        };
+        let password = PasswordHash::new("hash".into());
+        let account = NewAccount { user, password };
+        assert_eq!(
+            store.create(account, false).await.unwrap(),
+            CreateOutcome::Created
+        );
+        id
+    }
+
+    /// Changes the file behind the store's back.
+    fn tamper(&self, sql: &str) {
+        let conn = rusqlite::Connection::open(self.path()).unwrap();
+        conn.pragma_update(None, "ignore_check_constraints", true)
+            .unwrap();
+        conn.execute_batch(sql).unwrap();
+    }
+}
+
+async fn write(store: &SqliteStore, user: UserId, edits: Vec<RecordEdit>) -> Result<WritePlan, WriteError> {
+    let scope = WriteScope::of(user, &edits);
+    store
+        .write(scope, Arc::new(move |locked| decide(locked, &edits)))
+        .await
+}
+
+async fn pull(store: &SqliteStore, user: UserId) -> Result<Snapshot, StoreError> {
+    let request = PullRequest {
+        client: "phone".parse().unwrap(),
+        cursors: PerEntity::default(),
+        entities: EntitySet::all(),
+        epoch: None,
+    };
+    let snapshot = store.snapshot(user, &request, PageLimits::PROTOCOL).await?;
+    Ok(snapshot.expect("the user exists"))
+}
+
+async fn search(store: &SqliteStore, user: UserId, terms: &str) -> u64 {
+    let mut query = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
+    query.search = SearchTerms::parse(terms).unwrap();
+    RecordReader::list(store, user, &query).await.unwrap().total
+}
+
+#[tokio::test]
+async fn a_second_open_of_one_file_fails_at_once_and_names_the_file() {
+    let database = Database::new();
+    let store = database.open().await;
+    let refused = database.try_open().await.unwrap_err();
+    assert!(matches!(refused, OpenError::InUse(_)), "{refused:?}");
+    assert!(refused.to_string().contains("mosaic.db"), "{refused}");
+    store.close().await;
+    database.open().await.close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn another_name_of_the_file_is_the_same_file() {
+    let database = Database::new();
+    let store = database.open().await;
+    let link = database.folder.path().join("link.db");
+    std::os::unix::fs::symlink(database.path(), &link).unwrap();
+    let refused = database.try_open_at(&link).await.unwrap_err();
+    assert!(matches!(refused, OpenError::InUse(_)), "{refused:?}");
+    store.close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    write(&store, user, vec![put(memo_key(1), memo("x"))])
+        .await
+        .unwrap();
+    for entry in database.folder.path().read_dir().unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let database = Database::new();
+    let text = "this is a letter to Anna, and it is long enough to have a header of its own. ".repeat(20);
+    std::fs::write(database.path(), &text).unwrap();
+    let refused = database.try_open().await.unwrap_err();
+    assert!(refused.to_string().contains("mosaic.db"), "{refused}");
+    assert_eq!(std::fs::read_to_string(database.path()).unwrap(), text);
+}
+
+#[tokio::test]
+async fn migrations_run_once_and_are_pending_before() {
+    let database = Database::new();
+    let pending = pending_migrations(database.location()).await.unwrap();
+    assert_eq!(pending[0].version, 1);
+    assert!(!database.path().exists(), "asking makes no database");
+
+    let store = database.open().await;
+    assert_eq!(pending_migrations(database.location()).await.unwrap(), []);
+    let user = database.user(&store).await;
+    let epoch = pull(&store, user).await.unwrap().epoch;
+    store.close().await;
+
+    let store = database.open().await;
+    assert_eq!(
+        pull(&store, user).await.unwrap().epoch,
+        epoch,
+        "the history goes on (R2)"
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_version_is_refused() {
+    let database = Database::new();
+    database.open().await.close().await;
+    database.tamper(
+        "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+         VALUES (9999, 'from_the_future', '2030-01-01T00:00:00Z', '1')",
+    );
+    let refused = database.try_open().await.unwrap_err();
+    assert!(matches!(refused, OpenError::Migration { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    let edits = vec![
+        put(memo_key(1), memo("first")),
+        put(memo_key(2), memo("second")),
+        put(resource_key(1), resource("a.png")),
+        delete(memo_key(2)),
+    ];
+    write(&store, user, edits).await.unwrap();
+    write(&store, user, vec![put(memo_key(3), memo("third"))])
+        .await
+        .unwrap();
+    let served = ServedCursors {
+        user,
+        client: "phone".parse().unwrap(),
+        cursors: vec![(EntityType::Memo, Cursor::clamped(7))],
+        served_at: database.clock.now(),
+    };
+    store.remember(served);
+    let cursors = store.cursors(user).await.unwrap();
+    let before = pull(&store, user).await.unwrap();
+    let revisions = store.revisions(user, memo_key(2)).await.unwrap();
+    assert_eq!(revisions.len(), 1);
+    store.close().await;
+
+    let store = database.open().await;
+    assert_eq!(pull(&store, user).await.unwrap(), before);
+    assert_eq!(store.revisions(user, memo_key(2)).await.unwrap(), revisions);
+    assert_eq!(store.cursors(user).await.unwrap(), cursors);
+    assert_eq!(search(&store, user, "thir").await, 1);
+    assert_eq!(store.by_id(user).await.unwrap().unwrap().user.id, user);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_was_remembered_is_written_before_the_store_is_closed() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    for cursor in [5, 9, 7] {
+        store.remember(ServedCursors {
+            user,
+            client: "phone".parse().unwrap(),
+            cursors: vec![(EntityType::Bot, Cursor::clamped(cursor))],
+            served_at: database.clock.now(),
+        });
+    }
+    store.close().await;
+    let store = database.open().await;
+    let cursors = store.cursors(user).await.unwrap();
+    assert_eq!(cursors.len(), 1);
+    assert_eq!(
+        cursors[0].last_sync_at.get(),
+        7,
+        "the last call wins, not the greatest cursor"
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_corrupt_document_is_reported_as_such_without_its_content() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    write(&store, user, vec![put(memo_key(1), memo("a secret"))])
+        .await
+        .unwrap();
+    database.tamper("UPDATE records SET document = replace(document, '\"tags\":[]', '\"tags\":7')");
+
+    let failed = pull(&store, user).await.unwrap_err();
+    assert!(
+        matches!(failed, StoreError::Corrupt { what: "document", .. }),
+        "{failed:?}"
+    );
+    let failed = write(&store, user, vec![put(memo_key(1), memo("another"))])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(failed, WriteError::Store(StoreError::Corrupt { .. })),
+        "{failed:?}"
+    );
+    assert!(!format!("{failed:?}").contains("secret"));
+    let failed = store.record(user, memo_key(1)).await.unwrap_err();
+    assert!(matches!(failed, StoreError::Corrupt { .. }), "{failed:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_corrupt_stamp_is_reported_as_such() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    database.tamper("UPDATE sync_clocks SET last_stamp = -1");
+    let failed = pull(&store, user).await.unwrap_err();
+    assert!(
+        matches!(
+            failed,
+            StoreError::Corrupt {
+                what: "sync_clocks.last_stamp",
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_another_program_holds_makes_the_store_unavailable_not_broken() {
+    let database = Database::new();
+    let settings = SqliteSettings {
+        busy_timeout: std::time::Duration::from_millis(1),
+        ..SqliteSettings::new(database.location())
+    };
+    let store = SqliteStore::open(settings, database.clock.clone(), database.ids.clone())
+        .await
+        .unwrap();
+    let user = database.user(&store).await;
+    let other = rusqlite::Connection::open(database.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let failed = write(&store, user, vec![put(memo_key(1), memo("x"))])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(failed, WriteError::Store(StoreError::Unavailable(_))),
+        "{failed:?}"
+    );
+    assert!(pull(&store, user).await.is_ok(), "reads go on");
+    other.execute_batch("ROLLBACK").unwrap();
+    write(&store, user, vec![put(memo_key(1), memo("x"))])
+        .await
+        .unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_search_index_holds_exactly_the_live_texts() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    let write = async |edit| write(&store, user, vec![edit]).await.unwrap();
+    write(put(memo_key(1), memo("今天天气很好 \"quoted\" AND so on"))).await;
+    for found in ["天气", "天天气", "\"quoted\"", "and", "QUO so 好"] {
+        assert_eq!(search(&store, user, found).await, 1, "{found}");
+    }
+    assert_eq!(search(&store, user, "天気").await, 0);
+    write(patch_memo(1, "something else")).await;
+    assert_eq!(
+        (
+            search(&store, user, "天气").await,
+            search(&store, user, "thing").await
+        ),
+        (0, 1)
+    );
+    write(delete(memo_key(1))).await;
+    assert_eq!(search(&store, user, "thing").await, 0);
+    let rows = |sql: &str| {
+        let conn = rusqlite::Connection::open(database.path()).unwrap();
+        conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(rows("SELECT count(*) FROM record_search"), 0);
+    write(put(memo_key(1), memo("back again")).at(ManualClock::START_MS + 1_000)).await;
+    assert_eq!(search(&store, user, "back").await, 1);
+    assert_eq!(rows("SELECT count(*) FROM record_search"), 1);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_closed_store_is_not_available() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    store.check().await.unwrap();
+    store.close().await;
+    assert!(matches!(store.check().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        pull(&store, user).await,
+        Err(StoreError::Unavailable(_))
+    ));
+    let refused = write(&store, user, vec![delete(memo_key(1))]).await.unwrap_err();
+    assert!(
+        matches!(refused, WriteError::Store(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_store_may_be_dropped_outside_of_the_runtime() {
+    let database = Database::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = runtime.block_on(async {
+        let store = database.open().await;
+        let user = database.user(&store).await;
+        pull(&store, user).await.unwrap();
+        store
+    });
+    drop(runtime);
+    drop(store);
+}
