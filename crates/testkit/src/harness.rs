@@ -11,6 +11,8 @@ use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, d
 use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
 use mosaic_ports::{CreateOutcome, IdGenerator, KeptRevision, NewAccount, PasswordHash, WriteError};
 
+use uuid::Uuid;
+
 use crate::device::Device;
 use crate::fixture::Stores;
 use crate::gate::Door;
@@ -48,12 +50,17 @@ impl Harness {
         }
     }
 
+    /// An id that nobody has had before.
+    pub fn new_id(&self) -> Uuid {
+        self.ids.next()
+    }
+
     /// An account that is not stored yet.
     pub fn account(&self, name: &str, role: Role) -> NewAccount {
         let now = at(self.clock.ms());
         NewAccount {
             user: User {
-                id: UserId::new(self.ids.next()),
+                id: UserId::new(self.new_id()),
                 username: name.parse().unwrap(),
                 avatar_url: None,
                 role,

@@ -16,6 +16,7 @@ mod edits;
 mod fixture;
 mod gate;
 mod harness;
+mod ledger;
 mod memory;
 mod stand_ins;
 
@@ -27,6 +28,7 @@ pub use edits::{
 pub use fixture::{StoreFixture, Stores, run};
 pub use gate::{Door, Gate};
 pub use harness::{Harness, at};
+pub use ledger::Ledger;
 pub use memory::{MemoryFixture, MemoryStore, Model};
 pub use stand_ins::{ManualClock, SequentialIds};
 
@@ -46,6 +48,58 @@ macro_rules! conformance {
                 s3_updates_and_tombstones_of_all_types_share_one_clock
                 s4_a_replay_draws_no_stamp_and_writes_nothing
                 s5_integers_up_to_2_pow_53_minus_1_survive
+            }
+            pull {
+                p1_a_page_ends_after_the_limit_and_says_whether_there_is_more
+                p1_updates_and_tombstones_come_in_stamp_order
+                p1_a_page_ends_after_the_record_that_reaches_the_bytes
+                p1_the_protocol_s_pages_have_two_hundred_records
+                p2_a_device_at_rest_holds_the_user_s_clock
+                p3_what_changes_between_two_pages_is_delivered_in_its_new_place
+                p3_a_thousand_equal_edit_times_and_three_hundred_deletes_while_another_writes
+                p3_eight_writers_and_a_puller_end_with_exactly_what_is_stored
+                p4_a_snapshot_shows_each_write_whole_or_not_at_all
+                p5_a_change_carries_the_stamp_of_its_memo
+                p5_parents_come_first_however_the_pages_are_cut
+                p6_the_same_cursors_give_the_same_records_again
+                p6_two_phones_with_one_client_id_both_converge
+                p7_keys_come_back_as_they_were_written
+                a_pull_of_some_types_reads_only_those
+                r1_a_cursor_ahead_of_the_clock_is_served_from_the_beginning
+                r2_another_epoch_resets_all_types
+                an_unknown_user_has_no_snapshot
+            }
+            writes {
+                w1_an_edit_without_a_time_applies_over_one_from_the_future
+                w2_the_newest_version_is_stored_whatever_the_order
+                w3_the_replay_of_an_overwritten_edit_keeps_nothing_new
+                w5_a_tombstone_of_an_unknown_record_stops_a_late_create
+                w5_a_newer_partial_edit_brings_a_record_back
+                a_write_finds_the_records_that_it_names_and_their_memos
+                a_write_finds_records_as_they_were_stored
+                w9_a_delete_finds_the_live_resources_of_its_memo
+                w9_a_resource_edited_later_stays_detached
+                w9_a_resource_that_is_brought_back_lets_its_deleted_memo_go
+                w9_a_memo_takes_the_resources_that_it_names
+                a_write_finds_the_last_place_of_each_group
+                w8_a_decision_that_fails_writes_nothing
+                w8_a_plan_that_fails_half_way_writes_nothing
+                w8_a_write_that_fails_leaves_its_neighbours_alone
+                w8_an_acknowledged_write_is_seen_by_every_read_after_it
+                w8_a_dropped_write_happens_whole_or_not_at_all
+                w8_a_write_dropped_under_the_lock_happens_whole_or_not_at_all
+                s1_writes_of_other_users_do_not_wait
+                reads_do_not_wait_for_a_write
+                many_users_write_at_once
+                users_are_isolated
+                an_unknown_user_can_not_write
+            }
+            history {
+                h1_revisions_are_numbered_and_read_the_latest_first
+                h1_a_revision_comes_back_as_it_was_kept
+                h1_a_version_is_kept_once
+                h1_keeping_a_losing_edit_moves_no_clock
+                h1_two_users_keep_the_same_version_each
             }
         }
     };

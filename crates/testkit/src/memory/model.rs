@@ -132,7 +132,7 @@ impl Model {
         let mut page = TypeChanges::default();
         let mut bytes = 0;
         for record in found {
-            if page.changes.len() == limits.records || bytes >= limits.bytes {
+            if page.changes.len() == limits.records || (bytes >= limits.bytes && !page.changes.is_empty()) {
                 page.more = true;
                 break;
             }
@@ -209,7 +209,7 @@ impl Model {
             .filter(|record| matches(record, query))
             .collect();
         match query.order {
-            Order::NewestFirst => found.sort_by_key(|r| Reverse((r.created_at, r.key.to_string()))),
+            Order::NewestFirst => found.sort_by_key(|r| (Reverse(r.created_at), r.key.to_string())),
             Order::KeyDescending => found.sort_by_key(|r| Reverse(r.key.to_string())),
             Order::Siblings => found.sort_by_key(|r| {
                 let facets = r
