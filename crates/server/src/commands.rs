@@ -4,8 +4,13 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use mosaic_adapter_sqlite::OpenError;
+
 use crate::cli::{self, Command, Invocation};
-use crate::config::{self, ConfigError, Loaded, Sources};
+use crate::config::{self, Config, ConfigError, Loaded, Sources};
+use crate::serve::{self, ServeError};
+use crate::users::{self, UserError};
+use crate::{telemetry, wiring};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -16,16 +21,34 @@ enum CommandError {
     /// What was to be printed could not be.
     #[error("can not write to standard output: {0}")]
     Output(io::Error),
-    /// The command is parsed, and has no body yet.
-    #[error("this command is not in this build yet")]
-    NotYet,
+    /// The threads that everything runs on can't be started.
+    #[error("can not start: {0}")]
+    Runtime(io::Error),
+    /// The log can't be set up.
+    #[error("can not log: {0}")]
+    Log(String),
+    /// The server did not start, or ended by itself.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A command on accounts did nothing.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// `migrate --check` found something to do.
+    #[error("migrations are pending: {0}")]
+    Pending(String),
+    /// The document can't be rendered.
+    #[error("the OpenAPI document can not be rendered: {0}")]
+    Document(io::Error),
 }
 
 impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(2),
-            Self::Output(_) | Self::NotYet => ExitCode::FAILURE,
+            _ => ExitCode::FAILURE,
         }
     }
 }
@@ -57,10 +80,58 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
     let loaded = config::load(&sources)?;
     match command {
         Command::Config => show_config(&loaded),
-        Command::Serve | Command::User(_) | Command::Migrate { .. } | Command::Openapi => {
-            Err(CommandError::NotYet)
+        Command::Openapi => print(&mosaic_adapter_http::openapi().map_err(CommandError::Document)?),
+        Command::Serve => {
+            log(&loaded)?;
+            // What is said only once goes to stdout, not into a log that is kept.
+            let tell = |text: &str| drop(print(text));
+            block_on(serve::serve(&loaded.config, tell))?.map_err(Into::into)
+        }
+        Command::User(command) => {
+            log(&loaded)?;
+            print(&block_on(users::run(&loaded.config, command))??)
+        }
+        Command::Migrate { check } => {
+            log(&loaded)?;
+            print(&block_on(migrate(&loaded.config, check))??)
         }
     }
+}
+
+/// Starts the log, and says in it what is doubtful about the configuration.
+fn log(loaded: &Loaded) -> Result<(), CommandError> {
+    telemetry::init(&loaded.config.log).map_err(|error| CommandError::Log(error.to_string()))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+/// Runs a command to its end. Requests are handled by the HTTP server's own threads.
+fn block_on<T>(command: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    Ok(runtime.map_err(CommandError::Runtime)?.block_on(command))
+}
+
+/// Brings the store up to date, which opening it does; or only says what there is to do.
+async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
+    let pending = mosaic_adapter_sqlite::pending_migrations(wiring::location(&config.database)).await?;
+    let names: Vec<String> = pending
+        .iter()
+        .map(|found| format!("V{} {}", found.version, found.name))
+        .collect();
+    if names.is_empty() {
+        return Ok("The store is up to date.\n".to_owned());
+    }
+    if check {
+        return Err(CommandError::Pending(names.join(", ")));
+    }
+    let services = wiring::Services::open(config).await.map_err(ServeError::Wiring)?;
+    services.close().await;
+    Ok(format!("Done: {}\n", names.join(", ")))
 }
 
 /// The configuration on stdout, what is doubtful about it on stderr, so that the output stays a usable file.

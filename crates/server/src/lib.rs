@@ -4,6 +4,9 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod secrets;
+mod serve;
 pub mod telemetry;
+mod users;
+mod wiring;
 
 pub use crate::commands::run;

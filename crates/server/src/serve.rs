@@ -1,0 +1,104 @@
+//! `mosaic serve`: runs until it is told to stop, then finishes what is in flight.
+
+use std::io;
+use std::net::TcpListener;
+
+use mosaic_application::AppError;
+use mosaic_application::accounts::FirstStart;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::wiring::{self, Services, WiringError};
+
+/// Why the server did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// The address can't be listened on.
+    #[error("can not listen on {address} (listen, --listen, MOSAIC_LISTEN): {source}")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: io::Error,
+    },
+    /// The parts could not be put together.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// The first account could not be made.
+    #[error("the account admin can not be created: {0}")]
+    Admin(AppError),
+    /// The HTTP server failed.
+    #[error("the HTTP server failed: {0}")]
+    Http(io::Error),
+}
+
+/// Serves until SIGINT or SIGTERM. `tell` shows a person, and nobody else, what is said only once.
+pub(crate) async fn serve(config: &Config, tell: impl Fn(&str)) -> Result<(), ServeError> {
+    let listen = |source| ServeError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen).map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let services = Services::open(config).await?;
+    let served = serve_on(config, listener, &services, &tell, address).await;
+    services.close().await;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve_on(
+    config: &Config,
+    listener: TcpListener,
+    services: &Services,
+    tell: &impl Fn(&str),
+    address: std::net::SocketAddr,
+) -> Result<(), ServeError> {
+    first_account(config, services, tell).await?;
+    let settings = wiring::http_settings(config);
+    let server =
+        mosaic_adapter_http::start(&settings, listener, services.state.clone()).map_err(ServeError::Http)?;
+    let handle = server.handle();
+    let stopper = tokio::spawn(async move {
+        match stop_signal().await {
+            Ok(name) => tracing::info!("{name}: finishing what is in flight"),
+            Err(error) => tracing::error!(%error, "signals can not be heard: stopping"),
+        }
+        handle.stop(true).await;
+    });
+    tracing::info!(database = %config.database, "listening on http://{address}");
+    let served = server.await.map_err(ServeError::Http);
+    stopper.abort();
+    served
+}
+
+/// Makes the account `admin` where there is none at all.
+async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str)) -> Result<(), ServeError> {
+    let password = config.admin_password.clone();
+    match services
+        .state
+        .accounts
+        .ensure_admin(password)
+        .await
+        .map_err(ServeError::Admin)?
+    {
+        FirstStart::NotFirst => {}
+        FirstStart::Admin => {
+            tracing::info!("the account admin was created with the password that was configured")
+        }
+        FirstStart::AdminWithPassword(password) => tell(&format!(
+            "\n  This is the first start. Log in as `admin` with the password\n\n      {password}\n\n  \
+             It is shown only now. Change it after the first login.\n\n"
+        )),
+    }
+    Ok(())
+}
+
+/// Waits for SIGINT or SIGTERM; says which it was.
+async fn stop_signal() -> io::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    })
+}

@@ -1,0 +1,183 @@
+//! `mosaic user ...`: accounts, on the store itself.
+
+use std::fmt::Write;
+use std::io::{self, BufRead};
+
+use mosaic_application::AppError;
+use mosaic_application::accounts::{AccountPatch, AccountRequest};
+use mosaic_domain::Violation;
+use mosaic_domain::account::{Password, Role, User, Username};
+use mosaic_domain::query::{Listing, PageNumber};
+
+use crate::cli::UserCommand;
+use crate::config::Config;
+use crate::wiring::{Services, WiringError};
+
+/// Why a command on accounts did nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    /// The parts could not be put together.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// There is no such account.
+    #[error("there is no user {0}")]
+    NoSuchUser(Username),
+    /// The account can't be made or changed so.
+    #[error(transparent)]
+    Refused(AppError),
+    /// The password on standard input can't be used.
+    #[error("the password {}", .0.message)]
+    Password(Violation),
+    /// Standard input can't be read.
+    #[error("can not read the password from standard input: {0}")]
+    Input(io::Error),
+}
+
+/// Does what was asked; returns what to print.
+pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<String, UserError> {
+    // Read before the store is opened, which keeps others out of it: nobody should wait for a person at a keyboard.
+    let given = match &command {
+        UserCommand::Add {
+            password_stdin: true, ..
+        }
+        | UserCommand::Passwd {
+            password_stdin: true, ..
+        } => Some(read_password()?),
+        _ => None,
+    };
+    let services = Services::open(config).await?;
+    let done = execute(&services, command, given).await;
+    services.close().await;
+    done
+}
+
+async fn execute(
+    services: &Services,
+    command: UserCommand,
+    given: Option<Password>,
+) -> Result<String, UserError> {
+    match command {
+        UserCommand::Add { username, admin, .. } => add(services, username, admin, given).await,
+        UserCommand::Passwd { username, .. } => set_password(services, &username, given).await,
+        UserCommand::Disable { username } => {
+            let patch = AccountPatch {
+                disabled: Some(true),
+                ..AccountPatch::default()
+            };
+            let user = change(services, &username, patch).await?;
+            Ok(said(&user, "is closed; its logins are ended", None))
+        }
+        UserCommand::List => list(services).await,
+    }
+}
+
+/// The password that was given, or a random one with its text.
+fn or_generated(
+    services: &Services,
+    given: Option<Password>,
+) -> Result<(Password, Option<String>), UserError> {
+    match given {
+        Some(password) => Ok((password, None)),
+        None => {
+            let (password, text) = services
+                .state
+                .accounts
+                .generate_password()
+                .map_err(UserError::Refused)?;
+            Ok((password, Some(text)))
+        }
+    }
+}
+
+async fn set_password(
+    services: &Services,
+    username: &Username,
+    given: Option<Password>,
+) -> Result<String, UserError> {
+    let (password, generated) = or_generated(services, given)?;
+    let patch = AccountPatch {
+        password: Some(password),
+        must_change_password: Some(generated.is_some()),
+        ..AccountPatch::default()
+    };
+    let user = change(services, username, patch).await?;
+    Ok(said(
+        &user,
+        "has a new password; its logins are ended",
+        generated.as_deref(),
+    ))
+}
+
+async fn add(
+    services: &Services,
+    username: Username,
+    admin: bool,
+    given: Option<Password>,
+) -> Result<String, UserError> {
+    let (password, generated) = or_generated(services, given)?;
+    let request = AccountRequest {
+        username,
+        password,
+        role: if admin { Role::Admin } else { Role::User },
+        must_change_password: generated.is_some(),
+    };
+    let user = services
+        .state
+        .accounts
+        .create(request)
+        .await
+        .map_err(UserError::Refused)?;
+    Ok(said(&user, "is created", generated.as_deref()))
+}
+
+async fn change(services: &Services, username: &Username, patch: AccountPatch) -> Result<User, UserError> {
+    let missing = |error| match error {
+        AppError::NotFound => UserError::NoSuchUser(username.clone()),
+        other => UserError::Refused(other),
+    };
+    let user = services.state.accounts.by_name(username).await.map_err(missing)?;
+    services
+        .state
+        .accounts
+        .update(user.id, patch)
+        .await
+        .map_err(missing)
+}
+
+async fn list(services: &Services) -> Result<String, UserError> {
+    let listed = services.state.accounts.list(PageNumber::EVERYTHING).await;
+    let Listing { items, .. } = listed.map_err(UserError::Refused)?;
+    let mut table = format!("{:36}  {:5}  {:8}  USERNAME\n", "ID", "ROLE", "STATE");
+    for user in items {
+        let state = if user.disabled { "disabled" } else { "open" };
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            table,
+            "{:36}  {:5}  {state:8}  {}",
+            user.id.to_string(),
+            user.role.name(),
+            user.username
+        );
+    }
+    Ok(table)
+}
+
+fn said(user: &User, what: &str, generated: Option<&str>) -> String {
+    match generated {
+        Some(password) => format!(
+            "{} {what}. Its password, which has to be changed:\n{password}\n",
+            user.username
+        ),
+        None => format!("{} {what}.\n", user.username),
+    }
+}
+
+fn read_password() -> Result<Password, UserError> {
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(UserError::Input)?;
+    let text = line.trim_end_matches(['\r', '\n']).to_owned();
+    Password::chosen(text).map_err(UserError::Password)
+}

@@ -1,0 +1,190 @@
+//! Puts the parts together: the store that the configuration names, the machine's services, the use cases over both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mosaic_adapter_http::{AppState, BodyLimits, Budget, HttpSettings, LoginBudgets};
+use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
+use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
+use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
+use mosaic_application::bots::Bots;
+use mosaic_application::diaries::Diaries;
+use mosaic_application::memos::Memos;
+use mosaic_application::pull::Pull;
+use mosaic_application::records::Records;
+use mosaic_application::sessions::Sessions;
+use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness};
+
+use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
+use crate::secrets::{self, SecretError, SecretKey};
+
+/// The file in the data folder with the key that signs access tokens, where the configuration names none.
+const TOKEN_KEY_FILE: &str = "token.key";
+
+/// Why the parts could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WiringError {
+    /// The data folder or a secret in it can't be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The machine can't hash passwords.
+    #[error("passwords can not be hashed on this machine: {0}")]
+    Passwords(BoxError),
+    /// The key can't sign.
+    #[error("token_secret can not be used: {0}")]
+    TokenKey(BoxError),
+}
+
+/// The server's parts, put together. Close them when done.
+#[derive(Debug)]
+pub(crate) struct Services {
+    store: Arc<SqliteStore>,
+    /// The use cases.
+    pub(crate) state: AppState,
+}
+
+impl Services {
+    /// Opens the store, which brings its schema up to date, and builds the use cases over it.
+    ///
+    /// # Errors
+    /// [`WiringError`].
+    pub(crate) async fn open(config: &Config) -> Result<Self, WiringError> {
+        secrets::create_data_dir(&config.data_dir)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
+        let store = SqliteStore::open(store_settings(config), Arc::clone(&clock), Arc::clone(&ids)).await?;
+        let store = Arc::new(store);
+        let state = state(config, &store, clock, ids)?;
+        Ok(Self { store, state })
+    }
+
+    /// Finishes the writes that are queued and lets go of the store.
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+fn state(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdGenerator>,
+) -> Result<AppState, WiringError> {
+    let key = token_key(config)?;
+    let tokens =
+        PasetoTokens::from_seed(*key.expose()).map_err(|error| WiringError::TokenKey(error.into()))?;
+    let sessions = Sessions::new(
+        Arc::new(tokens),
+        Arc::clone(&clock),
+        millis(config.auth.access_token_ttl),
+    );
+    let account_ports = AccountPorts {
+        accounts: Arc::clone(store) as _,
+        refresh_tokens: Arc::clone(store) as _,
+        passwords: Arc::new(Argon2Hasher::new().map_err(WiringError::Passwords)?),
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
+        randomness: Arc::new(OsRandomness),
+    };
+    let registration = match config.registration {
+        config::Registration::Open => Registration::Open,
+        config::Registration::Closed => Registration::Closed,
+    };
+    let refresh_ttl = millis(config.auth.refresh_token_ttl);
+    let records = Records::new(
+        Arc::clone(store) as _,
+        Arc::clone(store) as _,
+        Arc::clone(&clock),
+        Arc::clone(&ids),
+    );
+    let memos = Memos::new(records.clone());
+    Ok(AppState {
+        pull: Pull::new(Arc::clone(store) as _, Arc::clone(store) as _, clock),
+        diaries: Diaries::new(records.clone(), memos.clone()),
+        bots: Bots::new(records.clone()),
+        memos,
+        records,
+        accounts: Accounts::new(account_ports, sessions.clone(), registration, refresh_ttl),
+        sessions,
+        health: Arc::clone(store) as _,
+        ids,
+        login_budgets: login_budgets(config),
+    })
+}
+
+/// How the store is opened.
+fn store_settings(config: &Config) -> SqliteSettings {
+    SqliteSettings {
+        readers: config.sqlite.readers.get(),
+        group_commit_max: config.sqlite.group_commit_max.get(),
+        ..SqliteSettings::new(location(&config.database))
+    }
+}
+
+/// Where the database is.
+pub(crate) fn location(database: &DatabaseUrl) -> Location {
+    match database {
+        DatabaseUrl::SqliteFile(path) => Location::File(path.clone()),
+        DatabaseUrl::SqliteMemory => Location::Memory,
+    }
+}
+
+/// The key that signs access tokens: the configured one, or one that was generated at the first start.
+fn token_key(config: &Config) -> Result<SecretKey, SecretError> {
+    match &config.token_secret {
+        Some(key) => Ok(key.clone()),
+        None => secrets::load_or_create(
+            &config.data_dir.join(TOKEN_KEY_FILE),
+            || Ok(OsRandomness.secret()),
+        ),
+    }
+}
+
+fn login_budgets(config: &Config) -> LoginBudgets {
+    let budget = |attempts| Budget {
+        burst: attempts,
+        per_minute: attempts,
+    };
+    LoginBudgets {
+        account: budget(config.auth.account_attempts_per_minute),
+        address: budget(config.auth.address_attempts_per_minute),
+    }
+}
+
+/// How the HTTP server behaves on the wire.
+pub(crate) fn http_settings(config: &Config) -> HttpSettings {
+    let HttpConfig {
+        workers,
+        max_body_bytes,
+        header_timeout,
+        body_timeout,
+        keep_alive,
+        shutdown_timeout,
+        trust_proxy,
+    } = config.http;
+    let defaults = HttpSettings::default();
+    HttpSettings {
+        workers: workers.map_or(defaults.workers, usize::from),
+        keep_alive,
+        head_timeout: header_timeout,
+        body: BodyLimits {
+            packed_bytes: max_body_bytes,
+            unpacked_bytes: max_body_bytes,
+            timeout: body_timeout,
+        },
+        cors_origins: match &config.cors.allowed_origins {
+            AllowedOrigins::Any => vec!["*".to_owned()],
+            AllowedOrigins::Listed(origins) => origins.clone(),
+        },
+        trust_proxy,
+        shutdown_timeout,
+    }
+}
+
+/// A duration in milliseconds, as the use cases count.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
