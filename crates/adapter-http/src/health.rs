@@ -1,15 +1,19 @@
-//! `GET /health`: the process is up and answers.
+//! `GET /health`: the process is up and answers. `GET /health/ready`: and its store can work.
 
-use actix_web::web::Json;
+use std::time::Duration;
+
+use actix_web::web::{Data, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
+use crate::state::AppState;
 
 /// What `GET /health` answers.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    /// Always `ok`: a server that is not does not answer.
+pub(crate) struct Health {
+    /// `ok`, or `ready`.
     #[schema(example = "ok")]
     status: &'static str,
     /// The version of the server.
@@ -17,12 +21,18 @@ pub struct Health {
 }
 
 /// The routes of this module.
-pub fn endpoints() -> Vec<Endpoint> {
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    const TAG: &str = "server";
     vec![
         Endpoint::get("/health", "health", health)
             .public()
-            .about("server", "Whether the server is up, and its version")
+            .about(TAG, "Whether the server is up, and its version")
             .returns::<Health>(200, "The server is up"),
+        Endpoint::get("/health/ready", "ready", ready)
+            .public()
+            .about(TAG, "Whether the server can work")
+            .returns::<Health>(200, "The server is up, and so is its store")
+            .problems(&[ProblemCode::NotReady]),
     ]
 }
 
@@ -31,4 +41,16 @@ async fn health() -> Json<Health> {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+async fn ready(state: Data<AppState>) -> Result<Json<Health>, Problem> {
+    state.health.check().await.map_err(|error| {
+        Problem::new(ProblemCode::NotReady, "the store can not work at the moment")
+            .because(error)
+            .retry_after(Duration::from_secs(1))
+    })?;
+    Ok(Json(Health {
+        status: "ready",
+        version: env!("CARGO_PKG_VERSION"),
+    }))
 }

@@ -3,24 +3,32 @@
 //! Requests are parsed into domain types at this edge and handed to the use cases; what comes back becomes JSON. Nothing
 //! here decides anything about records.
 //!
-//! * [`server`]: the server and its layers; built apart from being run.
+//! * [`start`] builds the server over an [`AppState`]; [`server`] holds its settings and its layers.
 //! * [`routes`]: the one table from which both the router and the OpenAPI document come.
 //! * [`body`], [`query`]: extractors that refuse bad input with the path to the field.
 //! * [`problem`]: the one place where errors become HTTP.
 //! * [`limits`]: how often somebody may try to log in.
 
 pub mod access_log;
+mod api;
 pub mod body;
+mod caller;
 pub mod client_addr;
 mod compress;
 mod connection;
 pub mod docs;
-pub mod health;
+mod entities;
+mod field;
+mod health;
 pub mod limits;
 pub mod problem;
 pub mod query;
 pub mod request_id;
 pub mod routes;
 pub mod server;
+mod state;
 
-pub use server::{HttpSettings, Site, start};
+pub use body::BodyLimits;
+pub use limits::{Budget, LoginBudgets};
+pub use server::{HttpSettings, openapi, start};
+pub use state::AppState;

@@ -86,9 +86,17 @@ impl<C: Clock + Clone> LoginLimiter<C> {
     /// # Errors
     /// 429 `rate_limited` with `Retry-After` when the account or the address has used up its budget.
     pub fn attempt(&self, account: &str, address: IpAddr) -> Result<(), Problem> {
-        self.addresses.attempt(self.hasher.hash_one(network(address)))?;
+        self.attempt_from(address)?;
         self.accounts
             .attempt(self.hasher.hash_one(account.trim().to_lowercase()))
+    }
+
+    /// Counts one attempt that concerns no account yet, such as a registration.
+    ///
+    /// # Errors
+    /// 429 `rate_limited` with `Retry-After` when the address has used up its budget.
+    pub fn attempt_from(&self, address: IpAddr) -> Result<(), Problem> {
+        self.addresses.attempt(self.hasher.hash_one(network(address)))
     }
 }
 

@@ -16,10 +16,15 @@ use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError};
 use futures_util::FutureExt;
+use mosaic_application::AppError;
+use mosaic_application::error::Unauthenticated;
+use mosaic_domain::{Violation, Violations};
+use mosaic_ports::StoreError;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::entities;
 use crate::request_id::RequestId;
 
 /// The media type of every error body.
@@ -66,13 +71,23 @@ problem_codes! {
     /// The query string is not percent-encoded UTF-8.
     MalformedQuery = 400 "malformed_query" "The query string is malformed";
     /// The request needs a signed-in user, and names none.
-    NotSignedIn = 401 "not_signed_in" "Not signed in";
-    /// The token is forged, mangled, expired, or its login has ended.
-    InvalidToken = 401 "invalid_token" "The token is not, or no longer, valid";
+    NotSignedIn = 401 "unauthenticated" "Not signed in";
+    /// The access token is forged or mangled.
+    InvalidToken = 401 "invalid_token" "The access token is not valid";
+    /// The access token was good once: refresh it.
+    TokenExpired = 401 "token_expired" "The access token has expired";
+    /// The login has ended: log out, a new password, a closed account.
+    LoginEnded = 401 "login_ended" "The login has ended";
+    /// The refresh token is unknown, expired, or spent.
+    InvalidRefreshToken = 401 "invalid_refresh_token" "The refresh token is not, or no longer, valid";
     /// The user name or the password is wrong; which of them is not told.
-    InvalidCredentials = 401 "invalid_credentials" "Wrong user name or password";
+    BadCredentials = 401 "bad_credentials" "Wrong user name or password";
+    /// The password is right, but the account is closed.
+    AccountDisabled = 401 "account_disabled" "The account is closed";
     /// The user may not do this.
     Forbidden = 403 "forbidden" "Not allowed";
+    /// The server takes no registrations.
+    RegistrationClosed = 403 "registration_closed" "Registration is closed";
     /// Nothing of this user has that key: other people's records answer the same.
     NotFound = 404 "not_found" "Not found";
     /// The record was deleted, and its content can not be completed from what is left (W5).
@@ -87,8 +102,10 @@ problem_codes! {
     Superseded = 409 "superseded" "A newer version won";
     /// The record was deleted, and a create without an edit time never undoes that (W3).
     DeletedConflict = 409 "deleted" "The record was deleted";
-    /// The request contradicts the present state of what it names.
-    Conflict = 409 "conflict" "In conflict with what is stored";
+    /// Somebody has that user name, letter case aside.
+    UsernameTaken = 409 "username_taken" "The user name is taken";
+    /// No administrator whose account is open would be left.
+    LastAdmin = 409 "last_admin" "An administrator must remain";
     /// The body is over the limit, packed or unpacked.
     BodyTooLarge = 413 "body_too_large" "The body is too large";
     /// The body is not announced as JSON.
@@ -101,10 +118,18 @@ problem_codes! {
     EditTimeAhead = 422 "edit_time_ahead" "The edit time is in the future";
     /// The memo that a resource is to belong to is unknown, or somebody else's (W9).
     UnknownMemo = 422 "unknown_memo" "No such memo";
+    /// A list names a resource that is unknown, deleted or somebody else's.
+    UnknownResource = 422 "unknown_resource" "No such resource";
+    /// A list names a bot that is unknown, deleted or somebody else's.
+    UnknownBot = 422 "unknown_bot" "No such bot";
+    /// The password that was to be replaced is another one.
+    WrongPassword = 422 "wrong_password" "The old password is wrong";
     /// Too many attempts; `Retry-After` tells when to try again.
     RateLimited = 429 "rate_limited" "Too many attempts";
     /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
     Internal = 500 "internal" "Internal error";
+    /// The server is up, but its store can not work at the moment.
+    NotReady = 503 "not_ready" "Not ready";
     /// For the moment nothing can be done; `Retry-After` tells when to try again.
     Unavailable = 503 "unavailable" "Not available at the moment";
 }
@@ -117,6 +142,11 @@ impl ProblemCode {
 
     fn status_code(self) -> StatusCode {
         StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Whether a token would have helped. A log-in that failed is not about tokens.
+    const fn asks_for_a_token(self) -> bool {
+        self.status() == 401 && !matches!(self, Self::BadCredentials | Self::AccountDisabled)
     }
 
     /// The code that stands for a bare status which actix, or a middleware of somebody else, chose.
@@ -164,6 +194,91 @@ impl FieldError {
             message: message.into(),
         }
     }
+}
+
+impl From<&Violation> for FieldError {
+    fn from(violation: &Violation) -> Self {
+        Self::new(violation.path.clone(), violation.code, violation.message.clone())
+    }
+}
+
+impl From<Violation> for FieldError {
+    fn from(violation: Violation) -> Self {
+        Self::new(violation.path, violation.code, violation.message)
+    }
+}
+
+impl From<Violations> for Problem {
+    fn from(violations: Violations) -> Self {
+        Self::validation(violations.iter().map(FieldError::from).collect())
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        use ProblemCode as Code;
+        let detail = error.to_string();
+        match error {
+            AppError::Invalid(violations) => violations.into(),
+            AppError::EditTimeAhead { server_time } => Self::new(Code::EditTimeAhead, detail)
+                .with_server_time(server_time.get())
+                .at(FieldError::new(
+                    "updatedAt",
+                    Code::EditTimeAhead.code(),
+                    "lies too far in the future",
+                )),
+            AppError::NotFound => Self::new(Code::NotFound, detail),
+            AppError::Deleted => Self::new(Code::DeletedConflict, detail),
+            AppError::ContentGone => Self::new(Code::Deleted, detail),
+            AppError::UnknownMemo(_) => Self::new(Code::UnknownMemo, "there is no such memo").at(
+                FieldError::new("memoId", Code::UnknownMemo.code(), "there is no such memo"),
+            ),
+            AppError::UnknownReference(violation) => {
+                Self::new(reference_code(violation.code), detail).at(violation.into())
+            }
+            AppError::Superseded { current } => {
+                Self::new(Code::Superseded, detail).with_current(entities::wire_form(*current))
+            }
+            AppError::Unauthenticated(why) => Self::new(unauthenticated_code(why), detail),
+            AppError::Forbidden => Self::new(Code::Forbidden, detail),
+            AppError::RegistrationClosed => Self::new(Code::RegistrationClosed, detail),
+            AppError::NameTaken => Self::new(Code::UsernameTaken, detail),
+            AppError::LastAdmin => Self::new(Code::LastAdmin, detail),
+            AppError::WrongPassword => Self::new(Code::WrongPassword, detail).at(FieldError::new(
+                "oldPassword",
+                Code::WrongPassword.code(),
+                "is wrong",
+            )),
+            AppError::Store(unavailable @ StoreError::Unavailable(_)) => {
+                Self::unavailable(Duration::from_secs(1), unavailable)
+            }
+            AppError::Store(other) => Self::internal(other),
+            AppError::Internal(cause) => Self::internal(cause),
+        }
+    }
+}
+
+fn unauthenticated_code(why: Unauthenticated) -> ProblemCode {
+    match why {
+        Unauthenticated::BadCredentials => ProblemCode::BadCredentials,
+        Unauthenticated::AccountDisabled => ProblemCode::AccountDisabled,
+        Unauthenticated::InvalidToken => ProblemCode::InvalidToken,
+        Unauthenticated::ExpiredToken => ProblemCode::TokenExpired,
+        Unauthenticated::LoginEnded => ProblemCode::LoginEnded,
+        Unauthenticated::InvalidRefreshToken => ProblemCode::InvalidRefreshToken,
+    }
+}
+
+/// The problem of a list that names something unknown has the code of what it names.
+fn reference_code(code: &str) -> ProblemCode {
+    [
+        ProblemCode::UnknownMemo,
+        ProblemCode::UnknownResource,
+        ProblemCode::UnknownBot,
+    ]
+    .into_iter()
+    .find(|known| known.code() == code)
+    .unwrap_or(ProblemCode::ValidationFailed)
 }
 
 /// The body of every error (RFC 9457).
@@ -249,21 +364,33 @@ impl Problem {
         problem
     }
 
+    /// A problem of this kind with one field.
+    #[must_use]
+    pub fn at(mut self, error: FieldError) -> Self {
+        self.0.errors.push(error);
+        self
+    }
+
     /// Something on our side went wrong: the cause is logged, once, and never told to the client.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let mut problem = Self::new(ProblemCode::Internal, "something went wrong on the server");
-        problem.0.cause = Some(cause.into());
-        problem
+        Self::new(ProblemCode::Internal, "something went wrong on the server").because(cause)
     }
 
     /// For the moment nothing can be done: 503 with `Retry-After`. The cause is logged and not told.
     pub fn unavailable(retry_after: Duration, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let mut problem = Self::new(
+        Self::new(
             ProblemCode::Unavailable,
             "the server is busy, try again in a moment",
-        );
-        problem.0.cause = Some(cause.into());
-        problem.retry_after(retry_after)
+        )
+        .because(cause)
+        .retry_after(retry_after)
+    }
+
+    /// Adds what caused it: logged, once, and never told to the client.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
     }
 
     /// Adds the record that won (W4).
@@ -335,7 +462,7 @@ impl Problem {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
         }
-        if self.0.code.status() == 401 {
+        if self.0.code.asks_for_a_token() {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         if self.0.code == ProblemCode::RequestTimeout {

@@ -15,7 +15,7 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, Schema};
+use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
@@ -33,7 +33,7 @@ type Schemas = Vec<(String, RefOr<Schema>)>;
 /// One route: how it is served and how it is described.
 pub struct Endpoint {
     method: Method,
-    path: &'static str,
+    path: String,
     operation: OperationBuilder,
     public: bool,
     schemas: Schemas,
@@ -42,17 +42,22 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// A route that needs a signed-in user, unless [`Endpoint::public`] is called. `id` is its name in the document.
-    pub fn new<F, Args>(method: Method, path: &'static str, id: &str, handler: F) -> Self
+    pub fn new<F, Args>(method: Method, path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
         let guarded = method.clone();
+        let path = path.into();
+        let operation = parameters_of(&path).fold(
+            OperationBuilder::new().operation_id(Some(id)),
+            OperationBuilder::parameter,
+        );
         Self {
             method,
             path,
-            operation: OperationBuilder::new().operation_id(Some(id)),
+            operation,
             public: false,
             schemas: Vec::new(),
             route: Box::new(move || route_for(&guarded).to(handler.clone())),
@@ -60,7 +65,7 @@ impl Endpoint {
     }
 
     /// `GET` (and with it `HEAD`).
-    pub fn get<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    pub fn get<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -70,7 +75,7 @@ impl Endpoint {
     }
 
     /// `POST`.
-    pub fn post<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    pub fn post<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -80,7 +85,7 @@ impl Endpoint {
     }
 
     /// `PUT`.
-    pub fn put<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    pub fn put<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -90,7 +95,7 @@ impl Endpoint {
     }
 
     /// `DELETE`.
-    pub fn delete<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    pub fn delete<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -100,7 +105,7 @@ impl Endpoint {
     }
 
     /// `PATCH`.
-    pub fn patch<F, Args>(path: &'static str, id: &str, handler: F) -> Self
+    pub fn patch<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -130,33 +135,16 @@ impl Endpoint {
         self
     }
 
-    /// A parameter of the path.
-    #[must_use]
-    pub fn path_param<T: PartialSchema>(self, name: &str, description: &str) -> Self {
-        self.param::<T>(ParameterIn::Path, Required::True, name, description)
-    }
-
     /// A header that may be sent.
     #[must_use]
-    pub fn header_param<T: PartialSchema>(self, name: &str, description: &str) -> Self {
-        self.param::<T>(ParameterIn::Header, Required::False, name, description)
-    }
-
-    fn param<T: PartialSchema>(
-        mut self,
-        place: ParameterIn,
-        required: Required,
-        name: &str,
-        text: &str,
-    ) -> Self {
-        self.operation = self.operation.parameter(
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(place)
-                .required(required)
-                .description(Some(text))
-                .schema(Some(T::schema())),
-        );
+    pub fn header<T: PartialSchema>(mut self, name: &str, description: &str) -> Self {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(T::schema()));
+        self.operation = self.operation.parameter(parameter);
         self
     }
 
@@ -176,6 +164,17 @@ impl Endpoint {
         let body = RequestBodyBuilder::new()
             .content("application/json", content)
             .required(Some(Required::True));
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// The JSON that it takes, where there is any.
+    #[must_use]
+    pub fn optional_body<T: ToSchema>(mut self) -> Self {
+        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
+        let body = RequestBodyBuilder::new()
+            .content("application/json", content)
+            .required(Some(Required::False));
         self.operation = self.operation.request_body(Some(body.build()));
         self
     }
@@ -245,6 +244,27 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// The parameters that a path names: a `date` is a calendar date, everything else a UUID.
+fn parameters_of(path: &str) -> impl Iterator<Item = ParameterBuilder> {
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| {
+            let format = if name == "date" {
+                KnownFormat::Date
+            } else {
+                KnownFormat::Uuid
+            };
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(format)));
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .schema(Some(schema))
+        })
+}
+
 fn route_for(method: &Method) -> Route {
     if *method == Method::GET {
         web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
@@ -281,8 +301,10 @@ impl RouteTable {
     }
 
     /// Method and path of every route.
-    pub fn iter(&self) -> impl Iterator<Item = (&Method, &'static str)> {
-        self.0.iter().map(|endpoint| (&endpoint.method, endpoint.path))
+    pub fn iter(&self) -> impl Iterator<Item = (&Method, &str)> {
+        self.0
+            .iter()
+            .map(|endpoint| (&endpoint.method, endpoint.path.as_str()))
     }
 
     /// Registers every route. Paths of plain words come before those with parameters (`/memos/tags` before
@@ -292,7 +314,10 @@ impl RouteTable {
         for endpoint in &self.0 {
             // `{` becomes the greatest character, so that parameters sort last, segment by segment.
             let order = endpoint.path.replace('{', "\u{10ffff}");
-            by_path.entry((order, endpoint.path)).or_default().push(endpoint);
+            by_path
+                .entry((order, endpoint.path.as_str()))
+                .or_default()
+                .push(endpoint);
         }
         for ((_, path), endpoints) in by_path {
             let allow = allowed(&endpoints);
@@ -314,12 +339,12 @@ impl RouteTable {
     pub fn document(self) -> OpenApi {
         let mut schemas: Schemas = vec![("Problem".to_owned(), ProblemBody::schema())];
         ProblemBody::schemas(&mut schemas);
-        let mut items: BTreeMap<&str, PathItem> = BTreeMap::new();
+        let mut items: BTreeMap<String, PathItem> = BTreeMap::new();
         for mut endpoint in self.0 {
             schemas.append(&mut endpoint.schemas);
-            let path = endpoint.path;
+            let path = std::mem::take(&mut endpoint.path);
             let item = PathItem::new(http_method(&endpoint.method), endpoint.operation());
-            match items.get_mut(path) {
+            match items.get_mut(&path) {
                 Some(known) => known.merge_operations(item),
                 None => drop(items.insert(path, item)),
             }

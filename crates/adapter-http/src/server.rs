@@ -19,9 +19,11 @@ use actix_web::{App, HttpServer, web};
 use crate::body::BodyLimits;
 use crate::client_addr::TrustProxy;
 use crate::docs::Document;
+use crate::limits::LoginLimiter;
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
-use crate::{access_log, compress, connection, problem};
+use crate::state::AppState;
+use crate::{access_log, api, compress, connection, problem};
 
 /// How the server behaves on the wire. Where it listens is the caller's business.
 #[derive(Debug, Clone)]
@@ -58,27 +60,25 @@ impl Default for HttpSettings {
 
 /// What is served: the routes, and the data that their handlers ask for.
 #[derive(Clone)]
-pub struct Site {
+pub(crate) struct Site {
     table: Arc<dyn Fn() -> RouteTable + Send + Sync>,
     data: Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>,
     request_ids: RequestIdSource,
 }
 
 impl Site {
-    /// A site with these routes. Each worker builds its own table.
-    pub fn new(table: impl Fn() -> RouteTable + Send + Sync + 'static, request_ids: RequestIdSource) -> Self {
+    /// The whole server over these use cases.
+    pub(crate) fn of(state: AppState) -> Self {
+        let ids = Arc::clone(&state.ids);
+        let limiter = web::Data::new(LoginLimiter::new(state.login_budgets));
+        let state = web::Data::new(state);
         Self {
-            table: Arc::new(table),
-            data: Arc::new(|_| ()),
-            request_ids,
+            table: Arc::new(api::table),
+            data: Arc::new(move |config| {
+                config.app_data(state.clone()).app_data(limiter.clone());
+            }),
+            request_ids: RequestIdSource::new(move || ids.next()),
         }
-    }
-
-    /// Adds the data that handlers ask for, which all workers share.
-    #[must_use]
-    pub fn with_data(mut self, data: impl Fn(&mut web::ServiceConfig) + Send + Sync + 'static) -> Self {
-        self.data = Arc::new(data);
-        self
     }
 }
 
@@ -93,7 +93,20 @@ impl fmt::Debug for Site {
 ///
 /// # Errors
 /// When the listener can not be used, or the OpenAPI document can not be rendered.
-pub fn start(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {
+pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) -> io::Result<Server> {
+    start_site(settings, listener, &Site::of(state))
+}
+
+/// The OpenAPI document of the server, as JSON.
+///
+/// # Errors
+/// When it can not be rendered, which the tests rule out.
+pub fn openapi() -> io::Result<String> {
+    let document = Document::new(&api::table().document()).map_err(io::Error::other)?;
+    Ok(document.json().to_owned())
+}
+
+fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {
     let document = Document::new(&(site.table)().document()).map_err(io::Error::other)?;
     let idle_limit = settings.keep_alive + settings.head_timeout;
     let (shared, site) = (settings.clone(), site.clone());
@@ -109,7 +122,7 @@ pub fn start(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io:
 }
 
 /// The application of one worker.
-fn app(
+pub(crate) fn app(
     settings: &HttpSettings,
     site: &Site,
     document: &Document,

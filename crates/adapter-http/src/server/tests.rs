@@ -50,7 +50,7 @@ impl std::str::FromStr for Word {
 }
 
 fn table() -> RouteTable {
-    RouteTable::new(health::endpoints()).and([
+    RouteTable::new(health::endpoints().into_iter().take(1)).and([
         Endpoint::post("/echo", "echo", |body: JsonBody<Echo>| async {
             web::Json(body.0)
         })
@@ -98,12 +98,16 @@ fn settings() -> HttpSettings {
 fn run(settings: &HttpSettings) -> Running {
     let gate = web::Data::new(Gate::default());
     let shared = gate.clone();
-    let site = Site::new(table, RequestIdSource::new(|| Uuid::from_u128(7))).with_data(move |config| {
-        config.app_data(shared.clone());
-    });
+    let site = Site {
+        table: Arc::new(table),
+        data: Arc::new(move |config| {
+            config.app_data(shared.clone());
+        }),
+        request_ids: RequestIdSource::new(|| Uuid::from_u128(7)),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = start(settings, listener, &site).unwrap();
+    let server = start_site(settings, listener, &site).unwrap();
     Running {
         address,
         handle: server.handle(),
@@ -524,20 +528,16 @@ async fn one_line_per_request_and_no_secrets_in_it() {
         .with_writer(move || writer.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let site = Site::new(
-        || {
-            RouteTable::new([Endpoint::get(
-                "/items/{id}",
-                "item",
-                |request: actix_web::HttpRequest| async move {
-                    access_log::note_user(&request, &"anna");
-                    access_log::note_client(&request, &"phone");
-                    "the answer"
-                },
-            )])
-        },
-        RequestIdSource::new(Uuid::nil),
-    );
+    let item = |request: actix_web::HttpRequest| async move {
+        access_log::note_user(&request, &"anna");
+        access_log::note_client(&request, &"phone");
+        "the answer"
+    };
+    let site = Site {
+        table: Arc::new(move || RouteTable::new([Endpoint::get("/items/{id}", "item", item)])),
+        data: Arc::new(|_| ()),
+        request_ids: RequestIdSource::new(Uuid::nil),
+    };
     let document = Document::new(&(site.table)().document()).unwrap();
     let service = init_service(app(&settings(), &site, &document)).await;
     let request = TestRequest::get()

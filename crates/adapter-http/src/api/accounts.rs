@@ -1,0 +1,342 @@
+//! Logging in and out, one's own account, registration.
+
+use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::accounts::{Login, LoginRequest, LoginTokens};
+use mosaic_domain::account::{Password, User, Username};
+use mosaic_domain::text::Label;
+use mosaic_domain::{ClientId, Violations};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::records::Answered;
+use crate::body::JsonBody;
+use crate::caller::SignedIn;
+use crate::client_addr;
+use crate::field::{Check, Field, from_text};
+use crate::limits::LoginLimiter;
+use crate::problem::{Problem, ProblemCode};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const TAG: &str = "auth";
+    vec![
+        Endpoint::post("/auth/login", "login", login)
+            .public()
+            .about(TAG, "Logs in")
+            .body::<LoginBody>()
+            .returns::<LoginAnswer>(200, "The tokens and the account")
+            .problems(&[
+                ProblemCode::BadCredentials,
+                ProblemCode::AccountDisabled,
+                ProblemCode::RateLimited,
+            ]),
+        Endpoint::post("/auth/register", "register", register)
+            .public()
+            .about(
+                TAG,
+                "Makes an account and logs in, where the server takes registrations",
+            )
+            .body::<RegisterBody>()
+            .returns::<LoginAnswer>(200, "The tokens and the account")
+            .problems(&[
+                ProblemCode::RegistrationClosed,
+                ProblemCode::UsernameTaken,
+                ProblemCode::RateLimited,
+            ]),
+        Endpoint::post("/auth/refresh", "refresh", refresh)
+            .public()
+            .about(TAG, "Spends a refresh token for new tokens")
+            .details(
+                "Each refresh token works once. One that is used twice ends its login: somebody has a copy.",
+            )
+            .body::<RefreshBody>()
+            .returns::<TokensDto>(200, "The new tokens")
+            .problems(&[ProblemCode::InvalidRefreshToken]),
+        Endpoint::post("/auth/logout", "logout", logout)
+            .public()
+            .about(TAG, "Ends a login")
+            .body::<RefreshBody>()
+            .returns_nothing("The login has ended, now or before"),
+        Endpoint::get("/auth/me", "me", me)
+            .about(TAG, "The account of the caller")
+            .returns::<UserDto>(200, "The account"),
+        Endpoint::post("/auth/change-password", "changePassword", change_password)
+            .about(TAG, "Sets a new password; all other logins end")
+            .body::<ChangePasswordBody>()
+            .returns::<LoginAnswer>(200, "New tokens, and the account")
+            .problems(&[ProblemCode::WrongPassword, ProblemCode::RateLimited]),
+        Endpoint::put("/auth/update-user", "updateUser", update_user)
+            .about(TAG, "Changes the name or the picture of the caller")
+            .body::<UpdateUserBody>()
+            .returns::<UserDto>(200, "The account")
+            .problems(&[ProblemCode::UsernameTaken]),
+    ]
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserDto {
+    #[schema(format = Uuid)]
+    id: String,
+    username: String,
+    #[schema(required)]
+    avatar_url: Option<String>,
+    /// `admin` or `user`.
+    role: &'static str,
+    /// Whether the password was set by somebody else and should be changed.
+    must_change_password: bool,
+    /// Unix milliseconds.
+    created_at: i64,
+    /// Unix milliseconds.
+    updated_at: i64,
+}
+
+impl From<User> for UserDto {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            username: user.username.to_string(),
+            avatar_url: user.avatar_url.map(String::from),
+            role: user.role.name(),
+            must_change_password: user.must_change_password,
+            created_at: user.created_at.get(),
+            updated_at: user.updated_at.get(),
+        }
+    }
+}
+
+/// The tokens of a login.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tokens)]
+#[serde(rename_all = "camelCase")]
+struct TokensDto {
+    /// For every request: `Authorization: Bearer`.
+    access_token: String,
+    /// For the next pair of tokens, once.
+    refresh_token: String,
+}
+
+impl From<LoginTokens> for TokensDto {
+    fn from(tokens: LoginTokens) -> Self {
+        Self {
+            access_token: tokens.access,
+            refresh_token: tokens.refresh,
+        }
+    }
+}
+
+/// A login.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Login)]
+#[serde(rename_all = "camelCase")]
+struct LoginAnswer {
+    #[serde(flatten)]
+    tokens: TokensDto,
+    must_change_password: bool,
+    user: UserDto,
+}
+
+impl From<Login> for LoginAnswer {
+    fn from(login: Login) -> Self {
+        Self {
+            tokens: login.tokens.into(),
+            must_change_password: login.user.must_change_password,
+            user: login.user.into(),
+        }
+    }
+}
+
+/// What somebody logs in with.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LoginBody {
+    #[schema(value_type = String, required)]
+    #[serde(default)]
+    username: Field<String>,
+    #[schema(value_type = String, format = Password, max_length = 1024, required)]
+    #[serde(default)]
+    password: Field<String>,
+    /// The device: 1 to 64 characters.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    #[serde(default)]
+    client_id: Field<String>,
+    /// What its user calls the device.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[serde(default)]
+    device_name: Field<String>,
+}
+
+impl LoginBody {
+    fn parse(self) -> Result<LoginRequest, Violations> {
+        let mut check = Check::default();
+        let username = check.required("username", self.username, Ok);
+        let password = check.required("password", self.password, Password::given);
+        let (client, device_name) = device(&mut check, self.client_id, self.device_name);
+        let named = username.zip(password);
+        check.finish(named.map(|(username, password)| LoginRequest {
+            username,
+            password,
+            client,
+            device_name,
+        }))
+    }
+}
+
+fn device(
+    check: &mut Check,
+    client_id: Field<String>,
+    device_name: Field<String>,
+) -> (Option<ClientId>, Option<Label<100>>) {
+    let client = check.nullable("clientId", client_id, from_text).flatten();
+    let name = check.nullable("deviceName", device_name, Label::new).flatten();
+    (client, name)
+}
+
+async fn login(
+    request: HttpRequest,
+    state: Data<AppState>,
+    limiter: Data<LoginLimiter>,
+    body: JsonBody<LoginBody>,
+) -> Answered<LoginAnswer> {
+    let login = body.0.parse()?;
+    limiter.attempt(&login.username, client_addr::of(&request))?;
+    Ok(Json(state.accounts.login(login).await?.into()))
+}
+
+/// An account to make.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RegisterBody {
+    /// Without white space; unique whatever its letter case.
+    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[serde(default)]
+    username: Field<String>,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
+    #[serde(default)]
+    password: Field<String>,
+    /// The device: 1 to 64 characters.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    #[serde(default)]
+    client_id: Field<String>,
+    /// What its user calls the device.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[serde(default)]
+    device_name: Field<String>,
+}
+
+async fn register(
+    request: HttpRequest,
+    state: Data<AppState>,
+    limiter: Data<LoginLimiter>,
+    body: JsonBody<RegisterBody>,
+) -> Answered<LoginAnswer> {
+    let body = body.0;
+    let mut check = Check::default();
+    let username = check.required("username", body.username, from_text::<Username>);
+    let password = check.required("password", body.password, Password::chosen);
+    let (client, device_name) = device(&mut check, body.client_id, body.device_name);
+    let (username, password) = check.finish(username.zip(password))?;
+    limiter.attempt_from(client_addr::of(&request))?;
+    let login = state
+        .accounts
+        .register(username, password, client, device_name)
+        .await?;
+    Ok(Json(login.into()))
+}
+
+/// A refresh token.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RefreshBody {
+    #[schema(value_type = String, required)]
+    #[serde(default)]
+    refresh_token: Field<String>,
+}
+
+impl RefreshBody {
+    fn parse(self) -> Result<String, Violations> {
+        let mut check = Check::default();
+        let token = check.required("refreshToken", self.refresh_token, Ok);
+        check.finish(token)
+    }
+}
+
+async fn refresh(state: Data<AppState>, body: JsonBody<RefreshBody>) -> Answered<TokensDto> {
+    let token = body.0.parse()?;
+    Ok(Json(state.accounts.refresh(&token).await?.into()))
+}
+
+async fn logout(state: Data<AppState>, body: JsonBody<RefreshBody>) -> Result<HttpResponse, Problem> {
+    let token = body.0.parse()?;
+    state.accounts.logout(&token).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn me(caller: SignedIn, state: Data<AppState>) -> Answered<UserDto> {
+    Ok(Json(state.accounts.me(&caller.0).await?.into()))
+}
+
+/// A change of password.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ChangePasswordBody {
+    #[schema(value_type = String, format = Password, max_length = 1024, required)]
+    #[serde(default)]
+    old_password: Field<String>,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
+    #[serde(default)]
+    new_password: Field<String>,
+}
+
+async fn change_password(
+    caller: SignedIn,
+    request: HttpRequest,
+    state: Data<AppState>,
+    limiter: Data<LoginLimiter>,
+    body: JsonBody<ChangePasswordBody>,
+) -> Answered<LoginAnswer> {
+    let mut check = Check::default();
+    let old = check.required("oldPassword", body.0.old_password, Password::given);
+    let new = check.required("newPassword", body.0.new_password, Password::chosen);
+    let (old, new) = check.finish(old.zip(new))?;
+    limiter.attempt(&caller.user().to_string(), client_addr::of(&request))?;
+    Ok(Json(
+        state.accounts.change_password(&caller.0, old, new).await?.into(),
+    ))
+}
+
+/// A change of one's own account.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UpdateUserBody {
+    /// Without white space; unique whatever its letter case.
+    #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
+    #[serde(default)]
+    username: Field<String>,
+    /// `null` removes it.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 2048)]
+    #[serde(default)]
+    avatar_url: Field<String>,
+}
+
+async fn update_user(
+    caller: SignedIn,
+    state: Data<AppState>,
+    body: JsonBody<UpdateUserBody>,
+) -> Answered<UserDto> {
+    let mut check = Check::default();
+    let username = check.optional("username", body.0.username, from_text::<Username>);
+    let avatar_url = check.nullable("avatarUrl", body.0.avatar_url, Label::new);
+    check.finish(Some(()))?;
+    Ok(Json(
+        state
+            .accounts
+            .update_me(&caller.0, username, avatar_url)
+            .await?
+            .into(),
+    ))
+}

@@ -1,0 +1,162 @@
+//! Managing accounts: for administrators only.
+
+use actix_web::web::{Data, Json};
+use mosaic_application::accounts::{AccountPatch, AccountRequest};
+use mosaic_domain::UserId;
+use mosaic_domain::account::{Password, Role, User, Username};
+use mosaic_domain::query::PageNumber;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::accounts::UserDto;
+use super::page::{PageOf, PageQuery};
+use super::records::Answered;
+use crate::body::JsonBody;
+use crate::caller::Administrator;
+use crate::field::{Check, Field, from_text};
+use crate::problem::ProblemCode;
+use crate::query::{Key, Query};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const TAG: &str = "admin";
+    vec![
+        Endpoint::get("/admin/users", "listUsers", list)
+            .about(TAG, "The accounts, by name")
+            .query::<PageQuery>()
+            .returns::<PageOf<ManagedUser>>(200, "One page")
+            .problems(&[ProblemCode::Forbidden]),
+        Endpoint::post("/admin/users", "createUser", create)
+            .about(TAG, "Makes an account")
+            .body::<NewUserBody>()
+            .returns::<ManagedUser>(200, "The account")
+            .problems(&[ProblemCode::Forbidden, ProblemCode::UsernameTaken]),
+        Endpoint::patch("/admin/users/{id}", "changeUser", change)
+            .about(
+                TAG,
+                "Changes an account; a new password, another role and a closed account end its logins",
+            )
+            .body::<ChangeUserBody>()
+            .returns::<ManagedUser>(200, "The account")
+            .problems(&[
+                ProblemCode::Forbidden,
+                ProblemCode::NotFound,
+                ProblemCode::UsernameTaken,
+                ProblemCode::LastAdmin,
+            ]),
+    ]
+}
+
+/// An account, as administrators see it.
+#[derive(Debug, Serialize, ToSchema)]
+struct ManagedUser {
+    #[serde(flatten)]
+    user: UserDto,
+    /// Whether the account is closed.
+    disabled: bool,
+}
+
+impl From<User> for ManagedUser {
+    fn from(user: User) -> Self {
+        Self {
+            disabled: user.disabled,
+            user: user.into(),
+        }
+    }
+}
+
+async fn list(
+    _: Administrator,
+    page: Query<PageNumber>,
+    state: Data<AppState>,
+) -> Answered<PageOf<ManagedUser>> {
+    let listing = state.accounts.list(page.0).await?;
+    Ok(Json(PageOf::of(listing, page.0)))
+}
+
+/// An account to make.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewUserBody {
+    /// Without white space; unique whatever its letter case.
+    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[serde(default)]
+    username: Field<String>,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
+    #[serde(default)]
+    password: Field<String>,
+    /// `admin` or `user`.
+    #[schema(value_type = String, required = false, default = "user")]
+    #[serde(default)]
+    role: Field<String>,
+    #[schema(value_type = bool, required = false, default = true)]
+    #[serde(default)]
+    must_change_password: Field<bool>,
+}
+
+async fn create(
+    _: Administrator,
+    state: Data<AppState>,
+    body: JsonBody<NewUserBody>,
+) -> Answered<ManagedUser> {
+    let body = body.0;
+    let mut check = Check::default();
+    let username = check.required("username", body.username, from_text::<Username>);
+    let password = check.required("password", body.password, Password::chosen);
+    let role = check.optional("role", body.role, from_text).unwrap_or(Role::User);
+    let must_change_password = check
+        .optional("mustChangePassword", body.must_change_password, Ok)
+        .unwrap_or(true);
+    let (username, password) = check.finish(username.zip(password))?;
+    let request = AccountRequest {
+        username,
+        password,
+        role,
+        must_change_password,
+    };
+    Ok(Json(state.accounts.create(request).await?.into()))
+}
+
+/// A change of an account.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ChangeUserBody {
+    /// Without white space; unique whatever its letter case.
+    #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
+    #[serde(default)]
+    username: Field<String>,
+    /// `admin` or `user`.
+    #[schema(value_type = String, required = false)]
+    #[serde(default)]
+    role: Field<String>,
+    /// Closes the account, or opens it again.
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    disabled: Field<bool>,
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required = false)]
+    #[serde(default)]
+    password: Field<String>,
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    must_change_password: Field<bool>,
+}
+
+async fn change(
+    _: Administrator,
+    id: Key<UserId>,
+    state: Data<AppState>,
+    body: JsonBody<ChangeUserBody>,
+) -> Answered<ManagedUser> {
+    let body = body.0;
+    let mut check = Check::default();
+    let patch = AccountPatch {
+        username: check.optional("username", body.username, from_text),
+        role: check.optional("role", body.role, from_text),
+        disabled: check.optional("disabled", body.disabled, Ok),
+        password: check.optional("password", body.password, Password::chosen),
+        must_change_password: check.optional("mustChangePassword", body.must_change_password, Ok),
+    };
+    let patch = check.finish(Some(patch))?;
+    Ok(Json(state.accounts.update(id.0, patch).await?.into()))
+}

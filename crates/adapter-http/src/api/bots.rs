@@ -1,0 +1,77 @@
+//! Bots: the common road, a list that is not paged, and their order.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json};
+use mosaic_domain::BotId;
+use mosaic_domain::entity::Bot;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::records::{self, Answered};
+use crate::body::JsonBody;
+use crate::caller::{Editor, SignedIn};
+use crate::entities::{BotDto, Times, Wire};
+use crate::field::{Check, Field, Int, UnixMs, ids};
+use crate::problem::{Problem, ProblemCode};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+/// How many bots one request may put in order.
+const MAX_ORDER: usize = 1_000;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![
+        records::create_endpoint::<Bot>("Bot", BotId::new),
+        records::get_endpoint::<Bot>("Bot"),
+        Endpoint::get("/bots", "listBots", list)
+            .about(Bot::PATH, "All bots, in their order")
+            .returns::<Vec<BotDto>>(200, "The bots"),
+        records::by_device(
+            Endpoint::put("/bots/reorder", "reorderBots", reorder)
+                .about(Bot::PATH, "Puts bots into an order")
+                .details(
+                    "Each bot that moves is an edit that syncs; those that are not named keep their places.",
+                )
+                .body::<OrderBody>()
+                .returns_nothing("They are in that order")
+                .problems(&[ProblemCode::UnknownBot]),
+        ),
+    ];
+    endpoints.extend(records::endpoints::<Bot>("Bot"));
+    endpoints
+}
+
+async fn list(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<BotDto>> {
+    let bots = state.bots.all(caller.user()).await?;
+    Ok(Json(bots.into_iter().map(Into::into).collect()))
+}
+
+/// An order of bots.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OrderBody {
+    /// Their ids, none twice.
+    #[schema(value_type = Vec<String>, max_items = 1000, required)]
+    #[serde(default)]
+    order: Field<Vec<String>>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    updated_at: Field<Int>,
+}
+
+async fn reorder(
+    editor: Editor,
+    state: Data<AppState>,
+    body: JsonBody<OrderBody>,
+) -> Result<HttpResponse, Problem> {
+    let mut check = Check::default();
+    let order = check.required("order", body.0.order, |texts| ids::<BotId>(&texts, MAX_ORDER));
+    let updated_at = check.updated_at(body.0.updated_at);
+    let order = check.finish(order)?;
+    let by = editor.edit(Times {
+        created_at: None,
+        updated_at,
+    });
+    state.bots.reorder(&by, &order).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,117 @@
+//! Diaries: the common road, with the day as the key; a `PUT` creates, too (W7).
+
+use actix_web::web::{Data, Json};
+use mosaic_domain::entity::Diary;
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::{DiaryDate, EntityType};
+use utoipa::IntoParams;
+
+use super::page::{PageOf, PageQuery};
+use super::records::{self, Answered};
+use crate::body::JsonBody;
+use crate::caller::{Editor, SignedIn};
+use crate::entities::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody, Wire};
+use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![
+        records::create_at_endpoint::<Diary>("Diary"),
+        Endpoint::get("/diaries", "listDiaries", list)
+            .about(Diary::PATH, "Lists diaries, the latest day first")
+            .query::<PageQuery>()
+            .query::<ListParams>()
+            .returns::<PageOf<DiaryDto>>(200, "One page"),
+        Endpoint::get("/diaries/{date}", "getDiary", get)
+            .about(
+                Diary::PATH,
+                "Reads the diary of a day, with the memos of that day",
+            )
+            .returns::<Option<DiaryWithMemos>>(200, "The diary, or null where there is none"),
+        records::by_device(
+            Endpoint::put("/diaries/{date}/summary", "setDiarySummary", summary)
+                .about(Diary::PATH, "Sets the text of a day")
+                .body::<SummaryBody>()
+                .returns::<DiaryDto>(200, "The diary"),
+        ),
+        records::by_device(
+            Endpoint::put("/diaries/{date}/mood", "setDiaryMood", mood)
+                .about(Diary::PATH, "Sets the mood of a day")
+                .body::<MoodBody>()
+                .returns::<DiaryDto>(200, "The diary"),
+        ),
+    ];
+    endpoints.extend(records::endpoints::<Diary>("Diary"));
+    endpoints
+}
+
+/// Which diaries are listed.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
+)]
+struct ListParams {
+    /// This day or later.
+    #[param(value_type = Option<String>, format = Date)]
+    start_date: Option<String>,
+    /// This day or earlier.
+    #[param(value_type = Option<String>, format = Date)]
+    end_date: Option<String>,
+}
+
+#[derive(Debug)]
+struct ListQuery(RecordQuery);
+
+impl FromQuery for ListQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        let date_from = query.parse("startDate");
+        let date_to = query.parse("endDate");
+        let page = PageNumber::from_query(query)?;
+        let all = RecordQuery::all(EntityType::Diary, Order::KeyDescending, page);
+        Some(Self(RecordQuery {
+            date_from,
+            date_to,
+            ..all
+        }))
+    }
+}
+
+async fn list(
+    caller: SignedIn,
+    query: Query<ListQuery>,
+    state: Data<AppState>,
+) -> Answered<PageOf<DiaryDto>> {
+    let query = query.0.0;
+    let listing = state.records.list::<Diary>(caller.user(), &query).await?;
+    Ok(Json(PageOf::of(listing, query.page)))
+}
+
+async fn get(
+    caller: SignedIn,
+    day: Key<DiaryDate>,
+    state: Data<AppState>,
+) -> Answered<Option<DiaryWithMemos>> {
+    let view = state.diaries.get(caller.user(), day.0).await?;
+    Ok(Json(view.map(Into::into)))
+}
+
+async fn summary(
+    editor: Editor,
+    day: Key<DiaryDate>,
+    state: Data<AppState>,
+    body: JsonBody<SummaryBody>,
+) -> Answered<DiaryDto> {
+    records::amend::<Diary>(&editor, day.0, &state, body.0.parse()).await
+}
+
+async fn mood(
+    editor: Editor,
+    day: Key<DiaryDate>,
+    state: Data<AppState>,
+    body: JsonBody<MoodBody>,
+) -> Answered<DiaryDto> {
+    records::amend::<Diary>(&editor, day.0, &state, body.0.parse()).await
+}

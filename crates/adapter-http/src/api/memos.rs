@@ -1,0 +1,253 @@
+//! Memos: the common road, and what they have besides: archiving, days, search, tags.
+
+use actix_web::web::{Data, Json};
+use mosaic_domain::entity::Memo;
+use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
+use mosaic_domain::search::SearchTerms;
+use mosaic_domain::text::Tag;
+use mosaic_domain::{DiaryDate, EntityType, MemoId};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::page::{PageOf, PageQuery};
+use super::records::{self, Answered};
+use crate::body::OptionalJsonBody;
+use crate::caller::{Editor, SignedIn};
+use crate::entities::{ArchiveBody, MemoWithResources, Wire};
+use crate::problem::FieldError;
+use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![
+        records::create_endpoint::<Memo>("Memo", MemoId::new),
+        records::get_endpoint::<Memo>("Memo"),
+        Endpoint::get("/memos", "listMemos", list)
+            .about(Memo::PATH, "Lists memos, the newest first")
+            .query::<PageQuery>()
+            .query::<ListParams>()
+            .returns::<PageOf<MemoWithResources>>(200, "One page"),
+        Endpoint::get("/memos/search", "searchMemos", search)
+            .about(Memo::PATH, "Searches memos, the newest first")
+            .query::<PageQuery>()
+            .query::<SearchParams>()
+            .returns::<FoundMemos>(200, "One page"),
+        Endpoint::get("/memos/tags", "listMemoTags", tags)
+            .about(Memo::PATH, "The tags of all memos, the most frequent first")
+            .returns::<Vec<TagDto>>(200, "The tags"),
+        Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)
+            .about(
+                Memo::PATH,
+                "The memos that were made on a day (in UTC) or filed under it, the newest first",
+            )
+            .query::<DayParams>()
+            .returns::<Vec<MemoWithResources>>(200, "The memos"),
+    ];
+    endpoints.extend(
+        [("archive", true), ("unarchive", false)].map(|(verb, archived)| archive_endpoint(verb, archived)),
+    );
+    endpoints.extend(records::endpoints::<Memo>("Memo"));
+    endpoints
+}
+
+fn archive_endpoint(verb: &str, archived: bool) -> Endpoint {
+    let handler = move |editor: Editor,
+                        key: Key<MemoId>,
+                        state: Data<AppState>,
+                        body: OptionalJsonBody<ArchiveBody>| {
+        let amendment = body.0.unwrap_or_default().parse(archived);
+        async move { records::amend::<Memo>(&editor, key.0, &state, amendment).await }
+    };
+    let endpoint = Endpoint::put(format!("/memos/{{id}}/{verb}"), &format!("{verb}Memo"), handler)
+        .about(Memo::PATH, "Puts a memo away, or takes it back")
+        .optional_body::<ArchiveBody>()
+        .returns::<MemoWithResources>(200, "The memo");
+    records::by_device(endpoint)
+}
+
+/// Which memos are listed.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
+)]
+struct ListParams {
+    archived: Option<bool>,
+    #[param(value_type = Option<String>, format = Date)]
+    diary_date: Option<String>,
+    /// Words that the memo must contain, in its text, its tags or its summary.
+    #[param(max_length = 1000)]
+    search: Option<String>,
+}
+
+#[derive(Debug)]
+struct ListQuery(RecordQuery);
+
+impl FromQuery for ListQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        let archived = query.flag("archived");
+        let day = query.parse("diaryDate");
+        let search = terms(query, "search");
+        let page = PageNumber::from_query(query)?;
+        let all = RecordQuery::all(EntityType::Memo, Order::NewestFirst, page);
+        Some(Self(RecordQuery {
+            archived,
+            day,
+            search,
+            ..all
+        }))
+    }
+}
+
+async fn list(
+    caller: SignedIn,
+    query: Query<ListQuery>,
+    state: Data<AppState>,
+) -> Answered<PageOf<MemoWithResources>> {
+    let query = query.0.0;
+    let listing = state.memos.list(caller.user(), &query).await?;
+    Ok(Json(PageOf::of(listing, query.page)))
+}
+
+/// Which memos are found.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
+)]
+struct SearchParams {
+    /// Words that the memo must contain, in its text, its tags or its summary.
+    #[param(max_length = 1000)]
+    query: Option<String>,
+    /// Tags that the memo must have, all of them; repeatable, also as `tags[]`.
+    tags: Option<Vec<String>>,
+    /// Made on this day (in UTC) or later.
+    #[param(value_type = Option<String>, format = Date)]
+    start_date: Option<String>,
+    /// Made on this day (in UTC) or earlier.
+    #[param(value_type = Option<String>, format = Date)]
+    end_date: Option<String>,
+    is_archived: Option<bool>,
+}
+
+#[derive(Debug)]
+struct SearchQuery(RecordQuery);
+
+impl FromQuery for SearchQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        let search = terms(query, "query");
+        let tags = tag_list(query);
+        let start: Option<DiaryDate> = query.parse("startDate");
+        let end: Option<DiaryDate> = query.parse("endDate");
+        let archived = query.flag("isArchived");
+        let page = PageNumber::from_query(query)?;
+        Some(Self(RecordQuery {
+            search,
+            tags,
+            created_from: start.map(|day| day.utc_range().0),
+            created_to: end.map(|day| day.utc_range().1),
+            archived,
+            ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page)
+        }))
+    }
+}
+
+fn tag_list(query: &mut QueryReader) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    for (i, text) in query.list("tags").into_iter().enumerate() {
+        match Tag::new(text) {
+            Ok(tag) => tags.push(tag),
+            Err(violation) => query.reject(FieldError::from(violation.at(&format!("[{i}]")).at("tags"))),
+        }
+    }
+    tags
+}
+
+fn terms(query: &mut QueryReader, key: &str) -> SearchTerms {
+    let text = query.text(key).unwrap_or_default();
+    SearchTerms::parse(&text).unwrap_or_else(|violation| {
+        query.reject(FieldError::from(violation.at(key)));
+        SearchTerms::default()
+    })
+}
+
+/// What a search found.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct FoundMemos {
+    memos: Vec<MemoWithResources>,
+    /// How many there are on all pages.
+    total: u64,
+    page: u32,
+    page_size: u32,
+    /// Whether the search understands meaning: it does not.
+    semantic_enabled: bool,
+}
+
+async fn search(caller: SignedIn, query: Query<SearchQuery>, state: Data<AppState>) -> Answered<FoundMemos> {
+    let query = query.0.0;
+    let listing = state.memos.list(caller.user(), &query).await?;
+    Ok(Json(FoundMemos {
+        memos: listing.items.into_iter().map(Into::into).collect(),
+        total: listing.total,
+        page: query.page.number(),
+        page_size: query.page.size(),
+        semantic_enabled: false,
+    }))
+}
+
+/// A tag, and how many memos carry it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TagCount)]
+struct TagDto {
+    tag: String,
+    count: u64,
+}
+
+impl From<TagCount> for TagDto {
+    fn from(TagCount { tag, count }: TagCount) -> Self {
+        Self { tag, count }
+    }
+}
+
+async fn tags(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<TagDto>> {
+    let tags = state.memos.tags(caller.user()).await?;
+    Ok(Json(tags.into_iter().map(Into::into).collect()))
+}
+
+/// Which memos of a day.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; DayQuery holds the values"
+)]
+struct DayParams {
+    archived: Option<bool>,
+}
+
+#[derive(Debug)]
+struct DayQuery {
+    archived: Option<bool>,
+}
+
+impl FromQuery for DayQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        Some(Self {
+            archived: query.flag("archived"),
+        })
+    }
+}
+
+async fn of_day(
+    caller: SignedIn,
+    day: Key<DiaryDate>,
+    query: Query<DayQuery>,
+    state: Data<AppState>,
+) -> Answered<Vec<MemoWithResources>> {
+    let memos = state.memos.on_day(caller.user(), day.0, query.0.archived).await?;
+    Ok(Json(memos.into_iter().map(Into::into).collect()))
+}

@@ -1,0 +1,30 @@
+//! The routes: one file per group, thin. A handler reads the request into domain types, calls one use case, and shows
+//! what comes back.
+
+mod accounts;
+mod admin;
+mod bots;
+mod diaries;
+mod memos;
+mod page;
+mod records;
+mod resources;
+mod sync;
+
+use crate::health;
+use crate::routes::RouteTable;
+
+/// Every route of the server.
+pub(crate) fn table() -> RouteTable {
+    RouteTable::new(health::endpoints())
+        .and(accounts::endpoints())
+        .and(sync::endpoints())
+        .and(memos::endpoints())
+        .and(diaries::endpoints())
+        .and(resources::endpoints())
+        .and(bots::endpoints())
+        .and(admin::endpoints())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! The routes that every entity type has, written once: create, read, edit, delete, revisions.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json};
+use mosaic_application::records::TypedRevision;
+use mosaic_domain::{EditTime, Violation, Violations};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::body::JsonBody;
+use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
+use crate::entities::{Amendment, Submitted, Times, Wire};
+use crate::field::UnixMs;
+use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) type Answered<T> = Result<Json<T>, Problem>;
+
+/// What an edit can be answered with besides success.
+pub(super) const EDIT_PROBLEMS: [ProblemCode; 5] = [
+    ProblemCode::NotFound,
+    ProblemCode::Deleted,
+    ProblemCode::Superseded,
+    ProblemCode::ValidationFailed,
+    ProblemCode::EditTimeAhead,
+];
+
+/// Adds the headers with which a device says who it is and what time it has.
+pub(super) fn by_device(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .header::<String>(CLIENT_ID, "The device that makes the edit: 1 to 64 characters")
+        .header::<i64>(
+            CLIENT_TIME,
+            "The device's own clock, in Unix milliseconds: edit times are shifted by the difference",
+        )
+        .problems(&EDIT_PROBLEMS)
+}
+
+/// The routes of one record: read (unless the type reads in a way of its own), edit, delete, revisions. `name` is what the
+/// document calls one of them.
+pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
+    let path = format!("/{}/{{{}}}", E::PATH, E::KEY);
+    let edit = Endpoint::put(&path, &format!("edit{name}"), edit::<E>)
+        .about(E::PATH, "Edits some fields of a record")
+        .details("Absent fields stay, `null` clears a nullable field. Without `updatedAt` the edit is the latest there is; \
+            with it, the newer version wins.")
+        .body::<E::Edit>()
+        .returns::<E::Answer>(200, "The record as it is now");
+    let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
+        .about(E::PATH, "Deletes a record")
+        .query::<DeleteParams>()
+        .returns_nothing("It is deleted, now or before");
+    let revisions = Endpoint::get(
+        format!("{path}/revisions"),
+        &format!("list{name}Revisions"),
+        revisions::<E>,
+    )
+    .about(
+        E::PATH,
+        "The versions of a record that are not current, the latest kept first",
+    )
+    .returns::<Vec<RevisionDto>>(200, "The revisions")
+    .problems(&[ProblemCode::NotFound]);
+    vec![by_device(edit), by_device(delete), revisions]
+}
+
+/// `GET` of one record.
+pub(super) fn get_endpoint<E: Wire>(name: &str) -> Endpoint {
+    Endpoint::get(
+        format!("/{}/{{{}}}", E::PATH, E::KEY),
+        &format!("get{name}"),
+        get::<E>,
+    )
+    .about(E::PATH, "Reads a record")
+    .returns::<E::Answer>(200, "The record")
+    .problems(&[ProblemCode::NotFound])
+}
+
+/// `POST` with the key in the body, or a new one.
+pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E::Key) -> Endpoint {
+    let handler = move |editor: Editor, state: Data<AppState>, body: JsonBody<E::New>| async move {
+        let submitted = E::parse_new(body.0)?;
+        let key = submitted.key.unwrap_or_else(|| new_key(state.records.new_id()));
+        create::<E>(&editor, &state, key, submitted).await
+    };
+    created::<E>(Endpoint::post(
+        format!("/{}", E::PATH),
+        &format!("create{name}"),
+        handler,
+    ))
+}
+
+/// `POST` with the key in the path.
+pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
+    let handler = |editor: Editor, key: Key<E::Key>, state: Data<AppState>, body: JsonBody<E::New>| async move {
+        create::<E>(&editor, &state, key.0, E::parse_new(body.0)?).await
+    };
+    created::<E>(Endpoint::post(
+        format!("/{}/{{{}}}", E::PATH, E::KEY),
+        &format!("create{name}"),
+        handler,
+    ))
+}
+
+fn created<E: Wire>(endpoint: Endpoint) -> Endpoint {
+    by_device(endpoint)
+        .about(E::PATH, "Stores a whole record")
+        .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored.")
+        .body::<E::New>()
+        .returns::<E::Answer>(200, "The record as it is stored")
+        .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
+}
+
+async fn create<E: Wire>(
+    editor: &Editor,
+    state: &AppState,
+    key: E::Key,
+    submitted: Submitted<E>,
+) -> Answered<E::Answer> {
+    let by = editor.edit(submitted.times);
+    Ok(Json(E::write(state, &by, key, submitted.draft).await?))
+}
+
+async fn get<E: Wire>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Answer> {
+    Ok(Json(E::read(&state, caller.user(), key.0).await?))
+}
+
+async fn edit<E: Wire>(
+    editor: Editor,
+    key: Key<E::Key>,
+    state: Data<AppState>,
+    body: JsonBody<E::Edit>,
+) -> Answered<E::Answer> {
+    amend::<E>(&editor, key.0, &state, E::parse_edit(body.0)).await
+}
+
+/// Carries out a partial edit, whatever route it came by.
+pub(super) async fn amend<E: Wire>(
+    editor: &Editor,
+    key: E::Key,
+    state: &AppState,
+    amendment: Result<Amendment<E>, Violations>,
+) -> Answered<E::Answer> {
+    let Amendment {
+        times,
+        patch,
+        attachments,
+    } = amendment?;
+    Ok(Json(
+        E::amend(state, &editor.edit(times), key, patch, attachments).await?,
+    ))
+}
+
+async fn delete<E: Wire>(
+    editor: Editor,
+    key: Key<E::Key>,
+    query: Query<DeleteQuery>,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let times = Times {
+        created_at: None,
+        updated_at: query.0.updated_at,
+    };
+    state.records.delete::<E>(&editor.edit(times), key.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// When the record was deleted.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; DeleteQuery holds the values"
+)]
+struct DeleteParams {
+    /// When the record was deleted, in Unix milliseconds. Now, where it is not given.
+    #[param(value_type = Option<UnixMs>)]
+    updated_at: Option<i64>,
+}
+
+#[derive(Debug)]
+struct DeleteQuery {
+    updated_at: Option<EditTime>,
+}
+
+impl FromQuery for DeleteQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        let updated_at = query.text("updatedAt").and_then(|text| match edit_time(&text) {
+            Ok(time) => Some(time),
+            Err(violation) => {
+                query.reject(FieldError::from(violation.at("updatedAt")));
+                None
+            }
+        });
+        Some(Self { updated_at })
+    }
+}
+
+fn edit_time(text: &str) -> Result<EditTime, Violation> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Violation::new("invalid_type", "must be a whole number"));
+    }
+    // Digits beyond 64 bits are beyond every range, too.
+    EditTime::new(text.parse().unwrap_or(i64::MAX))
+}
+
+/// A version of a record that is not current (H1). Besides these members it has all fields of the record, and the
+/// record's key: `memoId`, `resourceId`, `botId`, or `date` for a diary.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revision)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RevisionDto {
+    #[schema(format = Uuid)]
+    id: String,
+    /// Counts the revisions of the record, from 1.
+    revision_number: u32,
+    /// When the record was made, as this version had it. Unix milliseconds.
+    created_at: i64,
+    /// When a person made this version, in Unix milliseconds.
+    edited_at: i64,
+    /// The device that made it.
+    client_id: String,
+    /// Why it is not current: `overwritten`, `superseded` or `deleted`.
+    reason: &'static str,
+    /// When the server kept it, in Unix milliseconds.
+    recorded_at: i64,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl RevisionDto {
+    fn of<E: Wire>(typed: TypedRevision<E>) -> Result<Self, Problem> {
+        let TypedRevision {
+            number,
+            revision,
+            content,
+        } = typed;
+        let Value::Object(mut fields) = serde_json::to_value(content).map_err(Problem::internal)? else {
+            return Err(Problem::internal("a record's content is no object"));
+        };
+        fields.insert(E::FOREIGN_KEY.to_owned(), revision.key.to_string().into());
+        Ok(Self {
+            id: revision.id.to_string(),
+            revision_number: number,
+            created_at: revision.created_at.get(),
+            edited_at: revision.version.time.get(),
+            client_id: revision.version.author.into(),
+            reason: revision.reason.name(),
+            recorded_at: revision.recorded_at.get(),
+            fields,
+        })
+    }
+}
+
+async fn revisions<E: Wire>(
+    caller: SignedIn,
+    key: Key<E::Key>,
+    state: Data<AppState>,
+) -> Answered<Vec<RevisionDto>> {
+    let revisions = state.records.revisions::<E>(caller.user(), key.0).await?;
+    revisions
+        .into_iter()
+        .map(RevisionDto::of)
+        .collect::<Result<_, _>>()
+        .map(Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_time_in_a_query_is_a_safe_integer() {
+        assert_eq!(edit_time("17").map(EditTime::get), Ok(17));
+        for (text, code) in [
+            ("1.5", "invalid_type"),
+            ("1e3", "invalid_type"),
+            ("-", "invalid_type"),
+            ("soon", "invalid_type"),
+            ("-1", "out_of_range"),
+            ("9007199254740992", "out_of_range"),
+            ("99999999999999999999999", "out_of_range"),
+        ] {
+            assert_eq!(edit_time(text).unwrap_err().code, code, "{text}");
+        }
+    }
+}

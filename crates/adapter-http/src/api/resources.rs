@@ -1,0 +1,66 @@
+//! Resources: the records of attachments, on the common road.
+
+use actix_web::web::{Data, Json};
+use mosaic_domain::entity::Resource;
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::{EntityType, MemoId, ResourceId};
+use utoipa::IntoParams;
+
+use super::page::{PageOf, PageQuery};
+use super::records::{self, Answered};
+use crate::caller::SignedIn;
+use crate::entities::{ResourceDto, Wire};
+use crate::problem::ProblemCode;
+use crate::query::{FromQuery, Query, QueryReader};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![
+        records::create_endpoint::<Resource>("Resource", ResourceId::new)
+            .problems(&[ProblemCode::UnknownMemo]),
+        records::get_endpoint::<Resource>("Resource"),
+        Endpoint::get("/resources", "listResources", list)
+            .about(Resource::PATH, "Lists resources, the newest first")
+            .query::<PageQuery>()
+            .query::<ListParams>()
+            .returns::<PageOf<ResourceDto>>(200, "One page"),
+    ];
+    endpoints.extend(records::endpoints::<Resource>("Resource"));
+    endpoints
+}
+
+/// Which resources are listed.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
+)]
+struct ListParams {
+    /// Only those of this memo.
+    #[param(value_type = Option<String>, format = Uuid)]
+    memo_id: Option<String>,
+}
+
+#[derive(Debug)]
+struct ListQuery(RecordQuery);
+
+impl FromQuery for ListQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        let parents = query.parse::<MemoId>("memoId").map(|memo| vec![memo]);
+        let page = PageNumber::from_query(query)?;
+        let all = RecordQuery::all(EntityType::Resource, Order::NewestFirst, page);
+        Some(Self(RecordQuery { parents, ..all }))
+    }
+}
+
+async fn list(
+    caller: SignedIn,
+    query: Query<ListQuery>,
+    state: Data<AppState>,
+) -> Answered<PageOf<ResourceDto>> {
+    let query = query.0.0;
+    let listing = state.records.list::<Resource>(caller.user(), &query).await?;
+    Ok(Json(PageOf::of(listing, query.page)))
+}

@@ -1,0 +1,235 @@
+//! `POST /sync/pull`: what changed since a device's cursors (P1 to P7, R1, R2).
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json};
+use mosaic_application::pull::Pulled;
+use mosaic_domain::pull::PullRequest;
+use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, Violation, Violations};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::records::Answered;
+use crate::access_log;
+use crate::body::JsonBody;
+use crate::caller::SignedIn;
+use crate::entities::{Changes, PerType};
+use crate::field::{Check, Field, Int, from_text};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/sync/pull", "pull", pull)
+            .about("sync", "What changed since a device's cursors")
+            .details(
+                "At most 200 records per entity type, updated and deleted ones counted together. Pull again while \
+                 `hasMore` holds a true; the same cursors give the same records again, or their newer states.",
+            )
+            .body::<PullBody>()
+            .returns::<PullAnswer>(200, "One page per entity type"),
+    ]
+}
+
+/// What a device asks for.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = PullRequest)]
+#[serde(rename_all = "camelCase")]
+struct PullBody {
+    /// The device.
+    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[serde(default)]
+    client_id: Field<String>,
+    /// Up to where the device was served, per entity type: what the last answer said. A missing one means from the
+    /// beginning.
+    #[schema(value_type = PerType<i64>, inline, required = false)]
+    #[serde(default)]
+    cursors: Field<Map<String, Value>>,
+    /// The entity types to pull; all of them where it is not given.
+    #[schema(value_type = Vec<String>, required = false)]
+    #[serde(default)]
+    entities: Field<Vec<String>>,
+    /// The history that the cursors come from: what the last answer said.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    #[serde(default)]
+    epoch: Field<String>,
+}
+
+impl PullBody {
+    fn parse(self) -> Result<PullRequest, Violations> {
+        let mut check = Check::default();
+        let client = check.required("clientId", self.client_id, from_text);
+        let pairs = check
+            .nullable("cursors", self.cursors, Ok)
+            .flatten()
+            .unwrap_or_default();
+        let mut cursors = PerEntity::from_fn(|_| Cursor::ZERO);
+        for (name, value) in pairs {
+            match cursor(&name, value) {
+                Ok((entity, cursor)) => cursors[entity] = cursor,
+                Err(violation) => check.push(violation.at(&name).at("cursors")),
+            }
+        }
+        let entities = check
+            .nullable("entities", self.entities, |names| entity_set(&names))
+            .flatten()
+            .unwrap_or_else(EntitySet::all);
+        let epoch = check.nullable("epoch", self.epoch, from_text).flatten();
+        check.finish(client.map(|client| PullRequest {
+            client,
+            cursors,
+            entities,
+            epoch,
+        }))
+    }
+}
+
+fn cursor(name: &str, value: Value) -> Result<(EntityType, Cursor), Violation> {
+    let entity = name.parse()?;
+    let Int(stamp) =
+        serde_json::from_value(value).map_err(|error| Violation::new("invalid_type", error.to_string()))?;
+    Ok((entity, Cursor::new(stamp)?))
+}
+
+fn entity_set(names: &[String]) -> Result<EntitySet, Violation> {
+    if names.is_empty() {
+        return Err(Violation::new("empty", "must name at least one entity type"));
+    }
+    let parse = |(i, name): (usize, &String)| {
+        name.parse::<EntityType>()
+            .map_err(|violation| violation.at(&format!("[{i}]")))
+    };
+    names.iter().enumerate().map(parse).collect()
+}
+
+/// What a device is served.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PullResponse)]
+#[serde(rename_all = "camelCase")]
+struct PullAnswer {
+    /// What the device sends next time. Taken as they come, never the greater of two.
+    #[schema(value_type = PerType<i64>, inline)]
+    cursors: BTreeMap<&'static str, i64>,
+    changes: Changes,
+    /// Whether there is more to come, per entity type.
+    #[schema(value_type = PerType<bool>, inline)]
+    has_more: BTreeMap<&'static str, bool>,
+    /// The server's clock, in Unix milliseconds. Plays no part in sync.
+    server_time: i64,
+    /// Names the history of the database.
+    #[schema(format = Uuid)]
+    epoch: String,
+    /// The entity types that are served from the beginning, because the cursor comes from another history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    reset: Vec<&'static str>,
+}
+
+impl From<Pulled> for PullAnswer {
+    fn from(Pulled { page, server_time }: Pulled) -> Self {
+        let asked = || {
+            page.types
+                .iter()
+                .filter_map(|(entity, page)| Some((entity.name(), page.as_ref()?)))
+        };
+        Self {
+            cursors: asked().map(|(name, page)| (name, page.cursor.get())).collect(),
+            has_more: asked().map(|(name, page)| (name, page.more)).collect(),
+            server_time: server_time.get(),
+            epoch: page.epoch.to_string(),
+            reset: page.reset.iter().map(EntityType::name).collect(),
+            changes: Changes::of(page.types),
+        }
+    }
+}
+
+async fn pull(
+    caller: SignedIn,
+    request: HttpRequest,
+    state: Data<AppState>,
+    body: JsonBody<PullBody>,
+) -> Answered<PullAnswer> {
+    let pull = body.0.parse()?;
+    access_log::note_client(&request, &pull.client);
+    Ok(Json(state.pull.run(caller.user(), &pull).await?.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use mosaic_domain::Epoch;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn parse(json: &str) -> Result<PullRequest, Vec<(String, &'static str)>> {
+        let body: PullBody = serde_json::from_str(json).unwrap();
+        body.parse()
+            .map_err(|violations| violations.iter().map(|v| (v.path.clone(), v.code)).collect())
+    }
+
+    #[test]
+    fn a_missing_cursor_means_from_the_beginning() {
+        let request = parse(r#"{"clientId": "a", "cursors": {"memo": 17}}"#).unwrap();
+        assert_eq!(request.cursors[EntityType::Memo].get(), 17);
+        assert_eq!(request.cursors[EntityType::Bot], Cursor::ZERO);
+        assert_eq!((request.entities, request.epoch), (EntitySet::all(), None));
+    }
+
+    #[test]
+    fn types_and_epoch_may_be_named() {
+        let request = format!(
+            r#"{{"clientId": "a", "entities": ["bot"], "epoch": "{}"}}"#,
+            Uuid::nil()
+        );
+        let request = parse(&request).unwrap();
+        assert_eq!(request.entities.iter().collect::<Vec<_>>(), [EntityType::Bot]);
+        assert_eq!(request.epoch, Some(Epoch::new(Uuid::nil())));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_path() {
+        let long = "x".repeat(65);
+        for (json, path, code) in [
+            ("{}", "clientId", "required"),
+            (r#"{"clientId": ""}"#, "clientId", "empty"),
+            (&format!(r#"{{"clientId": "{long}"}}"#), "clientId", "too_long"),
+            (
+                r#"{"clientId": "a", "cursors": {"foo": 1}}"#,
+                "cursors.foo",
+                "unknown_entity",
+            ),
+            (
+                r#"{"clientId": "a", "cursors": {"memo": -1}}"#,
+                "cursors.memo",
+                "out_of_range",
+            ),
+            (
+                r#"{"clientId": "a", "cursors": {"memo": 1.5}}"#,
+                "cursors.memo",
+                "invalid_type",
+            ),
+            (
+                r#"{"clientId": "a", "cursors": {"memo": "1"}}"#,
+                "cursors.memo",
+                "invalid_type",
+            ),
+            (
+                r#"{"clientId": "a", "cursors": {"memo": 9007199254740992}}"#,
+                "cursors.memo",
+                "out_of_range",
+            ),
+            (r#"{"clientId": "a", "cursors": []}"#, "cursors", "invalid_type"),
+            (
+                r#"{"clientId": "a", "entities": ["memo", "foo"]}"#,
+                "entities[1]",
+                "unknown_entity",
+            ),
+            (r#"{"clientId": "a", "entities": []}"#, "entities", "empty"),
+            (r#"{"clientId": "a", "epoch": "x"}"#, "epoch", "invalid_uuid"),
+        ] {
+            assert_eq!(parse(json), Err(vec![(path.to_owned(), code)]), "{json}");
+        }
+    }
+}

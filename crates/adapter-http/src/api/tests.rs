@@ -1,0 +1,598 @@
+//! The whole table of routes, in process, over mocked ports.
+
+use std::sync::Arc;
+
+use actix_web::body::to_bytes;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::WWW_AUTHENTICATE;
+use actix_web::test::{TestRequest, init_service};
+use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
+use mosaic_application::bots::Bots;
+use mosaic_application::diaries::Diaries;
+use mosaic_application::memos::Memos;
+use mosaic_application::pull::Pull;
+use mosaic_application::records::Records;
+use mosaic_application::sessions::Sessions;
+use mosaic_domain::account::Role;
+use mosaic_domain::pull::Snapshot;
+use mosaic_domain::write::Locked;
+use mosaic_domain::{Epoch, FamilyId, PerEntity, Stamp, SyncClock, UnixMillis, UserId};
+use mosaic_ports::{
+    AccessClaims, AccessTokenError, MockAccessTokens, MockAccounts, MockChangeFeed, MockClock,
+    MockDeviceCursors, MockHealth, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRecordReader,
+    MockRefreshTokens, MockWriteStore, StoreError,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::limits::LoginBudgets;
+use crate::server::{HttpSettings, Site, app};
+use crate::state::AppState;
+use crate::{docs::Document, problem};
+
+/// The ports that a test may teach something; the others are never called.
+#[derive(Default)]
+struct Ports {
+    store: MockWriteStore,
+    reader: MockRecordReader,
+    feed: MockChangeFeed,
+    cursors: MockDeviceCursors,
+    accounts: MockAccounts,
+    passwords: MockPasswordHasher,
+    health: MockHealth,
+}
+
+const NOW: i64 = 1_715_000_000_000;
+
+fn clock() -> Arc<MockClock> {
+    let mut clock = MockClock::new();
+    clock.expect_now().returning(|| UnixMillis::clamped(NOW));
+    Arc::new(clock)
+}
+
+/// `user` and `admin` are the tokens of somebody with that role; `old` has expired.
+fn tokens() -> Arc<MockAccessTokens> {
+    let mut tokens = MockAccessTokens::new();
+    tokens.expect_verify().returning(|token, now| {
+        let role = match token {
+            "admin" => Role::Admin,
+            "user" => Role::User,
+            "old" => return Err(AccessTokenError::Expired),
+            _ => return Err(AccessTokenError::Invalid),
+        };
+        Ok(AccessClaims {
+            user: UserId::new(Uuid::from_u128(1)),
+            role,
+            family: FamilyId::new(Uuid::from_u128(2)),
+            client: None,
+            issued_at: now,
+            expires_at: now,
+        })
+    });
+    Arc::new(tokens)
+}
+
+fn state(ports: Ports) -> AppState {
+    let mut ids = MockIdGenerator::new();
+    ids.expect_next().returning(|| Uuid::from_u128(3));
+    let ids = Arc::new(ids);
+    let records = Records::new(
+        Arc::new(ports.store),
+        Arc::new(ports.reader),
+        clock(),
+        ids.clone(),
+    );
+    let memos = Memos::new(records.clone());
+    let sessions = Sessions::new(tokens(), clock(), 1000);
+    let account_ports = AccountPorts {
+        accounts: Arc::new(ports.accounts),
+        refresh_tokens: Arc::new(MockRefreshTokens::new()),
+        passwords: Arc::new(ports.passwords),
+        clock: clock(),
+        ids: ids.clone(),
+        randomness: Arc::new(MockRandomness::new()),
+    };
+    AppState {
+        pull: Pull::new(Arc::new(ports.feed), Arc::new(ports.cursors), clock()),
+        diaries: Diaries::new(records.clone(), memos.clone()),
+        bots: Bots::new(records.clone()),
+        memos,
+        records,
+        accounts: Accounts::new(account_ports, sessions.clone(), Registration::Closed, 1000),
+        sessions,
+        health: Arc::new(ports.health),
+        ids,
+        login_budgets: LoginBudgets::default(),
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    authenticate: bool,
+    body: Value,
+}
+
+impl Answer {
+    fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    async fn of(response: ServiceResponse<impl actix_web::body::MessageBody>) -> Self {
+        let status = response.status();
+        let authenticate = response.headers().contains_key(WWW_AUTHENTICATE);
+        let Ok(bytes) = to_bytes(response.into_body()).await else {
+            panic!("no body")
+        };
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Self {
+            status,
+            authenticate,
+            body,
+        }
+    }
+}
+
+/// Sends one request to a fresh server over these ports.
+async fn send(ports: Ports, request: TestRequest) -> Answer {
+    let site = Site::of(state(ports));
+    let document = Document::new(&table().document()).unwrap();
+    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let Ok(response) = service.call(request.to_request()).await else {
+        panic!("no answer")
+    };
+    Answer::of(response).await
+}
+
+fn by(token: &str, request: TestRequest) -> TestRequest {
+    request.insert_header(("authorization", format!("Bearer {token}")))
+}
+
+fn document() -> Value {
+    serde_json::from_str(Document::new(&table().document()).unwrap().json()).unwrap()
+}
+
+/// Method, path and description of every documented route.
+fn documented() -> Vec<(String, String, Value)> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap();
+    let of_path = |(path, item): (&String, &Value)| {
+        let operations = item.as_object().unwrap().clone();
+        let path = path.clone();
+        operations
+            .into_iter()
+            .map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation))
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+fn request(method: &str, path: &str) -> TestRequest {
+    let uri = path
+        .replace("{id}", &Uuid::nil().to_string())
+        .replace("{date}", "2026-05-16");
+    TestRequest::with_uri(&uri).method(method.parse().unwrap())
+}
+
+#[actix_web::test]
+async fn every_documented_route_is_answered_and_asks_for_a_token_unless_it_is_public() {
+    const PUBLIC: [&str; 6] = [
+        "/health",
+        "/health/ready",
+        "/auth/login",
+        "/auth/register",
+        "/auth/refresh",
+        "/auth/logout",
+    ];
+    for (method, path, operation) in documented() {
+        let mut ports = Ports::default();
+        ports.health.expect_check().returning(|| Ok(()));
+        let answer = send(ports, request(&method, &path)).await;
+        let public = operation["security"].is_null();
+        assert_eq!(public, PUBLIC.contains(&path.as_str()), "{method} {path}");
+        if public {
+            assert!(
+                ![401, 404, 405].contains(&answer.status.as_u16()),
+                "{method} {path}: {}",
+                answer.body
+            );
+        } else {
+            assert_eq!(
+                (answer.status.as_u16(), answer.code()),
+                (401, "unauthenticated"),
+                "{method} {path}"
+            );
+            assert!(answer.authenticate);
+        }
+    }
+}
+
+#[test]
+fn the_document_has_every_route_of_the_table_once() {
+    let mut registered: Vec<_> = table()
+        .iter()
+        .map(|(method, path)| (method.to_string(), path.to_owned()))
+        .collect();
+    let mut documented: Vec<_> = documented()
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    registered.sort();
+    documented.sort();
+    assert_eq!(registered, documented);
+}
+
+#[test]
+fn the_document_is_complete() {
+    let document = document();
+    let mut ids = std::collections::HashSet::new();
+    for (method, path, operation) in documented() {
+        let id = operation["operationId"].as_str().unwrap().to_owned();
+        assert!(ids.insert(id), "{method} {path}: the id is taken");
+        assert!(operation["summary"].is_string(), "{method} {path}");
+        assert!(
+            operation["responses"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .any(|status| status.starts_with('2')),
+            "{path}"
+        );
+        assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+    }
+    let text = document.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(
+            document["components"]["schemas"][name].is_object(),
+            "{name} is not in the document"
+        );
+    }
+}
+
+#[test]
+fn the_document_tells_the_limits_and_what_is_required() {
+    let schemas = &document()["components"]["schemas"];
+    let memo = &schemas["NewMemo"];
+    assert_eq!(memo["required"], json!(["content"]));
+    assert_eq!(memo["properties"]["content"]["maxLength"], 1_048_576);
+    assert_eq!(memo["properties"]["tags"]["maxItems"], 100);
+    assert_eq!(memo["properties"]["diaryDate"]["type"], json!(["string", "null"]));
+    assert_eq!(
+        schemas["NewResource"]["required"],
+        json!(["filename", "fileSize"])
+    );
+    assert_eq!(schemas["PullRequest"]["required"], json!(["clientId"]));
+    assert_eq!(schemas["LoginBody"]["required"], json!(["username", "password"]));
+    for name in ["EditMemo", "EditDiary", "EditResource", "EditBot"] {
+        assert_eq!(schemas[name]["required"], Value::Null, "{name}");
+    }
+    let mut all: Vec<_> = schemas["Memo"]["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    let mut required: Vec<_> = schemas["Memo"]["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    all.sort();
+    required.sort();
+    assert_eq!(all, required, "what is sent is never left out");
+}
+
+#[actix_web::test]
+async fn tokens_that_do_not_count_are_told_apart() {
+    for (token, code) in [("old", "token_expired"), ("forged", "invalid_token")] {
+        let answer = send(Ports::default(), by(token, TestRequest::get().uri("/auth/me"))).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code(), answer.authenticate),
+            (401, code, true)
+        );
+    }
+    for header in ["user", "Basic user", "Bearer", "Bearer "] {
+        let request = TestRequest::get()
+            .uri("/auth/me")
+            .insert_header(("authorization", header));
+        assert_eq!(
+            send(Ports::default(), request).await.code(),
+            "unauthenticated",
+            "{header}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn only_administrators_manage_accounts() {
+    for (method, path, _) in documented()
+        .into_iter()
+        .filter(|(_, path, _)| path.starts_with("/admin"))
+    {
+        let answer = send(Ports::default(), by("user", request(&method, &path))).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (403, "forbidden"),
+            "{method} {path}"
+        );
+    }
+    let bad = TestRequest::post()
+        .uri("/admin/users")
+        .set_json(json!({"username": "a b", "password": "short"}));
+    let answer = send(Ports::default(), by("admin", bad)).await;
+    let paths: Vec<_> = answer.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["path"].clone())
+        .collect();
+    assert_eq!(paths, ["username", "password"]);
+}
+
+#[actix_web::test]
+async fn keys_in_paths_are_checked() {
+    for (method, path, _) in documented() {
+        let path = match path {
+            path if path.contains("{id}") => path.replace("{id}", "17"),
+            path if path.contains("{date}") => path.replace("{date}", "2026-02-30"),
+            _ => continue,
+        };
+        let request = TestRequest::with_uri(&path)
+            .method(method.parse().unwrap())
+            .set_json(json!({}));
+        let answer = send(Ports::default(), by("admin", request)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (422, "validation_failed"),
+            "{method} {path}"
+        );
+        let expected = if path.contains("date") || path.contains("diaries") {
+            "date"
+        } else {
+            "id"
+        };
+        assert_eq!(answer.body["errors"][0]["path"], expected, "{method} {path}");
+    }
+}
+
+#[actix_web::test]
+async fn the_device_s_headers_are_checked() {
+    let long = "x".repeat(65);
+    for (name, value, code) in [
+        ("X-Client-Id", "", "empty"),
+        ("X-Client-Id", long.as_str(), "too_long"),
+        ("X-Client-Time", "soon", "invalid_type"),
+        ("X-Client-Time", "1.5", "invalid_type"),
+        ("X-Client-Time", "-1", "out_of_range"),
+    ] {
+        let request = TestRequest::post()
+            .uri("/memos")
+            .insert_header((name, value))
+            .set_json(json!({"content": ""}));
+        let answer = send(Ports::default(), by("user", request)).await;
+        assert_eq!(answer.status, 422);
+        assert_eq!(answer.body["errors"][0]["path"], name);
+        assert_eq!(answer.body["errors"][0]["code"], code, "{name}: {value}");
+    }
+}
+
+/// A store that holds nothing and decides by the real rule.
+fn empty_store() -> MockWriteStore {
+    let mut store = MockWriteStore::new();
+    store.expect_write().returning(|_, decide| {
+        let locked = Locked {
+            clock: SyncClock::new(Stamp::ZERO, UnixMillis::clamped(NOW)),
+            records: std::collections::BTreeMap::new(),
+            last_places: std::collections::BTreeMap::new(),
+            revisions: Vec::new(),
+        };
+        decide(&locked).map_err(Into::into)
+    });
+    store
+}
+
+#[actix_web::test]
+async fn a_create_answers_the_record() {
+    let ports = Ports {
+        store: empty_store(),
+        ..Ports::default()
+    };
+    let request = TestRequest::post()
+        .uri("/api/bots")
+        .set_json(json!({"name": "Mo", "updatedAt": NOW - 5}));
+    let answer = send(ports, by("user", request)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["id"], Uuid::from_u128(3).to_string());
+    assert_eq!(
+        (&answer.body["updatedAt"], &answer.body["name"]),
+        (&json!(NOW - 5), &json!("Mo"))
+    );
+}
+
+#[actix_web::test]
+async fn errors_of_use_cases_become_problems() {
+    let put = TestRequest::put()
+        .uri(&format!("/bots/{}", Uuid::nil()))
+        .set_json(json!({"name": "Mo"}));
+    let answer = send(
+        Ports {
+            store: empty_store(),
+            ..Ports::default()
+        },
+        by("user", put),
+    )
+    .await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"));
+
+    let ahead = json!({"name": "Mo", "updatedAt": NOW + 600_000});
+    let answer = send(
+        Ports::default(),
+        by("user", TestRequest::post().uri("/bots").set_json(ahead)),
+    )
+    .await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (422, "edit_time_ahead"));
+    assert_eq!(
+        (&answer.body["serverTime"], &answer.body["errors"][0]["path"]),
+        (&json!(NOW), &json!("updatedAt"))
+    );
+
+    let orphan = json!({"filename": "a", "fileSize": 1, "memoId": Uuid::nil()});
+    let request = TestRequest::post().uri("/resources").set_json(orphan);
+    let answer = send(
+        Ports {
+            store: empty_store(),
+            ..Ports::default()
+        },
+        by("user", request),
+    )
+    .await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (422, "unknown_memo"));
+
+    let order = TestRequest::put()
+        .uri("/bots/reorder")
+        .set_json(json!({"order": [Uuid::nil()]}));
+    let answer = send(
+        Ports {
+            store: empty_store(),
+            ..Ports::default()
+        },
+        by("user", order),
+    )
+    .await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (422, "unknown_bot"));
+    assert_eq!(answer.body["errors"][0]["path"], "order[0]");
+
+    let mut ports = Ports::default();
+    ports
+        .reader
+        .expect_record()
+        .returning(|_, _| Err(StoreError::Unavailable("locked".into())));
+    let answer = send(ports, by("user", request_of_bot())).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "unavailable"));
+
+    let mut ports = Ports::default();
+    ports
+        .reader
+        .expect_record()
+        .returning(|_, _| Err(StoreError::Failed("secret".into())));
+    let answer = send(ports, by("user", request_of_bot())).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (500, "internal"));
+    assert!(answer.body["requestId"].is_string() && !answer.body.to_string().contains("secret"));
+}
+
+fn request_of_bot() -> TestRequest {
+    TestRequest::get().uri("/bots/0198f3a2-7b1c-7def-8000-1234567890ab")
+}
+
+#[actix_web::test]
+async fn a_log_in_that_fails_says_no_more_than_that() {
+    let mut ports = Ports::default();
+    ports.accounts.expect_by_name().returning(|_| Ok(None));
+    ports.passwords.expect_verify().returning(|_, _| Ok(false));
+    let body = json!({"username": "nobody", "password": "wrong"});
+    let answer = send(ports, TestRequest::post().uri("/auth/login").set_json(body)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code(), answer.authenticate),
+        (401, "bad_credentials", false)
+    );
+
+    let body = json!({"username": "anna", "password": "long enough"});
+    let answer = send(
+        Ports::default(),
+        TestRequest::post().uri("/auth/register").set_json(body),
+    )
+    .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (403, "registration_closed")
+    );
+}
+
+#[actix_web::test]
+async fn log_ins_are_limited() {
+    let mut ports = Ports::default();
+    ports.accounts.expect_by_name().returning(|_| Ok(None));
+    ports.passwords.expect_verify().returning(|_, _| Ok(false));
+    let site = Site::of(state(ports));
+    let document = Document::new(&table().document()).unwrap();
+    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let mut codes = Vec::new();
+    for _ in 0..=LoginBudgets::default().account.burst.get() {
+        let body = json!({"username": "anna", "password": "guess"});
+        let request = TestRequest::post().uri("/auth/login").set_json(body).to_request();
+        let Ok(response) = service.call(request).await else {
+            panic!("no answer")
+        };
+        codes.push(Answer::of(response).await.code().to_owned());
+    }
+    assert_eq!(codes.pop().as_deref(), Some("rate_limited"));
+    assert!(codes.iter().all(|code| code == "bad_credentials"), "{codes:?}");
+}
+
+#[actix_web::test]
+async fn p2_a_device_at_rest_is_told_four_equal_cursors() {
+    let mut ports = Ports::default();
+    ports.feed.expect_snapshot().returning(|_, _, _| {
+        Ok(Some(Snapshot {
+            clock: Stamp::clamped(50),
+            epoch: Epoch::new(Uuid::nil()),
+            changes: PerEntity::default(),
+        }))
+    });
+    ports.cursors.expect_remember().return_const(());
+    let body = json!({"clientId": "phone", "cursors": {"memo": 99}});
+    let answer = send(
+        ports,
+        by("user", TestRequest::post().uri("/sync/pull").set_json(body)),
+    )
+    .await;
+    let none = json!({"updated": [], "deletedIds": []});
+    assert_eq!(
+        answer.body,
+        json!({
+            "cursors": {"memo": 50, "diary": 50, "resource": 50, "bot": 50},
+            "changes": {"memo": none, "diary": none, "resource": none, "bot": none},
+            "hasMore": {"memo": false, "diary": false, "resource": false, "bot": false},
+            "serverTime": NOW, "epoch": Uuid::nil(), "reset": ["memo"],
+        })
+    );
+}
+
+#[actix_web::test]
+async fn readiness_is_that_of_the_store() {
+    let mut ports = Ports::default();
+    ports.health.expect_check().returning(|| Ok(()));
+    let answer = send(ports, TestRequest::get().uri("/health/ready")).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["status"]),
+        (200, &json!("ready"))
+    );
+
+    let mut ports = Ports::default();
+    ports
+        .health
+        .expect_check()
+        .returning(|| Err(StoreError::Unavailable("gone".into())));
+    let answer = send(ports, TestRequest::get().uri("/health/ready")).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "not_ready"));
+}
+
+#[test]
+fn every_problem_that_a_route_names_is_in_the_catalogue() {
+    let known: Vec<_> = problem::ProblemCode::ALL
+        .iter()
+        .map(|code| code.status().to_string())
+        .collect();
+    for (method, path, operation) in documented() {
+        for status in operation["responses"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| key.starts_with(['4', '5']))
+        {
+            assert!(known.contains(status), "{method} {path}: {status}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Who makes a request: extractors for the access token and for the device.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
+use actix_web::{FromRequest, HttpRequest, web};
+use mosaic_application::records::EditBy;
+use mosaic_application::sessions::Caller;
+use mosaic_domain::{ClientId, UnixMillis, UserId, Violation, Violations};
+
+use crate::access_log;
+use crate::entities::Times;
+use crate::problem::{Problem, ProblemCode};
+use crate::state::AppState;
+
+/// The header in which a device names itself.
+pub(crate) const CLIENT_ID: &str = "X-Client-Id";
+/// The header that carries the device's clock (W6).
+pub(crate) const CLIENT_TIME: &str = "X-Client-Time";
+
+/// A request of somebody who is signed in: `Authorization: Bearer`.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedIn(pub(crate) Caller);
+
+impl SignedIn {
+    /// Whose records the request is about.
+    pub(crate) fn user(&self) -> UserId {
+        self.0.user
+    }
+}
+
+impl FromRequest for SignedIn {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(authenticate(request).map(Self))
+    }
+}
+
+/// A request of an administrator.
+#[derive(Debug, Clone)]
+pub(crate) struct Administrator;
+
+impl FromRequest for Administrator {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(authenticate(request).and_then(|caller| {
+            caller.require_admin()?;
+            Ok(Self)
+        }))
+    }
+}
+
+/// Somebody who edits records, from a device.
+#[derive(Debug, Clone)]
+pub(crate) struct Editor {
+    user: UserId,
+    client: ClientId,
+    client_time: Option<UnixMillis>,
+}
+
+impl Editor {
+    /// This edit: made by this device, at the times that the request names.
+    pub(crate) fn edit(&self, times: Times) -> EditBy {
+        EditBy {
+            user: self.user,
+            client: self.client.clone(),
+            edit_time: times.updated_at,
+            created_at: times.created_at,
+            client_time: self.client_time,
+        }
+    }
+}
+
+impl FromRequest for Editor {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(editor(request))
+    }
+}
+
+fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
+    let caller = authenticate(request)?;
+    let mut violations = Violations::none();
+    let named = header(request, CLIENT_ID, &mut violations, str::parse::<ClientId>);
+    let client_time = header(request, CLIENT_TIME, &mut violations, parse_time);
+    violations.into_result()?;
+    let client = named.or(caller.client).unwrap_or_else(ClientId::unnamed);
+    access_log::note_client(request, &client);
+    Ok(Editor {
+        user: caller.user,
+        client,
+        client_time,
+    })
+}
+
+fn header<T>(
+    request: &HttpRequest,
+    name: &str,
+    violations: &mut Violations,
+    parse: impl FnOnce(&str) -> Result<T, Violation>,
+) -> Option<T> {
+    let value = request.headers().get(HeaderName::try_from(name).ok()?)?;
+    let text =
+        std::str::from_utf8(value.as_bytes()).map_err(|_| Violation::new("invalid_value", "must be UTF-8"));
+    violations.check(name, text.and_then(parse))
+}
+
+fn parse_time(text: &str) -> Result<UnixMillis, Violation> {
+    let ms = text
+        .parse()
+        .map_err(|_| Violation::new("invalid_type", "must be a whole number of Unix milliseconds"))?;
+    UnixMillis::new(ms)
+}
+
+fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
+    let state = request
+        .app_data::<web::Data<AppState>>()
+        .ok_or_else(|| Problem::internal("the app has no state"))?;
+    let token = bearer(request).ok_or_else(|| {
+        Problem::new(
+            ProblemCode::NotSignedIn,
+            "the header `Authorization: Bearer` is missing",
+        )
+    })?;
+    let caller = state.sessions.authenticate(token)?;
+    access_log::note_user(request, &caller.user);
+    if let Some(client) = &caller.client {
+        access_log::note_client(request, client);
+    }
+    Ok(caller)
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim())
+        .filter(|token| !token.is_empty())
+}

@@ -1,0 +1,274 @@
+//! Memos on the wire.
+
+use mosaic_application::AppError;
+use mosaic_application::memos::MemoView;
+use mosaic_application::records::{Draft, EditBy};
+use mosaic_domain::entity::{Memo, MemoPatch};
+use mosaic_domain::text::{Tags, Text};
+use mosaic_domain::{Live, MemoId, ResourceId, UserId, Violations};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Amendment, ResourceDto, Submitted, Times, Wire};
+use crate::field::{Check, Field, Int, UnixMs, from_text, ids};
+use crate::state::AppState;
+
+/// How many resources one request may name.
+const MAX_RESOURCES: usize = 1_000;
+
+/// A memo.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Memo)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MemoDto {
+    #[schema(format = Uuid)]
+    id: String,
+    /// What a person wrote; may be empty.
+    content: String,
+    /// In the order given, none twice.
+    tags: Vec<String>,
+    is_archived: bool,
+    /// Always false: deleted memos are sent as ids.
+    is_deleted: bool,
+    /// The diary day that the memo is filed under.
+    #[schema(format = Date, required)]
+    diary_date: Option<String>,
+    /// A summary that an app had made.
+    #[schema(required)]
+    ai_summary: Option<String>,
+    /// Unix milliseconds.
+    created_at: i64,
+    /// The edit time, in Unix milliseconds: the newest edit wins.
+    updated_at: i64,
+    /// How many versions the memo has had, this one included.
+    revision_count: u32,
+}
+
+impl From<Live<Memo>> for MemoDto {
+    fn from(live: Live<Memo>) -> Self {
+        Self {
+            id: live.key.to_string(),
+            content: live.content.content.into(),
+            tags: live.content.tags.into(),
+            is_archived: live.content.is_archived,
+            is_deleted: false,
+            diary_date: live.content.diary_date.map(String::from),
+            ai_summary: live.content.ai_summary.map(String::from),
+            created_at: live.created_at.get(),
+            updated_at: live.version.time.get(),
+            revision_count: live.revision_count,
+        }
+    }
+}
+
+/// A memo with its resources.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct MemoWithResources {
+    #[serde(flatten)]
+    memo: MemoDto,
+    /// In their order.
+    resources: Vec<ResourceDto>,
+}
+
+impl From<MemoView> for MemoWithResources {
+    fn from(view: MemoView) -> Self {
+        Self {
+            memo: view.memo.into(),
+            resources: view.resources.into_iter().map(ResourceDto::from).collect(),
+        }
+    }
+}
+
+/// A memo to store.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NewMemo {
+    /// A UUID that the client made, so that a retry makes no twin.
+    #[schema(value_type = Option<String>, nullable = false, format = Uuid)]
+    #[serde(default)]
+    id: Field<String>,
+    /// Up to 1 MiB of UTF-8; may be empty.
+    #[schema(value_type = String, max_length = 1_048_576, required)]
+    #[serde(default)]
+    content: Field<String>,
+    /// Each 1 to 100 characters, none twice.
+    #[schema(value_type = Vec<String>, max_items = 100, required = false)]
+    #[serde(default)]
+    tags: Field<Vec<String>>,
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    is_archived: Field<bool>,
+    #[schema(value_type = Option<String>, format = Date)]
+    #[serde(default)]
+    diary_date: Field<String>,
+    /// Up to 64 KiB of UTF-8.
+    #[schema(value_type = Option<String>, max_length = 65_536)]
+    #[serde(default)]
+    ai_summary: Field<String>,
+    /// The memo's resources, in order.
+    #[schema(value_type = Vec<String>, max_items = 1000, required = false)]
+    #[serde(default)]
+    resource_ids: Field<Vec<String>>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    created_at: Field<Int>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    updated_at: Field<Int>,
+}
+
+/// Some fields of a memo.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EditMemo {
+    /// Up to 1 MiB of UTF-8; may be empty.
+    #[schema(value_type = String, max_length = 1_048_576, required = false)]
+    #[serde(default)]
+    content: Field<String>,
+    /// Each 1 to 100 characters, none twice.
+    #[schema(value_type = Vec<String>, max_items = 100, required = false)]
+    #[serde(default)]
+    tags: Field<Vec<String>>,
+    #[schema(value_type = bool, required = false)]
+    #[serde(default)]
+    is_archived: Field<bool>,
+    /// `null` takes the memo out of its day.
+    #[schema(value_type = Option<String>, format = Date)]
+    #[serde(default)]
+    diary_date: Field<String>,
+    /// Up to 64 KiB of UTF-8.
+    #[schema(value_type = Option<String>, max_length = 65_536)]
+    #[serde(default)]
+    ai_summary: Field<String>,
+    /// The memo's resources from now on, in order: others are detached.
+    #[schema(value_type = Vec<String>, max_items = 1000, required = false)]
+    #[serde(default)]
+    resource_ids: Field<Vec<String>>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    created_at: Field<Int>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    updated_at: Field<Int>,
+}
+
+/// What archiving a memo may change besides.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ArchiveBody {
+    /// The day that the memo is filed under.
+    #[schema(value_type = Option<String>, format = Date)]
+    #[serde(default)]
+    diary_date: Field<String>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    updated_at: Field<Int>,
+}
+
+impl ArchiveBody {
+    /// The edit that this makes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn parse(self, is_archived: bool) -> Result<Amendment<Memo>, Violations> {
+        let edit = EditMemo {
+            is_archived: Field::Given(is_archived),
+            diary_date: self.diary_date,
+            updated_at: self.updated_at,
+            ..EditMemo::default()
+        };
+        Memo::parse_edit(edit)
+    }
+}
+
+impl Wire for Memo {
+    const PATH: &'static str = "memos";
+    const KEY: &'static str = "id";
+    const FOREIGN_KEY: &'static str = "memoId";
+    type Shown = MemoDto;
+    type Answer = MemoWithResources;
+    type New = NewMemo;
+    type Edit = EditMemo;
+
+    fn parse_new(body: NewMemo) -> Result<Submitted<Self>, Violations> {
+        let mut check = Check::default();
+        let key = check.optional("id", body.id, from_text);
+        let content = check.required("content", body.content, Text::new);
+        let tags = check.optional("tags", body.tags, Tags::new).unwrap_or_default();
+        let is_archived = check
+            .optional("isArchived", body.is_archived, Ok)
+            .unwrap_or_default();
+        let diary_date = check.nullable("diaryDate", body.diary_date, from_text).flatten();
+        let ai_summary = check.nullable("aiSummary", body.ai_summary, Text::new).flatten();
+        let attachments = check.optional("resourceIds", body.resource_ids, |texts| {
+            ids(&texts, MAX_RESOURCES)
+        });
+        let times = Times {
+            created_at: check.created_at(body.created_at),
+            updated_at: check.updated_at(body.updated_at),
+        };
+        let memo = content.map(|content| Self {
+            content,
+            tags,
+            is_archived,
+            diary_date,
+            ai_summary,
+        });
+        let draft = memo.map(|content| Draft {
+            content,
+            unplaced: false,
+            attachments,
+        });
+        check.finish(draft.map(|draft| Submitted { key, times, draft }))
+    }
+
+    fn parse_edit(body: EditMemo) -> Result<Amendment<Self>, Violations> {
+        let mut check = Check::default();
+        let patch = MemoPatch {
+            content: check.optional("content", body.content, Text::new),
+            tags: check.optional("tags", body.tags, Tags::new),
+            is_archived: check.optional("isArchived", body.is_archived, Ok),
+            diary_date: check.nullable("diaryDate", body.diary_date, from_text),
+            ai_summary: check.nullable("aiSummary", body.ai_summary, Text::new),
+        };
+        let attachments = check.optional("resourceIds", body.resource_ids, |texts| {
+            ids(&texts, MAX_RESOURCES)
+        });
+        let times = Times {
+            created_at: check.created_at(body.created_at),
+            updated_at: check.updated_at(body.updated_at),
+        };
+        check.finish(Some(Amendment {
+            times,
+            patch,
+            attachments,
+        }))
+    }
+
+    async fn write(
+        state: &AppState,
+        by: &EditBy,
+        key: MemoId,
+        draft: Draft<Self>,
+    ) -> Result<Self::Answer, AppError> {
+        state.memos.create(by, key, draft).await.map(Into::into)
+    }
+
+    async fn amend(
+        state: &AppState,
+        by: &EditBy,
+        key: MemoId,
+        patch: MemoPatch,
+        attachments: Option<Vec<ResourceId>>,
+    ) -> Result<Self::Answer, AppError> {
+        state
+            .memos
+            .patch(by, key, patch, attachments)
+            .await
+            .map(Into::into)
+    }
+
+    async fn read(state: &AppState, user: UserId, key: MemoId) -> Result<Self::Answer, AppError> {
+        state.memos.get(user, key).await.map(Into::into)
+    }
+}

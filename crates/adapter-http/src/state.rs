@@ -1,0 +1,46 @@
+//! What the handlers work with: the use cases, built by the binary and shared by all workers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mosaic_application::accounts::Accounts;
+use mosaic_application::bots::Bots;
+use mosaic_application::diaries::Diaries;
+use mosaic_application::memos::Memos;
+use mosaic_application::pull::Pull;
+use mosaic_application::records::Records;
+use mosaic_application::sessions::Sessions;
+use mosaic_ports::{Health, IdGenerator};
+
+use crate::limits::LoginBudgets;
+
+/// The use cases and the few ports that the edge itself needs.
+#[derive(Clone)]
+pub struct AppState {
+    /// What changed since a device's cursors.
+    pub pull: Pull,
+    /// The road that all entity types share.
+    pub records: Records,
+    /// What memos have besides.
+    pub memos: Memos,
+    /// What diaries have besides.
+    pub diaries: Diaries,
+    /// What bots have besides.
+    pub bots: Bots,
+    /// Logins and accounts.
+    pub accounts: Accounts,
+    /// Who a request comes from.
+    pub sessions: Sessions,
+    /// Whether the store can work.
+    pub health: Arc<dyn Health>,
+    /// Request ids.
+    pub ids: Arc<dyn IdGenerator>,
+    /// How often somebody may try to log in.
+    pub login_budgets: LoginBudgets,
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AppState")
+    }
+}
