@@ -1,10 +1,10 @@
 //! The embedded store: SQLite in one file, no server.
 //!
-//! * One writer thread owns the write connection; writes that queue up share a commit ([`writer`]).
-//! * A pool of read-only connections reads, each look-up in one snapshot ([`readers`]).
-//! * An acknowledged write survives a power cut: write-ahead log, `synchronous=FULL` ([`connect`]).
+//! * One writer thread owns the write connection; writes that queue up share a commit (`writer`).
+//! * A pool of read-only connections reads, each look-up in one snapshot (`readers`).
+//! * An acknowledged write survives a power cut: write-ahead log, `synchronous=FULL` (`connect`).
 //! * One process at a time: a second one that opens the file is told so at once ([`OpenError::InUse`]).
-//! * All entity types live in one table; a new type costs nothing here ([`records`]).
+//! * All entity types live in one table; a new type costs nothing here (`records`).
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -18,10 +18,6 @@
 //! # Ok(())
 //! # }
 //! ```
-#![expect(
-    rustdoc::private_intra_doc_links,
-    reason = "contributors read these pages with the private items"
-)]
 
 mod accounts;
 mod connect;

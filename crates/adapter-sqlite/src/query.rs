@@ -153,15 +153,17 @@ const fn order_by(order: Order) -> &'static str {
     }
 }
 
+fn page_sql(conditions: &str, order: Order) -> String {
+    let order = order_by(order);
+    format!("SELECT {RECORD_COLUMNS} FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?")
+}
+
 fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
     let Conditions { sql, mut values } = Conditions::of(user, query);
     let total: i64 = conn
         .prepare_cached(&format!("SELECT count(*) FROM records AS r WHERE {sql}"))?
         .query_row(params_from_iter(&values), |row| row.get(0))?;
-    let order = order_by(query.order);
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {RECORD_COLUMNS} FROM records AS r WHERE {sql} ORDER BY {order} LIMIT ? OFFSET ?"
-    ))?;
+    let mut statement = conn.prepare_cached(&page_sql(&sql, query.order))?;
     let (limit, offset) = bounds(query.page);
     values.extend([limit.into(), offset.into()]);
     let mut rows = statement.query(params_from_iter(&values))?;
@@ -204,4 +206,57 @@ fn revisions(conn: &Connection, user: UserId, key: RecordKey) -> Result<Vec<Kept
         revisions.push(rows::revision(row, entity)?);
     }
     Ok(revisions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::open_writer;
+    use crate::settings::{Location, SqliteSettings};
+
+    /// How SQLite goes about a list.
+    fn plan(order: Order, terms: &str) -> Vec<String> {
+        let ids = mosaic_testkit::SequentialIds::default();
+        let (conn, ..) = open_writer(&SqliteSettings::new(Location::Memory), &ids).unwrap();
+        let mut query = RecordQuery::all(EntityType::Memo, order, PageNumber::EVERYTHING);
+        query.search = SearchTerms::parse(terms).unwrap();
+        let Conditions { sql, values } = Conditions::of(UserId::new(uuid::Uuid::nil()), &query);
+        let mut statement = conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {}", page_sql(&sql, order)))
+            .unwrap();
+        let values = values.into_iter().chain([Value::from(20), Value::from(0)]);
+        let steps = statement
+            .query_map(params_from_iter(values), |row| row.get("detail"))
+            .unwrap();
+        steps.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_list_is_read_from_an_index_in_its_order() {
+        let index = "(user_id=? AND entity_type=? AND is_deleted=?)";
+        let newest = format!("SEARCH r USING INDEX records_by_creation {index}");
+        assert_eq!(plan(Order::NewestFirst, ""), [newest]);
+        let siblings = format!("SEARCH r USING INDEX records_by_parent {index}");
+        assert_eq!(plan(Order::Siblings, ""), [siblings]);
+        let keys = "SEARCH r USING INDEX sqlite_autoindex_records_2 (user_id=? AND entity_type=?)";
+        assert_eq!(plan(Order::KeyDescending, ""), [keys]);
+    }
+
+    #[test]
+    fn a_search_looks_a_term_up_once_and_reads_the_text_of_the_user_s_own_records_by_row() {
+        let short = plan(Order::NewestFirst, "天气");
+        assert!(short[0].starts_with("SEARCH r USING INDEX"), "{short:#?}");
+        assert_eq!(
+            short.last().unwrap(),
+            "SCAN text VIRTUAL TABLE INDEX 0:=",
+            "{short:#?}"
+        );
+        let long = plan(Order::NewestFirst, "world");
+        assert!(long[0].starts_with("SEARCH r USING INDEX"), "{long:#?}");
+        assert!(
+            long.contains(&"SCAN record_search VIRTUAL TABLE INDEX 0:M1".to_owned()),
+            "{long:#?}"
+        );
+        assert!(!long.iter().any(|step| step.contains("SCAN r ")), "{long:#?}");
+    }
 }
