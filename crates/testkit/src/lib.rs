@@ -101,6 +101,53 @@ macro_rules! conformance {
                 h1_keeping_a_losing_edit_moves_no_clock
                 h1_two_users_keep_the_same_version_each
             }
+            reading {
+                lists_show_live_records_newest_first
+                lists_are_paged
+                lists_filter_by_archive_and_day
+                lists_filter_by_creation
+                diaries_are_listed_by_date
+                siblings_are_listed_by_memo_and_place
+                lists_filter_by_tags
+                tags_are_counted
+                search_finds_parts_of_chinese_and_japanese
+                search_knows_no_letter_case_and_no_compatibility_forms
+                search_takes_operators_and_quotes_as_text
+                search_wants_every_term
+                search_follows_every_edit
+                search_goes_with_every_other_condition
+                the_largest_memo_comes_back_to_the_byte
+                empty_texts_come_back_empty
+                kept_objects_come_back_to_the_last_digit
+                a_record_is_read_as_it_was_planned
+            }
+            devices {
+                d1_what_was_served_is_remembered
+                d1_the_latest_cursor_wins_not_the_greatest
+                d1_devices_of_two_users_are_apart
+                d1_an_unknown_user_harms_nobody
+                d1_the_longest_name_and_the_greatest_cursor_are_kept
+                a_store_that_works_is_healthy
+            }
+            accounts {
+                an_account_comes_back_as_it_was_made
+                an_unknown_account_is_not_found
+                a_name_is_taken_whatever_its_letter_case
+                only_one_account_is_the_first
+                accounts_are_listed_by_name
+                a_change_changes_what_it_names
+                a_new_name_must_be_free
+                the_last_administrator_stays
+                two_administrators_can_not_both_step_down
+                a_token_is_spent_for_the_next_one
+                a_token_may_belong_to_no_device
+                a_token_that_is_used_again_ends_its_family
+                two_that_spend_one_token_at_once_end_its_family
+                a_token_expires
+                a_closed_account_s_tokens_are_refused
+                logging_out_ends_a_family
+                a_change_can_end_every_login
+            }
         }
     };
     ($fixture:ty: $($module:ident { $($case:ident)* })*) => {
