@@ -27,11 +27,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/health", "health", health)
             .public()
             .about(TAG, "Whether the server is up, and its version")
-            .returns::<Health>(200, "The server is up"),
+            .returns::<Health>("The server is up"),
         Endpoint::get("/health/ready", "ready", ready)
             .public()
             .about(TAG, "Whether the server can work")
-            .returns::<Health>(200, "The server is up, and so is its store")
+            .returns::<Health>("The server is up, and so is its store")
             .problems(&[ProblemCode::NotReady]),
     ]
 }

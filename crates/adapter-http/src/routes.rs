@@ -15,7 +15,9 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
@@ -181,12 +183,32 @@ impl Endpoint {
 
     /// The JSON that it answers with.
     #[must_use]
-    pub fn returns<T: ToSchema>(mut self, status: u16, description: &str) -> Self {
-        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
+    pub fn returns<T: ToSchema>(mut self, description: &str) -> Self {
+        let schema = self.schema::<T>();
+        self.answer(description, schema)
+    }
+
+    /// It answers with a list of these.
+    #[must_use]
+    pub fn returns_list<T: ToSchema>(mut self, description: &str) -> Self {
+        let items = self.schema::<T>();
+        self.answer(description, ArrayBuilder::new().items(items))
+    }
+
+    /// It answers with this, or with `null`.
+    #[must_use]
+    pub fn returns_nullable<T: ToSchema>(mut self, description: &str) -> Self {
+        let null = ObjectBuilder::new().schema_type(Type::Null);
+        let either = OneOfBuilder::new().item(null).item(self.schema::<T>());
+        self.answer(description, either)
+    }
+
+    fn answer(mut self, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
+        let content = ContentBuilder::new().schema(Some(schema)).build();
         let response = ResponseBuilder::new()
             .description(description)
             .content("application/json", content);
-        self.operation = self.operation.response(status.to_string(), response);
+        self.operation = self.operation.response("200", response);
         self
     }
 

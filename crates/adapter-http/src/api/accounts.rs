@@ -26,7 +26,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .public()
             .about(TAG, "Logs in")
             .body::<LoginBody>()
-            .returns::<LoginAnswer>(200, "The tokens and the account")
+            .returns::<LoginAnswer>("The tokens and the account")
             .problems(&[
                 ProblemCode::BadCredentials,
                 ProblemCode::AccountDisabled,
@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Makes an account and logs in, where the server takes registrations",
             )
             .body::<RegisterBody>()
-            .returns::<LoginAnswer>(200, "The tokens and the account")
+            .returns::<LoginAnswer>("The tokens and the account")
             .problems(&[
                 ProblemCode::RegistrationClosed,
                 ProblemCode::UsernameTaken,
@@ -52,7 +52,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Each refresh token works once. One that is used twice ends its login: somebody has a copy.",
             )
             .body::<RefreshBody>()
-            .returns::<TokensDto>(200, "The new tokens")
+            .returns::<TokensDto>("The new tokens")
             .problems(&[ProblemCode::InvalidRefreshToken]),
         Endpoint::post("/auth/logout", "logout", logout)
             .public()
@@ -61,16 +61,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .returns_nothing("The login has ended, now or before"),
         Endpoint::get("/auth/me", "me", me)
             .about(TAG, "The account of the caller")
-            .returns::<UserDto>(200, "The account"),
+            .returns::<UserDto>("The account"),
         Endpoint::post("/auth/change-password", "changePassword", change_password)
             .about(TAG, "Sets a new password; all other logins end")
             .body::<ChangePasswordBody>()
-            .returns::<LoginAnswer>(200, "New tokens, and the account")
+            .returns::<LoginAnswer>("New tokens, and the account")
             .problems(&[ProblemCode::WrongPassword, ProblemCode::RateLimited]),
         Endpoint::put("/auth/update-user", "updateUser", update_user)
             .about(TAG, "Changes the name or the picture of the caller")
             .body::<UpdateUserBody>()
-            .returns::<UserDto>(200, "The account")
+            .returns::<UserDto>("The account")
             .problems(&[ProblemCode::UsernameTaken]),
     ]
 }

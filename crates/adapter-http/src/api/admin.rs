@@ -25,12 +25,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/admin/users", "listUsers", list)
             .about(TAG, "The accounts, by name")
             .query::<PageQuery>()
-            .returns::<PageOf<ManagedUser>>(200, "One page")
+            .returns::<PageOf<ManagedUser>>("One page")
             .problems(&[ProblemCode::Forbidden]),
         Endpoint::post("/admin/users", "createUser", create)
             .about(TAG, "Makes an account")
             .body::<NewUserBody>()
-            .returns::<ManagedUser>(200, "The account")
+            .returns::<ManagedUser>("The account")
             .problems(&[ProblemCode::Forbidden, ProblemCode::UsernameTaken]),
         Endpoint::patch("/admin/users/{id}", "changeUser", change)
             .about(
@@ -38,7 +38,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Changes an account; a new password, another role and a closed account end its logins",
             )
             .body::<ChangeUserBody>()
-            .returns::<ManagedUser>(200, "The account")
+            .returns::<ManagedUser>("The account")
             .problems(&[
                 ProblemCode::Forbidden,
                 ProblemCode::NotFound,

@@ -25,7 +25,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::get_endpoint::<Bot>("Bot"),
         Endpoint::get("/bots", "listBots", list)
             .about(Bot::PATH, "All bots, in their order")
-            .returns::<Vec<BotDto>>(200, "The bots"),
+            .returns_list::<BotDto>("The bots"),
         records::by_device(
             Endpoint::put("/bots/reorder", "reorderBots", reorder)
                 .about(Bot::PATH, "Puts bots into an order")

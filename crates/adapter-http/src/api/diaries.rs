@@ -22,24 +22,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about(Diary::PATH, "Lists diaries, the latest day first")
             .query::<PageQuery>()
             .query::<ListParams>()
-            .returns::<PageOf<DiaryDto>>(200, "One page"),
+            .returns::<PageOf<DiaryDto>>("One page"),
         Endpoint::get("/diaries/{date}", "getDiary", get)
             .about(
                 Diary::PATH,
                 "Reads the diary of a day, with the memos of that day",
             )
-            .returns::<Option<DiaryWithMemos>>(200, "The diary, or null where there is none"),
+            .returns_nullable::<DiaryWithMemos>("The diary, or null where there is none"),
         records::by_device(
             Endpoint::put("/diaries/{date}/summary", "setDiarySummary", summary)
                 .about(Diary::PATH, "Sets the text of a day")
                 .body::<SummaryBody>()
-                .returns::<DiaryDto>(200, "The diary"),
+                .returns::<DiaryDto>("The diary"),
         ),
         records::by_device(
             Endpoint::put("/diaries/{date}/mood", "setDiaryMood", mood)
                 .about(Diary::PATH, "Sets the mood of a day")
                 .body::<MoodBody>()
-                .returns::<DiaryDto>(200, "The diary"),
+                .returns::<DiaryDto>("The diary"),
         ),
     ];
     endpoints.extend(records::endpoints::<Diary>("Diary"));

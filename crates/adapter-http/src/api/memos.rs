@@ -27,22 +27,22 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about(Memo::PATH, "Lists memos, the newest first")
             .query::<PageQuery>()
             .query::<ListParams>()
-            .returns::<PageOf<MemoWithResources>>(200, "One page"),
+            .returns::<PageOf<MemoWithResources>>("One page"),
         Endpoint::get("/memos/search", "searchMemos", search)
             .about(Memo::PATH, "Searches memos, the newest first")
             .query::<PageQuery>()
             .query::<SearchParams>()
-            .returns::<FoundMemos>(200, "One page"),
+            .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
             .about(Memo::PATH, "The tags of all memos, the most frequent first")
-            .returns::<Vec<TagDto>>(200, "The tags"),
+            .returns_list::<TagDto>("The tags"),
         Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)
             .about(
                 Memo::PATH,
                 "The memos that were made on a day (in UTC) or filed under it, the newest first",
             )
             .query::<DayParams>()
-            .returns::<Vec<MemoWithResources>>(200, "The memos"),
+            .returns_list::<MemoWithResources>("The memos"),
     ];
     endpoints.extend(
         [("archive", true), ("unarchive", false)].map(|(verb, archived)| archive_endpoint(verb, archived)),
@@ -62,7 +62,7 @@ fn archive_endpoint(verb: &str, archived: bool) -> Endpoint {
     let endpoint = Endpoint::put(format!("/memos/{{id}}/{verb}"), &format!("{verb}Memo"), handler)
         .about(Memo::PATH, "Puts a memo away, or takes it back")
         .optional_body::<ArchiveBody>()
-        .returns::<MemoWithResources>(200, "The memo");
+        .returns::<MemoWithResources>("The memo");
     records::by_device(endpoint)
 }
 

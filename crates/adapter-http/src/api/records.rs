@@ -48,7 +48,7 @@ pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
         .details("Absent fields stay, `null` clears a nullable field. Without `updatedAt` the edit is the latest there is; \
             with it, the newer version wins.")
         .body::<E::Edit>()
-        .returns::<E::Answer>(200, "The record as it is now");
+        .returns::<E::Answer>("The record as it is now");
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
         .query::<DeleteParams>()
@@ -62,7 +62,7 @@ pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
         E::PATH,
         "The versions of a record that are not current, the latest kept first",
     )
-    .returns::<Vec<RevisionDto>>(200, "The revisions")
+    .returns_list::<RevisionDto>("The revisions")
     .problems(&[ProblemCode::NotFound]);
     vec![by_device(edit), by_device(delete), revisions]
 }
@@ -75,7 +75,7 @@ pub(super) fn get_endpoint<E: Wire>(name: &str) -> Endpoint {
         get::<E>,
     )
     .about(E::PATH, "Reads a record")
-    .returns::<E::Answer>(200, "The record")
+    .returns::<E::Answer>("The record")
     .problems(&[ProblemCode::NotFound])
 }
 
@@ -110,7 +110,7 @@ fn created<E: Wire>(endpoint: Endpoint) -> Endpoint {
         .about(E::PATH, "Stores a whole record")
         .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored.")
         .body::<E::New>()
-        .returns::<E::Answer>(200, "The record as it is stored")
+        .returns::<E::Answer>("The record as it is stored")
         .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
 }
 

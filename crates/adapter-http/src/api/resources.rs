@@ -24,7 +24,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about(Resource::PATH, "Lists resources, the newest first")
             .query::<PageQuery>()
             .query::<ListParams>()
-            .returns::<PageOf<ResourceDto>>(200, "One page"),
+            .returns::<PageOf<ResourceDto>>("One page"),
     ];
     endpoints.extend(records::endpoints::<Resource>("Resource"));
     endpoints

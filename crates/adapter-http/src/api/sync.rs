@@ -29,7 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  `hasMore` holds a true; the same cursors give the same records again, or their newer states.",
             )
             .body::<PullBody>()
-            .returns::<PullAnswer>(200, "One page per entity type"),
+            .returns::<PullAnswer>("One page per entity type"),
     ]
 }
 

@@ -240,6 +240,9 @@ fn the_document_is_complete() {
         );
         assert!(operation["responses"]["default"].is_object(), "{method} {path}");
     }
+    for name in ["Memo", "Diary", "Resource", "Bot", "Revision", "DiaryWithMemos", "TagCount"] {
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
     let text = document.to_string();
     for reference in text.split("\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();

@@ -55,7 +55,7 @@ fn table() -> RouteTable {
             web::Json(body.0)
         })
         .body::<Echo>()
-        .returns::<Echo>(200, "the same"),
+        .returns::<Echo>("the same"),
         Endpoint::get("/items/special", "special", || async { "special" }),
         Endpoint::get("/items/{id}", "item", |_: Key<Word>| async { "item" }),
         Endpoint::put("/items/{id}", "putItem", || async { "put" }),
