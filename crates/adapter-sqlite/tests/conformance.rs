@@ -58,6 +58,7 @@ struct InMemory(Arc<SqliteStore>);
 #[async_trait]
 impl StoreFixture for InMemory {
     const PARALLEL_WRITERS: bool = false;
+    const READS_BESIDE_WRITES: bool = false;
 
     async fn start(clock: Arc<dyn Clock>) -> Self {
         Self(open(Location::Memory, clock).await)

@@ -33,6 +33,9 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     /// be `false`.
     const PARALLEL_WRITERS: bool;
 
+    /// Whether reads go on while a write holds its lock. Only where everything shares one connection may it be `false`.
+    const READS_BESIDE_WRITES: bool = true;
+
     /// Starts an empty store that reads the time from this clock.
     async fn start(clock: Arc<dyn Clock>) -> Self;
 
@@ -47,7 +50,7 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
 pub async fn run<F: StoreFixture>(case: impl AsyncFnOnce(&Harness)) {
     let clock = Arc::new(ManualClock::default());
     let fixture = F::start(clock.clone()).await;
-    let harness = Harness::new(fixture.stores(), clock, F::PARALLEL_WRITERS);
+    let harness = Harness::new::<F>(&fixture, clock);
     let outcome = AssertUnwindSafe(case(&harness)).catch_unwind().await;
     drop(harness);
     fixture.stop().await;

@@ -14,7 +14,7 @@ use mosaic_ports::{CreateOutcome, IdGenerator, KeptRevision, NewAccount, Passwor
 use uuid::Uuid;
 
 use crate::device::Device;
-use crate::fixture::Stores;
+use crate::fixture::{StoreFixture, Stores};
 use crate::gate::Door;
 use crate::stand_ins::{ManualClock, SequentialIds};
 
@@ -35,17 +35,20 @@ pub struct Harness {
     pub ids: Arc<SequentialIds>,
     /// Whether writes of different users run at the same time.
     pub parallel_writers: bool,
+    /// Whether reads go on while a write holds its lock.
+    pub reads_beside_writes: bool,
     users: Arc<AtomicU64>,
 }
 
 impl Harness {
     /// A harness around a store.
-    pub fn new(stores: Stores, clock: Arc<ManualClock>, parallel_writers: bool) -> Self {
+    pub fn new<F: StoreFixture>(fixture: &F, clock: Arc<ManualClock>) -> Self {
         Self {
-            stores,
+            stores: fixture.stores(),
             clock,
             ids: Arc::default(),
-            parallel_writers,
+            parallel_writers: F::PARALLEL_WRITERS,
+            reads_beside_writes: F::READS_BESIDE_WRITES,
             users: Arc::default(),
         }
     }
