@@ -5,12 +5,13 @@
 //! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`Accounts`],
-//! [`RefreshTokens`] and [`Health`] over one database, and run the suite.
+//! [`RefreshTokens`] and [`Health`] over one database, and run the suite; [`Transfer`] moves a whole store into another.
 
 mod accounts;
 mod error;
 mod store;
 mod system;
+mod transfer;
 
 pub use accounts::{
     Account, AccountChange, Accounts, CreateOutcome, NewAccount, NewRefreshToken, PasswordHash,
@@ -25,9 +26,13 @@ pub use system::{
     AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
 };
 
+pub use transfer::{DumpedRefreshToken, Loaded, RevisionPlace, Transfer, UserDump};
+
 #[cfg(feature = "mock")]
 pub use accounts::{MockAccounts, MockRefreshTokens};
 #[cfg(feature = "mock")]
 pub use store::{MockChangeFeed, MockDeviceCursors, MockHealth, MockRecordReader, MockWriteStore};
 #[cfg(feature = "mock")]
 pub use system::{MockAccessTokens, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness};
+#[cfg(feature = "mock")]
+pub use transfer::MockTransfer;

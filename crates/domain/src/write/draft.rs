@@ -11,6 +11,9 @@ use crate::stamp::{ClockExhausted, SyncClock};
 use crate::time::{EditTime, UnixMillis};
 use crate::version::{Claim, Version, compare};
 
+/// The greatest place among siblings: every store and every app can hold 32 bits.
+const MAX_PLACE: i64 = i32::MAX as i64;
+
 /// What was loaded, with the edits so far applied.
 pub(super) struct Draft<'a> {
     clock: SyncClock,
@@ -103,7 +106,7 @@ impl<'a> Draft<'a> {
         let mut content = self.with_live_memo(content)?;
         if base.is_none() && matches!(edit.action, Action::Put { unplaced: true, .. }) {
             let last = self.last_places.get(&group_of(edit.key, &content));
-            content = content.with_sort_order(last.map_or(0, |last| last.saturating_add(1)));
+            content = content.with_sort_order(last.map_or(0, |last| last.saturating_add(1).min(MAX_PLACE)));
         }
         let same = stored.is_some_and(|s| s.live_content() == Some(&content) && s.created_at == created_at);
         if edit.time.is_none() && same {

@@ -1,0 +1,143 @@
+//! Moving a whole installation from one store to another.
+
+use async_trait::async_trait;
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::{Epoch, Record, Stamp, UserId};
+
+use crate::accounts::{Account, StoredRefreshToken};
+use crate::error::StoreError;
+use crate::store::{DeviceCursor, KeptRevision};
+
+/// Everything of one user but records and revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserDump {
+    /// The account and its password's hash.
+    pub account: Account,
+    /// The user's clock (S1).
+    pub clock: Stamp,
+    /// What the devices were served (D1), by device and type.
+    pub cursors: Vec<DeviceCursor>,
+    /// The logins, by the tokens' hashes.
+    pub refresh_tokens: Vec<DumpedRefreshToken>,
+}
+
+/// A refresh token as a store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedRefreshToken {
+    /// The token.
+    pub stored: StoredRefreshToken,
+    /// Whether it was spent; kept to recognise its reuse.
+    pub spent: bool,
+}
+
+/// How far a user has been loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// How many records, tombstones included.
+    pub records: u64,
+    /// The greatest stamp among them; zero where there are none.
+    pub last_stamp: Stamp,
+    /// How many revisions.
+    pub revisions: u64,
+}
+
+/// A place in the sequence of a user's revisions, which are ordered by entity type (by name), key and number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionPlace {
+    /// The name of the entity type.
+    pub entity_type: String,
+    /// The record's key, as text.
+    pub key: String,
+    /// The revision's number.
+    pub number: u32,
+}
+
+/// Reads a store out whole and writes one in, with stamps, edit times, cursors and revision numbers as they are, so that
+/// devices just go on pulling. For a store that nobody else uses meanwhile: each call is a transaction of its own.
+///
+/// Loading is idempotent: what is there already is replaced by the same.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Transfer: Send + Sync {
+    /// The name of the history that the store holds (R2).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn epoch(&self) -> Result<Epoch, StoreError>;
+
+    /// Renames the history.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError>;
+
+    /// The users after one, in ascending order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
+
+    /// Everything of a user but records and revisions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError>;
+
+    /// Writes a user; cursors and refresh tokens that are not in the dump go.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where the name belongs to another user.
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError>;
+
+    /// The records with greater stamps, of all types and tombstones included, in stamp order, as many as the limits allow
+    /// (at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn dump_records(
+        &self,
+        user: UserId,
+        after: Stamp,
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Writes records as they are, and indexes them.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where another record has one of the stamps.
+    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError>;
+
+    /// The revisions after a place, as many as the limits allow (at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn dump_revisions(
+        &self,
+        user: UserId,
+        after: Option<RevisionPlace>,
+        limits: PageLimits,
+    ) -> Result<Vec<KeptRevision>, StoreError>;
+
+    /// Writes revisions with their numbers. One that is there stays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError>;
+
+    /// How far a user has been loaded.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError>;
+}
+
+impl RevisionPlace {
+    /// The place of a revision.
+    pub fn of(kept: &KeptRevision) -> Self {
+        Self {
+            entity_type: kept.revision.key.entity_type().name().to_owned(),
+            key: kept.revision.key.to_string(),
+            number: kept.number,
+        }
+    }
+}
