@@ -21,6 +21,7 @@ mod entities;
 mod field;
 mod health;
 pub mod limits;
+mod names;
 pub mod problem;
 pub mod query;
 pub mod request_id;

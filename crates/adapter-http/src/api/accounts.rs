@@ -15,6 +15,7 @@ use crate::caller::SignedIn;
 use crate::client_addr;
 use crate::field::{Check, Field, from_text};
 use crate::limits::LoginLimiter;
+use crate::names::RoleName;
 use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
@@ -85,7 +86,7 @@ pub(super) struct UserDto {
     username: String,
     #[schema(required)]
     avatar_url: Option<String>,
-    /// `admin` or `user`.
+    #[schema(value_type = RoleName)]
     role: &'static str,
     /// Whether the password was set by somebody else and should be changed.
     must_change_password: bool,

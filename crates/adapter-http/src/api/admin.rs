@@ -14,6 +14,7 @@ use super::records::Answered;
 use crate::body::JsonBody;
 use crate::caller::Administrator;
 use crate::field::{Check, Field, from_text};
+use crate::names::RoleName;
 use crate::problem::ProblemCode;
 use crate::query::{Key, Query};
 use crate::routes::Endpoint;
@@ -86,8 +87,7 @@ struct NewUserBody {
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
     #[serde(default)]
     password: Field<String>,
-    /// `admin` or `user`.
-    #[schema(value_type = String, required = false, default = "user")]
+    #[schema(value_type = RoleName, required = false, default = "user")]
     #[serde(default)]
     role: Field<String>,
     #[schema(value_type = bool, required = false, default = true)]
@@ -126,8 +126,7 @@ struct ChangeUserBody {
     #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
     #[serde(default)]
     username: Field<String>,
-    /// `admin` or `user`.
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = RoleName, required = false)]
     #[serde(default)]
     role: Field<String>,
     /// Closes the account, or opens it again.

@@ -51,7 +51,7 @@ async fn list(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<BotDto>> 
 #[serde(rename_all = "camelCase")]
 struct OrderBody {
     /// Their ids, none twice.
-    #[schema(value_type = Vec<String>, max_items = 1000, required)]
+    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required)]
     #[serde(default)]
     order: Field<Vec<String>>,
     #[schema(value_type = UnixMs, required = false)]

@@ -40,10 +40,10 @@ impl<T> PageOf<T> {
 )]
 pub(super) struct PageQuery {
     /// From 1.
-    #[param(minimum = 1, default = 1)]
-    page: Option<u32>,
+    #[param(minimum = 1, maximum = 4_294_967_295_i64, default = 1)]
+    page: Option<i64>,
     #[param(minimum = 1, maximum = 200, default = 20)]
-    page_size: Option<u32>,
+    page_size: Option<i64>,
 }
 
 impl FromQuery for PageNumber {

@@ -12,6 +12,7 @@ use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::entities::{Amendment, Submitted, Times, Wire};
 use crate::field::UnixMs;
+use crate::names::ReasonName;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
@@ -224,7 +225,8 @@ pub(super) struct RevisionDto {
     edited_at: i64,
     /// The device that made it.
     client_id: String,
-    /// Why it is not current: `overwritten`, `superseded` or `deleted`.
+    /// Why it is not current.
+    #[schema(value_type = ReasonName)]
     reason: &'static str,
     /// When the server kept it, in Unix milliseconds.
     recorded_at: i64,

@@ -17,6 +17,7 @@ use crate::body::JsonBody;
 use crate::caller::SignedIn;
 use crate::entities::{Changes, PerType};
 use crate::field::{Check, Field, Int, from_text};
+use crate::names::EntityName;
 use crate::routes::Endpoint;
 use crate::state::AppState;
 
@@ -48,7 +49,7 @@ struct PullBody {
     #[serde(default)]
     cursors: Field<Map<String, Value>>,
     /// The entity types to pull; all of them where it is not given.
-    #[schema(value_type = Vec<String>, required = false)]
+    #[schema(value_type = Vec<EntityName>, required = false)]
     #[serde(default)]
     entities: Field<Vec<String>>,
     /// The history that the cursors come from: what the last answer said.
@@ -123,7 +124,7 @@ struct PullAnswer {
     epoch: String,
     /// The entity types that are served from the beginning, because the cursor comes from another history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
+    #[schema(value_type = Vec<EntityName>, required = false)]
     reset: Vec<&'static str>,
 }
 

@@ -240,7 +240,15 @@ fn the_document_is_complete() {
         );
         assert!(operation["responses"]["default"].is_object(), "{method} {path}");
     }
-    for name in ["Memo", "Diary", "Resource", "Bot", "Revision", "DiaryWithMemos", "TagCount"] {
+    for name in [
+        "Memo",
+        "Diary",
+        "Resource",
+        "Bot",
+        "Revision",
+        "DiaryWithMemos",
+        "TagCount",
+    ] {
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
     let text = document.to_string();

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{Amendment, MemoWithResources, Submitted, Times, Wire, answers_the_record};
 use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::names::{MoodName, SourceName};
 use crate::state::AppState;
 
 /// A diary: one per calendar day.
@@ -22,11 +23,14 @@ pub(crate) struct DiaryDto {
     #[schema(format = Date)]
     date: String,
     summary: String,
+    #[schema(value_type = MoodName)]
     mood_key: &'static str,
     #[schema(minimum = 1, maximum = 10)]
     mood_score: u8,
+    #[schema(value_type = SourceName)]
     generation_source: &'static str,
     auto_generation_locked: bool,
+    #[schema(value_type = Vec<uuid::Uuid>)]
     generated_from_memo_ids: Vec<String>,
     /// Unix milliseconds.
     #[schema(required)]
@@ -86,21 +90,19 @@ pub(crate) struct DiaryBody {
     #[schema(value_type = String, max_length = 1_048_576, required = false)]
     #[serde(default)]
     summary: Field<String>,
-    /// `joy`, `calm`, `neutral`, `sadness`, `anxiety`, `anger`, `focus` or `tired`.
-    #[schema(value_type = String, required = false, example = "calm")]
+    #[schema(value_type = MoodName, required = false)]
     #[serde(default)]
     mood_key: Field<String>,
     #[schema(value_type = i64, minimum = 1, maximum = 10, required = false)]
     #[serde(default)]
     mood_score: Field<Int>,
-    /// `manual` or `ai`.
-    #[schema(value_type = String, required = false, example = "manual")]
+    #[schema(value_type = SourceName, required = false)]
     #[serde(default)]
     generation_source: Field<String>,
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     auto_generation_locked: Field<bool>,
-    #[schema(value_type = Vec<String>, max_items = 1000, required = false)]
+    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required = false)]
     #[serde(default)]
     generated_from_memo_ids: Field<Vec<String>>,
     /// Unix milliseconds.
@@ -176,8 +178,7 @@ impl SummaryBody {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MoodBody {
-    /// `joy`, `calm`, `neutral`, `sadness`, `anxiety`, `anger`, `focus` or `tired`.
-    #[schema(value_type = String, required, example = "calm")]
+    #[schema(value_type = MoodName, required)]
     #[serde(default)]
     mood_key: Field<String>,
     /// Stays where it is not given.

@@ -106,7 +106,7 @@ pub(crate) struct NewMemo {
     #[serde(default)]
     ai_summary: Field<String>,
     /// The memo's resources, in order.
-    #[schema(value_type = Vec<String>, max_items = 1000, required = false)]
+    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required = false)]
     #[serde(default)]
     resource_ids: Field<Vec<String>>,
     #[schema(value_type = UnixMs, required = false)]
@@ -141,7 +141,7 @@ pub(crate) struct EditMemo {
     #[serde(default)]
     ai_summary: Field<String>,
     /// The memo's resources from now on, in order: others are detached.
-    #[schema(value_type = Vec<String>, max_items = 1000, required = false)]
+    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required = false)]
     #[serde(default)]
     resource_ids: Field<Vec<String>>,
     #[schema(value_type = UnixMs, required = false)]

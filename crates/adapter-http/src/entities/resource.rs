@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{Amendment, Submitted, Times, Wire, answers_the_record};
 use crate::field::{Check, Field, Int, UnixMs, from_text, sort_order};
+use crate::names::{KindName, StorageName};
 use crate::state::AppState;
 
 /// What an attachment is that does not say what it is.
@@ -27,7 +28,8 @@ pub(crate) struct ResourceDto {
     memo_id: Option<String>,
     /// A name, never a path.
     filename: String,
-    /// `image`, `video`, `audio` or `file`, from the MIME type.
+    /// Follows from the MIME type.
+    #[schema(value_type = KindName)]
     resource_type: &'static str,
     mime_type: String,
     /// Bytes.
@@ -35,7 +37,7 @@ pub(crate) struct ResourceDto {
     /// Of the content, in hex; null until it is uploaded.
     #[schema(required)]
     sha256: Option<String>,
-    /// `local` or `s3`.
+    #[schema(value_type = StorageName)]
     storage_type: &'static str,
     /// Where the bytes are.
     url: String,
@@ -101,8 +103,7 @@ pub(crate) struct NewResource {
     #[schema(value_type = Option<String>, min_length = 64, max_length = 64)]
     #[serde(default)]
     sha256: Field<String>,
-    /// `local` or `s3`.
-    #[schema(value_type = String, required = false, default = "local")]
+    #[schema(value_type = StorageName, required = false, default = "local")]
     #[serde(default)]
     storage_type: Field<String>,
     /// Its place among the memo's resources; after the last where it is not given.
@@ -144,8 +145,7 @@ pub(crate) struct EditResource {
     #[schema(value_type = Option<String>, min_length = 64, max_length = 64)]
     #[serde(default)]
     sha256: Field<String>,
-    /// `local` or `s3`.
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = StorageName, required = false)]
     #[serde(default)]
     storage_type: Field<String>,
     #[schema(value_type = i32, required = false)]
