@@ -30,7 +30,7 @@ impl Accounts for SqliteStore {
     }
 
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        let look_up = move |conn: &Connection| find(conn, "user_id = ?1", [id.uuid()]);
+        let look_up = move |conn: &Connection| by_id(conn, id);
         Ok(self.readers.read(look_up).await?)
     }
 
@@ -76,6 +76,11 @@ fn find(conn: &Connection, condition: &str, value: impl Params) -> Result<Option
     }))
 }
 
+/// The account with that id.
+pub(crate) fn by_id(conn: &Connection, id: UserId) -> Result<Option<Account>, Failure> {
+    find(conn, "user_id = ?1", [id.uuid()])
+}
+
 fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
     let total: i64 = conn.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?;
     let mut statement = conn.prepare_cached(&format!(
@@ -97,6 +102,17 @@ const INSERT: &str = "
                        is_disabled, created_at, updated_at)
     VALUES (:user_id, :username, :username_folded, :password_hash, :avatar_url, :role, :must_change_password,
             :is_disabled, :created_at, :updated_at)";
+
+/// Writes an account, whether it is there or not.
+pub(crate) fn put(conn: &Connection, account: &Account) -> Result<(), Failure> {
+    let is_there = by_id(conn, account.user.id)?.is_some();
+    store(
+        conn,
+        if is_there { UPDATE } else { INSERT },
+        &account.user,
+        &account.password,
+    )
+}
 
 const UPDATE: &str = "
     UPDATE users SET username = :username, username_folded = :username_folded, password_hash = :password_hash,

@@ -81,7 +81,7 @@ impl DeviceCursors for SqliteStore {
     }
 }
 
-fn read(conn: &Connection, user: UserId) -> Result<Vec<DeviceCursor>, Failure> {
+pub(crate) fn read(conn: &Connection, user: UserId) -> Result<Vec<DeviceCursor>, Failure> {
     let mut statement = conn
         .prepare_cached("SELECT client_id, entity_type, last_sync_at FROM sync_cursors WHERE user_id = ?1")?;
     let mut rows = statement.query([user.uuid()])?;

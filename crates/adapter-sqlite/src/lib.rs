@@ -31,6 +31,7 @@ mod records;
 mod rows;
 mod settings;
 mod tokens;
+mod transfer;
 mod writer;
 
 use std::fmt;

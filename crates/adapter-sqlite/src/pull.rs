@@ -95,7 +95,7 @@ fn changes_after(
         let Some(row) = rows.next()? else {
             return Ok(TypeChanges { changes, more: false });
         };
-        bytes += document_bytes(row)?;
+        bytes += rows::document_bytes(row, RECORD_WIDTH - 1)?;
         changes.push(Change {
             record: rows::record(row, entity)?,
             parent_stamp: parent_stamp(row)?,
@@ -103,11 +103,6 @@ fn changes_after(
     }
     let more = rows.next()?.is_some();
     Ok(TypeChanges { changes, more })
-}
-
-fn document_bytes(row: &Row<'_>) -> Result<usize, Failure> {
-    let document = row.get_ref(RECORD_WIDTH - 1)?;
-    Ok(document.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
 }
 
 fn parent_stamp(row: &Row<'_>) -> Result<Option<Stamp>, Failure> {

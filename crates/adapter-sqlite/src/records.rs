@@ -50,7 +50,8 @@ fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Lock
     })
 }
 
-fn last_stamp(conn: &Connection, user: UserId) -> Result<Option<Stamp>, Failure> {
+/// The user's clock; `None` where there is no such user.
+pub(crate) fn last_stamp(conn: &Connection, user: UserId) -> Result<Option<Stamp>, Failure> {
     let mut statement = conn.prepare_cached("SELECT last_stamp FROM sync_clocks WHERE user_id = ?1")?;
     let mut rows = statement.query([user.uuid()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -170,16 +171,31 @@ const KEEP_REVISION: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
                            created_at, reason, recorded_at, document)
     VALUES (:user_id, :revision_id, :entity_type, :record_key,
-            (SELECT coalesce(max(revision_number), 0) + 1 FROM revisions
-             WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key),
+            coalesce(:number, (SELECT coalesce(max(revision_number), 0) + 1 FROM revisions
+                               WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key)),
             :edit_time, :author, :created_at, :reason, :recorded_at, :document)
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 /// Keeps a version (H1). One that is kept already stays as it is (W3).
 fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<(), Failure> {
+    keep_as(conn, user, revision, None)
+}
+
+/// Keeps a version under a number that it has already.
+pub(crate) fn keep_numbered(
+    conn: &Connection,
+    user: UserId,
+    revision: &Revision,
+    number: u32,
+) -> Result<(), Failure> {
+    keep_as(conn, user, revision, Some(number))
+}
+
+fn keep_as(conn: &Connection, user: UserId, revision: &Revision, number: Option<u32>) -> Result<(), Failure> {
     conn.prepare_cached(KEEP_REVISION)?.execute(named_params! {
         ":user_id": user.uuid(),
         ":revision_id": revision.id.uuid(),
+        ":number": number,
         ":entity_type": revision.key.entity_type().name(),
         ":record_key": revision.key.to_string(),
         ":edit_time": revision.version.time.get(),
@@ -205,7 +221,7 @@ const UPSERT_RECORD: &str = "
     RETURNING search_id";
 
 /// Stores a record with what is indexed of it.
-fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result<(), Failure> {
+pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result<(), Failure> {
     let content = record.state.content();
     let facets = content.map(mosaic_domain::Content::facets).unwrap_or_default();
     let values = named_params! {

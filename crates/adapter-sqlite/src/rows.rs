@@ -41,6 +41,9 @@ pub(crate) fn record(row: &Row<'_>, entity_type: EntityType) -> Result<Record, F
 pub(crate) const REVISION_COLUMNS: &str = "record_key, revision_id, edit_time, author, created_at, reason, \
      recorded_at, revision_number, document";
 
+/// How many they are.
+pub(crate) const REVISION_WIDTH: usize = 9;
+
 /// Reads a revision of a record of a known type.
 pub(crate) fn revision(row: &Row<'_>, entity_type: EntityType) -> Result<KeptRevision, Failure> {
     let content = document(row, 8, entity_type)?
@@ -139,4 +142,10 @@ fn hidden(error: &serde_json::Error) -> String {
         error.line(),
         error.column()
     )
+}
+
+/// How many bytes a document has, without reading it.
+pub(crate) fn document_bytes(row: &Row<'_>, at: usize) -> Result<usize, Failure> {
+    let document = row.get_ref(at)?;
+    Ok(document.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
 }

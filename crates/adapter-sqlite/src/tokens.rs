@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{NewRefreshToken, RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash};
+use mosaic_ports::{
+    DumpedRefreshToken, NewRefreshToken, RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash,
+};
 use rusqlite::{Connection, Row, named_params};
 
 use crate::SqliteStore;
@@ -15,7 +17,7 @@ impl RefreshTokens for SqliteStore {
     async fn issue(&self, token: StoredRefreshToken) -> Result<(), StoreError> {
         let job = move |conn: &Connection| {
             forget_expired(conn, token.user, token.token.issued_at)?;
-            insert(conn, &token)
+            insert(conn, &token, false)
         };
         Ok(self.writer.run(job).await?)
     }
@@ -43,13 +45,32 @@ struct Found {
     is_disabled: bool,
 }
 
-/// The hash is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
-const FIND: &str = "
-    SELECT t.user_id, t.family_id, t.client_id, t.device_name, t.issued_at, t.expires_at, t.is_spent, u.is_disabled
-    FROM refresh_tokens AS t JOIN users AS u ON u.user_id = t.user_id WHERE t.token_hash = ?1";
+const FIND_COLUMNS: &str = "
+    SELECT t.user_id, t.family_id, t.client_id, t.device_name, t.issued_at, t.expires_at, t.is_spent, u.is_disabled,
+           t.token_hash
+    FROM refresh_tokens AS t JOIN users AS u ON u.user_id = t.user_id";
+
+/// All tokens of a user, by their hashes.
+pub(crate) fn all_of(conn: &Connection, user: UserId) -> Result<Vec<DumpedRefreshToken>, Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "{FIND_COLUMNS} WHERE t.user_id = ?1 ORDER BY t.token_hash"
+    ))?;
+    let mut rows = statement.query([user.uuid()])?;
+    let mut tokens = Vec::new();
+    while let Some(row) = rows.next()? {
+        let hash = TokenHash(column(row, 8, "refresh_tokens.token_hash")?);
+        let found = found(row, hash)?;
+        tokens.push(DumpedRefreshToken {
+            stored: found.kept,
+            spent: found.is_spent,
+        });
+    }
+    Ok(tokens)
+}
 
 fn find(conn: &Connection, hash: TokenHash) -> Result<Option<Found>, Failure> {
-    let mut statement = conn.prepare_cached(FIND)?;
+    // The hash is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
+    let mut statement = conn.prepare_cached(&format!("{FIND_COLUMNS} WHERE t.token_hash = ?1"))?;
     let mut rows = statement.query([hash.0])?;
     rows.next()?.map(|row| found(row, hash)).transpose()
 }
@@ -92,15 +113,16 @@ fn rotate(conn: &Connection, spent: TokenHash, next: NewRefreshToken) -> Result<
         .execute((kept.user.uuid(), spent.0))?;
     forget_expired(conn, kept.user, now)?;
     let next = StoredRefreshToken { token: next, ..kept };
-    insert(conn, &next)?;
+    insert(conn, &next, false)?;
     Ok(Rotation::Rotated(next))
 }
 
-fn insert(conn: &Connection, kept: &StoredRefreshToken) -> Result<(), Failure> {
+/// Keeps a token.
+pub(crate) fn insert(conn: &Connection, kept: &StoredRefreshToken, is_spent: bool) -> Result<(), Failure> {
     conn.prepare_cached(
         "INSERT INTO refresh_tokens (user_id, token_hash, family_id, client_id, device_name, issued_at, expires_at,
                                      is_spent)
-         VALUES (:user_id, :token_hash, :family_id, :client_id, :device_name, :issued_at, :expires_at, 0)",
+         VALUES (:user_id, :token_hash, :family_id, :client_id, :device_name, :issued_at, :expires_at, :is_spent)",
     )?
     .execute(named_params! {
         ":user_id": kept.user.uuid(),
@@ -110,6 +132,7 @@ fn insert(conn: &Connection, kept: &StoredRefreshToken) -> Result<(), Failure> {
         ":device_name": kept.device_name.as_ref().map(Label::as_str),
         ":issued_at": kept.token.issued_at.get(),
         ":expires_at": kept.token.expires_at.get(),
+        ":is_spent": is_spent,
     })?;
     Ok(())
 }

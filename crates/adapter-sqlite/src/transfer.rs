@@ -1,0 +1,212 @@
+//! Reading the store out whole and writing one in, for `mosaic copy`.
+
+use async_trait::async_trait;
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::{EntityType, Epoch, Record, Stamp, UserId};
+use mosaic_ports::{DeviceCursor, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
+use rusqlite::{Connection, Row, Rows};
+
+use crate::SqliteStore;
+use crate::error::Failure;
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, parsed};
+use crate::{accounts, cursors, records, tokens};
+
+#[async_trait]
+impl Transfer for SqliteStore {
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        let read = |conn: &Connection| {
+            let sql = "SELECT epoch FROM meta WHERE only_row = 1";
+            Ok(Epoch::new(conn.query_row(sql, [], |row| row.get(0))?))
+        };
+        Ok(self.readers.read(read).await?)
+    }
+
+    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| {
+            conn.execute("UPDATE meta SET epoch = ?1 WHERE only_row = 1", [epoch.uuid()])?;
+            Ok(())
+        };
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        Ok(self
+            .readers
+            .read(move |conn| user_ids(conn, after, limit))
+            .await?)
+    }
+
+    async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
+        // Through the writer, which writes first what the devices were served.
+        Ok(self.writer.run(move |conn| dump_user(conn, user)).await?)
+    }
+
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        Ok(self.writer.run(move |conn| load_user(conn, &dump)).await?)
+    }
+
+    async fn dump_records(
+        &self,
+        user: UserId,
+        after: Stamp,
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        Ok(self
+            .readers
+            .read(move |conn| dump_records(conn, user, after, limits))
+            .await?)
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| {
+            records
+                .iter()
+                .try_for_each(|record| records::upsert(conn, user, record))
+        };
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn dump_revisions(
+        &self,
+        user: UserId,
+        after: Option<RevisionPlace>,
+        limits: PageLimits,
+    ) -> Result<Vec<KeptRevision>, StoreError> {
+        Ok(self
+            .readers
+            .read(move |conn| dump_revisions(conn, user, after, limits))
+            .await?)
+    }
+
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| {
+            revisions
+                .iter()
+                .try_for_each(|kept| records::keep_numbered(conn, user, &kept.revision, kept.number))
+        };
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
+        Ok(self.readers.read(move |conn| loaded(conn, user)).await?)
+    }
+}
+
+fn user_ids(conn: &Connection, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, Failure> {
+    let sql = "SELECT user_id FROM users WHERE ?1 IS NULL OR user_id > ?1 ORDER BY user_id LIMIT ?2";
+    let mut statement = conn.prepare_cached(sql)?;
+    let ids = statement.query_map((after.map(UserId::uuid), limit), |row| row.get(0))?;
+    Ok(ids.map(|id| id.map(UserId::new)).collect::<Result<_, _>>()?)
+}
+
+fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failure> {
+    let Some(account) = accounts::by_id(conn, user)? else {
+        return Ok(None);
+    };
+    let clock = records::last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
+    let refresh_tokens = tokens::all_of(conn, user)?;
+    Ok(Some(UserDump {
+        account,
+        clock,
+        cursors: cursors::read(conn, user)?,
+        refresh_tokens,
+    }))
+}
+
+fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
+    let user = dump.account.user.id;
+    accounts::put(conn, &dump.account)?;
+    conn.execute(
+        "INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, ?2)
+         ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp",
+        (user.uuid(), dump.clock.get()),
+    )?;
+    conn.execute("DELETE FROM sync_cursors WHERE user_id = ?1", [user.uuid()])?;
+    let mut batch = cursors::Batch::new();
+    for DeviceCursor {
+        client,
+        entity_type,
+        last_sync_at,
+    } in &dump.cursors
+    {
+        batch
+            .entry((user, client.clone()))
+            .or_default()
+            .insert(*entity_type, *last_sync_at);
+    }
+    cursors::write(conn, &batch)?;
+    conn.execute("DELETE FROM refresh_tokens WHERE user_id = ?1", [user.uuid()])?;
+    dump.refresh_tokens
+        .iter()
+        .try_for_each(|token| tokens::insert(conn, &token.stored, token.spent))
+}
+
+fn dump_records(
+    conn: &Connection,
+    user: UserId,
+    after: Stamp,
+    limits: PageLimits,
+) -> Result<Vec<Record>, Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS}, r.entity_type FROM records AS r WHERE user_id = ?1 AND stamp > ?2 ORDER BY stamp"
+    ))?;
+    let rows = statement.query((user.uuid(), after.get()))?;
+    take(rows, limits, RECORD_WIDTH - 1, |row| {
+        let entity: EntityType = parsed(row, RECORD_WIDTH, "records.entity_type")?;
+        rows::record(row, entity)
+    })
+}
+
+fn dump_revisions(
+    conn: &Connection,
+    user: UserId,
+    after: Option<RevisionPlace>,
+    limits: PageLimits,
+) -> Result<Vec<KeptRevision>, Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {REVISION_COLUMNS}, entity_type FROM revisions
+         WHERE user_id = ?1 AND (entity_type, record_key, revision_number) > (?2, ?3, ?4)
+         ORDER BY entity_type, record_key, revision_number"
+    ))?;
+    let (entity_type, key, number) = after.map_or_else(Default::default, |place| {
+        (place.entity_type, place.key, place.number)
+    });
+    let rows = statement.query((user.uuid(), entity_type, key, number))?;
+    take(rows, limits, REVISION_WIDTH - 1, |row| {
+        let entity: EntityType = parsed(row, REVISION_WIDTH, "revisions.entity_type")?;
+        rows::revision(row, entity)
+    })
+}
+
+/// Reads rows until the limits are reached.
+fn take<T>(
+    mut rows: Rows<'_>,
+    limits: PageLimits,
+    document: usize,
+    read: impl Fn(&Row<'_>) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while taken.len() < limits.records && (taken.is_empty() || bytes < limits.bytes) {
+        let Some(row) = rows.next()? else { break };
+        bytes += rows::document_bytes(row, document)?;
+        taken.push(read(row)?);
+    }
+    Ok(taken)
+}
+
+fn loaded(conn: &Connection, user: UserId) -> Result<Loaded, Failure> {
+    let count = |sql: &str| -> Result<u64, Failure> {
+        let count: i64 = conn
+            .prepare_cached(sql)?
+            .query_row([user.uuid()], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    };
+    let last: Option<i64> = conn
+        .prepare_cached("SELECT max(stamp) FROM records WHERE user_id = ?1")?
+        .query_row([user.uuid()], |row| row.get(0))?;
+    Ok(Loaded {
+        records: count("SELECT count(*) FROM records WHERE user_id = ?1")?,
+        last_stamp: Stamp::clamped(last.unwrap_or_default()),
+        revisions: count("SELECT count(*) FROM revisions WHERE user_id = ?1")?,
+    })
+}
