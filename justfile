@@ -29,6 +29,10 @@ docs:
 deps:
     cargo xtask deps
 
+# Measure the server, as ratios within one run
+bench:
+    cargo xtask bench
+
 # Run the server from the source tree; arguments go to `mosaic`
 serve *args:
     cargo xtask serve {{ args }}

@@ -50,6 +50,8 @@ enum Command {
     Docs,
     /// Licences, sources and bans of the dependencies, that each is pinned once, and the arrows between our crates
     Deps,
+    /// Measure the server, optimised, as ratios within one run: about a minute after building
+    Bench,
     /// Run the server from the source tree
     Serve {
         /// Passed on to `mosaic serve`
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Lint => steps::run(&workspace, &[steps::lint()]),
         Command::Docs => steps::run(&workspace, &[steps::rustdoc(), steps::links()]),
         Command::Deps => steps::run(&workspace, &[steps::deps()]),
+        Command::Bench => steps::run(&workspace, &[steps::bench()]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };
     match done {

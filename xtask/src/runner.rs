@@ -126,7 +126,11 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
 
 fn announce(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let mut line = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut line = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for arg in command.get_args() {
         line.push(' ');
         line.push_str(&arg.to_string_lossy());

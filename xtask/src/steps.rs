@@ -167,6 +167,18 @@ fn print_total(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").map_err(|error| Failure(format!("cannot write to stdout: {error}")))
 }
 
+/// The benchmarks. They say how fast something is and never fail for it.
+pub(crate) fn bench() -> Step {
+    Step::new("benchmarks", |workspace| {
+        run_program(
+            workspace
+                .cargo("bench")
+                .args(["--package", "mosaic-server", "--bench", "server"]),
+        )?;
+        Ok(None)
+    })
+}
+
 /// Runs the server in the foreground until it is stopped.
 pub(crate) fn serve(workspace: &Workspace, args: &[String]) -> Result<()> {
     run_program(
