@@ -5,11 +5,12 @@
 //! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`Accounts`],
-//! [`RefreshTokens`] and [`Health`] over one database, and run the suite; [`Transfer`] moves a whole store into another.
+//! [`RefreshTokens`], [`Health`] and [`Transfer`] over one database, hand them out as [`Stores`], and run the suite.
 
 mod accounts;
 mod error;
 mod store;
+mod stores;
 mod system;
 mod transfer;
 

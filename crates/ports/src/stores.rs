@@ -1,0 +1,55 @@
+//! All ports of one store together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::accounts::{Accounts, RefreshTokens};
+use crate::store::{ChangeFeed, DeviceCursors, Health, RecordReader, WriteStore};
+use crate::transfer::Transfer;
+
+/// The ports of one store, all over the same database.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each is the port that it is named after")]
+pub struct Stores {
+    pub write: Arc<dyn WriteStore>,
+    pub feed: Arc<dyn ChangeFeed>,
+    pub reader: Arc<dyn RecordReader>,
+    pub cursors: Arc<dyn DeviceCursors>,
+    pub accounts: Arc<dyn Accounts>,
+    pub tokens: Arc<dyn RefreshTokens>,
+    pub health: Arc<dyn Health>,
+    pub transfer: Arc<dyn Transfer>,
+}
+
+impl Stores {
+    /// The ports of a store that implements all of them.
+    pub fn of<S>(store: &Arc<S>) -> Self
+    where
+        S: WriteStore
+            + ChangeFeed
+            + RecordReader
+            + DeviceCursors
+            + Accounts
+            + RefreshTokens
+            + Health
+            + Transfer
+            + 'static,
+    {
+        Self {
+            write: Arc::clone(store) as _,
+            feed: Arc::clone(store) as _,
+            reader: Arc::clone(store) as _,
+            cursors: Arc::clone(store) as _,
+            accounts: Arc::clone(store) as _,
+            tokens: Arc::clone(store) as _,
+            health: Arc::clone(store) as _,
+            transfer: Arc::clone(store) as _,
+        }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stores")
+    }
+}
