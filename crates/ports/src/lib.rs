@@ -23,10 +23,10 @@ pub use store::{
     ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, ServedCursors,
     WriteStore,
 };
+pub use stores::Stores;
 pub use system::{
     AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
 };
-
 pub use transfer::{DumpedRefreshToken, Loaded, RevisionPlace, Transfer, UserDump};
 
 #[cfg(feature = "mock")]
