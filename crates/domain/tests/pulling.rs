@@ -104,7 +104,7 @@ proptest! {
         }
     }
 
-    /// P5: whoever wants resources gets the memo first, even where a live resource always has a live memo only (W9).
+    /// What the foreign keys of clients rest on (P5, W9).
     #[test]
     fn w9_a_live_resource_never_has_a_memo_that_is_not_live(writes in proptest::collection::vec(any_edits(), 1..60)) {
         let mut model = Model::default();

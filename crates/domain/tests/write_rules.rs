@@ -101,12 +101,12 @@ fn w2_the_newer_edit_wins_whenever_it_arrives() {
 #[test]
 fn w2_of_equal_times_the_greater_client_id_wins() {
     let mut world = World::default();
-    world.apply(put(memo_key(1), memo("by b")).at(100).by("b"));
+    world.apply(put(memo_key(1), memo("m, by b")).at(100).by("b"));
     assert_eq!(
-        world.outcome(put(memo_key(1), memo("by a")).at(100).by("a")),
+        world.outcome(put(memo_key(1), memo("z, by a")).at(100).by("a")),
         Outcome::Superseded
     );
-    world.apply(put(memo_key(1), memo("by c")).at(100).by("c"));
+    world.apply(put(memo_key(1), memo("a, by c")).at(100).by("c"));
 }
 
 #[test]

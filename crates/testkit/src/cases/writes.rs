@@ -35,9 +35,9 @@ pub async fn w1_an_edit_without_a_time_applies_over_one_from_the_future(h: &Harn
 /// Whatever the order in which edits arrive, the newest version is stored, and its client id with it.
 pub async fn w2_the_newest_version_is_stored_whatever_the_order(h: &Harness) {
     let edits = [
-        put(memo_key(1), memo("a")).at(100).by("a").created(1),
-        put(memo_key(1), memo("b")).at(100).by("b").created(1),
-        put(memo_key(1), memo("c")).at(90).by("c").created(1),
+        put(memo_key(1), memo("z, by a")).at(100).by("a").created(1),
+        put(memo_key(1), memo("m, by b")).at(100).by("b").created(1),
+        put(memo_key(1), memo("late, by c")).at(90).by("c").created(1),
     ];
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
         let user = h.user().await;
@@ -45,7 +45,7 @@ pub async fn w2_the_newest_version_is_stored_whatever_the_order(h: &Harness) {
             h.write(user, [edits[i].clone()]).await;
         }
         let stored = h.record(user, memo_key(1)).await.unwrap();
-        assert_eq!(stored.live_content(), Some(&Content::Memo(memo("b"))));
+        assert_eq!(stored.live_content(), Some(&Content::Memo(memo("m, by b"))));
         assert_eq!(stored.version, Version::new(EditTime::clamped(100), by("b")));
         assert_eq!(h.revisions(user, memo_key(1)).await.len(), 2);
     }
