@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("object_store", &["mosaic-adapter-blobs"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
     ("rusqlite", &["mosaic-adapter-sqlite"]),
-    ("tokio-postgres", &["mosaic-adapter-postgres"]),
+    ("tokio-postgres", &["mosaic-adapter-postgres", TESTKIT]),
     ("utoipa", &["mosaic-adapter-http"]),
 ];
 

@@ -18,6 +18,7 @@ mod gate;
 mod harness;
 mod ledger;
 mod memory;
+pub mod postgres;
 mod stand_ins;
 
 pub use device::Device;
