@@ -221,6 +221,16 @@ fn w5_deleting_a_deleted_record_is_fine_and_a_newer_time_becomes_its_version() {
     assert_eq!(world.time(memo_key(1)), 200);
     world.apply(delete(memo_key(1)).at(300));
     assert_eq!(world.time(memo_key(1)), 300);
+    assert_eq!(world.outcome(delete(memo_key(1)).at(200)), Outcome::Unchanged);
+    assert_eq!(world.time(memo_key(1)), 300);
+}
+
+#[test]
+fn w5_a_delete_that_is_older_than_what_lives_loses() {
+    let mut world = World::default();
+    world.apply(put(memo_key(1), memo("x")).at(200));
+    assert_eq!(world.outcome(delete(memo_key(1)).at(100)), Outcome::Superseded);
+    assert_eq!(world.text(memo_key(1)), Some("x"));
 }
 
 #[test]

@@ -161,6 +161,10 @@ impl<'a> Draft<'a> {
         });
         match verdict {
             Ordering::Equal => Ok(Outcome::Unchanged),
+            // Deleted is deleted: an older delete has nothing to lose (W5).
+            Ordering::Less if proposal.content.is_none() && stored.is_some_and(Record::is_deleted) => {
+                Ok(Outcome::Unchanged)
+            }
             Ordering::Less => {
                 self.keep_superseded(edit, proposal);
                 Ok(Outcome::Superseded)
