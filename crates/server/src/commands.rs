@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use mosaic_adapter_sqlite::OpenError;
-
 use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::serve::{self, ServeError};
+use crate::telemetry;
 use crate::users::{self, UserError};
-use crate::{telemetry, wiring};
+use crate::wiring::{self, WiringError};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +34,7 @@ enum CommandError {
     User(#[from] UserError),
     /// The store can't be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] WiringError),
     /// `migrate --check` found something to do.
     #[error("migrations are pending: {0}")]
     Pending(String),
@@ -118,11 +117,7 @@ fn block_on<T>(command: impl Future<Output = T>) -> Result<T, CommandError> {
 
 /// Brings the store up to date, which opening it does; or only says what there is to do.
 async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
-    let pending = mosaic_adapter_sqlite::pending_migrations(wiring::location(&config.database)).await?;
-    let names: Vec<String> = pending
-        .iter()
-        .map(|found| format!("V{} {}", found.version, found.name))
-        .collect();
+    let names = wiring::pending_migrations(config).await?;
     if names.is_empty() {
         return Ok("The store is up to date.\n".to_owned());
     }

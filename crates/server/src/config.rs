@@ -23,7 +23,7 @@ use self::keys::{KeySpec, Kind};
 pub use self::show::markdown_table;
 pub use self::source::{ConfigFile, Origin, Sources};
 use self::source::{Found, Layers};
-pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, Registration};
+pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, PostgresUrl, Registration};
 use crate::secrets::SecretKey;
 
 /// The configuration of a server, checked. `Debug` hides its secrets.
@@ -49,6 +49,8 @@ pub struct Config {
     pub cors: CorsConfig,
     /// Tokens and login attempts.
     pub auth: AuthConfig,
+    /// The production store, where the database URL names one.
+    pub postgres: PostgresConfig,
     /// The embedded store.
     pub sqlite: SqliteConfig,
 }
@@ -99,6 +101,29 @@ pub struct AuthConfig {
     pub account_attempts_per_minute: NonZeroU32,
     /// Login attempts per minute from one address.
     pub address_attempts_per_minute: NonZeroU32,
+}
+
+/// The production store.
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    /// The most connections of this instance.
+    pub pool_size: NonZeroUsize,
+    /// Whether statements are prepared once per connection.
+    pub prepared_statements: bool,
+    /// The authority that the database's certificate must come from.
+    pub root_certificate: Option<PathBuf>,
+    /// How long a request may wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the database may work on one statement.
+    pub statement_timeout: Duration,
+    /// How long a write may wait for a lock.
+    pub lock_timeout: Duration,
+    /// After how long the database ends a transaction of an instance that has fallen silent.
+    pub idle_transaction_timeout: Duration,
+    /// How long a connection may be silent before it is checked.
+    pub keepalive: Duration,
 }
 
 /// The embedded store.
@@ -190,6 +215,7 @@ impl Reader<'_> {
         let http = self.http();
         let cors = self.text(&keys::CORS_ALLOWED_ORIGINS, AllowedOrigins::parse);
         let auth = self.auth();
+        let postgres = self.postgres();
         let sqlite = self.sqlite();
         Ok(Config {
             listen: listen?,
@@ -204,6 +230,7 @@ impl Reader<'_> {
                 allowed_origins: cors?,
             },
             auth: auth?,
+            postgres: postgres?,
             sqlite: sqlite?,
         })
     }
@@ -211,6 +238,9 @@ impl Reader<'_> {
     fn database(&mut self, data_dir: Option<&PathBuf>) -> Result<DatabaseUrl, Reported> {
         let given = self.read(&keys::DATABASE_URL, DatabaseUrl::parse)?;
         if let Some(given) = given {
+            // Shown without the password that it may hold.
+            let origin = self.origin_of(&keys::DATABASE_URL);
+            self.remember(&keys::DATABASE_URL, Shown::Value(given.to_string()), origin);
             return Ok(given);
         }
         let default = DatabaseUrl::SqliteFile(data_dir.ok_or(Reported)?.join("mosaic.db"));
@@ -263,10 +293,7 @@ impl Reader<'_> {
         };
         if auth.refresh_token_ttl < auth.access_token_ttl {
             let spec = &keys::AUTH_REFRESH_TOKEN_TTL_MS;
-            let origin = self
-                .values
-                .get(spec.key)
-                .map_or(Origin::Default, |value| value.origin.clone());
+            let origin = self.origin_of(spec);
             let least = auth.access_token_ttl.as_millis();
             let expected = format!("at least auth.access_token_ttl_ms, which is {least}");
             let value = auth.refresh_token_ttl.as_millis();
@@ -275,6 +302,29 @@ impl Reader<'_> {
             return Err(Reported);
         }
         Ok(auth)
+    }
+
+    fn postgres(&mut self) -> Result<PostgresConfig, Reported> {
+        let pool_size = self.positive(&keys::POSTGRES_POOL_SIZE);
+        let prepared_statements = self.text(&keys::POSTGRES_PREPARED_STATEMENTS, |text| text.parse().ok());
+        let root_certificate = self.optional(&keys::POSTGRES_ROOT_CERTIFICATE, types::path);
+        let acquire_timeout = self.milliseconds(&keys::POSTGRES_ACQUIRE_TIMEOUT_MS);
+        let connect_timeout = self.milliseconds(&keys::POSTGRES_CONNECT_TIMEOUT_MS);
+        let statement_timeout = self.milliseconds(&keys::POSTGRES_STATEMENT_TIMEOUT_MS);
+        let lock_timeout = self.milliseconds(&keys::POSTGRES_LOCK_TIMEOUT_MS);
+        let idle_transaction_timeout = self.milliseconds(&keys::POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS);
+        let keepalive = self.milliseconds(&keys::POSTGRES_KEEPALIVE_MS);
+        Ok(PostgresConfig {
+            pool_size: pool_size?,
+            prepared_statements: prepared_statements?,
+            root_certificate: root_certificate?,
+            acquire_timeout: acquire_timeout?,
+            connect_timeout: connect_timeout?,
+            statement_timeout: statement_timeout?,
+            lock_timeout: lock_timeout?,
+            idle_transaction_timeout: idle_transaction_timeout?,
+            keepalive: keepalive?,
+        })
     }
 
     fn sqlite(&mut self) -> Result<SqliteConfig, Reported> {
@@ -342,11 +392,22 @@ impl Reader<'_> {
                 Ok(Some(value))
             }
             Err(expected) => {
-                self.problems
-                    .push(Problem::wrong(spec, format_args!("{text:?}"), origin, expected));
+                self.problems.push(Problem::wrong(
+                    spec,
+                    format_args!("{:?}", types::without_password(&text)),
+                    origin,
+                    expected,
+                ));
                 Err(Reported)
             }
         }
+    }
+
+    /// Where the value of a key that was read came from.
+    fn origin_of(&self, spec: &KeySpec) -> Origin {
+        self.values
+            .get(spec.key)
+            .map_or(Origin::Default, |value| value.origin.clone())
     }
 
     fn remember(&mut self, spec: &'static KeySpec, shown: Shown, origin: Origin) {

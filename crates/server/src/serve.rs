@@ -66,9 +66,9 @@ async fn serve_on(
         handle.stop(true).await;
     });
     tracing::info!(database = %config.database, "listening on http://{address}");
-    let served = server.await.map_err(ServeError::Http);
+    let ended = server.await.map_err(ServeError::Http);
     stopper.abort();
-    served
+    ended
 }
 
 /// Makes the account `admin` where there is none at all.
@@ -83,7 +83,7 @@ async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str
     {
         FirstStart::NotFirst => {}
         FirstStart::Admin => {
-            tracing::info!("the account admin was created with the password that was configured")
+            tracing::info!("the account admin was created with the password that was configured");
         }
         FirstStart::AdminWithPassword(password) => tell(&format!(
             "\n  This is the first start. Log in as `admin` with the password\n\n      {password}\n\n  \

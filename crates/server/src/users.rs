@@ -76,17 +76,15 @@ fn or_generated(
     services: &Services,
     given: Option<Password>,
 ) -> Result<(Password, Option<String>), UserError> {
-    match given {
-        Some(password) => Ok((password, None)),
-        None => {
-            let (password, text) = services
-                .state
-                .accounts
-                .generate_password()
-                .map_err(UserError::Refused)?;
-            Ok((password, Some(text)))
-        }
+    if let Some(password) = given {
+        return Ok((password, None));
     }
+    let (password, text) = services
+        .state
+        .accounts
+        .generate_password()
+        .map_err(UserError::Refused)?;
+    Ok((password, Some(text)))
 }
 
 async fn set_password(

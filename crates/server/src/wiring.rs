@@ -13,7 +13,7 @@ use mosaic_application::memos::Memos;
 use mosaic_application::pull::Pull;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
-use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness};
+use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::secrets::{self, SecretError, SecretKey};
@@ -30,6 +30,9 @@ pub(crate) enum WiringError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// PostgreSQL is asked for.
+    #[error("PostgreSQL is not in this build yet")]
+    NoPostgres,
     /// The machine can't hash passwords.
     #[error("passwords can not be hashed on this machine: {0}")]
     Passwords(BoxError),
@@ -41,7 +44,7 @@ pub(crate) enum WiringError {
 /// The server's parts, put together. Close them when done.
 #[derive(Debug)]
 pub(crate) struct Services {
-    store: Arc<SqliteStore>,
+    store: OpenStore,
     /// The use cases.
     pub(crate) state: AppState,
 }
@@ -53,11 +56,8 @@ impl Services {
     /// [`WiringError`].
     pub(crate) async fn open(config: &Config) -> Result<Self, WiringError> {
         secrets::create_data_dir(&config.data_dir)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
-        let store = SqliteStore::open(store_settings(config), Arc::clone(&clock), Arc::clone(&ids)).await?;
-        let store = Arc::new(store);
-        let state = state(config, &store, clock, ids)?;
+        let store = OpenStore::open(config, &config.database).await?;
+        let state = state(config, &store.ports)?;
         Ok(Self { store, state })
     }
 
@@ -67,12 +67,68 @@ impl Services {
     }
 }
 
-fn state(
-    config: &Config,
-    store: &Arc<SqliteStore>,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdGenerator>,
-) -> Result<AppState, WiringError> {
+/// A store that is open, whichever it is.
+#[derive(Debug)]
+pub(crate) struct OpenStore {
+    backend: Backend,
+    /// Its ports.
+    pub(crate) ports: Stores,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Arc<SqliteStore>),
+}
+
+impl OpenStore {
+    /// Opens the store that a URL names, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`WiringError`].
+    pub(crate) async fn open(config: &Config, database: &DatabaseUrl) -> Result<Self, WiringError> {
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(UuidV7Ids));
+        let location = match database {
+            DatabaseUrl::SqliteFile(path) => Location::File(path.clone()),
+            DatabaseUrl::SqliteMemory => Location::Memory,
+            DatabaseUrl::Postgres(_) => return Err(WiringError::NoPostgres),
+        };
+        let settings = sqlite_settings(config, location);
+        let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
+        Ok(Self {
+            ports: Stores::of(&store),
+            backend: Backend::Sqlite(store),
+        })
+    }
+
+    /// Finishes the writes that are queued and lets go of the store.
+    pub(crate) async fn close(&self) {
+        match &self.backend {
+            Backend::Sqlite(store) => store.close().await,
+        }
+    }
+}
+
+/// What a store has still to be brought up to date with: `V1 initial`.
+///
+/// # Errors
+/// [`WiringError`].
+pub(crate) async fn pending_migrations(config: &Config) -> Result<Vec<String>, WiringError> {
+    let location = match &config.database {
+        DatabaseUrl::SqliteFile(path) => Location::File(path.clone()),
+        DatabaseUrl::SqliteMemory => Location::Memory,
+        DatabaseUrl::Postgres(_) => return Err(WiringError::NoPostgres),
+    };
+    let pending = mosaic_adapter_sqlite::pending_migrations(location).await?;
+    Ok(pending
+        .iter()
+        .map(|found| format!("V{} {}", found.version, found.name))
+        .collect())
+}
+
+/// The use cases over the ports of a store.
+fn state(config: &Config, store: &Stores) -> Result<AppState, WiringError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
     let key = token_key(config)?;
     let tokens =
         PasetoTokens::from_seed(*key.expose()).map_err(|error| WiringError::TokenKey(error.into()))?;
@@ -82,8 +138,8 @@ fn state(
         millis(config.auth.access_token_ttl),
     );
     let account_ports = AccountPorts {
-        accounts: Arc::clone(store) as _,
-        refresh_tokens: Arc::clone(store) as _,
+        accounts: Arc::clone(&store.accounts),
+        refresh_tokens: Arc::clone(&store.tokens),
         passwords: Arc::new(Argon2Hasher::new().map_err(WiringError::Passwords)?),
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
@@ -95,40 +151,31 @@ fn state(
     };
     let refresh_ttl = millis(config.auth.refresh_token_ttl);
     let records = Records::new(
-        Arc::clone(store) as _,
-        Arc::clone(store) as _,
+        Arc::clone(&store.write),
+        Arc::clone(&store.reader),
         Arc::clone(&clock),
         Arc::clone(&ids),
     );
     let memos = Memos::new(records.clone());
     Ok(AppState {
-        pull: Pull::new(Arc::clone(store) as _, Arc::clone(store) as _, clock),
+        pull: Pull::new(Arc::clone(&store.feed), Arc::clone(&store.cursors), clock),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         memos,
         records,
         accounts: Accounts::new(account_ports, sessions.clone(), registration, refresh_ttl),
         sessions,
-        health: Arc::clone(store) as _,
+        health: Arc::clone(&store.health),
         ids,
         login_budgets: login_budgets(config),
     })
 }
 
-/// How the store is opened.
-fn store_settings(config: &Config) -> SqliteSettings {
+fn sqlite_settings(config: &Config, location: Location) -> SqliteSettings {
     SqliteSettings {
         readers: config.sqlite.readers.get(),
         group_commit_max: config.sqlite.group_commit_max.get(),
-        ..SqliteSettings::new(location(&config.database))
-    }
-}
-
-/// Where the database is.
-pub(crate) fn location(database: &DatabaseUrl) -> Location {
-    match database {
-        DatabaseUrl::SqliteFile(path) => Location::File(path.clone()),
-        DatabaseUrl::SqliteMemory => Location::Memory,
+        ..SqliteSettings::new(location)
     }
 }
 

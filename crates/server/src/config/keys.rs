@@ -98,9 +98,9 @@ keys! {
         "Where the server listens. `0.0.0.0` or `[::]` for every interface, port 0 for any free port.";
     DATA_DIR: "data_dir", Kind::Text("a path"), DefaultValue::Is("./mosaic-data"), false,
         "The folder of the database and the generated secrets. Created, for its owner only, when missing.";
-    DATABASE_URL: "database_url", Kind::Text("sqlite://PATH or sqlite::memory:"),
+    DATABASE_URL: "database_url", Kind::Text("sqlite://PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/DATABASE"),
         DefaultValue::Otherwise("`mosaic.db` in the data folder"), false,
-        "The store. `sqlite::memory:` forgets everything when the server stops.";
+        "The store. `sqlite::memory:` forgets everything when the server stops. PostgreSQL takes `?sslmode=`.";
     REGISTRATION: "registration", Kind::Choice(&["closed", "open"]), DefaultValue::Is("closed"), false,
         "Whether anybody may make an account for themselves, or only administrators for others.";
     ADMIN_PASSWORD: "admin_password", Kind::Text("a password of at least 8 characters and at most 1024 bytes"),
@@ -148,6 +148,31 @@ keys! {
     AUTH_ADDRESS_ATTEMPTS_PER_MINUTE: "auth.address_attempts_per_minute", Kind::Integer(1, 1_000_000),
         DefaultValue::Is("30"), false,
         "Login attempts per minute from one address.";
+
+    POSTGRES_POOL_SIZE: "postgres.pool_size", Kind::Integer(1, 1_000), DefaultValue::Is("16"), false,
+        "Connections to PostgreSQL, at most, of this instance.";
+    POSTGRES_PREPARED_STATEMENTS: "postgres.prepared_statements", Kind::Bool, DefaultValue::Is("true"), false,
+        "Prepare statements once per connection. `false` behind PgBouncer in transaction mode, which breaks them.";
+    POSTGRES_ROOT_CERTIFICATE: "postgres.root_certificate", Kind::Text("the path of a PEM file"),
+        DefaultValue::Otherwise("the well-known authorities"), false,
+        "The certificate authority that PostgreSQL's certificate must come from, for `sslmode=verify-full`.";
+    POSTGRES_ACQUIRE_TIMEOUT_MS: "postgres.acquire_timeout_ms", Kind::Integer(1, HOUR_MS),
+        DefaultValue::Is("2000"), false,
+        "How long a request may wait for a connection of the pool, in milliseconds (2 s). Then it is answered 503.";
+    POSTGRES_CONNECT_TIMEOUT_MS: "postgres.connect_timeout_ms", Kind::Integer(1, HOUR_MS),
+        DefaultValue::Is("3000"), false,
+        "How long connecting to PostgreSQL may take, in milliseconds (3 s).";
+    POSTGRES_STATEMENT_TIMEOUT_MS: "postgres.statement_timeout_ms", Kind::Integer(1, HOUR_MS),
+        DefaultValue::Is("30000"), false,
+        "How long PostgreSQL may work on one statement, in milliseconds (30 s).";
+    POSTGRES_LOCK_TIMEOUT_MS: "postgres.lock_timeout_ms", Kind::Integer(1, HOUR_MS),
+        DefaultValue::Is("10000"), false,
+        "How long a write may wait for another one of the same user, in milliseconds (10 s).";
+    POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS: "postgres.idle_transaction_timeout_ms", Kind::Integer(1, HOUR_MS),
+        DefaultValue::Is("10000"), false,
+        "After how long PostgreSQL ends a transaction of an instance that has fallen silent, in milliseconds (10 s).";
+    POSTGRES_KEEPALIVE_MS: "postgres.keepalive_ms", Kind::Integer(1000, HOUR_MS), DefaultValue::Is("30000"), false,
+        "How long a connection may be silent before it is checked, in milliseconds (30 s).";
 
     SQLITE_READERS: "sqlite.readers", Kind::Integer(1, 64), DefaultValue::Is("4"), false,
         "Connections that read at the same time. There is always exactly one that writes.";

@@ -13,6 +13,50 @@ pub enum DatabaseUrl {
     SqliteFile(PathBuf),
     /// The embedded store in memory: `sqlite::memory:`.
     SqliteMemory,
+    /// PostgreSQL: `postgres://...`.
+    Postgres(PostgresUrl),
+}
+
+/// The URL of a PostgreSQL database. Shown without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(String);
+
+impl PostgresUrl {
+    /// The URL with its password.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_password(&self.0))
+    }
+}
+
+/// A URL whose password, if it has one, is replaced by `***`: before the last `@`, or in a parameter.
+pub(super) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, query) = rest
+        .split_once('?')
+        .map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let shown = match authority.rsplit_once('@') {
+        Some((login, host)) => match login.split_once(':') {
+            Some((user, _)) => format!("{user}:***@{host}"),
+            None => authority.to_owned(),
+        },
+        None => authority.to_owned(),
+    };
+    let hide = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if name.eq_ignore_ascii_case("password") => format!("{name}=***"),
+        _ => parameter.to_owned(),
+    };
+    let query = query.map(|query| query.split('&').map(hide).collect::<Vec<_>>().join("&"));
+    query.map_or(format!("{scheme}://{shown}"), |query| {
+        format!("{scheme}://{shown}?{query}")
+    })
 }
 
 impl DatabaseUrl {
@@ -22,9 +66,7 @@ impl DatabaseUrl {
             return Ok(Self::SqliteMemory);
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Err(Some(
-                "sqlite://PATH or sqlite::memory:, because PostgreSQL is not in this build yet".to_owned(),
-            ));
+            return Ok(Self::Postgres(PostgresUrl(text.to_owned())));
         }
         let path = text.strip_prefix("sqlite://").ok_or(None)?;
         if path.contains('?') {
@@ -39,6 +81,7 @@ impl fmt::Display for DatabaseUrl {
         match self {
             Self::SqliteFile(path) => write!(f, "sqlite://{}", path.display()),
             Self::SqliteMemory => f.write_str("sqlite::memory:"),
+            Self::Postgres(url) => write!(f, "{url:?}"),
         }
     }
 }
@@ -178,11 +221,7 @@ mod tests {
         ] {
             assert_eq!(DatabaseUrl::parse(wrong), Err(None), "{wrong}");
         }
-        for (wrong, why) in [
-            ("postgres://host/db", "not in this build yet"),
-            ("postgresql://host/db", "not in this build yet"),
-            ("sqlite://mosaic.db?mode=ro", "without options"),
-        ] {
+        for (wrong, why) in [("sqlite://mosaic.db?mode=ro", "without options")] {
             let said = DatabaseUrl::parse(wrong).unwrap_err().unwrap();
             assert!(said.contains(why), "{said}");
         }
@@ -244,6 +283,29 @@ mod tests {
             "://host",
         ] {
             assert_eq!(AllowedOrigins::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            (
+                "postgres://anna:secret@db/mosaic",
+                "postgres://anna:***@db/mosaic",
+            ),
+            (
+                "postgres://anna:se@cret@db/mosaic",
+                "postgres://anna:***@db/mosaic",
+            ),
+            ("postgres://anna@db/mosaic", "postgres://anna@db/mosaic"),
+            (
+                "postgres://db/mosaic?password=secret&sslmode=require",
+                "postgres://db/mosaic?password=***&sslmode=require",
+            ),
+            ("sqlite://a:b@c", "sqlite://a:***@c"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(without_password(url), shown);
         }
     }
 }
