@@ -216,10 +216,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             "the body is empty: JSON is expected",
         ));
     }
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(not_an_object(bytes));
+    // serde would look at the bytes of those texts alone that it does not ignore.
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Problem::new(ProblemCode::MalformedJson, "the body is not UTF-8"))?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(not_an_object(text));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         json_problem(&path, error.inner())
@@ -229,8 +232,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 /// serde would also read a struct from a list, by position: bodies are objects.
-fn not_an_object(bytes: &[u8]) -> Problem {
-    match serde_json::from_slice::<serde_json::Value>(bytes) {
+fn not_an_object(text: &str) -> Problem {
+    match serde_json::from_str::<serde_json::Value>(text) {
         Ok(_) => Problem::validation(vec![FieldError::new("", "invalid_type", "must be a JSON object")]),
         Err(error) => json_problem("", &error),
     }

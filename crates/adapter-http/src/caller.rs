@@ -11,6 +11,7 @@ use mosaic_domain::{ClientId, UnixMillis, UserId, Violation, Violations};
 
 use crate::access_log;
 use crate::entities::Times;
+use crate::field::Int;
 use crate::problem::{Problem, ProblemCode};
 use crate::state::AppState;
 
@@ -113,9 +114,7 @@ fn header<T>(
 }
 
 fn parse_time(text: &str) -> Result<UnixMillis, Violation> {
-    let ms = text
-        .parse()
-        .map_err(|_| Violation::new("invalid_type", "must be a whole number of Unix milliseconds"))?;
+    let Int(ms) = text.parse()?;
     UnixMillis::new(ms)
 }
 

@@ -9,6 +9,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use crate::problem::{Problem, ProblemCode};
+use crate::routes::get_only;
 
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -34,23 +35,23 @@ impl Document {
     /// Registers the document and its page. The addresses are relative, so they work below `/` and `/api` alike.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         let document = self.clone();
-        let openapi = web::get().to(move || {
+        let openapi = move || {
             let json = document.0.to_string();
             async { HttpResponse::Ok().content_type("application/json").body(json) }
-        });
+        };
         let page = Arc::new(
             Config::new(["../openapi.json"])
                 .validator_url("none")
                 .persist_authorization(true),
         );
-        let file = web::get().to(move |request: HttpRequest| {
+        let file = move |request: HttpRequest| {
             let page = Arc::clone(&page);
             async move { serve(&request, page) }
-        });
+        };
         config
-            .route("/openapi.json", openapi)
-            .route("/docs", web::get().to(redirect))
-            .route("/docs/{file:.*}", file);
+            .service(get_only("/openapi.json", openapi))
+            .service(get_only("/docs", redirect))
+            .service(get_only("/docs/{file:.*}", file));
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! A body is a struct of [`Field`]s with `#[serde(default)]`; [`Check`] turns them into domain types.
 
+use std::str::FromStr;
+
 use mosaic_domain::{EditTime, MAX_SAFE_INTEGER, UnixMillis, Violation, Violations};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
@@ -100,6 +102,21 @@ impl PartialSchema for UnixMs {
 
 impl ToSchema for UnixMs {}
 
+/// The same from the text of a header or a query.
+impl FromStr for Int {
+    type Err = Violation;
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let (digits, beyond) = match text.strip_prefix('-') {
+            Some(digits) => (digits, i64::MIN),
+            None => (text, i64::MAX),
+        };
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Violation::new("invalid_type", "must be a whole number"));
+        }
+        Ok(Self(text.parse().unwrap_or(beyond)))
+    }
+}
+
 /// Turns fields into domain types and collects what is wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct Check(Violations);
@@ -178,9 +195,7 @@ impl Check {
 }
 
 /// A text that knows how to become something.
-pub(crate) fn from_text<T: std::str::FromStr<Err = Violation>>(
-    text: impl AsRef<str>,
-) -> Result<T, Violation> {
+pub(crate) fn from_text<T: FromStr<Err = Violation>>(text: impl AsRef<str>) -> Result<T, Violation> {
     text.as_ref().parse()
 }
 
@@ -197,7 +212,7 @@ pub(crate) fn sort_order(Int(place): Int) -> Result<i64, Violation> {
 /// Up to `max` ids, none twice.
 pub(crate) fn ids<T>(texts: &[String], max: usize) -> Result<Vec<T>, Violation>
 where
-    T: std::str::FromStr<Err = Violation> + Ord + Copy,
+    T: FromStr<Err = Violation> + Ord + Copy,
 {
     if texts.len() > max {
         return Err(Violation::new("too_many", format!("must be at most {max} ids")));
@@ -283,6 +298,21 @@ mod tests {
             assert_eq!(found(&json), [("updatedAt".to_owned(), code)], "{number}");
         }
         assert_eq!(found(r#"{"name": "a", "updatedAt": 9007199254740991}"#), []);
+    }
+
+    #[test]
+    fn integers_in_text_are_digits_and_saturate() {
+        for (text, number) in [
+            ("17", 17),
+            ("-17", -17),
+            ("99999999999999999999", i64::MAX),
+            ("-99999999999999999999", i64::MIN),
+        ] {
+            assert_eq!(text.parse(), Ok(Int(number)));
+        }
+        for text in ["", "-", "+1", "1.5", "1e3", " 1", "soon"] {
+            assert_eq!(text.parse::<Int>().unwrap_err().code, "invalid_type", "{text}");
+        }
     }
 
     #[test]

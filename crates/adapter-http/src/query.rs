@@ -10,6 +10,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use percent_encoding::percent_decode_str;
 
+use crate::field::Int;
 use crate::problem::{FieldError, Problem, ProblemCode};
 
 /// The query of a request, parsed into `T`.
@@ -122,8 +123,8 @@ impl QueryReader {
         let Some(text) = self.text(key) else {
             return default;
         };
-        match text.parse::<i64>() {
-            Ok(number) if range.contains(&number) => number,
+        match text.parse::<Int>() {
+            Ok(Int(number)) if range.contains(&number) => number,
             Ok(_) => {
                 let message = format!("must be {} to {}", range.start(), range.end());
                 self.reject(FieldError::new(key, "out_of_range", message));

@@ -295,6 +295,18 @@ fn route_for(method: &Method) -> Route {
     }
 }
 
+/// `GET`, and with it `HEAD`, of something that is not part of the API: the document and its page.
+pub(crate) fn get_only<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Resource::new(path)
+        .route(route_for(&Method::GET).to(handler))
+        .default_service(wrong_method("GET, HEAD".to_owned()))
+}
+
 fn problem_response(description: &str) -> utoipa::openapi::Response {
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
@@ -343,15 +355,12 @@ impl RouteTable {
         }
         for ((_, path), endpoints) in by_path {
             let allow = allowed(&endpoints);
-            let wrong_method = move |request: HttpRequest| {
-                ready(Err::<HttpResponse, _>(method_not_allowed(&request, &allow)))
-            };
             let resource = endpoints
                 .into_iter()
                 .fold(Resource::new(path), |resource, endpoint| {
                     resource.route((endpoint.route)())
                 })
-                .default_service(web::to(wrong_method))
+                .default_service(wrong_method(allow))
                 .wrap(from_fn(problem::catch_panics));
             config.service(resource);
         }
@@ -396,9 +405,15 @@ const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes 
     ordinary requests and pull with a cursor per entity type; the newest edit wins. Every route answers below `/` and \
     below `/api`. Times are Unix milliseconds; errors are `application/problem+json` with a stable `code`.";
 
-fn method_not_allowed(request: &HttpRequest, allow: &str) -> Problem {
-    let detail = format!("{} is not allowed here; allowed: {allow}", request.method());
-    Problem::new(ProblemCode::MethodNotAllowed, detail).with_header(header::ALLOW, allow)
+/// Answers requests with a method that the path does not have.
+fn wrong_method(allow: String) -> Route {
+    web::to(move |request: HttpRequest| {
+        let detail = format!("{} is not allowed here; allowed: {allow}", request.method());
+        let problem = Problem::new(ProblemCode::MethodNotAllowed, detail);
+        ready(Err::<HttpResponse, _>(
+            problem.with_header(header::ALLOW, allow.clone()),
+        ))
+    })
 }
 
 /// Answers whatever no route knows.

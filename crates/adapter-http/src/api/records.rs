@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::entities::{Amendment, Submitted, Times, Wire};
+use crate::field::Int;
 use crate::field::UnixMs;
 use crate::names::ReasonName;
 use crate::problem::{FieldError, Problem, ProblemCode};
@@ -201,12 +202,8 @@ impl FromQuery for DeleteQuery {
 }
 
 fn edit_time(text: &str) -> Result<EditTime, Violation> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Violation::new("invalid_type", "must be a whole number"));
-    }
-    // Digits beyond 64 bits are beyond every range, too.
-    EditTime::new(text.parse().unwrap_or(i64::MAX))
+    let Int(ms) = text.parse()?;
+    EditTime::new(ms)
 }
 
 /// A version of a record that is not current (H1). Besides these members it has all fields of the record, and the
