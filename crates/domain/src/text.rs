@@ -224,7 +224,7 @@ impl<const MAX_BYTES: usize> From<JsonObject<MAX_BYTES>> for Map<String, Value> 
 
 /// Sorts the names on every level, whatever map serde_json was built with, and checks depth and characters.
 fn canonical(value: Value, depth: usize) -> Result<Value, Violation> {
-    if depth > MAX_JSON_DEPTH {
+    if depth > MAX_JSON_DEPTH && (value.is_array() || value.is_object()) {
         return Err(Violation::new(
             "too_deep",
             format!("must be nested at most {MAX_JSON_DEPTH} levels deep"),
@@ -306,7 +306,11 @@ mod tests {
         assert_eq!(object(json!({"a": "x".repeat(64)})).unwrap_err().code, "too_long");
         assert_eq!(object(json!({"a\0": 1})).unwrap_err().code, "nul");
         assert_eq!(object(json!({"a": ["\0"]})).unwrap_err().code, "nul");
-        let deep = (0..MAX_JSON_DEPTH).fold(json!(1), |inner, _| json!([inner]));
-        assert_eq!(object(json!({"a": deep})).unwrap_err().code, "too_deep");
+        let nested = |lists| (0..lists).fold(json!(1), |inner, _| json!([inner]));
+        assert!(object(json!({"a": nested(MAX_JSON_DEPTH - 1)})).is_ok());
+        assert_eq!(
+            object(json!({"a": nested(MAX_JSON_DEPTH)})).unwrap_err().code,
+            "too_deep"
+        );
     }
 }
