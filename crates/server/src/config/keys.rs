@@ -77,6 +77,9 @@ pub const CONFIG_ENV: &str = "MOSAIC_CONFIG";
 /// The configuration file that is read when it is there and no other is named.
 pub const DEFAULT_FILE: &str = "mosaic.toml";
 
+/// The HTTP server's own timers are kept by a clock that is up to half a second behind: below a second they would run out
+/// at once.
+const SECOND_MS: u64 = 1_000;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
@@ -121,11 +124,11 @@ keys! {
         "Threads that serve requests. 0: as many as the machine has cores.";
     HTTP_MAX_BODY_BYTES: "http.max_body_bytes", Kind::Integer(1024, 1 << 30), DefaultValue::Is("16777216"), false,
         "The largest request body, in bytes, after unpacking (16 MiB).";
-    HTTP_HEADER_TIMEOUT_MS: "http.header_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("10000"), false,
+    HTTP_HEADER_TIMEOUT_MS: "http.header_timeout_ms", Kind::Integer(SECOND_MS, HOUR_MS), DefaultValue::Is("10000"), false,
         "How long a client may take to send the head of a request, in milliseconds (10 s).";
     HTTP_BODY_TIMEOUT_MS: "http.body_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("30000"), false,
         "How long a client may take to send the body of a request, in milliseconds (30 s).";
-    HTTP_KEEP_ALIVE_MS: "http.keep_alive_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("75000"), false,
+    HTTP_KEEP_ALIVE_MS: "http.keep_alive_ms", Kind::Integer(SECOND_MS, HOUR_MS), DefaultValue::Is("75000"), false,
         "How long an idle connection stays open, in milliseconds (75 s).";
     HTTP_SHUTDOWN_TIMEOUT_MS: "http.shutdown_timeout_ms", Kind::Integer(0, HOUR_MS), DefaultValue::Is("30000"), false,
         "How long requests in flight may take to finish when the server is stopped, in milliseconds (30 s).";
