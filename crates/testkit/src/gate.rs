@@ -8,6 +8,9 @@ use tokio::sync::Notify;
 /// How long a store's thread waits at a closed gate before it gives the test up, so that a failing test ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a decision that must not run is given to do so all the same.
+const OPPORTUNITY: Duration = Duration::from_millis(100);
+
 #[derive(Debug, Default)]
 struct Shared {
     open: Mutex<bool>,
@@ -38,6 +41,13 @@ impl Gate {
     /// Waits until a decision stands at the door: it holds the lock then.
     pub async fn reached(&self) {
         self.0.arrived.notified().await;
+    }
+
+    /// Asserts that no decision comes to the door while something else stands in its way. There is no event to wait for
+    /// when nothing may happen, so this gives a wrong decision some time to show itself; a right one never fails it.
+    pub async fn assert_not_reached(&self) {
+        let reached = tokio::time::timeout(OPPORTUNITY, self.reached()).await;
+        assert!(reached.is_err(), "a decision ran while another one held the lock");
     }
 
     /// Lets everybody through, now and later.

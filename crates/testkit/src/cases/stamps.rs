@@ -1,9 +1,6 @@
 //! The user's clock: S1 to S5.
 
-use std::sync::{Arc, Mutex};
-
-use futures_util::poll;
-use mosaic_domain::write::{Locked, Outcome, decide};
+use mosaic_domain::write::Outcome;
 use mosaic_domain::{MAX_SAFE_INTEGER, Record};
 
 use crate::{
@@ -43,33 +40,25 @@ pub async fn s1_writes_of_one_user_never_interleave(h: &Harness) {
     let (held, door) = (h.clone(), gate.door());
     let first = tokio::spawn(async move { held.write_through(door, user, [patch_memo(1, "first")]).await });
     gate.reached().await;
-    let seen = Arc::<Mutex<Vec<Locked>>>::default();
-    let given = seen.clone();
-    let mut second = Box::pin(
-        h.write_with(user, [patch_memo(1, "second")], move |locked, edits| {
-            given.lock().unwrap().push(locked.clone());
-            decide(locked, edits)
-        }),
-    );
-    for _ in 0..20 {
-        assert!(poll!(&mut second).is_pending());
-        tokio::task::yield_now().await;
-        if h.reads_beside_writes {
-            assert_eq!(h.fresh_device(user).await.records(), before.records);
-        }
-        assert!(
-            seen.lock().unwrap().is_empty(),
-            "decided while another held the lock"
-        );
+    let second_gate = Gate::default();
+    second_gate.open();
+    let (waiting, door) = (h.clone(), second_gate.door());
+    let second =
+        tokio::spawn(async move { waiting.write_through(door, user, [patch_memo(1, "second")]).await });
+    second_gate.assert_not_reached().await;
+    assert!(!second.is_finished());
+    if h.reads_beside_writes {
+        assert_eq!(h.fresh_device(user).await.records(), before.records);
     }
     gate.open();
     let first = first.await.unwrap().unwrap();
-    let second = second.await.unwrap();
-    for locked in seen.lock().unwrap().iter() {
-        assert_eq!(locked.clock.last(), first.clock);
-        assert_eq!(locked.records[&memo_key(1)], first.records[0]);
-    }
+    let second = second.await.unwrap().unwrap();
     assert!(second.clock > first.clock);
+    let kept = h.revisions(user, memo_key(1)).await;
+    assert_eq!(
+        (kept[0].number, &kept[0].revision.content),
+        (2, first.records[0].live_content().unwrap())
+    );
 }
 
 /// A user who has written nothing has a clock, and pulls nothing.
@@ -90,12 +79,19 @@ pub async fn s2_time_is_read_under_the_lock(h: &Harness) {
             .await
     });
     gate.reached().await;
-    let mut second = Box::pin(h.write(user, [put(memo_key(2), memo("second"))]));
-    assert!(poll!(&mut second).is_pending());
+    let second_gate = Gate::default();
+    second_gate.open();
+    let (waiting, door) = (h.clone(), second_gate.door());
+    let second = tokio::spawn(async move {
+        waiting
+            .write_through(door, user, [put(memo_key(2), memo("second"))])
+            .await
+    });
+    second_gate.assert_not_reached().await;
     h.clock.advance(60_000);
     gate.open();
     let first = first.await.unwrap().unwrap();
-    let second = second.await;
+    let second = second.await.unwrap().unwrap();
     assert_eq!(first.clock.get(), ManualClock::START_MS);
     assert_eq!(second.clock.get(), ManualClock::START_MS + 60_000);
     assert_eq!(

@@ -409,10 +409,13 @@ pub async fn w8_a_write_dropped_under_the_lock_happens_whole_or_not_at_all(h: &H
     let user = h.user().await;
     let gate = Gate::default();
     let pair = [memo_key(1), memo_key(2)];
-    let mut write = Box::pin(h.write_through(gate.door(), user, pair.map(|key| put(key, memo("x")))));
-    assert!(poll!(&mut write).is_pending());
+    let (held, door) = (h.clone(), gate.door());
+    let write = tokio::spawn(async move {
+        held.write_through(door, user, pair.map(|key| put(key, memo("x"))))
+            .await
+    });
     gate.reached().await;
-    drop(write);
+    write.abort();
     gate.open();
     h.write(user, [put(memo_key(3), memo("goes on"))]).await;
     assert_whole(h, user, pair).await;
