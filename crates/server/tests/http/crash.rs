@@ -52,7 +52,14 @@ async fn w8_every_acknowledged_write_survives_twenty_kills_under_load() {
         assert_nothing_is_missing(&client, &acknowledged).await;
         acknowledged.in_round.store(0, Ordering::SeqCst);
         let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| tokio::spawn(write_until_killed(client.clone(), round, writer, Arc::clone(&acknowledged))))
+            .map(|writer| {
+                tokio::spawn(write_until_killed(
+                    client.clone(),
+                    round,
+                    writer,
+                    Arc::clone(&acknowledged),
+                ))
+            })
             .collect();
         acknowledged.enough.notified().await;
         server.kill();
@@ -66,7 +73,13 @@ async fn w8_every_acknowledged_write_survives_twenty_kills_under_load() {
 }
 
 async fn assert_nothing_is_missing(client: &Client, acknowledged: &Acknowledged) {
-    let stored: BTreeSet<String> = client.everything().await.records.into_keys().map(|(_, id)| id).collect();
+    let stored: BTreeSet<String> = client
+        .everything()
+        .await
+        .records
+        .into_keys()
+        .map(|(_, id)| id)
+        .collect();
     let ids = acknowledged.ids.lock().unwrap();
     let missing: Vec<_> = ids.difference(&stored).collect();
     assert!(missing.is_empty(), "acknowledged and gone: {missing:?}");

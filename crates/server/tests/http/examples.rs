@@ -60,9 +60,9 @@ fn json(text: &str) -> Option<Value> {
 /// Whether a value has everything that is expected; objects may have more fields.
 fn contains(value: &Value, expected: &Value) -> bool {
     match (value, expected) {
-        (Value::Object(value), Value::Object(expected)) => {
-            expected.iter().all(|(name, expected)| value.get(name).is_some_and(|value| contains(value, expected)))
-        }
+        (Value::Object(value), Value::Object(expected)) => expected
+            .iter()
+            .all(|(name, expected)| value.get(name).is_some_and(|value| contains(value, expected))),
         (Value::Array(value), Value::Array(expected)) => {
             value.len() == expected.len() && value.iter().zip(expected).all(|(v, e)| contains(v, e))
         }
@@ -74,7 +74,10 @@ fn contains(value: &Value, expected: &Value) -> bool {
 async fn the_examples_of_the_protocol_are_true() {
     let server = Server::start();
     let mut devices: HashMap<String, Client> = HashMap::new();
-    let blocks = PROTOCOL.split("```http\n").skip(1).map(|rest| rest.split("```").next().expect("a block"));
+    let blocks = PROTOCOL
+        .split("```http\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("a block"));
     let examples: Vec<Example> = blocks.map(Example::parse).collect();
     assert!(examples.len() >= 10, "{} examples", examples.len());
     for example in examples {

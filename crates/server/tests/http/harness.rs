@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -53,21 +55,45 @@ impl Data {
     /// Starts a server on this data and waits until it listens.
     pub fn start(&self, args: &[&str]) -> Server {
         let mut command = self.mosaic(args);
-        command.args(["--listen", "127.0.0.1:0", "--http-workers", "2", "--log-format", "json"]);
-        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--http-workers",
+            "2",
+            "--log-format",
+            "json",
+        ]);
+        let mut process = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
         let stderr = BufReader::new(process.stderr.take().expect("its stderr"));
         let log = Arc::new(Mutex::new(String::new()));
         let (url, log_reader) = wait_for_address(stderr, &log);
-        Server { process, url, log, log_reader: Some(log_reader), data: self.clone() }
+        Server {
+            process,
+            url,
+            log,
+            log_reader: Some(log_reader),
+            data: self.clone(),
+        }
     }
 }
 
 /// Reads the log until the line that says where the server listens, then goes on reading on a thread of its own.
-fn wait_for_address(mut stderr: BufReader<ChildStderr>, log: &Arc<Mutex<String>>) -> (String, JoinHandle<()>) {
+fn wait_for_address(
+    mut stderr: BufReader<ChildStderr>,
+    log: &Arc<Mutex<String>>,
+) -> (String, JoinHandle<()>) {
     let url = loop {
         let mut line = String::new();
         let read = stderr.read_line(&mut line).expect("readable stderr");
-        assert!(read > 0, "the server ended before it listened:\n{}", log.lock().unwrap());
+        assert!(
+            read > 0,
+            "the server ended before it listened:\n{}",
+            log.lock().unwrap()
+        );
         log.lock().unwrap().push_str(&line);
         if let Some(at) = line.find("http://127.0.0.1:") {
             let url: String = line[at..].chars().take_while(|c| !"\" ,}".contains(*c)).collect();
@@ -116,10 +142,9 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    /// Sends it a signal by name, like `TERM`.
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
     }
 
     /// Kills it as a crash would (SIGKILL) and leaves its data.
@@ -140,7 +165,12 @@ impl Server {
 
     /// A client without a login.
     pub fn anonymous(&self) -> Client {
-        Client { http: http(), url: self.url.clone(), token: None, id: "anonymous".into() }
+        Client {
+            http: http(),
+            url: self.url.clone(),
+            token: None,
+            id: "anonymous".into(),
+        }
     }
 
     /// The user `admin` on a device.
@@ -153,7 +183,11 @@ impl Server {
         let body = json!({"username": username, "password": password, "clientId": client_id});
         let login = self.anonymous().post("/auth/login", &body).await.ok();
         let token = login["accessToken"].as_str().expect("an access token").to_owned();
-        Client { token: Some(token), id: client_id.into(), ..self.anonymous() }
+        Client {
+            token: Some(token),
+            id: client_id.into(),
+            ..self.anonymous()
+        }
     }
 
     /// Makes a user and logs in.
@@ -165,6 +199,12 @@ impl Server {
     }
 }
 
+/// Sends a signal to a process that a test started.
+pub fn send_signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
+    kill_process(pid, signal).expect("a process to signal");
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Already ended where a test waited for it.
@@ -174,7 +214,10 @@ impl Drop for Server {
 }
 
 fn http() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().expect("an HTTP client")
+    reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("an HTTP client")
 }
 
 /// One device of one user.
@@ -192,7 +235,10 @@ pub struct Client {
 impl Client {
     /// A request, with the login and the device's name.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.url)).header("x-client-id", &self.id);
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .header("x-client-id", &self.id);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -232,7 +278,9 @@ impl Client {
 
     /// One pull with these cursors (`{}`: from the beginning).
     pub async fn pull(&self, cursors: &Value) -> Value {
-        self.post("/sync/pull", &json!({"clientId": self.id, "cursors": cursors})).await.ok()
+        self.post("/sync/pull", &json!({"clientId": self.id, "cursors": cursors}))
+            .await
+            .ok()
     }
 
     /// Everything that the user has, as a fresh device sees it; to compare the store before and after.
@@ -259,8 +307,16 @@ impl Answer {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.expect("a body");
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) };
-        Self { status, headers, body }
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| text())
+        };
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// The body of an answer that must be a success.
@@ -273,8 +329,17 @@ impl Answer {
     /// The body of an answer that must be this problem, in the right form.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
-        assert_eq!((self.status.as_u16(), &self.body["code"]), (status, &json!(code)), "{}", self.body);
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
+        assert_eq!(
+            (self.status.as_u16(), &self.body["code"]),
+            (status, &json!(code)),
+            "{}",
+            self.body
+        );
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{}",
+            self.body
+        );
         assert_eq!(self.body["status"], json!(status), "{}", self.body);
         for name in ["type", "title", "detail", "error"] {
             assert!(self.body[name].is_string(), "{name} in {}", self.body);
@@ -287,7 +352,9 @@ impl Answer {
     pub fn invalid(self, path: &str, code: &str) -> Value {
         let body = self.problem(422, "validation_failed");
         let errors = body["errors"].as_array().expect("errors");
-        let found = errors.iter().any(|error| error["path"] == path && error["code"] == code);
+        let found = errors
+            .iter()
+            .any(|error| error["path"] == path && error["code"] == code);
         assert!(found, "no {code} at {path} in {body}");
         body
     }
@@ -321,8 +388,14 @@ impl Phone {
         let answer = client.pull(&Value::Object(self.cursors.clone())).await;
         self.pulls += 1;
         for entity in ENTITIES {
-            let (updated, deleted) = (&answer["changes"][entity]["updated"], &answer["changes"][entity]["deletedIds"]);
-            let (updated, deleted) = (updated.as_array().expect("updated"), deleted.as_array().expect("deletedIds"));
+            let (updated, deleted) = (
+                &answer["changes"][entity]["updated"],
+                &answer["changes"][entity]["deletedIds"],
+            );
+            let (updated, deleted) = (
+                updated.as_array().expect("updated"),
+                deleted.as_array().expect("deletedIds"),
+            );
             self.largest_page = self.largest_page.max(updated.len() + deleted.len());
             for record in updated {
                 self.take(entity, record);
@@ -332,14 +405,18 @@ impl Phone {
                 self.records.remove(&key);
                 self.delivered.push(key);
             }
-            self.cursors.insert(entity.into(), answer["cursors"][entity].clone());
+            self.cursors
+                .insert(entity.into(), answer["cursors"][entity].clone());
         }
         ENTITIES.iter().any(|entity| answer["hasMore"][entity] == true)
     }
 
     fn take(&mut self, entity: &str, record: &Value) {
         let name = if entity == "diary" { "date" } else { "id" };
-        let key = (entity.to_owned(), record[name].as_str().expect("a key").to_owned());
+        let key = (
+            entity.to_owned(),
+            record[name].as_str().expect("a key").to_owned(),
+        );
         if let Some(memo) = record["memoId"].as_str() {
             let known = self.records.contains_key(&("memo".to_owned(), memo.to_owned()));
             assert!(known, "P5: the resource {key:?} came before its memo {memo}");

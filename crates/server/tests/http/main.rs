@@ -1,8 +1,30 @@
 //! The server as apps see it: the real binary, a real store, real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not there, in its helpers too"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing: `pub` and `pub(crate)` are the same here"
+)]
+
+mod accounts;
+mod attachments;
+mod bad_input;
+mod bodies;
+mod commands;
 mod crash;
 mod examples;
+mod fields;
 mod harness;
+mod isolation;
+mod kinds;
+mod lists;
+mod plumbing;
+mod scene;
 mod stop;
 mod sync;
+mod tokens;
 mod tour;
+mod writes;

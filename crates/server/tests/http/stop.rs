@@ -5,11 +5,11 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::harness::{Data, Server};
+use crate::harness::{Data, Server, Signal, send_signal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_signal_lets_a_request_in_flight_finish_and_exits_with_0() {
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start();
         let phone = server.device("phone").await;
         let body = r#"{"content": "in flight"}"#;
@@ -48,25 +48,48 @@ fn wait_until_refused(address: &str) {
 fn a_second_server_on_the_same_file_says_so_and_exits() {
     let data = Data::new();
     let _first = data.start(&[]);
-    let second = data.mosaic(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    let second = data
+        .mosaic(&["serve", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     let said = String::from_utf8(second.stderr).unwrap();
-    assert!(said.contains("mosaic.db") && said.contains("another process"), "{said}");
+    assert!(
+        said.contains("mosaic.db") && said.contains("another process"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or_a_secret() {
     let mut server = Server::start();
     let phone = server.device("my-phone").await;
-    phone.post("/memos?token=hidden-in-the-query", &json!({"content": "dear diary"})).await.ok();
+    phone
+        .post(
+            "/memos?token=hidden-in-the-query",
+            &json!({"content": "dear diary"}),
+        )
+        .await
+        .ok();
     phone.get("/memos/search?query=dear").await.ok();
     let me = phone.get("/auth/me").await.ok();
-    server.signal("TERM");
+    server.signal(Signal::TERM);
     let (_, log) = server.wait();
-    let line = log.lines().find(|line| line.contains("/memos") && line.contains("my-phone")).expect("a line");
+    let line = log
+        .lines()
+        .find(|line| line.contains("/memos") && line.contains("my-phone"))
+        .expect("a line");
     assert!(line.contains(me["id"].as_str().unwrap()), "{line}");
-    assert!(line.contains("200") && line.contains("duration_ms") && line.contains("request_id"), "{line}");
-    let secrets = ["dear", "correct horse", "hidden-in-the-query", phone.token.as_deref().unwrap()];
+    assert!(
+        line.contains("200") && line.contains("duration_ms") && line.contains("request_id"),
+        "{line}"
+    );
+    let secrets = [
+        "dear",
+        "correct horse",
+        "hidden-in-the-query",
+        phone.token.as_deref().unwrap(),
+    ];
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} in the log");
     }
@@ -79,10 +102,13 @@ fn a_first_start_without_a_password_prints_a_random_one_once() {
         let mut command = data.mosaic(&[]);
         command.env_remove("MOSAIC_ADMIN_PASSWORD");
         command.args(["--listen", "127.0.0.1:0", "--database-url", "sqlite://kept.db"]);
-        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         wait_for_line(&mut child);
-        let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-        assert!(stopped.success());
+        send_signal(child.id(), Signal::TERM);
         let mut printed = String::new();
         child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
         child.wait().unwrap();
@@ -96,8 +122,13 @@ fn a_first_start_without_a_password_prints_a_random_one_once() {
 /// Waits until the server says on stderr where it listens.
 fn wait_for_line(child: &mut std::process::Child) {
     use std::io::BufRead;
-    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("http://127.0.0.1:")), "the server ended before it listened");
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        lines.any(|line| line.contains("http://127.0.0.1:")),
+        "the server ended before it listened"
+    );
     // Keeps reading, so that the server never waits for somebody to take its log.
     std::thread::spawn(move || lines.for_each(drop));
 }

@@ -20,10 +20,18 @@ async fn write_memos(client: &Client, numbers: impl IntoIterator<Item = usize>, 
 }
 
 /// Writes these memos over several connections at once.
-async fn write_in_parallel(client: &Client, numbers: std::ops::Range<usize>, connections: usize, updated_at: i64) {
+async fn write_in_parallel(
+    client: &Client,
+    numbers: std::ops::Range<usize>,
+    connections: usize,
+    updated_at: i64,
+) {
     let tasks: Vec<_> = (0..connections)
         .map(|connection| {
-            let (client, numbers) = (client.clone(), numbers.clone().skip(connection).step_by(connections));
+            let (client, numbers) = (
+                client.clone(),
+                numbers.clone().skip(connection).step_by(connections),
+            );
             tokio::spawn(async move { write_memos(&client, numbers, updated_at).await })
         })
         .collect();
@@ -39,7 +47,10 @@ async fn p3_a_thousand_memos_of_one_millisecond_and_three_hundred_deletes_while_
     let edit_time = 1_715_000_000_000_i64;
     write_in_parallel(&phone, 0..1_000, 8, edit_time).await;
     for n in 0..300 {
-        phone.delete(&format!("/memos/{}?updatedAt={}", memo_id(n), edit_time + 1)).await.ok();
+        phone
+            .delete(&format!("/memos/{}?updatedAt={}", memo_id(n), edit_time + 1))
+            .await
+            .ok();
     }
 
     let tablet = server.device("tablet").await;
@@ -101,13 +112,24 @@ async fn p2_a_device_at_rest_holds_four_equal_cursors_and_gets_nothing() {
     let server = Server::start();
     let phone = server.device("phone").await;
     phone.post("/memos", &json!({"content": "one"})).await.ok();
-    phone.put("/diaries/2026-05-16", &json!({"summary": "a day"})).await.ok();
+    phone
+        .put("/diaries/2026-05-16", &json!({"summary": "a day"}))
+        .await
+        .ok();
     let first = phone.pull(&json!({})).await;
-    let cursors: BTreeSet<_> = ["memo", "diary", "resource", "bot"].map(|e| first["cursors"][e].as_i64()).into();
+    let cursors: BTreeSet<_> = ["memo", "diary", "resource", "bot"]
+        .map(|e| first["cursors"][e].as_i64())
+        .into();
     assert_eq!(cursors.len(), 1, "{first}");
     let again = phone.pull(&first["cursors"]).await;
     assert_eq!(again["cursors"], first["cursors"]);
-    assert!(again["changes"].as_object().unwrap().values().all(|c| c == &json!({"updated": [], "deletedIds": []})));
+    assert!(
+        again["changes"]
+            .as_object()
+            .unwrap()
+            .values()
+            .all(|c| c == &json!({"updated": [], "deletedIds": []}))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,10 +164,22 @@ async fn p6_a_lost_answer_loses_nothing_and_the_stored_cursor_decides_nothing() 
 async fn a_late_push_reaches_a_device_that_pulled_in_between() {
     let server = Server::start();
     let (phone, tablet) = (server.device("phone").await, server.device("tablet").await);
-    tablet.post("/memos", &json!({"id": memo_id(1), "content": "wednesday", "updatedAt": 1_715_200_000_000_i64})).await.ok();
+    tablet
+        .post(
+            "/memos",
+            &json!({"id": memo_id(1), "content": "wednesday", "updatedAt": 1_715_200_000_000_i64}),
+        )
+        .await
+        .ok();
     let mut thursday = Phone::default();
     thursday.pull_all(&tablet).await;
-    phone.post("/memos", &json!({"id": memo_id(2), "content": "monday", "updatedAt": 1_715_000_000_000_i64})).await.ok();
+    phone
+        .post(
+            "/memos",
+            &json!({"id": memo_id(2), "content": "monday", "updatedAt": 1_715_000_000_000_i64}),
+        )
+        .await
+        .ok();
     let friday = tablet.pull(&thursday.cursors()).await;
     assert_eq!(friday["changes"]["memo"]["updated"][0]["content"], "monday");
 }
@@ -161,7 +195,13 @@ async fn r1_r2_cursors_and_epochs_of_another_history_are_reset() {
     let body = |epoch: &Value| json!({"clientId": "phone", "cursors": ahead["cursors"], "epoch": epoch});
     let same = phone.post("/sync/pull", &body(&ahead["epoch"])).await.ok();
     assert_eq!(same.get("reset"), None);
-    let other = phone.post("/sync/pull", &body(&json!("00000000-0000-4000-8000-000000000000"))).await.ok();
+    let other = phone
+        .post(
+            "/sync/pull",
+            &body(&json!("00000000-0000-4000-8000-000000000000")),
+        )
+        .await
+        .ok();
     assert_eq!(other["reset"], json!(["memo", "diary", "resource", "bot"]));
     assert_eq!(other["changes"]["memo"]["updated"].as_array().unwrap().len(), 2);
 }

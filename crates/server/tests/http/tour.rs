@@ -35,12 +35,21 @@ fn the_readme_s_tour_works_as_it_stands() {
         .output()
         .expect("bash runs");
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let mut rest = said.as_str();
-    let expected: Vec<_> = script.lines().filter_map(|line| line.strip_prefix("# → ")).collect();
+    let expected: Vec<_> = script
+        .lines()
+        .filter_map(|line| line.strip_prefix("# → "))
+        .collect();
     assert!(expected.len() >= 7, "the tour says what to expect");
     for fragment in expected {
-        let at = rest.find(fragment).unwrap_or_else(|| panic!("`{fragment}` is not in what follows:\n{rest}"));
+        let at = rest
+            .find(fragment)
+            .unwrap_or_else(|| panic!("`{fragment}` is not in what follows:\n{rest}"));
         rest = &rest[at + fragment.len()..];
     }
 }
