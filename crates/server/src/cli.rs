@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use mosaic_domain::account::Username;
 
+use crate::config::DatabaseUrl;
 use crate::config::keys::{self, CONFIG_ENV, DEFAULT_FILE, DefaultValue, KEYS, KeySpec, Kind};
 
 /// What was asked for on the command line.
@@ -49,6 +51,19 @@ pub enum Command {
         /// Change nothing; exit with 1 if there is anything to do
         #[arg(long)]
         check: bool,
+    },
+    /// Move a whole installation from one store to another, for example from SQLite to PostgreSQL
+    ///
+    /// Stop the server first. Stamps, cursors, edit times, revisions and logins stay as they are, so devices just go on
+    /// with the new server. A copy that was interrupted goes on when the same command is run again. At the end both stores
+    /// are compared, record by record.
+    Copy {
+        /// The store to read: sqlite://PATH or postgres://...
+        #[arg(long, value_parser = DatabaseUrl::from_str)]
+        from: DatabaseUrl,
+        /// The store to write, empty or begun by the same command
+        #[arg(long, value_parser = DatabaseUrl::from_str)]
+        to: DatabaseUrl,
     },
     /// Print the configuration in force and where each value comes from, without secrets
     ///

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
+use crate::copy::{self, CopyCommandError};
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
@@ -35,6 +36,9 @@ enum CommandError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] WiringError),
+    /// The copy stopped.
+    #[error(transparent)]
+    Copy(#[from] CopyCommandError),
     /// `migrate --check` found something to do.
     #[error("migrations are pending: {0}")]
     Pending(String),
@@ -89,6 +93,10 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         Command::User(command) => {
             log(&loaded)?;
             print(&block_on(users::run(&loaded.config, command))??)
+        }
+        Command::Copy { from, to } => {
+            log(&loaded)?;
+            print(&block_on(copy::run(&loaded.config, &from, &to))??)
         }
         Command::Migrate { check } => {
             log(&loaded)?;

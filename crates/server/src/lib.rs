@@ -3,6 +3,7 @@
 pub mod cli;
 mod commands;
 pub mod config;
+mod copy;
 pub mod secrets;
 mod serve;
 pub mod telemetry;

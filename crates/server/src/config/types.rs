@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -73,6 +74,17 @@ impl DatabaseUrl {
             return Err(Some("sqlite://PATH without options (?...)".to_owned()));
         }
         self::path(path).map(Self::SqliteFile).ok_or(None)
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|expected| {
+            let expected =
+                expected.unwrap_or_else(|| "sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE".into());
+            format!("must be {expected}")
+        })
     }
 }
 
