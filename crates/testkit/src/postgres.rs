@@ -9,12 +9,17 @@
 //!
 //! Everything goes at the end, also when the process is killed: see `keeper.rs`.
 
+mod address;
 mod binaries;
 mod cluster;
 mod database;
 mod keeper;
+mod pgbouncer;
+mod proxy;
 mod server;
 
 pub use cluster::{Cluster, ClusterOptions, Stop, Tls};
 pub use database::{Template, TestDatabase};
+pub use pgbouncer::PgBouncer;
+pub use proxy::{Proxy, When};
 pub use server::{DATABASE_URL, Server};

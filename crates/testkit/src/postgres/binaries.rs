@@ -19,6 +19,13 @@ pub(crate) fn server_programs() -> PathBuf {
     })
 }
 
+/// The folder with `program`: on the `PATH`, or where Debian puts the programs of services.
+pub(crate) fn folder_of(program: &str) -> Option<PathBuf> {
+    on_the_path()
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")])
+        .find(|folder| folder.join(program).is_file())
+}
+
 fn on_the_path() -> impl Iterator<Item = PathBuf> {
     env::split_paths(&env::var_os("PATH").unwrap_or_default())
         .collect::<Vec<_>>()

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_postgres::Config;
 
+use super::address::{at_port, at_socket};
 use super::binaries::server_programs;
-use super::keeper::{Keeper, free_port, secret};
+use super::keeper::{Keeper, free_port, memory, secret};
 use super::server::{Server, connect};
 
 /// The superuser of a cluster; tests work as [`ROLE`], which may do no more than a production account.
@@ -19,8 +20,8 @@ const ROLE: &str = "mosaic";
 /// What a cluster is like. The default is quick and forgets what it was told if the machine stops.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {
-    /// Writes reach the disk before they are acknowledged, and autovacuum runs, as in production. For tests that stop
-    /// the server hard.
+    /// It is in the folder for temporary files (else: in memory, where there is room), writes reach the disk before they
+    /// are acknowledged, and autovacuum runs, as in production. For tests that stop the server hard, or store a lot.
     pub durable: bool,
     /// The server speaks TLS, and refuses TCP connections without it. (Its unix socket stays plain.)
     pub tls: Option<Tls>,
@@ -161,6 +162,7 @@ impl Cluster {
     /// If PostgreSQL is not installed, or does not start.
     pub async fn start(options: ClusterOptions) -> Self {
         let role_password = secret();
+        let plain = options.tls.is_none();
         let service = Arc::new(blocking(move || Service::start(&options)).await);
         let superuser = connect(&service.local(SUPERUSER, &service.superuser_password)).await;
         let make_role = format!("CREATE ROLE {ROLE} LOGIN NOSUPERUSER CREATEDB PASSWORD '{role_password}'");
@@ -168,15 +170,11 @@ impl Cluster {
             .batch_execute(&make_role)
             .await
             .expect("the role is made");
-        let server = Server::of_cluster(
-            format!(
-                "postgres://{ROLE}:{role_password}@127.0.0.1:{}/postgres",
-                service.port
-            ),
-            service.local(ROLE, &role_password),
-            Arc::clone(&service),
-        )
-        .await;
+        let local = service.local(ROLE, &role_password);
+        let url = at_port(&local, service.port);
+        // A template is built by way of the socket where TCP needs TLS.
+        let build_url = if plain { url.clone() } else { at_socket(&local) };
+        let server = Server::of_cluster(url, build_url, local, Arc::clone(&service)).await;
         Self { service, server }
     }
 
@@ -197,12 +195,8 @@ impl Cluster {
 
     /// A URL for a superuser of `database`, for what the role of the tests may not do.
     pub fn superuser_url(&self, database: &str) -> String {
-        let Service {
-            superuser_password,
-            port,
-            ..
-        } = &*self.service;
-        format!("postgres://{SUPERUSER}:{superuser_password}@127.0.0.1:{port}/{database}")
+        let mut config = self.service.local(SUPERUSER, &self.service.superuser_password);
+        at_port(config.dbname(database), self.service.port)
     }
 
     /// Stops the server and returns when it is gone. Connections are refused until [`start_again`](Self::start_again).
@@ -239,7 +233,9 @@ impl Cluster {
 impl Service {
     fn start(options: &ClusterOptions) -> Self {
         let stop = "test ! -f data/postmaster.pid || pg_ctl -D data -m immediate -w stop";
-        let mut keeper = Keeper::start("postgres", &server_programs(), stop);
+        let quick = if options.durable { None } else { memory() };
+        let place = quick.unwrap_or_else(std::env::temp_dir);
+        let mut keeper = Keeper::start("postgres", &place, &server_programs(), stop);
         let superuser_password = secret();
         keeper.write("password", &superuser_password);
         keeper.write("more.conf", &options.settings());
@@ -319,7 +315,7 @@ fn log_of(folder: &std::path::Path) -> String {
 }
 
 /// Runs what blocks on a thread of its own; a panic there is one here.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

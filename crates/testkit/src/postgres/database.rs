@@ -32,7 +32,7 @@ impl fmt::Debug for Template {
 }
 
 impl Template {
-    /// The schema that `build` makes in the empty database whose URL it is given. It must have closed its connections
+    /// The schema that `build` makes in the empty database whose URL it is given (by unix socket if the server wants TLS). It must have closed its connections
     /// when it is done.
     ///
     /// `fingerprint` is everything that the schema is made of, such as the text of all migrations: a server that already
@@ -113,7 +113,7 @@ async fn build_once(server: &Server, client: &Client, name: &str, build: &Build)
             &format!("CREATE DATABASE {unfinished} TEMPLATE template1"),
         )
         .await;
-        if let Err(error) = build(server.url(&unfinished)).await {
+        if let Err(error) = build(server.build_url(&unfinished)).await {
             panic!("the schema of {name} can't be built: {}", chain(&*error));
         }
         // Nobody connects to it any more, so it can be copied at any time.
@@ -158,7 +158,12 @@ impl TestDatabase {
             name: Some(name.clone()),
         };
         let turn = server.copying().acquire().await;
-        when_unused(&client, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        let options = server.copy_options();
+        when_unused(
+            &client,
+            &format!("CREATE DATABASE {name} TEMPLATE {template} {options}"),
+        )
+        .await;
         drop(turn);
         database
     }

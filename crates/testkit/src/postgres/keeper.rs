@@ -70,16 +70,16 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Makes a folder `mosaic-KIND-…`. Its commands find the programs of `programs`; `stop` is the command that stops the
+    /// Makes a folder `mosaic-KIND-…` in `place`. Its commands find the programs of `programs`; `stop` is the command that stops the
     /// service, run in the folder whether or not the service was started.
-    pub(crate) fn start(kind: &str, programs: &Path, stop: &str) -> Self {
+    pub(crate) fn start(kind: &str, place: &Path, programs: &Path, stop: &str) -> Self {
         let account = Account::unprivileged();
         let mut path = programs.as_os_str().to_owned();
         path.push(":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", SCRIPT, "mosaic-keeper"])
-            .arg(std::env::temp_dir())
+            .arg(place)
             .args([&format!("mosaic-{kind}"), stop])
             // Nothing of our environment (PGDATA, PGOPTIONS, a language) changes what the service does.
             .env_clear()
@@ -106,7 +106,7 @@ impl Keeper {
             answers,
         };
         let folder = keeper.answer().unwrap_or_else(|| {
-            panic!("no folder can be made in {}", std::env::temp_dir().display());
+            panic!("no folder can be made in {}", place.display());
         });
         keeper.folder = PathBuf::from(folder);
         keeper
@@ -156,6 +156,16 @@ impl Drop for Keeper {
         // Nobody is left to be told; the keeper does what it can.
         drop(self.shell.wait());
     }
+}
+
+/// Where files are kept in memory only, if the machine has such a place with room for many databases: making one there
+/// takes a fifth of the time.
+pub(crate) fn memory() -> Option<PathBuf> {
+    const ENOUGH_KIB: u64 = 4 << 20;
+    let output = Command::new("df").args(["-Pk", "/dev/shm"]).output().ok()?;
+    let table = String::from_utf8(output.stdout).ok()?;
+    let available: u64 = table.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    (output.status.success() && available >= ENOUGH_KIB).then(|| PathBuf::from("/dev/shm"))
 }
 
 /// Random letters and digits, for passwords of services that others on the machine can reach.

@@ -28,6 +28,8 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     /// For a database that is there from the beginning; tests put the names of theirs in its place.
     url: String,
+    /// The same for those who build a template.
+    build_url: String,
     /// The same database by the way that needs no TLS.
     admin: Config,
     /// This process, among all that use the server.
@@ -38,6 +40,8 @@ struct Inner {
     outlives_us: bool,
     templates: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     copying: Semaphore,
+    /// What makes copies quick.
+    copy_options: &'static str,
     /// Keeps a cluster of our own running.
     _service: Option<Arc<Service>>,
 }
@@ -70,14 +74,19 @@ impl Server {
         let admin = url
             .parse()
             .unwrap_or_else(|error| panic!("{DATABASE_URL}: {}", chain(&error)));
-        Self::new(url.to_owned(), admin, None).await
+        Self::new(url.to_owned(), url.to_owned(), admin, None).await
     }
 
-    pub(crate) async fn of_cluster(url: String, admin: Config, service: Arc<Service>) -> Self {
-        Self::new(url, admin, Some(service)).await
+    pub(crate) async fn of_cluster(
+        url: String,
+        build_url: String,
+        admin: Config,
+        service: Arc<Service>,
+    ) -> Self {
+        Self::new(url, build_url, admin, Some(service)).await
     }
 
-    async fn new(url: String, admin: Config, service: Option<Arc<Service>>) -> Self {
+    async fn new(url: String, build_url: String, admin: Config, service: Option<Arc<Service>>) -> Self {
         // 31 bits, so that it is printed without a sign.
         let owner = i32::try_from(RandomState::new().hash_one(0) >> 33).unwrap();
         let outlives_us = service.is_none();
@@ -94,9 +103,16 @@ impl Server {
                     .block_on(work);
             })
             .unwrap();
-        is_ready.await.expect("the server answers");
+        let version = is_ready.await.expect("the server answers");
+        // Copying files needs checkpoints, which cost a cluster of ours nothing. Before version 15 there was no choice.
+        let copy_options = if !outlives_us && version >= 150_000 {
+            "STRATEGY file_copy"
+        } else {
+            ""
+        };
         Self(Arc::new(Inner {
             url,
+            build_url,
             admin,
             owner,
             made: AtomicU64::new(0),
@@ -104,6 +120,7 @@ impl Server {
             outlives_us,
             templates: Mutex::default(),
             copying: Semaphore::new(1),
+            copy_options,
             _service: service,
         }))
     }
@@ -111,6 +128,16 @@ impl Server {
     /// The URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
         with_database(&self.0.url, database)
+    }
+
+    /// The URL for building a template in one of its databases: never by TLS.
+    pub(crate) fn build_url(&self, database: &str) -> String {
+        with_database(&self.0.build_url, database)
+    }
+
+    /// The end of the statement that copies a database.
+    pub(crate) fn copy_options(&self) -> &'static str {
+        self.0.copy_options
     }
 
     /// A connection as the role of the tests, to the database that is there from the beginning.
@@ -155,15 +182,18 @@ async fn janitor_work(
     admin: Config,
     owner: i32,
     outlives_us: bool,
-    ready: oneshot::Sender<()>,
+    ready: oneshot::Sender<i32>,
     mut chores: mpsc::UnboundedReceiver<Chore>,
 ) {
     let mut client = connect(&admin).await;
+    own(&client, owner).await.expect("an advisory lock");
     if outlives_us {
-        own(&client, owner).await.expect("an advisory lock");
         sweep(&client).await.expect("what others have left can be listed");
     }
-    let _ = ready.send(());
+    let version = client
+        .query_one("SELECT current_setting('server_version_num')::int", &[])
+        .await;
+    let _ = ready.send(version.expect("a version").get(0));
     while let Some(chore) = chores.recv().await {
         if client.is_closed() {
             match try_connect(&admin).await {
@@ -171,9 +201,7 @@ async fn janitor_work(
                 // A cluster that a test has stopped: its folder goes as a whole.
                 Err(_) => continue,
             }
-            if outlives_us {
-                drop(own(&client, owner).await);
-            }
+            drop(own(&client, owner).await);
         }
         // What can't be dropped now, the sweep of a later run drops.
         drop(drop_database(&client, &chore.database).await);
