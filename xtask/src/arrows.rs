@@ -36,11 +36,13 @@ const PURE: &[&str] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("actix-cors", &["mosaic-adapter-http"]),
     ("actix-web", &["mosaic-adapter-http", "mosaic-server"]),
+    ("deadpool-postgres", &["mosaic-adapter-postgres"]),
     ("deadpool-sqlite", &["mosaic-adapter-sqlite"]),
     ("object_store", &["mosaic-adapter-blobs"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
     ("rusqlite", &["mosaic-adapter-sqlite"]),
     ("tokio-postgres", &["mosaic-adapter-postgres", TESTKIT]),
+    ("tokio-postgres-rustls", &["mosaic-adapter-postgres"]),
     ("utoipa", &["mosaic-adapter-http"]),
 ];
 

@@ -1,0 +1,307 @@
+//! Accounts. Changes are rare, and take turns by a lock on the one row of `meta`: what a change looks up is still true when
+//! it writes, so names are compared and administrators counted without a race, on any number of instances. The
+//! constraints of the schema stand behind it.
+
+use async_trait::async_trait;
+use mosaic_domain::account::Username;
+use mosaic_domain::account::{Role, User};
+use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_domain::text::Label;
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{
+    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, StoreError, UpdateOutcome,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::PostgresStore;
+use crate::error::Failure;
+use crate::query::bounds;
+use crate::retry::retrying;
+use crate::rows::{checked, column, optional, parsed};
+use crate::session::{Step, Value};
+
+#[async_trait]
+impl Accounts for PostgresStore {
+    async fn create(&self, account: NewAccount, only_first: bool) -> Result<CreateOutcome, StoreError> {
+        Ok(retrying(|| self.create_once(&account, only_first)).await?)
+    }
+
+    async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE username_folded = $1");
+        let rows = self.database.read(&sql, &[(&name.folded(), Type::TEXT)]).await?;
+        Ok(rows.first().map(account).transpose()?)
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let rows = self
+            .database
+            .read(&by_id_sql(), &[(&id.uuid(), Type::UUID)])
+            .await?;
+        Ok(rows.first().map(account).transpose()?)
+    }
+
+    async fn list(&self, page: PageNumber) -> Result<Listing<User>, StoreError> {
+        Ok(self.list_accounts(page).await?)
+    }
+
+    async fn update(
+        &self,
+        id: UserId,
+        change: AccountChange,
+        now: UnixMillis,
+    ) -> Result<UpdateOutcome, StoreError> {
+        Ok(retrying(|| self.update_once(id, &change, now)).await?)
+    }
+}
+
+const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
+     updated_at, password_hash";
+
+fn by_id_sql() -> String {
+    format!("SELECT {COLUMNS} FROM users WHERE user_id = $1")
+}
+
+fn user(row: &Row) -> Result<User, Failure> {
+    Ok(User {
+        id: UserId::new(column(row, 0, "users.user_id")?),
+        username: parsed(row, 1, "users.username")?,
+        avatar_url: optional(row, 2, "users.avatar_url", Label::new)?,
+        role: parsed(row, 3, "users.role")?,
+        must_change_password: column(row, 4, "users.must_change_password")?,
+        disabled: column(row, 5, "users.is_disabled")?,
+        created_at: checked(row, 6, "users.created_at", UnixMillis::new)?,
+        updated_at: checked(row, 7, "users.updated_at", UnixMillis::new)?,
+    })
+}
+
+fn account(row: &Row) -> Result<Account, Failure> {
+    Ok(Account {
+        user: user(row)?,
+        password: PasswordHash::new(column(row, 8, "users.password_hash")?),
+    })
+}
+
+/// The columns of a user who is to be stored.
+pub(crate) struct UserValues {
+    id: Uuid,
+    username: String,
+    folded: String,
+    password: String,
+    avatar_url: Option<String>,
+    role: &'static str,
+    must_change_password: bool,
+    disabled: bool,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl UserValues {
+    pub(crate) fn new(user: &User, password: &PasswordHash) -> Self {
+        Self {
+            id: user.id.uuid(),
+            username: user.username.as_str().to_owned(),
+            folded: user.username.folded(),
+            password: password.expose().to_owned(),
+            avatar_url: user.avatar_url.as_ref().map(|url| url.as_str().to_owned()),
+            role: user.role.name(),
+            must_change_password: user.must_change_password,
+            disabled: user.disabled,
+            created_at: user.created_at.get(),
+            updated_at: user.updated_at.get(),
+        }
+    }
+
+    pub(crate) fn values(&self) -> Vec<Value<'_>> {
+        vec![
+            (&self.id, Type::UUID),
+            (&self.username, Type::TEXT),
+            (&self.folded, Type::TEXT),
+            (&self.password, Type::TEXT),
+            (&self.avatar_url, Type::TEXT),
+            (&self.role, Type::TEXT),
+            (&self.must_change_password, Type::BOOL),
+            (&self.disabled, Type::BOOL),
+            (&self.created_at, Type::INT8),
+            (&self.updated_at, Type::INT8),
+        ]
+    }
+}
+
+/// The lock that changes of accounts take first.
+const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1 FOR UPDATE");
+
+/// Whether anybody has an account, and whether somebody other than $1 has the name $2 or is an administrator whose account
+/// is open.
+const OTHERS: &str = "
+    SELECT EXISTS (SELECT 1 FROM users),
+           EXISTS (SELECT 1 FROM users WHERE username_folded = $2 AND user_id <> $1),
+           EXISTS (SELECT 1 FROM users WHERE role = $3 AND NOT is_disabled AND user_id <> $1)";
+
+/// What [`OTHERS`] says.
+struct Others {
+    any: bool,
+    name_taken: bool,
+    admin: bool,
+}
+
+fn others(rows: &[Row]) -> Result<Others, Failure> {
+    let row = rows
+        .first()
+        .ok_or_else(|| Failure::corrupt("users", "a question has no answer"))?;
+    Ok(Others {
+        any: column(row, 0, "users")?,
+        name_taken: column(row, 1, "users")?,
+        admin: column(row, 2, "users")?,
+    })
+}
+
+const INSERT: &str = "
+    INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
+                       is_disabled, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+/// Writes a user, whether it is there or not.
+pub(crate) const PUT: &str = "
+    INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
+                       is_disabled, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (user_id) DO UPDATE SET
+        username = excluded.username, username_folded = excluded.username_folded,
+        password_hash = excluded.password_hash, avatar_url = excluded.avatar_url, role = excluded.role,
+        must_change_password = excluded.must_change_password, is_disabled = excluded.is_disabled,
+        created_at = excluded.created_at, updated_at = excluded.updated_at";
+
+const INSERT_CLOCK: &str = "INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, 0)";
+
+const UPDATE: &str = "
+    UPDATE users SET username = $2, username_folded = $3, password_hash = $4, avatar_url = $5, role = $6,
+                     must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10
+    WHERE user_id = $1";
+
+const END_LOGINS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
+
+/// What stands behind [`Others::name_taken`].
+const NAME_IS_UNIQUE: &str = "users_username_is_unique";
+
+impl PostgresStore {
+    async fn create_once(&self, account: &NewAccount, only_first: bool) -> Result<CreateOutcome, Failure> {
+        let new = UserValues::new(&account.user, &account.password);
+        let admin = Role::Admin.name();
+        let question: Vec<Value<'_>> = vec![
+            (&new.id, Type::UUID),
+            (&new.folded, Type::TEXT),
+            (&admin, Type::TEXT),
+        ];
+        let mut session = self.database.session().await?;
+        let answers = session.begin(vec![LOCK, Step::Fixed(OTHERS, question)]).await?;
+        let others = others(answers.last().map_or(&[], Vec::as_slice))?;
+        if only_first && others.any {
+            return Ok(CreateOutcome::NotFirst);
+        }
+        if others.name_taken {
+            return Ok(CreateOutcome::NameTaken);
+        }
+        let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID)];
+        let steps = vec![
+            Step::Fixed(INSERT, new.values()),
+            Step::Fixed(INSERT_CLOCK, clock),
+        ];
+        match session.commit(steps).await.map_err(Failure::from) {
+            Err(failure) if failure.broke(NAME_IS_UNIQUE) => Ok(CreateOutcome::NameTaken),
+            committed => committed.map(|()| CreateOutcome::Created),
+        }
+    }
+
+    async fn update_once(
+        &self,
+        id: UserId,
+        change: &AccountChange,
+        now: UnixMillis,
+    ) -> Result<UpdateOutcome, Failure> {
+        let (uuid, admin) = (id.uuid(), Role::Admin.name());
+        let new_name = change.username.as_ref().map(Username::folded);
+        let question: Vec<Value<'_>> =
+            vec![(&uuid, Type::UUID), (&new_name, Type::TEXT), (&admin, Type::TEXT)];
+        let by_id = by_id_sql();
+        let steps = vec![
+            LOCK,
+            Step::Fixed(&by_id, vec![(&uuid, Type::UUID)]),
+            Step::Fixed(OTHERS, question),
+        ];
+        let mut session = self.database.session().await?;
+        let answers = session.begin(steps).await?;
+        let [_, found, asked] = answers.as_slice() else {
+            return Err(Failure::Lost);
+        };
+        let Some(old) = found.first().map(account).transpose()? else {
+            return Ok(UpdateOutcome::NotFound);
+        };
+        let others = others(asked)?;
+        if others.name_taken {
+            return Ok(UpdateOutcome::NameTaken);
+        }
+        let new = changed(&old, change.clone(), now);
+        if administers(&old.user) && !administers(&new.user) && !others.admin {
+            return Ok(UpdateOutcome::LastAdmin);
+        }
+        let values = UserValues::new(&new.user, &new.password);
+        let mut steps = vec![Step::Fixed(UPDATE, values.values())];
+        if change.end_logins {
+            steps.push(Step::Fixed(END_LOGINS, vec![(&uuid, Type::UUID)]));
+        }
+        match session.commit(steps).await.map_err(Failure::from) {
+            Err(failure) if failure.broke(NAME_IS_UNIQUE) => Ok(UpdateOutcome::NameTaken),
+            committed => committed.map(|()| UpdateOutcome::Updated(new.user)),
+        }
+    }
+
+    async fn list_accounts(&self, page: PageNumber) -> Result<Listing<User>, Failure> {
+        let sql = format!(
+            "SELECT {COLUMNS}, total.users
+             FROM (SELECT count(*) AS users FROM users) AS total
+             LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT $1 OFFSET $2) AS u ON true
+             ORDER BY username_folded"
+        );
+        let (limit, offset) = bounds(page);
+        let rows = self
+            .database
+            .read(&sql, &[(&limit, Type::INT8), (&offset, Type::INT8)])
+            .await?;
+        let mut items = Vec::with_capacity(rows.len());
+        let mut total: i64 = 0;
+        for row in &rows {
+            total = column(row, 9, "count")?;
+            if column::<Option<Uuid>>(row, 0, "users.user_id")?.is_some() {
+                items.push(user(row)?);
+            }
+        }
+        Ok(Listing {
+            items,
+            total: total.unsigned_abs(),
+        })
+    }
+}
+
+/// The account after a change.
+fn changed(old: &Account, change: AccountChange, now: UnixMillis) -> Account {
+    let user = old.user.clone();
+    Account {
+        user: User {
+            id: user.id,
+            username: change.username.unwrap_or(user.username),
+            avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
+            role: change.role.unwrap_or(user.role),
+            must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
+            disabled: change.disabled.unwrap_or(user.disabled),
+            created_at: user.created_at,
+            updated_at: now,
+        },
+        password: change.password.unwrap_or_else(|| old.password.clone()),
+    }
+}
+
+fn administers(user: &User) -> bool {
+    user.role == Role::Admin && !user.disabled
+}

@@ -1,0 +1,336 @@
+//! What a plan writes, as columns: one statement per table, whatever the number of rows.
+
+use std::collections::BTreeSet;
+
+use mosaic_domain::search::normalise;
+use mosaic_domain::write::WritePlan;
+use mosaic_domain::{Content, Record, Revision, State, UserId};
+use mosaic_ports::KeptRevision;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::grams;
+use crate::session::{Step, Value};
+
+/// The rows of a plan.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    user: Uuid,
+    clock: i64,
+    records: RecordColumns,
+    texts: TextColumns,
+    revisions: RevisionColumns,
+}
+
+impl Batch {
+    pub(crate) fn of(user: UserId, plan: &WritePlan) -> Self {
+        let mut batch = Self {
+            clock: plan.clock.get(),
+            ..Self::of_records(user, &plan.records)
+        };
+        let mut kept = BTreeSet::new();
+        for revision in &plan.revisions {
+            if kept.insert(revision.id) {
+                batch.revisions.add(revision);
+            }
+        }
+        batch
+    }
+
+    /// Records alone, as they are.
+    pub(crate) fn of_records(user: UserId, records: &[Record]) -> Self {
+        let mut batch = Self {
+            user: user.uuid(),
+            clock: 0,
+            records: RecordColumns::default(),
+            texts: TextColumns::default(),
+            revisions: RevisionColumns::default(),
+        };
+        for record in records {
+            batch.add_record(user, record);
+        }
+        batch
+    }
+
+    fn add_record(&mut self, user: UserId, record: &Record) {
+        let content = record.state.content();
+        let facets = content.map(Content::facets).unwrap_or_default();
+        let key = record.key.to_string();
+        let searched = match &record.state {
+            State::Live(_) => facets.search_text.as_deref().map(normalise),
+            State::Deleted(_) => None,
+        };
+        self.texts.add(user, record, key.clone(), searched);
+        let records = &mut self.records;
+        records.tags.add(facets.tags.iter().map(str::to_owned));
+        records.entity_type.push(record.key.entity_type().name());
+        records.record_key.push(key);
+        records.stamp.push(record.stamp.get());
+        records.edit_time.push(record.version.time.get());
+        records.author.push(record.version.author.to_string());
+        records.created_at.push(record.created_at.get());
+        records.revision_count.push(record.revision_count.into());
+        records.is_deleted.push(record.is_deleted());
+        records.is_archived.push(facets.archived);
+        records
+            .parent_key
+            .push(facets.parent.map(|memo| memo.to_string()));
+        records.day.push(facets.day.map(|day| day.to_string()));
+        records.sort_order.push(facets.sort_order);
+        records.document.push(content.map(Content::to_document));
+    }
+
+    /// The statements that write it all.
+    pub(crate) fn steps(&self) -> Vec<Step<'_>> {
+        let mut steps = Vec::with_capacity(4);
+        if !self.revisions.revision_id.is_empty() {
+            steps.push(Step::Fixed(KEEP_REVISIONS, self.revisions.values(&self.user)));
+        }
+        if !self.records.stamp.is_empty() {
+            steps.extend(self.record_steps());
+            let clock: Vec<Value<'_>> = vec![(&self.user, Type::UUID), (&self.clock, Type::INT8)];
+            steps.push(Step::Fixed(SET_CLOCK, clock));
+        }
+        steps
+    }
+
+    /// The statements that write the records and index their texts.
+    pub(crate) fn record_steps(&self) -> Vec<Step<'_>> {
+        vec![
+            Step::Fixed(UPSERT_RECORDS, self.records.values(&self.user)),
+            Step::Fixed(INDEX_TEXTS, self.texts.values(&self.user)),
+        ]
+    }
+}
+
+const SET_CLOCK: &str = "UPDATE sync_clocks SET last_stamp = $2 WHERE user_id = $1";
+
+/// A list for each row. An array of arrays would have to be rectangular, so all lists stand in one array, and each row
+/// has the first and the last place of its own.
+#[derive(Debug)]
+struct Lists<T> {
+    all: Vec<T>,
+    first: Vec<i32>,
+    last: Vec<i32>,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            first: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+}
+
+impl<T> Lists<T> {
+    fn add(&mut self, list: impl IntoIterator<Item = T>) {
+        let place = |len: usize| i32::try_from(len).unwrap_or(i32::MAX);
+        self.first.push(place(self.all.len() + 1));
+        self.all.extend(list);
+        self.last.push(place(self.all.len()));
+    }
+}
+
+#[derive(Debug, Default)]
+struct RecordColumns {
+    entity_type: Vec<&'static str>,
+    record_key: Vec<String>,
+    stamp: Vec<i64>,
+    edit_time: Vec<i64>,
+    author: Vec<String>,
+    created_at: Vec<i64>,
+    revision_count: Vec<i64>,
+    is_deleted: Vec<bool>,
+    is_archived: Vec<bool>,
+    parent_key: Vec<Option<String>>,
+    day: Vec<Option<String>>,
+    sort_order: Vec<Option<i64>>,
+    tags: Lists<String>,
+    document: Vec<Option<String>>,
+}
+
+const UPSERT_RECORDS: &str = "
+    INSERT INTO records AS r (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
+                              is_deleted, is_archived, parent_key, day, sort_order, tags, document)
+    SELECT $1, n.entity_type, n.record_key, n.stamp, n.edit_time, n.author, n.created_at, n.revision_count,
+           n.is_deleted, n.is_archived, n.parent_key, n.day, n.sort_order, ($14::text[])[n.tags_first:n.tags_last],
+           n.document
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
+                $9::boolean[], $10::boolean[], $11::text[], $12::text[], $13::bigint[], $15::integer[],
+                $16::integer[], $17::text[])
+         AS n (entity_type, record_key, stamp, edit_time, author, created_at, revision_count, is_deleted, is_archived,
+               parent_key, day, sort_order, tags_first, tags_last, document)
+    ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
+        stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
+        created_at = excluded.created_at, revision_count = excluded.revision_count,
+        is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
+        day = excluded.day, sort_order = excluded.sort_order, tags = excluded.tags, document = excluded.document";
+
+impl RecordColumns {
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.record_key, Type::TEXT_ARRAY),
+            (&self.stamp, Type::INT8_ARRAY),
+            (&self.edit_time, Type::INT8_ARRAY),
+            (&self.author, Type::TEXT_ARRAY),
+            (&self.created_at, Type::INT8_ARRAY),
+            (&self.revision_count, Type::INT8_ARRAY),
+            (&self.is_deleted, Type::BOOL_ARRAY),
+            (&self.is_archived, Type::BOOL_ARRAY),
+            (&self.parent_key, Type::TEXT_ARRAY),
+            (&self.day, Type::TEXT_ARRAY),
+            (&self.sort_order, Type::INT8_ARRAY),
+            (&self.tags.all, Type::TEXT_ARRAY),
+            (&self.tags.first, Type::INT4_ARRAY),
+            (&self.tags.last, Type::INT4_ARRAY),
+            (&self.document, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+/// What is found by its text from now on, and, without a body, what no longer is.
+#[derive(Debug, Default)]
+struct TextColumns {
+    entity_type: Vec<&'static str>,
+    record_key: Vec<String>,
+    body: Vec<Option<String>>,
+    grams: Lists<i32>,
+}
+
+/// Most edits leave the text as it is: archiving, moving to another day.
+const INDEX_TEXTS: &str = "
+    WITH texts AS (
+        SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $6::integer[], $7::integer[])
+                      AS t (entity_type, record_key, body, grams_first, grams_last)
+    ), gone AS (
+        DELETE FROM record_search AS s USING texts AS t
+        WHERE s.user_id = $1 AND s.entity_type = t.entity_type AND s.record_key = t.record_key AND t.body IS NULL
+    )
+    INSERT INTO record_search AS s (user_id, entity_type, record_key, body, grams)
+    SELECT $1, t.entity_type, t.record_key, t.body, ($5::integer[])[t.grams_first:t.grams_last]
+    FROM texts AS t WHERE t.body IS NOT NULL
+    ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET body = excluded.body, grams = excluded.grams
+    WHERE s.body <> excluded.body";
+
+impl TextColumns {
+    fn add(&mut self, user: UserId, record: &Record, key: String, body: Option<String>) {
+        self.entity_type.push(record.key.entity_type().name());
+        self.record_key.push(key);
+        self.grams.add(
+            body.as_deref()
+                .map(|body| grams::of(user, body))
+                .unwrap_or_default(),
+        );
+        self.body.push(body);
+    }
+
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.record_key, Type::TEXT_ARRAY),
+            (&self.body, Type::TEXT_ARRAY),
+            (&self.grams.all, Type::INT4_ARRAY),
+            (&self.grams.first, Type::INT4_ARRAY),
+            (&self.grams.last, Type::INT4_ARRAY),
+        ]
+    }
+}
+
+#[derive(Debug, Default)]
+struct RevisionColumns {
+    revision_id: Vec<Uuid>,
+    entity_type: Vec<&'static str>,
+    record_key: Vec<String>,
+    edit_time: Vec<i64>,
+    author: Vec<String>,
+    created_at: Vec<i64>,
+    reason: Vec<&'static str>,
+    recorded_at: Vec<i64>,
+    document: Vec<String>,
+}
+
+/// A version that is kept already stays as it is, and takes no number (W3). Nobody else counts meanwhile: the user's lock
+/// is held.
+const KEEP_REVISIONS: &str = "
+    WITH fresh AS (
+        SELECT n.*, row_number() OVER (PARTITION BY n.entity_type, n.record_key ORDER BY n.place) AS nth
+        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
+                    $9::bigint[], $10::text[]) WITH ORDINALITY
+             AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at, document,
+                   place)
+        WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
+    )
+    INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
+                           created_at, reason, recorded_at, document)
+    SELECT $1, f.revision_id, f.entity_type, f.record_key,
+           f.nth + (SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
+                    WHERE k.user_id = $1 AND k.entity_type = f.entity_type AND k.record_key = f.record_key),
+           f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document
+    FROM fresh AS f
+    ON CONFLICT (user_id, revision_id) DO NOTHING";
+
+impl RevisionColumns {
+    fn add(&mut self, revision: &Revision) {
+        self.revision_id.push(revision.id.uuid());
+        self.entity_type.push(revision.key.entity_type().name());
+        self.record_key.push(revision.key.to_string());
+        self.edit_time.push(revision.version.time.get());
+        self.author.push(revision.version.author.to_string());
+        self.created_at.push(revision.created_at.get());
+        self.reason.push(revision.reason.name());
+        self.recorded_at.push(revision.recorded_at.get());
+        self.document.push(revision.content.to_document());
+    }
+
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.revision_id, Type::UUID_ARRAY),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.record_key, Type::TEXT_ARRAY),
+            (&self.edit_time, Type::INT8_ARRAY),
+            (&self.author, Type::TEXT_ARRAY),
+            (&self.created_at, Type::INT8_ARRAY),
+            (&self.reason, Type::TEXT_ARRAY),
+            (&self.recorded_at, Type::INT8_ARRAY),
+            (&self.document, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+/// Revisions that have their numbers already.
+#[derive(Debug, Default)]
+pub(crate) struct NumberedRevisions {
+    columns: RevisionColumns,
+    numbers: Vec<i64>,
+}
+
+const LOAD_REVISIONS: &str = "
+    INSERT INTO revisions (user_id, revision_id, entity_type, record_key, edit_time, author, created_at, reason,
+                           recorded_at, document, revision_number)
+    SELECT $1, n.* FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
+                               $9::bigint[], $10::text[], $11::bigint[]) AS n
+    ON CONFLICT (user_id, revision_id) DO NOTHING";
+
+impl NumberedRevisions {
+    pub(crate) fn of(revisions: &[KeptRevision]) -> Self {
+        let mut numbered = Self::default();
+        for kept in revisions {
+            numbered.columns.add(&kept.revision);
+            numbered.numbers.push(kept.number.into());
+        }
+        numbered
+    }
+
+    /// The statement that writes them; those that are there stay.
+    pub(crate) fn step<'a>(&'a self, user: &'a Uuid) -> Step<'a> {
+        let mut values = self.columns.values(user);
+        values.push((&self.numbers, Type::INT8_ARRAY));
+        Step::Fixed(LOAD_REVISIONS, values)
+    }
+}

@@ -1,0 +1,136 @@
+//! Connections: how they are made, and the pool of them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::OpenError;
+use crate::settings::PostgresSettings;
+use crate::tls;
+
+/// Makes connections. They belong to the runtime in which the store was opened, whoever asks for them: a web worker that
+/// stops takes no connection with it.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    tls: MakeRustlsConnect,
+    runtime: Handle,
+}
+
+type Connecting<'a> =
+    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
+
+impl Connect for Connector {
+    fn connect(&self, config: &Config) -> Connecting<'_> {
+        let config = config.clone();
+        let tls = self.tls.clone();
+        let connect = async move {
+            let (client, connection) = config.connect(tls).await?;
+            let driver = Handle::current().spawn(async move {
+                if let Err(error) = connection.await {
+                    // Whoever was waiting for an answer is told; a connection that was idle is replaced in silence.
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "a connection to the database was lost"
+                    );
+                }
+            });
+            Ok((client, driver))
+        };
+        Box::pin(InRuntime {
+            runtime: self.runtime.clone(),
+            future: Box::pin(connect),
+        })
+    }
+}
+
+impl Connector {
+    /// Asks the database to give up what it is doing for that connection.
+    pub(crate) async fn cancel(&self, token: CancelToken) -> Result<(), tokio_postgres::Error> {
+        token.cancel_query(self.tls.clone()).await
+    }
+}
+
+/// Polls a future as if it were in another runtime: its sockets and tasks belong there.
+struct InRuntime<F> {
+    runtime: Handle,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for InRuntime<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let runtime = self.runtime.clone();
+        let _entered = runtime.enter();
+        self.future.as_mut().poll(cx)
+    }
+}
+
+/// The connector and what every connection begins with.
+pub(crate) fn prepare(settings: &PostgresSettings) -> Result<(Connector, Config), OpenError> {
+    let (tls, ssl_mode) = tls::connector(settings)?;
+    let mut config = settings.url.config.clone();
+    config.ssl_mode(ssl_mode);
+    if config.get_application_name().is_none() {
+        config.application_name("mosaic");
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(settings.connect_timeout);
+    }
+    config.keepalives_idle(settings.keepalive);
+    config.keepalives_interval(settings.keepalive / 3);
+    config.keepalives_retries(3);
+    // What was sent and is not acknowledged for that long is lost, keepalive or not.
+    config.tcp_user_timeout(settings.keepalive);
+    let connector = Connector {
+        tls,
+        runtime: Handle::current(),
+    };
+    Ok((connector, config))
+}
+
+/// The pool. A pooler takes no settings with the connection: there they come with each transaction.
+pub(crate) fn pool(
+    settings: &PostgresSettings,
+    connector: Connector,
+    mut config: Config,
+) -> Result<Pool, deadpool_postgres::BuildError> {
+    if settings.prepared_statements {
+        let mut options = config.get_options().unwrap_or_default().to_owned();
+        options.extend(limits(settings).map(|(name, ms)| format!(" -c {name}={ms}")));
+        config.options(options);
+    }
+    let manager = Manager::from_connect(
+        config,
+        connector,
+        ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        },
+    );
+    Pool::builder(manager)
+        .max_size(settings.pool_size.max(1))
+        .wait_timeout(Some(settings.acquire_timeout))
+        .create_timeout(Some(settings.connect_timeout))
+        .recycle_timeout(Some(settings.connect_timeout))
+        .runtime(Runtime::Tokio1)
+        .build()
+}
+
+/// The limits that the database holds to, in milliseconds.
+pub(crate) fn limits(settings: &PostgresSettings) -> [(&'static str, u128); 3] {
+    let ms = |limit: Duration| limit.as_millis().max(1);
+    [
+        ("statement_timeout", ms(settings.statement_timeout)),
+        ("lock_timeout", ms(settings.lock_timeout)),
+        (
+            "idle_in_transaction_session_timeout",
+            ms(settings.idle_in_transaction_timeout),
+        ),
+    ]
+}

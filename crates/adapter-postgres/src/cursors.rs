@@ -1,0 +1,223 @@
+//! What each device was served up to (D1): `sync_cursors`.
+//!
+//! A pull must not wait for a write, so what it served is put into a map that a task of the store's own empties. The
+//! latest cursor of a device and type wins, which is all that the table holds anyway; while the database is slow, a map's
+//! worth of pulls costs one statement.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mosaic_domain::{ClientId, Cursor, EntityType, UserId};
+use mosaic_ports::{DeviceCursor, DeviceCursors, ServedCursors, StoreError};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::PostgresStore;
+use crate::error::Failure;
+use crate::retry::{jittered, retrying};
+use crate::rows::{checked, parsed};
+use crate::session::{Database, Step, Value};
+
+/// What is remembered of one device.
+type Device = (ClientId, UserId);
+/// What is to be written, in the order of the table's key: two instances that write the same rows take their locks in one
+/// order.
+type Batch = BTreeMap<Device, BTreeMap<EntityType, Cursor>>;
+
+/// The most devices that are remembered while the database is slow. Past it nothing is added: like a crash, it loses what
+/// harms nobody, and the memory stays bounded.
+const DEVICES_MAX: usize = 10_000;
+/// How long to wait after a failure before the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes served cursors behind the pulls' backs.
+pub(crate) struct CursorWriter {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    database: Database,
+    remembered: Mutex<Batch>,
+    wake: Notify,
+    /// Held from taking the map's content until it is written: whoever has held it after that sees it in the table.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl CursorWriter {
+    pub(crate) fn start(database: Database) -> Self {
+        let shared = Arc::new(Shared {
+            database,
+            remembered: Mutex::default(),
+            wake: Notify::new(),
+            writing: tokio::sync::Mutex::default(),
+        });
+        let task = tokio::spawn(keep_writing(Arc::clone(&shared)));
+        Self { shared, task }
+    }
+
+    fn remember(&self, served: ServedCursors) {
+        if self.shared.put(served) {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Writes everything that was remembered before.
+    pub(crate) async fn flush(&self) -> Result<(), Failure> {
+        self.shared.flush().await
+    }
+}
+
+impl Drop for CursorWriter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep_writing(shared: Arc<Shared>) {
+    loop {
+        shared.wake.notified().await;
+        if let Err(error) = shared.flush().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "served cursors were not written"
+            );
+            tokio::time::sleep(jittered(PAUSE)).await;
+            if !shared.batch().is_empty() {
+                shared.wake.notify_one();
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Adds what a pull served. Says whether there was nothing before, so that the task needs a reminder.
+    fn put(&self, served: ServedCursors) -> bool {
+        let mut batch = self.batch();
+        let was_empty = batch.is_empty();
+        let device = (served.client, served.user);
+        if batch.len() >= DEVICES_MAX && !batch.contains_key(&device) {
+            return false;
+        }
+        batch.entry(device).or_default().extend(served.cursors);
+        was_empty
+    }
+
+    async fn flush(&self) -> Result<(), Failure> {
+        let _writing = self.writing.lock().await;
+        let batch = std::mem::take(&mut *self.batch());
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let columns = Columns::of(&batch);
+        let written = retrying(|| async {
+            self.database
+                .run(Step::Fixed(UPSERT, columns.values().to_vec()))
+                .await
+        });
+        match written.await {
+            Ok(_) => Ok(()),
+            Err(failure) => {
+                // What the database refuses for good would be refused for ever.
+                if !matches!(failure, Failure::Postgres(_)) {
+                    self.put_back(batch);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Puts back what was not written, behind what has been served since.
+    fn put_back(&self, unwritten: Batch) {
+        let mut batch = self.batch();
+        for (device, cursors) in unwritten {
+            let newer = batch.entry(device).or_default();
+            for (entity, cursor) in cursors {
+                newer.entry(entity).or_insert(cursor);
+            }
+        }
+    }
+
+    fn batch(&self) -> MutexGuard<'_, Batch> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes what differs from what is stored: a row that is as it should be is not even locked. What a user who is gone was
+/// served is dropped.
+const UPSERT: &str = "
+    INSERT INTO sync_cursors AS c (client_id, user_id, entity_type, last_sync_at)
+    SELECT n.client_id, n.user_id, n.entity_type, n.last_sync_at
+    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[]) AS n (client_id, user_id, entity_type, last_sync_at)
+    JOIN users AS u ON u.user_id = n.user_id
+    WHERE NOT EXISTS (
+        SELECT 1 FROM sync_cursors AS same
+        WHERE same.client_id = n.client_id AND same.user_id = n.user_id AND same.entity_type = n.entity_type
+          AND same.last_sync_at = n.last_sync_at
+    )
+    ORDER BY n.client_id, n.user_id, n.entity_type
+    ON CONFLICT (client_id, user_id, entity_type) DO UPDATE SET last_sync_at = excluded.last_sync_at
+    WHERE c.last_sync_at IS DISTINCT FROM excluded.last_sync_at";
+
+#[derive(Default)]
+struct Columns {
+    client_id: Vec<String>,
+    user_id: Vec<Uuid>,
+    entity_type: Vec<&'static str>,
+    last_sync_at: Vec<i64>,
+}
+
+impl Columns {
+    fn of(batch: &Batch) -> Self {
+        let mut columns = Self::default();
+        for ((client, user), cursors) in batch {
+            for (entity, cursor) in cursors {
+                columns.client_id.push(client.to_string());
+                columns.user_id.push(user.uuid());
+                columns.entity_type.push(entity.name());
+                columns.last_sync_at.push(cursor.get());
+            }
+        }
+        columns
+    }
+
+    fn values(&self) -> [Value<'_>; 4] {
+        [
+            (&self.client_id, Type::TEXT_ARRAY),
+            (&self.user_id, Type::UUID_ARRAY),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.last_sync_at, Type::INT8_ARRAY),
+        ]
+    }
+}
+
+#[async_trait]
+impl DeviceCursors for PostgresStore {
+    fn remember(&self, served: ServedCursors) {
+        self.cursors.remember(served);
+    }
+
+    async fn cursors(&self, user: UserId) -> Result<Vec<DeviceCursor>, StoreError> {
+        self.cursors.flush().await?;
+        Ok(read(&self.database, user).await?)
+    }
+}
+
+async fn read(database: &Database, user: UserId) -> Result<Vec<DeviceCursor>, Failure> {
+    let sql = "SELECT client_id, entity_type, last_sync_at FROM sync_cursors WHERE user_id = $1";
+    let rows = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    let mut cursors = Vec::with_capacity(rows.len());
+    for row in &rows {
+        cursors.push(DeviceCursor {
+            client: parsed(row, 0, "sync_cursors.client_id")?,
+            entity_type: parsed(row, 1, "sync_cursors.entity_type")?,
+            last_sync_at: checked(row, 2, "sync_cursors.last_sync_at", Cursor::new)?,
+        });
+    }
+    cursors.sort_by(|a, b| (&a.client, a.entity_type).cmp(&(&b.client, b.entity_type)));
+    Ok(cursors)
+}

@@ -1,0 +1,105 @@
+//! The index of the search: hashes of runs of three characters.
+//!
+//! A hash is made of the user and of the run's bucket, one of [`BUCKETS`]. So the same word in the texts of two users has
+//! two hashes, a search never wades through the texts of others, and a text of any length has a bounded number of hashes.
+//! Two runs in one bucket, or two users with one hash, only let a text be looked at that does not contain the term.
+//!
+//! The hashes are stored: changing anything here takes a migration that makes them anew.
+
+use mosaic_domain::UserId;
+
+/// How many buckets there are, and so the most hashes that a text can have.
+const BUCKETS: usize = 1 << 15;
+
+/// How many characters a run has. A term that is shorter can't be looked up.
+pub(crate) const RUN: usize = 3;
+
+/// The hashes of a normalised text, or of a term, ascending and without repetition.
+pub(crate) fn of(user: UserId, text: &str) -> Vec<i32> {
+    let mut seen = vec![false; BUCKETS];
+    let mut chars = text.chars();
+    let mut run = [chars.next(), chars.next()].map(Option::unwrap_or_default);
+    for next in chars {
+        let [first, second] = run;
+        seen[bucket([first, second, next])] = true;
+        run = [second, next];
+    }
+    let of_user = fnv(OFFSET, user.uuid().as_bytes());
+    let marked = seen.iter().enumerate().filter(|(_, seen)| **seen);
+    let mut hashes: Vec<i32> = marked
+        .map(|(bucket, _)| fold(fnv(of_user, &bucket.to_le_bytes())))
+        .collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
+}
+
+fn bucket(run: [char; RUN]) -> usize {
+    let hash = run
+        .into_iter()
+        .fold(OFFSET, |hash, c| fnv(hash, &u32::from(c).to_le_bytes()));
+    let folded = hash ^ (hash >> 32);
+    usize::try_from(folded % BUCKETS as u64).unwrap_or_default()
+}
+
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// FNV-1a, 64 bits.
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+/// 64 bits to the 32 that are stored.
+fn fold(hash: u64) -> i32 {
+    let folded = (hash ^ (hash >> 32)) & u64::from(u32::MAX);
+    u32::try_from(folded).unwrap_or_default().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn user(n: u128) -> UserId {
+        UserId::new(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn what_a_text_contains_has_hashes_that_the_text_has() {
+        let text = of(user(1), "今天天气很好 and the weather, too");
+        for term in ["天天气", "很好 a", "weather", "r, too"] {
+            let term = of(user(1), term);
+            assert!(!term.is_empty());
+            assert!(term.iter().all(|hash| text.contains(hash)));
+        }
+        assert!(of(user(1), "ab").is_empty());
+        assert!(of(user(1), "").is_empty());
+    }
+
+    #[test]
+    fn two_users_have_different_hashes_of_one_text() {
+        let (a, b) = (of(user(1), "weather"), of(user(2), "weather"));
+        assert!(a.iter().all(|hash| !b.contains(hash)));
+    }
+
+    #[test]
+    fn a_long_text_has_no_more_hashes_than_there_are_buckets() {
+        let text: String = ('一'..='龥').chain('가'..='힣').collect();
+        let hashes = of(user(1), &text);
+        assert!(
+            hashes.len() > BUCKETS / 2 && hashes.len() <= BUCKETS,
+            "{}",
+            hashes.len()
+        );
+    }
+
+    /// They are stored: this fails if they change.
+    #[test]
+    fn hashes_stay_as_they_are() {
+        assert_eq!(of(user(7), "memo"), [-847_647_795, 586_846_340]);
+    }
+}

@@ -1,0 +1,147 @@
+//! The production store: PostgreSQL, for any number of server instances.
+//!
+//! * A write is one transaction and two round trips. It holds the lock of the user's clock row (S1), so writes of one user
+//!   take turns, on whatever instance, and writes of different users never wait for each other (`scope`, `records`).
+//! * A pull is one statement, which is one snapshot (P4) and one round trip (`pull`).
+//! * What failed before anything was committed is done again; a commit whose answer was lost is looked up (`retry`,
+//!   `settle`).
+//! * A dropped future leaves no transaction open and no lock held (`session`).
+//! * All entity types live in one table; a new type costs nothing here (`batch`).
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use mosaic_ports::{Clock, IdGenerator};
+//! # use mosaic_adapter_postgres::{PostgresSettings, PostgresStore};
+//! # async fn open(clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = PostgresSettings::new("postgres://mosaic:secret@localhost/mosaic".parse()?);
+//! let store = PostgresStore::open(settings, clock, ids).await?;
+//! // ... hand it to the use cases as `Arc<dyn WriteStore>` and so on ...
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accounts;
+mod batch;
+mod connect;
+mod cursors;
+mod error;
+mod grams;
+mod migrations;
+mod pull;
+mod query;
+mod records;
+mod retry;
+mod rows;
+mod scope;
+mod session;
+mod settings;
+mod settle;
+mod tls;
+mod tokens;
+mod transfer;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
+use tokio_postgres::types::Type;
+
+use crate::cursors::CursorWriter;
+use crate::error::Failure;
+use crate::session::{Database, Step};
+
+pub use error::{OpenError, Refused};
+pub use migrations::PendingMigration;
+pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
+
+/// The production store. Implements every port of a store over one database.
+///
+/// Close it with [`PostgresStore::close`]. One that is only dropped may lose the latest served cursors, which harms nobody.
+pub struct PostgresStore {
+    database: Database,
+    cursors: CursorWriter,
+    clock: Arc<dyn Clock>,
+    shown: String,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("database", &self.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Opens a database: brings its schema up to date, or refuses it where that was not asked for, and connects. Any
+    /// number of instances may do so at once. Needs a tokio runtime, for the store's life: all connections belong to it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        settings: PostgresSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGenerator>,
+    ) -> Result<Self, OpenError> {
+        let shown = settings.url.to_string();
+        let (connector, config) = connect::prepare(&settings)?;
+        migrations::ensure_schema(&settings, &connector, &config).await?;
+        let start = |source: mosaic_ports::BoxError| OpenError::Start {
+            database: shown.clone(),
+            source,
+        };
+        let pool =
+            connect::pool(&settings, connector.clone(), config).map_err(|error| start(error.into()))?;
+        let database = Database::new(&settings, pool, connector);
+        ensure_epoch(&database, ids.as_ref())
+            .await
+            .map_err(|failure| start(StoreError::from(failure).into()))?;
+        Ok(Self {
+            cursors: CursorWriter::start(database.clone()),
+            database,
+            clock,
+            shown,
+        })
+    }
+
+    /// Writes the cursors that were served and lets go of the database. Whoever asks for anything later is told that the
+    /// store is not available.
+    pub async fn close(&self) {
+        if let Err(error) = self.cursors.flush().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "served cursors were not written"
+            );
+        }
+        self.database.close();
+    }
+}
+
+/// A new database begins a history of its own (R2).
+async fn ensure_epoch(database: &Database, ids: &dyn IdGenerator) -> Result<(), Failure> {
+    let sql = "INSERT INTO meta (only_row, epoch) VALUES (1, $1) ON CONFLICT (only_row) DO NOTHING";
+    let epoch = ids.next();
+    database.run(Step::Fixed(sql, vec![(&epoch, Type::UUID)])).await?;
+    Ok(())
+}
+
+/// The migrations that a database has not seen yet. Changes nothing, and works while servers use the database.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn pending_migrations(settings: &PostgresSettings) -> Result<Vec<PendingMigration>, OpenError> {
+    let (connector, config) = connect::prepare(settings)?;
+    migrations::pending(settings, &connector, &config).await
+}
+
+#[async_trait]
+impl Health for PostgresStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.database
+            .read("SELECT 1 FROM meta WHERE only_row = 1", &[])
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The schema and its versions, embedded in the binary.
+//!
+//! Migrations are only ever appended. All that are missing run in one transaction together with the notes that they ran:
+//! a crash half-way leaves the database as it was. Instances that start at once take turns by an advisory lock. They ask
+//! for it again and again instead of waiting for it: a session that waits holds a snapshot, for which a migration that
+//! builds an index concurrently would wait in turn. The lock belongs to a transaction on a connection of its own, so that
+//! it holds behind a pooler too, and goes when the instance does.
+
+use std::time::Duration;
+
+use deadpool_postgres::Connect as _;
+use mosaic_ports::BoxError;
+use tokio::time::Instant;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Config};
+
+use crate::connect::Connector;
+use crate::error::OpenError;
+use crate::retry::jittered;
+use crate::settings::{PostgresSettings, PostgresUrl};
+
+mod embedded {
+    refinery::embed_migrations!("../../migrations/postgres");
+}
+
+/// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.
+const LOCK: i64 = 0x6d6f_7361_6963;
+/// How long to wait, on average, before the lock is asked for again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The oldest server that has all that is used here.
+const OLDEST_SERVER: i32 = 13_00_00;
+
+/// A migration that a database has not seen yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingMigration {
+    /// Its number.
+    pub version: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// A connection for migrations, without limits of time.
+struct Migrator<'a> {
+    url: &'a PostgresUrl,
+    connector: &'a Connector,
+    config: &'a Config,
+}
+
+/// Brings the schema up to date, or says that it is not.
+pub(crate) async fn ensure_schema(
+    settings: &PostgresSettings,
+    connector: &Connector,
+    config: &Config,
+) -> Result<(), OpenError> {
+    let migrator = Migrator {
+        url: &settings.url,
+        connector,
+        config,
+    };
+    let mut client = migrator.connect().await?;
+    migrator.check_server(&client).await?;
+    let missing = migrator.pending(&client).await?.len();
+    match (missing, settings.migrate) {
+        (0, _) => Ok(()),
+        (_, true) => migrator.migrate(&mut client, settings.migration_timeout).await,
+        (missing, false) => Err(OpenError::Pending {
+            database: settings.url.to_string(),
+            missing,
+        }),
+    }
+}
+
+/// The migrations that a database has not seen yet. Changes nothing.
+pub(crate) async fn pending(
+    settings: &PostgresSettings,
+    connector: &Connector,
+    config: &Config,
+) -> Result<Vec<PendingMigration>, OpenError> {
+    let migrator = Migrator {
+        url: &settings.url,
+        connector,
+        config,
+    };
+    migrator.pending(&migrator.connect().await?).await
+}
+
+impl Migrator<'_> {
+    async fn connect(&self) -> Result<Client, OpenError> {
+        let connected = self.connector.connect(self.config).await;
+        Ok(connected.map_err(OpenError::connect(self.url))?.0)
+    }
+
+    async fn check_server(&self, client: &Client) -> Result<(), OpenError> {
+        let sql = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int";
+        let rows = client.query_typed(sql, &[]).await;
+        let rows = rows.map_err(OpenError::start(self.url))?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let (encoding, version): (&str, i32) = (row.get(0), row.get(1));
+        let unsupported = |what, found, wanted| OpenError::Unsupported {
+            database: self.url.to_string(),
+            what,
+            found,
+            wanted,
+        };
+        if encoding != "UTF8" {
+            return Err(unsupported("its encoding", encoding.to_owned(), "UTF8"));
+        }
+        if version < OLDEST_SERVER {
+            let found = (version / 10_000).to_string();
+            return Err(unsupported("its version of PostgreSQL", found, "13 or later"));
+        }
+        Ok(())
+    }
+
+    async fn pending(&self, client: &Client) -> Result<Vec<PendingMigration>, OpenError> {
+        let known = last_applied(client).await.map_err(OpenError::start(self.url))?;
+        let ours: Vec<_> = embedded::migrations::runner()
+            .get_migrations()
+            .iter()
+            .map(described_migration)
+            .collect();
+        let newest = ours.iter().map(|migration| migration.version).max();
+        if known > newest {
+            return Err(self.failed("it was made by a newer version of the server"));
+        }
+        let is_missing = |migration: &PendingMigration| known.is_none_or(|known| migration.version > known);
+        Ok(ours.into_iter().filter(is_missing).collect())
+    }
+
+    /// Takes the lock, and runs what is missing then.
+    async fn migrate(&self, client: &mut Client, patience: Duration) -> Result<(), OpenError> {
+        let locker = self.connect().await?;
+        let give_up = Instant::now() + patience;
+        while !try_lock(&locker).await.map_err(OpenError::start(self.url))? {
+            if Instant::now() >= give_up {
+                return Err(OpenError::Migrating {
+                    database: self.url.to_string(),
+                });
+            }
+            tokio::time::sleep(jittered(PAUSE)).await;
+            if self.pending(client).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        if !self.pending(client).await?.is_empty() {
+            self.run(client).await?;
+        }
+        // The lock ends with its connection, and with it the transaction.
+        drop(locker);
+        Ok(())
+    }
+
+    async fn run(&self, client: &mut Client) -> Result<(), OpenError> {
+        let runner = embedded::migrations::runner().set_grouped(true);
+        let report = runner
+            .run_async(client)
+            .await
+            .map_err(|error| self.failed(error))?;
+        for migration in report.applied_migrations() {
+            let PendingMigration { version, name } = described_migration(migration);
+            tracing::info!(version, name, "schema migrated");
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: impl Into<BoxError>) -> OpenError {
+        OpenError::Migration {
+            database: self.url.to_string(),
+            source: source.into(),
+        }
+    }
+}
+
+/// Takes the lock, if nobody has it, in a transaction that stays open.
+async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    client
+        .batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await?;
+    let sql = "SELECT pg_try_advisory_xact_lock($1)";
+    let rows = client.query_typed(sql, &[(&LOCK, Type::INT8)]).await?;
+    let locked = rows.first().is_some_and(|row| row.get(0));
+    if !locked {
+        client.batch_execute("ROLLBACK").await?;
+    }
+    Ok(locked)
+}
+
+fn described_migration(migration: &refinery::Migration) -> PendingMigration {
+    PendingMigration {
+        version: u32::try_from(migration.version()).unwrap_or_default(),
+        name: migration.name().to_owned(),
+    }
+}
+
+/// The greatest version that the database has noted; `None` where it has never been migrated.
+async fn last_applied(client: &Client) -> Result<Option<u32>, tokio_postgres::Error> {
+    let noted = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
+    let rows = client.query_typed(noted, &[]).await?;
+    if !rows.first().is_some_and(|row| row.get(0)) {
+        return Ok(None);
+    }
+    let rows = client
+        .query_typed("SELECT max(version)::bigint FROM refinery_schema_history", &[])
+        .await?;
+    let version: Option<i64> = rows.first().and_then(|row| row.get(0));
+    Ok(version.and_then(|version| u32::try_from(version).ok()))
+}

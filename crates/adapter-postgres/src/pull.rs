@@ -1,0 +1,156 @@
+//! What a pull reads (P1 to P5): one statement, which is one snapshot and one round trip.
+
+use async_trait::async_trait;
+use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
+use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, PerEntity, Stamp, UserId};
+use mosaic_ports::{ChangeFeed, StoreError};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::PostgresStore;
+use crate::error::Failure;
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
+use crate::session::Value;
+
+/// How often a pull is read again because the history changed under it, before it gives up.
+const READS_MAX: u32 = 4;
+
+#[async_trait]
+impl ChangeFeed for PostgresStore {
+    async fn snapshot(
+        &self,
+        user: UserId,
+        request: &PullRequest,
+        limits: PageLimits,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        // Where a type starts is decided with the snapshot's own clock and epoch (R1, R2). Nearly always that is where
+        // the request says, so this is what is read first. A type that starts elsewhere is read from there.
+        let mut cursors = request.cursors.clone();
+        for _ in 0..READS_MAX {
+            let question = Question::new(user, request.entities, &cursors, limits);
+            let rows = self.database.read(&snapshot_sql(), &question.values()).await?;
+            let Some(snapshot) = snapshot(&rows)? else {
+                return Ok(None);
+            };
+            let start = request.start(snapshot.clock, snapshot.epoch);
+            if request
+                .entities
+                .iter()
+                .all(|entity| start.cursors[entity] == cursors[entity])
+            {
+                return Ok(Some(snapshot));
+            }
+            cursors = start.cursors;
+        }
+        let restless = Failure::corrupt("meta.epoch", "it changes all the time");
+        Err(restless.into())
+    }
+}
+
+/// The clock and the epoch, and with them the changes of each type that is behind its clock: none for a device at rest,
+/// for which no index of the records is touched.
+///
+/// A page is cut by the lengths of the documents before the documents themselves are fetched. Each row knows whether
+/// there is another one after it.
+pub(crate) fn snapshot_sql() -> String {
+    format!(
+        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), changed.*
+         FROM sync_clocks AS c
+         LEFT JOIN LATERAL (
+             SELECT {RECORD_COLUMNS}, r.has_next,
+                    (SELECT p.stamp FROM records AS p
+                     WHERE p.user_id = $1 AND p.entity_type = $6 AND p.record_key = r.parent_key)
+             FROM unnest($2::text[], $3::bigint[]) AS t (entity_type, cursor)
+             CROSS JOIN LATERAL (
+                 SELECT page.*, row_number() OVER by_stamp AS place, lead(true) OVER by_stamp AS has_next,
+                        sum(page.document_bytes)
+                            OVER (by_stamp ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+                 FROM (SELECT * FROM records AS next
+                       WHERE next.user_id = $1 AND next.entity_type = t.entity_type AND next.stamp > t.cursor
+                       ORDER BY next.stamp LIMIT $4 + 1) AS page
+                 WINDOW by_stamp AS (ORDER BY page.stamp)
+             ) AS r
+             WHERE t.cursor < c.last_stamp AND r.place <= $4 AND (r.place = 1 OR r.bytes_before < $5)
+         ) AS changed ON true
+         WHERE c.user_id = $1"
+    )
+}
+
+/// The values of [`snapshot_sql`].
+pub(crate) struct Question {
+    user: Uuid,
+    entities: Vec<&'static str>,
+    cursors: Vec<i64>,
+    records: i64,
+    bytes: i64,
+    parent_type: &'static str,
+}
+
+impl Question {
+    pub(crate) fn new(
+        user: UserId,
+        entities: EntitySet,
+        cursors: &PerEntity<Cursor>,
+        limits: PageLimits,
+    ) -> Self {
+        Self {
+            user: user.uuid(),
+            entities: entities.iter().map(EntityType::name).collect(),
+            cursors: entities.iter().map(|entity| cursors[entity].get()).collect(),
+            records: i32::try_from(limits.records).unwrap_or(i32::MAX).into(),
+            bytes: i64::try_from(limits.bytes).unwrap_or(i64::MAX),
+            parent_type: EntityType::Memo.name(),
+        }
+    }
+
+    pub(crate) fn values(&self) -> [Value<'_>; 6] {
+        [
+            (&self.user, Type::UUID),
+            (&self.entities, Type::TEXT_ARRAY),
+            (&self.cursors, Type::INT8_ARRAY),
+            (&self.records, Type::INT8),
+            (&self.bytes, Type::INT8),
+            (&self.parent_type, Type::TEXT),
+        ]
+    }
+}
+
+/// What comes before the columns of the record, and where they begin.
+const BEFORE: usize = 2;
+
+fn snapshot(rows: &[Row]) -> Result<Option<Snapshot>, Failure> {
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        found.extend(change(row)?);
+    }
+    found.sort_by_key(|(change, _)| change.record.stamp);
+    let mut changes = PerEntity::<TypeChanges>::default();
+    for (change, has_next) in found {
+        let of_type = &mut changes[change.record.key.entity_type()];
+        of_type.changes.push(change);
+        of_type.more = has_next;
+    }
+    Ok(Some(Snapshot {
+        clock: checked(first, 0, "sync_clocks.last_stamp", Stamp::new)?,
+        epoch: Epoch::new(column(first, 1, "meta.epoch")?),
+        changes,
+    }))
+}
+
+/// A change, and whether another one of its type comes after it. `None` in the one row of a device at rest.
+fn change(row: &Row) -> Result<Option<(Change, bool)>, Failure> {
+    if column::<Option<&str>>(row, BEFORE, "records.entity_type")?.is_none() {
+        return Ok(None);
+    }
+    let has_next: Option<bool> = column(row, BEFORE + RECORD_WIDTH, "has_next")?;
+    let parent_stamp = column::<Option<i64>>(row, BEFORE + RECORD_WIDTH + 1, "records.stamp")?
+        .map(Stamp::new)
+        .transpose()
+        .map_err(|violation| Failure::corrupt("records.stamp", violation))?;
+    let record = rows::record_from(row, BEFORE)?;
+    Ok(Some((Change { record, parent_stamp }, has_next.unwrap_or(false))))
+}

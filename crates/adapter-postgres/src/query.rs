@@ -1,0 +1,257 @@
+//! Lists, search, tags, single records and their revisions.
+//!
+//! A list is one SQL statement, which is one snapshot, put together from the conditions of a [`RecordQuery`] whatever the
+//! type. Values are always bound, never written into the statement. It is planned for the values of each call: which index
+//! is best depends on them.
+
+use async_trait::async_trait;
+use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
+use mosaic_domain::search::SearchTerms;
+use mosaic_domain::{EntityType, Record, RecordKey, UserId};
+use mosaic_ports::{KeptRevision, RecordReader, StoreError};
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::PostgresStore;
+use crate::error::Failure;
+use crate::grams;
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS};
+use crate::session::Value;
+
+#[async_trait]
+impl RecordReader for PostgresStore {
+    async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, StoreError> {
+        let sql = format!(
+            "SELECT {RECORD_COLUMNS} FROM records AS r WHERE user_id = $1 AND entity_type = $2 AND record_key = $3"
+        );
+        let rows = self
+            .database
+            .read(&sql, &RecordValues::new(user, key).values())
+            .await?;
+        Ok(rows.first().map(rows::record).transpose()?)
+    }
+
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError> {
+        Ok(self.list_records(user, query).await?)
+    }
+
+    async fn tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, StoreError> {
+        Ok(self.count_tags(user, entity_type).await?)
+    }
+
+    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError> {
+        let sql = format!(
+            "SELECT {REVISION_COLUMNS} FROM revisions AS k
+             WHERE user_id = $1 AND entity_type = $2 AND record_key = $3 ORDER BY revision_number DESC"
+        );
+        let rows = self
+            .database
+            .read(&sql, &RecordValues::new(user, key).values())
+            .await?;
+        let revisions: Result<_, Failure> = rows.iter().map(rows::revision).collect();
+        Ok(revisions?)
+    }
+}
+
+/// The values that name one record.
+struct RecordValues {
+    user: uuid::Uuid,
+    entity_type: &'static str,
+    key: String,
+}
+
+impl RecordValues {
+    fn new(user: UserId, key: RecordKey) -> Self {
+        Self {
+            user: user.uuid(),
+            entity_type: key.entity_type().name(),
+            key: key.to_string(),
+        }
+    }
+
+    fn values(&self) -> [Value<'_>; 3] {
+        [
+            (&self.user, Type::UUID),
+            (&self.entity_type, Type::TEXT),
+            (&self.key, Type::TEXT),
+        ]
+    }
+}
+
+/// `LIMIT` and `OFFSET` of a page.
+pub(crate) fn bounds(page: PageNumber) -> (i64, i64) {
+    let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
+    (i64::from(page.size()), offset)
+}
+
+/// A value that a statement keeps until it is sent.
+type Kept = (Box<dyn ToSql + Sync + Send>, Type);
+
+/// The conditions of a list, with the values that they compare to.
+struct Conditions {
+    sql: String,
+    values: Vec<Kept>,
+}
+
+impl Conditions {
+    /// The conditions of every list: live records of one type of one user.
+    fn live(user: UserId, entity_type: EntityType) -> Self {
+        let mut all = Self {
+            sql: String::new(),
+            values: Vec::new(),
+        };
+        let user = all.bind(user.uuid(), Type::UUID);
+        let entity_type = all.bind(entity_type.name(), Type::TEXT);
+        all.sql = format!("r.user_id = {user} AND r.entity_type = {entity_type} AND NOT r.is_deleted");
+        all
+    }
+
+    fn of(user: UserId, query: &RecordQuery) -> Self {
+        let mut all = Self::live(user, query.entity_type);
+        if let Some(archived) = query.archived {
+            all.and(archived, Type::BOOL, |v| format!("r.is_archived = {v}"));
+        }
+        if let Some(day) = query.day {
+            all.and(day.to_string(), Type::TEXT, |v| format!("r.day = {v}"));
+        }
+        if let Some(day) = query.on_day {
+            let (first, last) = day.utc_range();
+            let first = all.bind(first.get(), Type::INT8);
+            let last = all.bind(last.get(), Type::INT8);
+            all.and(day.to_string(), Type::TEXT, |v| {
+                format!("(r.day = {v} OR r.created_at BETWEEN {first} AND {last})")
+            });
+        }
+        if let Some(from) = query.created_from {
+            all.and(from.get(), Type::INT8, |v| format!("r.created_at >= {v}"));
+        }
+        if let Some(to) = query.created_to {
+            all.and(to.get(), Type::INT8, |v| format!("r.created_at <= {v}"));
+        }
+        if let Some(from) = query.date_from {
+            all.and(from.to_string(), Type::TEXT, |v| format!("r.record_key >= {v}"));
+        }
+        if let Some(to) = query.date_to {
+            all.and(to.to_string(), Type::TEXT, |v| format!("r.record_key <= {v}"));
+        }
+        if let Some(parents) = &query.parents {
+            let ids: Vec<String> = parents.iter().map(ToString::to_string).collect();
+            all.and(ids, Type::TEXT_ARRAY, |v| format!("r.parent_key = ANY ({v})"));
+        }
+        if !query.tags.is_empty() {
+            let tags: Vec<String> = query.tags.iter().map(|tag| tag.as_str().to_owned()).collect();
+            all.and(tags, Type::TEXT_ARRAY, |v| format!("r.tags @> {v}"));
+        }
+        all.search(user, &query.search);
+        all
+    }
+
+    /// Binds a value; gives its name in the statement.
+    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static, of: Type) -> String {
+        self.values.push((Box::new(value), of));
+        format!("${}", self.values.len())
+    }
+
+    fn and(
+        &mut self,
+        value: impl ToSql + Sync + Send + 'static,
+        of: Type,
+        condition: impl FnOnce(&str) -> String,
+    ) {
+        let value = self.bind(value, of);
+        self.sql.push_str(" AND ");
+        self.sql.push_str(&condition(&value));
+    }
+
+    /// The index narrows the candidates where a term is long enough for it; the text decides.
+    fn search(&mut self, user: UserId, terms: &SearchTerms) {
+        if terms.is_empty() {
+            return;
+        }
+        // $1 and $2 are the user and the type, as in every list.
+        let mut found = "r.record_key IN (SELECT s.record_key FROM record_search AS s \
+                         WHERE s.user_id = $1 AND s.entity_type = $2"
+            .to_owned();
+        let indexed = terms.iter().filter(|term| term.chars().count() >= grams::RUN);
+        let hashes: Vec<i32> = indexed.flat_map(|term| grams::of(user, term)).collect();
+        if !hashes.is_empty() {
+            let hashes = self.bind(hashes, Type::INT4_ARRAY);
+            found.extend([" AND s.grams @> ", &hashes]);
+        }
+        for term in terms.iter() {
+            let term = self.bind(term.to_owned(), Type::TEXT);
+            found.extend([" AND strpos(s.body, ", &term, ") > 0"]);
+        }
+        self.sql.extend([" AND ", &found, ")"]);
+    }
+
+    fn values(&self) -> Vec<Value<'_>> {
+        self.values
+            .iter()
+            .map(|(value, of)| (value.as_ref() as &(dyn ToSql + Sync), of.clone()))
+            .collect()
+    }
+}
+
+/// Records that are alike otherwise are ordered by key. Without a parent comes before any parent.
+const fn order_by(order: Order) -> &'static str {
+    match order {
+        Order::NewestFirst => "r.created_at DESC, r.record_key",
+        Order::KeyDescending => "r.record_key DESC",
+        Order::Siblings => "r.parent_key NULLS FIRST, r.sort_order NULLS FIRST, r.record_key",
+    }
+}
+
+/// One page, in its order, and how many records there are on all pages; that alone where the page is empty.
+fn list_sql(conditions: &str, order: Order, limit: &str, offset: &str) -> String {
+    let order = order_by(order);
+    format!(
+        "SELECT {RECORD_COLUMNS}, total.records
+         FROM (SELECT count(*) AS records FROM records AS r WHERE {conditions}) AS total
+         LEFT JOIN LATERAL (
+             SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}
+         ) AS r ON true
+         ORDER BY {order}"
+    )
+}
+
+/// How many live records carry each tag.
+const TAGS: &str = "
+    SELECT tag.name, count(*) FROM records AS r, unnest(r.tags) AS tag (name)
+    WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted
+    GROUP BY tag.name ORDER BY count(*) DESC, tag.name COLLATE \"C\"";
+
+impl PostgresStore {
+    async fn list_records(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
+        let mut conditions = Conditions::of(user, query);
+        let (limit, offset) = bounds(query.page);
+        let limit = conditions.bind(limit, Type::INT8);
+        let offset = conditions.bind(offset, Type::INT8);
+        let sql = list_sql(&conditions.sql, query.order, &limit, &offset);
+        let rows = self.database.read_composed(&sql, &conditions.values()).await?;
+        let mut items = Vec::with_capacity(rows.len());
+        let mut total: i64 = 0;
+        for row in &rows {
+            total = rows::column(row, RECORD_WIDTH, "count")?;
+            if rows::column::<Option<&str>>(row, 0, "records.entity_type")?.is_some() {
+                items.push(rows::record(row)?);
+            }
+        }
+        Ok(Listing {
+            items,
+            total: total.unsigned_abs(),
+        })
+    }
+
+    async fn count_tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, Failure> {
+        let (user, entity_type) = (user.uuid(), entity_type.name());
+        let values: [Value<'_>; 2] = [(&user, Type::UUID), (&entity_type, Type::TEXT)];
+        let rows = self.database.read(TAGS, &values).await?;
+        let tag_count = |row| {
+            Ok(TagCount {
+                tag: rows::column(row, 0, "records.tags")?,
+                count: rows::column::<i64>(row, 1, "count")?.unsigned_abs(),
+            })
+        };
+        rows.iter().map(tag_count).collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! Rows and what they mean. A value that this version would not write is reported with its column, never with its
+//! content.
+
+use std::str::FromStr;
+
+use mosaic_domain::{
+    ClientId, Content, EditTime, EntityType, Record, RecordKey, Revision, RevisionId, Stamp, State,
+    UnixMillis, Version, Violation,
+};
+use mosaic_ports::{BoxError, KeptRevision};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use crate::error::Failure;
+
+/// The columns that [`record`] reads, in its order, of a table called `r`.
+pub(crate) const RECORD_COLUMNS: &str = "r.entity_type, r.record_key, r.stamp, r.edit_time, r.author, r.created_at, \
+     r.revision_count, r.is_deleted, r.document";
+/// How many they are: the next column of a statement has this place.
+pub(crate) const RECORD_WIDTH: usize = 9;
+
+/// Reads a record from the first columns of a row.
+pub(crate) fn record(row: &Row) -> Result<Record, Failure> {
+    record_from(row, 0)
+}
+
+/// Reads a record from the columns that begin at a place.
+pub(crate) fn record_from(row: &Row, start: usize) -> Result<Record, Failure> {
+    let entity_type = parsed(row, start, "records.entity_type")?;
+    let content = document(row, start + 8, entity_type)?;
+    let state = match (column::<bool>(row, start + 7, "records.is_deleted")?, content) {
+        (true, kept) => State::Deleted(kept),
+        (false, Some(content)) => State::Live(content),
+        (false, None) => return Err(Failure::corrupt("records.document", "a live record has none")),
+    };
+    Ok(Record {
+        key: key(row, start + 1, entity_type)?,
+        stamp: checked(row, start + 2, "records.stamp", Stamp::new)?,
+        version: version(row, start + 3, start + 4)?,
+        created_at: checked(row, start + 5, "records.created_at", UnixMillis::new)?,
+        revision_count: count(row, start + 6, "records.revision_count")?,
+        state,
+    })
+}
+
+/// The columns that [`revision`] reads, in its order, of a table called `k`.
+pub(crate) const REVISION_COLUMNS: &str = "k.entity_type, k.record_key, k.revision_id, k.edit_time, k.author, \
+     k.created_at, k.reason, k.recorded_at, k.revision_number, k.document";
+
+/// Reads a revision.
+pub(crate) fn revision(row: &Row) -> Result<KeptRevision, Failure> {
+    let entity_type = parsed(row, 0, "revisions.entity_type")?;
+    let content = document(row, 9, entity_type)?
+        .ok_or_else(|| Failure::corrupt("revisions.document", "a revision has none"))?;
+    let revision = Revision {
+        id: RevisionId::new(column(row, 2, "revisions.revision_id")?),
+        key: key(row, 1, entity_type)?,
+        version: version(row, 3, 4)?,
+        created_at: checked(row, 5, "revisions.created_at", UnixMillis::new)?,
+        content,
+        reason: parsed(row, 6, "revisions.reason")?,
+        recorded_at: checked(row, 7, "revisions.recorded_at", UnixMillis::new)?,
+    };
+    Ok(KeptRevision {
+        number: count(row, 8, "revisions.revision_number")?,
+        revision,
+    })
+}
+
+/// Reads a column as the database keeps it.
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize, what: &'static str) -> Result<T, Failure> {
+    row.try_get(at).map_err(|error| Failure::corrupt(what, error))
+}
+
+/// Reads an integer column that must be in some range.
+pub(crate) fn checked<T>(
+    row: &Row,
+    at: usize,
+    what: &'static str,
+    check: impl Fn(i64) -> Result<T, Violation>,
+) -> Result<T, Failure> {
+    check(column(row, at, what)?).map_err(|violation| Failure::corrupt(what, violation))
+}
+
+/// Reads a text column that means something.
+pub(crate) fn parsed<T>(row: &Row, at: usize, what: &'static str) -> Result<T, Failure>
+where
+    T: FromStr<Err: Into<BoxError>>,
+{
+    column::<&str>(row, at, what)?
+        .parse()
+        .map_err(|error| Failure::corrupt(what, error))
+}
+
+/// Reads a text column that may be NULL.
+pub(crate) fn optional<T>(
+    row: &Row,
+    at: usize,
+    what: &'static str,
+    parse: impl Fn(String) -> Result<T, Violation>,
+) -> Result<Option<T>, Failure> {
+    column::<Option<String>>(row, at, what)?
+        .map(parse)
+        .transpose()
+        .map_err(|violation| Failure::corrupt(what, violation))
+}
+
+fn count(row: &Row, at: usize, what: &'static str) -> Result<u32, Failure> {
+    u32::try_from(column::<i64>(row, at, what)?).map_err(|error| Failure::corrupt(what, error))
+}
+
+fn key(row: &Row, at: usize, entity_type: EntityType) -> Result<RecordKey, Failure> {
+    entity_type
+        .parse_key(column(row, at, "record_key")?)
+        .map_err(|violation| Failure::corrupt("record_key", violation))
+}
+
+fn version(row: &Row, time: usize, author: usize) -> Result<Version, Failure> {
+    Ok(Version::new(
+        checked(row, time, "edit_time", EditTime::new)?,
+        parsed::<ClientId>(row, author, "author")?,
+    ))
+}
+
+fn document(row: &Row, at: usize, entity_type: EntityType) -> Result<Option<Content>, Failure> {
+    column::<Option<&str>>(row, at, "document")?
+        .map(|document| entity_type.parse_document(document))
+        .transpose()
+        .map_err(|error| Failure::corrupt("document", hidden(&error)))
+}
+
+/// What serde says of a document, without the parts of it that its messages quote.
+fn hidden(error: &serde_json::Error) -> String {
+    format!(
+        "{:?} error at line {}, column {}",
+        error.classify(),
+        error.line(),
+        error.column()
+    )
+}

@@ -1,0 +1,206 @@
+//! Loading what a write's decision is made from: the user's lock first, then, in the same round trip, everything that
+//! the scope asks for, one statement per kind.
+
+use std::collections::BTreeMap;
+
+use mosaic_domain::entity::SortGroup;
+use mosaic_domain::write::{CHILD_TYPE, Locked, WriteScope};
+use mosaic_domain::{EntityType, Stamp, SyncClock};
+use mosaic_ports::Clock;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::error::Failure;
+use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+use crate::session::{Session, Step, Value};
+
+/// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn.
+const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
+
+/// The records that are named, the live children of the memos that are asked for, and the memo of each of them.
+fn records_sql() -> String {
+    format!(
+        "WITH named AS (
+             SELECT r.entity_type, r.record_key, r.parent_key
+             FROM unnest($2::text[], $3::text[]) AS n (entity_type, record_key)
+             JOIN records AS r
+               ON r.user_id = $1 AND r.entity_type = n.entity_type AND r.record_key = n.record_key
+             UNION
+             SELECT r.entity_type, r.record_key, r.parent_key FROM records AS r
+             WHERE r.user_id = $1 AND r.entity_type = $5 AND NOT r.is_deleted AND r.parent_key = ANY ($4)
+         ), wanted AS (
+             SELECT entity_type, record_key FROM named
+             UNION
+             SELECT $6, parent_key FROM named WHERE parent_key IS NOT NULL
+         )
+         SELECT {RECORD_COLUMNS} FROM wanted AS w
+         JOIN records AS r ON r.user_id = $1 AND r.entity_type = w.entity_type AND r.record_key = w.record_key"
+    )
+}
+
+/// The greatest place of each group. Without a parent is a group of its own, and needs a condition of its own to be read
+/// from the index.
+const LAST_PLACES: &str = "
+    SELECT CASE WHEN g.parent_key IS NULL THEN
+               (SELECT max(r.sort_order) FROM records AS r
+                WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted AND r.parent_key IS NULL)
+           ELSE
+               (SELECT max(r.sort_order) FROM records AS r
+                WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted
+                  AND r.parent_key = g.parent_key)
+           END
+    FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS g (entity_type, parent_key, place)
+    ORDER BY g.place";
+
+/// The revisions that hold one of the versions.
+fn history_sql() -> String {
+    format!(
+        "SELECT {REVISION_COLUMNS}
+         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::text[]) AS v (entity_type, record_key, edit_time, author)
+         JOIN revisions AS k
+           ON k.user_id = $1 AND k.entity_type = v.entity_type AND k.record_key = v.record_key
+          AND k.edit_time = v.edit_time AND k.author = v.author
+         ORDER BY k.entity_type, k.record_key, k.revision_number"
+    )
+}
+
+/// The values that a scope is asked for with, as columns.
+struct Wanted {
+    user: Uuid,
+    child_type: &'static str,
+    parent_type: &'static str,
+    keys: (Vec<&'static str>, Vec<String>),
+    memos: Vec<String>,
+    groups: (Vec<&'static str>, Vec<Option<String>>),
+    history: (Vec<&'static str>, Vec<String>, Vec<i64>, Vec<String>),
+}
+
+impl Wanted {
+    fn of(scope: &WriteScope) -> Self {
+        let mut wanted = Self {
+            user: scope.user.uuid(),
+            child_type: CHILD_TYPE.name(),
+            parent_type: EntityType::Memo.name(),
+            keys: Default::default(),
+            memos: scope.children_of.iter().map(ToString::to_string).collect(),
+            groups: Default::default(),
+            history: Default::default(),
+        };
+        for key in &scope.keys {
+            wanted.keys.0.push(key.entity_type().name());
+            wanted.keys.1.push(key.to_string());
+        }
+        for group in &scope.sort_groups {
+            wanted.groups.0.push(group.entity_type.name());
+            wanted.groups.1.push(group.parent.map(|memo| memo.to_string()));
+        }
+        for (key, version) in &scope.history {
+            wanted.history.0.push(key.entity_type().name());
+            wanted.history.1.push(key.to_string());
+            wanted.history.2.push(version.time.get());
+            wanted.history.3.push(version.author.to_string());
+        }
+        wanted
+    }
+
+    fn user(&self) -> Value<'_> {
+        (&self.user, Type::UUID)
+    }
+
+    fn records(&self) -> Vec<Value<'_>> {
+        vec![
+            self.user(),
+            (&self.keys.0, Type::TEXT_ARRAY),
+            (&self.keys.1, Type::TEXT_ARRAY),
+            (&self.memos, Type::TEXT_ARRAY),
+            (&self.child_type, Type::TEXT),
+            (&self.parent_type, Type::TEXT),
+        ]
+    }
+
+    fn places(&self) -> Vec<Value<'_>> {
+        vec![
+            self.user(),
+            (&self.groups.0, Type::TEXT_ARRAY),
+            (&self.groups.1, Type::TEXT_ARRAY),
+        ]
+    }
+
+    fn history(&self) -> Vec<Value<'_>> {
+        vec![
+            self.user(),
+            (&self.history.0, Type::TEXT_ARRAY),
+            (&self.history.1, Type::TEXT_ARRAY),
+            (&self.history.2, Type::INT8_ARRAY),
+            (&self.history.3, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+/// The rows that a scope asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    clock: Vec<Row>,
+    records: Vec<Row>,
+    places: Vec<Row>,
+    history: Vec<Row>,
+}
+
+/// Begins a transaction, takes the user's lock, and loads what the scope asks for. In this isolation every statement sees
+/// what was committed before it began, so what is read after the lock was given is what the last holder left.
+pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> Result<Found, Failure> {
+    let wanted = Wanted::of(scope);
+    let (records_sql, history_sql) = (records_sql(), history_sql());
+    let mut steps = vec![Step::Fixed(LOCK, vec![wanted.user()])];
+    let mut targets: Vec<fn(&mut Found) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
+    if !scope.keys.is_empty() || !scope.children_of.is_empty() {
+        steps.push(Step::Fixed(&records_sql, wanted.records()));
+        targets.push(|found| &mut found.records);
+    }
+    if !scope.sort_groups.is_empty() {
+        steps.push(Step::Fixed(LAST_PLACES, wanted.places()));
+        targets.push(|found| &mut found.places);
+    }
+    if !scope.history.is_empty() {
+        steps.push(Step::Fixed(&history_sql, wanted.history()));
+        targets.push(|found| &mut found.history);
+    }
+    let mut found = Found::default();
+    for (rows, target) in session.begin(steps).await?.into_iter().zip(targets) {
+        *target(&mut found) = rows;
+    }
+    Ok(found)
+}
+
+impl Found {
+    /// What the rows mean. The time is read here, while the lock is held (S2).
+    pub(crate) fn read(self, scope: &WriteScope, clock: &dyn Clock) -> Result<Locked, Failure> {
+        let lock = self.clock.first().ok_or(Failure::UnknownUser)?;
+        let last = rows::checked(lock, 0, "sync_clocks.last_stamp", Stamp::new)?;
+        let mut records = BTreeMap::new();
+        for row in &self.records {
+            let record = rows::record(row)?;
+            records.insert(record.key, record);
+        }
+        let mut revisions = Vec::with_capacity(self.history.len());
+        for row in &self.history {
+            revisions.push(rows::revision(row)?.revision);
+        }
+        Ok(Locked {
+            clock: SyncClock::new(last, clock.now()),
+            records,
+            last_places: self.last_places(scope)?,
+            revisions,
+        })
+    }
+
+    fn last_places(&self, scope: &WriteScope) -> Result<BTreeMap<SortGroup, i64>, Failure> {
+        let mut places = BTreeMap::new();
+        for (row, group) in self.places.iter().zip(&scope.sort_groups) {
+            let last: Option<i64> = rows::column(row, 0, "records.sort_order")?;
+            places.extend(last.map(|last| (*group, last)));
+        }
+        Ok(places)
+    }
+}

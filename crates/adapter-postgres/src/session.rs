@@ -1,0 +1,319 @@
+//! One connection at work: statements that travel together, transactions, and what is left behind when a future is
+//! dropped.
+//!
+//! * Steps that do not need each other's answers are sent at once, in order: one round trip.
+//! * Nothing is left open. A session that is dropped inside a transaction, or while an answer is outstanding, is cleaned
+//!   up in the background before the pool gives its connection to anybody else; a statement that goes on for longer, for
+//!   instance because it waits for a lock, is cancelled.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::future::poll_fn;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, Row, Statement};
+
+use crate::connect::{Connector, limits};
+use crate::error::{Failure, is_refusal, is_stale_statement};
+use crate::retry::retrying;
+use crate::settings::PostgresSettings;
+
+/// How long an abandoned statement may go on by itself before it is cancelled.
+const GRACE: Duration = Duration::from_millis(50);
+/// How long after its own limit the database may take to say that a limit was reached.
+const LATENCY: Duration = Duration::from_secs(5);
+
+/// A value of a statement, with its type.
+pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Something to send to the database.
+pub(crate) enum Step<'a> {
+    /// A command without values, such as `COMMIT`.
+    Command(&'a str),
+    /// A statement that is always the same: prepared once per connection, where connections are kept.
+    Fixed(&'a str, Vec<Value<'a>>),
+    /// A statement that is put together for this call.
+    Composed(&'a str, Vec<Value<'a>>),
+}
+
+/// The answers to steps that were sent together, as far as they were sent.
+type Answers = Vec<Result<Vec<Row>, Error>>;
+
+/// The database: where sessions come from.
+#[derive(Clone)]
+pub(crate) struct Database(Arc<Inner>);
+
+struct Inner {
+    pool: Pool,
+    connector: Connector,
+    runtime: Handle,
+    prepares: bool,
+    begin: String,
+    answer_timeout: Duration,
+}
+
+impl Database {
+    pub(crate) fn new(settings: &PostgresSettings, pool: Pool, connector: Connector) -> Self {
+        // Reads after the lock must see what was committed before it was given: a snapshot per statement, whatever the
+        // database's default is.
+        let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();
+        if !settings.prepared_statements {
+            begin.extend(limits(settings).map(|(name, ms)| format!("; SET LOCAL {name} = {ms}")));
+        }
+        Self(Arc::new(Inner {
+            pool,
+            connector,
+            runtime: Handle::current(),
+            prepares: settings.prepared_statements,
+            begin,
+            answer_timeout: settings.statement_timeout + LATENCY,
+        }))
+    }
+
+    /// A session on a connection of its own.
+    pub(crate) async fn session(&self) -> Result<Session, Failure> {
+        let conn = self.0.pool.get().await.map_err(Failure::NoConnection)?;
+        Ok(Session {
+            conn: Some(conn),
+            database: self.clone(),
+            in_flight: false,
+            in_transaction: false,
+        })
+    }
+
+    /// Runs a fixed statement that only reads, in a snapshot of its own.
+    pub(crate) async fn read(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        retrying(|| async { self.run(Step::Fixed(sql, values.to_vec())).await }).await
+    }
+
+    /// Runs a composed statement that only reads, in a snapshot of its own.
+    pub(crate) async fn read_composed(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
+        retrying(|| async { self.run(Step::Composed(sql, values.to_vec())).await }).await
+    }
+
+    /// Runs one statement as a transaction of its own.
+    pub(crate) async fn run(&self, step: Step<'_>) -> Result<Vec<Row>, Failure> {
+        let mut session = self.session().await?;
+        let mut answers = session.send(vec![step]).await?;
+        Ok(answers.pop().unwrap_or_else(|| Ok(Vec::new()))?)
+    }
+
+    /// Ends all connections that are not in use, and gives out no more.
+    pub(crate) fn close(&self) {
+        self.0.pool.close();
+    }
+}
+
+/// What became of a commit that did not succeed.
+pub(crate) enum NotCommitted {
+    /// Nothing was written.
+    Failed(Failure),
+    /// The connection was lost on the way.
+    Unknown(Failure),
+}
+
+/// For transactions whose outcome nobody looks up: what is not known is not available.
+impl From<NotCommitted> for Failure {
+    fn from(not: NotCommitted) -> Self {
+        match not {
+            NotCommitted::Failed(failure) => failure,
+            NotCommitted::Unknown(failure) => Self::Undecided(Box::new(failure)),
+        }
+    }
+}
+
+/// One connection, for as long as one call needs it.
+pub(crate) struct Session {
+    conn: Option<Object>,
+    database: Database,
+    in_flight: bool,
+    in_transaction: bool,
+}
+
+impl Session {
+    /// Begins a transaction and runs its first steps. Gives their answers.
+    pub(crate) async fn begin(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>, Failure> {
+        let database = self.database.clone();
+        let mut all = vec![Step::Command(&database.0.begin)];
+        all.extend(steps);
+        self.in_transaction = true;
+        let answers = self.send(all).await?;
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(answers.into_iter().skip(1).collect())
+    }
+
+    /// Runs the last steps of the transaction and commits it.
+    ///
+    /// The steps and the `COMMIT` travel together. If a step fails, the database turns the `COMMIT` into a `ROLLBACK`
+    /// without saying so; the answer to the step tells.
+    pub(crate) async fn commit(mut self, mut steps: Vec<Step<'_>>) -> Result<(), NotCommitted> {
+        if self.is_closed() {
+            return Err(NotCommitted::Failed(Failure::Lost));
+        }
+        steps.push(Step::Command("COMMIT"));
+        let wanted = steps.len();
+        let answers = match self.send(steps).await {
+            Ok(answers) => answers,
+            Err(Failure::Silent) => return Err(NotCommitted::Unknown(Failure::Silent)),
+            Err(failure) => return Err(NotCommitted::Failed(failure)),
+        };
+        let was_sent = answers.len() == wanted;
+        for (at, answer) in answers.into_iter().enumerate() {
+            let Err(error) = answer else { continue };
+            // A step that the server answered with an error, of whatever severity, was not followed by a commit. The
+            // commit itself may have happened, unless the server refused it and went on.
+            let refused = is_refusal(&error) || (at + 1 < wanted && error.as_db_error().is_some());
+            return Err(if refused || !was_sent {
+                NotCommitted::Failed(error.into())
+            } else {
+                NotCommitted::Unknown(error.into())
+            });
+        }
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.conn.as_ref().is_none_or(|conn| conn.is_closed())
+    }
+
+    /// Sends steps at once, in order, and waits for all answers. After a step that could not be sent nothing more is.
+    pub(crate) async fn send(&mut self, steps: Vec<Step<'_>>) -> Result<Answers, Failure> {
+        let Some(conn) = &self.conn else {
+            return Err(Failure::Lost);
+        };
+        let Inner {
+            prepares,
+            answer_timeout,
+            ..
+        } = *self.database.0;
+        self.in_flight = true;
+        let flight = async {
+            let mut prepared = Vec::with_capacity(steps.len());
+            for step in &steps {
+                prepared.push(prepare(conn, step, prepares).await?);
+            }
+            let answers = steps.iter().zip(prepared);
+            Ok(pipelined(
+                answers
+                    .map(|(step, statement)| answer(conn, step, statement))
+                    .collect(),
+            )
+            .await)
+        };
+        let answers = timeout(answer_timeout, flight).await;
+        let answers: Result<Answers, Error> = answers.map_err(|_| Failure::Silent)?;
+        self.in_flight = false;
+        let answers = answers?;
+        let stale = |answer: &Result<_, _>| answer.as_ref().is_err_and(is_stale_statement);
+        if answers.iter().any(stale) {
+            // After a migration by another instance no connection's statements may fit any more.
+            self.database.0.pool.manager().statement_caches.clear();
+        }
+        Ok(answers)
+    }
+}
+
+async fn prepare(conn: &Object, step: &Step<'_>, prepares: bool) -> Result<Option<Statement>, Error> {
+    match step {
+        Step::Fixed(sql, values) if prepares => {
+            let types: Vec<Type> = values.iter().map(|(_, of)| of.clone()).collect();
+            Ok(Some(conn.prepare_typed_cached(sql, &types).await?))
+        }
+        _ => Ok(None),
+    }
+}
+
+async fn answer(conn: &Object, step: &Step<'_>, prepared: Option<Statement>) -> Result<Vec<Row>, Error> {
+    match (step, prepared) {
+        (Step::Command(sql), _) => conn.batch_execute(sql).await.map(|()| Vec::new()),
+        (Step::Fixed(_, values), Some(statement)) => {
+            let values: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+            conn.query(&statement, &values).await
+        }
+        (Step::Fixed(sql, values) | Step::Composed(sql, values), _) => conn.query_typed(sql, values).await,
+    }
+}
+
+/// Polls futures of the driver together. Each one sends its message when it is polled first, so the first round decides
+/// the order; it ends with the first one that fails at once, which has sent nothing.
+async fn pipelined<F>(futures: Vec<F>) -> Answers
+where
+    F: Future<Output = Result<Vec<Row>, Error>>,
+{
+    let mut slots: Vec<Slot<F>> = futures.into_iter().map(|f| Slot::Waiting(Box::pin(f))).collect();
+    let mut is_first_round = true;
+    poll_fn(move |cx| {
+        let mut at = 0;
+        let mut waiting = false;
+        while at < slots.len() {
+            if let Slot::Waiting(future) = &mut slots[at] {
+                match future.as_mut().poll(cx) {
+                    Poll::Pending => waiting = true,
+                    Poll::Ready(answer) => {
+                        if is_first_round && answer.is_err() {
+                            slots.truncate(at + 1);
+                        }
+                        slots[at] = Slot::Answered(answer);
+                    }
+                }
+            }
+            at += 1;
+        }
+        is_first_round = false;
+        if waiting {
+            return Poll::Pending;
+        }
+        Poll::Ready(slots.drain(..).filter_map(Slot::into_answer).collect())
+    })
+    .await
+}
+
+enum Slot<F> {
+    Waiting(Pin<Box<F>>),
+    Answered(Result<Vec<Row>, Error>),
+}
+
+impl<F> Slot<F> {
+    fn into_answer(self) -> Option<Result<Vec<Row>, Error>> {
+        match self {
+            Self::Waiting(_) => None,
+            Self::Answered(answer) => Some(answer),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        if self.in_flight || self.in_transaction {
+            let sweep = sweep(conn, self.database.clone(), self.in_transaction);
+            self.database.0.runtime.spawn(sweep);
+        }
+    }
+}
+
+/// Brings a connection back to rest, then gives it back to the pool. One that does not come to rest is closed.
+async fn sweep(conn: Object, database: Database, in_transaction: bool) {
+    if conn.is_closed() {
+        return;
+    }
+    let rested = {
+        let mut end = Box::pin(conn.batch_execute(if in_transaction { "ROLLBACK" } else { "" }));
+        if let Ok(ended) = timeout(GRACE, &mut end).await {
+            ended.is_ok()
+        } else {
+            let cancelled = timeout(LATENCY, database.0.connector.cancel(conn.cancel_token())).await;
+            matches!(cancelled, Ok(Ok(()))) && matches!(timeout(LATENCY, end).await, Ok(Ok(())))
+        }
+    };
+    if !rested {
+        drop(Object::take(conn));
+    }
+}

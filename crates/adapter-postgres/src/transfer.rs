@@ -1,0 +1,280 @@
+//! Reading the store out whole and writing one in, for `mosaic copy`.
+
+use async_trait::async_trait;
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::{ClientId, Epoch, Record, Stamp, UserId};
+use mosaic_ports::{
+    Accounts as _, DeviceCursors as _, DumpedRefreshToken, KeptRevision, Loaded, RevisionPlace, StoreError,
+    Transfer, UserDump,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::PostgresStore;
+use crate::batch::{Batch, NumberedRevisions};
+use crate::error::Failure;
+use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS, checked, column};
+use crate::session::{Step, Value};
+use crate::{accounts, tokens};
+
+#[async_trait]
+impl Transfer for PostgresStore {
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        let rows = self
+            .database
+            .read("SELECT epoch FROM meta WHERE only_row = 1", &[])
+            .await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| Failure::corrupt("meta.epoch", "there is none"))?;
+        Ok(Epoch::new(column(row, 0, "meta.epoch")?))
+    }
+
+    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let sql = "UPDATE meta SET epoch = $1 WHERE only_row = 1";
+        self.database
+            .run(Step::Fixed(sql, vec![(&epoch.uuid(), Type::UUID)]))
+            .await?;
+        Ok(())
+    }
+
+    async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let sql =
+            "SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
+        let (after, limit) = (after.map(UserId::uuid), i64::from(limit));
+        let rows = self
+            .database
+            .read(sql, &[(&after, Type::UUID), (&limit, Type::INT8)])
+            .await?;
+        let ids: Result<Vec<_>, Failure> = rows
+            .iter()
+            .map(|row| Ok(UserId::new(column(row, 0, "users.user_id")?)))
+            .collect();
+        Ok(ids?)
+    }
+
+    async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
+        let Some(account) = self.by_id(user).await? else {
+            return Ok(None);
+        };
+        let sql = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1";
+        let clocks = self.database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
+        let clock = clocks.first().ok_or(Failure::UnknownUser)?;
+        let clock = checked(clock, 0, "sync_clocks.last_stamp", Stamp::new)?;
+        let refresh_tokens = tokens::all_of(&self.database, user).await?;
+        Ok(Some(UserDump {
+            account,
+            clock,
+            cursors: self.cursors(user).await?,
+            refresh_tokens,
+        }))
+    }
+
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        Ok(self.load_user_once(&dump).await?)
+    }
+
+    async fn dump_records(
+        &self,
+        user: UserId,
+        after: Stamp,
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        let sql = format!(
+            "SELECT {RECORD_COLUMNS} FROM (
+                 SELECT *, sum(document_bytes) OVER (ORDER BY stamp) - document_bytes AS bytes_before
+                 FROM (SELECT * FROM records WHERE user_id = $1 AND stamp > $2 ORDER BY stamp LIMIT $3) AS page
+             ) AS r WHERE bytes_before < $4 ORDER BY stamp"
+        );
+        let (after, (records, bytes)) = (after.get(), bounds(limits));
+        let values: [Value<'_>; 4] = [
+            (&user.uuid(), Type::UUID),
+            (&after, Type::INT8),
+            (&records, Type::INT8),
+            (&bytes, Type::INT8),
+        ];
+        let rows = self.database.read(&sql, &values).await?;
+        Ok(read_all(&rows, rows::record)?)
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
+        let batch = Batch::of_records(user, &records);
+        self.in_transaction(batch.record_steps()).await
+    }
+
+    async fn dump_revisions(
+        &self,
+        user: UserId,
+        after: Option<RevisionPlace>,
+        limits: PageLimits,
+    ) -> Result<Vec<KeptRevision>, StoreError> {
+        let sql = format!(
+            "SELECT {REVISION_COLUMNS} FROM (
+                 SELECT *, sum(octet_length(document)) OVER (ORDER BY entity_type, record_key, revision_number)
+                           - octet_length(document) AS bytes_before
+                 FROM (SELECT * FROM revisions
+                       WHERE user_id = $1 AND (entity_type, record_key, revision_number) > ($2, $3, $4)
+                       ORDER BY entity_type, record_key, revision_number LIMIT $5) AS page
+             ) AS k WHERE bytes_before < $6 ORDER BY entity_type, record_key, revision_number"
+        );
+        let (entity_type, key, number) = after.map_or_else(Default::default, |place| {
+            (place.entity_type, place.key, i64::from(place.number))
+        });
+        let (records, bytes) = bounds(limits);
+        let values: [Value<'_>; 6] = [
+            (&user.uuid(), Type::UUID),
+            (&entity_type, Type::TEXT),
+            (&key, Type::TEXT),
+            (&number, Type::INT8),
+            (&records, Type::INT8),
+            (&bytes, Type::INT8),
+        ];
+        let rows = self.database.read(&sql, &values).await?;
+        Ok(read_all(&rows, rows::revision)?)
+    }
+
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
+        let (user, numbered) = (user.uuid(), NumberedRevisions::of(&revisions));
+        self.in_transaction(vec![numbered.step(&user)]).await
+    }
+
+    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
+        let sql = "SELECT (SELECT count(*) FROM records WHERE user_id = $1),
+                          (SELECT coalesce(max(stamp), 0) FROM records WHERE user_id = $1),
+                          (SELECT count(*) FROM revisions WHERE user_id = $1)";
+        let rows = self.database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
+        let Some(row) = rows.first() else {
+            return Ok(Loaded::default());
+        };
+        let count = |at| -> Result<u64, Failure> { Ok(column::<i64>(row, at, "count")?.unsigned_abs()) };
+        Ok(Loaded {
+            records: count(0)?,
+            last_stamp: checked(row, 1, "records.stamp", Stamp::new)?,
+            revisions: count(2)?,
+        })
+    }
+}
+
+fn bounds(limits: PageLimits) -> (i64, i64) {
+    let bound = |limit| i64::try_from(limit).unwrap_or(i64::MAX);
+    (bound(limits.records), bound(limits.bytes))
+}
+
+fn read_all<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
+    rows.iter().map(read).collect()
+}
+
+const PUT_CLOCK: &str = "
+    INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)
+    ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp";
+
+const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
+
+const PUT_CURSORS: &str = "
+    INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at)
+    SELECT n.client_id, $1, n.entity_type, n.last_sync_at
+    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS n (client_id, entity_type, last_sync_at)";
+
+const FORGET_TOKENS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
+
+const PUT_TOKENS: &str = "
+    INSERT INTO refresh_tokens (user_id, token_hash, family_id, client_id, device_name, issued_at, expires_at, is_spent)
+    SELECT $1, n.token_hash, n.family_id, n.client_id, n.device_name, n.issued_at, n.expires_at, n.is_spent
+    FROM unnest($2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[])
+         AS n (token_hash, family_id, client_id, device_name, issued_at, expires_at, is_spent)";
+
+/// The tokens of a dump, as columns.
+#[derive(Default)]
+struct TokenColumns {
+    token_hash: Vec<Vec<u8>>,
+    family_id: Vec<Uuid>,
+    client_id: Vec<Option<String>>,
+    device_name: Vec<Option<String>>,
+    issued_at: Vec<i64>,
+    expires_at: Vec<i64>,
+    is_spent: Vec<bool>,
+}
+
+impl TokenColumns {
+    fn of(tokens: &[DumpedRefreshToken]) -> Self {
+        let mut columns = Self::default();
+        for DumpedRefreshToken { stored, spent } in tokens {
+            columns.token_hash.push(stored.token.hash.0.to_vec());
+            columns.family_id.push(stored.family.uuid());
+            columns
+                .client_id
+                .push(stored.client.as_ref().map(ClientId::to_string));
+            columns
+                .device_name
+                .push(stored.device_name.as_ref().map(|name| name.as_str().to_owned()));
+            columns.issued_at.push(stored.token.issued_at.get());
+            columns.expires_at.push(stored.token.expires_at.get());
+            columns.is_spent.push(*spent);
+        }
+        columns
+    }
+
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.token_hash, Type::BYTEA_ARRAY),
+            (&self.family_id, Type::UUID_ARRAY),
+            (&self.client_id, Type::TEXT_ARRAY),
+            (&self.device_name, Type::TEXT_ARRAY),
+            (&self.issued_at, Type::INT8_ARRAY),
+            (&self.expires_at, Type::INT8_ARRAY),
+            (&self.is_spent, Type::BOOL_ARRAY),
+        ]
+    }
+}
+
+impl PostgresStore {
+    async fn load_user_once(&self, dump: &UserDump) -> Result<(), Failure> {
+        let id = dump.account.user.id.uuid();
+        let user = || -> Value<'_> { (&id, Type::UUID) };
+        let account = accounts::UserValues::new(&dump.account.user, &dump.account.password);
+        let clock = dump.clock.get();
+        let clients: Vec<String> = dump
+            .cursors
+            .iter()
+            .map(|cursor| cursor.client.to_string())
+            .collect();
+        let types: Vec<&str> = dump
+            .cursors
+            .iter()
+            .map(|cursor| cursor.entity_type.name())
+            .collect();
+        let stamps: Vec<i64> = dump
+            .cursors
+            .iter()
+            .map(|cursor| cursor.last_sync_at.get())
+            .collect();
+        let cursors = vec![
+            user(),
+            (&clients as _, Type::TEXT_ARRAY),
+            (&types as _, Type::TEXT_ARRAY),
+            (&stamps as _, Type::INT8_ARRAY),
+        ];
+        let tokens = TokenColumns::of(&dump.refresh_tokens);
+        let steps = vec![
+            Step::Fixed(accounts::PUT, account.values()),
+            Step::Fixed(PUT_CLOCK, vec![user(), (&clock, Type::INT8)]),
+            Step::Fixed(FORGET_CURSORS, vec![user()]),
+            Step::Fixed(PUT_CURSORS, cursors),
+            Step::Fixed(FORGET_TOKENS, vec![user()]),
+            Step::Fixed(PUT_TOKENS, tokens.values(&id)),
+        ];
+        let mut session = self.database.session().await?;
+        session.begin(Vec::new()).await?;
+        Ok(session.commit(steps).await?)
+    }
+
+    /// Loading is idempotent, so a commit whose answer was lost is simply not known: the copy is run again.
+    async fn in_transaction(&self, steps: Vec<Step<'_>>) -> Result<(), StoreError> {
+        let mut session = self.database.session().await?;
+        session.begin(Vec::new()).await?;
+        session.commit(steps).await.map_err(Failure::from)?;
+        Ok(())
+    }
+}
