@@ -1,29 +1,46 @@
 //! Programs that the tests run besides cargo: found, or installed where that is possible, or asked for in one line.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 2] = [
+const PROGRAMS: [(&str, &str); 4] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
+    // Tests start clusters of their own.
+    ("postgres", "postgresql"),
+    // The production store works behind the real one.
+    ("pgbouncer", "pgbouncer"),
 ];
+
+/// Where Debian puts the programs of PostgreSQL, in a folder for each version: not on the `PATH`.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
 
 /// Sees to it that every program that the tests run is there.
 pub(crate) fn programs() -> Result<()> {
     for (program, package) in PROGRAMS {
-        if !answers(program) {
+        if !is_there(program) {
             install(program, package)?;
         }
     }
     Ok(())
 }
 
+/// Whether the program can be started, from the `PATH` or from where Debian puts services.
+fn is_there(program: &str) -> bool {
+    let versions = Path::new(POSTGRESQL).read_dir().into_iter().flatten().flatten();
+    let elsewhere = versions
+        .map(|version| version.path().join("bin"))
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+    answers(Path::new(program)) || elsewhere.into_iter().any(|folder| answers(&folder.join(program)))
+}
+
 /// Whether the program can be started at all.
-fn answers(program: &str) -> bool {
+fn answers(program: &Path) -> bool {
     let mut command = Command::new(program);
     command
         .arg("--version")
@@ -43,13 +60,41 @@ fn install(program: &str, package: &str) -> Result<()> {
             .args(args)
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
+    make_no_main_cluster(package);
     let installed = apt(&["update", "-q"])
         .and_then(|()| apt(&["install", "-q", "-y", "--no-install-recommends", package]));
+    stop_service(package);
     match installed {
-        Ok(()) if answers(program) => Ok(()),
+        Ok(()) if is_there(program) => Ok(()),
         _ => Err(Failure(format!(
             "{program} is missing. Install it with: sudo apt-get install {package}"
         ))),
+    }
+}
+
+/// Debian makes and starts a cluster with the first server that it installs. The tests don't need it.
+fn make_no_main_cluster(package: &str) {
+    let settings = Path::new("/etc/postgresql-common/createcluster.conf");
+    // Somebody's own settings are left alone.
+    if package == "postgresql" && !settings.exists() {
+        let written = std::fs::create_dir_all(settings.with_file_name(""))
+            .and_then(|()| std::fs::write(settings, "create_main_cluster = false\n"));
+        // Where it can't be written, nothing can be installed either.
+        drop(written);
+    }
+}
+
+/// The tests run the program, and not the service that Debian starts with it.
+fn stop_service(package: &str) {
+    if package == "pgbouncer" && Path::new("/run/systemd/system").exists() {
+        let mut command = Command::new("systemctl");
+        // A service that goes on does no harm: it has a port of its own.
+        drop(run(command.args([
+            "--no-ask-password",
+            "disable",
+            "--now",
+            package,
+        ])));
     }
 }
 
@@ -59,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_does_not_answer() {
-        assert!(answers("cargo"));
-        assert!(!answers("no-such-program"));
+        assert!(is_there("cargo"));
+        assert!(!is_there("no-such-program"));
     }
 }
