@@ -22,6 +22,7 @@ mod isolation;
 mod kinds;
 mod lists;
 mod plumbing;
+mod pulls;
 mod scene;
 mod stop;
 mod sync;
