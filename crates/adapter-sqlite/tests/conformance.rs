@@ -15,18 +15,6 @@ async fn open(location: Location, clock: Arc<dyn Clock>) -> Arc<SqliteStore> {
     Arc::new(store.unwrap())
 }
 
-fn stores(store: &Arc<SqliteStore>) -> Stores {
-    Stores {
-        write: store.clone(),
-        feed: store.clone(),
-        reader: store.clone(),
-        cursors: store.clone(),
-        accounts: store.clone(),
-        tokens: store.clone(),
-        health: store.clone(),
-    }
-}
-
 struct InFile {
     store: Arc<SqliteStore>,
     folder: TempDir,
@@ -44,7 +32,7 @@ impl StoreFixture for InFile {
     }
 
     fn stores(&self) -> Stores {
-        stores(&self.store)
+        Stores::of(&self.store)
     }
 
     async fn stop(self) {
@@ -65,7 +53,7 @@ impl StoreFixture for InMemory {
     }
 
     fn stores(&self) -> Stores {
-        stores(&self.0)
+        Stores::of(&self.0)
     }
 
     async fn stop(self) {

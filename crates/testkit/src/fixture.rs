@@ -5,26 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use mosaic_ports::{
-    Accounts, ChangeFeed, Clock, DeviceCursors, Health, RecordReader, RefreshTokens, WriteStore,
-};
+use mosaic_ports::{Clock, Stores};
 
 use crate::harness::Harness;
 use crate::stand_ins::ManualClock;
-
-/// The ports of one store, all over the same database.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "each is the port of its name")]
-#[expect(missing_debug_implementations, reason = "ports have none")]
-pub struct Stores {
-    pub write: Arc<dyn WriteStore>,
-    pub feed: Arc<dyn ChangeFeed>,
-    pub reader: Arc<dyn RecordReader>,
-    pub cursors: Arc<dyn DeviceCursors>,
-    pub accounts: Arc<dyn Accounts>,
-    pub tokens: Arc<dyn RefreshTokens>,
-    pub health: Arc<dyn Health>,
-}
 
 /// An empty store of its own for each case.
 #[async_trait]

@@ -9,12 +9,12 @@ use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide};
 use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
-use mosaic_ports::{CreateOutcome, IdGenerator, KeptRevision, NewAccount, PasswordHash, WriteError};
+use mosaic_ports::{CreateOutcome, IdGenerator, KeptRevision, NewAccount, PasswordHash, Stores, WriteError};
 
 use uuid::Uuid;
 
 use crate::device::Device;
-use crate::fixture::{StoreFixture, Stores};
+use crate::fixture::StoreFixture;
 use crate::gate::Door;
 use crate::stand_ins::{ManualClock, SequentialIds};
 

@@ -26,11 +26,12 @@ pub use edits::{
     EditExt, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key, patch, patch_memo, put,
     resource, resource_id, resource_key, resource_of, tagged,
 };
-pub use fixture::{StoreFixture, Stores, run};
+pub use fixture::{StoreFixture, run};
 pub use gate::{Door, Gate};
 pub use harness::{Harness, at};
 pub use ledger::Ledger;
 pub use memory::{MemoryFixture, MemoryStore, Model};
+pub use mosaic_ports::Stores;
 pub use stand_ins::{ManualClock, SequentialIds};
 
 /// Makes one test of each case of the suite, for one [`StoreFixture`].
@@ -148,6 +149,11 @@ macro_rules! conformance {
                 a_closed_account_s_tokens_are_refused
                 logging_out_ends_a_family
                 a_change_can_end_every_login
+            }
+            transfer {
+                a_store_is_read_out_whole
+                a_store_is_written_whole
+                an_epoch_is_renamed
             }
         }
     };

@@ -6,4 +6,5 @@ pub mod history;
 pub mod pull;
 pub mod reading;
 pub mod stamps;
+pub mod transfer;
 pub mod writes;

@@ -7,8 +7,8 @@ use mosaic_domain::account::{Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, NewRefreshToken, RefreshTokens, Rotation,
-    StoreError, StoredRefreshToken, TokenHash, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, DumpedRefreshToken, NewAccount, NewRefreshToken,
+    RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash, UpdateOutcome,
 };
 
 use super::store::{MemoryStore, lock};
@@ -28,6 +28,28 @@ struct TokenRow {
 impl AccountTable {
     fn by_id(&self, id: UserId) -> Option<&Account> {
         self.accounts.values().find(|account| account.user.id == id)
+    }
+
+    /// The tokens of a user, by their hashes.
+    pub(super) fn dump_tokens(&self, user: UserId) -> Vec<DumpedRefreshToken> {
+        let rows = self.tokens.values().filter(|row| row.stored.user == user);
+        rows.map(|row| DumpedRefreshToken {
+            stored: row.stored.clone(),
+            spent: row.spent,
+        })
+        .collect()
+    }
+
+    /// Writes an account and its tokens.
+    pub(super) fn load(&mut self, account: Account, tokens: Vec<DumpedRefreshToken>) {
+        let user = account.user.id;
+        self.accounts.retain(|_, other| other.user.id != user);
+        self.accounts.insert(account.user.username.folded(), account);
+        self.tokens.retain(|_, row| row.stored.user != user);
+        for DumpedRefreshToken { stored, spent } in tokens {
+            self.tokens
+                .insert(stored.token.hash.0, TokenRow { stored, spent });
+        }
     }
 
     fn end_family(&mut self, family: FamilyId) {

@@ -7,6 +7,7 @@
 mod accounts;
 mod model;
 mod store;
+mod transfer;
 
 pub use model::Model;
 pub use store::{MemoryFixture, MemoryStore};

@@ -99,12 +99,10 @@ impl Model {
             self.clock = plan.clock;
         }
         for record in &plan.records {
-            self.records.insert(record.key, record.clone());
+            self.put(record.clone());
         }
         for revision in &plan.revisions {
-            if self.revisions.iter().all(|kept| kept.id != revision.id) {
-                self.revisions.push(revision.clone());
-            }
+            self.keep(revision.clone());
         }
     }
 
@@ -173,6 +171,28 @@ impl Model {
             .filter(|record| !record.is_deleted())
             .cloned()
             .collect()
+    }
+
+    /// The name of the history.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Sets the user's clock.
+    pub fn set_clock(&mut self, clock: Stamp) {
+        self.clock = clock;
+    }
+
+    /// Puts a record in, as it is.
+    pub fn put(&mut self, record: Record) {
+        self.records.insert(record.key, record);
+    }
+
+    /// Keeps a revision, unless it is there.
+    pub fn keep(&mut self, revision: Revision) {
+        if self.revisions.iter().all(|kept| kept.id != revision.id) {
+            self.revisions.push(revision);
+        }
     }
 
     /// The user's clock.

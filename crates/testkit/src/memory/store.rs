@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
-use mosaic_domain::{Cursor, EntityType, Record, RecordKey, Stamp, UserId};
+use mosaic_domain::{Cursor, EntityType, Epoch, Record, RecordKey, Stamp, UserId};
 use mosaic_ports::{
     ChangeFeed, Clock, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
-    ServedCursors, StoreError, WriteError, WriteStore,
+    ServedCursors, StoreError, Stores, WriteError, WriteStore,
 };
 
 use super::accounts::AccountTable;
 use super::model::Model;
-use crate::fixture::{StoreFixture, Stores};
+use crate::fixture::StoreFixture;
 
 /// All users, in memory. Writes of one user wait for each other, those of others don't.
 pub struct MemoryStore {
@@ -23,6 +23,7 @@ pub struct MemoryStore {
     users: Mutex<BTreeMap<UserId, Arc<UserSlot>>>,
     cursors: Mutex<BTreeMap<UserId, CursorRows>>,
     pub(super) accounts: Mutex<AccountTable>,
+    pub(super) epoch: Mutex<Epoch>,
 }
 
 /// The rows of one user, by device and type.
@@ -76,20 +77,13 @@ impl MemoryStore {
             users: Mutex::default(),
             cursors: Mutex::default(),
             accounts: Mutex::default(),
+            epoch: Mutex::new(Model::default().epoch()),
         }
     }
 
     /// The store's ports.
     pub fn stores(self: &Arc<Self>) -> Stores {
-        Stores {
-            write: self.clone(),
-            feed: self.clone(),
-            reader: self.clone(),
-            cursors: self.clone(),
-            accounts: self.clone(),
-            tokens: self.clone(),
-            health: self.clone(),
-        }
+        Stores::of(self)
     }
 
     pub(super) fn add_user(&self, user: UserId) {
@@ -100,7 +94,23 @@ impl MemoryStore {
         lock(&self.users).get(&user).cloned()
     }
 
-    fn read<T>(&self, user: UserId, read: impl FnOnce(&Model) -> T) -> Option<T> {
+    /// The users, in ascending order.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        lock(&self.users).keys().copied().collect()
+    }
+
+    /// Changes a user's data behind the ports' backs.
+    pub(super) fn change(&self, user: UserId, change: impl FnOnce(&mut Model)) {
+        if let Some(slot) = self.user(user) {
+            change(&mut lock(&slot.model));
+        }
+    }
+
+    pub(super) fn forget_cursors(&self, user: UserId) {
+        lock(&self.cursors).remove(&user);
+    }
+
+    pub(super) fn read<T>(&self, user: UserId, read: impl FnOnce(&Model) -> T) -> Option<T> {
         self.user(user).map(|slot| read(&lock(&slot.model)))
     }
 }

@@ -1,0 +1,153 @@
+//! Reading the store out whole and writing one in.
+
+use async_trait::async_trait;
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::{Epoch, Record, Stamp, UserId};
+use mosaic_ports::{
+    Accounts as _, DeviceCursors as _, KeptRevision, Loaded, RevisionPlace, ServedCursors, StoreError,
+    Transfer, UserDump,
+};
+
+use super::store::{MemoryStore, lock};
+
+#[async_trait]
+impl Transfer for MemoryStore {
+    async fn epoch(&self) -> Result<Epoch, StoreError> {
+        Ok(*lock(&self.epoch))
+    }
+
+    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
+        *lock(&self.epoch) = epoch;
+        Ok(())
+    }
+
+    async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let ids = self
+            .users()
+            .into_iter()
+            .filter(|id| after.is_none_or(|after| *id > after));
+        Ok(ids.take(limit as usize).collect())
+    }
+
+    async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
+        let Some(account) = self.by_id(user).await? else {
+            return Ok(None);
+        };
+        let clock = self.read(user, |model| model.clock()).unwrap_or_default();
+        let refresh_tokens = lock(&self.accounts).dump_tokens(user);
+        Ok(Some(UserDump {
+            account,
+            clock,
+            cursors: self.cursors(user).await?,
+            refresh_tokens,
+        }))
+    }
+
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        let user = dump.account.user.id;
+        if self.read(user, |_| ()).is_none() {
+            self.add_user(user);
+        }
+        self.change(user, |model| model.set_clock(dump.clock));
+        lock(&self.accounts).load(dump.account, dump.refresh_tokens);
+        self.forget_cursors(user);
+        for cursor in dump.cursors {
+            self.remember(ServedCursors {
+                user,
+                client: cursor.client,
+                cursors: vec![(cursor.entity_type, cursor.last_sync_at)],
+                served_at: crate::at(0),
+            });
+        }
+        Ok(())
+    }
+
+    async fn dump_records(
+        &self,
+        user: UserId,
+        after: Stamp,
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        let found = self.read(user, |model| {
+            let mut found: Vec<Record> = model
+                .records()
+                .filter(|record| record.stamp > after)
+                .cloned()
+                .collect();
+            found.sort_by_key(|record| record.stamp);
+            found
+        });
+        let bytes = |record: &Record| {
+            record
+                .state
+                .content()
+                .map_or(0, |content| content.to_document().len())
+        };
+        Ok(take(found.unwrap_or_default(), limits, bytes))
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
+        self.change(user, |model| {
+            records.into_iter().for_each(|record| model.put(record))
+        });
+        Ok(())
+    }
+
+    async fn dump_revisions(
+        &self,
+        user: UserId,
+        after: Option<RevisionPlace>,
+        limits: PageLimits,
+    ) -> Result<Vec<KeptRevision>, StoreError> {
+        let place = |kept: &KeptRevision| {
+            let RevisionPlace {
+                entity_type,
+                key,
+                number,
+            } = RevisionPlace::of(kept);
+            (entity_type, key, number)
+        };
+        let after = after.map(|place| (place.entity_type, place.key, place.number));
+        let found = self.read(user, |model| {
+            let keys: std::collections::BTreeSet<_> = model.revisions().iter().map(|kept| kept.key).collect();
+            let all = keys.into_iter().flat_map(|key| model.revisions_of(key));
+            let mut found: Vec<_> = all
+                .filter(|kept| after.as_ref().is_none_or(|after| place(kept) > *after))
+                .collect();
+            found.sort_by_key(place);
+            found
+        });
+        let bytes = |kept: &KeptRevision| kept.revision.content.to_document().len();
+        Ok(take(found.unwrap_or_default(), limits, bytes))
+    }
+
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
+        self.change(user, |model| {
+            revisions.into_iter().for_each(|kept| model.keep(kept.revision))
+        });
+        Ok(())
+    }
+
+    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
+        let loaded = self.read(user, |model| Loaded {
+            records: model.records().count() as u64,
+            last_stamp: model
+                .records()
+                .map(|record| record.stamp)
+                .max()
+                .unwrap_or_default(),
+            revisions: model.revisions().len() as u64,
+        });
+        Ok(loaded.unwrap_or_default())
+    }
+}
+
+fn take<T>(found: Vec<T>, limits: PageLimits, bytes_of: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut bytes = 0;
+    let fits = |item: &T| {
+        let fits = bytes == 0 || bytes < limits.bytes;
+        bytes += bytes_of(item).max(1);
+        fits
+    };
+    found.into_iter().take(limits.records).take_while(fits).collect()
+}
