@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mosaic_testkit::postgres::{DATABASE_URL, Server, Template, TestDatabase};
+use mosaic_testkit::postgres::{Cluster, ClusterOptions, DATABASE_URL, Server, Template, TestDatabase};
 
 use crate::{child, count, databases_like, execute, notes, until};
 
@@ -67,7 +67,8 @@ async fn a_schema_is_built_once_however_many_ask() {
         })
     };
     // Two handles of one server know nothing of each other, as two processes do.
-    let url = Server::shared().await.url("postgres");
+    let cluster = Cluster::start(ClusterOptions::default()).await;
+    let url = cluster.server().url("postgres");
     let others = [Server::at(&url).await, Server::at(&url).await];
     let tasks: Vec<_> = (0..6)
         .map(|number| {
@@ -96,14 +97,17 @@ async fn a_schema_is_built_once_however_many_ask() {
 
 #[tokio::test]
 async fn a_schema_that_was_built_half_way_is_built_anew() {
+    let cluster = Cluster::start(ClusterOptions::default()).await;
+    let server = cluster.server().clone();
     let failing = Template::new("halved", 1, |url| async {
         execute(url, "CREATE TABLE t (i int)").await.expect("a table");
         Err::<(), _>("the second half fails")
     });
-    let failed = tokio::spawn(async move { TestDatabase::create(&failing).await.remove().await }).await;
+    let failed =
+        tokio::spawn(async move { TestDatabase::create_on(&server, &failing).await.remove().await }).await;
     assert!(failed.expect_err("a panic").is_panic());
     let whole = Template::new("halved", 1, |url| execute(url, "CREATE TABLE t (i int)"));
-    let database = TestDatabase::create(&whole).await;
+    let database = TestDatabase::create_on(cluster.server(), &whole).await;
     assert_eq!(count(&database.connect().await, "t").await, 0);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mosaic_testkit::postgres::{PgBouncer, Proxy, TestDatabase, When};
+use mosaic_testkit::postgres::{Cluster, ClusterOptions, PgBouncer, Proxy, TestDatabase, When};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::{client_of, count, execute, notes, password_of, until};
@@ -22,7 +22,8 @@ async fn server_process(client: &Client) -> String {
 
 #[tokio::test]
 async fn pgbouncer_shares_the_connections_of_the_server() {
-    let database = TestDatabase::create(&notes()).await;
+    let cluster = Cluster::start(ClusterOptions::default()).await;
+    let database = TestDatabase::create_on(cluster.server(), &notes()).await;
     let bouncer = PgBouncer::start_with(&database.url(), &[("default_pool_size", "2")]).await;
     let (holder, one, two) = (
         client_of(&bouncer.url()).await,
