@@ -37,7 +37,11 @@ struct Cli {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the server (this is also what happens without a command)
-    Serve,
+    Serve {
+        /// Refuse to start unless the store has the schema of this version
+        #[arg(long)]
+        no_migrate: bool,
+    },
     /// Manage accounts
     ///
     /// Works on the store directly, so with the embedded store the server must be stopped. The admin routes do the
@@ -121,7 +125,7 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
     let config_file = matches.remove_one("config");
     let cli = Cli::from_arg_matches_mut(&mut matches)?;
     Ok(Invocation {
-        command: cli.command.unwrap_or(Command::Serve),
+        command: cli.command.unwrap_or(Command::Serve { no_migrate: false }),
         config_file,
         flags,
     })
@@ -207,8 +211,8 @@ mod tests {
 
     #[test]
     fn no_command_means_serve() {
-        assert_eq!(parsed(&[]).command, Command::Serve);
-        assert_eq!(parsed(&["serve"]).command, Command::Serve);
+        assert_eq!(parsed(&[]).command, Command::Serve { no_migrate: false });
+        assert_eq!(parsed(&["serve"]).command, Command::Serve { no_migrate: false });
     }
 
     #[test]
@@ -250,7 +254,7 @@ mod tests {
     fn configuration_flags_stand_before_or_after_the_command() {
         for args in [["--listen", "[::]:80", "serve"], ["serve", "--listen", "[::]:80"]] {
             let invocation = parsed(&args);
-            assert_eq!(invocation.command, Command::Serve);
+            assert_eq!(invocation.command, Command::Serve { no_migrate: false });
             assert_eq!(
                 invocation.flags,
                 BTreeMap::from([("listen", "[::]:80".to_owned())])

@@ -10,7 +10,7 @@ use crate::copy::{self, CopyCommandError};
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, Migrations, WiringError};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -84,11 +84,16 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
     match command {
         Command::Config => show_config(&loaded),
         Command::Openapi => print(&mosaic_adapter_http::openapi().map_err(CommandError::Document)?),
-        Command::Serve => {
+        Command::Serve { no_migrate } => {
             log(&loaded)?;
             // What is said only once goes to stdout, not into a log that is kept.
+            let migrations = if no_migrate {
+                Migrations::Refuse
+            } else {
+                Migrations::Apply
+            };
             let tell = |text: &str| drop(print(text));
-            block_on(serve::serve(&loaded.config, tell))?.map_err(Into::into)
+            block_on(serve::serve(&loaded.config, migrations, tell))?.map_err(Into::into)
         }
         Command::User(command) => {
             log(&loaded)?;
@@ -125,14 +130,14 @@ fn block_on<T>(command: impl Future<Output = T>) -> Result<T, CommandError> {
 
 /// Brings the store up to date, which opening it does; or only says what there is to do.
 async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
-    let names = wiring::pending_migrations(config).await?;
+    let names = wiring::pending_migrations(config, &config.database).await?;
     if names.is_empty() {
         return Ok("The store is up to date.\n".to_owned());
     }
     if check {
         return Err(CommandError::Pending(names.join(", ")));
     }
-    let services = wiring::Services::open(config).await.map_err(ServeError::Wiring)?;
+    let services = wiring::Services::open(config, Migrations::Apply).await?;
     services.close().await;
     Ok(format!("Done: {}\n", names.join(", ")))
 }

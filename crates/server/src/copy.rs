@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase, Progress};
 
 use crate::config::{Config, DatabaseUrl};
-use crate::wiring::{OpenStore, WiringError};
+use crate::wiring::{Migrations, OpenStore, WiringError};
 
 /// Why an installation was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +42,8 @@ pub(crate) async fn run(
     if from == to {
         return Err(CopyCommandError::SameStore);
     }
-    let source = OpenStore::open(config, from).await?;
-    let target = match OpenStore::open(config, to).await {
+    let source = OpenStore::open(config, from, Migrations::Apply).await?;
+    let target = match OpenStore::open(config, to, Migrations::Apply).await {
         Ok(target) => target,
         Err(error) => {
             source.close().await;

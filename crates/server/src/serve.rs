@@ -8,7 +8,7 @@ use mosaic_application::accounts::FirstStart;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::wiring::{self, Services, WiringError};
+use crate::wiring::{self, Migrations, Services, WiringError};
 
 /// Why the server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +31,18 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until SIGINT or SIGTERM. `tell` shows a person, and nobody else, what is said only once.
-pub(crate) async fn serve(config: &Config, tell: impl Fn(&str)) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: &Config,
+    migrations: Migrations,
+    tell: impl Fn(&str),
+) -> Result<(), ServeError> {
     let listen = |source| ServeError::Listen {
         address: config.listen,
         source,
     };
     let listener = TcpListener::bind(config.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let services = Services::open(config).await?;
+    let services = Services::open(config, migrations).await?;
     let served = serve_on(config, listener, &services, &tell, address).await;
     services.close().await;
     served?;

@@ -11,7 +11,7 @@ use mosaic_domain::query::{Listing, PageNumber};
 
 use crate::cli::UserCommand;
 use crate::config::Config;
-use crate::wiring::{Services, WiringError};
+use crate::wiring::{Migrations, Services, WiringError};
 
 /// Why a command on accounts did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<String,
         } => Some(read_password()?),
         _ => None,
     };
-    let services = Services::open(config).await?;
+    let services = Services::open(config, Migrations::Apply).await?;
     let done = execute(&services, command, given).await;
     services.close().await;
     done

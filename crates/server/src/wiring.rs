@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_adapter_http::{AppState, BodyLimits, Budget, HttpSettings, LoginBudgets};
+use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
@@ -30,9 +31,15 @@ pub(crate) enum WiringError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// PostgreSQL is asked for.
-    #[error("PostgreSQL is not in this build yet")]
-    NoPostgres,
+    /// PostgreSQL can't be opened.
+    #[error(transparent)]
+    Postgres(#[from] mosaic_adapter_postgres::OpenError),
+    /// The database URL is not one of PostgreSQL.
+    #[error("database_url (--database-url, MOSAIC_DATABASE_URL) can not be used: {0}")]
+    DatabaseUrl(mosaic_adapter_postgres::UrlError),
+    /// The store is not up to date, and must not be changed.
+    #[error("migrations are pending: {0}. Run `mosaic migrate`, or start without --no-migrate")]
+    Pending(String),
     /// The machine can't hash passwords.
     #[error("passwords can not be hashed on this machine: {0}")]
     Passwords(BoxError),
@@ -50,13 +57,13 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Opens the store, which brings its schema up to date, and builds the use cases over it.
+    /// Opens the store and builds the use cases over it.
     ///
     /// # Errors
     /// [`WiringError`].
-    pub(crate) async fn open(config: &Config) -> Result<Self, WiringError> {
+    pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
         secrets::create_data_dir(&config.data_dir)?;
-        let store = OpenStore::open(config, &config.database).await?;
+        let store = OpenStore::open(config, &config.database, migrations).await?;
         let state = state(config, &store.ports)?;
         Ok(Self { store, state })
     }
@@ -78,51 +85,120 @@ pub(crate) struct OpenStore {
 #[derive(Debug)]
 enum Backend {
     Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
+}
+
+/// Whether a store is brought up to date when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Migrations {
+    /// It is.
+    Apply,
+    /// It must be up to date already.
+    Refuse,
 }
 
 impl OpenStore {
-    /// Opens the store that a URL names, and brings its schema up to date.
+    /// Opens the store that a URL names.
     ///
     /// # Errors
     /// [`WiringError`].
-    pub(crate) async fn open(config: &Config, database: &DatabaseUrl) -> Result<Self, WiringError> {
+    pub(crate) async fn open(
+        config: &Config,
+        database: &DatabaseUrl,
+        migrations: Migrations,
+    ) -> Result<Self, WiringError> {
+        if migrations == Migrations::Refuse {
+            let pending = pending_migrations(config, database).await?;
+            if !pending.is_empty() {
+                return Err(WiringError::Pending(pending.join(", ")));
+            }
+        }
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(UuidV7Ids));
-        let location = match database {
-            DatabaseUrl::SqliteFile(path) => Location::File(path.clone()),
-            DatabaseUrl::SqliteMemory => Location::Memory,
-            DatabaseUrl::Postgres(_) => return Err(WiringError::NoPostgres),
+        let (ports, backend) = match opener(config, database)? {
+            Opener::Sqlite(settings) => {
+                let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
+                (Stores::of(&store), Backend::Sqlite(store))
+            }
+            Opener::Postgres(settings) => {
+                let migrate = migrations == Migrations::Apply;
+                let store =
+                    PostgresStore::open(PostgresSettings { migrate, ..*settings }, clock, ids).await?;
+                let store = Arc::new(store);
+                (Stores::of(&store), Backend::Postgres(store))
+            }
         };
-        let settings = sqlite_settings(config, location);
-        let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
-        Ok(Self {
-            ports: Stores::of(&store),
-            backend: Backend::Sqlite(store),
-        })
+        Ok(Self { backend, ports })
     }
 
     /// Finishes the writes that are queued and lets go of the store.
     pub(crate) async fn close(&self) {
         match &self.backend {
             Backend::Sqlite(store) => store.close().await,
+            Backend::Postgres(store) => store.close().await,
         }
     }
+}
+
+/// How a store is opened.
+enum Opener {
+    Sqlite(SqliteSettings),
+    Postgres(Box<PostgresSettings>),
+}
+
+fn opener(config: &Config, database: &DatabaseUrl) -> Result<Opener, WiringError> {
+    Ok(match database {
+        DatabaseUrl::SqliteFile(path) => {
+            Opener::Sqlite(sqlite_settings(config, Location::File(path.clone())))
+        }
+        DatabaseUrl::SqliteMemory => Opener::Sqlite(sqlite_settings(config, Location::Memory)),
+        DatabaseUrl::Postgres(url) => {
+            let url = url.expose().parse().map_err(WiringError::DatabaseUrl)?;
+            Opener::Postgres(Box::new(postgres_settings(config, url)))
+        }
+    })
 }
 
 /// What a store has still to be brought up to date with: `V1 initial`.
 ///
 /// # Errors
 /// [`WiringError`].
-pub(crate) async fn pending_migrations(config: &Config) -> Result<Vec<String>, WiringError> {
-    let location = match &config.database {
-        DatabaseUrl::SqliteFile(path) => Location::File(path.clone()),
-        DatabaseUrl::SqliteMemory => Location::Memory,
-        DatabaseUrl::Postgres(_) => return Err(WiringError::NoPostgres),
-    };
-    let pending = mosaic_adapter_sqlite::pending_migrations(location).await?;
-    Ok(pending
-        .iter()
-        .map(|found| format!("V{} {}", found.version, found.name))
-        .collect())
+pub(crate) async fn pending_migrations(
+    config: &Config,
+    database: &DatabaseUrl,
+) -> Result<Vec<String>, WiringError> {
+    let named = |version: u32, name: &str| format!("V{version} {name}");
+    Ok(match opener(config, database)? {
+        Opener::Sqlite(settings) => {
+            let pending = mosaic_adapter_sqlite::pending_migrations(settings.location).await?;
+            pending
+                .iter()
+                .map(|found| named(found.version, &found.name))
+                .collect()
+        }
+        Opener::Postgres(settings) => {
+            let pending = mosaic_adapter_postgres::pending_migrations(&settings).await?;
+            pending
+                .iter()
+                .map(|found| named(found.version, &found.name))
+                .collect()
+        }
+    })
+}
+
+fn postgres_settings(config: &Config, url: PostgresUrl) -> PostgresSettings {
+    let postgres = &config.postgres;
+    PostgresSettings {
+        root_certificate: postgres.root_certificate.clone(),
+        pool_size: postgres.pool_size.get(),
+        acquire_timeout: postgres.acquire_timeout,
+        connect_timeout: postgres.connect_timeout,
+        statement_timeout: postgres.statement_timeout,
+        lock_timeout: postgres.lock_timeout,
+        idle_in_transaction_timeout: postgres.idle_transaction_timeout,
+        keepalive: postgres.keepalive,
+        prepared_statements: postgres.prepared_statements,
+        ..PostgresSettings::new(url)
+    }
 }
 
 /// The use cases over the ports of a store.
