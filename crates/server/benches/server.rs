@@ -4,7 +4,12 @@
 //! about half a minute. Nothing here passes or fails.
 
 #[path = "../tests/http/harness.rs"]
-#[expect(dead_code, unreachable_pub, reason = "the tests use the rest of it")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "written for the tests, which use the rest of it"
+)]
 mod harness;
 
 use std::fs::File;
@@ -25,7 +30,10 @@ const MANY: usize = 64;
 const MEMOS: usize = 2_000;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(measure());
 }
 
@@ -48,11 +56,31 @@ async fn measure() {
 
     println!("per second, in one run of {} s each:", SPAN.as_secs());
     row("fdatasync of 4 KiB by one thread: the disk's pace", syncs, None);
-    row("GET /health, 64 connections: the pace of HTTP itself", floor, None);
-    row("writes, 1 connection", alone, Some(("of the disk's pace", alone / syncs)));
-    row("writes, 64 connections", together, Some(("times those of 1 connection (group commit)", together / alone)));
-    row("pulls at rest, 64 connections", at_rest, Some(("of the pace of HTTP", at_rest / floor)));
-    row(&format!("pulls of {records} memos, 64 connections"), pages, Some(("of the pace at rest", pages / at_rest)));
+    row(
+        "GET /health, 64 connections: the pace of HTTP itself",
+        floor,
+        None,
+    );
+    row(
+        "writes, 1 connection",
+        alone,
+        Some(("of the disk's pace", alone / syncs)),
+    );
+    row(
+        "writes, 64 connections",
+        together,
+        Some(("times those of 1 connection (group commit)", together / alone)),
+    );
+    row(
+        "pulls at rest, 64 connections",
+        at_rest,
+        Some(("of the pace of HTTP", at_rest / floor)),
+    );
+    row(
+        &format!("pulls of {records} memos, 64 connections"),
+        pages,
+        Some(("of the pace at rest", pages / at_rest)),
+    );
 }
 
 fn row(what: &str, per_second: f64, ratio: Option<(&str, f64)>) {
@@ -61,27 +89,36 @@ fn row(what: &str, per_second: f64, ratio: Option<(&str, f64)>) {
 }
 
 fn syncs_per_second(server: &Server) -> f64 {
-    let mut file = File::create(server.data().path().join("sync-me")).expect("a file");
+    let mut file = File::create(server.data.path().join("sync-me")).expect("a file");
     let (started, mut syncs) = (Instant::now(), 0_u32);
     while started.elapsed() < SPAN {
-        file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).expect("a disk");
+        file.write_all(&[0; 4096])
+            .and_then(|()| file.sync_data())
+            .expect("a disk");
         syncs += 1;
     }
     f64::from(syncs) / started.elapsed().as_secs_f64()
 }
 
 fn write_request(client: &Client) -> reqwest::RequestBuilder {
-    client.request(Method::POST, "/memos").json(&json!({"content": "What a benchmark has to say is always the same."}))
+    client
+        .request(Method::POST, "/memos")
+        .json(&json!({"content": "What a benchmark has to say is always the same."}))
 }
 
 fn pull_request(client: &Client, cursors: &Value) -> reqwest::RequestBuilder {
-    client.request(Method::POST, "/sync/pull").json(&json!({"clientId": client.id, "cursors": cursors}))
+    client
+        .request(Method::POST, "/sync/pull")
+        .json(&json!({"clientId": client.id, "cursors": cursors}))
 }
 
 async fn fill(client: &Client) {
     for n in 0..MEMOS {
         let content = format!("Memo {n}: {}", "some words of a person. ".repeat(20));
-        client.post("/memos", &json!({"content": content, "tags": ["bench"]})).await.ok();
+        client
+            .post("/memos", &json!({"content": content, "tags": ["bench"]}))
+            .await
+            .ok();
     }
 }
 

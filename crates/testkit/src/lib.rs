@@ -3,7 +3,7 @@
 //! Every promise of a store's ports is a small case of the suite, named after its rule (`docs/protocol.md`). A store
 //! implements [`StoreFixture`] and joins with one line, which makes one test of each case:
 //!
-//! ```ignore
+//! ```text
 //! mosaic_testkit::conformance!(MyFixture);
 //! ```
 //!

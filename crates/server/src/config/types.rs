@@ -233,10 +233,10 @@ mod tests {
         ] {
             assert_eq!(DatabaseUrl::parse(wrong), Err(None), "{wrong}");
         }
-        for (wrong, why) in [("sqlite://mosaic.db?mode=ro", "without options")] {
-            let said = DatabaseUrl::parse(wrong).unwrap_err().unwrap();
-            assert!(said.contains(why), "{said}");
-        }
+        let said = DatabaseUrl::parse("sqlite://mosaic.db?mode=ro")
+            .unwrap_err()
+            .unwrap();
+        assert!(said.contains("without options"), "{said}");
     }
 
     #[test]

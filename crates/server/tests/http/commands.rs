@@ -49,7 +49,7 @@ fn failed((code, out, err): Ended) -> String {
 fn stop(mut server: Server) -> Data {
     server.signal(Signal::TERM);
     server.wait();
-    server.data()
+    server.data.clone()
 }
 
 async fn login(server: &Server, username: &str, password: &str) -> (u16, Value) {
@@ -158,7 +158,7 @@ fn what_can_not_be_done_is_said_and_nothing_changes() {
 #[test]
 fn while_the_server_runs_the_store_is_its_own() {
     let server = Server::start();
-    let data = server.data();
+    let data = server.data.clone();
     for args in [
         &["user", "list"][..],
         &["user", "add", "anna"],
@@ -184,5 +184,21 @@ fn migrate_makes_a_store_and_check_only_looks() {
         assert!(done(mosaic(&data, args)).contains("up to date"));
     }
     let server = data.start(&[]);
-    assert!(server.database().exists());
+    assert!(server.data.path().join("mosaic-data/mosaic.db").exists());
+}
+
+#[test]
+fn a_second_server_on_the_same_file_says_so_and_exits() {
+    let data = Data::new();
+    let _first = data.start(&[]);
+    let second = data
+        .mosaic(&["serve", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        said.contains("mosaic.db") && said.contains("another process"),
+        "{said}"
+    );
 }

@@ -1,11 +1,12 @@
 //! A server of one's own for each test, and clients that talk to it.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use mosaic_testkit::postgres::{Template, TestDatabase};
 use reqwest::{Method, RequestBuilder, StatusCode};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
@@ -22,22 +23,38 @@ pub struct Server {
     pub url: String,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
-    data: Data,
+    /// The data it serves.
+    pub data: Data,
 }
 
-/// The data folder, which outlives its server where a test starts another one on it.
+/// Which store the servers of this test binary have: the same tests run on both.
+const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"http_postgres");
+
+/// The text of all migrations: a template that was made from others is not used.
+const MIGRATIONS: &str = include_str!("../../../../migrations/postgres/V1__initial.sql");
+
+/// The data folder and the database, which outlive their server where a test starts another one on them.
 #[derive(Clone)]
-pub struct Data(Arc<TempDir>);
+pub struct Data(Arc<Stored>);
+
+struct Stored {
+    folder: TempDir,
+    database: Option<TestDatabase>,
+}
 
 impl Data {
-    /// An empty folder.
+    /// An empty folder, and an empty database where the tests run on PostgreSQL.
     pub fn new() -> Self {
-        Self(Arc::new(tempfile::tempdir().expect("a temporary folder")))
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self(Arc::new(Stored {
+            folder,
+            database: ON_POSTGRES.then(new_database),
+        }))
     }
 
-    /// Its path.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.0.folder.path()
     }
 
     /// A command on this data folder, with no variables but its own.
@@ -49,6 +66,12 @@ impl Data {
             .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
             .args(args)
             .stdin(Stdio::null());
+        if let Some(database) = &self.0.database {
+            // Many of these tests share one server.
+            command
+                .env("MOSAIC_DATABASE_URL", database.url())
+                .env("MOSAIC_POSTGRES_POOL_SIZE", "6");
+        }
         command
     }
 
@@ -79,6 +102,27 @@ impl Data {
             data: self.clone(),
         }
     }
+}
+
+/// A database with the schema in it, made by `mosaic migrate`. Some tests have no runtime of their own.
+fn new_database() -> TestDatabase {
+    let migrate = |url: String| async move {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+        command
+            .current_dir(folder.path())
+            .env_clear()
+            .args(["migrate", "--database-url", &url]);
+        let done = tokio::task::spawn_blocking(move || command.output()).await??;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Ok::<_, std::io::Error>(())
+    };
+    let template = Template::new("http", MIGRATIONS, migrate);
+    let create = move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(TestDatabase::create(&template))
+    };
+    std::thread::spawn(create).join().expect("a database")
 }
 
 /// Reads the log until the line that says where the server listens, then goes on reading on a thread of its own.
@@ -120,16 +164,6 @@ impl Server {
     /// A server on an empty store, with these flags.
     pub fn start_with(args: &[&str]) -> Self {
         Data::new().start(args)
-    }
-
-    /// The data it serves.
-    pub fn data(&self) -> Data {
-        self.data.clone()
-    }
-
-    /// Where its database is.
-    pub fn database(&self) -> PathBuf {
-        self.data.path().join("mosaic-data/mosaic.db")
     }
 
     /// The process id.

@@ -44,22 +44,6 @@ fn wait_until_refused(address: &str) {
     }
 }
 
-#[test]
-fn a_second_server_on_the_same_file_says_so_and_exits() {
-    let data = Data::new();
-    let _first = data.start(&[]);
-    let second = data
-        .mosaic(&["serve", "--listen", "127.0.0.1:0"])
-        .output()
-        .unwrap();
-    assert_eq!(second.status.code(), Some(1), "{second:?}");
-    let said = String::from_utf8(second.stderr).unwrap();
-    assert!(
-        said.contains("mosaic.db") && said.contains("another process"),
-        "{said}"
-    );
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or_a_secret() {
     let mut server = Server::start();

@@ -8,6 +8,7 @@ use mosaic_ports::{
     Transfer, UserDump,
 };
 
+use super::model::Model;
 use super::store::{MemoryStore, lock};
 
 #[async_trait]
@@ -33,7 +34,7 @@ impl Transfer for MemoryStore {
         let Some(account) = self.by_id(user).await? else {
             return Ok(None);
         };
-        let clock = self.read(user, |model| model.clock()).unwrap_or_default();
+        let clock = self.read(user, Model::clock).unwrap_or_default();
         let refresh_tokens = lock(&self.accounts).dump_tokens(user);
         Ok(Some(UserDump {
             account,
@@ -88,7 +89,9 @@ impl Transfer for MemoryStore {
 
     async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
         self.change(user, |model| {
-            records.into_iter().for_each(|record| model.put(record))
+            for record in records {
+                model.put(record);
+            }
         });
         Ok(())
     }
@@ -123,7 +126,9 @@ impl Transfer for MemoryStore {
 
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
         self.change(user, |model| {
-            revisions.into_iter().for_each(|kept| model.keep(kept.revision))
+            for kept in revisions {
+                model.keep(kept.revision);
+            }
         });
         Ok(())
     }

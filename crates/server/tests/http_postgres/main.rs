@@ -1,0 +1,50 @@
+//! The tests of `tests/http`, with servers on PostgreSQL: the same files, compiled once more. Only those of the commands on
+//! the embedded store's file stay there.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not there, in its helpers too"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing: `pub` and `pub(crate)` are the same here"
+)]
+
+#[path = "../http/accounts.rs"]
+mod accounts;
+#[path = "../http/attachments.rs"]
+mod attachments;
+#[path = "../http/bad_input.rs"]
+mod bad_input;
+#[path = "../http/bodies.rs"]
+mod bodies;
+#[path = "../http/crash.rs"]
+mod crash;
+#[path = "../http/examples.rs"]
+mod examples;
+#[path = "../http/fields.rs"]
+mod fields;
+#[path = "../http/harness.rs"]
+mod harness;
+#[path = "../http/isolation.rs"]
+mod isolation;
+#[path = "../http/kinds.rs"]
+mod kinds;
+#[path = "../http/lists.rs"]
+mod lists;
+#[path = "../http/plumbing.rs"]
+mod plumbing;
+#[path = "../http/pulls.rs"]
+mod pulls;
+#[path = "../http/scene.rs"]
+mod scene;
+#[path = "../http/stop.rs"]
+mod stop;
+#[path = "../http/sync.rs"]
+mod sync;
+#[path = "../http/tokens.rs"]
+mod tokens;
+#[path = "../http/tour.rs"]
+mod tour;
+#[path = "../http/writes.rs"]
+mod writes;
