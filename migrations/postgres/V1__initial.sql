@@ -56,12 +56,14 @@ CREATE TABLE records (
     -- NULL only for a tombstone whose content is unknown or erased.
     document       text,
     PRIMARY KEY (user_id, entity_type, record_key),
-    CONSTRAINT records_stamp_is_unique UNIQUE (user_id, stamp),
     CONSTRAINT records_stamp_is_safe CHECK (stamp BETWEEN 0 AND 9007199254740991),
     CONSTRAINT records_edit_time_is_safe CHECK (edit_time BETWEEN 0 AND 9007199254740991),
     CONSTRAINT records_live_have_documents CHECK (is_deleted OR document IS NOT NULL)
 );
 
+-- S1. The condition always holds: it keeps the planner from reading a pull from this index, where it would wade through
+-- the records of all types to find those of one.
+CREATE UNIQUE INDEX records_stamp_is_unique ON records (user_id, stamp) WHERE stamp >= 0;
 -- Pulls: what changed of one type after a cursor, in stamp order (P1, P2).
 CREATE INDEX records_by_stamp ON records (user_id, entity_type, stamp);
 -- Lists, the newest first.

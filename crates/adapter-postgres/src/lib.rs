@@ -28,6 +28,8 @@ mod cursors;
 mod error;
 mod grams;
 mod migrations;
+#[cfg(test)]
+mod plans;
 mod pull;
 mod query;
 mod records;

@@ -67,11 +67,12 @@ pub(crate) fn snapshot_sql() -> String {
                         sum(page.document_bytes)
                             OVER (by_stamp ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
                  FROM (SELECT * FROM records AS next
-                       WHERE next.user_id = $1 AND next.entity_type = t.entity_type AND next.stamp > t.cursor
+                       WHERE t.cursor < c.last_stamp
+                         AND next.user_id = $1 AND next.entity_type = t.entity_type AND next.stamp > t.cursor
                        ORDER BY next.stamp LIMIT $4 + 1) AS page
                  WINDOW by_stamp AS (ORDER BY page.stamp)
              ) AS r
-             WHERE t.cursor < c.last_stamp AND r.place <= $4 AND (r.place = 1 OR r.bytes_before < $5)
+             WHERE r.place <= $4 AND (r.place = 1 OR r.bytes_before < $5)
          ) AS changed ON true
          WHERE c.user_id = $1"
     )

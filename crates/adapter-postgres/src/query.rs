@@ -89,6 +89,8 @@ type Kept = (Box<dyn ToSql + Sync + Send>, Type);
 /// The conditions of a list, with the values that they compare to.
 struct Conditions {
     sql: String,
+    /// What stands before the statement: the keys that a search found, looked for once.
+    with: String,
     values: Vec<Kept>,
 }
 
@@ -97,6 +99,7 @@ impl Conditions {
     fn live(user: UserId, entity_type: EntityType) -> Self {
         let mut all = Self {
             sql: String::new(),
+            with: String::new(),
             values: Vec::new(),
         };
         let user = all.bind(user.uuid(), Type::UUID);
@@ -168,7 +171,7 @@ impl Conditions {
             return;
         }
         // $1 and $2 are the user and the type, as in every list.
-        let mut found = "r.record_key IN (SELECT s.record_key FROM record_search AS s \
+        let mut found = "WITH found AS MATERIALIZED (SELECT s.record_key FROM record_search AS s \
                          WHERE s.user_id = $1 AND s.entity_type = $2"
             .to_owned();
         let indexed = terms.iter().filter(|term| term.chars().count() >= grams::RUN);
@@ -181,7 +184,10 @@ impl Conditions {
             let term = self.bind(term.to_owned(), Type::TEXT);
             found.extend([" AND strpos(s.body, ", &term, ") > 0"]);
         }
-        self.sql.extend([" AND ", &found, ")"]);
+        found.push_str(") ");
+        self.with = found;
+        self.sql
+            .push_str(" AND r.record_key IN (SELECT record_key FROM found)");
     }
 
     fn values(&self) -> Vec<Value<'_>> {
@@ -202,10 +208,15 @@ const fn order_by(order: Order) -> &'static str {
 }
 
 /// One page, in its order, and how many records there are on all pages; that alone where the page is empty.
-fn list_sql(conditions: &str, order: Order, limit: &str, offset: &str) -> String {
+fn list_sql(conditions: &Conditions, order: Order, limit: &str, offset: &str) -> String {
+    let Conditions {
+        with,
+        sql: conditions,
+        ..
+    } = conditions;
     let order = order_by(order);
     format!(
-        "SELECT {RECORD_COLUMNS}, total.records
+        "{with}SELECT {RECORD_COLUMNS}, total.records
          FROM (SELECT count(*) AS records FROM records AS r WHERE {conditions}) AS total
          LEFT JOIN LATERAL (
              SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}
@@ -220,14 +231,34 @@ const TAGS: &str = "
     WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted
     GROUP BY tag.name ORDER BY count(*) DESC, tag.name COLLATE \"C\"";
 
-impl PostgresStore {
-    async fn list_records(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
+/// A list as one statement.
+pub(crate) struct ListStatement {
+    pub(crate) sql: String,
+    conditions: Conditions,
+}
+
+impl ListStatement {
+    pub(crate) fn new(user: UserId, query: &RecordQuery) -> Self {
         let mut conditions = Conditions::of(user, query);
         let (limit, offset) = bounds(query.page);
         let limit = conditions.bind(limit, Type::INT8);
         let offset = conditions.bind(offset, Type::INT8);
-        let sql = list_sql(&conditions.sql, query.order, &limit, &offset);
-        let rows = self.database.read_composed(&sql, &conditions.values()).await?;
+        let sql = list_sql(&conditions, query.order, &limit, &offset);
+        Self { sql, conditions }
+    }
+
+    pub(crate) fn values(&self) -> Vec<Value<'_>> {
+        self.conditions.values()
+    }
+}
+
+impl PostgresStore {
+    async fn list_records(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
+        let statement = ListStatement::new(user, query);
+        let rows = self
+            .database
+            .read_composed(&statement.sql, &statement.values())
+            .await?;
         let mut items = Vec::with_capacity(rows.len());
         let mut total: i64 = 0;
         for row in &rows {

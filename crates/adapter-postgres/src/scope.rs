@@ -16,10 +16,10 @@ use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Session, Step, Value};
 
 /// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn.
-const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
+pub(crate) const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
 
 /// The records that are named, the live children of the memos that are asked for, and the memo of each of them.
-fn records_sql() -> String {
+pub(crate) fn records_sql() -> String {
     format!(
         "WITH named AS (
              SELECT r.entity_type, r.record_key, r.parent_key
@@ -27,8 +27,10 @@ fn records_sql() -> String {
              JOIN records AS r
                ON r.user_id = $1 AND r.entity_type = n.entity_type AND r.record_key = n.record_key
              UNION
-             SELECT r.entity_type, r.record_key, r.parent_key FROM records AS r
-             WHERE r.user_id = $1 AND r.entity_type = $5 AND NOT r.is_deleted AND r.parent_key = ANY ($4)
+             SELECT r.entity_type, r.record_key, r.parent_key
+             FROM unnest($4::text[]) AS m (parent_key)
+             JOIN records AS r
+               ON r.user_id = $1 AND r.entity_type = $5 AND NOT r.is_deleted AND r.parent_key = m.parent_key
          ), wanted AS (
              SELECT entity_type, record_key FROM named
              UNION
@@ -39,12 +41,13 @@ fn records_sql() -> String {
     )
 }
 
-/// The greatest place of each group. Without a parent is a group of its own, and needs a condition of its own to be read
-/// from the index.
-const LAST_PLACES: &str = "
+/// The greatest place of each group: the last entry of an index. Without a parent is a group of its own, and needs a
+/// condition and an order of its own to be read from there.
+pub(crate) const LAST_PLACES: &str = "
     SELECT CASE WHEN g.parent_key IS NULL THEN
-               (SELECT max(r.sort_order) FROM records AS r
-                WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted AND r.parent_key IS NULL)
+               (SELECT r.sort_order FROM records AS r
+                WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted AND r.parent_key IS NULL
+                ORDER BY r.parent_key DESC NULLS LAST, r.sort_order DESC NULLS LAST LIMIT 1)
            ELSE
                (SELECT max(r.sort_order) FROM records AS r
                 WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted
@@ -54,7 +57,7 @@ const LAST_PLACES: &str = "
     ORDER BY g.place";
 
 /// The revisions that hold one of the versions.
-fn history_sql() -> String {
+pub(crate) fn history_sql() -> String {
     format!(
         "SELECT {REVISION_COLUMNS}
          FROM unnest($2::text[], $3::text[], $4::bigint[], $5::text[]) AS v (entity_type, record_key, edit_time, author)
@@ -66,7 +69,7 @@ fn history_sql() -> String {
 }
 
 /// The values that a scope is asked for with, as columns.
-struct Wanted {
+pub(crate) struct Wanted {
     user: Uuid,
     child_type: &'static str,
     parent_type: &'static str,
@@ -77,7 +80,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(scope: &WriteScope) -> Self {
+    pub(crate) fn of(scope: &WriteScope) -> Self {
         let mut wanted = Self {
             user: scope.user.uuid(),
             child_type: CHILD_TYPE.name(),
@@ -108,7 +111,7 @@ impl Wanted {
         (&self.user, Type::UUID)
     }
 
-    fn records(&self) -> Vec<Value<'_>> {
+    pub(crate) fn records(&self) -> Vec<Value<'_>> {
         vec![
             self.user(),
             (&self.keys.0, Type::TEXT_ARRAY),
@@ -119,7 +122,7 @@ impl Wanted {
         ]
     }
 
-    fn places(&self) -> Vec<Value<'_>> {
+    pub(crate) fn places(&self) -> Vec<Value<'_>> {
         vec![
             self.user(),
             (&self.groups.0, Type::TEXT_ARRAY),
@@ -127,7 +130,7 @@ impl Wanted {
         ]
     }
 
-    fn history(&self) -> Vec<Value<'_>> {
+    pub(crate) fn history(&self) -> Vec<Value<'_>> {
         vec![
             self.user(),
             (&self.history.0, Type::TEXT_ARRAY),

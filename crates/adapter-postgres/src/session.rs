@@ -27,7 +27,7 @@ use crate::settings::PostgresSettings;
 /// How long an abandoned statement may go on by itself before it is cancelled.
 const GRACE: Duration = Duration::from_millis(50);
 /// How long after its own limit the database may take to say that a limit was reached.
-const LATENCY: Duration = Duration::from_secs(5);
+const LATENCY: Duration = Duration::from_secs(2);
 
 /// A value of a statement, with its type.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);

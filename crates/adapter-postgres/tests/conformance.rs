@@ -1,4 +1,5 @@
-//! This store keeps every promise of the ports: the suite of `mosaic-testkit`, with prepared statements and without.
+//! This store keeps every promise of the ports: the suite of `mosaic-testkit`, with prepared statements, without, and
+//! behind a pooler that gives each transaction another connection.
 
 mod support;
 
@@ -6,30 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mosaic_ports::Clock;
+use mosaic_testkit::postgres::{PgBouncer, TestDatabase};
 use mosaic_testkit::{StoreFixture, Stores, conformance};
 
-use crate::support::{Fixture, stores};
+use crate::support::{Fixture, schema};
 
-struct Prepared(Fixture);
-
-#[async_trait]
-impl StoreFixture for Prepared {
-    const PARALLEL_WRITERS: bool = true;
-
-    async fn start(clock: Arc<dyn Clock>) -> Self {
-        Self(Fixture::start(clock, |_| {}).await)
-    }
-
-    fn stores(&self) -> Stores {
-        stores(&self.0.store)
-    }
-
-    async fn stop(self) {
-        self.0.stop().await;
-    }
-}
-
-/// As behind a pooler that gives each transaction another connection.
+/// What a pooler asks for, without one.
 struct Unnamed(Fixture);
 
 #[async_trait]
@@ -37,12 +20,11 @@ impl StoreFixture for Unnamed {
     const PARALLEL_WRITERS: bool = true;
 
     async fn start(clock: Arc<dyn Clock>) -> Self {
-        let unnamed = Fixture::start(clock, |settings| settings.prepared_statements = false);
-        Self(unnamed.await)
+        Self(Fixture::with(clock, |settings| settings.prepared_statements = false).await)
     }
 
     fn stores(&self) -> Stores {
-        stores(&self.0.store)
+        self.0.stores()
     }
 
     async fn stop(self) {
@@ -50,10 +32,48 @@ impl StoreFixture for Unnamed {
     }
 }
 
+/// PgBouncer in transaction mode.
+struct Pooled {
+    fixture: Fixture,
+    bouncer: PgBouncer,
+}
+
+#[async_trait]
+impl StoreFixture for Pooled {
+    const PARALLEL_WRITERS: bool = true;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        let database = TestDatabase::create(&schema()).await;
+        let bouncer = PgBouncer::start(&database.url()).await;
+        let fixture = Fixture::over(database, clock, |settings| {
+            settings.url = bouncer.url().parse().expect("it is a URL");
+            settings.prepared_statements = false;
+        });
+        Self {
+            fixture: fixture.await,
+            bouncer,
+        }
+    }
+
+    fn stores(&self) -> Stores {
+        self.fixture.stores()
+    }
+
+    async fn stop(self) {
+        self.fixture.store.close().await;
+        drop(self.bouncer);
+        self.fixture.database.remove().await;
+    }
+}
+
 mod prepared {
-    super::conformance!(super::Prepared);
+    super::conformance!(super::Fixture);
 }
 
 mod unnamed {
     super::conformance!(super::Unnamed);
+}
+
+mod pooled {
+    super::conformance!(super::Pooled);
 }

@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore};
 use mosaic_ports::Clock;
 use mosaic_testkit::postgres::{Template, TestDatabase};
-use mosaic_testkit::{SequentialIds, Stores};
+use mosaic_testkit::{ManualClock, SequentialIds, StoreFixture, Stores};
 
 /// The text of all migrations: a template that was made from others is not used.
 const MIGRATIONS: &str = include_str!("../../../../migrations/postgres/V1__initial.sql");
 
-/// The schema, made by the store itself. Without the epoch: every database begins a history of its own.
+/// The schema, made by the store itself.
 pub(crate) fn schema() -> Template {
     Template::new("store", MIGRATIONS, |url| async move {
-        let store = try_open(settings(&url)).await?;
+        let store = open(settings(&url)).await?;
         store.close().await;
         Ok::<_, OpenError>(())
     })
@@ -28,27 +29,13 @@ pub(crate) fn settings(url: &str) -> PostgresSettings {
     }
 }
 
-pub(crate) async fn try_open(settings: PostgresSettings) -> Result<PostgresStore, OpenError> {
-    try_open_at(settings, Arc::new(mosaic_testkit::ManualClock::default())).await
+/// Opens a store whose clock stands still.
+pub(crate) async fn open(settings: PostgresSettings) -> Result<PostgresStore, OpenError> {
+    open_at(settings, Arc::new(ManualClock::default())).await
 }
 
-pub(crate) async fn try_open_at(
-    settings: PostgresSettings,
-    clock: Arc<dyn Clock>,
-) -> Result<PostgresStore, OpenError> {
+async fn open_at(settings: PostgresSettings, clock: Arc<dyn Clock>) -> Result<PostgresStore, OpenError> {
     PostgresStore::open(settings, clock, Arc::new(SequentialIds::default())).await
-}
-
-pub(crate) fn stores(store: &Arc<PostgresStore>) -> Stores {
-    Stores {
-        write: store.clone(),
-        feed: store.clone(),
-        reader: store.clone(),
-        cursors: store.clone(),
-        accounts: store.clone(),
-        tokens: store.clone(),
-        health: store.clone(),
-    }
 }
 
 /// A store over a database of its own.
@@ -58,15 +45,35 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) async fn start(clock: Arc<dyn Clock>, change: impl FnOnce(&mut PostgresSettings)) -> Self {
-        let database = TestDatabase::create(&schema()).await;
-        let mut settings = settings(&database.url());
-        change(&mut settings);
-        let store = Arc::new(try_open_at(settings, clock).await.unwrap());
-        Self { database, store }
+    pub(crate) async fn with(clock: Arc<dyn Clock>, change: impl FnOnce(&mut PostgresSettings)) -> Self {
+        Self::over(TestDatabase::create(&schema()).await, clock, change).await
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn over(
+        database: TestDatabase,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut PostgresSettings),
+    ) -> Self {
+        let mut settings = settings(&database.url());
+        change(&mut settings);
+        let store = Arc::new(open_at(settings, clock).await.unwrap());
+        Self { database, store }
+    }
+}
+
+#[async_trait]
+impl StoreFixture for Fixture {
+    const PARALLEL_WRITERS: bool = true;
+
+    async fn start(clock: Arc<dyn Clock>) -> Self {
+        Self::with(clock, |_| {}).await
+    }
+
+    fn stores(&self) -> Stores {
+        Stores::of(&self.store)
+    }
+
+    async fn stop(self) {
         self.store.close().await;
         self.database.remove().await;
     }

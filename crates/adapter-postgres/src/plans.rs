@@ -1,0 +1,213 @@
+//! How the database goes about the statements of this store, on 2,000 users with 10 memos each, and one with 40,000: from
+//! an index each time, and no more of it than is asked for.
+
+use std::sync::Arc;
+
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::search::SearchTerms;
+use mosaic_domain::write::WriteScope;
+use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, UserId};
+use mosaic_testkit::postgres::{Template, TestDatabase};
+use mosaic_testkit::{
+    EditExt as _, ManualClock, SequentialIds, bot, bot_key, delete, memo_id, memo_key, patch_memo, put,
+    resource_key, resource_of,
+};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::pull::{Question, snapshot_sql};
+use crate::query::ListStatement;
+use crate::scope::{self, Wanted};
+use crate::session::Value;
+use crate::{PostgresSettings, PostgresStore, grams};
+
+/// The user with many memos.
+const BIG: UserId = UserId::new(Uuid::from_u128(7));
+
+/// Memos have stamps from 1 on; every tenth is a tombstone; one in a hundred speaks of the weather. The big user has 2,000
+/// bots and, with two memos, 2,000 resources too, and a revision of each memo.
+const FILL: &str = "
+    CREATE TEMP TABLE owners AS
+        SELECT gen_random_uuid() AS id, 10 AS memos FROM generate_series(1, 2000) UNION ALL SELECT '{BIG}', 40000;
+    INSERT INTO users SELECT id, id, id, '', NULL, 'user', false, false, 0, 0 FROM owners;
+    INSERT INTO sync_clocks SELECT id, memos + 4000 FROM owners;
+    INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
+                         is_deleted, is_archived, tags, document)
+    SELECT id, 'memo', gen_random_uuid(), n, n, 'phone', n, 1, n % 10 = 0, n % 7 = 0, '{}', repeat('{}', 50)
+    FROM owners, generate_series(1, memos) AS n;
+    INSERT INTO record_search
+    SELECT user_id, entity_type, record_key, CASE WHEN stamp % 100 = 1 THEN '{WEATHER}' ELSE '{OTHER}' END::integer[],
+           CASE WHEN stamp % 100 = 1 THEN 'weather' ELSE 'something else' END
+    FROM records WHERE NOT is_deleted;
+    INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
+                         is_deleted, is_archived, parent_key, sort_order, tags, document)
+    SELECT id, CASE WHEN n % 2 = 0 THEN 'bot' ELSE 'resource' END, gen_random_uuid(), 40000 + n, n, 'phone', n, 1,
+           false, false, CASE WHEN n % 2 = 1 THEN 'memo ' || n % 4 END, n, '{}', '{}'
+    FROM owners, generate_series(1, 4000) AS n WHERE memos = 40000;
+    INSERT INTO revisions
+    SELECT user_id, gen_random_uuid(), entity_type, record_key, 1, edit_time, author, created_at, 'deleted', 0, '{}'
+    FROM records WHERE stamp BETWEEN 11 AND 40000;
+    ANALYZE;";
+
+struct Filled {
+    database: TestDatabase,
+    sql: Client,
+}
+
+impl Filled {
+    async fn new() -> Self {
+        let database = TestDatabase::create(&Template::empty()).await;
+        let settings = PostgresSettings::new(database.url().parse().unwrap());
+        let (clock, ids) = (
+            Arc::new(ManualClock::default()),
+            Arc::new(SequentialIds::default()),
+        );
+        PostgresStore::open(settings, clock, ids)
+            .await
+            .unwrap()
+            .close()
+            .await;
+        let hashes = |text| {
+            format!("{:?}", grams::of(BIG, text))
+                .replace('[', "{")
+                .replace(']', "}")
+        };
+        let fill = FILL
+            .replace("{BIG}", &BIG.to_string())
+            .replace("{WEATHER}", &hashes("weather"))
+            .replace("{OTHER}", &hashes("something else"));
+        let sql = database.connect().await;
+        sql.batch_execute(&fill).await.unwrap();
+        Self { database, sql }
+    }
+
+    /// What the database did for these values, with a plan made for them, or, where `generic`, for any.
+    async fn plan(&self, sql: &str, values: &[Value<'_>], generic: bool) -> String {
+        let mode = if generic {
+            "force_generic_plan"
+        } else {
+            "force_custom_plan"
+        };
+        let set = format!("SET plan_cache_mode = {mode}");
+        self.sql.batch_execute(&set).await.unwrap();
+        let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {sql}");
+        let types: Vec<_> = values.iter().map(|(_, of)| of.clone()).collect();
+        let statement = self.sql.prepare_typed(&explain, &types).await.unwrap();
+        let values: Vec<_> = values.iter().map(|(value, _)| *value).collect();
+        let rows = self.sql.query(&statement, &values).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        steps.join("\n")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_is_answered_from_an_index() {
+    let filled = Filled::new().await;
+    for generic in [false, true] {
+        p2_a_device_at_rest(&filled, generic).await;
+        p1_a_page(&filled, generic).await;
+        a_write(&filled, generic).await;
+    }
+    lists(&filled).await;
+    searches(&filled).await;
+    filled.database.remove().await;
+}
+
+fn question(cursor: i64) -> Question {
+    let cursors = PerEntity::from_fn(|_| Cursor::clamped(cursor));
+    Question::new(BIG, EntitySet::all(), &cursors, PageLimits::PROTOCOL)
+}
+
+/// The one row of `meta` needs no index.
+fn assert_indexed(plan: &str) {
+    let scans = plan.lines().filter(|step| step.contains("Seq Scan"));
+    assert_eq!(
+        scans.filter(|step| !step.contains("on meta")).count(),
+        0,
+        "{plan}"
+    );
+}
+
+/// One look-up by key: no index of the records is touched.
+async fn p2_a_device_at_rest(filled: &Filled, generic: bool) {
+    let plan = filled
+        .plan(&snapshot_sql(), &question(44_000).values(), generic)
+        .await;
+    assert_indexed(&plan);
+    assert!(plan.contains("Index Scan using sync_clocks_pkey"), "{plan}");
+    let records = plan.lines().filter(|step| step.contains(" on records"));
+    let touched = records.filter(|step| !step.contains("never executed"));
+    assert_eq!(touched.count(), 0, "{plan}");
+}
+
+/// From the index in stamp order, and not a row more than the page and the one after it.
+async fn p1_a_page(filled: &Filled, generic: bool) {
+    let plan = filled
+        .plan(&snapshot_sql(), &question(20_000).values(), generic)
+        .await;
+    assert_indexed(&plan);
+    // Of four types: 201 memos, 201 resources, 201 bots, and no diary.
+    let scan = "Index Scan using records_by_stamp on records next (actual rows=151 loops=4)";
+    assert!(plan.contains(scan), "{plan}");
+    assert!(!plan.contains("Sort"), "{plan}");
+}
+
+async fn a_write(filled: &Filled, generic: bool) {
+    let edits = [
+        patch_memo(1, "x").at(5),
+        delete(memo_key(2)),
+        put(bot_key(4), bot("b")).unplaced(),
+        put(resource_key(5), resource_of(memo_id(2), "c.png")).unplaced(),
+    ];
+    let wanted = Wanted::of(&WriteScope::of(BIG, &edits));
+    let records = filled
+        .plan(&scope::records_sql(), &wanted.records(), generic)
+        .await;
+    let places = filled.plan(scope::LAST_PLACES, &wanted.places(), generic).await;
+    let history = filled
+        .plan(&scope::history_sql(), &wanted.history(), generic)
+        .await;
+    for plan in [&records, &places, &history] {
+        assert_indexed(plan);
+    }
+    for plan in [&records, &places] {
+        let mut conditions = plan.lines().filter(|step| step.contains("Index Cond"));
+        assert!(
+            conditions.any(|condition| condition.contains("parent_key =")),
+            "{plan}"
+        );
+    }
+    assert!(
+        places.contains("Scan Backward using records_by_parent on records r ("),
+        "{places}"
+    );
+    assert!(history.contains("revisions_by_version"), "{history}");
+}
+
+async fn lists(filled: &Filled) {
+    for (order, index) in [
+        (Order::NewestFirst, "records_by_creation"),
+        (Order::KeyDescending, "records_pkey"),
+        (Order::Siblings, "records_by_parent"),
+    ] {
+        let page = PageNumber::new(2, 20).unwrap();
+        let list = ListStatement::new(BIG, &RecordQuery::all(EntityType::Memo, order, page));
+        let plan = filled.plan(&list.sql, &list.values(), false).await;
+        let read = plan.lines().find(|step| step.contains(index));
+        // Both pages up to here, or a few more that are deleted.
+        assert!(read.is_some_and(|read| read.contains("actual rows=40")), "{plan}");
+    }
+}
+
+async fn searches(filled: &Filled) {
+    let mut query = RecordQuery::all(
+        EntityType::Memo,
+        Order::NewestFirst,
+        PageNumber::new(1, 20).unwrap(),
+    );
+    query.search = SearchTerms::parse("weather").unwrap();
+    let list = ListStatement::new(BIG, &query);
+    let plan = filled.plan(&list.sql, &list.values(), false).await;
+    assert_eq!(plan.matches("record_search_by_grams").count(), 1, "{plan}");
+}

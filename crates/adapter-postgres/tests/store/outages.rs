@@ -1,0 +1,183 @@
+//! Connections that are lost, servers that go down, networks that go silent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use mosaic_domain::UserId;
+use mosaic_domain::write::{Locked, RecordEdit, WritePlan, decide};
+use mosaic_ports::{StoreError, WriteError};
+use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Stop, TestDatabase, When};
+use mosaic_testkit::{EditExt as _, Harness, delete, memo, memo_key, patch_memo, put};
+
+use crate::support::schema;
+use crate::{SOON, Test};
+
+/// As it stands on the wire: "READ COMMITTED" is something else.
+const COMMIT: &str = "COMMIT\0";
+
+/// A store that reaches its database through a proxy.
+async fn behind_proxy() -> (Test, Proxy) {
+    let database = TestDatabase::create(&schema()).await;
+    let proxy = Proxy::start(&database.url()).await;
+    let url = proxy.url().parse().unwrap();
+    let test = Test::over(database, |settings| {
+        settings.url = url;
+        settings.statement_timeout = Duration::from_millis(500);
+    });
+    (test.await, proxy)
+}
+
+fn assert_unavailable<T: std::fmt::Debug>(outcome: &Result<T, WriteError>) {
+    let unavailable = matches!(outcome, Err(WriteError::Store(StoreError::Unavailable(_))));
+    assert!(unavailable, "{outcome:?}");
+}
+
+/// Writes, and says how often it was decided.
+async fn counted(
+    h: &Harness,
+    user: UserId,
+    edits: impl Into<Vec<RecordEdit>>,
+) -> (Result<WritePlan, WriteError>, u32) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counter = count.clone();
+    let decide = move |locked: &Locked, edits: &[RecordEdit]| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        decide(locked, edits)
+    };
+    let outcome = h.write_with(user, edits, decide).await;
+    (outcome, count.load(Ordering::SeqCst))
+}
+
+/// An edit without a time (W1) would win again if it were simply sent again. The connection ends with the first answer to
+/// what was sent together with the commit, so whether the server got as far as that is its luck: over some writes, both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_found_out_about() {
+    let (test, proxy) = behind_proxy().await;
+    let h = &test.h;
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("0"))]).await;
+    let mut decisions = Vec::new();
+    for n in 1..=20 {
+        let when = if n % 4 == 0 { When::Lost } else { When::Carried };
+        proxy.cut_at(COMMIT, when);
+        let (outcome, decided) = counted(h, user, [patch_memo(1, &n.to_string())]).await;
+        let plan = outcome.unwrap();
+        assert_eq!(proxy.trapped(), n);
+        let stored = h.record(user, memo_key(1)).await.unwrap();
+        assert_eq!(stored, plan.records[0]);
+        assert_eq!(usize::try_from(stored.revision_count).unwrap(), n + 1);
+        assert_eq!(h.revisions(user, memo_key(1)).await.len(), n);
+        assert!(when == When::Carried || decided == 2);
+        decisions.push(decided);
+    }
+    decisions.sort_unstable();
+    decisions.dedup();
+    assert_eq!(decisions, [1, 2]);
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_can_not_be_found_out_about_is_never_called_a_success() {
+    let (test, proxy) = behind_proxy().await;
+    let h = &test.h;
+    let user = h.user().await;
+    proxy.cut_at(COMMIT, When::Carried);
+    proxy.refuse().await;
+    assert_unavailable(&h.try_write(user, [put(memo_key(1), memo("x")).at(100)]).await);
+    proxy.admit().await;
+    // The device sends it again, which is free (W3).
+    h.write(user, [put(memo_key(1), memo("x")).at(100)]).await;
+    assert_eq!(h.record(user, memo_key(1)).await.unwrap().revision_count, 1);
+    assert_eq!(h.revisions(user, memo_key(1)).await, []);
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_before_the_commit_is_replaced() {
+    let (test, proxy) = behind_proxy().await;
+    let h = &test.h;
+    let user = h.user().await;
+    for n in 0..8 {
+        // In the midst of the transaction, as part of what is written.
+        proxy.cut_at("cut here", When::Lost);
+        let (outcome, decided) = counted(h, user, [put(memo_key(n), memo("cut here"))]).await;
+        assert_eq!(outcome.unwrap().records.len(), 1);
+        assert_eq!(decided, 2);
+        // While it lies idle.
+        proxy.cut();
+        h.write(user, [delete(memo_key(n))]).await;
+        proxy.cut();
+        assert!(h.record(user, memo_key(n)).await.unwrap().is_deleted());
+    }
+    let device = h.fresh_device(user).await;
+    h.assert_converged(user, &device).await;
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_ended_from_outside_is_done_again() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    let runtime = tokio::runtime::Handle::current();
+    let killed = Arc::new(AtomicU32::new(0));
+    let (sql, count) = (Arc::new(sql), killed.clone());
+    let kill = move |locked: &Locked, edits: &[RecordEdit]| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            let end = "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND state = 'idle in transaction'";
+            runtime.block_on(sql.batch_execute(end)).unwrap();
+        }
+        decide(locked, edits)
+    };
+    let plan = h
+        .write_with(user, [put(memo_key(1), memo("x"))], kill)
+        .await
+        .unwrap();
+    assert_eq!(killed.load(Ordering::SeqCst), 2);
+    assert_eq!(h.record(user, memo_key(1)).await.as_ref(), plan.records.first());
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_comes_back_is_found_again() {
+    let cluster = Cluster::start(ClusterOptions::durable()).await;
+    let test = Test::over(TestDatabase::create_on(cluster.server(), &schema()).await, |_| {}).await;
+    let h = &test.h;
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("x"))]).await;
+    cluster.restart_immediate().await;
+    h.write(user, [put(memo_key(2), memo("y"))]).await;
+
+    cluster.stop(Stop::Fast).await;
+    let asked = Instant::now();
+    assert_unavailable(&h.try_write(user, [put(memo_key(3), memo("z"))]).await);
+    let refused = h.stores.health.check().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+
+    cluster.start_again().await;
+    h.stores.health.check().await.unwrap();
+    h.write(user, [put(memo_key(3), memo("z"))]).await;
+    let device = h.fresh_device(user).await;
+    h.assert_converged(user, &device).await;
+    assert_eq!(device.records().len(), 3);
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_goes_silent_is_not_waited_for_for_ever() {
+    let (test, proxy) = behind_proxy().await;
+    let h = &test.h;
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("x"))]).await;
+    proxy.freeze();
+    let refused =
+        tokio::time::timeout(Duration::from_secs(10), h.stores.reader.record(user, memo_key(1))).await;
+    let refused = refused.expect("it gives up").unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    proxy.thaw();
+    assert!(h.record(user, memo_key(1)).await.is_some());
+    test.stop().await;
+}

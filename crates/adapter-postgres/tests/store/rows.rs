@@ -1,0 +1,129 @@
+//! What stands in the tables: what somebody else wrote there, and what is left alone.
+
+use mosaic_domain::{Cursor, EntityType};
+use mosaic_ports::{ServedCursors, StoreError};
+use mosaic_testkit::cases::stamps;
+use mosaic_testkit::postgres::TestDatabase;
+use mosaic_testkit::{at, by, memo, memo_key, patch_memo, put};
+
+use crate::support::schema;
+use crate::{Test, chain, yes};
+
+#[tokio::test]
+async fn a_value_that_nobody_should_have_written_is_named_without_its_content() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    for (change, column) in [
+        ("document = '{\"diary\": \"secret\"}'", "document"),
+        ("author = ''", "author"),
+        ("revision_count = -1", "records.revision_count"),
+        ("created_at = -1", "records.created_at"),
+    ] {
+        h.write(user, [put(memo_key(1), memo("x"))]).await;
+        sql.batch_execute(&format!("UPDATE records SET {change}"))
+            .await
+            .unwrap();
+        let corrupt = h.stores.reader.record(user, memo_key(1)).await.unwrap_err();
+        assert!(
+            matches!(corrupt, StoreError::Corrupt { what, .. } if what == column),
+            "{corrupt:?}"
+        );
+        assert!(!chain(&corrupt).contains("secret"), "{}", chain(&corrupt));
+        sql.batch_execute("DELETE FROM records").await.unwrap();
+    }
+    test.stop().await;
+}
+
+#[tokio::test]
+async fn a_constraint_that_breaks_is_named_without_the_row() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    let narrow = "ALTER TABLE records ADD CONSTRAINT no_secrets CHECK (document NOT LIKE '%secret%')";
+    sql.batch_execute(narrow).await.unwrap();
+    let refused = h
+        .try_write(user, [put(memo_key(1), memo("secret"))])
+        .await
+        .unwrap_err();
+    let shown = format!("{} {refused:?}", chain(&refused));
+    assert!(shown.contains("23514") && shown.contains("no_secrets"), "{shown}");
+    assert!(!shown.replace("no_secrets", "").contains("secret"), "{shown}");
+    test.stop().await;
+}
+
+/// D1: the columns and the key are the protocol's.
+#[tokio::test]
+async fn d1_the_table_of_cursors_is_the_one_that_the_protocol_describes() {
+    let test = Test::new().await;
+    let sql = test.sql().await;
+    let columns = "array_agg(column_name || ' ' || udt_name || coalesce(character_maximum_length::text, '')
+                             ORDER BY ordinal_position)
+                   = '{client_id varchar64,user_id uuid,entity_type varchar32,last_sync_at int8}'::text[]
+                   FROM information_schema.columns WHERE table_name = 'sync_cursors'";
+    assert!(yes(&sql, columns).await);
+    let key = "pg_get_constraintdef(oid) = 'PRIMARY KEY (client_id, user_id, entity_type)'
+               FROM pg_constraint WHERE conrelid = 'sync_cursors'::regclass AND contype = 'p'";
+    assert!(yes(&sql, key).await);
+    test.stop().await;
+}
+
+/// D1: written only when it changed.
+#[tokio::test]
+async fn d1_a_cursor_that_did_not_change_is_not_written() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    let serve = async |cursor| {
+        h.stores.cursors.remember(ServedCursors {
+            user,
+            client: by("phone"),
+            cursors: vec![(EntityType::Memo, Cursor::clamped(cursor))],
+            served_at: at(1_000),
+        });
+        h.stores.cursors.cursors(user).await.unwrap();
+        let row = sql.query_one(
+            "SELECT ctid::text || xmin::text || xmax::text FROM sync_cursors",
+            &[],
+        );
+        row.await.unwrap().get::<_, String>(0)
+    };
+    let first = serve(5).await;
+    assert_eq!(serve(5).await, first);
+    assert_ne!(serve(6).await, first);
+    test.stop().await;
+}
+
+/// Archiving a memo, or moving it to another day, leaves its text as it is: the index has nothing to do.
+#[tokio::test]
+async fn a_text_that_did_not_change_is_not_indexed_again() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("Same"))]).await;
+    let place = async || {
+        let row = sql.query_one("SELECT ctid::text || body FROM record_search", &[]);
+        row.await.unwrap().get::<_, String>(0)
+    };
+    let first = place().await;
+    assert!(first.ends_with("same"), "{first}");
+    h.write(user, [patch_memo(1, "same")]).await;
+    assert_eq!(place().await, first);
+    h.write(user, [patch_memo(1, "other")]).await;
+    assert_ne!(place().await, first);
+    test.stop().await;
+}
+
+/// Whatever the default of the database: a lock would protect nothing if the reads after it saw what was before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_the_default_isolation_of_a_database_does_not_matter() {
+    for isolation in ["repeatable read", "serializable"] {
+        let database = TestDatabase::create(&schema()).await;
+        let name = database.name();
+        let default = format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'");
+        database.connect().await.batch_execute(&default).await.unwrap();
+        let test = Test::over(database, |_| {}).await;
+        stamps::s1_writes_of_one_user_never_interleave(&test.h).await;
+        test.stop().await;
+    }
+}
