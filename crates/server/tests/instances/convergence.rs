@@ -70,7 +70,7 @@ impl Instance {
     }
 
     fn replace(&self, server: Server) {
-        *self.url.lock().unwrap() = server.url.clone();
+        self.url.lock().unwrap().clone_from(&server.url);
         *self.server.lock().unwrap() = Some(server);
     }
 }
