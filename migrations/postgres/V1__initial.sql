@@ -24,6 +24,9 @@ CREATE TABLE users (
     updated_at           bigint           NOT NULL
 );
 
+-- Whether an administrator is the last one.
+CREATE INDEX users_administrators ON users (user_id) WHERE role = 'admin' AND NOT is_disabled;
+
 -- One clock per user, made with the user (S1). Every write of a user changes its row: room is left for the new version
 -- beside the old one.
 CREATE TABLE sync_clocks (

@@ -3,8 +3,7 @@
 //! constraints of the schema stand behind it.
 
 use async_trait::async_trait;
-use mosaic_domain::account::Username;
-use mosaic_domain::account::{Role, User};
+use mosaic_domain::account::{Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
@@ -137,7 +136,7 @@ const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1
 const OTHERS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = $2 AND user_id <> $1),
-           EXISTS (SELECT 1 FROM users WHERE role = $3 AND NOT is_disabled AND user_id <> $1)";
+           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND user_id <> $1)";
 
 /// What [`OTHERS`] says.
 struct Others {
@@ -188,12 +187,7 @@ const NAME_IS_UNIQUE: &str = "users_username_is_unique";
 impl PostgresStore {
     async fn create_once(&self, account: &NewAccount, only_first: bool) -> Result<CreateOutcome, Failure> {
         let new = UserValues::new(&account.user, &account.password);
-        let admin = Role::Admin.name();
-        let question: Vec<Value<'_>> = vec![
-            (&new.id, Type::UUID),
-            (&new.folded, Type::TEXT),
-            (&admin, Type::TEXT),
-        ];
+        let question: Vec<Value<'_>> = vec![(&new.id, Type::UUID), (&new.folded, Type::TEXT)];
         let mut session = self.database.session().await?;
         let answers = session.begin(vec![LOCK, Step::Fixed(OTHERS, question)]).await?;
         let others = others(answers.last().map_or(&[], Vec::as_slice))?;
@@ -220,10 +214,9 @@ impl PostgresStore {
         change: &AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, Failure> {
-        let (uuid, admin) = (id.uuid(), Role::Admin.name());
+        let uuid = id.uuid();
         let new_name = change.username.as_ref().map(Username::folded);
-        let question: Vec<Value<'_>> =
-            vec![(&uuid, Type::UUID), (&new_name, Type::TEXT), (&admin, Type::TEXT)];
+        let question: Vec<Value<'_>> = vec![(&uuid, Type::UUID), (&new_name, Type::TEXT)];
         let by_id = by_id_sql();
         let steps = vec![
             LOCK,

@@ -23,6 +23,7 @@
 
 mod accounts;
 mod batch;
+mod blocking;
 mod connect;
 mod cursors;
 mod error;

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
+use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
 use crate::session::Value;
@@ -30,7 +31,7 @@ impl ChangeFeed for PostgresStore {
         for _ in 0..READS_MAX {
             let question = Question::new(user, request.entities, &cursors, limits);
             let rows = self.database.read(&snapshot_sql(), &question.values()).await?;
-            let Some(snapshot) = snapshot(&rows)? else {
+            let Some(snapshot) = read_rows(rows, snapshot).await? else {
                 return Ok(None);
             };
             let start = request.start(snapshot.clock, snapshot.epoch);

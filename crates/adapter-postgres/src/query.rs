@@ -9,9 +9,11 @@ use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{EntityType, Record, RecordKey, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, StoreError};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::PostgresStore;
+use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::grams;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS};
@@ -47,8 +49,7 @@ impl RecordReader for PostgresStore {
             .database
             .read(&sql, &RecordValues::new(user, key).values())
             .await?;
-        let revisions: Result<_, Failure> = rows.iter().map(rows::revision).collect();
-        Ok(revisions?)
+        Ok(read_rows(rows, |rows| rows.iter().map(rows::revision).collect()).await?)
     }
 }
 
@@ -252,6 +253,21 @@ impl ListStatement {
     }
 }
 
+fn listing(rows: &[Row]) -> Result<Listing<Record>, Failure> {
+    let mut items = Vec::with_capacity(rows.len());
+    let mut total: i64 = 0;
+    for row in rows {
+        total = rows::column(row, RECORD_WIDTH, "count")?;
+        if rows::column::<Option<&str>>(row, 0, "records.entity_type")?.is_some() {
+            items.push(rows::record(row)?);
+        }
+    }
+    Ok(Listing {
+        items,
+        total: total.unsigned_abs(),
+    })
+}
+
 impl PostgresStore {
     async fn list_records(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
         let statement = ListStatement::new(user, query);
@@ -259,18 +275,7 @@ impl PostgresStore {
             .database
             .read_composed(&statement.sql, &statement.values())
             .await?;
-        let mut items = Vec::with_capacity(rows.len());
-        let mut total: i64 = 0;
-        for row in &rows {
-            total = rows::column(row, RECORD_WIDTH, "count")?;
-            if rows::column::<Option<&str>>(row, 0, "records.entity_type")?.is_some() {
-                items.push(rows::record(row)?);
-            }
-        }
-        Ok(Listing {
-            items,
-            total: total.unsigned_abs(),
-        })
+        read_rows(rows, listing).await
     }
 
     async fn count_tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, Failure> {

@@ -13,6 +13,7 @@ use mosaic_ports::{Decide, WriteError, WriteStore};
 
 use crate::PostgresStore;
 use crate::batch::Batch;
+use crate::blocking::on_blocking_thread;
 use crate::error::Failure;
 use crate::retry::Patience;
 use crate::scope::{Found, lock_and_load};
@@ -141,13 +142,4 @@ impl PostgresStore {
         let (scope, clock) = (Arc::clone(scope), Arc::clone(&self.clock));
         on_blocking_thread(move || found.read(&scope, clock.as_ref())).await
     }
-}
-
-async fn on_blocking_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    // The panic hook has reported a panic, with its place.
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Failure::Panicked)?
 }

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use mosaic_adapter_postgres::{OpenError, PostgresSettings, pending_migrations};
 use mosaic_ports::{Health as _, StoreError};
-use mosaic_testkit::postgres::{Server, Template, TestDatabase};
+use mosaic_testkit::postgres::{PgBouncer, Server, Template, TestDatabase};
 
 use crate::support::{open, settings};
 use crate::{Test, chain, yes};
@@ -21,6 +21,23 @@ async fn eight_instances_that_start_at_once_migrate_once() {
         store.check().await.unwrap();
         store.close().await;
     }
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_behind_a_pooler_is_migrated_too() {
+    let database = TestDatabase::create(&Template::empty()).await;
+    let bouncer = PgBouncer::start(&database.url()).await;
+    let settings = PostgresSettings {
+        prepared_statements: false,
+        ..settings(&bouncer.url())
+    };
+    for opened in join_all((0..2).map(|_| open(settings.clone()))).await {
+        let store = opened.unwrap();
+        store.check().await.unwrap();
+        store.close().await;
+    }
+    drop(bouncer);
     database.remove().await;
 }
 
