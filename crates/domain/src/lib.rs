@@ -6,7 +6,7 @@
 //! * [`entity`]: the four entity types, their fields and limits, and the registry that lists them.
 //! * [`version`]: what makes one edit newer than another (rule W2, last-writer-wins).
 //! * [`stamp`]: the user's clock, from which every change draws its place in history (S1 to S5).
-//! * [`write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
+//! * [`mod@write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
 //! * [`skew`]: what is done about devices whose clocks are wrong (W6).
 //!
