@@ -114,6 +114,8 @@ fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io
         .workers(settings.workers.max(1))
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.head_timeout)
+        // Whoever has hung up waits for nothing: its request gives back what it holds, a database connection perhaps.
+        .h1_allow_half_closed(false)
         .on_connect(move |io, extensions| connection::watch(idle_limit, io, extensions))
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
         .disable_signals()
