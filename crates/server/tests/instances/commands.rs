@@ -19,8 +19,10 @@ fn run(data: &Data, database: &TestDatabase, args: &[&str]) -> (Option<i32>, Str
     let said = [stdout, stderr]
         .map(|bytes| String::from_utf8(bytes).unwrap())
         .concat();
-    let password = url.split([':', '@']).nth(2).unwrap();
-    assert!(!said.contains(password), "a password: {said}");
+    let credentials = url.split('@').next().and_then(|start| start.strip_prefix("postgres://"));
+    if let Some((_, password)) = credentials.and_then(|names| names.split_once(':')) {
+        assert!(!said.contains(password), "a password: {said}");
+    }
     (status.code(), said)
 }
 
