@@ -19,7 +19,9 @@ fn run(data: &Data, database: &TestDatabase, args: &[&str]) -> (Option<i32>, Str
     let said = [stdout, stderr]
         .map(|bytes| String::from_utf8(bytes).unwrap())
         .concat();
-    let credentials = url.split('@').next().and_then(|start| start.strip_prefix("postgres://"));
+    let credentials = url
+        .split_once('@')
+        .and_then(|(start, _)| start.strip_prefix("postgres://"));
     if let Some((_, password)) = credentials.and_then(|names| names.split_once(':')) {
         assert!(!said.contains(password), "a password: {said}");
     }
