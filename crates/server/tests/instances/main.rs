@@ -12,7 +12,10 @@
 
 mod commands;
 mod convergence;
-#[expect(dead_code, reason = "the tests of the HTTP interface need more of it than these")]
+#[expect(
+    dead_code,
+    reason = "the tests of the HTTP interface need more of it than these"
+)]
 #[path = "../http/harness.rs"]
 mod harness;
 mod ledger;
