@@ -49,17 +49,19 @@ async fn counted(
     (outcome, count.load(Ordering::SeqCst))
 }
 
-/// An edit without a time (W1) would win again if it were simply sent again. The connection ends with the first answer to
-/// what was sent together with the commit, so whether the server got as far as that is its luck: over some writes, both.
+/// An edit without a time (W1) would win again if it were simply sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_found_out_about() {
     let (test, proxy) = behind_proxy().await;
     let h = &test.h;
     let user = h.user().await;
     h.write(user, [put(memo_key(1), memo("0"))]).await;
-    let mut decisions = Vec::new();
-    for n in 1..=20 {
-        let when = if n % 4 == 0 { When::Lost } else { When::Carried };
+    for n in 1..=8 {
+        let (when, decisions) = if n % 2 == 0 {
+            (When::Lost, 2)
+        } else {
+            (When::Carried, 1)
+        };
         proxy.cut_at(COMMIT, when);
         let (outcome, decided) = counted(h, user, [patch_memo(1, &n.to_string())]).await;
         let plan = outcome.unwrap();
@@ -68,12 +70,8 @@ async fn a_commit_whose_answer_is_lost_is_found_out_about() {
         assert_eq!(stored, plan.records[0]);
         assert_eq!(usize::try_from(stored.revision_count).unwrap(), n + 1);
         assert_eq!(h.revisions(user, memo_key(1)).await.len(), n);
-        assert!(when == When::Carried || decided == 2);
-        decisions.push(decided);
+        assert_eq!(decided, decisions, "{when:?}");
     }
-    decisions.sort_unstable();
-    decisions.dedup();
-    assert_eq!(decisions, [1, 2]);
     test.stop().await;
 }
 
@@ -87,9 +85,8 @@ async fn a_commit_that_can_not_be_found_out_about_is_never_called_a_success() {
     assert_unavailable(&h.try_write(user, [put(memo_key(1), memo("x")).at(100)]).await);
     proxy.admit().await;
     // The device sends it again, which is free (W3).
-    h.write(user, [put(memo_key(1), memo("x")).at(100)]).await;
-    assert_eq!(h.record(user, memo_key(1)).await.unwrap().revision_count, 1);
-    assert_eq!(h.revisions(user, memo_key(1)).await, []);
+    let again = h.write(user, [put(memo_key(1), memo("x")).at(100)]).await;
+    assert!(again.is_empty());
     test.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! What stands in the tables: what somebody else wrote there, and what is left alone.
 
+use futures_util::future::join_all;
 use mosaic_domain::{Cursor, EntityType};
 use mosaic_ports::{ServedCursors, StoreError};
 use mosaic_testkit::cases::stamps;
@@ -124,6 +125,9 @@ async fn s1_the_default_isolation_of_a_database_does_not_matter() {
         database.connect().await.batch_execute(&default).await.unwrap();
         let test = Test::over(database, |_| {}).await;
         stamps::s1_writes_of_one_user_never_interleave(&test.h).await;
+        let user = test.h.user().await;
+        // In such an isolation each of them would collide with all others, and most would give up.
+        join_all((0..24).map(|n| test.h.write(user, [put(memo_key(n), memo("x"))]))).await;
         test.stop().await;
     }
 }

@@ -14,6 +14,9 @@ use tokio_postgres::Config;
 use super::address::{Address, at_port, parse};
 use super::keeper::free_port;
 
+/// How a server says that it is ready and in no transaction.
+const IDLE: &[u8] = b"Z\0\0\0\x05I";
+
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
@@ -45,7 +48,8 @@ pub struct Proxy {
 pub enum When {
     /// The server never gets the text.
     Lost,
-    /// The server gets the text, and the client gets no answer. The connection ends when the answer is there.
+    /// The server gets the text, and the client gets no answer, neither to it nor to what came with it. The connection ends
+    /// when the transaction has.
     Carried,
 }
 
@@ -260,9 +264,14 @@ impl Network {
         answerless: &AtomicBool,
     ) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
+        let mut kept_back = Vec::new();
         loop {
             let length = from.read(&mut buffer).await?;
             if answerless.load(Ordering::SeqCst) {
+                kept_back.extend_from_slice(&buffer[..length]);
+                if length > 0 && !kept_back.windows(IDLE.len()).any(|window| window == IDLE) {
+                    continue;
+                }
                 self.trapped.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
             }
