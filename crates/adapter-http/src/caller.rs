@@ -62,6 +62,7 @@ pub(crate) struct Editor {
     user: UserId,
     client: ClientId,
     client_time: Option<UnixMillis>,
+    arrived_at: UnixMillis,
 }
 
 impl Editor {
@@ -73,6 +74,7 @@ impl Editor {
             edit_time: times.updated_at,
             created_at: times.created_at,
             client_time: self.client_time,
+            arrived_at: self.arrived_at,
         }
     }
 }
@@ -87,6 +89,8 @@ impl FromRequest for Editor {
 }
 
 fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
+    // Before the body is read: a slow network is no wrong clock (W6).
+    let arrived_at = state(request)?.clock.now();
     let caller = authenticate(request)?;
     let mut violations = Violations::none();
     let named = header(request, CLIENT_ID, &mut violations, str::parse::<ClientId>);
@@ -98,6 +102,7 @@ fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
         user: caller.user,
         client,
         client_time,
+        arrived_at,
     })
 }
 
@@ -118,17 +123,20 @@ fn parse_time(text: &str) -> Result<UnixMillis, Violation> {
     UnixMillis::new(ms)
 }
 
-fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
-    let state = request
+fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, Problem> {
+    request
         .app_data::<web::Data<AppState>>()
-        .ok_or_else(|| Problem::internal("the app has no state"))?;
+        .ok_or_else(|| Problem::internal("the app has no state"))
+}
+
+fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     let token = bearer(request).ok_or_else(|| {
         Problem::new(
             ProblemCode::NotSignedIn,
             "the header `Authorization: Bearer` is missing",
         )
     })?;
-    let caller = state.sessions.authenticate(token)?;
+    let caller = state(request)?.sessions.authenticate(token)?;
     access_log::note_user(request, &caller.user);
     if let Some(client) = &caller.client {
         access_log::note_client(request, client);

@@ -14,6 +14,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
+use mosaic_domain::search::normalise;
 
 use crate::problem::{Problem, ProblemCode};
 
@@ -88,7 +89,7 @@ impl<C: Clock + Clone> LoginLimiter<C> {
     pub fn attempt(&self, account: &str, address: IpAddr) -> Result<(), Problem> {
         self.attempt_from(address)?;
         self.accounts
-            .attempt(self.hasher.hash_one(account.trim().to_lowercase()))
+            .attempt(self.hasher.hash_one(normalise(account.trim())))
     }
 
     /// Counts one attempt that concerns no account yet, such as a registration.
@@ -241,5 +242,14 @@ mod tests {
         clock.advance(Duration::from_hours(1));
         limiter.accounts.attempt(keys).unwrap();
         assert_eq!(limiter.accounts.limiter.len(), 1);
+    }
+
+    #[test]
+    fn other_spellings_of_a_name_share_its_budget() {
+        let (limiter, _) = limiter();
+        for spelling in ["Admin", "\u{ff41}dmin", "\u{1d41a}dmin"] {
+            limiter.attempt(spelling, address(1)).unwrap();
+        }
+        assert!(limiter.attempt("admin", address(2)).is_err());
     }
 }

@@ -10,7 +10,7 @@ use mosaic_application::memos::Memos;
 use mosaic_application::pull::Pull;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
-use mosaic_ports::{Health, IdGenerator};
+use mosaic_ports::{Clock, Health, IdGenerator};
 
 use crate::limits::LoginBudgets;
 
@@ -33,6 +33,8 @@ pub struct AppState {
     pub sessions: Sessions,
     /// Whether the store can work.
     pub health: Arc<dyn Health>,
+    /// When requests arrive (W6).
+    pub clock: Arc<dyn Clock>,
     /// Request ids.
     pub ids: Arc<dyn IdGenerator>,
     /// How often somebody may try to log in.

@@ -28,6 +28,9 @@ pub enum CopyError {
     /// The target has users that the source does not have.
     #[error("the target has the user {0}, who is not in the source")]
     ForeignUser(UserId),
+    /// The target has gone on since it was copied: copying again would take that back.
+    #[error("the target is newer than the source: user {0} has written to it since")]
+    NewerTarget(UserId),
     /// After copying, the two differ: somebody wrote meanwhile.
     #[error("after copying, {what} of user {user} differ: is a server running on one of the two?")]
     Differs {
@@ -75,7 +78,7 @@ pub struct Copied {
     pub records: u64,
     /// How many revisions.
     pub revisions: u64,
-    /// The SHA-256, in hexadecimal, over everything that was compared, the same for both stores.
+    /// A SHA-256, in hexadecimal, over users, clocks, records and revisions; the same for both stores.
     pub content_hash: String,
 }
 
@@ -143,13 +146,22 @@ impl Copy {
             }
             self.to.set_epoch(ours).await?;
         }
-        match present
-            .into_iter()
-            .find(|user| users.binary_search(user).is_err())
-        {
-            Some(user) => Err(CopyError::ForeignUser(user)),
-            None => Ok(()),
+        for user in present {
+            if users.binary_search(&user).is_err() {
+                return Err(CopyError::ForeignUser(user));
+            }
+            if self.is_newer(user).await? {
+                return Err(CopyError::NewerTarget(user));
+            }
         }
+        Ok(())
+    }
+
+    /// Whether the target knows more of a user than the source does. Asked of all users before anything is written.
+    async fn is_newer(&self, user: UserId) -> Result<bool, StoreError> {
+        let (ours, theirs) = (self.from.dump_user(user).await?, self.to.dump_user(user).await?);
+        let clock = |dump: Option<UserDump>| dump.map_or(Stamp::ZERO, |dump| dump.clock);
+        Ok(clock(theirs) > clock(ours))
     }
 
     async fn copy_user(
@@ -162,8 +174,12 @@ impl Copy {
         let Some(dump) = self.from.dump_user(user).await? else {
             return Ok(());
         };
-        self.to.load_user(dump).await?;
-        let loaded = self.to.loaded(user).await?;
+        let (ours, loaded) = (self.from.loaded(user).await?, self.to.loaded(user).await?);
+        let there = self.to.dump_user(user).await?;
+        if ours != loaded || there.is_none_or(|theirs| theirs.clock != dump.clock) {
+            // Where an earlier copy was complete, the logins that were made on the target since then stay.
+            self.to.load_user(dump).await?;
+        }
         progress.records += loaded.records;
         self.copy_records(user, loaded, progress, tell).await?;
         self.copy_revisions(user, loaded, progress, tell).await?;

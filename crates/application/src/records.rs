@@ -11,7 +11,7 @@ use mosaic_domain::{
     ClientId, EditTime, Entity, EntityType, Live, RecordKey, ResourceId, Revision, UnixMillis, UserId,
     Violation,
 };
-use mosaic_ports::{Clock, Decide, IdGenerator, RecordReader, WriteStore};
+use mosaic_ports::{Decide, IdGenerator, RecordReader, WriteStore};
 use uuid::Uuid;
 
 use crate::error::AppError;
@@ -25,10 +25,21 @@ pub struct EditBy {
     pub client: ClientId,
     /// `updatedAt`, by the device's clock; `None`: now (W1).
     pub edit_time: Option<EditTime>,
-    /// `createdAt`. Kept as it is: it orders lists, and decides nothing.
+    /// `createdAt`. Kept as it is: it orders lists, and decides only between edits that are alike otherwise.
     pub created_at: Option<UnixMillis>,
     /// The device's clock when it sent the request (W6).
     pub client_time: Option<UnixMillis>,
+    /// The server's clock when the request arrived: its head, not the last byte of a body that took its time.
+    pub arrived_at: UnixMillis,
+}
+
+impl EditBy {
+    /// The edit time by the server's clock (W6).
+    fn adjusted_time(&self) -> Result<Option<EditTime>, AppError> {
+        let shift = Shift::between(self.client_time, self.arrived_at);
+        let adjusted = self.edit_time.map(|time| shift.apply(time, self.arrived_at));
+        Ok(adjusted.transpose()?)
+    }
 }
 
 /// A whole record to write.
@@ -58,24 +69,13 @@ pub struct TypedRevision<E> {
 pub struct Records {
     store: Arc<dyn WriteStore>,
     reader: Arc<dyn RecordReader>,
-    clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
 }
 
 impl Records {
     /// Records over these ports.
-    pub fn new(
-        store: Arc<dyn WriteStore>,
-        reader: Arc<dyn RecordReader>,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn IdGenerator>,
-    ) -> Self {
-        Self {
-            store,
-            reader,
-            clock,
-            ids,
-        }
+    pub fn new(store: Arc<dyn WriteStore>, reader: Arc<dyn RecordReader>, ids: Arc<dyn IdGenerator>) -> Self {
+        Self { store, reader, ids }
     }
 
     /// An id for a record whose client made none.
@@ -208,7 +208,7 @@ impl Records {
         patches: Vec<(E::Key, <E as Entity>::Patch)>,
         path: &str,
     ) -> Result<(), AppError> {
-        let time = self.adjusted_time(by)?;
+        let time = by.adjusted_time()?;
         let edit = |(key, patch): (E::Key, <E as Entity>::Patch)| RecordEdit {
             key: E::record_key(key),
             author: by.client.clone(),
@@ -231,7 +231,7 @@ impl Records {
     }
 
     async fn edit(&self, by: &EditBy, key: RecordKey, action: Action) -> Result<EditResult, AppError> {
-        let time = self.adjusted_time(by)?;
+        let time = by.adjusted_time()?;
         let edit = RecordEdit {
             key,
             author: by.client.clone(),
@@ -250,16 +250,6 @@ impl Records {
                 None => Err(AppError::Internal("an edit was superseded by nothing".into())),
             },
         }
-    }
-
-    /// The edit time by the server's clock (W6).
-    fn adjusted_time(&self, by: &EditBy) -> Result<Option<EditTime>, AppError> {
-        let arrived_at = self.clock.now();
-        let shift = Shift::between(by.client_time, arrived_at);
-        Ok(by
-            .edit_time
-            .map(|time| shift.apply(time, arrived_at))
-            .transpose()?)
     }
 
     async fn write(&self, user: UserId, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {

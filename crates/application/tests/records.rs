@@ -15,7 +15,7 @@ use mosaic_domain::{
     BotId, ClientId, Content, EditTime, MemoId, Record, RecordKey, ResourceId, RevisionReason, Stamp, State,
     SyncClock, UnixMillis, UserId, Version,
 };
-use mosaic_ports::{MockClock, MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError};
+use mosaic_ports::{MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError};
 use uuid::Uuid;
 
 const NOW: i64 = 1_715_000_000_000;
@@ -33,6 +33,7 @@ fn now_edit() -> EditBy {
         edit_time: None,
         created_at: None,
         client_time: None,
+        arrived_at: UnixMillis::clamped(NOW),
     }
 }
 
@@ -102,21 +103,10 @@ fn store_with(records: Vec<Record>) -> (MockWriteStore, Arc<Mutex<Seen>>) {
     (store, seen)
 }
 
-fn clock() -> MockClock {
-    let mut clock = MockClock::new();
-    clock.expect_now().returning(|| UnixMillis::clamped(NOW));
-    clock
-}
-
 fn records_over(store: MockWriteStore, reader: MockRecordReader) -> Records {
     let mut ids = MockIdGenerator::new();
     ids.expect_next().returning(|| Uuid::from_u128(99));
-    Records::new(
-        Arc::new(store),
-        Arc::new(reader),
-        Arc::new(clock()),
-        Arc::new(ids),
-    )
+    Records::new(Arc::new(store), Arc::new(reader), Arc::new(ids))
 }
 
 fn empty_reader() -> MockRecordReader {

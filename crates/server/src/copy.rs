@@ -28,6 +28,7 @@ pub(crate) enum CopyCommandError {
 fn hint(error: &CopyError) -> &'static str {
     match error {
         CopyError::ForeignTarget | CopyError::ForeignUser(_) => ". Copy into an empty store",
+        CopyError::NewerTarget(_) => ". Are --from and --to the right way round?",
         CopyError::Differs { .. } => ". Stop it, and run the same command again",
         CopyError::Store(_) => ". The same command goes on from here",
     }
@@ -42,7 +43,8 @@ pub(crate) async fn run(
     if from == to {
         return Err(CopyCommandError::SameStore);
     }
-    let source = OpenStore::open(config, from, Migrations::Apply).await?;
+    // The source is not changed, and must be there.
+    let source = OpenStore::open(config, from, Migrations::Refuse).await?;
     let target = match OpenStore::open(config, to, Migrations::Apply).await {
         Ok(target) => target,
         Err(error) => {

@@ -229,12 +229,15 @@ fn state(config: &Config, store: &Stores) -> Result<AppState, WiringError> {
     let records = Records::new(
         Arc::clone(&store.write),
         Arc::clone(&store.reader),
-        Arc::clone(&clock),
         Arc::clone(&ids),
     );
     let memos = Memos::new(records.clone());
     Ok(AppState {
-        pull: Pull::new(Arc::clone(&store.feed), Arc::clone(&store.cursors), clock),
+        pull: Pull::new(
+            Arc::clone(&store.feed),
+            Arc::clone(&store.cursors),
+            Arc::clone(&clock),
+        ),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         memos,
@@ -242,6 +245,7 @@ fn state(config: &Config, store: &Stores) -> Result<AppState, WiringError> {
         accounts: Accounts::new(account_ports, sessions.clone(), registration, refresh_ttl),
         sessions,
         health: Arc::clone(&store.health),
+        clock,
         ids,
         login_budgets: login_budgets(config),
     })

@@ -78,12 +78,7 @@ fn state(ports: Ports) -> AppState {
     let mut ids = MockIdGenerator::new();
     ids.expect_next().returning(|| Uuid::from_u128(3));
     let ids = Arc::new(ids);
-    let records = Records::new(
-        Arc::new(ports.store),
-        Arc::new(ports.reader),
-        clock(),
-        ids.clone(),
-    );
+    let records = Records::new(Arc::new(ports.store), Arc::new(ports.reader), ids.clone());
     let memos = Memos::new(records.clone());
     let sessions = Sessions::new(tokens(), clock(), 1000);
     let account_ports = AccountPorts {
@@ -103,6 +98,7 @@ fn state(ports: Ports) -> AppState {
         accounts: Accounts::new(account_ports, sessions.clone(), Registration::Closed, 1000),
         sessions,
         health: Arc::new(ports.health),
+        clock: clock(),
         ids,
         login_budgets: LoginBudgets::default(),
     }

@@ -117,7 +117,7 @@ keys! {
         "How log lines on stderr look: for people, or one JSON object per line.";
     LOG_LEVEL: "log.level",
         Kind::Text("off, error, warn, info, debug or trace, or several like info,mosaic_server=debug"),
-        DefaultValue::Is("info,actix_server=warn,refinery_core=warn"), false,
+        DefaultValue::Is("info,actix_server=warn"), false,
         "How much is logged, overall and per module.";
 
     HTTP_WORKERS: "http.workers", Kind::Integer(0, 1024), DefaultValue::Is("0"), false,

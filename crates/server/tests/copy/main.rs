@@ -154,6 +154,36 @@ async fn a_copy_into_somebody_else_s_store_is_refused_and_changes_nothing() {
     assert_eq!(other.device("phone").await.everything().await, before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_back_in_time_is_refused_and_changes_nothing() {
+    let server = Server::start();
+    server
+        .device("phone")
+        .await
+        .post("/memos", &json!({"content": "before"}))
+        .await
+        .ok();
+    let data = stop(server);
+    copied(&copy(&data, "sqlite://mosaic-data/mosaic.db", "sqlite://new.db"));
+    let moved = data.start(&["--database-url", "sqlite://new.db"]);
+    let client = moved.device("phone").await;
+    client.post("/memos", &json!({"content": "after"})).await.ok();
+    let before = client.everything().await;
+    stop(moved);
+
+    let refused = copy(&data, "sqlite://mosaic-data/mosaic.db", "sqlite://new.db");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("newer") && said.contains("the right way round"),
+        "{said}"
+    );
+    let moved = data.start(&["--database-url", "sqlite://new.db"]);
+    let mut same = client.clone();
+    same.url.clone_from(&moved.url);
+    assert_eq!(same.everything().await, before, "the login still counts, too");
+}
+
 #[test]
 fn a_copy_of_a_store_onto_itself_or_from_nowhere_is_refused() {
     let data = Data::new();
@@ -161,5 +191,7 @@ fn a_copy_of_a_store_onto_itself_or_from_nowhere_is_refused() {
     assert!(String::from_utf8_lossy(&same.stderr).contains("the same store"));
     let unknown = copy(&data, "mysql://a", "sqlite://a.db");
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(!data.path().join("a.db").exists());
+    let missing = copy(&data, "sqlite://typo.db", "sqlite://a.db");
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    assert!(!data.path().join("a.db").exists() && !data.path().join("typo.db").exists());
 }

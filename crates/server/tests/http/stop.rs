@@ -46,7 +46,8 @@ fn wait_until_refused(address: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or_a_secret() {
-    let mut server = Server::start();
+    // Everything that any part of the program has to say.
+    let mut server = Server::start_with(&["--log-level", "trace"]);
     let phone = server.device("my-phone").await;
     phone
         .post(
