@@ -1,7 +1,8 @@
 //! The commands of this repository: `cargo xtask --help` lists them.
 //!
 //! One list for people and for CI: `justfile` and `.ci/run` only call what is here. Everything runs with plain `cargo`
-//! on a machine that has Rust and a C compiler. A step fails when something that it needs is missing; none is skipped.
+//! on a machine that has Rust and a C compiler; what the tests run besides is installed with apt where that is possible
+//! (`needs`). A step fails when something that it needs is missing; none is skipped.
 
 mod arrows;
 mod deps;
