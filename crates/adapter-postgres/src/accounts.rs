@@ -3,7 +3,7 @@
 //! constraints of the schema stand behind it.
 
 use async_trait::async_trait;
-use mosaic_domain::account::{Role, User, Username};
+use mosaic_domain::account::{User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
@@ -58,7 +58,8 @@ impl Accounts for PostgresStore {
 const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
      updated_at, password_hash";
 
-fn by_id_sql() -> String {
+/// The account $1.
+pub(crate) fn by_id_sql() -> String {
     format!("SELECT {COLUMNS} FROM users WHERE user_id = $1")
 }
 
@@ -75,7 +76,8 @@ fn user(row: &Row) -> Result<User, Failure> {
     })
 }
 
-fn account(row: &Row) -> Result<Account, Failure> {
+/// Reads an account as [`by_id_sql`] gives it.
+pub(crate) fn account(row: &Row) -> Result<Account, Failure> {
     Ok(Account {
         user: user(row)?,
         password: PasswordHash::new(column(row, 8, "users.password_hash")?),
@@ -235,8 +237,8 @@ impl PostgresStore {
         if others.name_taken {
             return Ok(UpdateOutcome::NameTaken);
         }
-        let new = changed(&old, change.clone(), now);
-        if administers(&old.user) && !administers(&new.user) && !others.admin {
+        let new = change.apply(&old, now);
+        if old.user.steps_down_as(&new.user) && !others.admin {
             return Ok(UpdateOutcome::LastAdmin);
         }
         let values = UserValues::new(&new.user, &new.password);
@@ -275,26 +277,4 @@ impl PostgresStore {
             total: total.unsigned_abs(),
         })
     }
-}
-
-/// The account after a change.
-fn changed(old: &Account, change: AccountChange, now: UnixMillis) -> Account {
-    let user = old.user.clone();
-    Account {
-        user: User {
-            id: user.id,
-            username: change.username.unwrap_or(user.username),
-            avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
-            role: change.role.unwrap_or(user.role),
-            must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
-            disabled: change.disabled.unwrap_or(user.disabled),
-            created_at: user.created_at,
-            updated_at: now,
-        },
-        password: change.password.unwrap_or_else(|| old.password.clone()),
-    }
-}
-
-fn administers(user: &User) -> bool {
-    user.role == Role::Admin && !user.disabled
 }

@@ -317,3 +317,94 @@ async fn sweep(conn: Object, database: Database, in_transaction: bool) {
         drop(Object::take(conn));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mosaic_testkit::postgres::{Template, TestDatabase};
+    use mosaic_testkit::{ManualClock, SequentialIds};
+
+    use super::*;
+    use crate::PostgresStore;
+
+    async fn store(prepared_statements: bool) -> (TestDatabase, PostgresStore) {
+        let database = TestDatabase::create(&Template::empty()).await;
+        let settings = PostgresSettings {
+            prepared_statements,
+            ..PostgresSettings::new(database.url().parse().unwrap())
+        };
+        let (clock, ids) = (
+            Arc::new(ManualClock::default()),
+            Arc::new(SequentialIds::default()),
+        );
+        let store = PostgresStore::open(settings, clock, ids).await.unwrap();
+        let table = "CREATE TABLE numbers (n bigint PRIMARY KEY)";
+        store
+            .database
+            .run(Step::Composed(table, Vec::new()))
+            .await
+            .unwrap();
+        (database, store)
+    }
+
+    async fn numbers(store: &PostgresStore) -> Vec<i64> {
+        let rows = store.database.read("SELECT n FROM numbers ORDER BY n", &[]).await;
+        rows.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    const INSERT: &str = "INSERT INTO numbers VALUES ($1)";
+
+    /// A `COMMIT` that follows a step which the driver could not send would commit the others.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn w8_after_a_step_that_could_not_be_sent_nothing_is_committed() {
+        for prepared_statements in [true, false] {
+            let (database, store) = store(prepared_statements).await;
+            let mut session = store.database.session().await.unwrap();
+            session.begin(Vec::new()).await.unwrap();
+            let steps = vec![
+                Step::Fixed(INSERT, vec![(&1_i64, Type::INT8)]),
+                Step::Fixed(INSERT, vec![(&"no number", Type::INT8)]),
+            ];
+            let refused = session.commit(steps).await;
+            assert!(matches!(refused, Err(NotCommitted::Failed(_))));
+            assert!(numbers(&store).await.is_empty());
+            store.close().await;
+            database.remove().await;
+        }
+    }
+
+    /// The database turns a `COMMIT` after an error into a `ROLLBACK`, and calls that a success.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn w8_a_commit_after_a_refused_step_is_no_success() {
+        let (database, store) = store(true).await;
+        let mut session = store.database.session().await.unwrap();
+        session.begin(Vec::new()).await.unwrap();
+        let insert = || Step::Fixed(INSERT, vec![(&1_i64, Type::INT8)]);
+        let refused = session.commit(vec![insert(), insert()]).await;
+        let Err(NotCommitted::Failed(failure)) = refused else {
+            panic!("it was refused");
+        };
+        assert!(failure.broke("numbers_pkey"), "{failure:?}");
+        assert!(numbers(&store).await.is_empty());
+        store.close().await;
+        database.remove().await;
+    }
+
+    /// Another instance that is newer has changed a table under prepared statements.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn statements_that_no_longer_fit_are_prepared_anew() {
+        let (database, store) = store(true).await;
+        let all = "SELECT * FROM numbers";
+        store.database.read(all, &[]).await.unwrap();
+        let changes = "ALTER TABLE numbers ADD COLUMN name text";
+        store
+            .database
+            .run(Step::Composed(changes, Vec::new()))
+            .await
+            .unwrap();
+        store.database.read(all, &[]).await.unwrap();
+        store.close().await;
+        database.remove().await;
+    }
+}

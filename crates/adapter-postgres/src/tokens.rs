@@ -1,19 +1,22 @@
 //! Refresh tokens. A spent token is kept until it expires, to recognise that somebody else has a copy of it.
 //!
 //! What is done with the tokens of one user takes turns by a lock on the user's row: a family that is being ended has no
-//! token that is given out meanwhile.
+//! token that is given out meanwhile. A change of the account updates that row before it ends the logins, so a login either
+//! sees the change or is ended by it.
 
 use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    DumpedRefreshToken, NewRefreshToken, RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash,
+    DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation, StoreError,
+    StoredRefreshToken, TokenHash,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
+use crate::accounts::{account, by_id_sql};
 use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::{checked, column, optional};
@@ -21,8 +24,12 @@ use crate::session::{Database, Session, Step, Value};
 
 #[async_trait]
 impl RefreshTokens for PostgresStore {
-    async fn issue(&self, token: StoredRefreshToken) -> Result<(), StoreError> {
-        Ok(retrying(|| self.issue_once(&token)).await?)
+    async fn issue(
+        &self,
+        token: StoredRefreshToken,
+        proved_by: PasswordHash,
+    ) -> Result<IssueOutcome, StoreError> {
+        Ok(retrying(|| self.issue_once(&token, &proved_by)).await?)
     }
 
     async fn rotate(&self, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, StoreError> {
@@ -33,8 +40,6 @@ impl RefreshTokens for PostgresStore {
         Ok(retrying(|| self.end_family_once(token)).await?)
     }
 }
-
-const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
 const LOCK_OWNER: &str = "
     SELECT 1 FROM users
@@ -144,13 +149,22 @@ impl TokenValues {
 }
 
 impl PostgresStore {
-    async fn issue_once(&self, token: &StoredRefreshToken) -> Result<(), Failure> {
+    async fn issue_once(
+        &self,
+        token: &StoredRefreshToken,
+        proved_by: &PasswordHash,
+    ) -> Result<IssueOutcome, Failure> {
         let new = TokenValues::new(token);
+        let lock = format!("{} FOR NO KEY UPDATE", by_id_sql());
         let mut session = self.database.session().await?;
-        session
-            .begin(vec![Step::Fixed(LOCK_USER, vec![new.user()])])
-            .await?;
-        Ok(session.commit(new.insert().into()).await?)
+        let answers = session.begin(vec![Step::Fixed(&lock, vec![new.user()])]).await?;
+        // A lock that was waited for gives the row as it was committed meanwhile.
+        let row = answers.last().and_then(|rows| rows.first());
+        let outcome = IssueOutcome::of(row.map(account).transpose()?, proved_by);
+        if let IssueOutcome::Issued(_) = outcome {
+            session.commit(new.insert().into()).await?;
+        }
+        Ok(outcome)
     }
 
     async fn rotate_once(&self, spent: TokenHash, next: &NewRefreshToken) -> Result<Rotation, Failure> {

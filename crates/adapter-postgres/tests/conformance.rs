@@ -1,6 +1,8 @@
 //! This store keeps every promise of the ports: the suite of `mosaic-testkit`, with prepared statements, without, and
 //! behind a pooler that gives each transaction another connection.
 
+#[path = "support/fixture.rs"]
+mod fixture;
 mod support;
 
 use std::sync::Arc;
@@ -10,7 +12,8 @@ use mosaic_ports::Clock;
 use mosaic_testkit::postgres::{PgBouncer, TestDatabase};
 use mosaic_testkit::{StoreFixture, Stores, conformance};
 
-use crate::support::{Fixture, schema};
+use crate::fixture::Fixture;
+use crate::support::schema;
 
 /// What a pooler asks for, without one.
 struct Unnamed(Fixture);

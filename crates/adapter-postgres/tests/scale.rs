@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
-#[expect(dead_code, reason = "the other tests use the rest of it")]
 mod support;
 
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};

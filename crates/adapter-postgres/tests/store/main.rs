@@ -1,6 +1,8 @@
 //! What is this store's own: opening, locks between instances, and everything that can happen to a connection.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
+#[path = "../support/fixture.rs"]
+mod fixture;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -22,7 +24,7 @@ use mosaic_testkit::postgres::TestDatabase;
 use mosaic_testkit::{Harness, ManualClock, StoreFixture as _};
 use tokio_postgres::Client;
 
-use crate::support::Fixture;
+use crate::fixture::Fixture;
 
 /// How long something may take that needs no waiting at all.
 const SOON: Duration = Duration::from_secs(3);
