@@ -45,7 +45,7 @@ impl Accounts for SqliteStore {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
-        let job = move |conn: &Connection| update(conn, id, change, now);
+        let job = move |conn: &Connection| update(conn, id, &change, now);
         Ok(self.writer.run(job).await?)
     }
 }
@@ -167,46 +167,23 @@ fn has_other_admin(conn: &Connection, user: &User) -> Result<bool, Failure> {
 fn update(
     conn: &Connection,
     id: UserId,
-    change: AccountChange,
+    change: &AccountChange,
     now: UnixMillis,
 ) -> Result<UpdateOutcome, Failure> {
     let Some(old) = find(conn, "user_id = ?1", [id.uuid()])? else {
         return Ok(UpdateOutcome::NotFound);
     };
-    let end_logins = change.end_logins;
-    let new = changed(&old, change, now);
+    let new = change.apply(&old, now);
     if is_taken(conn, &new.user)? {
         return Ok(UpdateOutcome::NameTaken);
     }
-    if administers(&old.user) && !administers(&new.user) && !has_other_admin(conn, &old.user)? {
+    if old.user.steps_down_as(&new.user) && !has_other_admin(conn, &old.user)? {
         return Ok(UpdateOutcome::LastAdmin);
     }
     store(conn, UPDATE, &new.user, &new.password)?;
-    if end_logins {
+    if change.end_logins {
         conn.prepare_cached("DELETE FROM refresh_tokens WHERE user_id = ?1")?
             .execute([id.uuid()])?;
     }
     Ok(UpdateOutcome::Updated(new.user))
-}
-
-/// The account after a change.
-fn changed(old: &Account, change: AccountChange, now: UnixMillis) -> Account {
-    let user = old.user.clone();
-    Account {
-        user: User {
-            id: user.id,
-            username: change.username.unwrap_or(user.username),
-            avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
-            role: change.role.unwrap_or(user.role),
-            must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
-            disabled: change.disabled.unwrap_or(user.disabled),
-            created_at: user.created_at,
-            updated_at: now,
-        },
-        password: change.password.unwrap_or_else(|| old.password.clone()),
-    }
-}
-
-fn administers(user: &User) -> bool {
-    user.role == Role::Admin && !user.disabled
 }

@@ -4,21 +4,24 @@ use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    DumpedRefreshToken, NewRefreshToken, RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash,
+    DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation, StoreError,
+    StoredRefreshToken, TokenHash,
 };
 use rusqlite::{Connection, Row, named_params};
 
 use crate::SqliteStore;
+use crate::accounts;
 use crate::error::Failure;
 use crate::rows::{checked, column, optional};
 
 #[async_trait]
 impl RefreshTokens for SqliteStore {
-    async fn issue(&self, token: StoredRefreshToken) -> Result<(), StoreError> {
-        let job = move |conn: &Connection| {
-            forget_expired(conn, token.user, token.token.issued_at)?;
-            insert(conn, &token, false)
-        };
+    async fn issue(
+        &self,
+        token: StoredRefreshToken,
+        proved_by: PasswordHash,
+    ) -> Result<IssueOutcome, StoreError> {
+        let job = move |conn: &Connection| issue(conn, &token, &proved_by);
         Ok(self.writer.run(job).await?)
     }
 
@@ -91,6 +94,19 @@ fn found(row: &Row<'_>, hash: TokenHash) -> Result<Found, Failure> {
         is_spent: column(row, 6, "refresh_tokens.is_spent")?,
         is_disabled: column(row, 7, "users.is_disabled")?,
     })
+}
+
+fn issue(
+    conn: &Connection,
+    token: &StoredRefreshToken,
+    proved_by: &PasswordHash,
+) -> Result<IssueOutcome, Failure> {
+    let outcome = IssueOutcome::of(accounts::by_id(conn, token.user)?, proved_by);
+    if let IssueOutcome::Issued(_) = outcome {
+        forget_expired(conn, token.user, token.token.issued_at)?;
+        insert(conn, token, false)?;
+    }
+    Ok(outcome)
 }
 
 fn rotate(conn: &Connection, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, Failure> {

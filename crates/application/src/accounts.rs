@@ -7,8 +7,9 @@ use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
 use mosaic_ports::{
-    AccountChange, Accounts as AccountStore, Clock, CreateOutcome, IdGenerator, NewAccount, NewRefreshToken,
-    PasswordHasher, Randomness, RefreshTokens, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
+    AccountChange, Accounts as AccountStore, Clock, CreateOutcome, IdGenerator, IssueOutcome, NewAccount,
+    NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, Rotation, StoredRefreshToken,
+    TokenHash, UpdateOutcome,
 };
 use sha2::{Digest, Sha256};
 
@@ -128,7 +129,8 @@ impl Accounts {
         }
     }
 
-    /// Proves a user by name and password. Takes as long for a name that does not exist.
+    /// Proves a user by name and password. Takes as long for a name that does not exist. A password that is changed while
+    /// it is compared is wrong.
     ///
     /// # Errors
     /// [`Unauthenticated::BadCredentials`], [`Unauthenticated::AccountDisabled`].
@@ -150,8 +152,13 @@ impl Accounts {
         if account.user.disabled {
             return Err(Unauthenticated::AccountDisabled.into());
         }
-        self.begin(account.user, request.client, request.device_name)
-            .await
+        self.begin(
+            account.user.id,
+            account.password,
+            request.client,
+            request.device_name,
+        )
+        .await
     }
 
     /// Spends a refresh token for a new pair. One that is spent twice ends its whole family: somebody has a copy.
@@ -160,6 +167,7 @@ impl Accounts {
     /// [`Unauthenticated::InvalidRefreshToken`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<LoginTokens, AppError> {
         let (text, next) = self.new_refresh_token();
+        let issued_at = next.issued_at;
         match self
             .ports
             .refresh_tokens
@@ -169,7 +177,7 @@ impl Accounts {
             Rotation::Rotated(stored) => {
                 let account = self.ports.accounts.by_id(stored.user).await?;
                 let user = account.ok_or(Unauthenticated::InvalidRefreshToken)?.user;
-                let access = self.sessions.sign(&caller(&user, &stored))?;
+                let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
                 Ok(LoginTokens {
                     access,
                     refresh: text,
@@ -238,18 +246,19 @@ impl Accounts {
         {
             return Err(AppError::WrongPassword);
         }
-        let password = Some(self.ports.passwords.hash(new).await.map_err(AppError::Internal)?);
+        let password = self.ports.passwords.hash(new).await.map_err(AppError::Internal)?;
         let change = AccountChange {
-            password,
+            password: Some(password.clone()),
             must_change_password: Some(false),
             end_logins: true,
             ..AccountChange::default()
         };
-        let user = self
-            .change(caller.user, change)
+        self.change(caller.user, change)
             .await
             .map_err(gone_is_logged_out)?;
-        self.begin_excepted(user, caller.client.clone()).await
+        self.begin_excepted(caller.user, password, caller.client.clone())
+            .await
+            .map_err(gone_is_logged_out)
     }
 
     /// Changes the caller's own name or picture.
@@ -290,8 +299,8 @@ impl Accounts {
             role: Role::User,
             must_change_password: false,
         };
-        let user = self.create(request).await?;
-        self.begin(user, client, device_name).await
+        let NewAccount { user, password } = self.store_any(request).await?;
+        self.begin(user.id, password, client, device_name).await
     }
 
     /// Makes an account.
@@ -299,9 +308,7 @@ impl Accounts {
     /// # Errors
     /// [`AppError::NameTaken`].
     pub async fn create(&self, request: AccountRequest) -> Result<User, AppError> {
-        self.store(request, false)
-            .await?
-            .ok_or_else(|| AppError::Internal("an account was not the first".into()))
+        Ok(self.store_any(request).await?.user)
     }
 
     /// Makes the account `admin` where there is no account at all. Without a password a random one is made and returned:
@@ -409,8 +416,14 @@ impl Accounts {
         }
     }
 
+    async fn store_any(&self, request: AccountRequest) -> Result<NewAccount, AppError> {
+        self.store(request, false)
+            .await?
+            .ok_or_else(|| AppError::Internal("an account was not the first".into()))
+    }
+
     /// Makes an account; `None` where it was to be the first and is not.
-    async fn store(&self, request: AccountRequest, only_first: bool) -> Result<Option<User>, AppError> {
+    async fn store(&self, request: AccountRequest, only_first: bool) -> Result<Option<NewAccount>, AppError> {
         let password = self
             .ports
             .passwords
@@ -428,12 +441,9 @@ impl Accounts {
             created_at: now,
             updated_at: now,
         };
-        let account = NewAccount {
-            user: user.clone(),
-            password,
-        };
-        match self.ports.accounts.create(account, only_first).await? {
-            CreateOutcome::Created => Ok(Some(user)),
+        let account = NewAccount { user, password };
+        match self.ports.accounts.create(account.clone(), only_first).await? {
+            CreateOutcome::Created => Ok(Some(account)),
             CreateOutcome::NotFirst => Ok(None),
             CreateOutcome::NameTaken => Err(AppError::NameTaken),
         }
@@ -441,38 +451,55 @@ impl Accounts {
 
     async fn begin(
         &self,
-        user: User,
+        user: UserId,
+        proved_by: PasswordHash,
         client: Option<ClientId>,
         device_name: Option<Label<100>>,
     ) -> Result<Login, AppError> {
         let family = FamilyId::new(self.ports.ids.next());
-        self.begin_family(user, family, client, device_name).await
+        self.begin_family(user, proved_by, family, client, device_name)
+            .await
     }
 
     /// A login that begins at the very moment when all others of its user end.
-    async fn begin_excepted(&self, user: User, client: Option<ClientId>) -> Result<Login, AppError> {
+    async fn begin_excepted(
+        &self,
+        user: UserId,
+        proved_by: PasswordHash,
+        client: Option<ClientId>,
+    ) -> Result<Login, AppError> {
         let family = FamilyId::new(self.ports.ids.next());
-        self.sessions.end_user(user.id, Some(family));
-        self.begin_family(user, family, client, None).await
+        self.sessions.end_user(user, Some(family));
+        self.begin_family(user, proved_by, family, client, None).await
     }
 
+    /// The store has the last word: a password that was changed, or an account that was closed, since the proof begins no
+    /// login. The access token is of a moment before that, so that it ends with whatever ends logins afterwards; and it
+    /// says what the user was then.
     async fn begin_family(
         &self,
-        user: User,
+        user: UserId,
+        proved_by: PasswordHash,
         family: FamilyId,
         client: Option<ClientId>,
         device_name: Option<Label<100>>,
     ) -> Result<Login, AppError> {
         let (refresh, token) = self.new_refresh_token();
+        let issued_at = token.issued_at;
         let stored = StoredRefreshToken {
             token,
-            user: user.id,
+            user,
             family,
             client,
             device_name,
         };
-        let access = self.sessions.sign(&caller(&user, &stored))?;
-        self.ports.refresh_tokens.issue(stored).await?;
+        let issued = self.ports.refresh_tokens.issue(stored.clone(), proved_by);
+        let user = match issued.await? {
+            IssueOutcome::Issued(user) => user,
+            IssueOutcome::Outdated => return Err(Unauthenticated::BadCredentials.into()),
+            IssueOutcome::Closed => return Err(Unauthenticated::AccountDisabled.into()),
+        };
+        let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
         Ok(Login {
             tokens: LoginTokens { access, refresh },
             user,
@@ -532,7 +559,10 @@ fn caller(user: &User, stored: &StoredRefreshToken) -> Caller {
 
 fn gone_is_logged_out(error: AppError) -> AppError {
     match error {
-        AppError::NotFound => Unauthenticated::LoginEnded.into(),
+        AppError::NotFound
+        | AppError::Unauthenticated(Unauthenticated::BadCredentials | Unauthenticated::AccountDisabled) => {
+            Unauthenticated::LoginEnded.into()
+        }
         other => other,
     }
 }

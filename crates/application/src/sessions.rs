@@ -91,12 +91,12 @@ impl Sessions {
         })
     }
 
-    /// Signs an access token.
+    /// Signs an access token. It has ended with every login that ends from `issued_at` on, so that moment must be before
+    /// what the token rests on was last looked up.
     ///
     /// # Errors
     /// [`AppError::Internal`] when the key can't sign.
-    pub fn sign(&self, caller: &Caller) -> Result<String, AppError> {
-        let issued_at = self.clock.now();
+    pub fn sign(&self, caller: &Caller, issued_at: UnixMillis) -> Result<String, AppError> {
         let claims = AccessClaims {
             user: caller.user,
             role: caller.role,

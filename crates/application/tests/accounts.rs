@@ -1,6 +1,7 @@
 //! Logins and accounts over mocked ports.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use mosaic_application::AppError;
 use mosaic_application::accounts::{
@@ -12,9 +13,9 @@ use mosaic_domain::account::{Password, Role, User};
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, AccessTokens, Account, BoxError, CreateOutcome, MockAccounts, MockClock,
-    MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens, PasswordHash, Rotation,
-    UpdateOutcome,
+    AccessClaims, AccessTokenError, AccessTokens, Account, BoxError, CreateOutcome, IssueOutcome,
+    MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens,
+    PasswordHash, Rotation, StoredRefreshToken, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -70,6 +71,7 @@ struct Ports {
     accounts: MockAccounts,
     refresh: MockRefreshTokens,
     registration: Registration,
+    time: Arc<AtomicI64>,
 }
 
 impl Ports {
@@ -78,12 +80,16 @@ impl Ports {
             accounts: MockAccounts::new(),
             refresh: MockRefreshTokens::new(),
             registration: Registration::Closed,
+            time: Arc::new(AtomicI64::new(NOW)),
         }
     }
 
     fn build(self) -> (Accounts, Sessions) {
         let mut clock = MockClock::new();
-        clock.expect_now().returning(|| UnixMillis::clamped(NOW));
+        let time = self.time;
+        clock
+            .expect_now()
+            .returning(move || UnixMillis::clamped(time.load(Ordering::SeqCst)));
         let clock = Arc::new(clock);
         let mut ids = MockIdGenerator::new();
         let mut next_id = 100;
@@ -141,12 +147,13 @@ async fn a_login_keeps_only_the_hash_of_its_refresh_token() {
         .refresh
         .expect_issue()
         .once()
-        .withf(|stored| {
+        .withf(|stored, proved_by| {
             stored.user == USER
+                && proved_by.expose() == "hash of secret"
                 && stored.token.hash.0 != [1; 32]
                 && stored.token.expires_at.get() == NOW + 1_000
         })
-        .returning(|_| Ok(()));
+        .returning(|_, _| Ok(IssueOutcome::Issued(user())));
     let login = ports.build().0.login(login("secret")).await.unwrap();
     assert_eq!(login.user, user());
     assert_eq!(login.tokens.refresh, "01".repeat(32));
@@ -197,6 +204,79 @@ async fn a_closed_account_is_said_to_be_closed_only_to_who_knows_its_password() 
 }
 
 #[tokio::test]
+async fn a_password_that_changes_while_it_is_proved_begins_no_login() {
+    for (outcome, expected) in [
+        (IssueOutcome::Outdated, Unauthenticated::BadCredentials),
+        (IssueOutcome::Closed, Unauthenticated::AccountDisabled),
+    ] {
+        let mut ports = Ports::new();
+        ports
+            .accounts
+            .expect_by_name()
+            .returning(|_| Ok(Some(account(user()))));
+        ports
+            .refresh
+            .expect_issue()
+            .returning(move |_, _| Ok(outcome.clone()));
+        let refused = ports.build().0.login(login("secret")).await;
+        assert!(
+            matches!(refused, Err(AppError::Unauthenticated(why)) if why == expected),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_ends_with_what_ends_logins_before_it_is_signed() {
+    // The other side of the race: the login is stored first; then, before its access token is signed, all logins end.
+    let time = Arc::new(AtomicI64::new(NOW));
+    let sessions: Arc<OnceLock<Sessions>> = Arc::default();
+    let end_logins = {
+        let (time, sessions) = (time.clone(), sessions.clone());
+        move || {
+            time.fetch_add(5, Ordering::SeqCst);
+            sessions.get().unwrap().end_user(USER, None);
+            time.fetch_add(5, Ordering::SeqCst);
+        }
+    };
+    let mut ports = Ports { time, ..Ports::new() };
+    ports
+        .accounts
+        .expect_by_name()
+        .returning(|_| Ok(Some(account(user()))));
+    ports
+        .accounts
+        .expect_by_id()
+        .returning(|_| Ok(Some(account(user()))));
+    let after_login = end_logins.clone();
+    ports.refresh.expect_issue().returning(move |_, _| {
+        after_login();
+        Ok(IssueOutcome::Issued(user()))
+    });
+    ports.refresh.expect_rotate().returning(move |_, token| {
+        end_logins();
+        Ok(Rotation::Rotated(StoredRefreshToken {
+            token,
+            user: USER,
+            family: FamilyId::new(Uuid::from_u128(5)),
+            client: None,
+            device_name: None,
+        }))
+    });
+    let (accounts, built) = ports.build();
+    sessions.set(built.clone()).unwrap();
+    let login = accounts.login(login("secret")).await.unwrap();
+    let refreshed = accounts.refresh("good").await.unwrap();
+    for access in [login.tokens.access, refreshed.access] {
+        let ended = built.authenticate(&access);
+        assert!(
+            matches!(ended, Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_token_that_is_used_twice_ends_the_access_tokens_of_its_login_too() {
     let family = FamilyId::new(Uuid::from_u128(5));
     let mut ports = Ports::new();
@@ -237,7 +317,11 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
             change.end_logins && change.password == Some(PasswordHash::new("hash of new secret".into()))
         })
         .returning(|_, _, _| Ok(UpdateOutcome::Updated(user())));
-    ports.refresh.expect_issue().returning(|_| Ok(()));
+    ports
+        .refresh
+        .expect_issue()
+        .withf(|_, proved_by| proved_by.expose() == "hash of new secret")
+        .returning(|_, _| Ok(IssueOutcome::Issued(user())));
     let (accounts, sessions) = ports.build();
     let old = format!("{USER} {} {NOW}", Uuid::from_u128(5));
     let caller = sessions.authenticate(&old).unwrap();

@@ -29,6 +29,18 @@ pub struct User {
     pub updated_at: UnixMillis,
 }
 
+impl User {
+    /// Whether a change into `new` takes an administrator from the server: there must be another one.
+    pub fn steps_down_as(&self, new: &Self) -> bool {
+        self.administers() && !new.administers()
+    }
+
+    /// Whether the user manages accounts now.
+    pub fn administers(&self) -> bool {
+        self.role == Role::Admin && !self.disabled
+    }
+}
+
 /// The name to log in with: 1 to 64 characters without white space or control characters. Unique whatever its letter
 /// case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +155,26 @@ impl fmt::Debug for Password {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_administrator_with_an_open_account_can_step_down() {
+        let user = |role, disabled| User {
+            id: UserId::new(uuid::Uuid::nil()),
+            username: "anna".parse().unwrap(),
+            avatar_url: None,
+            role,
+            must_change_password: false,
+            disabled,
+            created_at: UnixMillis::clamped(1),
+            updated_at: UnixMillis::clamped(1),
+        };
+        let admin = user(Role::Admin, false);
+        assert!(admin.steps_down_as(&user(Role::User, false)));
+        assert!(admin.steps_down_as(&user(Role::Admin, true)));
+        assert!(!admin.steps_down_as(&admin));
+        assert!(!user(Role::Admin, true).steps_down_as(&user(Role::User, true)));
+        assert!(!user(Role::User, false).steps_down_as(&user(Role::User, true)));
+    }
 
     #[test]
     fn user_names_have_no_white_space_and_fold_their_case() {

@@ -80,6 +80,27 @@ pub struct AccountChange {
     pub end_logins: bool,
 }
 
+impl AccountChange {
+    /// The account after the change.
+    pub fn apply(&self, old: &Account, now: UnixMillis) -> Account {
+        let Account { user, password } = old.clone();
+        let change = self.clone();
+        Account {
+            user: User {
+                id: user.id,
+                username: change.username.unwrap_or(user.username),
+                avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
+                role: change.role.unwrap_or(user.role),
+                must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
+                disabled: change.disabled.unwrap_or(user.disabled),
+                created_at: user.created_at,
+                updated_at: now,
+            },
+            password: change.password.unwrap_or(password),
+        }
+    }
+}
+
 /// What became of changing an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateOutcome {
@@ -164,6 +185,33 @@ pub struct StoredRefreshToken {
     pub device_name: Option<Label<100>>,
 }
 
+/// What became of giving out the first token of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssueOutcome {
+    /// It is stored. The user is as they were then.
+    Issued(User),
+    /// The password is another one by now, or the account is gone. Nothing is stored.
+    Outdated,
+    /// The account is closed. Nothing is stored.
+    Closed,
+}
+
+impl IssueOutcome {
+    /// What becomes of a login to `account`, as it is now, that was proved by a password with the hash `proved_by`.
+    pub fn of(account: Option<Account>, proved_by: &PasswordHash) -> Self {
+        match account {
+            Some(Account { user, password }) if password == *proved_by => {
+                if user.disabled {
+                    Self::Closed
+                } else {
+                    Self::Issued(user)
+                }
+            }
+            _ => Self::Outdated,
+        }
+    }
+}
+
 /// What became of spending a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
@@ -184,11 +232,17 @@ pub enum Rotation {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait RefreshTokens: Send + Sync {
-    /// Keeps the first token of a login, and forgets what has expired of that user.
+    /// Keeps the first token of a login, and forgets what has expired of that user: only if the account is open and its
+    /// password still has the hash `proved_by` ([`IssueOutcome::of`]). A change that ends logins comes before, and the
+    /// token is not kept where it changed the password or closed the account; or it comes after, and ends this login too.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn issue(&self, token: StoredRefreshToken) -> Result<(), StoreError>;
+    async fn issue(
+        &self,
+        token: StoredRefreshToken,
+        proved_by: PasswordHash,
+    ) -> Result<IssueOutcome, StoreError>;
 
     /// Spends a token for the next one of its family. Of two that try at once, one is [`Rotation::Reused`].
     ///

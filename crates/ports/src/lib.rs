@@ -15,7 +15,7 @@ mod system;
 mod transfer;
 
 pub use accounts::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, NewRefreshToken, PasswordHash,
+    Account, AccountChange, Accounts, CreateOutcome, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash,
     RefreshTokens, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
 };
 pub use error::{BoxError, StoreError, WriteError};

@@ -149,6 +149,9 @@ macro_rules! conformance {
                 a_closed_account_s_tokens_are_refused
                 logging_out_ends_a_family
                 a_change_can_end_every_login
+                a_token_is_not_issued_for_an_outdated_password
+                a_token_is_not_issued_for_a_closed_account
+                a_login_does_not_outlive_a_new_password
             }
             transfer {
                 a_store_is_read_out_whole

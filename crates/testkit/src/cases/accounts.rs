@@ -6,8 +6,8 @@ use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::Label;
 use mosaic_domain::{FamilyId, UserId};
 use mosaic_ports::{
-    AccountChange, CreateOutcome, NewRefreshToken, PasswordHash, Rotation, StoredRefreshToken, TokenHash,
-    UpdateOutcome,
+    AccountChange, CreateOutcome, IssueOutcome, NewRefreshToken, PasswordHash, Rotation, StoredRefreshToken,
+    TokenHash, UpdateOutcome,
 };
 
 use crate::{Harness, at, by, memo, memo_key, put};
@@ -286,16 +286,42 @@ fn token(n: u8, issued_at: i64) -> NewRefreshToken {
     }
 }
 
-/// Issues token `n` as the first one of a family, at 1,000.
-async fn log_in(h: &Harness, user: UserId, n: u8) -> StoredRefreshToken {
-    let stored = StoredRefreshToken {
+/// Token `n` as the first one of a family, at 1,000.
+fn first_token(h: &Harness, user: UserId, n: u8) -> StoredRefreshToken {
+    StoredRefreshToken {
         token: token(n, 1_000),
         user,
         family: FamilyId::new(h.new_id()),
         client: Some(by("phone")),
         device_name: Some(Label::new("Anna's phone".into()).unwrap()),
-    };
-    h.stores.tokens.issue(stored.clone()).await.unwrap();
+    }
+}
+
+async fn password(h: &Harness, id: UserId) -> PasswordHash {
+    h.stores.accounts.by_id(id).await.unwrap().unwrap().password
+}
+
+async fn issue(h: &Harness, stored: StoredRefreshToken, proved_by: PasswordHash) -> IssueOutcome {
+    h.stores.tokens.issue(stored, proved_by).await.unwrap()
+}
+
+async fn assert_issued(h: &Harness, stored: StoredRefreshToken) {
+    let account = h.stores.accounts.by_id(stored.user).await.unwrap().unwrap();
+    let outcome = issue(h, stored, account.password).await;
+    assert_eq!(outcome, IssueOutcome::Issued(account.user));
+}
+
+fn new_password() -> AccountChange {
+    AccountChange {
+        password: Some(PasswordHash::new("new".into())),
+        end_logins: true,
+        ..AccountChange::default()
+    }
+}
+
+async fn log_in(h: &Harness, user: UserId, n: u8) -> StoredRefreshToken {
+    let stored = first_token(h, user, n);
+    assert_issued(h, stored.clone()).await;
     stored
 }
 
@@ -337,7 +363,7 @@ pub async fn a_token_may_belong_to_no_device(h: &Harness) {
         client: None,
         device_name: None,
     };
-    h.stores.tokens.issue(stored.clone()).await.unwrap();
+    assert_issued(h, stored.clone()).await;
     let Rotation::Rotated(next) = rotate(h, 1, 2, 1_010).await else {
         panic!("it was good")
     };
@@ -417,13 +443,59 @@ pub async fn a_change_can_end_every_login(h: &Harness) {
         log_in(h, anna, n).await;
     }
     log_in(h, ben, 3).await;
-    let change = AccountChange {
-        password: Some(PasswordHash::new("new".into())),
-        end_logins: true,
-        ..AccountChange::default()
-    };
-    update(h, anna, change).await;
+    update(h, anna, new_password()).await;
     assert_eq!(rotate(h, 1, 11, 1_010).await, Rotation::Refused);
     assert_eq!(rotate(h, 2, 12, 1_010).await, Rotation::Refused);
     assert!(matches!(rotate(h, 3, 13, 1_010).await, Rotation::Rotated(_)));
+}
+
+/// A login that was proved by a password which has been changed since is none.
+pub async fn a_token_is_not_issued_for_an_outdated_password(h: &Harness) {
+    let user = h.user().await;
+    let old = password(h, user).await;
+    update(h, user, new_password()).await;
+    let outcome = issue(h, first_token(h, user, 1), old).await;
+    assert_eq!(outcome, IssueOutcome::Outdated);
+    assert_eq!(rotate(h, 1, 2, 1_010).await, Rotation::Refused);
+    log_in(h, user, 3).await;
+    assert!(matches!(rotate(h, 3, 4, 1_010).await, Rotation::Rotated(_)));
+    let nobody = first_token(h, UserId::new(h.new_id()), 5);
+    let outcome = issue(h, nobody, password(h, user).await).await;
+    assert_eq!(outcome, IssueOutcome::Outdated);
+}
+
+/// A closed account gets no token, also none for when it is opened again; that it is closed is said only of the right
+/// password.
+pub async fn a_token_is_not_issued_for_a_closed_account(h: &Harness) {
+    let user = h.user().await;
+    let known = password(h, user).await;
+    update(h, user, closed(true)).await;
+    let outcome = issue(h, first_token(h, user, 1), known).await;
+    assert_eq!(outcome, IssueOutcome::Closed);
+    let outcome = issue(h, first_token(h, user, 2), PasswordHash::new("other".into())).await;
+    assert_eq!(outcome, IssueOutcome::Outdated);
+    update(h, user, closed(false)).await;
+    for n in [1, 2] {
+        assert_eq!(rotate(h, n, 3, 1_010).await, Rotation::Refused);
+    }
+}
+
+/// Of a login and a new password at the same time, the login comes first and ends, or comes too late.
+pub async fn a_login_does_not_outlive_a_new_password(h: &Harness) {
+    for n in 0..20 {
+        let user = h.user().await;
+        let old = password(h, user).await;
+        let first = first_token(h, user, n);
+        let login = tokio::spawn({
+            let h = h.clone();
+            async move { issue(&h, first, old).await }
+        });
+        let change = tokio::spawn({
+            let h = h.clone();
+            async move { update(&h, user, new_password()).await }
+        });
+        login.await.unwrap();
+        assert!(matches!(change.await.unwrap(), UpdateOutcome::Updated(_)));
+        assert_eq!(rotate(h, n, 100 + n, 1_010).await, Rotation::Refused);
+    }
 }

@@ -23,7 +23,7 @@ const SMALL: PageLimits = PageLimits {
 /// A user with records of all types, tombstones, revisions, cursors and logins.
 async fn full_user(h: &Harness) -> UserId {
     let account = h.account("anna", Role::Admin);
-    let user = account.user.id;
+    let (user, password) = (account.user.id, account.password.clone());
     h.stores.accounts.create(account, false).await.unwrap();
     for n in 0..5 {
         h.write(user, [put(memo_key(n), memo("first")).at(10)]).await;
@@ -58,7 +58,7 @@ async fn full_user(h: &Harness) -> UserId {
         cursors,
         served_at: at(1),
     });
-    h.stores.tokens.issue(token(user, 1)).await.unwrap();
+    h.stores.tokens.issue(token(user, 1), password).await.unwrap();
     let next = NewRefreshToken {
         hash: TokenHash([2; 32]),
         issued_at: at(2),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use mosaic_domain::account::{Role, User, Username};
+use mosaic_domain::account::{User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, DumpedRefreshToken, NewAccount, NewRefreshToken,
-    RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, DumpedRefreshToken, IssueOutcome, NewAccount,
+    NewRefreshToken, PasswordHash, RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash,
+    UpdateOutcome,
 };
 
 use super::store::{MemoryStore, lock};
@@ -56,12 +57,11 @@ impl AccountTable {
         self.tokens.retain(|_, row| row.stored.family != family);
     }
 
-    fn update(&mut self, id: UserId, change: AccountChange, now: UnixMillis) -> UpdateOutcome {
+    fn update(&mut self, id: UserId, change: &AccountChange, now: UnixMillis) -> UpdateOutcome {
         let Some(old) = self.by_id(id).cloned() else {
             return UpdateOutcome::NotFound;
         };
-        let end_logins = change.end_logins;
-        let new = changed(old.clone(), change, now);
+        let new = change.apply(&old, now);
         let name = new.user.username.folded();
         if self.accounts.get(&name).is_some_and(|other| other.user.id != id) {
             return UpdateOutcome::NameTaken;
@@ -69,13 +69,13 @@ impl AccountTable {
         let others = self
             .accounts
             .values()
-            .any(|other| other.user.id != id && is_admin(&other.user));
-        if is_admin(&old.user) && !is_admin(&new.user) && !others {
+            .any(|other| other.user.id != id && other.user.administers());
+        if old.user.steps_down_as(&new.user) && !others {
             return UpdateOutcome::LastAdmin;
         }
         self.accounts.remove(&old.user.username.folded());
         self.accounts.insert(name, new.clone());
-        if end_logins {
+        if change.end_logins {
             self.tokens.retain(|_, row| row.stored.user != id);
         }
         UpdateOutcome::Updated(new.user)
@@ -114,26 +114,6 @@ impl AccountTable {
             spent: false,
         };
         self.tokens.insert(stored.token.hash.0, row);
-    }
-}
-
-fn is_admin(user: &User) -> bool {
-    user.role == Role::Admin && !user.disabled
-}
-
-fn changed(account: Account, change: AccountChange, now: UnixMillis) -> Account {
-    let Account { user, password } = account;
-    Account {
-        password: change.password.unwrap_or(password),
-        user: User {
-            username: change.username.unwrap_or(user.username),
-            avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
-            role: change.role.unwrap_or(user.role),
-            disabled: change.disabled.unwrap_or(user.disabled),
-            must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
-            updated_at: now,
-            ..user
-        },
     }
 }
 
@@ -178,20 +158,27 @@ impl Accounts for MemoryStore {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
-        Ok(lock(&self.accounts).update(id, change, now))
+        Ok(lock(&self.accounts).update(id, &change, now))
     }
 }
 
 #[async_trait]
 impl RefreshTokens for MemoryStore {
-    async fn issue(&self, token: StoredRefreshToken) -> Result<(), StoreError> {
+    async fn issue(
+        &self,
+        token: StoredRefreshToken,
+        proved_by: PasswordHash,
+    ) -> Result<IssueOutcome, StoreError> {
         let mut table = lock(&self.accounts);
         let (user, now) = (token.user, token.token.issued_at);
-        table
-            .tokens
-            .retain(|_, row| row.stored.user != user || row.stored.token.expires_at > now);
-        table.keep(&token);
-        Ok(())
+        let outcome = IssueOutcome::of(table.by_id(user).cloned(), &proved_by);
+        if let IssueOutcome::Issued(_) = outcome {
+            table
+                .tokens
+                .retain(|_, row| row.stored.user != user || row.stored.token.expires_at > now);
+            table.keep(&token);
+        }
+        Ok(outcome)
     }
 
     async fn rotate(&self, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, StoreError> {
