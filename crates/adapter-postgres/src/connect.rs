@@ -110,7 +110,11 @@ pub(crate) fn pool(
         config,
         connector,
         ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
+            recycling_method: if settings.verify_connections {
+                RecyclingMethod::Verified
+            } else {
+                RecyclingMethod::Fast
+            },
         },
     );
     Pool::builder(manager)

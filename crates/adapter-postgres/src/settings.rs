@@ -201,6 +201,9 @@ pub struct PostgresSettings {
     /// Whether statements are prepared once per connection. Not behind a pooler that gives every transaction another
     /// connection, like PgBouncer in transaction mode: then `false`.
     pub prepared_statements: bool,
+    /// Whether a connection that comes from the pool is asked first whether it still works: a round trip more for each
+    /// request. Otherwise one that was lost unseen is noticed by the first statement, which is then done again.
+    pub verify_connections: bool,
     /// Whether the schema is brought up to date. If not, a database that misses migrations is refused.
     pub migrate: bool,
     /// How long to wait for another instance that is bringing the schema up to date.
@@ -221,6 +224,7 @@ impl PostgresSettings {
             idle_in_transaction_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),
             prepared_statements: true,
+            verify_connections: false,
             migrate: true,
             migration_timeout: Duration::from_mins(5),
         }

@@ -15,7 +15,7 @@ use mosaic_testkit::{StoreFixture, Stores, conformance};
 use crate::fixture::Fixture;
 use crate::support::schema;
 
-/// What a pooler asks for, without one.
+/// What a pooler asks for, without one; and connections that are asked whether they still work.
 struct Unnamed(Fixture);
 
 #[async_trait]
@@ -23,7 +23,11 @@ impl StoreFixture for Unnamed {
     const PARALLEL_WRITERS: bool = true;
 
     async fn start(clock: Arc<dyn Clock>) -> Self {
-        Self(Fixture::with(clock, |settings| settings.prepared_statements = false).await)
+        let change = |settings: &mut mosaic_adapter_postgres::PostgresSettings| {
+            settings.prepared_statements = false;
+            settings.verify_connections = true;
+        };
+        Self(Fixture::with(clock, change).await)
     }
 
     fn stores(&self) -> Stores {

@@ -110,6 +110,8 @@ pub struct PostgresConfig {
     pub pool_size: NonZeroUsize,
     /// Whether statements are prepared once per connection.
     pub prepared_statements: bool,
+    /// Whether a connection of the pool is asked whether it still works before it is used again.
+    pub verify_connections: bool,
     /// The authority that the database's certificate must come from.
     pub root_certificate: Option<PathBuf>,
     /// How long a request may wait for a connection.
@@ -307,6 +309,7 @@ impl Reader<'_> {
     fn postgres(&mut self) -> Result<PostgresConfig, Reported> {
         let pool_size = self.positive(&keys::POSTGRES_POOL_SIZE);
         let prepared_statements = self.text(&keys::POSTGRES_PREPARED_STATEMENTS, |text| text.parse().ok());
+        let verify_connections = self.text(&keys::POSTGRES_VERIFY_CONNECTIONS, |text| text.parse().ok());
         let root_certificate = self.optional(&keys::POSTGRES_ROOT_CERTIFICATE, types::path);
         let acquire_timeout = self.milliseconds(&keys::POSTGRES_ACQUIRE_TIMEOUT_MS);
         let connect_timeout = self.milliseconds(&keys::POSTGRES_CONNECT_TIMEOUT_MS);
@@ -317,6 +320,7 @@ impl Reader<'_> {
         Ok(PostgresConfig {
             pool_size: pool_size?,
             prepared_statements: prepared_statements?,
+            verify_connections: verify_connections?,
             root_certificate: root_certificate?,
             acquire_timeout: acquire_timeout?,
             connect_timeout: connect_timeout?,

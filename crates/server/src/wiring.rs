@@ -197,6 +197,7 @@ fn postgres_settings(config: &Config, url: PostgresUrl) -> PostgresSettings {
         idle_in_transaction_timeout: postgres.idle_transaction_timeout,
         keepalive: postgres.keepalive,
         prepared_statements: postgres.prepared_statements,
+        verify_connections: postgres.verify_connections,
         ..PostgresSettings::new(url)
     }
 }

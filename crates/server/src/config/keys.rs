@@ -156,8 +156,10 @@ keys! {
         "Connections to PostgreSQL, at most, of this instance.";
     POSTGRES_PREPARED_STATEMENTS: "postgres.prepared_statements", Kind::Bool, DefaultValue::Is("true"), false,
         "Prepare statements once per connection. `false` behind PgBouncer in transaction mode, which breaks them.";
+    POSTGRES_VERIFY_CONNECTIONS: "postgres.verify_connections", Kind::Bool, DefaultValue::Is("false"), false,
+        "Ask a connection of the pool whether it still works before it is used again: one round trip more per request.";
     POSTGRES_ROOT_CERTIFICATE: "postgres.root_certificate", Kind::Text("the path of a PEM file"),
-        DefaultValue::Otherwise("the well-known authorities"), false,
+        DefaultValue::Otherwise("the authorities that the machine trusts"), false,
         "The certificate authority that PostgreSQL's certificate must come from, for `sslmode=verify-full`.";
     POSTGRES_ACQUIRE_TIMEOUT_MS: "postgres.acquire_timeout_ms", Kind::Integer(1, HOUR_MS),
         DefaultValue::Is("2000"), false,
