@@ -1,4 +1,5 @@
 //! Logins and accounts over mocked ports.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,5 @@
 //! Copying a store: what is interrupted goes on, and what must not be touched is not.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

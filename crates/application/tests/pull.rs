@@ -1,4 +1,5 @@
 //! Pulls over mocked ports.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 use std::sync::Arc;
 

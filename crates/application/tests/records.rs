@@ -1,4 +1,5 @@
 //! The common road of records over mocked ports: the mock of the write store runs the real rule.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
