@@ -3,6 +3,8 @@
 //! `cargo xtask bench`, or `cargo bench -p mosaic-server`. Talks to a real server on 127.0.0.1 and stops by itself after
 //! about half a minute. Nothing here passes or fails.
 
+#![expect(clippy::print_stdout, reason = "what it measures is what it prints")]
+
 #[path = "../tests/http/harness.rs"]
 #[expect(
     dead_code,
