@@ -46,9 +46,12 @@ async fn two_instances_behind_a_pooler_that_keeps_no_session() {
     let clients: Vec<_> = (0..USERS * CLIENTS)
         .map(|n| tokio::spawn(use_it(Arc::clone(&servers[n % 2]), n / CLIENTS, n % CLIENTS)))
         .collect();
+    let mut phones = Vec::new();
     for client in clients {
-        let (user, mut phone) = client.await.unwrap();
-        // What the others wrote after its own last write, it has not pulled yet.
+        phones.push(client.await.unwrap());
+    }
+    for (user, mut phone) in phones {
+        // Now that nobody writes any more: what the others wrote after its own last write, it has not pulled yet.
         phone.pull_all(&users[user]).await;
         assert_eq!(phone.records.len(), CLIENTS * WRITES);
         assert_eq!(phone.records, users[user].everything().await.records);
