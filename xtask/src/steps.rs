@@ -170,11 +170,14 @@ fn print_total(line: &str) -> Result<()> {
 /// The benchmarks. They say how fast something is and never fail for it.
 pub(crate) fn bench() -> Step {
     Step::new("benchmarks", |workspace| {
-        run_program(
-            workspace
-                .cargo("bench")
-                .args(["--package", "mosaic-server", "--bench", "server"]),
-        )?;
+        run_program(workspace.cargo("bench").args([
+            "--profile",
+            "dist",
+            "--package",
+            "mosaic-server",
+            "--bench",
+            "server",
+        ]))?;
         Ok(None)
     })
 }
