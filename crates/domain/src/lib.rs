@@ -8,11 +8,13 @@
 //! * [`stamp`]: the user's clock, from which every change draws its place in history (S1 to S5).
 //! * [`mod@write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
+//! * [`digest`]: whether two sides hold the same records.
 //! * [`skew`]: what is done about devices whose clocks are wrong (W6).
 //!
 //! Rule numbers in comments (S1, P3, W2 ...) are those of `docs/protocol.md`.
 
 pub mod account;
+pub mod digest;
 pub mod entity;
 pub mod id;
 pub mod pull;

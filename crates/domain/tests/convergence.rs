@@ -134,7 +134,7 @@ proptest! {
         let mut model = deliver(&edits, 1);
         let stored = model.record(last.key).cloned();
         let edit = RecordEdit { time: None, ..overwriting(last) };
-        let deletes = edit.action == Action::Delete;
+        let deletes = edit.deletes();
         let plan = model.write(UnixMillis::clamped(now), &[edit]).unwrap();
         match (&plan.results[0].outcome, stored) {
             (Outcome::Applied, Some(stored)) => {

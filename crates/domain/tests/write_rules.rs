@@ -247,6 +247,22 @@ fn w5_deleting_an_unknown_record_leaves_a_tombstone_only_with_a_time() {
 }
 
 #[test]
+fn w5_in_a_bulk_push_deleting_an_unknown_record_leaves_a_tombstone_without_a_time_too() {
+    let mut world = World::default();
+    let bury = RecordEdit {
+        action: Action::Delete { buries_unknown: true },
+        ..delete(memo_key(1))
+    };
+    assert_eq!(world.outcome(bury.clone()), Outcome::Applied);
+    assert_eq!(world.outcome(bury), Outcome::Unchanged);
+    assert_eq!(
+        world.outcome(put(memo_key(1), memo("late")).at(NOW - 1)),
+        Outcome::Superseded
+    );
+    assert!(world.record(memo_key(1)).is_deleted());
+}
+
+#[test]
 fn w5_an_edit_newer_than_a_delete_brings_the_record_back() {
     let mut world = World::default();
     world.apply(put(memo_key(1), tagged("x", &["t"])).at(100));

@@ -74,6 +74,8 @@ pub struct AccountChange {
     pub disabled: Option<bool>,
     /// A new password.
     pub password: Option<PasswordHash>,
+    /// The hash that the change was proved by: nothing changes where the stored one is another by now.
+    pub proved_by: Option<PasswordHash>,
     /// Whether the password should be changed.
     pub must_change_password: Option<bool>,
     /// Whether every login of the account ends.
@@ -111,6 +113,21 @@ pub enum UpdateOutcome {
     /// The new name is taken, letter case aside.
     NameTaken,
     /// The change would leave no administrator whose account is open.
+    LastAdmin,
+    /// The password is not the one that the change was proved by any more.
+    Outdated,
+}
+
+/// How far the removal of an account has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveOutcome {
+    /// Everything of it is gone.
+    Removed,
+    /// A part of it is gone; the same call goes on. Nobody can log in, pull or write any more.
+    Removing,
+    /// There is no such account.
+    NotFound,
+    /// It is the last administrator whose account is open.
     LastAdmin,
 }
 
@@ -153,6 +170,15 @@ pub trait Accounts: Send + Sync {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError>;
+
+    /// Takes the next step of removing an account and everything of it: records, revisions, texts, cursors, logins, clock.
+    /// The first step closes the account, ends its logins and removes its clock, so that nothing can be written any more;
+    /// the last one removes the account. No step removes more than `limit` rows, or holds a lock for long. What was
+    /// interrupted goes on with the same call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError>;
 }
 
 /// The SHA-256 of a refresh token: what a store keeps of it.
@@ -228,6 +254,17 @@ pub enum Rotation {
     Refused,
 }
 
+/// A login of a device, as its latest token tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceLogin {
+    /// The device.
+    pub client: ClientId,
+    /// What its user calls it.
+    pub device_name: Option<Label<100>>,
+    /// When its latest token was given out: it was there then.
+    pub issued_at: UnixMillis,
+}
+
 /// Refresh tokens. Every method is one transaction.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -255,4 +292,17 @@ pub trait RefreshTokens: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn end_family(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, StoreError>;
+
+    /// The logins of a user that name a device and have a token that still works at `now`, by device, the latest token
+    /// first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError>;
+
+    /// Ends every login of a device (D2). Returns the families that are ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError>;
 }

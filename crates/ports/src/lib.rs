@@ -5,35 +5,44 @@
 //! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`Accounts`],
-//! [`RefreshTokens`], [`Health`] and [`Transfer`] over one database, hand them out as [`Stores`], and run the suite.
+//! [`RefreshTokens`], [`Health`], [`Transfer`], [`Retention`], [`Jobs`] and [`CommitFeed`] over one database, hand them out
+//! as [`Stores`], and run the suite.
 
 mod accounts;
+mod commits;
 mod error;
 mod store;
 mod stores;
 mod system;
 mod transfer;
+mod upkeep;
 
 pub use accounts::{
-    Account, AccountChange, Accounts, CreateOutcome, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash,
-    RefreshTokens, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, IssueOutcome, NewAccount, NewRefreshToken,
+    PasswordHash, RefreshTokens, RemoveOutcome, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
 };
+pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
 pub use store::{
-    ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, ServedCursors,
-    WriteStore,
+    ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, RevisionPage,
+    ServedCursors, SyncDigest, WriteStore,
 };
 pub use stores::Stores;
 pub use system::{
     AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
 };
-pub use transfer::{DumpedRefreshToken, Loaded, RevisionPlace, Transfer, UserDump};
+pub use transfer::{DumpedRecord, DumpedRefreshToken, Loaded, RevisionPlace, Transfer, UserDump};
+pub use upkeep::{ClaimOutcome, JobClaim, Jobs, Purged, Retention};
 
 #[cfg(feature = "mock")]
 pub use accounts::{MockAccounts, MockRefreshTokens};
+#[cfg(feature = "mock")]
+pub use commits::{MockCommitFeed, MockCommitListener};
 #[cfg(feature = "mock")]
 pub use store::{MockChangeFeed, MockDeviceCursors, MockHealth, MockRecordReader, MockWriteStore};
 #[cfg(feature = "mock")]
 pub use system::{MockAccessTokens, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness};
 #[cfg(feature = "mock")]
 pub use transfer::MockTransfer;
+#[cfg(feature = "mock")]
+pub use upkeep::{MockJobs, MockRetention};

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use mosaic_domain::digest::Digest;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
-use mosaic_domain::{ClientId, Cursor, EntityType, Record, RecordKey, Revision, UnixMillis, UserId};
+use mosaic_domain::{
+    ClientId, Cursor, EntityType, Epoch, FamilyId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp,
+    UnixMillis, UserId,
+};
 
 use crate::error::{StoreError, WriteError};
 
@@ -27,7 +31,8 @@ pub trait WriteStore: Send + Sync {
     ///   [`WriteScope::children_of`]; and the memo that each of those records belongs to.
     /// * All or nothing, and returned only once it is durable (W8). A plan that is empty writes nothing (S4).
     /// * When the future is dropped, the write either happens whole or not at all, and holds no lock.
-    /// * A revision whose id is stored already is left as it is. Others get the next number of their record.
+    /// * A revision whose id is stored already is left as it is. Others get the next number of their record; a number is
+    ///   never given twice, whatever has been purged meanwhile.
     ///
     /// # Errors
     /// [`WriteError`]; nothing was written then, as far as anybody can tell: a store that can't know says
@@ -69,6 +74,26 @@ pub struct KeptRevision {
     pub revision: Revision,
 }
 
+/// One page of the revisions of a record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RevisionPage {
+    /// The revisions, the latest kept first.
+    pub items: Vec<KeptRevision>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// What a user's live records come to, in one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncDigest {
+    /// The user's clock.
+    pub clock: Stamp,
+    /// The database's history.
+    pub epoch: Epoch,
+    /// The digest of each type.
+    pub types: PerEntity<Digest>,
+}
+
 /// Reads of single records and lists. Each call sees every write that was acknowledged before it began.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -91,11 +116,36 @@ pub trait RecordReader: Send + Sync {
     /// [`StoreError`].
     async fn tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, StoreError>;
 
-    /// The revisions of a record, the latest kept first (H1).
+    /// The revisions of a record, the latest kept first (H1), those numbered below `before`, as many as the limits allow
+    /// (at least one, if there is one).
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError>;
+    async fn revisions(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        before: Option<u32>,
+        limits: PageLimits,
+    ) -> Result<RevisionPage, StoreError>;
+
+    /// One revision of a record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn revision(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        id: RevisionId,
+    ) -> Result<Option<KeptRevision>, StoreError>;
+
+    /// What the user's live records come to, with the clock and the epoch of the same snapshot. Reads no documents.
+    /// `None`: there is no such user.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn digest(&self, user: UserId) -> Result<Option<SyncDigest>, StoreError>;
 }
 
 /// What one pull served.
@@ -105,6 +155,9 @@ pub struct ServedCursors {
     pub user: UserId,
     /// The device.
     pub client: ClientId,
+    /// The login that it pulled with. One that named no device belongs to this one from now on, so that it ends when the
+    /// device is forgotten (D2).
+    pub login: FamilyId,
     /// The cursors that it was given, for the types that it asked for.
     pub cursors: Vec<(EntityType, Cursor)>,
     /// When.
@@ -120,6 +173,8 @@ pub struct DeviceCursor {
     pub entity_type: EntityType,
     /// Up to where it was served.
     pub last_sync_at: Cursor,
+    /// When it was served that: its last pull that brought something.
+    pub served_at: UnixMillis,
 }
 
 /// What each device was served up to (D1): for people to look at. Never used to decide what to send (P6).
@@ -135,6 +190,13 @@ pub trait DeviceCursors: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn cursors(&self, user: UserId) -> Result<Vec<DeviceCursor>, StoreError>;
+
+    /// Removes the rows of a device, also what was remembered before and is not written yet (D2). Says whether there were
+    /// any. A device that goes on pulling is remembered anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget(&self, user: UserId, client: &ClientId) -> Result<bool, StoreError>;
 }
 
 /// Whether the store can work.

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accounts::{Accounts, RefreshTokens};
+use crate::commits::CommitFeed;
 use crate::store::{ChangeFeed, DeviceCursors, Health, RecordReader, WriteStore};
 use crate::transfer::Transfer;
+use crate::upkeep::{Jobs, Retention};
 
 /// The ports of one store, all over the same database.
 #[derive(Clone)]
@@ -19,6 +21,9 @@ pub struct Stores {
     pub tokens: Arc<dyn RefreshTokens>,
     pub health: Arc<dyn Health>,
     pub transfer: Arc<dyn Transfer>,
+    pub retention: Arc<dyn Retention>,
+    pub jobs: Arc<dyn Jobs>,
+    pub commits: Arc<dyn CommitFeed>,
 }
 
 impl Stores {
@@ -33,6 +38,9 @@ impl Stores {
             + RefreshTokens
             + Health
             + Transfer
+            + Retention
+            + Jobs
+            + CommitFeed
             + 'static,
     {
         Self {
@@ -44,6 +52,9 @@ impl Stores {
             tokens: Arc::clone(store) as _,
             health: Arc::clone(store) as _,
             transfer: Arc::clone(store) as _,
+            retention: Arc::clone(store) as _,
+            jobs: Arc::clone(store) as _,
+            commits: Arc::clone(store) as _,
         }
     }
 }

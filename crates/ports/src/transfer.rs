@@ -52,8 +52,17 @@ pub struct RevisionPlace {
     pub number: u32,
 }
 
+/// A record as a store keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DumpedRecord {
+    /// The record.
+    pub record: Record,
+    /// The greatest number of a revision of it that was purged; zero where none was. Numbers go on from there (H2).
+    pub purged_revisions: u32,
+}
+
 /// Reads a store out whole and writes one in, with stamps, edit times, cursors and revision numbers as they are, so that
-/// devices just go on pulling. For a store that nobody else uses meanwhile: each call is a transaction of its own.
+/// devices just go on pulling. Each call is a transaction of its own: a copy is for a store that nobody else uses meanwhile.
 ///
 /// Loading is idempotent: what is there already is replaced by the same.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -99,13 +108,13 @@ pub trait Transfer: Send + Sync {
         user: UserId,
         after: Stamp,
         limits: PageLimits,
-    ) -> Result<Vec<Record>, StoreError>;
+    ) -> Result<Vec<DumpedRecord>, StoreError>;
 
     /// Writes records as they are, and indexes them.
     ///
     /// # Errors
     /// [`StoreError`], also where another record has one of the stamps.
-    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError>;
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError>;
 
     /// The revisions after a place, as many as the limits allow (at least one, if there is one).
     ///

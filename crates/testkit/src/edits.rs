@@ -139,7 +139,12 @@ pub fn patch_memo(n: u64, content: &str) -> RecordEdit {
 
 /// An edit that deletes a record, made by `phone`, without an edit time.
 pub fn delete(key: RecordKey) -> RecordEdit {
-    edit(key, Action::Delete)
+    edit(
+        key,
+        Action::Delete {
+            buries_unknown: false,
+        },
+    )
 }
 
 fn edit(key: RecordKey, action: Action) -> RecordEdit {
@@ -181,7 +186,7 @@ impl EditExt for RecordEdit {
             Action::Put { created_at, .. } | Action::Patch { created_at, .. } => {
                 *created_at = Some(UnixMillis::new(ms).unwrap());
             }
-            Action::Delete => {}
+            Action::Delete { .. } => {}
         }
         self
     }
@@ -198,7 +203,7 @@ impl EditExt for RecordEdit {
             Action::Put { attachments, .. } | Action::Patch { attachments, .. } => {
                 *attachments = Some(resources.iter().copied().map(resource_id).collect());
             }
-            Action::Delete => {}
+            Action::Delete { .. } => {}
         }
         self
     }

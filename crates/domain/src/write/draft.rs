@@ -97,8 +97,8 @@ impl<'a> Draft<'a> {
         let version = edit
             .timed_version()
             .unwrap_or_else(|| self.latest_version(stored, &edit.author));
-        if edit.action == Action::Delete {
-            return propose_delete(edit, stored, version);
+        if let Action::Delete { buries_unknown } = edit.action {
+            return propose_delete(edit, stored, version, buries_unknown);
         }
         let base = base_of(edit, stored)?;
         let (content, created_at) = edit.completed_from(base).ok_or(Refusal::NotFound)?;
@@ -268,7 +268,7 @@ impl<'a> Draft<'a> {
 
     /// Deletes the resources of a deleted memo with the same version; those that were edited later stay, detached (W9).
     fn cascade(&mut self, edit: &RecordEdit) -> Result<(), ClockExhausted> {
-        let (RecordKey::Memo(memo), Action::Delete) = (edit.key, &edit.action) else {
+        let (RecordKey::Memo(memo), Action::Delete { .. }) = (edit.key, &edit.action) else {
             return Ok(());
         };
         let Some(version) = self.records.get(&edit.key).map(|memo| memo.version.clone()) else {
@@ -404,9 +404,14 @@ fn base_of<'a>(
     }
 }
 
-fn propose_delete(edit: &RecordEdit, stored: Option<&Record>, version: Version) -> Result<Proposal, Settled> {
+fn propose_delete(
+    edit: &RecordEdit,
+    stored: Option<&Record>,
+    version: Version,
+    buries_unknown: bool,
+) -> Result<Proposal, Settled> {
     match stored {
-        None if edit.time.is_none() => Err(Refusal::NotFound.into()),
+        None if edit.time.is_none() && !buries_unknown => Err(Refusal::NotFound.into()),
         Some(stored) if edit.time.is_none() && stored.is_deleted() => Err(Settled::Unchanged),
         stored => {
             let created_at = stored.map_or(version.time.as_moment(), |stored| stored.created_at);

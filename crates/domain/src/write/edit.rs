@@ -30,7 +30,7 @@ pub enum Action {
         created_at: Option<UnixMillis>,
         /// Whether the edit names no place among the siblings: a new record comes last, an old one keeps its place.
         unplaced: bool,
-        /// Whether the edit may overwrite even without an edit time: diaries only (W3, W7).
+        /// Whether the edit may overwrite even without an edit time: a diary's (W3, W7), and one that restores a revision.
         overwrites: bool,
         /// The resources that the memo has from now on, in order.
         attachments: Option<Vec<ResourceId>>,
@@ -45,15 +45,24 @@ pub enum Action {
         attachments: Option<Vec<ResourceId>>,
     },
     /// Deletes the record (`DELETE`).
-    Delete,
+    Delete {
+        /// Whether a record that is not there gets a tombstone even without an edit time: in a bulk push, so that a create
+        /// that arrives late stays deleted (W5).
+        buries_unknown: bool,
+    },
 }
 
 impl RecordEdit {
+    /// Whether the edit deletes its record.
+    pub fn deletes(&self) -> bool {
+        matches!(self.action, Action::Delete { .. })
+    }
+
     /// The resources that the memo has from now on.
     pub(super) fn attachments(&self) -> Option<&[ResourceId]> {
         match &self.action {
             Action::Put { attachments, .. } | Action::Patch { attachments, .. } => attachments.as_deref(),
-            Action::Delete => None,
+            Action::Delete { .. } => None,
         }
     }
 
@@ -94,7 +103,7 @@ impl RecordEdit {
                 };
                 Some((content, created_at.or(base_created)))
             }
-            Action::Delete => None,
+            Action::Delete { .. } => None,
         }
     }
 
@@ -105,7 +114,7 @@ impl RecordEdit {
             scope.history.insert((self.key, version));
         }
         if let RecordKey::Memo(memo) = self.key
-            && (self.action == Action::Delete || self.attachments().is_some())
+            && (self.deletes() || self.attachments().is_some())
         {
             scope.children_of.insert(memo);
         }
@@ -127,7 +136,7 @@ impl RecordEdit {
                 patch: Patch::Resource(patch),
                 ..
             } => (patch.memo_id.flatten(), false),
-            Action::Patch { .. } | Action::Delete => (None, false),
+            Action::Patch { .. } | Action::Delete { .. } => (None, false),
         };
         scope.keys.extend(named.map(RecordKey::Memo));
         if unplaced {
