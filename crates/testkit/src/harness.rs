@@ -9,7 +9,9 @@ use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide};
 use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
-use mosaic_ports::{CreateOutcome, IdGenerator, KeptRevision, NewAccount, PasswordHash, Stores, WriteError};
+use mosaic_ports::{
+    CreateOutcome, IdGenerator, KeptRevision, NewAccount, PasswordHash, RevisionPage, Stores, WriteError,
+};
 
 use uuid::Uuid;
 
@@ -174,7 +176,27 @@ impl Harness {
 
     /// The revisions of a record, the latest first.
     pub async fn revisions(&self, user: UserId, key: RecordKey) -> Vec<KeptRevision> {
-        self.stores.reader.revisions(user, key).await.unwrap()
+        let mut kept: Vec<KeptRevision> = Vec::new();
+        loop {
+            let before = kept.last().map(|kept| kept.number);
+            let page = self.revision_page(user, key, before, PageLimits::PROTOCOL).await;
+            kept.extend(page.items);
+            if !page.more {
+                return kept;
+            }
+        }
+    }
+
+    /// One page of the revisions of a record.
+    pub async fn revision_page(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        before: Option<u32>,
+        limits: PageLimits,
+    ) -> RevisionPage {
+        let reader = &self.stores.reader;
+        reader.revisions(user, key, before, limits).await.unwrap()
     }
 
     /// A list.

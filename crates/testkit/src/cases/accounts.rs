@@ -177,6 +177,7 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
         role: Some(Role::Admin),
         disabled: Some(true),
         password: Some(PasswordHash::new("new".into())),
+        proved_by: Some(password(h, before.id).await),
         must_change_password: Some(true),
         end_logins: false,
     };

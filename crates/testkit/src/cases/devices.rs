@@ -1,7 +1,8 @@
 //! What each device was served up to: D1.
 
-use mosaic_domain::{Cursor, EntityType, UserId};
+use mosaic_domain::{Cursor, EntityType, FamilyId, UserId};
 use mosaic_ports::ServedCursors;
+use uuid::Uuid;
 
 use crate::{Harness, at, by};
 
@@ -9,6 +10,7 @@ fn served(user: UserId, client: &str, cursors: &[(EntityType, i64)]) -> ServedCu
     ServedCursors {
         user,
         client: by(client),
+        login: FamilyId::new(Uuid::nil()),
         cursors: cursors
             .iter()
             .map(|(entity, cursor)| (*entity, Cursor::clamped(*cursor)))

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::write::RecordEdit;
-use mosaic_domain::{Content, Cursor, EntitySet, EntityType, Epoch, PerEntity, RecordKey, State, UserId};
+use mosaic_domain::{
+    Content, Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, RecordKey, State, UserId,
+};
 use mosaic_ports::ServedCursors;
 use uuid::Uuid;
 
@@ -329,6 +331,7 @@ pub async fn p6_the_same_cursors_give_the_same_records_again(h: &Harness) {
     h.stores.cursors.remember(ServedCursors {
         user,
         client: by("phone"),
+        login: FamilyId::new(Uuid::nil()),
         cursors: vec![(EntityType::Memo, Cursor::clamped(i64::MAX))],
         served_at: at(h.clock.ms()),
     });

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use mosaic_domain::account::Role;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{ClientId, Cursor, EntityType, Epoch, FamilyId, Record, Stamp, UserId};
+use mosaic_domain::{ClientId, Cursor, EntityType, Epoch, FamilyId, Stamp, UserId};
 use mosaic_ports::{
-    KeptRevision, NewRefreshToken, RevisionPlace, ServedCursors, StoredRefreshToken, TokenHash, Transfer,
+    DumpedRecord, KeptRevision, NewRefreshToken, RevisionPlace, ServedCursors, StoredRefreshToken, TokenHash,
+    Transfer,
 };
 use uuid::Uuid;
 
@@ -55,6 +56,7 @@ async fn full_user(h: &Harness) -> UserId {
     h.stores.cursors.remember(ServedCursors {
         user,
         client: by("phone"),
+        login: FamilyId::new(Uuid::from_u128(7)),
         cursors,
         served_at: at(1),
     });
@@ -83,10 +85,10 @@ fn token(user: UserId, byte: u8) -> StoredRefreshToken {
 }
 
 /// Everything that a store holds of a user, read in small batches.
-async fn dump(from: &dyn Transfer, user: UserId) -> (Vec<Record>, Vec<KeptRevision>) {
-    let (mut records, mut revisions): (Vec<Record>, Vec<KeptRevision>) = Default::default();
+async fn dump(from: &dyn Transfer, user: UserId) -> (Vec<DumpedRecord>, Vec<KeptRevision>) {
+    let (mut records, mut revisions): (Vec<DumpedRecord>, Vec<KeptRevision>) = Default::default();
     loop {
-        let after = records.last().map_or(Stamp::ZERO, |record| record.stamp);
+        let after = records.last().map_or(Stamp::ZERO, |dumped| dumped.record.stamp);
         let more = from.dump_records(user, after, SMALL).await.unwrap();
         if more.is_empty() {
             break;
@@ -130,7 +132,7 @@ async fn assert_alike(one: &dyn Transfer, other: &dyn Transfer, user: UserId) {
         (loaded.records, loaded.revisions),
         (records.len() as u64, revisions.len() as u64)
     );
-    assert_eq!(loaded.last_stamp, records.last().unwrap().stamp);
+    assert_eq!(loaded.last_stamp, records.last().unwrap().record.stamp);
 }
 
 /// A store of the test's own, with the same clock.

@@ -1,15 +1,16 @@
 //! Accounts and refresh tokens.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use mosaic_domain::account::{User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_domain::{FamilyId, UnixMillis, UserId};
+use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, DumpedRefreshToken, IssueOutcome, NewAccount,
-    NewRefreshToken, PasswordHash, RefreshTokens, Rotation, StoreError, StoredRefreshToken, TokenHash,
-    UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, DumpedRefreshToken, IssueOutcome,
+    NewAccount, NewRefreshToken, PasswordHash, RefreshTokens, RemoveOutcome, Rotation, StoreError,
+    StoredRefreshToken, TokenHash, UpdateOutcome,
 };
 
 use super::store::{MemoryStore, lock};
@@ -61,16 +62,19 @@ impl AccountTable {
         let Some(old) = self.by_id(id).cloned() else {
             return UpdateOutcome::NotFound;
         };
+        if change
+            .proved_by
+            .as_ref()
+            .is_some_and(|proof| *proof != old.password)
+        {
+            return UpdateOutcome::Outdated;
+        }
         let new = change.apply(&old, now);
         let name = new.user.username.folded();
         if self.accounts.get(&name).is_some_and(|other| other.user.id != id) {
             return UpdateOutcome::NameTaken;
         }
-        let others = self
-            .accounts
-            .values()
-            .any(|other| other.user.id != id && other.user.administers());
-        if old.user.steps_down_as(&new.user) && !others {
+        if old.user.steps_down_as(&new.user) && !self.others_administer(id) {
             return UpdateOutcome::LastAdmin;
         }
         self.accounts.remove(&old.user.username.folded());
@@ -79,6 +83,68 @@ impl AccountTable {
             self.tokens.retain(|_, row| row.stored.user != id);
         }
         UpdateOutcome::Updated(new.user)
+    }
+
+    fn others_administer(&self, id: UserId) -> bool {
+        let mut others = self.accounts.values().filter(|other| other.user.id != id);
+        others.any(|other| other.user.administers())
+    }
+
+    /// Closes an account and ends its logins, unless it may not go.
+    fn close(&mut self, id: UserId) -> Option<RemoveOutcome> {
+        let Some(account) = self.by_id(id) else {
+            return Some(RemoveOutcome::NotFound);
+        };
+        if account.user.administers() && !self.others_administer(id) {
+            return Some(RemoveOutcome::LastAdmin);
+        }
+        let name = account.user.username.folded();
+        if let Some(account) = self.accounts.get_mut(&name) {
+            account.user.disabled = true;
+        }
+        self.tokens.retain(|_, row| row.stored.user != id);
+        None
+    }
+
+    /// A login that named no device belongs to this one from now on (D2).
+    pub(super) fn bind(&mut self, user: UserId, family: FamilyId, client: &ClientId) {
+        let rows = self.tokens.values_mut().map(|row| &mut row.stored);
+        for stored in rows.filter(|stored| stored.user == user && stored.family == family) {
+            stored.client.get_or_insert_with(|| client.clone());
+        }
+    }
+
+    fn logins(&self, user: UserId, now: UnixMillis) -> Vec<DeviceLogin> {
+        let working = self
+            .tokens
+            .values()
+            .filter(|row| row.stored.user == user && !row.spent && row.stored.token.expires_at > now);
+        let mut logins: Vec<_> = working
+            .filter_map(|row| {
+                Some(DeviceLogin {
+                    client: row.stored.client.clone()?,
+                    device_name: row.stored.device_name.clone(),
+                    issued_at: row.stored.token.issued_at,
+                })
+            })
+            .collect();
+        logins.sort_by_key(|login| (login.client.to_string(), Reverse(login.issued_at)));
+        logins
+    }
+
+    fn end_client(&mut self, user: UserId, client: &ClientId) -> Vec<FamilyId> {
+        let is_theirs =
+            |row: &TokenRow| row.stored.user == user && row.stored.client.as_ref() == Some(client);
+        let mut families: Vec<_> = self
+            .tokens
+            .values()
+            .filter(|row| is_theirs(row))
+            .map(|row| row.stored.family)
+            .collect();
+        families.sort_unstable();
+        families.dedup();
+        self.tokens.retain(|_, row| !is_theirs(row));
+        families
     }
 
     fn rotate(&mut self, spent: TokenHash, next: NewRefreshToken) -> Rotation {
@@ -160,6 +226,19 @@ impl Accounts for MemoryStore {
     ) -> Result<UpdateOutcome, StoreError> {
         Ok(lock(&self.accounts).update(id, &change, now))
     }
+
+    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
+        if let Some(outcome) = lock(&self.accounts).close(id) {
+            return Ok(outcome);
+        }
+        self.remove_clock(id).await?;
+        if !self.remove_rows(id, limit as usize) {
+            return Ok(RemoveOutcome::Removing);
+        }
+        let mut table = lock(&self.accounts);
+        table.accounts.retain(|_, account| account.user.id != id);
+        Ok(RemoveOutcome::Removed)
+    }
 }
 
 #[async_trait]
@@ -193,5 +272,13 @@ impl RefreshTokens for MemoryStore {
         let (user, family) = (row.stored.user, row.stored.family);
         table.end_family(family);
         Ok(Some((user, family)))
+    }
+
+    async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
+        Ok(lock(&self.accounts).logins(user, now))
+    }
+
+    async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
+        Ok(lock(&self.accounts).end_client(user, client))
     }
 }

@@ -8,6 +8,7 @@ mod accounts;
 mod model;
 mod store;
 mod transfer;
+mod upkeep;
 
 pub use model::Model;
 pub use store::{MemoryFixture, MemoryStore};

@@ -1,17 +1,20 @@
 //! One user's data.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use mosaic_domain::digest::Digest;
 use mosaic_domain::entity::SortGroup;
 use mosaic_domain::pull::{self, Change, PageLimits, PullPage, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::query::{Listing, Order, RecordQuery, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{self, CHILD_TYPE, Locked, RecordEdit, WritePlan, WriteScope};
 use mosaic_domain::{
-    EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Revision, Stamp, SyncClock, UnixMillis, UserId,
+    EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp, State, SyncClock,
+    UnixMillis, UserId,
 };
-use mosaic_ports::KeptRevision;
+use mosaic_ports::{KeptRevision, Purged, RevisionPage};
 use uuid::Uuid;
 
 /// One user's records, revisions and clock.
@@ -21,6 +24,11 @@ pub struct Model {
     epoch: Epoch,
     records: BTreeMap<RecordKey, Record>,
     revisions: Vec<Revision>,
+    numbers: BTreeMap<RevisionId, u32>,
+    /// The greatest number of a purged revision, by record.
+    purged: BTreeMap<RecordKey, u32>,
+    /// Whether the user is being removed, and has no clock any more.
+    closed: bool,
 }
 
 impl Default for Model {
@@ -30,6 +38,9 @@ impl Default for Model {
             epoch: Epoch::new(Uuid::from_u128(1)),
             records: BTreeMap::new(),
             revisions: Vec::new(),
+            numbers: BTreeMap::new(),
+            purged: BTreeMap::new(),
+            closed: false,
         }
     }
 }
@@ -188,11 +199,105 @@ impl Model {
         self.records.insert(record.key, record);
     }
 
-    /// Keeps a revision, unless it is there.
+    /// Keeps a revision with the next number of its record, unless it is there.
     pub fn keep(&mut self, revision: Revision) {
-        if self.revisions.iter().all(|kept| kept.id != revision.id) {
-            self.revisions.push(revision);
+        let number = self
+            .numbers_of(revision.key)
+            .max()
+            .max(self.purged.get(&revision.key).copied())
+            .unwrap_or_default()
+            + 1;
+        self.keep_as(KeptRevision { number, revision });
+    }
+
+    /// Keeps a revision with its number, unless it is there.
+    pub fn keep_as(&mut self, kept: KeptRevision) {
+        if let Entry::Vacant(number) = self.numbers.entry(kept.revision.id) {
+            number.insert(kept.number);
+            self.revisions.push(kept.revision);
         }
+    }
+
+    fn numbers_of(&self, key: RecordKey) -> impl Iterator<Item = u32> {
+        let of_record = self.revisions.iter().filter(move |kept| kept.key == key);
+        of_record.filter_map(|kept| self.numbers.get(&kept.id).copied())
+    }
+
+    /// The greatest number of a revision of the record that was purged; zero where none was.
+    pub fn purged_revisions(&self, key: RecordKey) -> u32 {
+        self.purged.get(&key).copied().unwrap_or_default()
+    }
+
+    /// Says which numbers of a record's revisions were given and are purged.
+    pub fn set_purged_revisions(&mut self, key: RecordKey, number: u32) {
+        self.purged.insert(key, number);
+    }
+
+    /// Purges what was kept or deleted before a moment, at most so many revisions and contents (H2).
+    pub fn purge(&mut self, before: UnixMillis, limit: u32) -> Purged {
+        let mut left = limit;
+        let mut purged = Purged::default();
+        let mut forgotten = Vec::new();
+        self.revisions.retain(|kept| {
+            let goes = kept.recorded_at < before && left > 0;
+            if goes {
+                left -= 1;
+                forgotten.push((kept.id, kept.key));
+            }
+            !goes
+        });
+        for (id, key) in forgotten {
+            let number = self.numbers.remove(&id).unwrap_or_default();
+            let greatest = self.purged.entry(key).or_default();
+            *greatest = number.max(*greatest);
+            purged.revisions += 1;
+        }
+        for record in self.records.values_mut() {
+            if left > 0
+                && record.stamp.get() < before.get()
+                && matches!(record.state, State::Deleted(Some(_)))
+            {
+                left -= 1;
+                record.state = State::Deleted(None);
+                purged.contents += 1;
+            }
+        }
+        purged.more = left == 0;
+        purged
+    }
+
+    /// Removes the clock: the user is being removed.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether the user is being removed.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Removes at most so many revisions and records. Says how many.
+    pub fn remove(&mut self, limit: usize) -> usize {
+        let revisions = limit.min(self.revisions.len());
+        for kept in self.revisions.drain(..revisions) {
+            self.numbers.remove(&kept.id);
+        }
+        let mut removed = revisions;
+        while removed < limit && self.records.pop_first().is_some() {
+            removed += 1;
+        }
+        removed
+    }
+
+    /// What the live records of each type come to.
+    pub fn digest(&self) -> PerEntity<Digest> {
+        PerEntity::from_fn(|entity| {
+            let mut digest = Digest::default();
+            for record in self.of_type(entity).filter(|record| !record.is_deleted()) {
+                digest.add(record.key, record.version.time);
+            }
+            digest
+        })
     }
 
     /// The user's clock.
@@ -208,13 +313,31 @@ impl Model {
     /// The revisions of a record, the latest first.
     pub fn revisions_of(&self, key: RecordKey) -> Vec<KeptRevision> {
         let of_record = self.revisions.iter().filter(|kept| kept.key == key);
-        let numbered = of_record.zip(1..).map(|(revision, number)| KeptRevision {
-            number,
-            revision: revision.clone(),
-        });
-        let mut kept: Vec<_> = numbered.collect();
-        kept.reverse();
+        let mut kept: Vec<_> = of_record
+            .map(|revision| KeptRevision {
+                number: self.numbers.get(&revision.id).copied().unwrap_or_default(),
+                revision: revision.clone(),
+            })
+            .collect();
+        kept.sort_by_key(|kept| Reverse(kept.number));
         kept
+    }
+
+    /// One page of the revisions of a record.
+    pub fn revision_page(&self, key: RecordKey, before: Option<u32>, limits: PageLimits) -> RevisionPage {
+        let mut found = self.revisions_of(key);
+        found.retain(|kept| before.is_none_or(|before| kept.number < before));
+        let all = found.len();
+        let items = take(found, limits, |kept| kept.revision.content.to_document().len());
+        RevisionPage {
+            more: items.len() < all,
+            items,
+        }
+    }
+
+    /// Names the history.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     fn of_type(&self, entity: EntityType) -> impl Iterator<Item = &Record> {
@@ -307,4 +430,19 @@ fn matches(record: &Record, query: &RecordQuery) -> bool {
             .iter()
             .all(|wanted| facets.tags.iter().any(|tag| tag == wanted.as_str()))
         && (query.search.is_empty() || searched())
+}
+
+/// As much of what was found as the limits allow, and at least one, if there is one.
+pub(super) fn take<T>(found: Vec<T>, limits: PageLimits, bytes_of: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut bytes = 0;
+    let fits = |item: &T| {
+        let fits = bytes == 0 || bytes < limits.bytes;
+        bytes += bytes_of(item).max(1);
+        fits
+    };
+    found
+        .into_iter()
+        .take(limits.records.max(1))
+        .take_while(fits)
+        .collect()
 }

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
-use mosaic_domain::{Cursor, EntityType, Epoch, Record, RecordKey, Stamp, UserId};
+use mosaic_domain::{ClientId, EntityType, Epoch, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    ChangeFeed, Clock, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
-    ServedCursors, StoreError, Stores, WriteError, WriteStore,
+    ChangeFeed, Clock, CommitListener, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, Purged,
+    RecordReader, RevisionPage, ServedCursors, StoreError, Stores, SyncDigest, WriteError, WriteStore,
 };
 
 use super::accounts::AccountTable;
 use super::model::Model;
+use super::upkeep::JobTable;
 use crate::fixture::StoreFixture;
 
 /// All users, in memory. Writes of one user wait for each other, those of others don't.
@@ -24,6 +25,8 @@ pub struct MemoryStore {
     cursors: Mutex<BTreeMap<UserId, CursorRows>>,
     pub(super) accounts: Mutex<AccountTable>,
     pub(super) epoch: Mutex<Epoch>,
+    pub(super) jobs: Mutex<JobTable>,
+    pub(super) listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
 }
 
 /// The rows of one user, by device and type.
@@ -44,11 +47,27 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl UserSlot {
     fn write(&self, clock: &dyn Clock, scope: &WriteScope, decide: &Decide) -> Result<WritePlan, WriteError> {
         let _turn = lock(&self.turn);
-        let locked = lock(&self.model).locked(scope, clock.now());
+        let locked = {
+            let model = lock(&self.model);
+            if model.is_closed() {
+                return Err(WriteError::UnknownUser);
+            }
+            model.locked(scope, clock.now())
+        };
         let plan = decide(&locked)?;
         check(&plan)?;
         lock(&self.model).commit(&plan);
         Ok(plan)
+    }
+
+    fn purge(&self, before: UnixMillis, limit: u32) -> Purged {
+        let _turn = lock(&self.turn);
+        lock(&self.model).purge(before, limit)
+    }
+
+    fn close(&self) {
+        let _turn = lock(&self.turn);
+        lock(&self.model).close();
     }
 }
 
@@ -78,6 +97,8 @@ impl MemoryStore {
             cursors: Mutex::default(),
             accounts: Mutex::default(),
             epoch: Mutex::new(Model::default().epoch()),
+            jobs: Mutex::default(),
+            listeners: Mutex::default(),
         }
     }
 
@@ -87,7 +108,21 @@ impl MemoryStore {
     }
 
     pub(super) fn add_user(&self, user: UserId) {
-        lock(&self.users).insert(user, Arc::default());
+        let mut model = Model::default();
+        model.set_epoch(*lock(&self.epoch));
+        let slot = UserSlot {
+            model: Mutex::new(model),
+            ..UserSlot::default()
+        };
+        lock(&self.users).insert(user, Arc::new(slot));
+    }
+
+    /// Names the history.
+    pub(super) fn rename(&self, epoch: Epoch) {
+        *lock(&self.epoch) = epoch;
+        for slot in lock(&self.users).values() {
+            lock(&slot.model).set_epoch(epoch);
+        }
     }
 
     fn user(&self, user: UserId) -> Option<Arc<UserSlot>> {
@@ -106,8 +141,55 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn forget_cursors(&self, user: UserId) {
-        lock(&self.cursors).remove(&user);
+    /// Replaces the rows of a user.
+    pub(super) fn set_cursors(&self, user: UserId, rows: Vec<DeviceCursor>) {
+        let rows = rows.into_iter();
+        let rows = rows.map(|row| ((row.client.to_string(), row.entity_type), row));
+        lock(&self.cursors).insert(user, rows.collect());
+    }
+
+    /// Removes the clock of a user, when no write of theirs runs: nobody can write or pull any more.
+    pub(super) async fn remove_clock(&self, user: UserId) -> Result<(), StoreError> {
+        let Some(slot) = self.user(user) else {
+            return Ok(());
+        };
+        in_its_turn(move || slot.close()).await
+    }
+
+    /// Removes at most so many rows of a user whose clock is gone. Says whether nothing is left.
+    pub(super) fn remove_rows(&self, user: UserId, limit: usize) -> bool {
+        let mut left = limit;
+        if let Some(rows) = lock(&self.cursors).get_mut(&user) {
+            while left > 0 && rows.pop_first().is_some() {
+                left -= 1;
+            }
+        }
+        self.change(user, |model| left -= model.remove(left));
+        if left > 0 {
+            lock(&self.cursors).remove(&user);
+            lock(&self.users).remove(&user);
+        }
+        left > 0
+    }
+
+    /// Takes one step of a purge, when no write of that user runs.
+    pub(super) async fn purge_user(
+        &self,
+        user: UserId,
+        before: UnixMillis,
+        limit: u32,
+    ) -> Result<Purged, StoreError> {
+        let Some(slot) = self.user(user) else {
+            return Ok(Purged::default());
+        };
+        in_its_turn(move || slot.purge(before, limit)).await
+    }
+
+    /// Reads what only a user with a clock has.
+    fn read_open<T>(&self, user: UserId, read: impl FnOnce(&Model) -> T) -> Option<T> {
+        let slot = self.user(user)?;
+        let model = lock(&slot.model);
+        (!model.is_closed()).then(|| read(&model))
     }
 
     pub(super) fn read<T>(&self, user: UserId, read: impl FnOnce(&Model) -> T) -> Option<T> {
@@ -115,14 +197,30 @@ impl MemoryStore {
     }
 }
 
+/// Does what waits for a lock on a thread that may wait, to its end even when nobody waits for it any more.
+async fn in_its_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|panicked| StoreError::Failed(Box::new(panicked)))
+}
+
 #[async_trait]
 impl WriteStore for MemoryStore {
     async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
-        let slot = self.user(scope.user).ok_or(WriteError::UnknownUser)?;
+        let user = scope.user;
+        let slot = self.user(user).ok_or(WriteError::UnknownUser)?;
         let clock = self.clock.clone();
-        tokio::task::spawn_blocking(move || slot.write(clock.as_ref(), &scope, &decide))
-            .await
-            .map_err(|panicked| StoreError::Failed(Box::new(panicked)))?
+        let listeners = lock(&self.listeners).clone();
+        in_its_turn(move || {
+            let plan = slot.write(clock.as_ref(), &scope, &decide)?;
+            if !plan.records.is_empty() {
+                for listener in listeners {
+                    listener.committed(user, plan.clock);
+                }
+            }
+            Ok(plan)
+        })
+        .await?
     }
 }
 
@@ -134,7 +232,7 @@ impl ChangeFeed for MemoryStore {
         request: &PullRequest,
         limits: PageLimits,
     ) -> Result<Option<Snapshot>, StoreError> {
-        Ok(self.read(user, |model| model.snapshot(request, limits)))
+        Ok(self.read_open(user, |model| model.snapshot(request, limits)))
     }
 }
 
@@ -158,21 +256,63 @@ impl RecordReader for MemoryStore {
             .unwrap_or_default())
     }
 
-    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError> {
+    async fn revisions(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        before: Option<u32>,
+        limits: PageLimits,
+    ) -> Result<RevisionPage, StoreError> {
         Ok(self
-            .read(user, |model| model.revisions_of(key))
+            .read(user, |model| model.revision_page(key, before, limits))
             .unwrap_or_default())
+    }
+
+    async fn revision(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        id: RevisionId,
+    ) -> Result<Option<KeptRevision>, StoreError> {
+        let kept = self
+            .read(user, |model| model.revisions_of(key))
+            .unwrap_or_default();
+        Ok(kept.into_iter().find(|kept| kept.revision.id == id))
+    }
+
+    async fn digest(&self, user: UserId) -> Result<Option<SyncDigest>, StoreError> {
+        Ok(self.read_open(user, |model| SyncDigest {
+            clock: model.clock(),
+            epoch: model.epoch(),
+            types: model.digest(),
+        }))
     }
 }
 
 #[async_trait]
 impl DeviceCursors for MemoryStore {
     fn remember(&self, served: ServedCursors) {
+        if self.read_open(served.user, |_| ()).is_none() {
+            return;
+        }
+        lock(&self.accounts).bind(served.user, served.login, &served.client);
         let mut cursors = lock(&self.cursors);
         let rows = cursors.entry(served.user).or_default();
         for (entity_type, last_sync_at) in served.cursors {
-            let row = device_cursor(&served.client, entity_type, last_sync_at);
-            rows.insert((served.client.to_string(), entity_type), row);
+            let place = (served.client.to_string(), entity_type);
+            if rows
+                .get(&place)
+                .is_some_and(|row| row.last_sync_at == last_sync_at)
+            {
+                continue;
+            }
+            let row = DeviceCursor {
+                client: served.client.clone(),
+                entity_type,
+                last_sync_at,
+                served_at: served.served_at,
+            };
+            rows.insert(place, row);
         }
     }
 
@@ -180,17 +320,15 @@ impl DeviceCursors for MemoryStore {
         let rows = lock(&self.cursors).get(&user).cloned().unwrap_or_default();
         Ok(rows.into_values().collect())
     }
-}
 
-fn device_cursor(
-    client: &mosaic_domain::ClientId,
-    entity_type: EntityType,
-    last_sync_at: Cursor,
-) -> DeviceCursor {
-    DeviceCursor {
-        client: client.clone(),
-        entity_type,
-        last_sync_at,
+    async fn forget(&self, user: UserId, client: &ClientId) -> Result<bool, StoreError> {
+        let mut cursors = lock(&self.cursors);
+        let Some(rows) = cursors.get_mut(&user) else {
+            return Ok(false);
+        };
+        let before = rows.len();
+        rows.retain(|_, row| row.client != *client);
+        Ok(rows.len() < before)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{Epoch, Record, Stamp, UserId};
+use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    Accounts as _, DeviceCursors as _, KeptRevision, Loaded, RevisionPlace, ServedCursors, StoreError,
+    Accounts as _, DeviceCursors as _, DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError,
     Transfer, UserDump,
 };
 
-use super::model::Model;
+use super::model::{Model, take};
 use super::store::{MemoryStore, lock};
 
 #[async_trait]
@@ -18,7 +18,7 @@ impl Transfer for MemoryStore {
     }
 
     async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
-        *lock(&self.epoch) = epoch;
+        self.rename(epoch);
         Ok(())
     }
 
@@ -51,15 +51,7 @@ impl Transfer for MemoryStore {
         }
         self.change(user, |model| model.set_clock(dump.clock));
         lock(&self.accounts).load(dump.account, dump.refresh_tokens);
-        self.forget_cursors(user);
-        for cursor in dump.cursors {
-            self.remember(ServedCursors {
-                user,
-                client: cursor.client,
-                cursors: vec![(cursor.entity_type, cursor.last_sync_at)],
-                served_at: crate::at(0),
-            });
-        }
+        self.set_cursors(user, dump.cursors);
         Ok(())
     }
 
@@ -68,18 +60,22 @@ impl Transfer for MemoryStore {
         user: UserId,
         after: Stamp,
         limits: PageLimits,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Vec<DumpedRecord>, StoreError> {
         let found = self.read(user, |model| {
-            let mut found: Vec<Record> = model
+            let mut found: Vec<_> = model
                 .records()
                 .filter(|record| record.stamp > after)
-                .cloned()
+                .map(|record| DumpedRecord {
+                    record: record.clone(),
+                    purged_revisions: model.purged_revisions(record.key),
+                })
                 .collect();
-            found.sort_by_key(|record| record.stamp);
+            found.sort_by_key(|dumped| dumped.record.stamp);
             found
         });
-        let bytes = |record: &Record| {
-            record
+        let bytes = |dumped: &DumpedRecord| {
+            dumped
+                .record
                 .state
                 .content()
                 .map_or(0, |content| content.to_document().len())
@@ -87,10 +83,11 @@ impl Transfer for MemoryStore {
         Ok(take(found.unwrap_or_default(), limits, bytes))
     }
 
-    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
         self.change(user, |model| {
-            for record in records {
-                model.put(record);
+            for dumped in records {
+                model.set_purged_revisions(dumped.record.key, dumped.purged_revisions);
+                model.put(dumped.record);
             }
         });
         Ok(())
@@ -127,7 +124,7 @@ impl Transfer for MemoryStore {
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
         self.change(user, |model| {
             for kept in revisions {
-                model.keep(kept.revision);
+                model.keep_as(kept);
             }
         });
         Ok(())
@@ -145,14 +142,4 @@ impl Transfer for MemoryStore {
         });
         Ok(loaded.unwrap_or_default())
     }
-}
-
-fn take<T>(found: Vec<T>, limits: PageLimits, bytes_of: impl Fn(&T) -> usize) -> Vec<T> {
-    let mut bytes = 0;
-    let fits = |item: &T| {
-        let fits = bytes == 0 || bytes < limits.bytes;
-        bytes += bytes_of(item).max(1);
-        fits
-    };
-    found.into_iter().take(limits.records).take_while(fits).collect()
 }
