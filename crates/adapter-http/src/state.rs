@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mosaic_application::accounts::Accounts;
 use mosaic_application::bots::Bots;
+use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
+use mosaic_application::export::Export;
 use mosaic_application::memos::Memos;
+use mosaic_application::nudges::Nudges;
 use mosaic_application::pull::Pull;
+use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
 use mosaic_ports::{Clock, Health, IdGenerator};
@@ -19,6 +24,14 @@ use crate::limits::LoginBudgets;
 pub struct AppState {
     /// What changed since a device's cursors.
     pub pull: Pull,
+    /// Many edits in one request.
+    pub push: Push,
+    /// What the devices of a user hold, and forgetting one.
+    pub devices: Devices,
+    /// Who is told that there is something to pull.
+    pub nudges: Nudges,
+    /// Everything of one user, as lines of JSON.
+    pub export: Export,
     /// The road that all entity types share.
     pub records: Records,
     /// What memos have besides.
@@ -39,6 +52,8 @@ pub struct AppState {
     pub ids: Arc<dyn IdGenerator>,
     /// How often somebody may try to log in.
     pub login_budgets: LoginBudgets,
+    /// How often a connection that listens for nudges hears that it still does.
+    pub heartbeat: Duration,
 }
 
 impl fmt::Debug for AppState {

@@ -8,13 +8,16 @@ use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
 use mosaic_ports::{
     AccountChange, Accounts as AccountStore, Clock, CreateOutcome, IdGenerator, IssueOutcome, NewAccount,
-    NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, Rotation, StoredRefreshToken,
-    TokenHash, UpdateOutcome,
+    NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation,
+    StoredRefreshToken, TokenHash, UpdateOutcome,
 };
 use sha2::{Digest, Sha256};
 
 use crate::error::{AppError, Unauthenticated};
 use crate::sessions::{Caller, Sessions};
+
+/// How many rows one step of removing an account takes.
+const ROWS_AT_ONCE: u32 = 1_000;
 
 /// Whether people may make accounts themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +179,10 @@ impl Accounts {
         {
             Rotation::Rotated(stored) => {
                 let account = self.ports.accounts.by_id(stored.user).await?;
-                let user = account.ok_or(Unauthenticated::InvalidRefreshToken)?.user;
+                let user = account
+                    .map(|account| account.user)
+                    .filter(|user| !user.disabled)
+                    .ok_or(Unauthenticated::InvalidRefreshToken)?;
                 let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
                 Ok(LoginTokens {
                     access,
@@ -220,7 +226,8 @@ impl Accounts {
             .ok_or_else(|| Unauthenticated::LoginEnded.into())
     }
 
-    /// Sets a new password. Every login ends; the caller gets a new one.
+    /// Sets a new password. Every login ends; the caller gets a new one. An old password that is changed while it is
+    /// compared is wrong.
     ///
     /// # Errors
     /// [`AppError::WrongPassword`].
@@ -236,11 +243,11 @@ impl Accounts {
             .by_id(caller.user)
             .await?
             .ok_or(Unauthenticated::LoginEnded)?;
-        let hash = Some(account.password);
+        let hash = account.password;
         if !self
             .ports
             .passwords
-            .verify(old, hash)
+            .verify(old, Some(hash.clone()))
             .await
             .map_err(AppError::Internal)?
         {
@@ -249,6 +256,7 @@ impl Accounts {
         let password = self.ports.passwords.hash(new).await.map_err(AppError::Internal)?;
         let change = AccountChange {
             password: Some(password.clone()),
+            proved_by: Some(hash),
             must_change_password: Some(false),
             end_logins: true,
             ..AccountChange::default()
@@ -402,6 +410,26 @@ impl Accounts {
         Ok(user)
     }
 
+    /// Removes an account and everything of it, in small steps. `tell` hears of each. What was interrupted goes on with the
+    /// same call.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::LastAdmin`].
+    pub async fn remove(&self, id: UserId, mut tell: impl FnMut() + Send) -> Result<(), AppError> {
+        loop {
+            let outcome = self.ports.accounts.remove(id, ROWS_AT_ONCE).await?;
+            match outcome {
+                RemoveOutcome::Removed | RemoveOutcome::Removing => self.sessions.end_user(id, None),
+                RemoveOutcome::NotFound => return Err(AppError::NotFound),
+                RemoveOutcome::LastAdmin => return Err(AppError::LastAdmin),
+            }
+            if outcome == RemoveOutcome::Removed {
+                return Ok(());
+            }
+            tell();
+        }
+    }
+
     async fn change(&self, id: UserId, change: AccountChange) -> Result<User, AppError> {
         match self
             .ports
@@ -413,6 +441,7 @@ impl Accounts {
             UpdateOutcome::NotFound => Err(AppError::NotFound),
             UpdateOutcome::NameTaken => Err(AppError::NameTaken),
             UpdateOutcome::LastAdmin => Err(AppError::LastAdmin),
+            UpdateOutcome::Outdated => Err(AppError::WrongPassword),
         }
     }
 

@@ -200,7 +200,7 @@ impl Copy {
         loop {
             let records = self.from.dump_records(user, after, BATCH).await?;
             let Some(last) = records.last() else { return Ok(()) };
-            after = last.stamp;
+            after = last.record.stamp;
             progress.records += records.len() as u64;
             self.to.load_records(user, records).await?;
             tell(*progress);
@@ -253,10 +253,10 @@ impl Copy {
                 return Err(differs("records"));
             }
             let Some(last) = ours.last() else { break };
-            after = last.stamp;
+            after = last.record.stamp;
             progress.records += ours.len() as u64;
-            for record in &ours {
-                add_record(hash, record);
+            for dumped in &ours {
+                add_record(hash, &dumped.record);
             }
             tell(*progress);
         }

@@ -33,6 +33,12 @@ pub enum AppError {
     /// A list names a record that does not exist; the path says which.
     #[error("{0}")]
     UnknownReference(Violation),
+    /// A push names the record twice; this is the later one.
+    #[error("the push names this record twice: this edit was left out, send it again")]
+    NamedTwice,
+    /// Too many connections of this user listen for nudges already.
+    #[error("too many connections of this account listen for changes")]
+    TooManyListeners,
     /// A newer version is stored (W4).
     #[error("a newer version is stored")]
     Superseded {

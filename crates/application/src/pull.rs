@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, cut};
-use mosaic_domain::{UnixMillis, UserId};
+use mosaic_domain::{ClientId, EntitySet, FamilyId, PerEntity, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, ServedCursors};
 
 use crate::error::{AppError, Unauthenticated};
@@ -36,7 +36,12 @@ impl Pull {
     ///
     /// # Errors
     /// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
-    pub async fn run(&self, user: UserId, request: &PullRequest) -> Result<Pulled, AppError> {
+    pub async fn run(
+        &self,
+        user: UserId,
+        login: FamilyId,
+        request: &PullRequest,
+    ) -> Result<Pulled, AppError> {
         let snapshot = self.feed.snapshot(user, request, PageLimits::PROTOCOL).await?;
         let page = cut(request, snapshot.ok_or(Unauthenticated::LoginEnded)?);
         let server_time = self.clock.now();
@@ -44,6 +49,7 @@ impl Pull {
             self.cursors.remember(ServedCursors {
                 user,
                 client: request.client.clone(),
+                login,
                 cursors: page
                     .types
                     .iter()
@@ -54,6 +60,21 @@ impl Pull {
         }
         Ok(Pulled { page, server_time })
     }
+}
+
+/// The user's clock: a pull of no type at all.
+///
+/// # Errors
+/// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
+pub(crate) async fn clock_of(feed: &dyn ChangeFeed, user: UserId) -> Result<Stamp, AppError> {
+    let nothing = PullRequest {
+        client: ClientId::unnamed(),
+        cursors: PerEntity::default(),
+        entities: EntitySet::NONE,
+        epoch: None,
+    };
+    let snapshot = feed.snapshot(user, &nothing, PageLimits::PROTOCOL).await?;
+    Ok(snapshot.ok_or(Unauthenticated::LoginEnded)?.clock)
 }
 
 impl std::fmt::Debug for Pull {

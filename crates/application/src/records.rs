@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{
     Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide,
 };
 use mosaic_domain::{
-    ClientId, EditTime, Entity, EntityType, Live, RecordKey, ResourceId, Revision, UnixMillis, UserId,
-    Violation,
+    ClientId, EditTime, Entity, EntityType, Live, RecordKey, ResourceId, Revision, RevisionId, UnixMillis,
+    UserId, Violation,
 };
-use mosaic_ports::{Decide, IdGenerator, RecordReader, WriteStore};
+use mosaic_ports::{Decide, IdGenerator, KeptRevision, RecordReader, WriteStore};
 use uuid::Uuid;
 
 use crate::error::AppError;
@@ -63,6 +64,18 @@ pub struct TypedRevision<E> {
     /// The whole content.
     pub content: E,
 }
+
+/// One page of the revisions of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypedRevisions<E> {
+    /// The revisions, the latest kept first.
+    pub items: Vec<TypedRevision<E>>,
+    /// The number below which the next page goes on; `None` where there are no older ones.
+    pub next_before: Option<u32>,
+}
+
+/// How much one page of revisions may hold at most; it ends at 4 MiB as pages of a pull do.
+pub const REVISIONS_PER_PAGE: usize = 200;
 
 /// Reads and writes records of any type.
 #[derive(Clone)]
@@ -128,7 +141,10 @@ impl Records {
     /// # Errors
     /// [`AppError`]: not found, superseded, an edit time ahead.
     pub async fn delete<E: Entity>(&self, by: &EditBy, key: E::Key) -> Result<(), AppError> {
-        self.edit(by, E::record_key(key), Action::Delete).await.map(drop)
+        let action = Action::Delete {
+            buries_unknown: false,
+        };
+        self.edit(by, E::record_key(key), action).await.map(drop)
     }
 
     /// A live record.
@@ -173,7 +189,8 @@ impl Records {
         Ok(self.reader.tags(user, E::TYPE).await?)
     }
 
-    /// The revisions of a record, also of a deleted one, the latest kept first (H1).
+    /// The revisions of a record, also of a deleted one, the latest kept first (H1): those numbered below `before`, at most
+    /// `limit` ([`REVISIONS_PER_PAGE`] at most).
     ///
     /// # Errors
     /// [`AppError::NotFound`] where there never was such a record.
@@ -181,21 +198,57 @@ impl Records {
         &self,
         user: UserId,
         key: E::Key,
-    ) -> Result<Vec<TypedRevision<E>>, AppError> {
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<TypedRevisions<E>, AppError> {
         let key = E::record_key(key);
         if self.reader.record(user, key).await?.is_none() {
             return Err(AppError::NotFound);
         }
-        let kept = self.reader.revisions(user, key).await?.into_iter();
-        let typed = kept.filter_map(|kept| {
-            let content = E::from_content(kept.revision.content.clone())?;
-            Some(TypedRevision {
-                number: kept.number,
-                revision: kept.revision,
-                content,
-            })
-        });
-        Ok(typed.collect())
+        let limits = PageLimits {
+            records: limit.clamp(1, REVISIONS_PER_PAGE),
+            ..PageLimits::PROTOCOL
+        };
+        let page = self.reader.revisions(user, key, before, limits).await?;
+        let next_before = page.items.last().map(|kept| kept.number).filter(|_| page.more);
+        let items = page.items.into_iter().filter_map(typed).collect();
+        Ok(TypedRevisions { items, next_before })
+    }
+
+    /// One revision of a record.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where this record has no such revision, or no longer (H2).
+    pub async fn revision<E: Entity>(
+        &self,
+        user: UserId,
+        key: E::Key,
+        id: RevisionId,
+    ) -> Result<TypedRevision<E>, AppError> {
+        let kept = self.reader.revision(user, E::record_key(key), id).await?;
+        kept.and_then(typed).ok_or(AppError::NotFound)
+    }
+
+    /// Restores a revision: an ordinary new edit with the content that the revision has. It keeps what it takes the place
+    /// of, brings a deleted record back, and syncs. Where the record is so already, nothing changes.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where this record has no such revision; those of any edit besides.
+    pub async fn restore<E: Entity>(
+        &self,
+        by: &EditBy,
+        key: E::Key,
+        id: RevisionId,
+    ) -> Result<Live<E>, AppError> {
+        let TypedRevision { revision, .. } = self.revision::<E>(by.user, key, id).await?;
+        let action = Action::Put {
+            content: revision.content,
+            created_at: Some(revision.created_at),
+            unplaced: false,
+            overwrites: true,
+            attachments: None,
+        };
+        live(self.edit(by, E::record_key(key), action).await?)
     }
 
     /// Edits several records as one write: all of it, or where one is refused nothing.
@@ -284,6 +337,15 @@ impl From<Refusal> for AppError {
             }
         }
     }
+}
+
+fn typed<E: Entity>(kept: KeptRevision) -> Option<TypedRevision<E>> {
+    let content = E::from_content(kept.revision.content.clone())?;
+    Some(TypedRevision {
+        number: kept.number,
+        revision: kept.revision,
+        content,
+    })
 }
 
 fn is_refused(result: &EditResult) -> bool {

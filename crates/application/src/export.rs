@@ -1,0 +1,613 @@
+//! Everything of one user as lines of JSON, there and back.
+//!
+//! An export is a header, a line for each record (tombstones included), a line for each revision, and a last line with the
+//! counts and a SHA-256 of everything before it: a file that was cut short is recognised.
+//!
+//! An import is a set of edits: each line that holds a version is judged by last-writer-wins like any other edit, with the
+//! author and the edit time that it has (W2). So it can be repeated, overwrites nothing that is newer, and may go into an
+//! account that is in use. Stamps, and the numbers of revisions, are those of the account that it goes into.
+
+use std::sync::Arc;
+
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::write::{Action, Locked, Outcome, RecordEdit, WriteScope, decide};
+use mosaic_domain::{Content, EditTime, EntityType, Record, RevisionReason, Stamp, UnixMillis, UserId};
+use mosaic_ports::{Accounts, Clock, Decide, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::error::AppError;
+
+/// What the header calls the format.
+const FORMAT: &str = "mosaic-export";
+/// The version of the format that is written, and the newest one that is read.
+const FORMAT_VERSION: u32 = 1;
+/// How much one batch holds.
+const BATCH: PageLimits = PageLimits {
+    records: 500,
+    bytes: 4 * 1024 * 1024,
+};
+
+/// One line of an export.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    Header(Header),
+    Record(RecordLine),
+    Revision(RevisionLine),
+    End(End),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    format: String,
+    version: u32,
+    username: String,
+    avatar_url: Option<String>,
+    epoch: String,
+    exported_at: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordLine {
+    entity: String,
+    key: String,
+    stamp: i64,
+    updated_at: i64,
+    client_id: String,
+    created_at: i64,
+    revision_count: u32,
+    deleted: bool,
+    /// `null` for a tombstone whose content is unknown or erased.
+    content: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RevisionLine {
+    entity: String,
+    key: String,
+    number: u32,
+    id: String,
+    updated_at: i64,
+    client_id: String,
+    created_at: i64,
+    reason: String,
+    recorded_at: i64,
+    content: Box<RawValue>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct End {
+    records: u64,
+    revisions: u64,
+    sha256: String,
+}
+
+/// Writes exports.
+#[derive(Clone)]
+pub struct Export {
+    accounts: Arc<dyn Accounts>,
+    transfer: Arc<dyn Transfer>,
+    clock: Arc<dyn Clock>,
+}
+
+/// How an export goes on.
+enum Next {
+    Header,
+    Records(Stamp),
+    Revisions(Option<RevisionPlace>),
+    Done,
+}
+
+struct Writing {
+    export: Export,
+    user: UserId,
+    next: Next,
+    hash: Sha256,
+    records: u64,
+    revisions: u64,
+}
+
+impl Export {
+    /// An export over these ports.
+    pub fn new(accounts: Arc<dyn Accounts>, transfer: Arc<dyn Transfer>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            accounts,
+            transfer,
+            clock,
+        }
+    }
+
+    /// Everything of a user, in chunks of whole lines. Others may write meanwhile: a record that changes after it was
+    /// written comes again, as it is then, and nothing is left out.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] where there is no such user; a store's error. The export is cut short then, and has no last
+    /// line.
+    pub fn run(&self, user: UserId) -> impl Stream<Item = Result<String, AppError>> + Send + use<> {
+        let writing = Writing {
+            export: self.clone(),
+            user,
+            next: Next::Header,
+            hash: Sha256::new(),
+            records: 0,
+            revisions: 0,
+        };
+        try_unfold(writing, Writing::chunk)
+    }
+}
+
+impl Writing {
+    async fn chunk(mut self) -> Result<Option<(String, Self)>, AppError> {
+        let mut text = String::new();
+        while text.is_empty() {
+            match std::mem::replace(&mut self.next, Next::Done) {
+                Next::Header => {
+                    let header = self.header().await?;
+                    self.push(&mut text, &Line::Header(header))?;
+                    self.next = Next::Records(Stamp::ZERO);
+                }
+                Next::Records(after) => {
+                    let records = self.export.transfer.dump_records(self.user, after, BATCH).await?;
+                    self.next = match records.last() {
+                        Some(last) => Next::Records(last.record.stamp),
+                        None => Next::Revisions(None),
+                    };
+                    self.records += records.len() as u64;
+                    for dumped in &records {
+                        self.push(&mut text, &Line::Record(record_line(&dumped.record)?))?;
+                    }
+                }
+                Next::Revisions(after) => {
+                    let revisions = self
+                        .export
+                        .transfer
+                        .dump_revisions(self.user, after, BATCH)
+                        .await?;
+                    self.revisions += revisions.len() as u64;
+                    for kept in &revisions {
+                        self.push(&mut text, &Line::Revision(revision_line(kept)?))?;
+                    }
+                    if let Some(last) = revisions.last() {
+                        self.next = Next::Revisions(Some(RevisionPlace::of(last)));
+                    } else {
+                        let end = End {
+                            records: self.records,
+                            revisions: self.revisions,
+                            sha256: hex(self.hash.clone()),
+                        };
+                        self.push(&mut text, &Line::End(end))?;
+                    }
+                }
+                Next::Done => return Ok(None),
+            }
+        }
+        Ok(Some((text, self)))
+    }
+
+    async fn header(&self) -> Result<Header, AppError> {
+        let account = self.export.accounts.by_id(self.user).await?;
+        let user = account.ok_or(AppError::NotFound)?.user;
+        Ok(Header {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            username: user.username.as_str().to_owned(),
+            avatar_url: user.avatar_url.map(String::from),
+            epoch: self.export.transfer.epoch().await?.to_string(),
+            exported_at: self.export.clock.now().get(),
+        })
+    }
+
+    fn push(&mut self, text: &mut String, line: &Line) -> Result<(), AppError> {
+        let line = serde_json::to_string(line).map_err(|error| AppError::Internal(error.into()))?;
+        for part in [line.as_str(), "\n"] {
+            self.hash.update(part.as_bytes());
+            text.push_str(part);
+        }
+        Ok(())
+    }
+}
+
+fn record_line(record: &Record) -> Result<RecordLine, AppError> {
+    Ok(RecordLine {
+        entity: record.key.entity_type().name().to_owned(),
+        key: record.key.to_string(),
+        stamp: record.stamp.get(),
+        updated_at: record.version.time.get(),
+        client_id: record.version.author.as_str().to_owned(),
+        created_at: record.created_at.get(),
+        revision_count: record.revision_count,
+        deleted: record.is_deleted(),
+        content: record.state.content().map(raw).transpose()?,
+    })
+}
+
+fn revision_line(kept: &KeptRevision) -> Result<RevisionLine, AppError> {
+    let revision = &kept.revision;
+    Ok(RevisionLine {
+        entity: revision.key.entity_type().name().to_owned(),
+        key: revision.key.to_string(),
+        number: kept.number,
+        id: revision.id.to_string(),
+        updated_at: revision.version.time.get(),
+        client_id: revision.version.author.as_str().to_owned(),
+        created_at: revision.created_at.get(),
+        reason: revision.reason.name().to_owned(),
+        recorded_at: revision.recorded_at.get(),
+        content: raw(&revision.content)?,
+    })
+}
+
+fn raw(content: &Content) -> Result<Box<RawValue>, AppError> {
+    RawValue::from_string(content.to_document()).map_err(|error| AppError::Internal(error.into()))
+}
+
+fn hex(hash: Sha256) -> String {
+    use std::fmt::Write;
+    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Why a file is not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file does not begin as an export does.
+    #[error("this is no export of a Mosaic server: {0}")]
+    Foreign(String),
+    /// The file was written by a newer version.
+    #[error("the export has version {0} of the format, and this server reads up to version {FORMAT_VERSION}")]
+    Newer(u32),
+    /// A line can't be read.
+    #[error("line {line} can not be read: {why}")]
+    Line {
+        /// Which, from 1.
+        line: u64,
+        /// Why.
+        why: String,
+    },
+    /// The file ends before its last line.
+    #[error("the export was cut short: its last line is missing")]
+    CutShort,
+    /// The file is not as it was written.
+    #[error("the export was changed or damaged since it was written: {0}")]
+    Damaged(&'static str),
+    /// The write was not carried out.
+    #[error(transparent)]
+    Write(#[from] mosaic_ports::WriteError),
+}
+
+impl From<StoreError> for ImportError {
+    fn from(error: StoreError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+/// Reads an export from its first to its last line, before anything of it is imported.
+#[derive(Debug, Default)]
+pub struct Check {
+    line: u64,
+    header: Option<Manifest>,
+    hash: Sha256,
+    records: u64,
+    revisions: u64,
+    end: Option<End>,
+}
+
+/// What an export is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Whose it is.
+    pub username: String,
+    /// When it was written.
+    pub exported_at: UnixMillis,
+    /// How many records it holds, tombstones included.
+    pub records: u64,
+    /// How many revisions.
+    pub revisions: u64,
+}
+
+impl Check {
+    /// Reads the next line, without its line feed.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn line(&mut self, text: &str) -> Result<(), ImportError> {
+        self.line += 1;
+        if self.end.is_some() {
+            return Err(ImportError::Damaged("there are lines after the last one"));
+        }
+        let parsed = parse(self.line, text);
+        if self.header.is_none() {
+            let header = match parsed {
+                Ok(Line::Header(header)) if header.format == FORMAT => header,
+                Ok(_) => return Err(ImportError::Foreign("its first line is no header".to_owned())),
+                Err(error) => return Err(ImportError::Foreign(error.to_string())),
+            };
+            if header.version > FORMAT_VERSION {
+                return Err(ImportError::Newer(header.version));
+            }
+            self.header = Some(Manifest {
+                username: header.username,
+                exported_at: UnixMillis::clamped(header.exported_at),
+                records: 0,
+                revisions: 0,
+            });
+        } else {
+            match parsed? {
+                Line::Header(_) => return Err(ImportError::Damaged("it has two headers")),
+                Line::Record(line) => {
+                    edit_of_record(self.line, line)?;
+                    self.records += 1;
+                }
+                Line::Revision(line) => {
+                    edit_of_revision(self.line, &line)?;
+                    self.revisions += 1;
+                }
+                Line::End(end) => {
+                    self.end = Some(end);
+                    return Ok(());
+                }
+            }
+        }
+        self.hash.update(text.as_bytes());
+        self.hash.update(b"\n");
+        Ok(())
+    }
+
+    /// The file ends here.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn finish(self) -> Result<Manifest, ImportError> {
+        let Some(manifest) = self.header else {
+            return Err(ImportError::Foreign("it is empty".to_owned()));
+        };
+        let end = self.end.ok_or(ImportError::CutShort)?;
+        if (end.records, end.revisions) != (self.records, self.revisions) {
+            return Err(ImportError::Damaged("lines are missing, or there are too many"));
+        }
+        if end.sha256 != hex(self.hash) {
+            return Err(ImportError::Damaged("the SHA-256 in its last line is another"));
+        }
+        Ok(Manifest {
+            records: self.records,
+            revisions: self.revisions,
+            ..manifest
+        })
+    }
+}
+
+fn parse(line: u64, text: &str) -> Result<Line, ImportError> {
+    serde_json::from_str(text).map_err(bad(line))
+}
+
+fn bad<E: std::fmt::Display>(line: u64) -> impl Fn(E) -> ImportError {
+    move |why| ImportError::Line {
+        line,
+        why: why.to_string(),
+    }
+}
+
+/// One of the passes in which a file is imported: parents first (W9), and of each type what was overwritten before what
+/// took its place, so that history comes about again as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    entity: EntityType,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Replaced,
+    Records,
+    Superseded,
+}
+
+impl Pass {
+    /// All passes, in their order. Each reads the whole file.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let parts = [Part::Replaced, Part::Records, Part::Superseded];
+        EntityType::ALL
+            .into_iter()
+            .flat_map(move |entity| parts.map(|part| Self { entity, part }))
+    }
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Imported {
+    /// Edits that took the place of what was stored.
+    pub applied: u64,
+    /// Edits that were there already.
+    pub unchanged: u64,
+    /// Edits that lost against what was stored, and are kept as revisions.
+    pub superseded: u64,
+    /// Edits that could not be done.
+    pub refused: u64,
+}
+
+/// Imports a checked file into an account.
+pub struct Import {
+    store: Arc<dyn WriteStore>,
+    user: UserId,
+    pass: Option<Pass>,
+    line: u64,
+    edits: Vec<RecordEdit>,
+    bytes: usize,
+    done: Imported,
+}
+
+impl Import {
+    /// An import into an account.
+    pub fn new(store: Arc<dyn WriteStore>, user: UserId) -> Self {
+        Self {
+            store,
+            user,
+            pass: None,
+            line: 0,
+            edits: Vec::new(),
+            bytes: 0,
+            done: Imported::default(),
+        }
+    }
+
+    /// Begins one of the passes over the file ([`Pass::all`]).
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn begin(&mut self, pass: Pass) -> Result<(), ImportError> {
+        self.flush().await?;
+        self.pass = Some(pass);
+        self.line = 0;
+        Ok(())
+    }
+
+    /// Reads the next line of the pass, without its line feed.
+    ///
+    /// # Errors
+    /// A store's error; a line that can't be read, which a checked file does not have.
+    pub async fn line(&mut self, text: &str) -> Result<(), ImportError> {
+        self.line += 1;
+        let Some(Pass { entity, part }) = self.pass else {
+            return Ok(());
+        };
+        let edit = match (part, parse(self.line, text)?) {
+            (Part::Records, Line::Record(line)) if line.entity == entity.name() => {
+                edit_of_record(self.line, line)?
+            }
+            (Part::Replaced | Part::Superseded, Line::Revision(line)) if line.entity == entity.name() => {
+                let superseded = line.reason == RevisionReason::Superseded.name();
+                if superseded != (part == Part::Superseded) {
+                    return Ok(());
+                }
+                edit_of_revision(self.line, &line)?
+            }
+            _ => return Ok(()),
+        };
+        self.edits.push(edit);
+        self.bytes += text.len();
+        if self.edits.len() >= BATCH.records || self.bytes >= BATCH.bytes {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and says what became of it all.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn finish(mut self) -> Result<Imported, ImportError> {
+        self.flush().await?;
+        Ok(self.done)
+    }
+
+    async fn flush(&mut self) -> Result<(), ImportError> {
+        if self.edits.is_empty() {
+            return Ok(());
+        }
+        let edits = std::mem::take(&mut self.edits);
+        self.bytes = 0;
+        let scope = WriteScope::of(self.user, &edits);
+        let decide: Decide = Arc::new(move |locked: &Locked| decide(locked, &edits));
+        for result in self.store.write(scope, decide).await?.results {
+            match result.outcome {
+                Outcome::Applied => self.done.applied += 1,
+                Outcome::Unchanged => self.done.unchanged += 1,
+                Outcome::Superseded => self.done.superseded += 1,
+                Outcome::Refused(refusal) => {
+                    tracing::warn!(record = %result.key, %refusal, "not imported");
+                    self.done.refused += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The edit that a record is the outcome of.
+fn edit_of_record(at: u64, line: RecordLine) -> Result<RecordEdit, ImportError> {
+    let RecordLine {
+        entity,
+        key,
+        updated_at,
+        client_id,
+        created_at,
+        deleted,
+        content,
+        ..
+    } = line;
+    let whole = Whole::read(at, &entity, &key, updated_at, &client_id)?;
+    if deleted {
+        let action = Action::Delete { buries_unknown: true };
+        return Ok(whole.edit(action));
+    }
+    let content = content.ok_or_else(|| bad(at)("a live record has no content"))?;
+    whole.put(at, created_at, &content)
+}
+
+fn edit_of_revision(at: u64, line: &RevisionLine) -> Result<RecordEdit, ImportError> {
+    line.reason.parse::<RevisionReason>().map_err(bad(at))?;
+    Whole::read(at, &line.entity, &line.key, line.updated_at, &line.client_id)?.put(
+        at,
+        line.created_at,
+        &line.content,
+    )
+}
+
+/// The name and the version of one line.
+struct Whole {
+    entity: EntityType,
+    edit: RecordEdit,
+}
+
+impl Whole {
+    fn read(at: u64, entity: &str, key: &str, updated_at: i64, client: &str) -> Result<Self, ImportError> {
+        let entity: EntityType = entity.parse().map_err(bad(at))?;
+        let edit = RecordEdit {
+            key: entity.parse_key(key).map_err(bad(at))?,
+            author: client.parse().map_err(bad(at))?,
+            time: Some(EditTime::new(updated_at).map_err(bad(at))?),
+            action: Action::Delete { buries_unknown: true },
+        };
+        Ok(Self { entity, edit })
+    }
+
+    fn edit(self, action: Action) -> RecordEdit {
+        RecordEdit { action, ..self.edit }
+    }
+
+    fn put(self, at: u64, created_at: i64, document: &RawValue) -> Result<RecordEdit, ImportError> {
+        let content = self.entity.parse_document(document.get()).map_err(bad(at))?;
+        let action = Action::Put {
+            content,
+            created_at: Some(UnixMillis::new(created_at).map_err(bad(at))?),
+            unplaced: false,
+            overwrites: true,
+            attachments: None,
+        };
+        Ok(self.edit(action))
+    }
+}
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Export")
+    }
+}
+
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Import")
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}

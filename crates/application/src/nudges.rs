@@ -1,0 +1,197 @@
+//! Nudges (N1): telling the devices that listen that there is something to pull.
+//!
+//! A nudge carries no data and moves no cursor. The store tells the [`Hub`] of every commit ([`CommitListener`]); the hub
+//! keeps, for each user that anybody listens to, the latest clock. A listener that is slow finds the latest one and has
+//! missed nothing that matters.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mosaic_domain::{Stamp, UserId};
+use mosaic_ports::{ChangeFeed, CommitListener};
+use tokio::sync::watch;
+
+use crate::error::AppError;
+use crate::pull::clock_of;
+
+/// What is known of one user's commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct News {
+    clock: Stamp,
+    /// How often commits may have been missed.
+    gaps: u64,
+}
+
+/// Passes commits on to whoever listens. One for each process.
+#[derive(Debug, Default)]
+pub struct Hub {
+    users: Mutex<Users>,
+}
+
+#[derive(Debug, Default)]
+struct Users {
+    listened: HashMap<UserId, watch::Sender<News>>,
+    closed: bool,
+}
+
+impl Hub {
+    /// Ends every listener, now and from now on: the server stops.
+    pub fn close(&self) {
+        let mut users = self.users();
+        users.closed = true;
+        users.listened.clear();
+    }
+
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.users()
+            .listened
+            .values()
+            .map(watch::Sender::receiver_count)
+            .sum()
+    }
+
+    fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(&self, user: UserId, limit: usize) -> Result<watch::Receiver<News>, AppError> {
+        let mut users = self.users();
+        if users.closed {
+            // A receiver whose sender is gone: the listener ends at once.
+            return Ok(watch::channel(News::default()).1);
+        }
+        let news = users.listened.entry(user).or_default();
+        if news.receiver_count() >= limit {
+            return Err(AppError::TooManyListeners);
+        }
+        Ok(news.subscribe())
+    }
+
+    /// Forgets a user whom nobody listens to any more.
+    fn leave(&self, user: UserId) {
+        let mut users = self.users();
+        if users
+            .listened
+            .get(&user)
+            .is_some_and(|news| news.receiver_count() == 0)
+        {
+            users.listened.remove(&user);
+        }
+    }
+}
+
+impl CommitListener for Hub {
+    fn committed(&self, user: UserId, clock: Stamp) {
+        if let Some(news) = self.users().listened.get(&user) {
+            // What comes twice or late is no news.
+            news.send_if_modified(|news| {
+                let newer = clock > news.clock;
+                news.clock = news.clock.max(clock);
+                newer
+            });
+        }
+    }
+
+    fn missed(&self) {
+        for news in self.users().listened.values() {
+            // The clock may even have gone back, if the database was restored: it is read anew.
+            news.send_modify(|news| {
+                news.clock = Stamp::ZERO;
+                news.gaps += 1;
+            });
+        }
+    }
+}
+
+/// Lets devices listen.
+#[derive(Clone)]
+pub struct Nudges {
+    hub: Arc<Hub>,
+    feed: Arc<dyn ChangeFeed>,
+    limit: usize,
+}
+
+impl Nudges {
+    /// Nudges of a hub; of each user at most `limit` connections listen at once.
+    pub fn new(hub: Arc<Hub>, feed: Arc<dyn ChangeFeed>, limit: usize) -> Self {
+        Self { hub, feed, limit }
+    }
+
+    /// Listens to the commits of a user.
+    ///
+    /// # Errors
+    /// [`AppError::TooManyListeners`].
+    pub fn listen(&self, user: UserId) -> Result<Listener, AppError> {
+        Ok(Listener {
+            news: Some(self.hub.join(user, self.limit)?),
+            told: None,
+            gaps: None,
+            user,
+            nudges: self.clone(),
+        })
+    }
+}
+
+/// One connection that listens. Dropping it ends that.
+pub struct Listener {
+    /// `None` only while it is dropped.
+    news: Option<watch::Receiver<News>>,
+    told: Option<Stamp>,
+    /// How many gaps have been made up for; `None` before the first look at the clock.
+    gaps: Option<u64>,
+    user: UserId,
+    nudges: Nudges,
+}
+
+impl Listener {
+    /// The next clock to tell: first the user's clock as it is, then each newer one, and after a gap the clock as it is
+    /// again. `None`: the server stops. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// A store's error; the account is gone.
+    pub async fn next(&mut self) -> Result<Option<Stamp>, AppError> {
+        loop {
+            let Some(news) = &mut self.news else {
+                return Ok(None);
+            };
+            let News { clock, gaps } = *news.borrow_and_update();
+            if self.gaps != Some(gaps) {
+                let clock = clock_of(self.nudges.feed.as_ref(), self.user).await?;
+                self.gaps = Some(gaps);
+                self.told = Some(clock);
+                return Ok(Some(clock));
+            }
+            if self.told.is_none_or(|told| clock > told) {
+                self.told = Some(clock);
+                return Ok(Some(clock));
+            }
+            if news.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.news = None;
+        self.nudges.hub.leave(self.user);
+    }
+}
+
+impl std::fmt::Debug for Nudges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nudges")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! `POST /sync/push`: many edits in one request (rules B1, B2, W1 to W6).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use mosaic_domain::skew::Shift;
+use mosaic_domain::write::{Action, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide};
+use mosaic_domain::{ClientId, EditTime, Record, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_ports::{ChangeFeed, Decide, WriteStore};
+
+use crate::error::AppError;
+use crate::pull::clock_of;
+
+/// The most edits of one type in one push.
+pub const EDITS_PER_TYPE: usize = 200;
+
+/// Who pushes, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushBy {
+    /// Whose records.
+    pub user: UserId,
+    /// The device.
+    pub client: ClientId,
+    /// The device's clock when it sent the request (W6).
+    pub client_time: Option<UnixMillis>,
+    /// The server's clock when the request arrived.
+    pub arrived_at: UnixMillis,
+}
+
+/// One edit of a push.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PushEdit {
+    /// The record.
+    pub key: RecordKey,
+    /// `updatedAt`, by the device's clock; `None`: now (W1).
+    pub edit_time: Option<EditTime>,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What became of a push.
+#[derive(Debug)]
+pub struct Pushed {
+    /// The user's clock afterwards.
+    pub clock: Stamp,
+    /// What became of each edit, in the order of the edits.
+    pub results: Vec<PushOutcome>,
+}
+
+/// What became of one edit of a push.
+#[derive(Debug)]
+pub enum PushOutcome {
+    /// The record is now as the edit says.
+    Applied {
+        /// The record's place in the user's history.
+        stamp: Stamp,
+    },
+    /// The record was so already (W3).
+    Unchanged {
+        /// The record's place in the user's history.
+        stamp: Stamp,
+    },
+    /// A newer version is stored; the losing content is kept as a revision (W4).
+    Superseded {
+        /// The record that won.
+        current: Box<Record>,
+    },
+    /// The edit can't be done, and nothing of it was (B2).
+    Rejected {
+        /// Why.
+        error: AppError,
+        /// Whether the same edit may succeed later.
+        retryable: bool,
+    },
+}
+
+/// Serves pushes.
+#[derive(Clone)]
+pub struct Push {
+    store: Arc<dyn WriteStore>,
+    feed: Arc<dyn ChangeFeed>,
+}
+
+impl Push {
+    /// A push over these ports.
+    pub fn new(store: Arc<dyn WriteStore>, feed: Arc<dyn ChangeFeed>) -> Self {
+        Self { store, feed }
+    }
+
+    /// Applies what can be applied as one write, parents first; each edit is judged by W1 to W6 as one that came alone
+    /// (B1). An edit that can't be done is rejected alone (B2), and so is every further edit of a record that the push names
+    /// before: sent again, it is judged by itself.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::LoginEnded`](crate::error::Unauthenticated::LoginEnded) where the account is gone, or a store's error; nothing was written then.
+    pub async fn run(&self, by: &PushBy, edits: Vec<PushEdit>) -> Result<Pushed, AppError> {
+        let shift = Shift::between(by.client_time, by.arrived_at);
+        let mut results: Vec<Option<PushOutcome>> = Vec::with_capacity(edits.len());
+        let (mut named, mut places, mut valid) = (HashSet::new(), HashMap::new(), Vec::new());
+        for edit in edits {
+            let key = edit.key;
+            let judged = if named.insert(key) {
+                prepare(by, shift, edit)
+            } else {
+                Err(AppError::NamedTwice)
+            };
+            results.push(match judged {
+                Ok(edit) => {
+                    places.insert(key, results.len());
+                    valid.push(edit);
+                    None
+                }
+                Err(error) => Some(rejected(error)),
+            });
+        }
+        // A stable sort: parents first, and otherwise in the order in which they came.
+        valid.sort_by_key(|edit: &RecordEdit| edit.key.entity_type());
+        let (clock, judged) = if valid.is_empty() {
+            (clock_of(self.feed.as_ref(), by.user).await?, Vec::new())
+        } else {
+            self.write(by.user, valid).await?
+        };
+        for result in judged {
+            if let Some(place) = places.get(&result.key) {
+                results[*place] = Some(outcome(result)?);
+            }
+        }
+        let all = results.into_iter().collect::<Option<Vec<_>>>();
+        let results = all.ok_or_else(|| AppError::Internal("an edit of a push has no result".into()))?;
+        Ok(Pushed { clock, results })
+    }
+
+    async fn write(
+        &self,
+        user: UserId,
+        edits: Vec<RecordEdit>,
+    ) -> Result<(Stamp, Vec<EditResult>), AppError> {
+        let scope = WriteScope::of(user, &edits);
+        let decide: Decide = Arc::new(move |locked: &Locked| decide(locked, &edits));
+        let plan = self.store.write(scope, decide).await?;
+        Ok((plan.clock, plan.results))
+    }
+}
+
+fn prepare(by: &PushBy, shift: Shift, edit: PushEdit) -> Result<RecordEdit, AppError> {
+    let time = edit.edit_time.map(|time| shift.apply(time, by.arrived_at));
+    Ok(RecordEdit {
+        key: edit.key,
+        author: by.client.clone(),
+        time: time.transpose()?,
+        action: edit.action,
+    })
+}
+
+fn outcome(result: EditResult) -> Result<PushOutcome, AppError> {
+    let nothing = || AppError::Internal("an edit of a push left no record".into());
+    let stamp = result.current.as_ref().map(|record| record.stamp);
+    Ok(match result.outcome {
+        Outcome::Applied => PushOutcome::Applied {
+            stamp: stamp.ok_or_else(nothing)?,
+        },
+        Outcome::Unchanged => PushOutcome::Unchanged {
+            stamp: stamp.ok_or_else(nothing)?,
+        },
+        Outcome::Superseded => PushOutcome::Superseded {
+            current: Box::new(result.current.ok_or_else(nothing)?),
+        },
+        Outcome::Refused(refusal) => rejected(refusal.into()),
+    })
+}
+
+/// A rejected edit, and whether time or another edit may heal it: a memo that is still to come, a clock that goes on, a
+/// record that stands in the push before.
+fn rejected(error: AppError) -> PushOutcome {
+    let retryable = matches!(
+        error,
+        AppError::UnknownMemo(_) | AppError::EditTimeAhead { .. } | AppError::NamedTwice
+    );
+    PushOutcome::Rejected { error, retryable }
+}
+
+impl std::fmt::Debug for Push {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Push")
+    }
+}
