@@ -134,6 +134,12 @@ impl fmt::Display for ClientId {
 pub struct DiaryDate(jiff::civil::Date);
 
 impl DiaryDate {
+    /// The day, in UTC, of a moment; `None` from the last days of the year 9999 on.
+    pub fn utc_day_of(moment: crate::UnixMillis) -> Option<Self> {
+        let moment = jiff::Timestamp::from_millisecond(moment.get()).ok()?;
+        Some(Self(moment.to_zoned(jiff::tz::TimeZone::UTC).date()))
+    }
+
     /// The first and the last millisecond of this day in UTC.
     pub fn utc_range(self) -> (crate::UnixMillis, crate::UnixMillis) {
         let epoch = jiff::civil::date(1970, 1, 1);
@@ -236,6 +242,18 @@ mod tests {
         assert_eq!((first.get(), last.get()), (86_400_000, 172_799_999));
         let (first, _) = "2026-05-16".parse::<DiaryDate>().unwrap().utc_range();
         assert_eq!(first.get(), 1_778_889_600_000);
+    }
+
+    #[test]
+    fn a_moment_is_on_the_day_that_its_range_covers() {
+        for day in ["1970-01-01", "2024-02-29", "9999-12-29"] {
+            let day: DiaryDate = day.parse().unwrap();
+            let (first, last) = day.utc_range();
+            assert_eq!(DiaryDate::utc_day_of(first), Some(day));
+            assert_eq!(DiaryDate::utc_day_of(last), Some(day));
+        }
+        let never = crate::UnixMillis::clamped(i64::MAX);
+        assert_eq!(DiaryDate::utc_day_of(never), None);
     }
 
     #[test]
