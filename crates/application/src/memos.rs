@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mosaic_domain::entity::{Memo, MemoPatch, Resource};
 use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
-use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, ResourceId, UserId};
+use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, ResourceId, RevisionId, UserId};
 
 use crate::error::AppError;
 use crate::records::{Draft, EditBy, Records};
@@ -51,6 +51,15 @@ impl Memos {
         attachments: Option<Vec<ResourceId>>,
     ) -> Result<MemoView, AppError> {
         let memo = self.records.patch::<Memo>(by, id, patch, attachments).await?;
+        self.with_resources(by.user, memo).await
+    }
+
+    /// Restores a revision of a memo; its resources stay as they are.
+    ///
+    /// # Errors
+    /// As [`Records::restore`].
+    pub async fn restore(&self, by: &EditBy, id: MemoId, revision: RevisionId) -> Result<MemoView, AppError> {
+        let memo = self.records.restore::<Memo>(by, id, revision).await?;
         self.with_resources(by.user, memo).await
     }
 

@@ -54,6 +54,20 @@ pub struct Draft<E> {
     pub attachments: Option<Vec<ResourceId>>,
 }
 
+impl<E: Entity> Draft<E> {
+    /// The edit that writes this record, whatever route it came by. Without an edit time it overwrites nothing (W3), unless
+    /// it is a diary, whose key is its day (W7).
+    pub fn into_action(self, created_at: Option<UnixMillis>) -> Action {
+        Action::Put {
+            content: self.content.into_content(),
+            created_at,
+            unplaced: self.unplaced,
+            overwrites: E::TYPE == EntityType::Diary,
+            attachments: self.attachments,
+        }
+    }
+}
+
 /// A kept version of a record of a known type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypedRevision<E> {
@@ -107,13 +121,7 @@ impl Records {
         key: E::Key,
         draft: Draft<E>,
     ) -> Result<Live<E>, AppError> {
-        let action = Action::Put {
-            content: draft.content.into_content(),
-            created_at: by.created_at,
-            unplaced: draft.unplaced,
-            overwrites: E::TYPE == EntityType::Diary,
-            attachments: draft.attachments,
-        };
+        let action = draft.into_action(by.created_at);
         live(self.edit(by, E::record_key(key), action).await?)
     }
 
