@@ -397,8 +397,9 @@ fn bad<E: std::fmt::Display>(line: u64) -> impl Fn(E) -> ImportError {
     }
 }
 
-/// One of the passes in which a file is imported: parents first (W9), and of each type what was overwritten before what
-/// took its place, so that history comes about again as it was.
+/// One of the passes in which a file is imported, so that history comes about again as it was: parents first (W9), of each
+/// type what was overwritten before what took its place, and deletes last, when nothing is written any more that belongs to
+/// a memo that is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
     entity: EntityType,
@@ -408,17 +409,24 @@ pub struct Pass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Replaced,
-    Records,
+    Live,
     Superseded,
+    Tombstones,
 }
 
 impl Pass {
     /// All passes, in their order. Each reads the whole file.
     pub fn all() -> impl Iterator<Item = Self> {
-        let parts = [Part::Replaced, Part::Records, Part::Superseded];
-        EntityType::ALL
-            .into_iter()
-            .flat_map(move |entity| parts.map(|part| Self { entity, part }))
+        [
+            &[Part::Replaced, Part::Live][..],
+            &[Part::Superseded],
+            &[Part::Tombstones],
+        ]
+        .into_iter()
+        .flat_map(|parts| {
+            let of = |entity| parts.iter().map(move |part| Self { entity, part: *part });
+            EntityType::ALL.into_iter().flat_map(of)
+        })
     }
 }
 
@@ -480,19 +488,31 @@ impl Import {
         let Some(Pass { entity, part }) = self.pass else {
             return Ok(());
         };
-        let edit = match (part, parse(self.line, text)?) {
-            (Part::Records, Line::Record(line)) if line.entity == entity.name() => {
-                edit_of_record(self.line, line)?
+        let edit = match parse(self.line, text)? {
+            Line::Record(line) if line.entity == entity.name() => {
+                let of = if line.deleted {
+                    Part::Tombstones
+                } else {
+                    Part::Live
+                };
+                (of == part)
+                    .then(|| edit_of_record(self.line, line))
+                    .transpose()?
             }
-            (Part::Replaced | Part::Superseded, Line::Revision(line)) if line.entity == entity.name() => {
+            Line::Revision(line) if line.entity == entity.name() => {
                 let superseded = line.reason == RevisionReason::Superseded.name();
-                if superseded != (part == Part::Superseded) {
-                    return Ok(());
-                }
-                edit_of_revision(self.line, &line)?
+                let of = if superseded {
+                    Part::Superseded
+                } else {
+                    Part::Replaced
+                };
+                (of == part)
+                    .then(|| edit_of_revision(self.line, &line))
+                    .transpose()?
             }
-            _ => return Ok(()),
+            _ => None,
         };
+        let Some(edit) = edit else { return Ok(()) };
         self.edits.push(edit);
         self.bytes += text.len();
         if self.edits.len() >= BATCH.records || self.bytes >= BATCH.bytes {

@@ -9,14 +9,14 @@ use mosaic_application::accounts::{
     AccountPatch, AccountPorts, Accounts, FirstStart, LoginRequest, Registration,
 };
 use mosaic_application::error::Unauthenticated;
-use mosaic_application::sessions::Sessions;
+use mosaic_application::sessions::{Caller, Sessions};
 use mosaic_domain::account::{Password, Role, User};
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, AccessTokens, Account, BoxError, CreateOutcome, IssueOutcome,
     MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens,
-    PasswordHash, Rotation, StoredRefreshToken, UpdateOutcome,
+    PasswordHash, RemoveOutcome, Rotation, StoredRefreshToken, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -422,4 +422,86 @@ async fn a_later_start_makes_nobody() {
         ports.build().0.ensure_admin(None).await.unwrap(),
         FirstStart::NotFirst
     );
+}
+
+#[tokio::test]
+async fn removing_an_account_goes_on_until_nothing_is_left() {
+    for (outcomes, steps) in [
+        (
+            vec![
+                RemoveOutcome::Removing,
+                RemoveOutcome::Removing,
+                RemoveOutcome::Removed,
+            ],
+            Some(2),
+        ),
+        (vec![RemoveOutcome::NotFound], None),
+        (vec![RemoveOutcome::LastAdmin], None),
+    ] {
+        let mut ports = Ports::new();
+        let mut outcomes = outcomes.into_iter();
+        ports
+            .accounts
+            .expect_remove()
+            .returning(move |_, _| Ok(outcomes.next().unwrap()));
+        let mut told = 0;
+        let removed = ports.build().0.remove(USER, || told += 1).await;
+        match steps {
+            Some(steps) => assert_eq!((removed.is_ok(), told), (true, steps)),
+            None => assert!(removed.is_err()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_is_set_only_over_the_one_that_proved_it() {
+    let mut ports = Ports::new();
+    ports
+        .accounts
+        .expect_by_id()
+        .returning(|_| Ok(Some(account(user()))));
+    ports
+        .accounts
+        .expect_update()
+        .once()
+        .withf(|_, change, _| {
+            change
+                .proved_by
+                .as_ref()
+                .is_some_and(|hash| hash.expose() == "hash of secret")
+        })
+        .returning(|_, _, _| Ok(UpdateOutcome::Outdated));
+    let caller = Caller {
+        user: USER,
+        role: Role::User,
+        family: FamilyId::new(Uuid::from_u128(5)),
+        client: None,
+    };
+    let old = Password::given("secret".into()).unwrap();
+    let new = Password::chosen("another secret".into()).unwrap();
+    let outdated = ports.build().0.change_password(&caller, old, new).await;
+    assert!(matches!(outdated, Err(AppError::WrongPassword)), "{outdated:?}");
+}
+
+#[tokio::test]
+async fn a_closed_account_gets_no_new_access_token() {
+    let mut ports = Ports::new();
+    ports.accounts.expect_by_id().returning(|_| {
+        let disabled = true;
+        Ok(Some(account(User { disabled, ..user() })))
+    });
+    ports.refresh.expect_rotate().returning(|_, next| {
+        Ok(Rotation::Rotated(StoredRefreshToken {
+            token: next,
+            user: USER,
+            family: FamilyId::new(Uuid::from_u128(5)),
+            client: None,
+            device_name: None,
+        }))
+    });
+    let refused = ports.build().0.refresh("token").await;
+    assert!(matches!(
+        refused,
+        Err(AppError::Unauthenticated(Unauthenticated::InvalidRefreshToken))
+    ));
 }

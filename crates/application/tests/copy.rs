@@ -9,8 +9,8 @@ use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
 use mosaic_domain::account::Role;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::RecordEdit;
-use mosaic_domain::{Epoch, Record, Stamp, UserId};
-use mosaic_ports::{KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
+use mosaic_domain::{Epoch, Stamp, UserId};
+use mosaic_ports::{DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
 use mosaic_testkit::{
     EditExt as _, Harness, ManualClock, MemoryFixture, MemoryStore, StoreFixture as _, memo, memo_key,
     patch_memo, put,
@@ -90,10 +90,10 @@ impl Transfer for Fused {
         user: UserId,
         after: Stamp,
         limits: PageLimits,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Vec<DumpedRecord>, StoreError> {
         self.store.dump_records(user, after, limits).await
     }
-    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
         self.burn()?;
         self.records.fetch_add(records.len() as u64, Ordering::SeqCst);
         self.store.load_records(user, records).await
@@ -223,7 +223,7 @@ async fn a_target_that_differs_is_noticed() {
         .await
         .unwrap()
         .remove(0);
-    record.revision_count += 1;
+    record.record.revision_count += 1;
     target.load_records(user, vec![record]).await.unwrap();
     let differs = copy(&h.stores.transfer, target).await;
     assert!(

@@ -9,14 +9,15 @@ use mosaic_application::pull::Pull;
 use mosaic_domain::entity::Memo;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{
-    Content, Cursor, EditTime, EntitySet, EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Stamp,
-    State, UnixMillis, UserId, Version,
+    Content, Cursor, EditTime, EntitySet, EntityType, Epoch, FamilyId, MemoId, PerEntity, Record, RecordKey,
+    Stamp, State, UnixMillis, UserId, Version,
 };
 use mosaic_ports::{MockChangeFeed, MockClock, MockDeviceCursors};
 use uuid::Uuid;
 
 const USER: UserId = UserId::new(Uuid::from_u128(1));
 const EPOCH: Epoch = Epoch::new(Uuid::from_u128(9));
+const LOGIN: FamilyId = FamilyId::new(Uuid::from_u128(3));
 const CLOCK: i64 = 1_000;
 
 fn request(cursor: i64) -> PullRequest {
@@ -74,7 +75,7 @@ async fn p1_a_page_is_asked_for_with_the_protocol_s_limit_of_200_records() {
     let mut cursors = MockDeviceCursors::new();
     cursors.expect_remember().returning(|_| ());
     pull(feed(vec![memo(5)], false), cursors)
-        .run(USER, &request(0))
+        .run(USER, LOGIN, &request(0))
         .await
         .unwrap();
 }
@@ -97,7 +98,7 @@ async fn d1_what_a_device_was_served_is_remembered_per_type() {
         })
         .returning(|_| ());
     let pulled = pull(feed(vec![memo(5)], true), cursors)
-        .run(USER, &request(0))
+        .run(USER, LOGIN, &request(0))
         .await
         .unwrap();
     assert!(pulled.page.has_more());
@@ -109,7 +110,7 @@ async fn p2_a_device_at_rest_writes_nothing() {
     let mut cursors = MockDeviceCursors::new();
     cursors.expect_remember().never();
     let pulled = pull(feed(Vec::new(), false), cursors)
-        .run(USER, &request(CLOCK))
+        .run(USER, LOGIN, &request(CLOCK))
         .await
         .unwrap();
     let types: Vec<_> = pulled
@@ -125,7 +126,9 @@ async fn p2_a_device_at_rest_writes_nothing() {
 async fn a_user_that_is_gone_is_logged_out() {
     let mut feed = MockChangeFeed::new();
     feed.expect_snapshot().returning(|_, _, _| Ok(None));
-    let gone = pull(feed, MockDeviceCursors::new()).run(USER, &request(0)).await;
+    let gone = pull(feed, MockDeviceCursors::new())
+        .run(USER, LOGIN, &request(0))
+        .await;
     assert!(
         matches!(gone, Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))),
         "{gone:?}"

@@ -319,7 +319,7 @@ async fn h1_revisions_of_a_record_that_never_was_are_not_found() {
     let mut reader = MockRecordReader::new();
     reader.expect_record().returning(|_, _| Ok(None));
     let missing = records_over(MockWriteStore::new(), reader)
-        .revisions::<Memo>(USER, MEMO)
+        .revisions::<Memo>(USER, MEMO, None, 10)
         .await;
     assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
 }

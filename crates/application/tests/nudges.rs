@@ -1,0 +1,152 @@
+//! Nudges: whoever listens is told of the latest clock, whatever is lost, repeated or reordered on the way (N1).
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use mosaic_application::AppError;
+use mosaic_application::nudges::{Hub, Listener, Nudges};
+use mosaic_domain::pull::Snapshot;
+use mosaic_domain::{Epoch, PerEntity, Stamp, UserId};
+use mosaic_ports::{CommitListener, MockChangeFeed};
+use uuid::Uuid;
+
+const ANNA: UserId = UserId::new(Uuid::from_u128(1));
+const BEN: UserId = UserId::new(Uuid::from_u128(2));
+
+struct World {
+    hub: Arc<Hub>,
+    clock: Arc<AtomicI64>,
+    nudges: Nudges,
+}
+
+fn world(limit: usize) -> World {
+    let (hub, clock) = (Arc::new(Hub::default()), Arc::new(AtomicI64::new(100)));
+    let stored = Arc::clone(&clock);
+    let mut feed = MockChangeFeed::new();
+    feed.expect_snapshot().returning(move |_, request, _| {
+        assert!(
+            request.entities.is_empty(),
+            "a look at the clock reads no records"
+        );
+        Ok(Some(Snapshot {
+            clock: Stamp::clamped(stored.load(Ordering::SeqCst)),
+            epoch: Epoch::new(Uuid::nil()),
+            changes: PerEntity::default(),
+        }))
+    });
+    let nudges = Nudges::new(Arc::clone(&hub), Arc::new(feed), limit);
+    World { hub, clock, nudges }
+}
+
+impl World {
+    fn commit(&self, user: UserId, clock: i64) {
+        self.hub.committed(user, Stamp::clamped(clock));
+    }
+}
+
+async fn next(listener: &mut Listener) -> Option<i64> {
+    listener.next().await.unwrap().map(Stamp::get)
+}
+
+/// Whether there is nothing to tell now.
+async fn is_quiet(listener: &mut Listener) -> bool {
+    tokio::select! {
+        biased;
+        _ = listener.next() => false,
+        () = std::future::ready(()) => true,
+    }
+}
+
+#[tokio::test]
+async fn n1_the_clock_is_told_at_once_and_then_whenever_it_moves() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(ANNA).unwrap();
+    assert_eq!(next(&mut listener).await, Some(100));
+    assert!(is_quiet(&mut listener).await);
+    world.commit(ANNA, 101);
+    assert_eq!(next(&mut listener).await, Some(101));
+}
+
+#[tokio::test]
+async fn n1_only_the_latest_is_told_and_repeated_or_late_nudges_are_not() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(ANNA).unwrap();
+    next(&mut listener).await;
+    for clock in [105, 103, 104, 105] {
+        world.commit(ANNA, clock);
+    }
+    assert_eq!(next(&mut listener).await, Some(105));
+    world.commit(ANNA, 104);
+    world.commit(ANNA, 105);
+    assert!(is_quiet(&mut listener).await);
+}
+
+#[tokio::test]
+async fn n1_a_commit_between_listening_and_the_first_look_is_not_told_twice() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(ANNA).unwrap();
+    world.clock.store(101, Ordering::SeqCst);
+    world.commit(ANNA, 101);
+    assert_eq!(next(&mut listener).await, Some(101));
+    assert!(is_quiet(&mut listener).await);
+}
+
+#[tokio::test]
+async fn n1_after_a_gap_the_clock_is_told_as_it_is() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(ANNA).unwrap();
+    next(&mut listener).await;
+    world.commit(ANNA, 110);
+    assert_eq!(next(&mut listener).await, Some(110));
+    // The database was restored meanwhile: the clock is an earlier one.
+    world.clock.store(90, Ordering::SeqCst);
+    world.hub.missed();
+    assert_eq!(next(&mut listener).await, Some(90));
+    world.commit(ANNA, 91);
+    assert_eq!(next(&mut listener).await, Some(91));
+}
+
+#[tokio::test]
+async fn n1_nobody_hears_of_other_users() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(ANNA).unwrap();
+    next(&mut listener).await;
+    world.commit(BEN, 500);
+    assert!(is_quiet(&mut listener).await);
+}
+
+#[tokio::test]
+async fn n1_of_one_user_only_so_many_listen() {
+    let world = world(2);
+    let first = world.nudges.listen(ANNA).unwrap();
+    let _second = world.nudges.listen(ANNA).unwrap();
+    assert!(matches!(
+        world.nudges.listen(ANNA),
+        Err(AppError::TooManyListeners)
+    ));
+    let _other = world.nudges.listen(BEN).unwrap();
+    drop(first);
+    let _third = world.nudges.listen(ANNA).unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_that_goes_leaves_nothing_behind() {
+    let world = world(9);
+    let listeners = [ANNA, ANNA, BEN].map(|user| world.nudges.listen(user).unwrap());
+    assert_eq!(world.hub.listeners(), 3);
+    drop(listeners);
+    assert_eq!(world.hub.listeners(), 0);
+}
+
+#[tokio::test]
+async fn every_listener_ends_when_the_server_stops() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(ANNA).unwrap();
+    next(&mut listener).await;
+    world.hub.close();
+    assert_eq!(next(&mut listener).await, None);
+    let mut late = world.nudges.listen(ANNA).unwrap();
+    late.next().await.unwrap();
+    assert_eq!(next(&mut late).await, None);
+}

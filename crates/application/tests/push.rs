@@ -1,0 +1,194 @@
+//! Bulk pushes, over a mocked write store that runs the real rule.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
+
+use std::sync::{Arc, Mutex};
+
+use mosaic_application::AppError;
+use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
+use mosaic_domain::pull::Snapshot;
+use mosaic_domain::write::{Action, Outcome};
+use mosaic_domain::{EditTime, Entity, Epoch, PerEntity, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_ports::{MockChangeFeed, MockWriteStore};
+use mosaic_testkit::{Model, by, memo, memo_id, memo_key, resource_key, resource_of};
+use uuid::Uuid;
+
+const USER: UserId = UserId::new(Uuid::from_u128(1));
+const NOW: i64 = 1_715_000_000_000;
+
+/// A store over a model of one user, and how often it was asked to write.
+fn store(model: Model) -> (MockWriteStore, Arc<Mutex<(Model, usize)>>) {
+    let state = Arc::new(Mutex::new((model, 0)));
+    let shared = Arc::clone(&state);
+    let mut store = MockWriteStore::new();
+    store.expect_write().returning(move |scope, decide| {
+        let (model, writes) = &mut *shared.lock().unwrap();
+        *writes += 1;
+        let plan = decide(&model.locked(&scope, UnixMillis::clamped(NOW)))?;
+        model.commit(&plan);
+        Ok(plan)
+    });
+    (store, state)
+}
+
+fn feed() -> MockChangeFeed {
+    let mut feed = MockChangeFeed::new();
+    feed.expect_snapshot().returning(|_, _, _| {
+        Ok(Some(Snapshot {
+            clock: Stamp::clamped(77),
+            epoch: Epoch::new(Uuid::nil()),
+            changes: PerEntity::default(),
+        }))
+    });
+    feed
+}
+
+fn push_by(client_time: Option<i64>) -> PushBy {
+    PushBy {
+        user: USER,
+        client: by("phone"),
+        client_time: client_time.map(UnixMillis::clamped),
+        arrived_at: UnixMillis::clamped(NOW),
+    }
+}
+
+fn put(key: RecordKey, content: impl Entity, time: Option<i64>) -> PushEdit {
+    PushEdit {
+        key,
+        edit_time: time.map(EditTime::clamped),
+        action: Action::Put {
+            content: content.into_content(),
+            created_at: None,
+            unplaced: false,
+            overwrites: false,
+            attachments: None,
+        },
+    }
+}
+
+fn bury(key: RecordKey, time: Option<i64>) -> PushEdit {
+    PushEdit {
+        key,
+        edit_time: time.map(EditTime::clamped),
+        action: Action::Delete { buries_unknown: true },
+    }
+}
+
+async fn run(edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
+    run_with(push_by(None), edits).await
+}
+
+async fn run_with(by: PushBy, edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
+    let (store, state) = store(Model::default());
+    let push = Push::new(Arc::new(store), Arc::new(feed()));
+    let pushed = push.run(&by, edits).await.unwrap();
+    drop(push);
+    let (model, writes) = Arc::into_inner(state).unwrap().into_inner().unwrap();
+    (pushed, model, writes)
+}
+
+fn applied(outcome: &PushOutcome) -> Option<Stamp> {
+    match outcome {
+        PushOutcome::Applied { stamp } => Some(*stamp),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn b1_parents_come_first_whatever_the_order_and_results_keep_it() {
+    let resource = put(resource_key(1), resource_of(memo_id(1), "a.jpg"), Some(NOW));
+    let memo = put(memo_key(1), memo("x"), Some(NOW));
+    let (pushed, model, writes) = run(vec![resource, memo]).await;
+    let stamps: Vec<_> = pushed.results.iter().filter_map(applied).collect();
+    assert_eq!(stamps.len(), 2, "{:?}", pushed.results);
+    assert!(stamps[0] > stamps[1], "the memo came first: {stamps:?}");
+    assert_eq!(writes, 1, "one write for all of it");
+    assert_eq!(pushed.clock, stamps[0]);
+    assert_eq!(model.record(resource_key(1)).unwrap().parent(), Some(memo_id(1)));
+}
+
+#[tokio::test]
+async fn b2_what_can_not_be_done_is_rejected_alone() {
+    let (pushed, model, _) = run(vec![
+        put(resource_key(1), resource_of(memo_id(9), "a.jpg"), Some(NOW)),
+        put(memo_key(1), memo("good"), Some(NOW)),
+        put(memo_key(2), memo("from the future"), Some(NOW + 300_001)),
+    ])
+    .await;
+    assert!(
+        matches!(
+            &pushed.results[..],
+            [
+                PushOutcome::Rejected {
+                    error: AppError::UnknownMemo(_),
+                    retryable: true
+                },
+                PushOutcome::Applied { .. },
+                PushOutcome::Rejected {
+                    error: AppError::EditTimeAhead { .. },
+                    retryable: true
+                },
+            ]
+        ),
+        "{:?}",
+        pushed.results
+    );
+    assert!(model.record(memo_key(2)).is_none());
+}
+
+#[tokio::test]
+async fn b2_a_record_that_is_named_twice_is_written_once() {
+    let (pushed, model, _) = run(vec![
+        put(memo_key(1), memo("first"), Some(NOW)),
+        bury(memo_key(1), Some(NOW + 1)),
+    ])
+    .await;
+    assert!(applied(&pushed.results[0]).is_some());
+    assert!(matches!(
+        pushed.results[1],
+        PushOutcome::Rejected {
+            error: AppError::NamedTwice,
+            retryable: true
+        }
+    ));
+    assert!(!model.record(memo_key(1)).unwrap().is_deleted());
+}
+
+#[tokio::test]
+async fn b2_a_push_of_which_nothing_is_left_writes_nothing_and_answers_the_clock() {
+    let (pushed, _, writes) = run(vec![put(memo_key(1), memo("x"), Some(NOW + 400_000))]).await;
+    assert_eq!((writes, pushed.clock), (0, Stamp::clamped(77)));
+    let (pushed, _, writes) = run(Vec::new()).await;
+    assert_eq!((writes, pushed.results.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn w6_the_edits_of_a_clock_that_is_off_are_shifted() {
+    let three_hours = 3 * 3_600_000;
+    let edits = vec![put(memo_key(1), memo("x"), Some(NOW + three_hours - 5))];
+    let (pushed, model, _) = run_with(push_by(Some(NOW + three_hours)), edits).await;
+    assert!(applied(&pushed.results[0]).is_some(), "{:?}", pushed.results);
+    assert_eq!(model.record(memo_key(1)).unwrap().version.time.get(), NOW - 5);
+}
+
+#[tokio::test]
+async fn w3_w4_replays_change_nothing_and_what_loses_is_kept() {
+    let mut model = Model::default();
+    let stored = mosaic_testkit::put(memo_key(1), memo("newer"));
+    let stored = mosaic_testkit::EditExt::at(stored, NOW);
+    let plan = model.write(UnixMillis::clamped(NOW), &[stored]).unwrap();
+    assert_eq!(plan.results[0].outcome, Outcome::Applied);
+    let (store, state) = store(model);
+    let push = Push::new(Arc::new(store), Arc::new(feed()));
+    let edits = || vec![put(memo_key(1), memo("older"), Some(NOW - 10))];
+    for _ in 0..2 {
+        let pushed = push.run(&push_by(None), edits()).await.unwrap();
+        let PushOutcome::Superseded { current } = &pushed.results[0] else {
+            panic!("{:?}", pushed.results);
+        };
+        assert_eq!(current.live_content(), Some(&memo("newer").into_content()));
+    }
+    let same = vec![put(memo_key(1), memo("newer"), Some(NOW))];
+    let pushed = push.run(&push_by(None), same).await.unwrap();
+    assert!(matches!(pushed.results[0], PushOutcome::Unchanged { .. }));
+    assert_eq!(state.lock().unwrap().0.revisions_of(memo_key(1)).len(), 1);
+}

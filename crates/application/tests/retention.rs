@@ -1,0 +1,181 @@
+//! The purge: one instance at a time, in steps, over mocked ports.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mosaic_application::retention::{Progress, Purge, PurgeOutcome, When};
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{
+    ClaimOutcome, JobClaim, MockClock, MockIdGenerator, MockJobs, MockRetention, MockTransfer, Purged,
+    StoreError,
+};
+use uuid::Uuid;
+
+const NOW: i64 = 1_715_000_000_000;
+const DAY: i64 = 86_400_000;
+const HOLDER: Uuid = Uuid::from_u128(7);
+
+fn user(n: u128) -> UserId {
+    UserId::new(Uuid::from_u128(n))
+}
+
+/// What the ports saw.
+#[derive(Default)]
+struct Seen {
+    claims: Mutex<Vec<JobClaim>>,
+    steps: Mutex<Vec<(UserId, UnixMillis)>>,
+    released: Mutex<Vec<Option<UnixMillis>>>,
+    now: AtomicI64,
+}
+
+/// A purge over two users, the first of whom takes three steps. Each step takes `step_ms`.
+fn purge(outcomes: Vec<ClaimOutcome>, step_ms: i64) -> (Purge, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    seen.now.store(NOW, Ordering::SeqCst);
+    let (mut jobs, mut retention, mut users) = (MockJobs::new(), MockRetention::new(), MockTransfer::new());
+    let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());
+    ids.expect_next().returning(|| HOLDER);
+    let log = Arc::clone(&seen);
+    clock
+        .expect_now()
+        .returning(move || UnixMillis::clamped(log.now.load(Ordering::SeqCst)));
+    let log = Arc::clone(&seen);
+    let mut outcomes = outcomes.into_iter();
+    jobs.expect_claim().returning(move |claim| {
+        log.claims.lock().unwrap().push(claim);
+        Ok(outcomes.next().unwrap_or(ClaimOutcome::Claimed))
+    });
+    let log = Arc::clone(&seen);
+    jobs.expect_release().returning(move |_, holder, done| {
+        assert_eq!(holder, HOLDER);
+        log.released.lock().unwrap().push(done);
+        Ok(())
+    });
+    users.expect_user_ids().returning(|after, _| {
+        Ok(match after {
+            None => vec![user(1), user(2)],
+            Some(_) => Vec::new(),
+        })
+    });
+    let log = Arc::clone(&seen);
+    let steps = AtomicU64::new(0);
+    retention.expect_purge().returning(move |id, before, _| {
+        log.steps.lock().unwrap().push((id, before));
+        log.now.fetch_add(step_ms, Ordering::SeqCst);
+        Ok(Purged {
+            revisions: 10,
+            contents: 1,
+            more: steps.fetch_add(1, Ordering::SeqCst) < 2,
+        })
+    });
+    let purge = Purge::new(
+        Arc::new(retention),
+        Arc::new(users),
+        Arc::new(jobs),
+        Arc::new(clock),
+        Arc::new(ids),
+    );
+    (purge, seen)
+}
+
+async fn run(purge: &Purge, when: When) -> PurgeOutcome {
+    purge
+        .run(90 * DAY, when, |_| ControlFlow::Continue(()))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn h2_every_user_is_purged_step_by_step_of_what_is_older_than_the_retention() {
+    let (purge, seen) = purge(Vec::new(), 1);
+    let done = run(&purge, When::Now).await;
+    let all = Progress {
+        users: 2,
+        revisions: 40,
+        contents: 4,
+    };
+    assert_eq!(done, PurgeOutcome::Done(all));
+    let before = UnixMillis::clamped(NOW - 90 * DAY);
+    assert_eq!(
+        *seen.steps.lock().unwrap(),
+        [1, 1, 1, 2].map(|n| (user(n), before))
+    );
+    assert_eq!(*seen.released.lock().unwrap(), [Some(UnixMillis::clamped(NOW))]);
+}
+
+#[tokio::test]
+async fn one_instance_at_a_time_does_it() {
+    for (outcome, expected) in [
+        (ClaimOutcome::Busy, PurgeOutcome::Busy),
+        (ClaimOutcome::Done, PurgeOutcome::NotDue),
+    ] {
+        let (purge, seen) = purge(vec![outcome], 1);
+        assert_eq!(run(&purge, When::UnlessDoneWithin(DAY)).await, expected);
+        assert!(seen.steps.lock().unwrap().is_empty());
+        assert!(seen.released.lock().unwrap().is_empty(), "it is somebody else's");
+        let since = seen.claims.lock().unwrap()[0].unless_done_since;
+        assert_eq!(since, Some(UnixMillis::clamped(NOW - DAY)));
+    }
+}
+
+#[tokio::test]
+async fn a_long_purge_holds_on_to_the_job_and_ends_when_it_lost_it() {
+    let (long, seen) = purge(Vec::new(), 61_000);
+    assert!(matches!(run(&long, When::Now).await, PurgeOutcome::Done(_)));
+    {
+        let claims = seen.claims.lock().unwrap();
+        assert_eq!(
+            claims.len(),
+            4,
+            "claimed once, and renewed before every further step"
+        );
+        assert!(claims.iter().all(|claim| claim.until.since(claim.now) > 61_000));
+    }
+
+    let (lost, seen) = purge(vec![ClaimOutcome::Claimed, ClaimOutcome::Busy], 61_000);
+    assert_eq!(run(&lost, When::Now).await, PurgeOutcome::Busy);
+    assert_eq!(seen.steps.lock().unwrap().len(), 1);
+    assert_eq!(*seen.released.lock().unwrap(), [None], "it is not done");
+}
+
+#[tokio::test]
+async fn a_purge_that_is_told_to_stop_finishes_its_step() {
+    let (purge, seen) = purge(Vec::new(), 1);
+    let stopped = purge
+        .run(90 * DAY, When::Now, |_| ControlFlow::Break(()))
+        .await
+        .unwrap();
+    assert!(matches!(
+        stopped,
+        PurgeOutcome::Stopped(Progress { revisions: 10, .. })
+    ));
+    assert_eq!(seen.steps.lock().unwrap().len(), 1);
+    assert_eq!(*seen.released.lock().unwrap(), [None], "it is not done");
+}
+
+#[tokio::test]
+async fn a_purge_that_fails_lets_go_of_the_job() {
+    let (mut jobs, mut users) = (MockJobs::new(), MockTransfer::new());
+    let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());
+    ids.expect_next().returning(|| HOLDER);
+    clock.expect_now().returning(|| UnixMillis::clamped(NOW));
+    jobs.expect_claim().returning(|_| Ok(ClaimOutcome::Claimed));
+    jobs.expect_release()
+        .times(1)
+        .withf(|_, _, done| done.is_none())
+        .returning(|_, _, _| Ok(()));
+    users
+        .expect_user_ids()
+        .returning(|_, _| Err(StoreError::Unavailable("gone".into())));
+    let purge = Purge::new(
+        Arc::new(MockRetention::new()),
+        Arc::new(users),
+        Arc::new(jobs),
+        Arc::new(clock),
+        Arc::new(ids),
+    );
+    let failed = purge.run(DAY, When::Now, |_| ControlFlow::Continue(())).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))));
+}
