@@ -6,7 +6,7 @@ use mosaic_domain::entity::{
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Action, RecordEdit};
 use mosaic_domain::{
-    BotId, ClientId, EditTime, Entity, EntityType, MemoId, Patch, RecordKey, ResourceId, UnixMillis,
+    BotId, ClientId, EditTime, Entity, EntityType, MemoId, Patch, RecordKey, ResourceId, Revision, UnixMillis,
 };
 use uuid::Uuid;
 
@@ -145,6 +145,25 @@ pub fn delete(key: RecordKey) -> RecordEdit {
             buries_unknown: false,
         },
     )
+}
+
+/// An edit that deletes a record as a bulk push does, made by `phone`, without an edit time: one that is unknown gets a
+/// tombstone too.
+pub fn bury(key: RecordKey) -> RecordEdit {
+    let buries_unknown = true;
+    edit(key, Action::Delete { buries_unknown })
+}
+
+/// An edit that restores a revision, made by `phone`, without an edit time.
+pub fn restore(revision: &Revision) -> RecordEdit {
+    let action = Action::Put {
+        content: revision.content.clone(),
+        created_at: Some(revision.created_at),
+        unplaced: false,
+        overwrites: true,
+        attachments: None,
+    };
+    edit(revision.key, action)
 }
 
 fn edit(key: RecordKey, action: Action) -> RecordEdit {

@@ -26,6 +26,11 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     /// The store's ports.
     fn stores(&self) -> Stores;
 
+    /// The ports of another instance over the same database, where there can be one. Stopped with the first.
+    fn other_stores(&self) -> Option<Stores> {
+        None
+    }
+
     /// Stops the store and removes everything that it left behind. Also called when a case fails.
     async fn stop(self);
 }

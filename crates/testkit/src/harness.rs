@@ -31,6 +31,8 @@ pub fn at(ms: i64) -> UnixMillis {
 pub struct Harness {
     /// The store's ports.
     pub stores: Stores,
+    /// The ports of another instance over the same database, where there can be one.
+    pub other_stores: Option<Stores>,
     /// The clock that the store reads.
     pub clock: Arc<ManualClock>,
     /// New ids.
@@ -47,6 +49,7 @@ impl Harness {
     pub fn new<F: StoreFixture>(fixture: &F, clock: Arc<ManualClock>) -> Self {
         Self {
             stores: fixture.stores(),
+            other_stores: fixture.other_stores(),
             clock,
             ids: Arc::default(),
             parallel_writers: F::PARALLEL_WRITERS,

@@ -23,8 +23,8 @@ mod stand_ins;
 
 pub use device::Device;
 pub use edits::{
-    EditExt, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key, patch, patch_memo, put,
-    resource, resource_id, resource_key, resource_of, tagged,
+    EditExt, bot, bot_key, bury, by, delete, diary, diary_key, memo, memo_id, memo_key, patch, patch_memo,
+    put, resource, resource_id, resource_key, resource_of, restore, tagged,
 };
 pub use fixture::{StoreFixture, run};
 pub use gate::{Door, Gate};
@@ -96,12 +96,43 @@ macro_rules! conformance {
                 users_are_isolated
                 an_unknown_user_can_not_write
             }
+            push {
+                b1_eight_hundred_edits_in_one_write_do_what_the_rules_say
+                b1_a_push_with_edit_times_is_free_the_second_time
+                b1_a_push_happens_whole_or_not_at_all
+                b1_the_stamps_of_a_push_stand_together_while_others_write
+                b1_parents_come_first
+                b2_a_refused_edit_changes_nothing_else
+                b2_a_push_that_is_refused_whole_writes_nothing
+                w5_a_delete_of_a_push_buries_what_is_unknown
+            }
             history {
                 h1_revisions_are_numbered_and_read_the_latest_first
                 h1_a_revision_comes_back_as_it_was_kept
                 h1_a_version_is_kept_once
                 h1_keeping_a_losing_edit_moves_no_clock
                 h1_two_users_keep_the_same_version_each
+                h1_revisions_are_paged_by_number
+                h1_a_page_of_revisions_ends_with_its_bytes
+                h1_a_single_revision_is_read
+                h1_superseded_content_of_every_type_is_there
+                h1_a_restored_revision_is_a_new_edit
+            }
+            retention {
+                h2_revisions_kept_before_the_moment_go
+                h2_the_content_of_what_was_deleted_before_the_moment_is_erased
+                h2_the_stamp_of_a_delete_decides_not_the_clock
+                h2_live_records_lose_nothing_and_no_stamp_is_drawn
+                h2_a_device_that_comes_later_is_still_told_the_deletes
+                h2_a_late_create_still_loses_against_an_erased_tombstone
+                h2_only_a_whole_record_brings_back_what_is_erased
+                h2_what_is_erased_is_not_found
+                h2_numbers_go_on_after_a_purge
+                h2_numbers_go_on_where_the_latest_was_purged_first
+                h2_small_steps_come_to_the_same
+                h2_other_users_are_untouched
+                h2_a_purge_takes_turns_with_writes
+                h2_purging_beside_writes_loses_nothing_newer
             }
             reading {
                 lists_show_live_records_newest_first
@@ -123,6 +154,11 @@ macro_rules! conformance {
                 kept_objects_come_back_to_the_last_digit
                 a_record_is_read_as_it_was_planned
             }
+            digests {
+                a_digest_is_that_of_the_live_records
+                a_digest_follows_edits_and_deletes
+                a_digest_is_that_of_one_user
+            }
             devices {
                 d1_what_was_served_is_remembered
                 d1_the_latest_cursor_wins_not_the_greatest
@@ -130,6 +166,14 @@ macro_rules! conformance {
                 d1_an_unknown_user_harms_nobody
                 d1_the_longest_name_and_the_greatest_cursor_are_kept
                 a_store_that_works_is_healthy
+                d1_a_row_says_when_it_was_served
+                d2_a_device_is_forgotten
+                d2_a_forgotten_device_that_goes_on_is_remembered_anew
+                d2_logins_are_listed_by_device
+                d2_the_logins_of_a_device_end
+                d2_a_login_belongs_to_the_device_that_pulls_with_it
+                d2_a_renewed_login_is_bound_as_a_whole
+                d2_a_login_that_names_a_device_is_not_rebound
             }
             accounts {
                 an_account_comes_back_as_it_was_made
@@ -141,6 +185,8 @@ macro_rules! conformance {
                 a_new_name_must_be_free
                 the_last_administrator_stays
                 two_administrators_can_not_both_step_down
+                a_change_proved_by_an_outdated_password_changes_nothing
+                of_changes_proved_by_one_password_one_is_made
                 a_token_is_spent_for_the_next_one
                 a_token_may_belong_to_no_device
                 a_token_that_is_used_again_ends_its_family
@@ -153,10 +199,38 @@ macro_rules! conformance {
                 a_token_is_not_issued_for_a_closed_account
                 a_login_does_not_outlive_a_new_password
             }
+            removal {
+                an_account_is_removed_in_steps
+                an_account_is_removed_whatever_the_limit
+                a_removal_touches_nobody_else
+                the_last_administrator_is_not_removed
+                two_administrators_can_not_both_be_removed
+                an_interrupted_removal_goes_on
+                two_may_remove_one_account
+                a_removal_takes_turns_with_writes
+                what_goes_on_during_a_removal_leaves_nothing
+            }
+            jobs {
+                a_job_that_is_claimed_is_busy_for_others
+                a_job_is_held_on_to
+                a_job_that_was_done_lately_is_not_done_again
+                a_job_that_is_let_go_of_is_free
+                a_job_is_not_released_by_a_stranger
+                of_ten_that_claim_a_job_at_once_one_gets_it
+            }
+            nudges {
+                n1_every_commit_is_heard_of
+                n1_the_latest_clock_stands_for_those_before_it
+                n1_a_commit_is_heard_of_when_it_can_be_read
+                n1_what_moves_no_clock_is_not_heard_of
+                n1_a_write_that_fails_is_not_heard_of
+                n1_everybody_hears_of_every_instance
+            }
             transfer {
                 a_store_is_read_out_whole
                 a_store_is_written_whole
                 an_epoch_is_renamed
+                h2_what_was_purged_moves_with_its_record
             }
         }
     };

@@ -275,6 +275,72 @@ pub async fn two_administrators_can_not_both_step_down(h: &Harness) {
     assert!(roles.contains(&Role::Admin));
 }
 
+/// A change that was proved by a password which is another one by now changes nothing, and ends no login.
+pub async fn a_change_proved_by_an_outdated_password_changes_nothing(h: &Harness) {
+    let user = create(h, "anna", Role::User).await;
+    let old = password(h, user.id).await;
+    let proved = |change: AccountChange, by: &str| AccountChange {
+        proved_by: Some(PasswordHash::new(by.into())),
+        ..change
+    };
+    let named = AccountChange {
+        username: Some("berta".parse().unwrap()),
+        ..new_password()
+    };
+    log_in(h, user.id, 1).await;
+    assert_eq!(
+        update(h, user.id, proved(named.clone(), "another")).await,
+        UpdateOutcome::Outdated
+    );
+    let account = h.stores.accounts.by_id(user.id).await.unwrap().unwrap();
+    assert_eq!((&account.user, &account.password), (&user, &old));
+    assert!(matches!(rotate(h, 1, 2, 1_010).await, Rotation::Rotated(_)));
+    let updated = update(h, user.id, proved(named.clone(), old.expose())).await;
+    assert!(matches!(updated, UpdateOutcome::Updated(_)));
+    assert_eq!(rotate(h, 2, 3, 1_020).await, Rotation::Refused);
+    assert_eq!(
+        update(h, user.id, proved(named.clone(), old.expose())).await,
+        UpdateOutcome::Outdated
+    );
+    assert_eq!(password(h, user.id).await.expose(), "new");
+    let nobody = UserId::new(h.new_id());
+    assert_eq!(
+        update(h, nobody, proved(named, "x")).await,
+        UpdateOutcome::NotFound
+    );
+}
+
+/// Of several changes at once that were proved by the same password one is made.
+pub async fn of_changes_proved_by_one_password_one_is_made(h: &Harness) {
+    for _ in 0..10 {
+        let user = h.user().await;
+        let old = password(h, user).await;
+        let changes = (0..4).map(|n| {
+            let (h, proved_by) = (h.clone(), Some(old.clone()));
+            let change = AccountChange {
+                password: Some(PasswordHash::new(format!("new {n}"))),
+                proved_by,
+                ..AccountChange::default()
+            };
+            tokio::spawn(async move { update(&h, user, change).await })
+        });
+        let outcomes: Vec<_> = join_all(changes.collect::<Vec<_>>())
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let outdated = outcomes
+            .iter()
+            .filter(|outcome| **outcome == UpdateOutcome::Outdated);
+        assert_eq!(outdated.count(), 3, "{outcomes:?}");
+        let made = outcomes
+            .iter()
+            .position(|outcome| matches!(outcome, UpdateOutcome::Updated(_)));
+        let expected = format!("new {}", made.unwrap());
+        assert_eq!(password(h, user).await.expose(), expected);
+    }
+}
+
 fn hash(n: u8) -> TokenHash {
     TokenHash([n; 32])
 }

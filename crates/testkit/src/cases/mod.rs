@@ -2,9 +2,15 @@
 
 pub mod accounts;
 pub mod devices;
+pub mod digests;
 pub mod history;
+pub mod jobs;
+pub mod nudges;
 pub mod pull;
+pub mod push;
 pub mod reading;
+pub mod removal;
+pub mod retention;
 pub mod stamps;
 pub mod transfer;
 pub mod writes;

@@ -186,3 +186,40 @@ pub async fn an_epoch_is_renamed(h: &Harness) {
     h.stores.transfer.set_epoch(epoch).await.unwrap();
     assert_eq!(h.stores.transfer.epoch().await.unwrap(), epoch);
 }
+
+/// The numbers of purged revisions move with their record, so that they are not given again elsewhere either; what is erased
+/// stays so.
+pub async fn h2_what_was_purged_moves_with_its_record(h: &Harness) {
+    let mut other = h.clone();
+    other.stores = in_memory(h);
+    for (from, to) in [(h, &other), (&other, h)] {
+        let user = from.user().await;
+        for n in 0..4 {
+            from.write(user, [put(memo_key(1), memo("x")).at(10 + n)]).await;
+        }
+        from.write(user, [put(memo_key(2), memo("y")).at(10)]).await;
+        from.write(user, [delete(memo_key(2)).at(20)]).await;
+        from.clock.advance(1_000);
+        let before = at(from.clock.ms());
+        let purged = from.stores.retention.purge(user, before, 100).await.unwrap();
+        assert_eq!((purged.revisions, purged.contents), (4, 1));
+        from.write(user, [put(memo_key(1), memo("x")).at(50)]).await;
+        let (here, there) = (from.stores.transfer.clone(), to.stores.transfer.clone());
+        let dumped = dump(here.as_ref(), user).await.0;
+        let purged = |n| {
+            let of_record = |dumped: &&DumpedRecord| dumped.record.key == memo_key(n);
+            dumped.iter().find(of_record).unwrap().purged_revisions
+        };
+        assert_eq!((purged(1), purged(2)), (3, 1));
+        copy(here.as_ref(), there.as_ref(), user).await;
+        copy(here.as_ref(), there.as_ref(), user).await;
+        assert_alike(here.as_ref(), there.as_ref(), user).await;
+        assert_eq!(
+            to.record(user, memo_key(2)).await,
+            from.record(user, memo_key(2)).await
+        );
+        to.write(user, [put(memo_key(1), memo("x")).at(60)]).await;
+        let kept = to.revisions(user, memo_key(1)).await;
+        assert_eq!(kept.iter().map(|kept| kept.number).collect::<Vec<_>>(), [5, 4]);
+    }
+}

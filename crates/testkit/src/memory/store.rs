@@ -355,5 +355,9 @@ impl StoreFixture for MemoryFixture {
         self.0.stores()
     }
 
+    fn other_stores(&self) -> Option<Stores> {
+        Some(self.stores())
+    }
+
     async fn stop(self) {}
 }

@@ -1,0 +1,451 @@
+//! Removing an account and everything of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::poll;
+use mosaic_domain::account::Role;
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::search::SearchTerms;
+use mosaic_domain::text::Label;
+use mosaic_domain::{Cursor, EntityType, FamilyId, Stamp, UserId};
+use mosaic_ports::{
+    AccountChange, CreateOutcome, IssueOutcome, Loaded, NewAccount, NewRefreshToken, RemoveOutcome, Rotation,
+    ServedCursors, StoreError, StoredRefreshToken, TokenHash, WriteError,
+};
+
+use crate::{
+    Device, EditExt, Gate, Harness, at, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key,
+    patch_memo, put, resource_key, resource_of, tagged,
+};
+
+/// More steps than any of these removals takes.
+const ENOUGH: usize = 2_000;
+
+fn token(n: u8, issued_at: i64) -> NewRefreshToken {
+    NewRefreshToken {
+        hash: TokenHash([n; 32]),
+        issued_at: at(issued_at),
+        expires_at: at(issued_at + 1_000),
+    }
+}
+
+fn login(account: &NewAccount, n: u8, client: Option<&str>) -> StoredRefreshToken {
+    StoredRefreshToken {
+        token: token(n, 1_000),
+        user: account.user.id,
+        family: FamilyId::new(uuid::Uuid::from_u128(u128::from(n))),
+        client: client.map(by),
+        device_name: Some(Label::new("a device".into()).unwrap()),
+    }
+}
+
+fn served(user: UserId, client: &str) -> ServedCursors {
+    ServedCursors {
+        user,
+        client: by(client),
+        login: FamilyId::new(uuid::Uuid::nil()),
+        cursors: EntityType::ALL
+            .map(|entity| (entity, Cursor::clamped(5)))
+            .to_vec(),
+        served_at: at(1_000),
+    }
+}
+
+/// An account with records of all types, tombstones, purged and kept revisions, devices and logins; token `n` and the two
+/// after it.
+async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
+    let account = h.account(name, role);
+    let user = account.user.id;
+    let created = h.stores.accounts.create(account.clone(), false).await.unwrap();
+    assert_eq!(created, CreateOutcome::Created);
+    for n in 0..8 {
+        h.write(user, [put(memo_key(n), tagged("first words", &["tag"])).at(100)])
+            .await;
+        h.write(user, [patch_memo(n, "second words").at(200)]).await;
+    }
+    h.write(
+        user,
+        [
+            put(diary_key("2026-05-16"), diary("a day")),
+            put(resource_key(1), resource_of(memo_id(1), "a.png")),
+            put(resource_key(2), resource_of(memo_id(2), "b.png")),
+            put(bot_key(1), bot("robot")),
+            delete(memo_key(2)),
+            delete(memo_key(99)).at(100),
+        ],
+    )
+    .await;
+    for client in ["phone", "tablet"] {
+        h.stores.cursors.remember(served(user, client));
+    }
+    for (n, client) in [(n, Some("phone")), (n + 1, Some("tablet")), (n + 2, None)] {
+        let login = login(&account, n, client);
+        let issued = h
+            .stores
+            .tokens
+            .issue(login, account.password.clone())
+            .await
+            .unwrap();
+        assert!(matches!(issued, IssueOutcome::Issued(_)));
+    }
+    account
+}
+
+async fn rotate(h: &Harness, spent: u8) -> Rotation {
+    let next = token(spent + 100, 1_010);
+    h.stores
+        .tokens
+        .rotate(TokenHash([spent; 32]), next)
+        .await
+        .unwrap()
+}
+
+async fn remove(h: &Harness, user: UserId, limit: u32) -> RemoveOutcome {
+    h.stores.accounts.remove(user, limit).await.unwrap()
+}
+
+/// Takes steps until it is over.
+async fn remove_all(h: &Harness, user: UserId, limit: u32) -> RemoveOutcome {
+    for _ in 0..ENOUGH {
+        let outcome = remove(h, user, limit).await;
+        if outcome != RemoveOutcome::Removing {
+            return outcome;
+        }
+    }
+    panic!("no end after {ENOUGH} steps");
+}
+
+/// Records and revisions that are left.
+async fn rows(h: &Harness, user: UserId) -> u64 {
+    let loaded = h.stores.transfer.loaded(user).await.unwrap();
+    loaded.records + loaded.revisions
+}
+
+/// Asserts that nobody can log in, pull or write.
+async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
+    let user = account.user.id;
+    let written = h.try_write(user, [put(memo_key(500), memo("x"))]).await;
+    assert!(matches!(written, Err(WriteError::UnknownUser)), "{written:?}");
+    let device = Device::new("late");
+    let pulled = h
+        .stores
+        .feed
+        .snapshot(user, &device.request(), device.limits())
+        .await
+        .unwrap();
+    assert_eq!(pulled, None);
+    assert_eq!(h.stores.reader.digest(user).await.unwrap(), None);
+    for spent in n..n + 3 {
+        assert_eq!(rotate(h, spent).await, Rotation::Refused);
+    }
+    assert_eq!(h.stores.tokens.logins(user, at(1_010)).await.unwrap(), []);
+    let issued = h
+        .stores
+        .tokens
+        .issue(login(account, n + 50, None), account.password.clone())
+        .await
+        .unwrap();
+    assert!(
+        matches!(issued, IssueOutcome::Closed | IssueOutcome::Outdated),
+        "{issued:?}"
+    );
+}
+
+/// Asserts that nothing is left of an account, also not for one that gets the same id and the same name.
+async fn assert_nothing_left(h: &Harness, account: &NewAccount) {
+    let user = account.user.id;
+    let nobody = |found: Option<_>| assert_eq!(found, None);
+    nobody(h.stores.accounts.by_id(user).await.unwrap());
+    nobody(h.stores.accounts.by_name(&account.user.username).await.unwrap());
+    assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
+    assert!(
+        !h.stores
+            .transfer
+            .user_ids(None, 100)
+            .await
+            .unwrap()
+            .contains(&user)
+    );
+    assert_eq!(remove(h, user, 10).await, RemoveOutcome::NotFound);
+    // A pull that was under way does not bring anything back.
+    h.stores.cursors.remember(served(user, "late"));
+    assert_eq!(h.stores.cursors.cursors(user).await.unwrap(), []);
+
+    let again = h.stores.accounts.create(account.clone(), false).await.unwrap();
+    assert_eq!(again, CreateOutcome::Created);
+    assert_eq!(h.stores.transfer.loaded(user).await.unwrap(), Loaded::default());
+    let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+    assert_eq!(
+        (dumped.clock, dumped.cursors.len(), dumped.refresh_tokens.len()),
+        (Stamp::ZERO, 0, 0)
+    );
+    assert!(h.live(user).await.is_empty());
+    assert!(h.fresh_device(user).await.delivered().is_empty());
+    for key in [memo_key(1), diary_key("2026-05-16"), memo_key(99), memo_key(500)] {
+        assert!(h.record(user, key).await.is_none());
+        assert!(h.revisions(user, key).await.is_empty());
+    }
+    assert!(
+        h.stores
+            .reader
+            .tags(user, EntityType::Memo)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    h.write(user, [put(memo_key(1), memo("again"))]).await;
+    h.write(user, [patch_memo(1, "and again")]).await;
+    assert_eq!(h.revisions(user, memo_key(1)).await[0].number, 1);
+    let mut query = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
+    query.search = SearchTerms::parse("words").unwrap();
+    assert_eq!(h.list(user, &query).await.total, 0);
+    h.stores.cursors.remember(served(user, "phone"));
+    assert_eq!(h.stores.cursors.cursors(user).await.unwrap().len(), 4);
+}
+
+/// The first step shuts the account; steps remove no more than the limit; after the last one nothing is left, and the name
+/// is free.
+pub async fn an_account_is_removed_in_steps(h: &Harness) {
+    let account = full(h, "anna", Role::User, 1).await;
+    let user = account.user.id;
+    h.clock.advance(1_000);
+    h.stores
+        .retention
+        .purge(user, at(h.clock.ms() - 999), 3)
+        .await
+        .unwrap();
+    let mut before = rows(h, user).await;
+    assert!(before > 15, "{before}");
+    assert_eq!(remove(h, user, 3).await, RemoveOutcome::Removing);
+    assert_shut(h, &account, 1).await;
+    let closed = h.stores.accounts.by_id(user).await.unwrap().unwrap();
+    assert!(closed.user.disabled);
+    for step in 0.. {
+        assert!(step < ENOUGH, "no end");
+        let left = rows(h, user).await;
+        assert!(
+            left <= before && before - left <= 3,
+            "a step from {before} to {left}"
+        );
+        before = left;
+        match remove(h, user, 3).await {
+            RemoveOutcome::Removing => assert_shut(h, &account, 1).await,
+            outcome => {
+                assert_eq!(outcome, RemoveOutcome::Removed);
+                assert!(before <= 3, "{before} in the last step");
+                break;
+            }
+        }
+    }
+    assert_shut(h, &account, 1).await;
+    assert_nothing_left(h, &account).await;
+}
+
+/// With a limit that holds all of it, and with the smallest.
+pub async fn an_account_is_removed_whatever_the_limit(h: &Harness) {
+    for (n, limit) in [(1, 1), (11, 10_000)] {
+        let account = full(h, "anna", Role::User, n).await;
+        assert_eq!(
+            remove_all(h, account.user.id, limit).await,
+            RemoveOutcome::Removed
+        );
+        assert_nothing_left(h, &account).await;
+        remove_all(h, account.user.id, limit).await;
+    }
+    let empty = h.user().await;
+    assert_eq!(remove_all(h, empty, 1).await, RemoveOutcome::Removed);
+    assert_eq!(remove(h, empty, 1).await, RemoveOutcome::NotFound);
+    assert_eq!(
+        remove(h, UserId::new(h.new_id()), 1).await,
+        RemoveOutcome::NotFound
+    );
+}
+
+/// Nobody else loses anything: not a record with the same key, not a device of the same name.
+pub async fn a_removal_touches_nobody_else(h: &Harness) {
+    let (anna, ben) = (
+        full(h, "anna", Role::User, 1).await,
+        full(h, "ben", Role::User, 11).await,
+    );
+    let user = ben.user.id;
+    let state = async || {
+        let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+        (
+            dumped,
+            h.live(user).await,
+            h.stores.transfer.loaded(user).await.unwrap(),
+        )
+    };
+    let before = state().await;
+    assert_eq!(remove_all(h, anna.user.id, 4).await, RemoveOutcome::Removed);
+    assert_eq!(state().await, before);
+    assert!(matches!(rotate(h, 11).await, Rotation::Rotated(_)));
+    h.write(user, [patch_memo(1, "goes on")]).await;
+    let device = h.fresh_device(user).await;
+    h.assert_converged(user, &device).await;
+}
+
+/// The last administrator whose account is open can't be removed, and loses nothing by the attempt.
+pub async fn the_last_administrator_is_not_removed(h: &Harness) {
+    let account = full(h, "admin", Role::Admin, 1).await;
+    let (user, other) = (account.user.id, full(h, "closed", Role::Admin, 11).await.user.id);
+    full(h, "somebody", Role::User, 21).await;
+    let close = AccountChange {
+        disabled: Some(true),
+        ..AccountChange::default()
+    };
+    h.stores.accounts.update(other, close, at(9_000)).await.unwrap();
+    let before = h.stores.transfer.dump_user(user).await.unwrap();
+    assert_eq!(remove(h, user, 100).await, RemoveOutcome::LastAdmin);
+    assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), before);
+    assert_eq!(h.live(user).await.len(), 10);
+    assert!(matches!(rotate(h, 1).await, Rotation::Rotated(_)));
+    h.write(user, [patch_memo(1, "goes on")]).await;
+    // The closed one may go.
+    assert_eq!(remove_all(h, other, 100).await, RemoveOutcome::Removed);
+    assert_eq!(remove(h, user, 100).await, RemoveOutcome::LastAdmin);
+    full(h, "second", Role::Admin, 31).await;
+    assert_eq!(remove_all(h, user, 100).await, RemoveOutcome::Removed);
+}
+
+/// Of two administrators who are removed at the same time, one stays.
+pub async fn two_administrators_can_not_both_be_removed(h: &Harness) {
+    let guard = new_admin(h, "guard").await;
+    let close = async |disabled| {
+        let change = AccountChange {
+            disabled: Some(disabled),
+            ..AccountChange::default()
+        };
+        h.stores.accounts.update(guard, change, at(9_000)).await.unwrap();
+    };
+    for round in 0..5 {
+        let first = new_admin(h, &format!("first-{round}")).await;
+        let second = new_admin(h, &format!("second-{round}")).await;
+        close(true).await;
+        let removals = [first, second].map(|id| {
+            let h = h.clone();
+            tokio::spawn(async move { (id, remove_all(&h, id, 2).await) })
+        });
+        let mut stayed = Vec::new();
+        for removal in removals {
+            match removal.await.unwrap() {
+                (id, RemoveOutcome::LastAdmin) => stayed.push(id),
+                (_, outcome) => assert_eq!(outcome, RemoveOutcome::Removed),
+            }
+        }
+        assert_eq!(stayed.len(), 1, "both of them went, or none");
+        close(false).await;
+        assert_eq!(remove_all(h, stayed[0], 2).await, RemoveOutcome::Removed);
+    }
+}
+
+async fn new_admin(h: &Harness, name: &str) -> UserId {
+    let account = h.account(name, Role::Admin);
+    let id = account.user.id;
+    h.stores.accounts.create(account, false).await.unwrap();
+    id
+}
+
+/// A removal that is dropped half-way goes on with the next call.
+pub async fn an_interrupted_removal_goes_on(h: &Harness) {
+    let account = full(h, "anna", Role::User, 1).await;
+    let user = account.user.id;
+    for polls in [0, 1, 2, 3, 5, 8] {
+        let mut step: Pin<Box<dyn Future<Output = Result<RemoveOutcome, StoreError>> + Send>> =
+            Box::pin(h.stores.accounts.remove(user, 2));
+        for _ in 0..polls {
+            if poll!(&mut step).is_ready() {
+                step = Box::pin(std::future::pending());
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(step);
+    }
+    assert_eq!(remove_all(h, user, 2).await, RemoveOutcome::Removed);
+    assert_nothing_left(h, &account).await;
+}
+
+/// Two that remove the same account at the same time come to its end together.
+pub async fn two_may_remove_one_account(h: &Harness) {
+    let account = full(h, "anna", Role::User, 1).await;
+    let user = account.user.id;
+    let both = [1, 2].map(|limit| {
+        let h = h.clone();
+        tokio::spawn(async move { remove_all(&h, user, limit).await })
+    });
+    let mut removed = 0;
+    for one in both {
+        match one.await.unwrap() {
+            RemoveOutcome::Removed => removed += 1,
+            outcome => assert_eq!(outcome, RemoveOutcome::NotFound),
+        }
+    }
+    assert!(removed > 0);
+    assert_nothing_left(h, &account).await;
+}
+
+/// A removal waits for the write that holds the lock, and takes what it wrote with it.
+pub async fn a_removal_takes_turns_with_writes(h: &Harness) {
+    let account = full(h, "anna", Role::User, 1).await;
+    let user = account.user.id;
+    let gate = Gate::default();
+    let (held, door) = (h.clone(), gate.door());
+    let edits = [put(memo_key(500), memo("x")), patch_memo(1, "third words")];
+    let write = tokio::spawn(async move { held.write_through(door, user, edits).await });
+    gate.reached().await;
+    let removing = h.clone();
+    let mut removal = tokio::spawn(async move { remove_all(&removing, user, 5).await });
+    // There is no event to wait for when nothing may happen: a removal that does not wait gets some time to show itself.
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut removal).await;
+    assert!(
+        early.is_err(),
+        "an account was removed while a write held its lock"
+    );
+    gate.open();
+    write.await.unwrap().unwrap();
+    assert_eq!(removal.await.unwrap(), RemoveOutcome::Removed);
+    assert_nothing_left(h, &account).await;
+}
+
+/// Writes, pulls and logins that go on while an account is removed leave nothing behind.
+pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
+    let account = full(h, "anna", Role::User, 1).await;
+    let user = account.user.id;
+    let writers: Vec<_> = (0..3)
+        .map(|writer| {
+            let (h, account) = (h.clone(), account.clone());
+            tokio::spawn(async move {
+                for n in 0_u16.. {
+                    let key = memo_key(1_000 + writer * 100 + u64::from(n) % 7);
+                    let edit = put(key, memo("words")).at(1_000 + i64::from(n));
+                    match h.try_write(user, [edit]).await {
+                        Ok(_) => {}
+                        Err(WriteError::UnknownUser) => return n,
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    h.stores.cursors.remember(served(user, "busy"));
+                    let mut login = login(&account, 200, Some("busy"));
+                    login.family = FamilyId::new(h.new_id());
+                    login.token.hash.0[..16].copy_from_slice(h.new_id().as_bytes());
+                    h.stores
+                        .tokens
+                        .issue(login, account.password.clone())
+                        .await
+                        .unwrap();
+                }
+                panic!("nobody stopped the writer");
+            })
+        })
+        .collect();
+    while rows(h, user).await < 60 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(remove_all(h, user, 5).await, RemoveOutcome::Removed);
+    for writer in writers {
+        assert!(writer.await.unwrap() > 0);
+    }
+    assert_nothing_left(h, &account).await;
+}
