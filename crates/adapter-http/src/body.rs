@@ -219,34 +219,69 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would look at the bytes of those texts alone that it does not ignore.
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Problem::new(ProblemCode::MalformedJson, "the body is not UTF-8"))?;
+    Ok(parse_object(text)?)
+}
+
+/// Why a text is not the object that it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is no JSON.
+    Malformed {
+        /// How far it could be read.
+        path: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// It is JSON of another shape.
+    Misshapen(FieldError),
+}
+
+impl From<Unreadable> for Problem {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Malformed { message, .. } => Self::new(
+                ProblemCode::MalformedJson,
+                format!("the body is not valid JSON: {message}"),
+            ),
+            Unreadable::Misshapen(error) => Self::validation(vec![error]),
+        }
+    }
+}
+
+/// Reads a JSON object.
+///
+/// # Errors
+/// [`Unreadable`], with the path to the first thing that is wrong.
+pub(crate) fn parse_object<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
     if !text.trim_ascii_start().starts_with('{') {
         return Err(not_an_object(text));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        json_problem(&path, error.inner())
+        unreadable(&path, error.inner())
     })?;
-    deserializer.end().map_err(|error| json_problem("", &error))?;
+    deserializer.end().map_err(|error| unreadable("", &error))?;
     Ok(value)
 }
 
 /// serde would also read a struct from a list, by position: bodies are objects.
-fn not_an_object(text: &str) -> Problem {
+fn not_an_object(text: &str) -> Unreadable {
     match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(_) => Problem::validation(vec![FieldError::new("", "invalid_type", "must be a JSON object")]),
-        Err(error) => json_problem("", &error),
+        Ok(_) => Unreadable::Misshapen(FieldError::new("", "invalid_type", "must be a JSON object")),
+        Err(error) => unreadable("", &error),
     }
 }
 
-fn json_problem(path: &str, error: &serde_json::Error) -> Problem {
+fn unreadable(path: &str, error: &serde_json::Error) -> Unreadable {
+    let path = if path == "." { "" } else { path };
     if error.is_data() {
-        Problem::validation(vec![data_error(path, error)])
+        Unreadable::Misshapen(data_error(path, error))
     } else {
-        Problem::new(
-            ProblemCode::MalformedJson,
-            format!("the body is not valid JSON: {error}"),
-        )
+        Unreadable::Malformed {
+            path: path.to_owned(),
+            message: error.to_string(),
+        }
     }
 }
 
@@ -254,7 +289,6 @@ fn json_problem(path: &str, error: &serde_json::Error) -> Problem {
 fn data_error(path: &str, error: &serde_json::Error) -> FieldError {
     let text = error.to_string();
     let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    let path = if path == "." { "" } else { path };
     let named = |prefix: &str| {
         let field = message.strip_prefix(prefix)?.strip_suffix('`')?;
         Some(if path.is_empty() {

@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest, web};
+use mosaic_application::push::PushBy;
 use mosaic_application::records::EditBy;
 use mosaic_application::sessions::Caller;
 use mosaic_domain::{ClientId, UnixMillis, UserId, Violation, Violations};
@@ -74,6 +75,17 @@ impl Editor {
             edit_time: times.updated_at,
             created_at: times.created_at,
             client_time: self.client_time,
+            arrived_at: self.arrived_at,
+        }
+    }
+
+    /// A push of many edits by the device that its body names. `client_time`: the device's clock, where the body tells it
+    /// rather than the header.
+    pub(crate) fn push(&self, client: ClientId, client_time: Option<UnixMillis>) -> PushBy {
+        PushBy {
+            user: self.user,
+            client,
+            client_time: client_time.or(self.client_time),
             arrived_at: self.arrived_at,
         }
     }

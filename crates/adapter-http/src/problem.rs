@@ -30,6 +30,9 @@ use crate::request_id::RequestId;
 /// The media type of every error body.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
+/// How long a device waits before it tries to listen again where too many of its account do.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
 /// Defines [`ProblemCode`] and its catalogue from one table.
 macro_rules! problem_codes {
     ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal $title:literal;)*) => {
@@ -122,10 +125,14 @@ problem_codes! {
     UnknownResource = 422 "unknown_resource" "No such resource";
     /// A list names a bot that is unknown, deleted or somebody else's.
     UnknownBot = 422 "unknown_bot" "No such bot";
+    /// A bulk push names the record twice; this is the later edit of the two (B2).
+    Duplicate = 422 "duplicate" "The record stands in the push twice";
     /// The password that was to be replaced is another one.
     WrongPassword = 422 "wrong_password" "The old password is wrong";
     /// Too many attempts; `Retry-After` tells when to try again.
     RateLimited = 429 "rate_limited" "Too many attempts";
+    /// Too many connections of the account listen for changes already; `Retry-After` tells when to try again (N1).
+    TooManyListeners = 429 "too_many_listeners" "Too many connections listen";
     /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
     Internal = 500 "internal" "Internal error";
     /// The server is up, but its store can not work at the moment.
@@ -194,6 +201,17 @@ impl FieldError {
             message: message.into(),
         }
     }
+
+    /// The same error, seen from further out.
+    #[must_use]
+    pub fn below(mut self, outer: &str) -> Self {
+        self.path = match self.path.as_str() {
+            "" => outer.to_owned(),
+            inner if inner.starts_with('[') => format!("{outer}{inner}"),
+            inner => format!("{outer}.{inner}"),
+        };
+        self
+    }
 }
 
 impl From<&Violation> for FieldError {
@@ -235,6 +253,10 @@ impl From<AppError> for Problem {
             ),
             AppError::UnknownReference(violation) => {
                 Self::new(reference_code(violation.code), detail).at(violation.into())
+            }
+            AppError::NamedTwice => Self::new(Code::Duplicate, detail),
+            AppError::TooManyListeners => {
+                Self::new(Code::TooManyListeners, detail).retry_after(LISTEN_AGAIN_AFTER)
             }
             AppError::Superseded { current } => {
                 Self::new(Code::Superseded, detail).with_current(entities::wire_form(*current))
@@ -371,6 +393,14 @@ impl Problem {
         self
     }
 
+    /// The same problem, its fields seen from further out.
+    #[must_use]
+    pub fn below(mut self, outer: &str) -> Self {
+        let errors = std::mem::take(&mut self.0.errors);
+        self.0.errors = errors.into_iter().map(|error| error.below(outer)).collect();
+        self
+    }
+
     /// Something on our side went wrong: the cause is logged, once, and never told to the client.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ProblemCode::Internal, "something went wrong on the server").because(cause)
@@ -424,6 +454,11 @@ impl Problem {
     /// What kind of problem it is.
     pub fn code(&self) -> ProblemCode {
         self.0.code
+    }
+
+    /// What happened this time, for people.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// What is wrong with which fields.

@@ -7,8 +7,10 @@ mod bots;
 mod diaries;
 mod memos;
 mod page;
+mod push;
 mod records;
 mod resources;
+mod revisions;
 mod sync;
 
 use crate::health;
@@ -19,6 +21,7 @@ pub(crate) fn table() -> RouteTable {
     RouteTable::new(health::endpoints())
         .and(accounts::endpoints())
         .and(sync::endpoints())
+        .and(push::endpoints())
         .and(memos::endpoints())
         .and(diaries::endpoints())
         .and(resources::endpoints())

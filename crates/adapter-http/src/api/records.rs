@@ -2,18 +2,15 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
-use mosaic_application::records::TypedRevision;
 use mosaic_domain::{EditTime, Violation, Violations};
-use serde::Serialize;
-use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
+use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::entities::{Amendment, Submitted, Times, Wire};
 use crate::field::Int;
 use crate::field::UnixMs;
-use crate::names::ReasonName;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
@@ -55,18 +52,9 @@ pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
         .about(E::PATH, "Deletes a record")
         .query::<DeleteParams>()
         .returns_nothing("It is deleted, now or before");
-    let revisions = Endpoint::get(
-        format!("{path}/revisions"),
-        &format!("list{name}Revisions"),
-        revisions::<E>,
-    )
-    .about(
-        E::PATH,
-        "The versions of a record that are not current, the latest kept first",
-    )
-    .returns_list::<RevisionDto>("The revisions")
-    .problems(&[ProblemCode::NotFound]);
-    vec![by_device(edit), by_device(delete), revisions]
+    let mut endpoints = vec![by_device(edit), by_device(delete)];
+    endpoints.extend(revisions::endpoints::<E>(name, &path));
+    endpoints
 }
 
 /// `GET` of one record.
@@ -204,68 +192,6 @@ impl FromQuery for DeleteQuery {
 fn edit_time(text: &str) -> Result<EditTime, Violation> {
     let Int(ms) = text.parse()?;
     EditTime::new(ms)
-}
-
-/// A version of a record that is not current (H1). Besides these members it has all fields of the record, and the
-/// record's key: `memoId`, `resourceId`, `botId`, or `date` for a diary.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Revision)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RevisionDto {
-    #[schema(format = Uuid)]
-    id: String,
-    /// Counts the revisions of the record, from 1.
-    revision_number: u32,
-    /// When the record was made, as this version had it. Unix milliseconds.
-    created_at: i64,
-    /// When a person made this version, in Unix milliseconds.
-    edited_at: i64,
-    /// The device that made it.
-    client_id: String,
-    /// Why it is not current.
-    #[schema(value_type = ReasonName)]
-    reason: &'static str,
-    /// When the server kept it, in Unix milliseconds.
-    recorded_at: i64,
-    #[serde(flatten)]
-    fields: Map<String, Value>,
-}
-
-impl RevisionDto {
-    fn of<E: Wire>(typed: TypedRevision<E>) -> Result<Self, Problem> {
-        let TypedRevision {
-            number,
-            revision,
-            content,
-        } = typed;
-        let Value::Object(mut fields) = serde_json::to_value(content).map_err(Problem::internal)? else {
-            return Err(Problem::internal("a record's content is no object"));
-        };
-        fields.insert(E::FOREIGN_KEY.to_owned(), revision.key.to_string().into());
-        Ok(Self {
-            id: revision.id.to_string(),
-            revision_number: number,
-            created_at: revision.created_at.get(),
-            edited_at: revision.version.time.get(),
-            client_id: revision.version.author.into(),
-            reason: revision.reason.name(),
-            recorded_at: revision.recorded_at.get(),
-            fields,
-        })
-    }
-}
-
-async fn revisions<E: Wire>(
-    caller: SignedIn,
-    key: Key<E::Key>,
-    state: Data<AppState>,
-) -> Answered<Vec<RevisionDto>> {
-    let revisions = state.records.revisions::<E>(caller.user(), key.0).await?;
-    revisions
-        .into_iter()
-        .map(RevisionDto::of)
-        .collect::<Result<_, _>>()
-        .map(Json)
 }
 
 #[cfg(test)]

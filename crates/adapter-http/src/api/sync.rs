@@ -154,7 +154,8 @@ async fn pull(
 ) -> Answered<PullAnswer> {
     let pull = body.0.parse()?;
     access_log::note_client(&request, &pull.client);
-    Ok(Json(state.pull.run(caller.user(), &pull).await?.into()))
+    let pulled = state.pull.run(caller.user(), caller.0.family, &pull).await?;
+    Ok(Json(pulled.into()))
 }
 
 #[cfg(test)]

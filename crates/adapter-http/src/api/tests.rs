@@ -1,6 +1,7 @@
 //! The whole table of routes, in process, over mocked ports.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::to_bytes;
 use actix_web::dev::{Service, ServiceResponse};
@@ -9,19 +10,28 @@ use actix_web::http::header::WWW_AUTHENTICATE;
 use actix_web::test::{TestRequest, init_service};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::bots::Bots;
+use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
+use mosaic_application::export::Export;
 use mosaic_application::memos::Memos;
+use mosaic_application::nudges::{Hub, Nudges};
 use mosaic_application::pull::Pull;
+use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
 use mosaic_domain::account::Role;
+use mosaic_domain::entity::Memo;
 use mosaic_domain::pull::Snapshot;
+use mosaic_domain::text::{Tags, Text};
 use mosaic_domain::write::Locked;
-use mosaic_domain::{Epoch, FamilyId, PerEntity, Stamp, SyncClock, UnixMillis, UserId};
+use mosaic_domain::{
+    Content, EditTime, Epoch, FamilyId, PerEntity, Record, RecordKey, Stamp, State, SyncClock, UnixMillis,
+    UserId, Version,
+};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, MockAccessTokens, MockAccounts, MockChangeFeed, MockClock,
     MockDeviceCursors, MockHealth, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRecordReader,
-    MockRefreshTokens, MockWriteStore, StoreError,
+    MockRefreshTokens, MockTransfer, MockWriteStore, StoreError,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -40,11 +50,18 @@ struct Ports {
     feed: MockChangeFeed,
     cursors: MockDeviceCursors,
     accounts: MockAccounts,
+    refresh_tokens: MockRefreshTokens,
+    transfer: MockTransfer,
     passwords: MockPasswordHasher,
     health: MockHealth,
+    hub: Arc<Hub>,
 }
 
 const NOW: i64 = 1_715_000_000_000;
+/// How many connections of one user may listen in these tests.
+const LISTENERS: usize = 2;
+/// Short: what is told at each heartbeat is waited for.
+const HEARTBEAT: Duration = Duration::from_millis(20);
 
 fn clock() -> Arc<MockClock> {
     let mut clock = MockClock::new();
@@ -78,19 +95,37 @@ fn state(ports: Ports) -> AppState {
     let mut ids = MockIdGenerator::new();
     ids.expect_next().returning(|| Uuid::from_u128(3));
     let ids = Arc::new(ids);
-    let records = Records::new(Arc::new(ports.store), Arc::new(ports.reader), ids.clone());
+    let (store, reader, feed) = (
+        Arc::new(ports.store),
+        Arc::new(ports.reader),
+        Arc::new(ports.feed),
+    );
+    let (accounts, refresh_tokens) = (Arc::new(ports.accounts), Arc::new(ports.refresh_tokens));
+    let cursors = Arc::new(ports.cursors);
+    let records = Records::new(store.clone(), reader.clone(), ids.clone());
     let memos = Memos::new(records.clone());
     let sessions = Sessions::new(tokens(), clock(), 1000);
     let account_ports = AccountPorts {
-        accounts: Arc::new(ports.accounts),
-        refresh_tokens: Arc::new(MockRefreshTokens::new()),
+        accounts: accounts.clone(),
+        refresh_tokens: refresh_tokens.clone(),
         passwords: Arc::new(ports.passwords),
         clock: clock(),
         ids: ids.clone(),
         randomness: Arc::new(MockRandomness::new()),
     };
     AppState {
-        pull: Pull::new(Arc::new(ports.feed), Arc::new(ports.cursors), clock()),
+        pull: Pull::new(feed.clone(), cursors.clone(), clock()),
+        push: Push::new(store, feed.clone()),
+        devices: Devices::new(
+            cursors,
+            refresh_tokens,
+            feed.clone(),
+            reader,
+            clock(),
+            sessions.clone(),
+        ),
+        nudges: Nudges::new(ports.hub, feed, LISTENERS),
+        export: Export::new(accounts, Arc::new(ports.transfer), clock()),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         memos,
@@ -101,6 +136,7 @@ fn state(ports: Ports) -> AppState {
         clock: clock(),
         ids,
         login_budgets: LoginBudgets::default(),
+        heartbeat: HEARTBEAT,
     }
 }
 
@@ -541,13 +577,7 @@ async fn log_ins_are_limited() {
 #[actix_web::test]
 async fn p2_a_device_at_rest_is_told_four_equal_cursors() {
     let mut ports = Ports::default();
-    ports.feed.expect_snapshot().returning(|_, _, _| {
-        Ok(Some(Snapshot {
-            clock: Stamp::clamped(50),
-            epoch: Epoch::new(Uuid::nil()),
-            changes: PerEntity::default(),
-        }))
-    });
+    ports.feed = feed_at(50);
     ports.cursors.expect_remember().return_const(());
     let body = json!({"clientId": "phone", "cursors": {"memo": 99}});
     let answer = send(
@@ -602,4 +632,175 @@ fn every_problem_that_a_route_names_is_in_the_catalogue() {
             assert!(known.contains(status), "{method} {path}: {status}");
         }
     }
+}
+
+fn push(body: &Value) -> TestRequest {
+    by("user", TestRequest::post().uri("/api/sync/push").set_json(body))
+}
+
+#[actix_web::test]
+async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
+    let ports = Ports {
+        store: empty_store(),
+        ..Ports::default()
+    };
+    let id = |number: u128| Uuid::from_u128(number).to_string();
+    let body = json!({"clientId": "phone", "changes": {
+        "resource": {"updated": [
+            {"id": id(7), "filename": "a", "fileSize": 1, "memoId": id(1)},
+            {"id": id(8), "filename": "b", "fileSize": 1, "memoId": id(99)},
+        ]},
+        "memo": {
+            "updated": [
+                {"id": id(1), "content": "one", "updatedAt": NOW},
+                {"id": id(2), "content": 2},
+                {"id": id(1), "content": "again"},
+                {"id": id(3), "content": "early", "updatedAt": NOW + 600_000},
+            ],
+            "deleted": [{"id": id(4)}],
+        },
+        "diary": {"deleted": [{"date": "2026-05-16", "updatedAt": 5}]},
+        "bot": {},
+    }});
+    let answer = send(ports, push(&body)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let results = &answer.body["results"];
+    let outcomes = |entity: &str| -> Vec<(String, String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let all = results[entity].as_array().unwrap().iter();
+        all.map(|one| {
+            (
+                text(&one["id"]),
+                text(&one["outcome"]),
+                text(&one["error"]["code"]),
+            )
+        })
+        .collect()
+    };
+    let row = |id: String, outcome: &str, code: &str| (id, outcome.to_owned(), code.to_owned());
+    assert_eq!(
+        outcomes("memo"),
+        [
+            row(id(1), "applied", ""),
+            row(id(2), "rejected", "validation_failed"),
+            row(id(1), "rejected", "duplicate"),
+            row(id(3), "rejected", "edit_time_ahead"),
+            row(id(4), "applied", ""),
+        ]
+    );
+    assert_eq!(
+        outcomes("resource"),
+        [row(id(7), "applied", ""), row(id(8), "rejected", "unknown_memo")]
+    );
+    assert_eq!(outcomes("diary"), [row("2026-05-16".to_owned(), "applied", "")]);
+    assert_eq!(results["bot"], json!([]));
+    let memos = results["memo"].as_array().unwrap();
+    assert_eq!(memos[0], json!({"id": id(1), "outcome": "applied", "stamp": NOW}));
+    assert_eq!(
+        memos[1]["error"]["errors"][0]["path"],
+        "changes.memo.updated[1].content"
+    );
+    assert_eq!(memos[1]["retryable"], false);
+    assert_eq!(
+        memos[3]["error"]["errors"][0]["path"],
+        "changes.memo.updated[3].updatedAt"
+    );
+    let orphan = &results["resource"][1];
+    assert_eq!(
+        (&orphan["error"]["errors"][0]["path"], &orphan["retryable"]),
+        (&json!("changes.resource.updated[1].memoId"), &json!(true))
+    );
+    assert_eq!(answer.body["clock"], NOW + 3);
+    assert_eq!(answer.body["serverTime"], NOW);
+}
+
+/// A store whose memos are all newer than any edit, and large.
+fn store_of_newer_memos() -> MockWriteStore {
+    let mut store = MockWriteStore::new();
+    store.expect_write().returning(|scope, decide| {
+        let content = Text::new("x".repeat(1024 * 1024)).unwrap();
+        let memo = Memo {
+            content,
+            tags: Tags::default(),
+            is_archived: false,
+            diary_date: None,
+            ai_summary: None,
+        };
+        let record = |key: &RecordKey| Record {
+            key: *key,
+            version: Version::new(EditTime::clamped(NOW), "tablet".parse().unwrap()),
+            stamp: Stamp::clamped(9),
+            created_at: UnixMillis::clamped(1),
+            revision_count: 1,
+            state: State::Live(Content::Memo(memo.clone())),
+        };
+        let locked = Locked {
+            clock: SyncClock::new(Stamp::clamped(9), UnixMillis::clamped(NOW)),
+            records: scope.keys.iter().map(|key| (*key, record(key))).collect(),
+            last_places: std::collections::BTreeMap::new(),
+            revisions: Vec::new(),
+        };
+        decide(&locked).map_err(Into::into)
+    });
+    store
+}
+
+#[actix_web::test]
+async fn w4_the_winners_are_shown_until_they_are_too_large() {
+    let ports = Ports {
+        store: store_of_newer_memos(),
+        ..Ports::default()
+    };
+    let records: Vec<Value> = (0..6)
+        .map(|i| json!({"id": Uuid::from_u128(i), "content": "old", "updatedAt": 5}))
+        .collect();
+    let body = json!({"clientId": "phone", "changes": {"memo": {"updated": records}}});
+    let answer = send(ports, push(&body)).await;
+    let results = answer.body["results"]["memo"].as_array().unwrap();
+    assert!(results.iter().all(|one| one["outcome"] == "superseded"));
+    assert_eq!(results[0]["current"]["updatedAt"], NOW);
+    let shown: Vec<bool> = results.iter().map(|one| one["current"].is_object()).collect();
+    assert_eq!(shown, [true, true, true, true, false, false]);
+}
+
+#[actix_web::test]
+async fn w6_the_clock_of_a_push_is_in_its_body_or_in_the_header() {
+    let memo = json!({"id": Uuid::nil(), "content": "", "updatedAt": NOW + 3_600_000});
+    for (in_body, in_header, outcome) in [
+        (Some(NOW + 3_600_000), None, "applied"),
+        (None, Some(NOW + 3_600_000), "applied"),
+        (Some(NOW + 3_600_000), Some(NOW), "applied"),
+        (Some(NOW), Some(NOW + 3_600_000), "rejected"),
+        (None, None, "rejected"),
+    ] {
+        let ports = Ports {
+            store: empty_store(),
+            feed: feed_at(9),
+            ..Ports::default()
+        };
+        let mut body = json!({"clientId": "phone", "changes": {"memo": {"updated": [memo]}}});
+        if let Some(time) = in_body {
+            body["clientTime"] = time.into();
+        }
+        let mut request = push(&body);
+        if let Some(time) = in_header {
+            request = request.insert_header(("X-Client-Time", time.to_string()));
+        }
+        let answer = send(ports, request).await;
+        let found = &answer.body["results"]["memo"][0]["outcome"];
+        assert_eq!(found, outcome, "{in_body:?} {in_header:?}");
+    }
+}
+
+/// A feed that says how far the user's clock is, and nothing else.
+fn feed_at(clock: i64) -> MockChangeFeed {
+    let mut feed = MockChangeFeed::new();
+    feed.expect_snapshot().returning(move |_, _, _| {
+        Ok(Some(Snapshot {
+            clock: Stamp::clamped(clock),
+            epoch: Epoch::new(Uuid::nil()),
+            changes: PerEntity::default(),
+        }))
+    });
+    feed
 }

@@ -4,7 +4,7 @@ use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Bot, BotPatch};
 use mosaic_domain::text::{JsonObject, Label, Tags, Text};
-use mosaic_domain::{Entity, Live, ResourceId, UserId, Violations};
+use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -5,7 +5,7 @@ use mosaic_application::memos::MemoView;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Memo, MemoPatch};
 use mosaic_domain::text::{Tags, Text};
-use mosaic_domain::{Live, MemoId, ResourceId, UserId, Violations};
+use mosaic_domain::{Live, MemoId, ResourceId, RevisionId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -190,6 +190,14 @@ impl Wire for Memo {
     type New = NewMemo;
     type Edit = EditMemo;
 
+    /// The resources of a push tell their memos themselves.
+    fn pushed(body: NewMemo) -> NewMemo {
+        NewMemo {
+            resource_ids: Field::Absent,
+            ..body
+        }
+    }
+
     fn parse_new(body: NewMemo) -> Result<Submitted<Self>, Violations> {
         let mut check = Check::default();
         let key = check.optional("id", body.id, from_text);
@@ -266,6 +274,15 @@ impl Wire for Memo {
             .patch(by, key, patch, attachments)
             .await
             .map(Into::into)
+    }
+
+    async fn restore(
+        state: &AppState,
+        by: &EditBy,
+        key: MemoId,
+        revision: RevisionId,
+    ) -> Result<Self::Answer, AppError> {
+        state.memos.restore(by, key, revision).await.map(Into::into)
     }
 
     async fn read(state: &AppState, user: UserId, key: MemoId) -> Result<Self::Answer, AppError> {

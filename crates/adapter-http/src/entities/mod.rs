@@ -7,6 +7,7 @@
 mod bot;
 mod diary;
 mod memo;
+mod pushed;
 mod resource;
 
 use mosaic_application::AppError;
@@ -14,8 +15,8 @@ use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Bot, Diary, Memo, Resource};
 use mosaic_domain::pull::TypePage;
 use mosaic_domain::{
-    EditTime, Entity, EntityType, Live, PerEntity, Record, RecordKey, ResourceId, UnixMillis, UserId,
-    Violations,
+    EditTime, Entity, EntityType, Live, PerEntity, Record, RecordKey, ResourceId, RevisionId, UnixMillis,
+    UserId, Violations,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,7 @@ use crate::state::AppState;
 pub(crate) use bot::BotDto;
 pub(crate) use diary::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody};
 pub(crate) use memo::{ArchiveBody, MemoDto, MemoWithResources};
+pub(crate) use pushed::Entry;
 pub(crate) use resource::ResourceDto;
 
 /// How one entity type looks on the wire.
@@ -45,6 +47,11 @@ pub(crate) trait Wire: Entity {
     type New: DeserializeOwned + ToSchema + 'static;
     /// What a partial edit may hold: absent fields stay, `null` clears a nullable one (W7).
     type Edit: DeserializeOwned + ToSchema + 'static;
+
+    /// A whole record of a bulk push, without what a push does not carry. Everything, unless the type says otherwise.
+    fn pushed(body: Self::New) -> Self::New {
+        body
+    }
 
     /// Reads a create.
     ///
@@ -81,6 +88,17 @@ pub(crate) trait Wire: Entity {
         attachments: Option<Vec<ResourceId>>,
     ) -> Result<Self::Answer, AppError>;
 
+    /// Brings a version of a record back.
+    ///
+    /// # Errors
+    /// As [`Records::restore`](mosaic_application::records::Records::restore).
+    async fn restore(
+        state: &AppState,
+        by: &EditBy,
+        key: Self::Key,
+        revision: RevisionId,
+    ) -> Result<Self::Answer, AppError>;
+
     /// Reads a record.
     ///
     /// # Errors
@@ -112,6 +130,19 @@ macro_rules! answers_the_record {
             state
                 .records
                 .patch::<Self>(by, key, patch, attachments)
+                .await
+                .map(Into::into)
+        }
+
+        async fn restore(
+            state: &AppState,
+            by: &EditBy,
+            key: Self::Key,
+            revision: RevisionId,
+        ) -> Result<Self::Answer, AppError> {
+            state
+                .records
+                .restore::<Self>(by, key, revision)
                 .await
                 .map(Into::into)
         }
@@ -222,6 +253,27 @@ macro_rules! registry {
             match record.key {
                 $(RecordKey::$entity(_) => show::<$entity>(record),)*
             }
+        }
+
+        /// Reads a whole record of a bulk push; `path` is its place in the body.
+        pub(crate) fn read_whole(entity: EntityType, text: &str, path: &str) -> Entry {
+            match entity {
+                $(EntityType::$entity => pushed::whole::<$entity>(text, path),)*
+            }
+        }
+
+        /// Reads a delete of a bulk push; `path` is its place in the body.
+        pub(crate) fn read_deleted(entity: EntityType, text: &str, path: &str) -> Entry {
+            match entity {
+                $(EntityType::$entity => pushed::deleted::<$entity>(text, path),)*
+            }
+        }
+
+        /// The edits of a bulk push, as the document describes them.
+        #[derive(Debug, ToSchema)]
+        #[expect(dead_code, reason = "describes a map for the OpenAPI document")]
+        pub(crate) struct PushChanges {
+            $(#[schema(required = false)] $name: Option<pushed::TypeEdits<$shown>>,)*
         }
 
         /// One value per entity type that is on the wire.

@@ -4,7 +4,7 @@ use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{FileSize, Filename, MimeType, Resource, ResourcePatch, StorageType};
 use mosaic_domain::text::JsonObject;
-use mosaic_domain::{Entity, Live, ResourceId, UserId, Violation, Violations};
+use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId, Violation, Violations};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -1,0 +1,666 @@
+//! `POST /sync/push`: many edits in one request (B1, B2).
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json};
+use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation, Violations};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
+
+use super::records::Answered;
+use crate::access_log;
+use crate::body::JsonBody;
+use crate::caller::{CLIENT_TIME, Editor};
+use crate::entities::{self, Entry, PerType, PushChanges};
+use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+/// How many unknown entity types are told at most.
+const UNKNOWN_TOLD: usize = 16;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/sync/push", "push", push)
+            .about("sync", "Many edits in one request")
+            .details(
+                "The mirror image of a pull: whole records and deletes, at most 200 per entity type. All that can be \
+                 applied is applied as one write, parents first, each edit judged as one that came alone. A record that \
+                 is not acceptable is rejected alone, with the code that a single write would have answered and the path \
+                 to the field as seen from the body; where it may succeed later it says `retryable`. The same push again \
+                 changes nothing. A body is at most 16 MiB (else 413 `body_too_large`): send fewer records at a time.",
+            )
+            .header::<i64>(
+                CLIENT_TIME,
+                "The device's own clock, where the body has no `clientTime`",
+            )
+            .body::<PushBody>()
+            .returns::<PushAnswer>("What became of each record")
+            .problems(&[ProblemCode::ValidationFailed, ProblemCode::BodyTooLarge]),
+    ]
+}
+
+/// What a device pushes.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = PushRequest)]
+#[serde(rename_all = "camelCase")]
+struct PushBody {
+    /// The device that made the edits.
+    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[serde(default)]
+    client_id: Field<String>,
+    /// The device's own clock: edit times are shifted by the difference.
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    client_time: Field<Int>,
+    /// The edits, per entity type.
+    #[schema(value_type = PushChanges, inline, required)]
+    #[serde(default)]
+    changes: Option<RawChanges>,
+}
+
+/// The edits of a push, none of them read yet, but counted.
+#[derive(Debug, Default)]
+struct RawChanges {
+    types: PerEntity<Option<RawEdits>>,
+    unknown: Vec<Violation>,
+}
+
+/// The edits of one type.
+#[derive(Debug, Default)]
+struct RawEdits {
+    updated: RawList,
+    deleted: RawList,
+}
+
+/// The records of one list. Those past the greatest number that a push may have are only counted, so that a body of many
+/// small ones costs no more memory than its bytes.
+#[derive(Debug, Default)]
+struct RawList {
+    records: Vec<Box<RawValue>>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for RawChanges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ChangesVisitor;
+        impl<'de> Visitor<'de> for ChangesVisitor {
+            type Value = RawChanges;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawChanges, A::Error> {
+                let mut changes = RawChanges::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.parse::<EntityType>() {
+                        Ok(entity) if changes.types[entity].is_some() => {
+                            return Err(Error::duplicate_field(entity.name()));
+                        }
+                        Ok(entity) => changes.types[entity] = Some(map.next_value()?),
+                        Err(violation) => {
+                            map.next_value::<IgnoredAny>()?;
+                            if changes.unknown.len() < UNKNOWN_TOLD {
+                                changes.unknown.push(violation.at(&name));
+                            }
+                        }
+                    }
+                }
+                Ok(changes)
+            }
+        }
+        deserializer.deserialize_map(ChangesVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawEdits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EditsVisitor;
+        impl<'de> Visitor<'de> for EditsVisitor {
+            type Value = RawEdits;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEdits, A::Error> {
+                let (mut edits, mut seen) = (RawEdits::default(), HashSet::new());
+                while let Some(name) = map.next_key::<String>()? {
+                    let (list, known) = match name.as_str() {
+                        "updated" => (&mut edits.updated, "updated"),
+                        "deleted" => (&mut edits.deleted, "deleted"),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if !seen.insert(known) {
+                        return Err(Error::duplicate_field(known));
+                    }
+                    *list = map.next_value()?;
+                }
+                Ok(edits)
+            }
+        }
+        deserializer.deserialize_map(EditsVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = RawList;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawList, A::Error> {
+                let mut list = RawList::default();
+                while list.count < EDITS_PER_TYPE {
+                    let Some(record) = seq.next_element()? else {
+                        return Ok(list);
+                    };
+                    list.records.push(record);
+                    list.count += 1;
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    list.count += 1;
+                }
+                Ok(list)
+            }
+        }
+        deserializer.deserialize_seq(ListVisitor)
+    }
+}
+
+/// A push whose records are not read yet.
+#[derive(Debug)]
+struct PushRequest {
+    client: ClientId,
+    client_time: Option<UnixMillis>,
+    types: PerEntity<Option<RawEdits>>,
+}
+
+impl PushBody {
+    fn parse(self) -> Result<PushRequest, Violations> {
+        let mut check = Check::default();
+        let client = check.required("clientId", self.client_id, from_text);
+        let client_time = check.nullable("clientTime", self.client_time, |Int(ms)| UnixMillis::new(ms));
+        let changes = self.changes.map_or(Field::Absent, Field::Given);
+        let changes = check.required("changes", changes, Ok).unwrap_or_default();
+        for violation in changes.unknown {
+            check.push(violation.at("changes"));
+        }
+        for (entity, edits) in changes.types.iter() {
+            if edits.as_ref().is_some_and(RawEdits::too_many) {
+                let message = format!("must be at most {EDITS_PER_TYPE} records, deleted ones included");
+                check.push(
+                    Violation::new("too_many", message)
+                        .at(entity.name())
+                        .at("changes"),
+                );
+            }
+        }
+        check.finish(client.map(|client| PushRequest {
+            client,
+            client_time: client_time.flatten(),
+            types: changes.types,
+        }))
+    }
+}
+
+impl RawEdits {
+    fn too_many(&self) -> bool {
+        self.updated.count + self.deleted.count > EDITS_PER_TYPE
+    }
+
+    /// Reads the records: first the updated, then the deleted ones. Each comes with its place in the body.
+    fn read(self, entity: EntityType) -> impl Iterator<Item = (String, Entry)> {
+        type Read = fn(EntityType, &str, &str) -> Entry;
+        let lists: [(&str, RawList, Read); 2] = [
+            ("updated", self.updated, entities::read_whole),
+            ("deleted", self.deleted, entities::read_deleted),
+        ];
+        lists.into_iter().flat_map(move |(name, list, read)| {
+            let records = list.records.into_iter().enumerate();
+            records.map(move |(i, text)| {
+                let path = format!("changes.{entity}.{name}[{i}]");
+                let entry = read(entity, text.get(), &path);
+                (path, entry)
+            })
+        })
+    }
+}
+
+/// What became of a push.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PushResponse)]
+#[serde(rename_all = "camelCase")]
+struct PushAnswer {
+    /// For each entity type that the push named: what became of its records, first of the updated ones in their order, then
+    /// of the deleted ones.
+    #[schema(value_type = PerType<Vec<PushResult>>, inline)]
+    results: BTreeMap<&'static str, Vec<PushResult>>,
+    /// The user's clock afterwards: the greatest stamp that has been given.
+    clock: i64,
+    /// The server's clock, in Unix milliseconds.
+    server_time: i64,
+}
+
+/// What became of one record of a push.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PushResult {
+    /// The record's key; a diary's is its date. Where no key can be read: what stands in its place, or null.
+    #[schema(required)]
+    id: Option<String>,
+    #[schema(value_type = OutcomeName)]
+    outcome: &'static str,
+    /// The record's place in the user's history: with `applied` and `unchanged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stamp: Option<i64>,
+    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: the next pull brings it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    current: Option<Box<RawValue>>,
+    /// Why: with `rejected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<PushError>,
+    /// Whether the same record may be accepted later: with `rejected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retryable: Option<bool>,
+}
+
+/// What can become of a record of a push.
+#[derive(Debug, ToSchema)]
+#[schema(as = PushOutcome, rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a name for the OpenAPI document")]
+enum OutcomeName {
+    /// The record is now as the push says.
+    Applied,
+    /// The record was so already.
+    Unchanged,
+    /// A newer version is stored; what was pushed is kept as a revision.
+    Superseded,
+    /// Nothing was done with it.
+    Rejected,
+}
+
+/// Why a record is rejected.
+#[derive(Debug, Serialize, ToSchema)]
+struct PushError {
+    /// The code that a single write would have been answered with.
+    #[schema(example = "validation_failed")]
+    code: &'static str,
+    /// For people, in English.
+    message: String,
+    /// What is wrong with which field, as seen from the body: `changes.memo.updated[3].content`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+}
+
+impl PushResult {
+    fn rejected(problem: &Problem, retryable: bool) -> Self {
+        Self {
+            outcome: "rejected",
+            error: Some(PushError {
+                code: problem.code().code(),
+                message: problem.detail().to_owned(),
+                errors: problem.errors().to_vec(),
+            }),
+            retryable: Some(retryable),
+            ..Self::default()
+        }
+    }
+
+    fn stored(outcome: &'static str, stamp: i64) -> Self {
+        Self {
+            outcome,
+            stamp: Some(stamp),
+            ..Self::default()
+        }
+    }
+}
+
+/// A record whose edit was tried, or that could not be read.
+struct Tried {
+    entity: EntityType,
+    id: Option<String>,
+    path: String,
+    unreadable: Option<Problem>,
+}
+
+/// The records of a push, and the edits of those that could be read.
+fn read(types: PerEntity<Option<RawEdits>>) -> (Vec<Tried>, Vec<PushEdit>) {
+    let (mut tried, mut edits) = (Vec::new(), Vec::new());
+    for (entity, raw) in types.into_pairs() {
+        for (path, Entry { id, edit }) in raw.into_iter().flat_map(|raw| raw.read(entity)) {
+            let unreadable = match edit {
+                Ok(edit) => {
+                    edits.push(edit);
+                    None
+                }
+                Err(problem) => Some(problem),
+            };
+            tried.push(Tried {
+                entity,
+                id,
+                path,
+                unreadable,
+            });
+        }
+    }
+    (tried, edits)
+}
+
+/// Shows outcomes, and the records that won as long as there is room for them.
+#[derive(Debug, Default)]
+struct Showing {
+    shown_bytes: usize,
+}
+
+impl Showing {
+    fn outcome(&mut self, outcome: PushOutcome, path: &str) -> Result<PushResult, Problem> {
+        Ok(match outcome {
+            PushOutcome::Applied { stamp } => PushResult::stored("applied", stamp.get()),
+            PushOutcome::Unchanged { stamp } => PushResult::stored("unchanged", stamp.get()),
+            PushOutcome::Superseded { current } => PushResult {
+                outcome: "superseded",
+                current: self.current(*current)?,
+                ..PushResult::default()
+            },
+            PushOutcome::Rejected { error, retryable } => {
+                PushResult::rejected(&Problem::from(error).below(path), retryable)
+            }
+        })
+    }
+
+    fn current(&mut self, record: Record) -> Result<Option<Box<RawValue>>, Problem> {
+        if self.shown_bytes >= PageLimits::PROTOCOL.bytes {
+            return Ok(None);
+        }
+        let shown = to_raw_value(&entities::wire_form(record)).map_err(Problem::internal)?;
+        self.shown_bytes += shown.get().len();
+        Ok(Some(shown))
+    }
+}
+
+async fn push(
+    editor: Editor,
+    request: HttpRequest,
+    state: Data<AppState>,
+    body: JsonBody<PushBody>,
+) -> Answered<PushAnswer> {
+    let PushRequest {
+        client,
+        client_time,
+        types,
+    } = body.0.parse()?;
+    access_log::note_client(&request, &client);
+    let named = types.iter().filter(|(_, edits)| edits.is_some());
+    let mut answer: BTreeMap<_, _> = named.map(|(entity, _)| (entity.name(), Vec::new())).collect();
+    let (tried, edits) = read(types);
+    let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
+    let (mut outcomes, mut showing) = (results.into_iter(), Showing::default());
+    for Tried {
+        entity,
+        id,
+        path,
+        unreadable,
+    } in tried
+    {
+        let result = match (unreadable, &mut outcomes) {
+            (Some(problem), _) => PushResult::rejected(&problem, false),
+            (None, outcomes) => {
+                let outcome = outcomes.next();
+                let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
+                showing.outcome(outcome, &path)?
+            }
+        };
+        answer
+            .entry(entity.name())
+            .or_default()
+            .push(PushResult { id, ..result });
+    }
+    Ok(Json(PushAnswer {
+        results: answer,
+        clock: clock.get(),
+        server_time: state.clock.now().get(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::parse_object;
+
+    fn refused(json: &str) -> Vec<(String, String)> {
+        let problem = match parse_object::<PushBody>(json) {
+            Ok(body) => Problem::from(body.parse().expect_err(json)),
+            Err(unreadable) => unreadable.into(),
+        };
+        let told = problem.errors().iter();
+        told.map(|error| (error.path.clone(), error.code.to_string()))
+            .collect()
+    }
+
+    fn many(count: usize) -> String {
+        vec!["17"; count].join(",")
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_push_is_named_with_its_path() {
+        let (most, too_many) = (many(200), many(201));
+        for (json, expected) in [
+            ("{}", &[("clientId", "required"), ("changes", "required")][..]),
+            (
+                r#"{"clientId": "a", "changes": []}"#,
+                &[("changes", "invalid_type")],
+            ),
+            (
+                r#"{"clientId": "a", "changes": {"memo": []}}"#,
+                &[("changes.memo", "invalid_type")],
+            ),
+            (
+                r#"{"clientId": "a", "changes": {"memo": {"updated": {}}}}"#,
+                &[("changes.memo.updated", "invalid_type")],
+            ),
+            (
+                r#"{"clientId": "", "clientTime": -1, "changes": {"foo": 1, "bar": {}}}"#,
+                &[
+                    ("clientId", "empty"),
+                    ("clientTime", "out_of_range"),
+                    ("changes.foo", "unknown_entity"),
+                    ("changes.bar", "unknown_entity"),
+                ],
+            ),
+            (
+                r#"{"clientId": 1, "clientTime": 1.5, "changes": {}}"#,
+                &[("clientId", "invalid_type"), ("clientTime", "invalid_type")],
+            ),
+            (
+                r#"{"clientId": "a", "changes": {"memo": {}, "memo": {}}}"#,
+                &[("changes.memo", "duplicate_field")],
+            ),
+            (
+                r#"{"clientId": "a", "changes": {"memo": {"deleted": [], "deleted": []}}}"#,
+                &[("changes.memo.deleted", "duplicate_field")],
+            ),
+            (
+                &format!(r#"{{"clientId": "a", "changes": {{"memo": {{"updated": [{too_many}]}}}}}}"#),
+                &[("changes.memo", "too_many")],
+            ),
+            (
+                &format!(
+                    r#"{{"clientId": "a", "changes": {{"bot": {{"updated": [{most}], "deleted": [1]}}}}}}"#
+                ),
+                &[("changes.bot", "too_many")],
+            ),
+        ] {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(path, code)| ((*path).to_owned(), (*code).to_owned()))
+                .collect();
+            assert_eq!(refused(json), expected, "{json}");
+        }
+    }
+
+    /// Whether a record is fine, or its id, code, and what is wrong where.
+    fn entry(
+        entity: &str,
+        list: &str,
+        record: &str,
+    ) -> Result<String, (Option<String>, String, Vec<String>)> {
+        let json = format!(r#"{{"clientId": "a", "changes": {{"{entity}": {{"{list}": [0, {record}]}}}}}}"#);
+        let body: PushBody = parse_object(&json).unwrap();
+        let (mut tried, mut edits) = read(body.parse().unwrap().types);
+        let tried = tried.pop().unwrap();
+        let Some(problem) = tried.unreadable else {
+            return Ok(edits.pop().unwrap().key.to_string());
+        };
+        let told = problem.errors().iter();
+        let told = told.map(|error| format!("{} {}", error.path, error.code));
+        Err((tried.id, problem.code().code().to_owned(), told.collect()))
+    }
+
+    const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
+
+    #[test]
+    fn b2_a_record_that_can_not_be_read_is_rejected_alone() {
+        let id = || Some(ID.to_owned());
+        let long = "x".repeat(1024 * 1024 + 1);
+        for (entity, record, shown, code, told) in [
+            (
+                "memo",
+                "17".to_owned(),
+                None,
+                "validation_failed",
+                vec![" invalid_type"],
+            ),
+            (
+                "memo",
+                "[]".to_owned(),
+                None,
+                "validation_failed",
+                vec![" invalid_type"],
+            ),
+            (
+                "memo",
+                r#"{"content": 1, "tags": ["a", 2]}"#.to_owned(),
+                None,
+                "validation_failed",
+                vec![".id required", ".content invalid_type", ".tags[1] invalid_type"],
+            ),
+            (
+                "memo",
+                r#"{"id": "mine", "content": "a\u0000"}"#.to_owned(),
+                Some("mine".to_owned()),
+                "validation_failed",
+                vec![".id invalid_uuid", ".content nul"],
+            ),
+            (
+                "memo",
+                format!(r#"{{"id": "{ID}", "content": "{long}"}}"#),
+                id(),
+                "validation_failed",
+                vec![".content too_long"],
+            ),
+            (
+                "memo",
+                format!(r#"{{"id": "{}", "content": "\ud800"}}"#, ID.to_uppercase()),
+                id(),
+                "malformed_json",
+                vec![".content malformed_json"],
+            ),
+            (
+                "memo",
+                format!(r#"{{"id": "{ID}", "content": "", "content": ""}}"#),
+                id(),
+                "validation_failed",
+                vec![".content duplicate_field"],
+            ),
+            (
+                "diary",
+                r#"{"id": "2026-05-16", "moodKey": "happy"}"#.to_owned(),
+                None,
+                "validation_failed",
+                vec![".date required", ".moodKey unknown_value"],
+            ),
+        ] {
+            let told = told
+                .iter()
+                .map(|told| format!("changes.{entity}.updated[1]{told}"));
+            let expected = Err((shown, code.to_owned(), told.collect()));
+            let shown = record.get(..60).unwrap_or(&record).to_owned();
+            assert_eq!(entry(entity, "updated", &record), expected, "{entity} {shown}");
+        }
+    }
+
+    #[test]
+    fn b2_endless_nesting_spoils_one_record_alone() {
+        let deep = "[".repeat(50_000) + &"]".repeat(50_000);
+        let record = format!(r#"{{"id": "{ID}", "name": "a", "aiConfig": {{"a": {deep}}}}}"#);
+        let (shown, code, told) = entry("bot", "updated", &record).unwrap_err();
+        assert_eq!((shown.as_deref(), code.as_str()), (Some(ID), "malformed_json"));
+        assert!(
+            told[0].starts_with("changes.bot.updated[1].aiConfig.a[0]"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_delete_has_a_key_and_a_time() {
+        let deleted = |entity, record: &str| entry(entity, "deleted", record);
+        assert_eq!(
+            deleted("memo", &format!(r#"{{"id": "{ID}"}}"#)),
+            Ok(ID.to_owned())
+        );
+        for name in ["id", "date"] {
+            let record = format!(r#"{{"{name}": "2026-05-16", "updatedAt": 17}}"#);
+            assert_eq!(deleted("diary", &record), Ok("2026-05-16".to_owned()));
+        }
+        assert_eq!(
+            deleted("resource", r#"{"date": "2026-05-16", "updatedAt": "soon"}"#),
+            Err((
+                None,
+                "validation_failed".to_owned(),
+                vec![
+                    "changes.resource.deleted[1].id required".to_owned(),
+                    "changes.resource.deleted[1].updatedAt invalid_type".to_owned(),
+                ]
+            ))
+        );
+    }
+
+    #[test]
+    fn records_are_taken_as_a_pull_sends_them() {
+        let memo = format!(
+            r#"{{"id": "{ID}", "content": "", "tags": [], "isArchived": false, "isDeleted": false, "diaryDate": null,
+                "aiSummary": null, "createdAt": 1, "updatedAt": 2, "revisionCount": 3, "resources": [],
+                "resourceIds": "ignored"}}"#
+        );
+        assert_eq!(entry("memo", "updated", &memo), Ok(ID.to_owned()));
+        let resource = format!(
+            r#"{{"id": "{ID}", "memoId": null, "filename": "a", "resourceType": "file", "mimeType": "text/plain",
+                "fileSize": 1, "sha256": null, "storageType": "local", "url": "/x", "thumbnailUrl": null,
+                "sortOrder": 0, "metadata": {{}}, "createdAt": 1, "updatedAt": 2}}"#
+        );
+        assert_eq!(entry("resource", "updated", &resource), Ok(ID.to_owned()));
+        let diary =
+            r#"{"date": "2026-05-16", "summary": "", "moodKey": "joy", "moodScore": 5, "updatedAt": 2}"#;
+        assert_eq!(entry("diary", "updated", diary), Ok("2026-05-16".to_owned()));
+    }
+}

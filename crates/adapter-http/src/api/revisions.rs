@@ -1,0 +1,212 @@
+//! The history of every entity type (H1): the versions that are not current, and bringing one back.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::records::{REVISIONS_PER_PAGE, TypedRevision, TypedRevisions};
+use mosaic_domain::{EntityType, RevisionId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::records::{Answered, by_device};
+use crate::body::OptionalJsonBody;
+use crate::caller::{Editor, SignedIn};
+use crate::entities::{Times, Wire};
+use crate::field::{Check, Field, Int, UnixMs};
+use crate::names::ReasonName;
+use crate::problem::{Problem, ProblemCode};
+use crate::query::{FromQuery, Key, Query, QueryReader, path_param};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+/// The name of the path's parameter.
+const REVISION: &str = "revision";
+
+/// The routes of a record's history. `name` is what the document calls one record, `path` the record's own path.
+pub(super) fn endpoints<E: Wire>(name: &str, path: &str) -> Vec<Endpoint> {
+    let list = Endpoint::get(
+        format!("{path}/revisions"),
+        &format!("list{name}Revisions"),
+        list::<E>,
+    )
+    .about(
+        E::PATH,
+        "The versions of a record that are not current, the latest kept first",
+    )
+    .details(
+        "One page, which also ends after the version with which it reaches 4 MiB. Where there are older ones, the header \
+         `Link` names the next page: `<...>; rel=\"next\"`.",
+    )
+    .query::<PageParams>()
+    .returns_list::<RevisionDto>("The revisions")
+    .problems(&[ProblemCode::NotFound]);
+    let one = format!("{path}/revisions/{{{REVISION}}}");
+    let get = Endpoint::get(&one, &format!("get{name}Revision"), get::<E>)
+        .about(E::PATH, "Reads one version of a record")
+        .returns::<RevisionDto>("The revision")
+        .problems(&[ProblemCode::NotFound]);
+    let restore = Endpoint::post(
+        format!("{one}/restore"),
+        &format!("restore{name}Revision"),
+        restore::<E>,
+    )
+    .about(E::PATH, "Brings a version of a record back")
+    .details(
+        "An ordinary new edit with the content of the revision: what it takes the place of is kept, a deleted record comes \
+         back, other devices get it. Where the record is so already, nothing changes.",
+    )
+    .optional_body::<RestoreBody>()
+    .returns::<E::Answer>("The record as it is now");
+    let mut restore = by_device(restore);
+    if E::TYPE == EntityType::Resource {
+        restore = restore.problems(&[
+            ProblemCode::ValidationFailed,
+            ProblemCode::EditTimeAhead,
+            ProblemCode::UnknownMemo,
+        ]);
+    }
+    vec![list, get, restore]
+}
+
+/// A version of a record that is not current (H1). Besides these members it has all fields of the record, and the
+/// record's key: `memoId`, `resourceId`, `botId`, or `date` for a diary.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revision)]
+#[serde(rename_all = "camelCase")]
+struct RevisionDto {
+    #[schema(format = Uuid)]
+    id: String,
+    /// Counts the revisions of the record, from 1.
+    revision_number: u32,
+    /// When the record was made, as this version had it. Unix milliseconds.
+    created_at: i64,
+    /// When a person made this version, in Unix milliseconds.
+    edited_at: i64,
+    /// The device that made it.
+    client_id: String,
+    /// Why it is not current.
+    #[schema(value_type = ReasonName)]
+    reason: &'static str,
+    /// When the server kept it, in Unix milliseconds.
+    recorded_at: i64,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl RevisionDto {
+    fn of<E: Wire>(typed: TypedRevision<E>) -> Result<Self, Problem> {
+        let TypedRevision {
+            number,
+            revision,
+            content,
+        } = typed;
+        let Value::Object(mut fields) = serde_json::to_value(content).map_err(Problem::internal)? else {
+            return Err(Problem::internal("a record's content is no object"));
+        };
+        fields.insert(E::FOREIGN_KEY.to_owned(), revision.key.to_string().into());
+        Ok(Self {
+            id: revision.id.to_string(),
+            revision_number: number,
+            created_at: revision.created_at.get(),
+            edited_at: revision.version.time.get(),
+            client_id: revision.version.author.into(),
+            reason: revision.reason.name(),
+            recorded_at: revision.recorded_at.get(),
+            fields,
+        })
+    }
+}
+
+/// Which revisions.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; PageOfRevisions holds the values"
+)]
+struct PageParams {
+    /// Those with a lesser `revisionNumber`.
+    #[param(minimum = 0, maximum = 4_294_967_295_i64)]
+    before: Option<i64>,
+    #[param(minimum = 1, maximum = 200, default = 200)]
+    limit: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PageOfRevisions {
+    before: Option<u32>,
+    limit: usize,
+}
+
+impl FromQuery for PageOfRevisions {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        // One more than the greatest: not given.
+        let before = query.int("before", i64::from(u32::MAX) + 1, 0..=i64::from(u32::MAX));
+        let most = REVISIONS_PER_PAGE as i64;
+        let limit = query.int("limit", most, 1..=most);
+        Some(Self {
+            before: u32::try_from(before).ok(),
+            limit: usize::try_from(limit).ok()?,
+        })
+    }
+}
+
+async fn list<E: Wire>(
+    caller: SignedIn,
+    key: Key<E::Key>,
+    query: Query<PageOfRevisions>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let PageOfRevisions { before, limit } = query.0;
+    let page = state.records.revisions::<E>(caller.user(), key.0, before, limit);
+    let TypedRevisions { items, next_before } = page.await?;
+    let shown = items.into_iter().map(RevisionDto::of);
+    let shown = shown.collect::<Result<Vec<_>, _>>()?;
+    let mut response = HttpResponse::Ok();
+    if let Some(before) = next_before {
+        // The path as it was asked for: below `/` or below `/api`.
+        let next = format!("<{}?before={before}&limit={limit}>; rel=\"next\"", request.path());
+        response.insert_header((header::LINK, next));
+    }
+    Ok(response.json(shown))
+}
+
+async fn get<E: Wire>(
+    caller: SignedIn,
+    key: Key<E::Key>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Answered<RevisionDto> {
+    let id: RevisionId = path_param(&request, REVISION)?;
+    let revision = state.records.revision::<E>(caller.user(), key.0, id).await?;
+    RevisionDto::of(revision).map(Json)
+}
+
+/// When a version was brought back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RestoreBody {
+    /// When the edit was made, by the device's clock. Now, where it is not given.
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    updated_at: Field<Int>,
+}
+
+async fn restore<E: Wire>(
+    editor: Editor,
+    key: Key<E::Key>,
+    request: HttpRequest,
+    state: Data<AppState>,
+    body: OptionalJsonBody<RestoreBody>,
+) -> Answered<E::Answer> {
+    let id: RevisionId = path_param(&request, REVISION)?;
+    let mut check = Check::default();
+    let times = Times {
+        created_at: None,
+        updated_at: check.updated_at(body.0.unwrap_or_default().updated_at),
+    };
+    check.finish(Some(()))?;
+    Ok(Json(E::restore(&state, &editor.edit(times), key.0, id).await?))
+}
