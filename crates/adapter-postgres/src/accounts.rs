@@ -8,7 +8,8 @@ use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, StoreError, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, RemoveOutcome, StoreError,
+    UpdateOutcome,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -52,6 +53,10 @@ impl Accounts for PostgresStore {
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
         Ok(retrying(|| self.update_once(id, &change, now)).await?)
+    }
+
+    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
+        Ok(retrying(|| self.remove_once(id, limit)).await?)
     }
 }
 
@@ -131,31 +136,33 @@ impl UserValues {
 }
 
 /// The lock that changes of accounts take first.
-const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1 FOR UPDATE");
+pub(crate) const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1 FOR UPDATE");
 
 /// Whether anybody has an account, and whether somebody other than $1 has the name $2 or is an administrator whose account
 /// is open.
-const OTHERS: &str = "
+pub(crate) const OTHERS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = $2 AND user_id <> $1),
            EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND user_id <> $1)";
 
 /// What [`OTHERS`] says.
-struct Others {
+pub(crate) struct Others {
     any: bool,
     name_taken: bool,
-    admin: bool,
+    pub(crate) admin: bool,
 }
 
-fn others(rows: &[Row]) -> Result<Others, Failure> {
-    let row = rows
-        .first()
-        .ok_or_else(|| Failure::corrupt("users", "a question has no answer"))?;
-    Ok(Others {
-        any: column(row, 0, "users")?,
-        name_taken: column(row, 1, "users")?,
-        admin: column(row, 2, "users")?,
-    })
+impl Others {
+    pub(crate) fn read(rows: &[Row]) -> Result<Self, Failure> {
+        let row = rows
+            .first()
+            .ok_or_else(|| Failure::corrupt("users", "a question has no answer"))?;
+        Ok(Self {
+            any: column(row, 0, "users")?,
+            name_taken: column(row, 1, "users")?,
+            admin: column(row, 2, "users")?,
+        })
+    }
 }
 
 const INSERT: &str = "
@@ -181,7 +188,7 @@ const UPDATE: &str = "
                      must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10
     WHERE user_id = $1";
 
-const END_LOGINS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
+pub(crate) const END_LOGINS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
 
 /// What stands behind [`Others::name_taken`].
 const NAME_IS_UNIQUE: &str = "users_username_is_unique";
@@ -192,7 +199,7 @@ impl PostgresStore {
         let question: Vec<Value<'_>> = vec![(&new.id, Type::UUID), (&new.folded, Type::TEXT)];
         let mut session = self.database.session().await?;
         let answers = session.begin(vec![LOCK, Step::Fixed(OTHERS, question)]).await?;
-        let others = others(answers.last().map_or(&[], Vec::as_slice))?;
+        let others = Others::read(answers.last().map_or(&[], Vec::as_slice))?;
         if only_first && others.any {
             return Ok(CreateOutcome::NotFirst);
         }
@@ -233,7 +240,14 @@ impl PostgresStore {
         let Some(old) = found.first().map(account).transpose()? else {
             return Ok(UpdateOutcome::NotFound);
         };
-        let others = others(asked)?;
+        if change
+            .proved_by
+            .as_ref()
+            .is_some_and(|proof| *proof != old.password)
+        {
+            return Ok(UpdateOutcome::Outdated);
+        }
+        let others = Others::read(asked)?;
         if others.name_taken {
             return Ok(UpdateOutcome::NameTaken);
         }

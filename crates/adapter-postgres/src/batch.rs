@@ -38,7 +38,7 @@ impl Batch {
     }
 
     /// Records alone, as they are.
-    pub(crate) fn of_records(user: UserId, records: &[Record]) -> Self {
+    pub(crate) fn of_records<'a>(user: UserId, records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut batch = Self {
             user: user.uuid(),
             clock: 0,
@@ -254,8 +254,8 @@ struct RevisionColumns {
     document: Vec<String>,
 }
 
-/// A version that is kept already stays as it is, and takes no number (W3). Nobody else counts meanwhile: the user's lock
-/// is held.
+/// A version that is kept already stays as it is, and takes no number (W3). The numbers of purged ones are not given again
+/// (H2). Nobody else counts meanwhile: the user's lock is held.
 const KEEP_REVISIONS: &str = "
     WITH fresh AS (
         SELECT n.*, row_number() OVER (PARTITION BY n.entity_type, n.record_key ORDER BY n.place) AS nth
@@ -268,8 +268,10 @@ const KEEP_REVISIONS: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
                            created_at, reason, recorded_at, document)
     SELECT $1, f.revision_id, f.entity_type, f.record_key,
-           f.nth + (SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
-                    WHERE k.user_id = $1 AND k.entity_type = f.entity_type AND k.record_key = f.record_key),
+           f.nth + greatest((SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
+                             WHERE k.user_id = $1 AND k.entity_type = f.entity_type AND k.record_key = f.record_key),
+                            (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
+                             WHERE p.user_id = $1 AND p.entity_type = f.entity_type AND p.record_key = f.record_key)),
            f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document
     FROM fresh AS f
     ON CONFLICT (user_id, revision_id) DO NOTHING";

@@ -8,10 +8,12 @@ use std::time::Duration;
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{CancelToken, Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::OpenError;
+use crate::listen::ListenSettings;
 use crate::settings::PostgresSettings;
 use crate::tls;
 
@@ -50,7 +52,18 @@ impl Connect for Connector {
     }
 }
 
+/// A connection whose messages somebody reads.
+type Listening = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
 impl Connector {
+    /// Makes a connection that belongs to whoever asks for it, and works only while its messages are read.
+    pub(crate) async fn listening(
+        &self,
+        config: &Config,
+    ) -> Result<(Client, Listening), tokio_postgres::Error> {
+        config.connect(self.tls.clone()).await
+    }
+
     /// Asks the database to give up what it is doing for that connection.
     pub(crate) async fn cancel(&self, token: CancelToken) -> Result<(), tokio_postgres::Error> {
         token.cancel_query(self.tls.clone()).await
@@ -93,6 +106,23 @@ pub(crate) fn prepare(settings: &PostgresSettings) -> Result<(Connector, Config)
         runtime: Handle::current(),
     };
     Ok((connector, config))
+}
+
+/// The same for the connection that listens for commits.
+pub(crate) fn prepare_listening(settings: &PostgresSettings) -> Result<ListenSettings, OpenError> {
+    let url = settings.listen_url.as_ref().unwrap_or(&settings.url).clone();
+    let shown = url.to_string();
+    let (connector, config) = prepare(&PostgresSettings {
+        url,
+        ..settings.clone()
+    })?;
+    Ok(ListenSettings {
+        connector,
+        config,
+        shown,
+        connect_timeout: settings.connect_timeout,
+        probe_every: settings.keepalive,
+    })
 }
 
 /// The pool. A pooler takes no settings with the connection: there they come with each transaction.

@@ -3,13 +3,15 @@
 //! A pull must not wait for a write, so what it served is put into a map that a task of the store's own empties. The
 //! latest cursor of a device and type wins, which is all that the table holds anyway; while the database is slow, a map's
 //! worth of pulls costs one statement.
+//!
+//! With them goes which device a login pulled as: one that named none belongs to it from then on (D2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mosaic_domain::{ClientId, Cursor, EntityType, UserId};
+use mosaic_domain::{ClientId, Cursor, EntityType, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{DeviceCursor, DeviceCursors, ServedCursors, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -26,7 +28,14 @@ use crate::session::{Database, Step, Value};
 type Device = (ClientId, UserId);
 /// What is to be written, in the order of the table's key: two instances that write the same rows take their locks in one
 /// order.
-type Batch = BTreeMap<Device, BTreeMap<EntityType, Cursor>>;
+type Batch = BTreeMap<Device, Served>;
+
+/// What one device was served, and when, and the logins that it pulled with.
+#[derive(Debug, Default)]
+struct Served {
+    cursors: BTreeMap<EntityType, (Cursor, UnixMillis)>,
+    logins: BTreeSet<FamilyId>,
+}
 
 /// The most devices that are remembered while the database is slow. Past it nothing is added: like a crash, it loses what
 /// harms nobody, and the memory stays bounded.
@@ -87,9 +96,6 @@ async fn keep_writing(shared: Arc<Shared>) {
                 "served cursors were not written"
             );
             tokio::time::sleep(jittered(PAUSE)).await;
-            if !shared.batch().is_empty() {
-                shared.wake.notify_one();
-            }
         }
     }
 }
@@ -103,7 +109,13 @@ impl Shared {
         if batch.len() >= DEVICES_MAX && !batch.contains_key(&device) {
             return false;
         }
-        batch.entry(device).or_default().extend(served.cursors);
+        let of_device = batch.entry(device).or_default();
+        let at = served.served_at;
+        let cursors = served.cursors.into_iter();
+        of_device
+            .cursors
+            .extend(cursors.map(|(entity, cursor)| (entity, (cursor, at))));
+        of_device.logins.insert(served.login);
         was_empty
     }
 
@@ -113,32 +125,29 @@ impl Shared {
         if batch.is_empty() {
             return Ok(());
         }
-        let columns = Columns::of(&batch);
-        let written = retrying(|| async {
-            self.database
-                .run(Step::Fixed(UPSERT, columns.values().to_vec()))
-                .await
-        });
-        match written.await {
-            Ok(_) => Ok(()),
-            Err(failure) => {
-                // What the database refuses for good would be refused for ever.
-                if !matches!(failure, Failure::Postgres(_)) {
-                    self.put_back(batch);
-                }
-                Err(failure)
-            }
+        let mut taken = Taken { shared: self, batch };
+        let (cursors, logins) = (CursorColumns::of(&taken.batch), LoginColumns::of(&taken.batch));
+        let mut values = cursors.values();
+        values.extend(logins.values());
+        let written =
+            retrying(|| async { self.database.run(Step::Fixed(WRITE, values.clone())).await }).await;
+        // What the database refuses for good would be refused for ever. A user who went meanwhile is left out next time.
+        let again = |failure: &Failure| failure.may_pass() || failure.broke(OWNER_EXISTS);
+        if !written.as_ref().is_err_and(again) {
+            taken.batch.clear();
         }
+        written.map(drop)
     }
 
     /// Puts back what was not written, behind what has been served since.
     fn put_back(&self, unwritten: Batch) {
         let mut batch = self.batch();
-        for (device, cursors) in unwritten {
+        for (device, served) in unwritten {
             let newer = batch.entry(device).or_default();
-            for (entity, cursor) in cursors {
-                newer.entry(entity).or_insert(cursor);
+            for (entity, cursor) in served.cursors {
+                newer.cursors.entry(entity).or_insert(cursor);
             }
+            newer.logins.extend(served.logins);
         }
     }
 
@@ -147,50 +156,107 @@ impl Shared {
     }
 }
 
-/// Writes what differs from what is stored: a row that is as it should be is not even locked. What a user who is gone was
-/// served is dropped.
-const UPSERT: &str = "
-    INSERT INTO sync_cursors AS c (client_id, user_id, entity_type, last_sync_at)
-    SELECT n.client_id, n.user_id, n.entity_type, n.last_sync_at
-    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[]) AS n (client_id, user_id, entity_type, last_sync_at)
-    JOIN users AS u ON u.user_id = n.user_id
+/// A batch that was taken to be written. What is left in it goes back, also when whoever was writing is dropped.
+struct Taken<'a> {
+    shared: &'a Shared,
+    batch: Batch,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.batch.is_empty() {
+            self.shared.put_back(std::mem::take(&mut self.batch));
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+/// What a cursor of a user who went meanwhile breaks.
+const OWNER_EXISTS: &str = "sync_cursors_user_id_fkey";
+
+/// Writes what differs from what is stored: a row that is as it should be is not even locked. What a user was served who is
+/// gone, or going and has no clock any more, is dropped. A login that named no device belongs to the one that it pulled as.
+const WRITE: &str = "
+    WITH bound AS (
+        UPDATE refresh_tokens AS t SET client_id = n.client_id
+        FROM unnest($6::text[], $7::uuid[], $8::uuid[]) AS n (client_id, user_id, family_id)
+        WHERE t.user_id = n.user_id AND t.family_id = n.family_id AND t.client_id IS NULL
+    )
+    INSERT INTO sync_cursors AS c (client_id, user_id, entity_type, last_sync_at, served_at)
+    SELECT n.client_id, n.user_id, n.entity_type, n.last_sync_at, n.served_at
+    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[])
+         AS n (client_id, user_id, entity_type, last_sync_at, served_at)
+    JOIN sync_clocks AS owner ON owner.user_id = n.user_id
     WHERE NOT EXISTS (
         SELECT 1 FROM sync_cursors AS same
         WHERE same.client_id = n.client_id AND same.user_id = n.user_id AND same.entity_type = n.entity_type
           AND same.last_sync_at = n.last_sync_at
     )
     ORDER BY n.client_id, n.user_id, n.entity_type
-    ON CONFLICT (client_id, user_id, entity_type) DO UPDATE SET last_sync_at = excluded.last_sync_at
+    ON CONFLICT (client_id, user_id, entity_type)
+        DO UPDATE SET last_sync_at = excluded.last_sync_at, served_at = excluded.served_at
     WHERE c.last_sync_at IS DISTINCT FROM excluded.last_sync_at";
 
 #[derive(Default)]
-struct Columns {
-    client_id: Vec<String>,
-    user_id: Vec<Uuid>,
-    entity_type: Vec<&'static str>,
-    last_sync_at: Vec<i64>,
+struct LoginColumns {
+    clients: Vec<String>,
+    users: Vec<Uuid>,
+    families: Vec<Uuid>,
 }
 
-impl Columns {
+impl LoginColumns {
     fn of(batch: &Batch) -> Self {
         let mut columns = Self::default();
-        for ((client, user), cursors) in batch {
-            for (entity, cursor) in cursors {
-                columns.client_id.push(client.to_string());
-                columns.user_id.push(user.uuid());
-                columns.entity_type.push(entity.name());
-                columns.last_sync_at.push(cursor.get());
+        for ((client, user), served) in batch {
+            for login in &served.logins {
+                columns.clients.push(client.to_string());
+                columns.users.push(user.uuid());
+                columns.families.push(login.uuid());
             }
         }
         columns
     }
 
-    fn values(&self) -> [Value<'_>; 4] {
-        [
+    fn values(&self) -> Vec<Value<'_>> {
+        vec![
+            (&self.clients, Type::TEXT_ARRAY),
+            (&self.users, Type::UUID_ARRAY),
+            (&self.families, Type::UUID_ARRAY),
+        ]
+    }
+}
+
+#[derive(Default)]
+struct CursorColumns {
+    client_id: Vec<String>,
+    user_id: Vec<Uuid>,
+    entity_type: Vec<&'static str>,
+    last_sync_at: Vec<i64>,
+    served_at: Vec<i64>,
+}
+
+impl CursorColumns {
+    fn of(batch: &Batch) -> Self {
+        let mut columns = Self::default();
+        for ((client, user), served) in batch {
+            for (entity, (cursor, served_at)) in &served.cursors {
+                columns.client_id.push(client.to_string());
+                columns.user_id.push(user.uuid());
+                columns.entity_type.push(entity.name());
+                columns.last_sync_at.push(cursor.get());
+                columns.served_at.push(served_at.get());
+            }
+        }
+        columns
+    }
+
+    fn values(&self) -> Vec<Value<'_>> {
+        vec![
             (&self.client_id, Type::TEXT_ARRAY),
             (&self.user_id, Type::UUID_ARRAY),
             (&self.entity_type, Type::TEXT_ARRAY),
             (&self.last_sync_at, Type::INT8_ARRAY),
+            (&self.served_at, Type::INT8_ARRAY),
         ]
     }
 }
@@ -205,10 +271,20 @@ impl DeviceCursors for PostgresStore {
         self.cursors.flush().await?;
         Ok(read(&self.database, user).await?)
     }
+
+    async fn forget(&self, user: UserId, client: &ClientId) -> Result<bool, StoreError> {
+        self.cursors.flush().await?;
+        let (user, client) = (user.uuid(), client.to_string());
+        let values = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&client, Type::TEXT)] };
+        let forgotten = retrying(|| async { self.database.run(Step::Fixed(FORGET, values())).await }).await?;
+        Ok(!forgotten.is_empty())
+    }
 }
 
+const FORGET: &str = "DELETE FROM sync_cursors WHERE user_id = $1 AND client_id = $2 RETURNING 1";
+
 async fn read(database: &Database, user: UserId) -> Result<Vec<DeviceCursor>, Failure> {
-    let sql = "SELECT client_id, entity_type, last_sync_at FROM sync_cursors WHERE user_id = $1";
+    let sql = "SELECT client_id, entity_type, last_sync_at, served_at FROM sync_cursors WHERE user_id = $1";
     let rows = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
     let mut cursors = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -216,6 +292,7 @@ async fn read(database: &Database, user: UserId) -> Result<Vec<DeviceCursor>, Fa
             client: parsed(row, 0, "sync_cursors.client_id")?,
             entity_type: parsed(row, 1, "sync_cursors.entity_type")?,
             last_sync_at: checked(row, 2, "sync_cursors.last_sync_at", Cursor::new)?,
+            served_at: checked(row, 3, "sync_cursors.served_at", UnixMillis::new)?,
         });
     }
     cursors.sort_by(|a, b| (&a.client, a.entity_type).cmp(&(&b.client, b.entity_type)));

@@ -65,6 +65,15 @@ impl Failure {
         }
     }
 
+    /// Whether doing the same again may succeed later, if not right away.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Postgres(error) => self.is_transient() || is_unavailable(error),
+            Self::NoConnection(_) | Self::Silent | Self::Lost | Self::Undecided(_) => true,
+            Self::Corrupt { .. } | Self::UnknownUser | Self::Clock(_) | Self::Panicked => false,
+        }
+    }
+
     /// Whether a row broke the constraint of that name.
     pub(crate) fn broke(&self, constraint: &str) -> bool {
         let Self::Postgres(error) = self else { return false };
@@ -132,11 +141,16 @@ impl From<Failure> for WriteError {
     }
 }
 
-fn of_postgres(error: tokio_postgres::Error) -> StoreError {
-    let unavailable = match error.as_db_error() {
+/// Whether the database can't now, and may later.
+fn is_unavailable(error: &tokio_postgres::Error) -> bool {
+    match error.as_db_error() {
         Some(refused) => is_capacity(refused.code()),
-        None => is_lost(&error),
-    };
+        None => is_lost(error),
+    }
+}
+
+fn of_postgres(error: tokio_postgres::Error) -> StoreError {
+    let unavailable = is_unavailable(&error);
     let source = described(error);
     if unavailable {
         StoreError::Unavailable(source)

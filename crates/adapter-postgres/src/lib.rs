@@ -6,6 +6,7 @@
 //! * What failed before anything was committed is done again; a commit whose answer was lost is looked up (`retry`,
 //!   `settle`).
 //! * A dropped future leaves no transaction open and no lock held (`session`).
+//! * Commits are told of after they happened, to other instances by `NOTIFY` (`commits`, `listen`).
 //! * All entity types live in one table; a new type costs nothing here (`batch`).
 //!
 //! ```no_run
@@ -24,16 +25,24 @@
 mod accounts;
 mod batch;
 mod blocking;
+mod commits;
 mod connect;
 mod cursors;
+mod digest;
 mod error;
 mod grams;
+mod history;
+mod jobs;
+mod listen;
 mod migrations;
+mod payload;
 #[cfg(test)]
 mod plans;
 mod pull;
 mod query;
 mod records;
+mod removal;
+mod retention;
 mod retry;
 mod rows;
 mod scope;
@@ -51,6 +60,7 @@ use async_trait::async_trait;
 use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
 use tokio_postgres::types::Type;
 
+use crate::commits::Commits;
 use crate::cursors::CursorWriter;
 use crate::error::Failure;
 use crate::session::{Database, Step};
@@ -61,10 +71,12 @@ pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
 
 /// The production store. Implements every port of a store over one database.
 ///
-/// Close it with [`PostgresStore::close`]. One that is only dropped may lose the latest served cursors, which harms nobody.
+/// Close it with [`PostgresStore::close`]. One that is only dropped may lose the latest served cursors, and other
+/// instances may not hear of its latest commits, which harms nobody.
 pub struct PostgresStore {
     database: Database,
     cursors: CursorWriter,
+    commits: Commits,
     clock: Arc<dyn Clock>,
     shown: String,
 }
@@ -90,6 +102,7 @@ impl PostgresStore {
     ) -> Result<Self, OpenError> {
         let shown = settings.url.to_string();
         let (connector, config) = connect::prepare(&settings)?;
+        let listen = connect::prepare_listening(&settings)?;
         migrations::ensure_schema(&settings, &connector, &config).await?;
         let start = |source: mosaic_ports::BoxError| OpenError::Start {
             database: shown.clone(),
@@ -103,13 +116,14 @@ impl PostgresStore {
             .map_err(|failure| start(StoreError::from(failure).into()))?;
         Ok(Self {
             cursors: CursorWriter::start(database.clone()),
+            commits: Commits::start(database.clone(), listen),
             database,
             clock,
             shown,
         })
     }
 
-    /// Writes the cursors that were served and lets go of the database. Whoever asks for anything later is told that the
+    /// Writes the cursors that were served, tells of the commits that are not told yet, and lets go of the database. Whoever asks for anything later is told that the
     /// store is not available.
     pub async fn close(&self) {
         if let Err(error) = self.cursors.flush().await {
@@ -118,6 +132,7 @@ impl PostgresStore {
                 "served cursors were not written"
             );
         }
+        self.commits.close().await;
         self.database.close();
     }
 }

@@ -1,14 +1,15 @@
-//! Lists, search, tags, single records and their revisions.
+//! Lists, search, tags and single records.
 //!
 //! A list is one SQL statement, which is one snapshot, put together from the conditions of a [`RecordQuery`] whatever the
 //! type. Values are always bound, never written into the statement. It is planned for the values of each call: which index
 //! is best depends on them.
 
 use async_trait::async_trait;
+use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::{EntityType, Record, RecordKey, UserId};
-use mosaic_ports::{KeptRevision, RecordReader, StoreError};
+use mosaic_domain::{EntityType, Record, RecordKey, RevisionId, UserId};
+use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -16,7 +17,7 @@ use crate::PostgresStore;
 use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::grams;
-use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS};
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
 use crate::session::Value;
 
 #[async_trait]
@@ -40,28 +41,39 @@ impl RecordReader for PostgresStore {
         Ok(self.count_tags(user, entity_type).await?)
     }
 
-    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError> {
-        let sql = format!(
-            "SELECT {REVISION_COLUMNS} FROM revisions AS k
-             WHERE user_id = $1 AND entity_type = $2 AND record_key = $3 ORDER BY revision_number DESC"
-        );
-        let rows = self
-            .database
-            .read(&sql, &RecordValues::new(user, key).values())
-            .await?;
-        Ok(read_rows(rows, |rows| rows.iter().map(rows::revision).collect()).await?)
+    async fn revisions(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        before: Option<u32>,
+        limits: PageLimits,
+    ) -> Result<RevisionPage, StoreError> {
+        Ok(self.revision_page(user, key, before, limits).await?)
+    }
+
+    async fn revision(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        id: RevisionId,
+    ) -> Result<Option<KeptRevision>, StoreError> {
+        Ok(self.one_revision(user, key, id).await?)
+    }
+
+    async fn digest(&self, user: UserId) -> Result<Option<SyncDigest>, StoreError> {
+        Ok(self.digest_of(user).await?)
     }
 }
 
 /// The values that name one record.
-struct RecordValues {
+pub(crate) struct RecordValues {
     user: uuid::Uuid,
     entity_type: &'static str,
     key: String,
 }
 
 impl RecordValues {
-    fn new(user: UserId, key: RecordKey) -> Self {
+    pub(crate) fn new(user: UserId, key: RecordKey) -> Self {
         Self {
             user: user.uuid(),
             entity_type: key.entity_type().name(),
@@ -69,7 +81,7 @@ impl RecordValues {
         }
     }
 
-    fn values(&self) -> [Value<'_>; 3] {
+    pub(crate) fn values(&self) -> [Value<'_>; 3] {
         [
             (&self.user, Type::UUID),
             (&self.entity_type, Type::TEXT),

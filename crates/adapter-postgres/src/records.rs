@@ -14,6 +14,7 @@ use mosaic_ports::{Decide, WriteError, WriteStore};
 use crate::PostgresStore;
 use crate::batch::Batch;
 use crate::blocking::on_blocking_thread;
+use crate::commits::Underway;
 use crate::error::Failure;
 use crate::retry::Patience;
 use crate::scope::{Found, lock_and_load};
@@ -60,6 +61,7 @@ struct Attempted {
     before: Stamp,
     plan: WritePlan,
     failure: Failure,
+    underway: Underway,
 }
 
 /// What was decided under the lock.
@@ -78,14 +80,27 @@ impl PostgresStore {
             // The session goes, and the transaction with it (S4).
             return Ok(plan);
         }
+        let after = if plan.records.is_empty() {
+            before
+        } else {
+            plan.clock
+        };
+        let underway = self.commits.underway(scope.user, before, after);
         match session.commit(batch.steps()).await {
-            Ok(()) => Ok(plan),
-            Err(NotCommitted::Failed(failure)) => Err(failure.into()),
+            Ok(()) => {
+                underway.committed();
+                Ok(plan)
+            }
+            Err(NotCommitted::Failed(failure)) => {
+                underway.failed();
+                Err(failure.into())
+            }
             Err(NotCommitted::Unknown(failure)) => Err(NotWritten::Unknown(Box::new(Attempted {
                 scope: Arc::clone(scope),
                 before,
                 plan,
                 failure,
+                underway,
             }))),
         }
     }
@@ -115,6 +130,7 @@ impl PostgresStore {
             before,
             plan,
             failure,
+            underway,
         } = attempted;
         let question = Arc::new(settle::scope(scope.user, &plan));
         let mut patience = Patience::new();
@@ -129,8 +145,14 @@ impl PostgresStore {
             }
         };
         match settle::verdict(&plan, before, &locked) {
-            Verdict::Committed => Ok(Ok(plan)),
-            Verdict::NotCommitted => Ok(Err(Failure::Lost)),
+            Verdict::Committed => {
+                underway.committed();
+                Ok(Ok(plan))
+            }
+            Verdict::NotCommitted => {
+                underway.failed();
+                Ok(Err(Failure::Lost))
+            }
             Verdict::Undecidable => Err(Failure::Undecided(Box::new(failure))),
         }
     }

@@ -47,6 +47,9 @@ pub(crate) fn record_from(row: &Row, start: usize) -> Result<Record, Failure> {
 pub(crate) const REVISION_COLUMNS: &str = "k.entity_type, k.record_key, k.revision_id, k.edit_time, k.author, \
      k.created_at, k.reason, k.recorded_at, k.revision_number, k.document";
 
+/// How many they are: the next column of a statement has this place.
+pub(crate) const REVISION_WIDTH: usize = 10;
+
 /// Reads a revision.
 pub(crate) fn revision(row: &Row) -> Result<KeptRevision, Failure> {
     let entity_type = parsed(row, 0, "revisions.entity_type")?;
@@ -105,7 +108,8 @@ pub(crate) fn optional<T>(
         .map_err(|violation| Failure::corrupt(what, violation))
 }
 
-fn count(row: &Row, at: usize, what: &'static str) -> Result<u32, Failure> {
+/// Reads a column that counts something.
+pub(crate) fn count(row: &Row, at: usize, what: &'static str) -> Result<u32, Failure> {
     u32::try_from(column::<i64>(row, at, what)?).map_err(|error| Failure::corrupt(what, error))
 }
 

@@ -181,6 +181,9 @@ impl fmt::Debug for PostgresUrl {
 pub struct PostgresSettings {
     /// Where the database is.
     pub url: PostgresUrl,
+    /// Where to listen for the commits of other instances, if not there: behind a pooler that gives every transaction
+    /// another connection, like PgBouncer in transaction mode, nothing is heard. Then a URL that goes past it.
+    pub listen_url: Option<PostgresUrl>,
     /// The certificate that signs the server's, in PEM, where the URL has no `sslrootcert`. Without either, the machine's
     /// own roots are trusted.
     pub root_certificate: Option<PathBuf>,
@@ -196,7 +199,8 @@ pub struct PostgresSettings {
     pub lock_timeout: Duration,
     /// How long the database keeps a transaction whose server has gone silent, and with it the user's lock.
     pub idle_in_transaction_timeout: Duration,
-    /// After how long a silent connection is probed, so that firewalls keep it open and a lost one is noticed.
+    /// After how long a silent connection is probed, so that firewalls keep it open and a lost one is noticed. The one that
+    /// listens for commits is also asked that often whether it hears anything.
     pub keepalive: Duration,
     /// Whether statements are prepared once per connection. Not behind a pooler that gives every transaction another
     /// connection, like PgBouncer in transaction mode: then `false`.
@@ -215,6 +219,7 @@ impl PostgresSettings {
     pub fn new(url: PostgresUrl) -> Self {
         Self {
             url,
+            listen_url: None,
             root_certificate: None,
             pool_size: 16,
             acquire_timeout: Duration::from_secs(3),

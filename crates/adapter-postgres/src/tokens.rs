@@ -4,12 +4,14 @@
 //! token that is given out meanwhile. A change of the account updates that row before it ends the logins, so a login either
 //! sees the change or is ended by it.
 
+use std::cmp::Reverse;
+
 use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation, StoreError,
-    StoredRefreshToken, TokenHash,
+    DeviceLogin, DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation,
+    StoreError, StoredRefreshToken, TokenHash,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -19,7 +21,7 @@ use crate::PostgresStore;
 use crate::accounts::{account, by_id_sql};
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{checked, column, optional};
+use crate::rows::{checked, column, optional, parsed};
 use crate::session::{Database, Session, Step, Value};
 
 #[async_trait]
@@ -38,6 +40,22 @@ impl RefreshTokens for PostgresStore {
 
     async fn end_family(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, StoreError> {
         Ok(retrying(|| self.end_family_once(token)).await?)
+    }
+
+    async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
+        // What a login pulled as decides whose it is.
+        self.cursors.flush().await?;
+        let (user, now) = (user.uuid(), now.get());
+        let values: [Value<'_>; 2] = [(&user, Type::UUID), (&now, Type::INT8)];
+        let rows = self.database.read(LOGINS, &values).await?;
+        let mut logins = rows.iter().map(login).collect::<Result<Vec<_>, _>>()?;
+        logins.sort_by(|a, b| (&a.client, Reverse(a.issued_at)).cmp(&(&b.client, Reverse(b.issued_at))));
+        Ok(logins)
+    }
+
+    async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
+        self.cursors.flush().await?;
+        Ok(retrying(|| self.end_client_once(user, client)).await?)
     }
 }
 
@@ -69,6 +87,27 @@ pub(crate) async fn all_of(database: &Database, user: UserId) -> Result<Vec<Dump
     };
     rows.iter().map(token).collect()
 }
+
+/// The tokens of the user $1 that work at $2 and name a device.
+const LOGINS: &str = "
+    SELECT client_id, device_name, issued_at FROM refresh_tokens
+    WHERE user_id = $1 AND client_id IS NOT NULL AND NOT is_spent AND expires_at > $2";
+
+fn login(row: &Row) -> Result<DeviceLogin, Failure> {
+    Ok(DeviceLogin {
+        client: parsed(row, 0, "refresh_tokens.client_id")?,
+        device_name: optional(row, 1, "refresh_tokens.device_name", Label::new)?,
+        issued_at: checked(row, 2, "refresh_tokens.issued_at", UnixMillis::new)?,
+    })
+}
+
+const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
+
+/// The logins of the user $1 that belong to the device $2.
+const FAMILIES: &str = "
+    SELECT DISTINCT family_id FROM refresh_tokens WHERE user_id = $1 AND client_id = $2 ORDER BY family_id";
+
+const END_ALL: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND family_id = ANY ($2)";
 
 const SPEND: &str = "UPDATE refresh_tokens SET is_spent = true WHERE user_id = $1 AND token_hash = $2";
 
@@ -203,6 +242,26 @@ impl PostgresStore {
         };
         end(session, &kept).await?;
         Ok(Some((kept.user, kept.family)))
+    }
+
+    async fn end_client_once(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
+        let (user, client) = (user.uuid(), client.to_string());
+        let owner = || -> Value<'_> { (&user, Type::UUID) };
+        let steps = vec![
+            Step::Fixed(LOCK_USER, vec![owner()]),
+            Step::Fixed(FAMILIES, vec![owner(), (&client, Type::TEXT)]),
+        ];
+        let mut session = self.database.session().await?;
+        let answers = session.begin(steps).await?;
+        let mut families = Vec::<Uuid>::new();
+        for row in answers.last().into_iter().flatten() {
+            families.push(column(row, 0, "refresh_tokens.family_id")?);
+        }
+        if !families.is_empty() {
+            let values: Vec<Value<'_>> = vec![owner(), (&families, Type::UUID_ARRAY)];
+            session.commit(vec![Step::Fixed(END_ALL, values)]).await?;
+        }
+        Ok(families.into_iter().map(FamilyId::new).collect())
     }
 
     /// Begins a transaction, locks the row of the token's user, and reads the token.

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{ClientId, Epoch, Record, Stamp, UserId};
+use mosaic_domain::{ClientId, Epoch, Stamp, UserId};
 use mosaic_ports::{
-    Accounts as _, DeviceCursors as _, DumpedRefreshToken, KeptRevision, Loaded, RevisionPlace, StoreError,
-    Transfer, UserDump,
+    Accounts as _, DeviceCursors as _, DumpedRecord, DumpedRefreshToken, KeptRevision, Loaded, RevisionPlace,
+    StoreError, Transfer, UserDump,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::batch::{Batch, NumberedRevisions};
 use crate::error::Failure;
-use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS, checked, column};
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, checked, column};
 use crate::session::{Step, Value};
 use crate::{accounts, tokens};
 
@@ -60,7 +60,10 @@ impl Transfer for PostgresStore {
         };
         let sql = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1";
         let clocks = self.database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
-        let clock = clocks.first().ok_or(Failure::UnknownUser)?;
+        let Some(clock) = clocks.first() else {
+            // The account is being removed.
+            return Ok(None);
+        };
         let clock = checked(clock, 0, "sync_clocks.last_stamp", Stamp::new)?;
         let refresh_tokens = tokens::all_of(&self.database, user).await?;
         Ok(Some(UserDump {
@@ -72,7 +75,9 @@ impl Transfer for PostgresStore {
     }
 
     async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
-        Ok(self.load_user_once(&dump).await?)
+        self.load_user_once(&dump).await?;
+        self.commits.committed(dump.account.user.id, dump.clock);
+        Ok(())
     }
 
     async fn dump_records(
@@ -80,12 +85,15 @@ impl Transfer for PostgresStore {
         user: UserId,
         after: Stamp,
         limits: PageLimits,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Vec<DumpedRecord>, StoreError> {
         let sql = format!(
-            "SELECT {RECORD_COLUMNS} FROM (
+            "SELECT {RECORD_COLUMNS}, coalesce(p.last_number, 0) FROM (
                  SELECT *, sum(document_bytes) OVER (ORDER BY stamp) - document_bytes AS bytes_before
                  FROM (SELECT * FROM records WHERE user_id = $1 AND stamp > $2 ORDER BY stamp LIMIT $3) AS page
-             ) AS r WHERE bytes_before < $4 ORDER BY stamp"
+             ) AS r
+             LEFT JOIN purged_revisions AS p
+               ON p.user_id = $1 AND p.entity_type = r.entity_type AND p.record_key = r.record_key
+             WHERE r.bytes_before < $4 ORDER BY r.stamp"
         );
         let (after, (records, bytes)) = (after.get(), bounds(limits));
         let values: [Value<'_>; 4] = [
@@ -95,12 +103,16 @@ impl Transfer for PostgresStore {
             (&bytes, Type::INT8),
         ];
         let rows = self.database.read(&sql, &values).await?;
-        Ok(read_all(&rows, rows::record)?)
+        Ok(read_all(&rows, dumped_record)?)
     }
 
-    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
-        let batch = Batch::of_records(user, &records);
-        self.in_transaction(batch.record_steps()).await
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
+        let batch = Batch::of_records(user, records.iter().map(|dumped| &dumped.record));
+        let purged = PurgedNumbers::of(&records);
+        let user = user.uuid();
+        let mut steps = batch.record_steps();
+        steps.push(Step::Fixed(PUT_PURGED, purged.values(&user)));
+        self.in_transaction(steps).await
     }
 
     async fn dump_revisions(
@@ -165,6 +177,50 @@ fn read_all<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Failure>) -> Resul
     rows.iter().map(read).collect()
 }
 
+fn dumped_record(row: &Row) -> Result<DumpedRecord, Failure> {
+    Ok(DumpedRecord {
+        record: rows::record(row)?,
+        purged_revisions: rows::count(row, RECORD_WIDTH, "purged_revisions.last_number")?,
+    })
+}
+
+/// A record of which nothing was purged has no row.
+const PUT_PURGED: &str = "
+    INSERT INTO purged_revisions (user_id, entity_type, record_key, last_number)
+    SELECT $1, n.entity_type, n.record_key, n.last_number
+    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS n (entity_type, record_key, last_number)
+    WHERE n.last_number > 0
+    ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number";
+
+/// The numbers of purged revisions, as columns.
+#[derive(Default)]
+struct PurgedNumbers {
+    entity_type: Vec<&'static str>,
+    record_key: Vec<String>,
+    last_number: Vec<i64>,
+}
+
+impl PurgedNumbers {
+    fn of(records: &[DumpedRecord]) -> Self {
+        let mut columns = Self::default();
+        for dumped in records {
+            columns.entity_type.push(dumped.record.key.entity_type().name());
+            columns.record_key.push(dumped.record.key.to_string());
+            columns.last_number.push(dumped.purged_revisions.into());
+        }
+        columns
+    }
+
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.record_key, Type::TEXT_ARRAY),
+            (&self.last_number, Type::INT8_ARRAY),
+        ]
+    }
+}
+
 const PUT_CLOCK: &str = "
     INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)
     ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp";
@@ -172,9 +228,10 @@ const PUT_CLOCK: &str = "
 const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
 
 const PUT_CURSORS: &str = "
-    INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at)
-    SELECT n.client_id, $1, n.entity_type, n.last_sync_at
-    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS n (client_id, entity_type, last_sync_at)";
+    INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at, served_at)
+    SELECT n.client_id, $1, n.entity_type, n.last_sync_at, n.served_at
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         AS n (client_id, entity_type, last_sync_at, served_at)";
 
 const FORGET_TOKENS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
 
@@ -250,11 +307,13 @@ impl PostgresStore {
             .iter()
             .map(|cursor| cursor.last_sync_at.get())
             .collect();
+        let served: Vec<i64> = dump.cursors.iter().map(|cursor| cursor.served_at.get()).collect();
         let cursors = vec![
             user(),
             (&clients as _, Type::TEXT_ARRAY),
             (&types as _, Type::TEXT_ARRAY),
             (&stamps as _, Type::INT8_ARRAY),
+            (&served as _, Type::INT8_ARRAY),
         ];
         let tokens = TokenColumns::of(&dump.refresh_tokens);
         let steps = vec![

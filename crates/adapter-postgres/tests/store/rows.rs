@@ -1,7 +1,7 @@
 //! What stands in the tables: what somebody else wrote there, and what is left alone.
 
 use futures_util::future::join_all;
-use mosaic_domain::{Cursor, EntityType};
+use mosaic_domain::{Cursor, EntityType, FamilyId};
 use mosaic_ports::{ServedCursors, StoreError};
 use mosaic_testkit::cases::stamps;
 use mosaic_testkit::postgres::TestDatabase;
@@ -53,14 +53,14 @@ async fn a_constraint_that_breaks_is_named_without_the_row() {
     test.stop().await;
 }
 
-/// D1: the columns and the key are the protocol's.
+/// D1: the columns and the key are the protocol's; when a cursor was served stands behind them (D2).
 #[tokio::test]
 async fn d1_the_table_of_cursors_is_the_one_that_the_protocol_describes() {
     let test = Test::new().await;
     let sql = test.sql().await;
     let columns = "array_agg(column_name || ' ' || udt_name || coalesce(character_maximum_length::text, '')
                              ORDER BY ordinal_position)
-                   = '{client_id varchar64,user_id uuid,entity_type varchar32,last_sync_at int8}'::text[]
+                   = '{client_id varchar64,user_id uuid,entity_type varchar32,last_sync_at int8,served_at int8}'::text[]
                    FROM information_schema.columns WHERE table_name = 'sync_cursors'";
     assert!(yes(&sql, columns).await);
     let key = "pg_get_constraintdef(oid) = 'PRIMARY KEY (client_id, user_id, entity_type)'
@@ -79,6 +79,7 @@ async fn d1_a_cursor_that_did_not_change_is_not_written() {
         h.stores.cursors.remember(ServedCursors {
             user,
             client: by("phone"),
+            login: FamilyId::new(h.new_id()),
             cursors: vec![(EntityType::Memo, Cursor::clamped(cursor))],
             served_at: at(1_000),
         });

@@ -9,7 +9,10 @@ use mosaic_testkit::postgres::Template;
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
-const MIGRATIONS: &str = include_str!("../../../../migrations/postgres/V1__initial.sql");
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../../migrations/postgres/V1__initial.sql"),
+    include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
+];
 
 /// The schema, made by the store itself.
 pub(crate) fn schema() -> Template {

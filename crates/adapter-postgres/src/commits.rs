@@ -1,0 +1,300 @@
+//! Telling of commits (N1): the listeners of this store at once, and other instances by `NOTIFY`, soon after.
+//!
+//! A `NOTIFY` inside a writing transaction would make all commits of the database wait for each other, so it comes after:
+//! the user and the clock go into a map that a task of the store's own empties, with one statement however many commits
+//! there were, and not oftener than every few milliseconds. The latest clock of a user stands for those before it.
+//!
+//! Stores that nobody listens to tell the others all the same: an import runs beside servers.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mosaic_domain::{Stamp, UserId};
+use mosaic_ports::{CommitFeed, CommitListener};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::Type;
+
+use crate::PostgresStore;
+use crate::error::Failure;
+use crate::listen::{Ear, ListenSettings};
+use crate::payload::{Token, of_commits};
+use crate::retry::{jittered, retrying};
+use crate::rows::checked;
+use crate::scope;
+use crate::session::{Database, Step, Value};
+
+/// The name under which instances talk.
+pub(crate) const CHANNEL: &str = "mosaic_commits";
+/// How long to gather commits after some were told of.
+const GATHER: Duration = Duration::from_millis(25);
+/// How long to wait after a failure before the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The most users whose commits are remembered while the database takes no notifications. Past it nothing is added: a
+/// nudge that is lost harms nobody, and the memory stays bounded.
+const USERS_MAX: usize = 100_000;
+
+/// Tells of commits.
+pub(crate) struct Commits {
+    hub: Arc<Hub>,
+    announcer: JoinHandle<()>,
+    listen: ListenSettings,
+    ear: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the tasks of the store share.
+pub(crate) struct Hub {
+    pub(crate) database: Database,
+    runtime: Handle,
+    /// Who this store is to the others.
+    pub(crate) sender: Token,
+    listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
+    untold: Mutex<BTreeMap<UserId, Stamp>>,
+    wake: Notify,
+    /// Held from emptying the map until the others are told.
+    telling: tokio::sync::Mutex<()>,
+}
+
+impl Commits {
+    pub(crate) fn start(database: Database, listen: ListenSettings) -> Self {
+        let hub = Arc::new(Hub {
+            database,
+            runtime: Handle::current(),
+            sender: random_token(),
+            listeners: Mutex::default(),
+            untold: Mutex::default(),
+            wake: Notify::new(),
+            telling: tokio::sync::Mutex::default(),
+        });
+        Self {
+            announcer: tokio::spawn(keep_telling(Arc::clone(&hub))),
+            hub,
+            listen,
+            ear: Mutex::default(),
+        }
+    }
+
+    /// A commit has succeeded.
+    pub(crate) fn committed(&self, user: UserId, clock: Stamp) {
+        self.hub.committed(user, clock);
+    }
+
+    /// A commit is about to be tried that moves the clock from `before` to `after`.
+    pub(crate) fn underway(&self, user: UserId, before: Stamp, after: Stamp) -> Underway {
+        Underway {
+            hub: Arc::clone(&self.hub),
+            user,
+            before,
+            after,
+            is_open: true,
+        }
+    }
+
+    /// Tells what is not told yet, and ends the tasks.
+    pub(crate) async fn close(&self) {
+        if let Some(ear) = lock(&self.ear).take() {
+            ear.abort();
+        }
+        self.announcer.abort();
+        if let Err(error) = self.hub.tell_others().await {
+            warn_untold(&error);
+        }
+    }
+}
+
+impl Drop for Commits {
+    fn drop(&mut self) {
+        self.announcer.abort();
+        if let Some(ear) = lock(&self.ear).take() {
+            ear.abort();
+        }
+    }
+}
+
+/// A fresh RandomState is random: good enough to be apart from others.
+pub(crate) fn random_token() -> Token {
+    Token(RandomState::new().hash_one(()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn warn_untold(error: &Failure) {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "other instances were not told of commits"
+    );
+}
+
+async fn keep_telling(hub: Arc<Hub>) {
+    loop {
+        hub.wake.notified().await;
+        let pause = match hub.tell_others().await {
+            Ok(()) => GATHER,
+            Err(error) => {
+                warn_untold(&error);
+                jittered(PAUSE)
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Several payloads in one statement, which is one commit.
+const NOTIFY: &str = "SELECT pg_notify($1, n.payload) FROM unnest($2::text[]) AS n (payload)";
+
+impl Hub {
+    /// Tells the listeners of this store, and has the others told.
+    fn committed(&self, user: UserId, clock: Stamp) {
+        self.tell_listeners(user, clock);
+        self.add([(user, clock)]);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn tell_listeners(&self, user: UserId, clock: Stamp) {
+        for listener in self.listeners() {
+            listener.committed(user, clock);
+        }
+    }
+
+    /// Commits may have been missed.
+    pub(crate) fn missed(&self) {
+        for listener in self.listeners() {
+            listener.missed();
+        }
+    }
+
+    /// Not locked while they are called: a listener may ask for anything.
+    fn listeners(&self) -> Vec<Arc<dyn CommitListener>> {
+        lock(&self.listeners).clone()
+    }
+
+    fn add(&self, commits: impl IntoIterator<Item = (UserId, Stamp)>) {
+        let mut untold = lock(&self.untold);
+        for (user, clock) in commits {
+            if untold.len() < USERS_MAX || untold.contains_key(&user) {
+                let latest = untold.entry(user).or_insert(clock);
+                *latest = clock.max(*latest);
+            }
+        }
+    }
+
+    async fn tell_others(&self) -> Result<(), Failure> {
+        let _telling = self.telling.lock().await;
+        let mut taken = Taken {
+            hub: self,
+            commits: std::mem::take(&mut *lock(&self.untold)),
+        };
+        let payloads = of_commits(
+            self.sender,
+            taken.commits.iter().map(|(user, clock)| (*user, *clock)),
+        );
+        if payloads.is_empty() {
+            return Ok(());
+        }
+        let told = self.notify(&payloads).await;
+        // What the database refuses for good would be refused for ever.
+        if !told.as_ref().is_err_and(Failure::may_pass) {
+            taken.commits.clear();
+        }
+        told
+    }
+
+    /// Sends payloads to whoever listens.
+    pub(crate) async fn notify(&self, payloads: &[String]) -> Result<(), Failure> {
+        let values: [Value<'_>; 2] = [(&CHANNEL, Type::TEXT), (&payloads, Type::TEXT_ARRAY)];
+        let told = retrying(|| async { self.database.run(Step::Fixed(NOTIFY, values.to_vec())).await });
+        told.await.map(drop)
+    }
+
+    /// Finds out what became of a commit that nobody waited for to the end, and tells of it if it succeeded.
+    async fn look_after(&self, user: UserId, before: Stamp) -> Result<(), Failure> {
+        let uuid = user.uuid();
+        // The transaction holds this lock until it has ended, one way or the other.
+        let look = || async {
+            let values: Vec<Value<'_>> = vec![(&uuid, Type::UUID)];
+            self.database.run(Step::Fixed(scope::LOCK, values)).await
+        };
+        let rows = retrying(look).await?;
+        if let Some(row) = rows.first() {
+            let clock = checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?;
+            if clock > before {
+                self.committed(user, clock);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Commits that were taken to be told. What is left goes back, also when the task is ended.
+struct Taken<'a> {
+    hub: &'a Hub,
+    commits: BTreeMap<UserId, Stamp>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.commits.is_empty() {
+            self.hub.add(std::mem::take(&mut self.commits));
+            self.hub.wake.notify_one();
+        }
+    }
+}
+
+/// A commit whose outcome is not known yet. One that is dropped without having been told what became of it finds out by
+/// itself: whoever sent the write may have gone, and the write is committed all the same.
+pub(crate) struct Underway {
+    hub: Arc<Hub>,
+    user: UserId,
+    before: Stamp,
+    after: Stamp,
+    is_open: bool,
+}
+
+impl Underway {
+    /// It succeeded.
+    pub(crate) fn committed(mut self) {
+        self.is_open = false;
+        if self.after > self.before {
+            self.hub.committed(self.user, self.after);
+        }
+    }
+
+    /// Nothing was written.
+    pub(crate) fn failed(mut self) {
+        self.is_open = false;
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        if !self.is_open || self.after <= self.before {
+            return;
+        }
+        let (hub, user, before) = (Arc::clone(&self.hub), self.user, self.before);
+        self.hub.runtime.spawn(async move {
+            if let Err(error) = hub.look_after(user, before).await {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "what became of a commit is not known, and nobody is told"
+                );
+            }
+        });
+    }
+}
+
+impl CommitFeed for PostgresStore {
+    fn listen(&self, listener: Arc<dyn CommitListener>) {
+        let Commits { hub, listen, ear, .. } = &self.commits;
+        lock(&hub.listeners).push(listener);
+        lock(ear).get_or_insert_with(|| {
+            let ear = Ear::new(Arc::clone(hub), listen.clone());
+            hub.runtime.spawn(ear.keep_listening())
+        });
+    }
+}

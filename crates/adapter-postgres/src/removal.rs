@@ -1,0 +1,150 @@
+//! Removing an account, in steps that are each short.
+//!
+//! The first one closes the account and removes its clock, under the lock that changes of accounts take: without a clock
+//! nobody can write or pull, so what is left only becomes less. Then come the rows, batch by batch without a lock, and at
+//! last the account. Each step finds out by itself how far the others came.
+
+use mosaic_domain::UserId;
+use mosaic_ports::RemoveOutcome;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::PostgresStore;
+use crate::accounts::{self, Others, by_id_sql};
+use crate::error::Failure;
+use crate::rows::column;
+use crate::session::{Step, Value};
+
+/// Whether the user $1 still has a clock.
+const HAS_CLOCK: &str = "SELECT EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
+
+const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
+
+/// Waits for a write that holds it.
+const REMOVE_CLOCK: &str = "DELETE FROM sync_clocks WHERE user_id = $1";
+
+/// At most $2 rows of the user $1, whatever they are. Says how many there were. Nobody changes them any more, so their
+/// places in the tables name them.
+pub(crate) const REMOVE_ROWS: &str = "
+    WITH cursors AS (
+        DELETE FROM sync_cursors WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM sync_cursors WHERE user_id = $1 LIMIT $2
+        )) RETURNING 1
+    ), kept AS (
+        DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM revisions WHERE user_id = $1 LIMIT $2 - (SELECT count(*) FROM cursors)
+        )) RETURNING 1
+    ), counted AS (
+        DELETE FROM purged_revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM purged_revisions WHERE user_id = $1
+            LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept)
+        )) RETURNING 1
+    ), texts AS (
+        DELETE FROM record_search WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM record_search WHERE user_id = $1
+            LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept) - (SELECT count(*) FROM counted)
+        )) RETURNING 1
+    ), gone AS (
+        DELETE FROM records WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM records WHERE user_id = $1
+            LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept) - (SELECT count(*) FROM counted)
+                     - (SELECT count(*) FROM texts)
+        )) RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM cursors) + (SELECT count(*) FROM kept) + (SELECT count(*) FROM counted)
+         + (SELECT count(*) FROM texts) + (SELECT count(*) FROM gone)";
+
+/// Nobody gives the account a cursor or a login while this is held.
+const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE";
+
+const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
+
+const REMOVE_USER: &str = "DELETE FROM users WHERE user_id = $1";
+
+impl PostgresStore {
+    pub(crate) async fn remove_once(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, Failure> {
+        if let Some(outcome) = self.close_account(id).await? {
+            return Ok(outcome);
+        }
+        if self.remove_rows(id, limit.max(1)).await? {
+            return Ok(RemoveOutcome::Removing);
+        }
+        self.remove_user(id).await?;
+        Ok(RemoveOutcome::Removed)
+    }
+
+    /// Closes the account, unless it is closed for good already. Says why it may not be removed.
+    async fn close_account(&self, id: UserId) -> Result<Option<RemoveOutcome>, Failure> {
+        let uuid = id.uuid();
+        let user = || -> Vec<Value<'_>> { vec![(&uuid, Type::UUID)] };
+        let nobodys_name: Option<String> = None;
+        let by_id = by_id_sql();
+        let steps = vec![
+            accounts::LOCK,
+            Step::Fixed(&by_id, user()),
+            Step::Fixed(
+                accounts::OTHERS,
+                vec![(&uuid, Type::UUID), (&nobodys_name, Type::TEXT)],
+            ),
+            Step::Fixed(HAS_CLOCK, user()),
+        ];
+        let mut session = self.database.session().await?;
+        let answers = session.begin(steps).await?;
+        let [_, found, others, clock] = answers.as_slice() else {
+            return Err(Failure::Lost);
+        };
+        let Some(account) = found.first().map(accounts::account).transpose()? else {
+            return Ok(Some(RemoveOutcome::NotFound));
+        };
+        if account.user.administers() && !Others::read(others)?.admin {
+            return Ok(Some(RemoveOutcome::LastAdmin));
+        }
+        if account.user.disabled && !yes(clock)? {
+            return Ok(None);
+        }
+        let steps = vec![
+            Step::Fixed(CLOSE, user()),
+            Step::Fixed(accounts::END_LOGINS, user()),
+            Step::Fixed(REMOVE_CLOCK, user()),
+        ];
+        session.commit(steps).await?;
+        Ok(None)
+    }
+
+    /// Removes a batch of rows. Says whether there may be more.
+    async fn remove_rows(&self, id: UserId, limit: u32) -> Result<bool, Failure> {
+        let (uuid, limit) = (id.uuid(), i64::from(limit));
+        let values: Vec<Value<'_>> = vec![(&uuid, Type::UUID), (&limit, Type::INT8)];
+        let rows = self.database.run(Step::Fixed(REMOVE_ROWS, values)).await?;
+        let removed: i64 = rows
+            .first()
+            .map(|row| column(row, 0, "count"))
+            .transpose()?
+            .unwrap_or(0);
+        Ok(removed >= limit)
+    }
+
+    /// Removes the account, and what a device or a login left behind meanwhile.
+    async fn remove_user(&self, id: UserId) -> Result<(), Failure> {
+        let uuid = id.uuid();
+        let user = || -> Vec<Value<'_>> { vec![(&uuid, Type::UUID)] };
+        let mut session = self.database.session().await?;
+        session
+            .begin(vec![accounts::LOCK, Step::Fixed(LOCK_USER, user())])
+            .await?;
+        let steps = vec![
+            Step::Fixed(FORGET_CURSORS, user()),
+            Step::Fixed(accounts::END_LOGINS, user()),
+            Step::Fixed(REMOVE_USER, user()),
+        ];
+        Ok(session.commit(steps).await?)
+    }
+}
+
+fn yes(rows: &[Row]) -> Result<bool, Failure> {
+    Ok(rows
+        .first()
+        .map(|row| column(row, 0, "sync_clocks"))
+        .transpose()?
+        .unwrap_or(false))
+}

@@ -1,0 +1,91 @@
+//! Forgetting what is older than the retention time (H2).
+
+use async_trait::async_trait;
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{Purged, Retention, StoreError};
+use tokio_postgres::types::Type;
+
+use crate::PostgresStore;
+use crate::error::Failure;
+use crate::retry::retrying;
+use crate::rows::column;
+use crate::scope;
+use crate::session::{Step, Value};
+
+/// Whether anything of the user $1 is older than $2: the first entries of two indexes.
+pub(crate) const IS_DUE: &str = "
+    SELECT EXISTS (SELECT 1 FROM revisions WHERE user_id = $1 AND recorded_at < $2)
+        OR EXISTS (SELECT 1 FROM records WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL)";
+
+/// The oldest of it, at most $3 revisions and contents. The greatest purged number of each record is noted, so that it is
+/// not given again; of a tombstone stay its key, version, stamp, creation time and count. Nobody changes the rows meanwhile,
+/// because the user's lock is held, so their places in the tables name them.
+pub(crate) const PURGE: &str = "
+    WITH gone AS (
+        DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM revisions WHERE user_id = $1 AND recorded_at < $2 ORDER BY recorded_at LIMIT $3
+        )) RETURNING entity_type, record_key, revision_number
+    ), noted AS (
+        INSERT INTO purged_revisions AS p (user_id, entity_type, record_key, last_number)
+        SELECT $1, entity_type, record_key, max(revision_number) FROM gone GROUP BY entity_type, record_key
+        ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number
+        WHERE p.last_number < excluded.last_number
+    ), erased AS (
+        UPDATE records
+        SET document = NULL, is_archived = false, parent_key = NULL, day = NULL, sort_order = NULL, tags = '{}'
+        WHERE user_id = $1 AND ctid = ANY (ARRAY(
+            SELECT ctid FROM records
+            WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL
+            ORDER BY stamp LIMIT $3 - (SELECT count(*) FROM gone)
+        )) RETURNING entity_type, record_key
+    ), texts AS (
+        DELETE FROM record_search AS s USING erased AS e
+        WHERE s.user_id = $1 AND s.entity_type = e.entity_type AND s.record_key = e.record_key
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM erased)";
+
+#[async_trait]
+impl Retention for PostgresStore {
+    async fn purge(&self, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, StoreError> {
+        if !self.is_due(user, before).await? {
+            return Ok(Purged::default());
+        }
+        Ok(retrying(|| self.purge_once(user, before, limit)).await?)
+    }
+}
+
+impl PostgresStore {
+    /// A look that waits for nobody: most users have nothing to purge, and their writes shall not notice.
+    async fn is_due(&self, user: UserId, before: UnixMillis) -> Result<bool, Failure> {
+        let (user, before) = (user.uuid(), before.get());
+        let values: [Value<'_>; 2] = [(&user, Type::UUID), (&before, Type::INT8)];
+        let rows = self.database.read(IS_DUE, &values).await?;
+        rows.first().map_or(Ok(false), |row| column(row, 0, "revisions"))
+    }
+
+    async fn purge_once(&self, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, Failure> {
+        let (user, before, limit) = (user.uuid(), before.get(), i64::from(limit));
+        let values: Vec<Value<'_>> = vec![(&user, Type::UUID), (&before, Type::INT8), (&limit, Type::INT8)];
+        let steps = vec![
+            Step::Fixed(scope::LOCK, vec![(&user, Type::UUID)]),
+            Step::Fixed(PURGE, values),
+        ];
+        let mut session = self.database.session().await?;
+        let answers = session.begin(steps).await?;
+        let [clock, purged] = answers.as_slice() else {
+            return Err(Failure::Lost);
+        };
+        let (Some(_), Some(row)) = (clock.first(), purged.first()) else {
+            // Without a clock there is no lock, and nothing to purge that is not being removed. The session goes, and the
+            // transaction with it.
+            return Ok(Purged::default());
+        };
+        let (revisions, contents): (i64, i64) = (column(row, 0, "count")?, column(row, 1, "count")?);
+        session.commit(Vec::new()).await?;
+        Ok(Purged {
+            revisions: revisions.unsigned_abs(),
+            contents: contents.unsigned_abs(),
+            more: revisions + contents >= limit,
+        })
+    }
+}
