@@ -30,6 +30,25 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
+/// The most bytes, packed or unpacked, that the body of one route may have. Lives in the route's data, and lowers the
+/// [`BodyLimits`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyCap(pub(crate) usize);
+
+impl BodyLimits {
+    fn of(request: &HttpRequest) -> Self {
+        let limits = request.app_data::<Self>().copied().unwrap_or_default();
+        match request.app_data::<BodyCap>() {
+            Some(BodyCap(most)) => Self {
+                packed_bytes: limits.packed_bytes.min(*most),
+                unpacked_bytes: limits.unpacked_bytes.min(*most),
+                ..limits
+            },
+            None => limits,
+        }
+    }
+}
+
 impl Default for BodyLimits {
     fn default() -> Self {
         Self {
@@ -92,7 +111,7 @@ enum Encoding {
 }
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
-    let limits = request.app_data::<BodyLimits>().copied().unwrap_or_default();
+    let limits = BodyLimits::of(request);
     check_content_type(request)?;
     let encoding = content_encoding(request)?;
     if content_length(request).is_some_and(|length| length > limits.packed_bytes as u64) {

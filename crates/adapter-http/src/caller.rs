@@ -7,7 +7,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest, web};
 use mosaic_application::push::PushBy;
 use mosaic_application::records::EditBy;
-use mosaic_application::sessions::Caller;
+use mosaic_application::sessions::{Caller, Sessions};
 use mosaic_domain::{ClientId, UnixMillis, UserId, Violation, Violations};
 
 use crate::access_log;
@@ -38,6 +38,43 @@ impl FromRequest for SignedIn {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(authenticate(request).map(Self))
+    }
+}
+
+/// A request of somebody who is signed in, whose answer goes on for so long that the login may end meanwhile.
+#[derive(Debug)]
+pub(crate) struct StaysSignedIn {
+    user: UserId,
+    sessions: Sessions,
+    token: String,
+}
+
+impl StaysSignedIn {
+    /// Whose records the request is about.
+    pub(crate) fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Whether the access token still counts: it has not expired, and its login has not ended.
+    pub(crate) fn counts(&self) -> bool {
+        self.sessions.authenticate(&self.token).is_ok()
+    }
+}
+
+impl FromRequest for StaysSignedIn {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let stays = || {
+            let caller = authenticate(request)?;
+            Ok(Self {
+                user: caller.user,
+                sessions: state(request)?.sessions.clone(),
+                token: bearer(request).unwrap_or_default().to_owned(),
+            })
+        };
+        ready(stays())
     }
 }
 
@@ -116,6 +153,17 @@ fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
         client_time,
         arrived_at,
     })
+}
+
+/// The device that the request names in its header, if it names one.
+///
+/// # Errors
+/// 422 `validation_failed` where that is no name.
+pub(crate) fn named_device(request: &HttpRequest) -> Result<Option<ClientId>, Problem> {
+    let mut violations = Violations::none();
+    let named = header(request, CLIENT_ID, &mut violations, str::parse::<ClientId>);
+    violations.into_result()?;
+    Ok(named)
 }
 
 fn header<T>(

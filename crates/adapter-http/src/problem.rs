@@ -619,16 +619,19 @@ fn log_cause(problem: &Problem, response: &ServiceResponse) {
     );
 }
 
-/// The cause and the causes of the cause: database errors tell the interesting part only in their sources.
+/// What caused a problem; empty where nothing is known.
 fn chain(problem: &Problem) -> String {
-    let mut text = String::new();
-    let mut next = problem.source();
-    while let Some(error) = next {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        next = error.source();
+    problem.source().map(causes).unwrap_or_default()
+}
+
+/// An error and what caused it: database errors tell the interesting part only in their sources.
+pub(crate) fn causes(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
     }
     text
 }

@@ -11,6 +11,7 @@ use std::future::ready;
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard, web};
+use mosaic_domain::ClientId;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
 };
@@ -25,6 +26,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
 
 /// The name of the security scheme in the document.
@@ -38,6 +40,7 @@ pub struct Endpoint {
     path: String,
     operation: OperationBuilder,
     public: bool,
+    body_limit: Option<usize>,
     schemas: Schemas,
     route: Box<dyn Fn() -> Route>,
 }
@@ -61,6 +64,7 @@ impl Endpoint {
             path,
             operation,
             public: false,
+            body_limit: None,
             schemas: Vec::new(),
             route: Box::new(move || route_for(&guarded).to(handler.clone())),
         }
@@ -127,6 +131,14 @@ impl Endpoint {
     #[must_use]
     pub fn about(mut self, tag: &str, summary: &str) -> Self {
         self.operation = self.operation.tag(tag).summary(Some(summary));
+        self
+    }
+
+    /// It takes bodies of at most this many bytes, packed or unpacked, instead of the server's limits. Holds for all methods
+    /// of its path.
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = Some(bytes);
         self
     }
 
@@ -212,6 +224,17 @@ impl Endpoint {
         self
     }
 
+    /// It answers with text of this media type that goes on.
+    #[must_use]
+    pub fn returns_stream(mut self, media_type: &str, description: &str) -> Self {
+        let content = ContentBuilder::new().schema(Some(String::schema())).build();
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(media_type, content);
+        self.operation = self.operation.response("200", response);
+        self
+    }
+
     /// It answers 204, without a body.
     #[must_use]
     pub fn returns_nothing(mut self, description: &str) -> Self {
@@ -266,19 +289,19 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The parameters that a path names: a `date` is a calendar date, everything else a UUID.
+/// The parameters that a path names: a `date` is a calendar date, a `clientId` the name of a device, everything else a
+/// UUID.
 fn parameters_of(path: &str) -> impl Iterator<Item = ParameterBuilder> {
     path.split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            let format = if name == "date" {
-                KnownFormat::Date
-            } else {
-                KnownFormat::Uuid
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            let known = |format| Some(SchemaFormat::KnownFormat(format));
+            let schema = match name {
+                "clientId" => text.min_length(Some(1)).max_length(Some(ClientId::MAX_CHARS)),
+                "date" => text.format(known(KnownFormat::Date)),
+                _ => text.format(known(KnownFormat::Uuid)),
             };
-            let schema = ObjectBuilder::new()
-                .schema_type(Type::String)
-                .format(Some(SchemaFormat::KnownFormat(format)));
             ParameterBuilder::new()
                 .name(name)
                 .parameter_in(ParameterIn::Path)
@@ -305,6 +328,13 @@ where
     Resource::new(path)
         .route(route_for(&Method::GET).to(handler))
         .default_service(wrong_method("GET, HEAD".to_owned()))
+}
+
+fn limited(resource: Resource, limit: Option<usize>) -> Resource {
+    match limit {
+        Some(bytes) => resource.app_data(BodyCap(bytes)),
+        None => resource,
+    }
 }
 
 fn problem_response(description: &str) -> utoipa::openapi::Response {
@@ -355,9 +385,11 @@ impl RouteTable {
         }
         for ((_, path), endpoints) in by_path {
             let allow = allowed(&endpoints);
+            let limit = endpoints.iter().filter_map(|endpoint| endpoint.body_limit).min();
+            let empty = Resource::new(path);
             let resource = endpoints
                 .into_iter()
-                .fold(Resource::new(path), |resource, endpoint| {
+                .fold(limited(empty, limit), |resource, endpoint| {
                     resource.route((endpoint.route)())
                 })
                 .default_service(wrong_method(allow))

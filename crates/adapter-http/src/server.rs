@@ -174,11 +174,18 @@ fn cors(origins: &[String]) -> Cors {
         .allowed_headers([
             "authorization",
             "content-type",
+            "last-event-id",
             "x-client-id",
             "x-client-time",
             "x-request-id",
         ])
-        .expose_headers(["x-request-id", "retry-after", "etag", "content-disposition"])
+        .expose_headers([
+            "x-request-id",
+            "retry-after",
+            "etag",
+            "link",
+            "content-disposition",
+        ])
         .max_age(3600);
     origins.iter().fold(base, |cors, origin| match origin.as_str() {
         "*" => cors.allow_any_origin(),

@@ -20,11 +20,15 @@ use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
 
+/// How many bytes somebody who is not signed in may send: names, passwords and tokens are short.
+const SMALL_BODY: usize = 64 * 1024;
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "auth";
     vec![
         Endpoint::post("/auth/login", "login", login)
             .public()
+            .body_limit(SMALL_BODY)
             .about(TAG, "Logs in")
             .body::<LoginBody>()
             .returns::<LoginAnswer>("The tokens and the account")
@@ -35,6 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ]),
         Endpoint::post("/auth/register", "register", register)
             .public()
+            .body_limit(SMALL_BODY)
             .about(
                 TAG,
                 "Makes an account and logs in, where the server takes registrations",
@@ -48,6 +53,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ]),
         Endpoint::post("/auth/refresh", "refresh", refresh)
             .public()
+            .body_limit(SMALL_BODY)
             .about(TAG, "Spends a refresh token for new tokens")
             .details(
                 "Each refresh token works once. One that is used twice ends its login: somebody has a copy.",
@@ -57,6 +63,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .problems(&[ProblemCode::InvalidRefreshToken]),
         Endpoint::post("/auth/logout", "logout", logout)
             .public()
+            .body_limit(SMALL_BODY)
             .about(TAG, "Ends a login")
             .body::<RefreshBody>()
             .returns_nothing("The login has ended, now or before"),

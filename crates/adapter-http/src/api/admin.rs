@@ -1,5 +1,6 @@
 //! Managing accounts: for administrators only.
 
+use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use mosaic_application::accounts::{AccountPatch, AccountRequest};
 use mosaic_domain::UserId;
@@ -15,7 +16,7 @@ use crate::body::JsonBody;
 use crate::caller::Administrator;
 use crate::field::{Check, Field, from_text};
 use crate::names::RoleName;
-use crate::problem::ProblemCode;
+use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query};
 use crate::routes::Endpoint;
 use crate::state::AppState;
@@ -44,6 +45,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ProblemCode::Forbidden,
                 ProblemCode::NotFound,
                 ProblemCode::UsernameTaken,
+                ProblemCode::LastAdmin,
+            ]),
+        Endpoint::delete("/admin/users/{id}", "removeUser", remove)
+            .about(TAG, "Removes an account and everything of it, for good")
+            .details(
+                "Nothing can be written any more from the first moment on. A large account takes a while: a request that is \
+                 given up leaves the account closed and half removed, and the same request again goes on.",
+            )
+            .returns_nothing("It is gone")
+            .problems(&[
+                ProblemCode::Forbidden,
+                ProblemCode::NotFound,
                 ProblemCode::LastAdmin,
             ]),
     ]
@@ -158,4 +171,9 @@ async fn change(
     };
     let patch = check.finish(Some(patch))?;
     Ok(Json(state.accounts.update(id.0, patch).await?.into()))
+}
+
+async fn remove(_: Administrator, id: Key<UserId>, state: Data<AppState>) -> Result<HttpResponse, Problem> {
+    state.accounts.remove(id.0, || ()).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -4,7 +4,10 @@
 mod accounts;
 mod admin;
 mod bots;
+mod devices;
 mod diaries;
+mod events;
+mod export;
 mod memos;
 mod page;
 mod push;
@@ -22,10 +25,13 @@ pub(crate) fn table() -> RouteTable {
         .and(accounts::endpoints())
         .and(sync::endpoints())
         .and(push::endpoints())
+        .and(events::endpoints())
+        .and(devices::endpoints())
         .and(memos::endpoints())
         .and(diaries::endpoints())
         .and(resources::endpoints())
         .and(bots::endpoints())
+        .and(export::endpoints())
         .and(admin::endpoints())
 }
 

@@ -1,0 +1,136 @@
+//! `GET /sync/events`: nudges as server-sent events (N1).
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::time::Duration;
+
+use actix_web::http::{Method, header};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream::{once, select, unfold};
+use futures_util::{Stream, StreamExt};
+use mosaic_application::nudges::Listener;
+use mosaic_domain::Stamp;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use crate::caller::StaysSignedIn;
+use crate::problem::{Problem, ProblemCode, causes};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+const CONTENT_TYPE: &str = "text/event-stream";
+const LAST_EVENT_ID: &str = "Last-Event-ID";
+/// Asks proxies of the nginx kind to pass on every event at once.
+const NO_BUFFERING: (&str, &str) = ("x-accel-buffering", "no");
+/// How long a client waits before it connects again, in milliseconds.
+const RETRY: Bytes = Bytes::from_static(b"retry: 3000\n\n");
+const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/sync/events", "events", events)
+            .about("sync", "Tells at once when there is something to pull")
+            .details(
+                "Server-sent events. Each is called `changed` and has the user's clock as its `id` and in its data: \
+                 `{\"clock\": 1715080000000}`. It carries no records and moves no cursor: it says \"pull now\". Losing, \
+                 repeating or reordering events is harmless. The first one comes on connect, and is called `unchanged` \
+                 where `Last-Event-ID` is that very clock. Comment lines (`: heartbeat`) show that the connection lives. \
+                 The stream ends when the access token expires, when the login ends, and when the server stops: connect \
+                 again, with a new token.",
+            )
+            .header::<String>(
+                LAST_EVENT_ID,
+                "The `id` of the last event that was received",
+            )
+            .returns_stream(CONTENT_TYPE, "The events")
+            .problems(&[ProblemCode::TooManyListeners]),
+    ]
+}
+
+/// What goes on in the stream.
+enum Signal {
+    Clock(Stamp),
+    Heartbeat,
+    End,
+}
+
+async fn events(
+    login: StaysSignedIn,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(CONTENT_TYPE)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(NO_BUFFERING);
+    if request.method() == Method::HEAD {
+        return Ok(response.finish());
+    }
+    let listener = state.nudges.listen(login.user())?;
+    let seen = last_event_id(&request);
+    Ok(response.streaming(stream(listener, login, seen, state.heartbeat)))
+}
+
+/// The clock that the client heard of last. What makes no sense is ignored.
+fn last_event_id(request: &HttpRequest) -> Option<Stamp> {
+    let id = request.headers().get(LAST_EVENT_ID)?.to_str().ok()?;
+    Stamp::new(id.parse().ok()?).ok()
+}
+
+/// The events of one connection; dropping it ends the listening. The two sources are polled side by side, and neither
+/// drops what the other one waits for.
+fn stream(
+    listener: Listener,
+    login: StaysSignedIn,
+    seen: Option<Stamp>,
+    heartbeat: Duration,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let clocks = unfold(listener, next_clock).chain(once(ready(Signal::End)));
+    let heartbeats = unfold(ticks(heartbeat), next_heartbeat);
+    let mut seen = seen;
+    let texts = select(clocks, heartbeats)
+        .take_while(move |signal| ready(!matches!(signal, Signal::End) && login.counts()))
+        .map(move |signal| text(&signal, &mut seen));
+    once(ready(RETRY)).chain(texts).map(Ok)
+}
+
+/// `None`: there is nothing more to hear.
+async fn next_clock(mut listener: Listener) -> Option<(Signal, Listener)> {
+    match listener.next().await {
+        Ok(clock) => Some((Signal::Clock(clock?), listener)),
+        Err(error) => {
+            // The client connects again, and hears the clock then.
+            tracing::warn!(
+                cause = causes(&error),
+                "a stream of nudges ended: the clock could not be read"
+            );
+            None
+        }
+    }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let period = period.max(Duration::from_millis(1));
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn next_heartbeat(mut ticks: Interval) -> Option<(Signal, Interval)> {
+    ticks.tick().await;
+    Some((Signal::Heartbeat, ticks))
+}
+
+/// `seen` is what the client heard last; it counts for the first event only.
+fn text(signal: &Signal, seen: &mut Option<Stamp>) -> Bytes {
+    let Signal::Clock(clock) = signal else {
+        return HEARTBEAT;
+    };
+    let name = if seen.take() == Some(*clock) {
+        "unchanged"
+    } else {
+        "changed"
+    };
+    format!("event: {name}\nid: {clock}\ndata: {{\"clock\": {clock}}}\n\n").into()
+}
