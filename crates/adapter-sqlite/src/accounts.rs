@@ -7,7 +7,8 @@ use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, StoreError, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, RemoveOutcome, StoreError,
+    UpdateOutcome,
 };
 use rusqlite::{Connection, Params, Row, named_params};
 
@@ -15,6 +16,7 @@ use crate::SqliteStore;
 use crate::error::Failure;
 use crate::query::bounds;
 use crate::rows::{checked, column, optional, parsed};
+use crate::{records, removal};
 
 #[async_trait]
 impl Accounts for SqliteStore {
@@ -46,6 +48,11 @@ impl Accounts for SqliteStore {
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
         let job = move |conn: &Connection| update(conn, id, &change, now);
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
+        let job = move |conn: &Connection| removal::step(conn, id, limit);
         Ok(self.writer.run(job).await?)
     }
 }
@@ -159,7 +166,8 @@ fn is_taken(conn: &Connection, user: &User) -> Result<bool, Failure> {
     exists(conn, sql, (user.username.folded(), user.id.uuid()))
 }
 
-fn has_other_admin(conn: &Connection, user: &User) -> Result<bool, Failure> {
+/// Whether somebody else manages accounts.
+pub(crate) fn has_other_admin(conn: &Connection, user: &User) -> Result<bool, Failure> {
     let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE role = ?1 AND is_disabled = 0 AND user_id <> ?2)";
     exists(conn, sql, (Role::Admin.name(), user.id.uuid()))
 }
@@ -170,9 +178,20 @@ fn update(
     change: &AccountChange,
     now: UnixMillis,
 ) -> Result<UpdateOutcome, Failure> {
-    let Some(old) = find(conn, "user_id = ?1", [id.uuid()])? else {
+    let Some(old) = by_id(conn, id)? else {
         return Ok(UpdateOutcome::NotFound);
     };
+    if records::last_stamp(conn, id)?.is_none() {
+        // It is being removed, and can't be opened again.
+        return Ok(UpdateOutcome::NotFound);
+    }
+    if change
+        .proved_by
+        .as_ref()
+        .is_some_and(|proof| *proof != old.password)
+    {
+        return Ok(UpdateOutcome::Outdated);
+    }
     let new = change.apply(&old, now);
     if is_taken(conn, &new.user)? {
         return Ok(UpdateOutcome::NameTaken);

@@ -1,13 +1,16 @@
 //! Opening the database: the file's lock, the connection's settings, the epoch.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, TryLockError};
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use mosaic_ports::IdGenerator;
 use rusqlite::Connection;
 
 use crate::error::OpenError;
+use crate::files;
+use crate::inspect::{self, Owner};
 use crate::migrations;
 use crate::settings::{Location, SqliteSettings};
 
@@ -22,9 +25,9 @@ const STATEMENTS_KEPT: usize = 96;
 pub(crate) struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl FileLock {
-    /// Takes the lock of a database file, or fails at once.
-    fn take(database: &Path) -> Result<Self, OpenError> {
-        let path = lock_path(database);
+    /// Takes the lock of a database file, `mosaic.db.lock` beside `mosaic.db`, or fails at once.
+    pub(crate) fn take(database: &Path) -> Result<Self, OpenError> {
+        let path = files::with_suffix(database, ".lock");
         let io = |source| OpenError::Io {
             path: path.clone(),
             source,
@@ -38,20 +41,9 @@ impl FileLock {
     }
 }
 
-/// `mosaic.db.lock` beside `mosaic.db`.
-fn lock_path(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
-}
-
-/// Opens a file for writing, made with access for its owner alone if it is new: it holds diaries.
+/// Opens a file for writing, made if it is not there.
 fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    files::private().create(true).truncate(false).open(path)
 }
 
 /// The write connection, ready for work, and the lock that goes with it.
@@ -91,8 +83,24 @@ fn open_file(path: &Path) -> Result<(Connection, Option<FileLock>, Location), Op
     let path = fs::canonicalize(path).map_err(io)?;
     let lock = FileLock::take(&path)?;
     let location = Location::File(path.clone());
+    if !may_be_database(&path).map_err(io)? {
+        return Err(OpenError::Foreign(path));
+    }
     let conn = Connection::open(&path).map_err(OpenError::sqlite(&location))?;
-    Ok((conn, Some(lock), location))
+    match inspect::owner(&conn).map_err(OpenError::sqlite(&location))? {
+        Owner::Us | Owner::Nobody => Ok((conn, Some(lock), location)),
+        Owner::Another => Err(OpenError::Foreign(path)),
+    }
+}
+
+/// Whether a file is empty or begins as a database does. SQLite takes a short text for an empty database, and overwrites
+/// it.
+fn may_be_database(path: &Path) -> std::io::Result<bool> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let mut start = Vec::new();
+    let magic = MAGIC.len() as u64;
+    File::open(path)?.take(magic).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == MAGIC)
 }
 
 /// An acknowledged write survives a power cut: `synchronous=FULL` syncs the log at every commit, and `fullfsync` makes

@@ -7,18 +7,44 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use mosaic_domain::{ClientId, Cursor, EntityType, UserId};
+use mosaic_domain::{ClientId, Cursor, EntityType, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{DeviceCursor, DeviceCursors, ServedCursors, StoreError};
 use rusqlite::Connection;
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{checked, parsed};
+use crate::tokens;
 
 /// What is remembered of one device.
 type Device = (UserId, ClientId);
+
 /// What is to be written.
-pub(crate) type Batch = BTreeMap<Device, BTreeMap<EntityType, Cursor>>;
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    devices: BTreeMap<Device, BTreeMap<EntityType, (Cursor, UnixMillis)>>,
+    /// The first device that pulled with each login.
+    logins: BTreeMap<(UserId, FamilyId), ClientId>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    fn add(&mut self, served: ServedCursors) {
+        let login = self.logins.entry((served.user, served.login));
+        login.or_insert_with(|| served.client.clone());
+        let cursors = self.devices.entry((served.user, served.client)).or_default();
+        for (entity, cursor) in served.cursors {
+            // One that stays as it is was served when it came to be so.
+            if cursors.get(&entity).is_none_or(|(known, _)| *known != cursor) {
+                cursors.insert(entity, (cursor, served.served_at));
+            }
+        }
+    }
+}
 
 /// The most devices that are remembered while the writer is busy. Past it nothing is added: like a crash, it loses what
 /// harms nobody, and the memory stays bounded.
@@ -33,11 +59,11 @@ impl Remembered {
     pub(crate) fn put(&self, served: ServedCursors) -> bool {
         let mut batch = self.batch();
         let was_empty = batch.is_empty();
-        let device = (served.user, served.client);
-        if batch.len() >= DEVICES_MAX && !batch.contains_key(&device) {
+        let is_full = batch.devices.len() >= DEVICES_MAX;
+        if is_full && !batch.devices.contains_key(&(served.user, served.client.clone())) {
             return false;
         }
-        batch.entry(device).or_default().extend(served.cursors);
+        batch.add(served);
         was_empty
     }
 
@@ -51,20 +77,41 @@ impl Remembered {
     }
 }
 
-/// Writes what differs from what is stored. What a user who is gone was served is dropped.
+/// Writes what differs from what is stored. What a user without a clock was served is dropped: they are gone, or going.
 const UPSERT: &str = "
-    INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at)
-    SELECT ?1, user_id, ?3, ?4 FROM users WHERE user_id = ?2
-    ON CONFLICT (client_id, user_id, entity_type) DO UPDATE SET last_sync_at = excluded.last_sync_at
+    INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at, served_at)
+    SELECT ?1, user_id, ?3, ?4, ?5 FROM sync_clocks WHERE user_id = ?2
+    ON CONFLICT (client_id, user_id, entity_type) DO UPDATE SET
+        last_sync_at = excluded.last_sync_at, served_at = excluded.served_at
     WHERE last_sync_at <> excluded.last_sync_at";
 
+/// Writes one row, if it differs.
+pub(crate) fn put(conn: &Connection, user: UserId, row: &DeviceCursor) -> Result<(), Failure> {
+    conn.prepare_cached(UPSERT)?.execute((
+        row.client.as_str(),
+        user.uuid(),
+        row.entity_type.name(),
+        row.last_sync_at.get(),
+        row.served_at.get(),
+    ))?;
+    Ok(())
+}
+
 /// Writes a batch.
-pub(crate) fn write(conn: &Connection, batch: &Batch) -> Result<(), Failure> {
-    let mut upsert = conn.prepare_cached(UPSERT)?;
-    for ((user, client), cursors) in batch {
-        for (entity, cursor) in cursors {
-            upsert.execute((client.as_str(), user.uuid(), entity.name(), cursor.get()))?;
+pub(crate) fn write(conn: &Connection, batch: Batch) -> Result<(), Failure> {
+    for ((user, client), cursors) in batch.devices {
+        for (entity_type, (last_sync_at, served_at)) in cursors {
+            let row = DeviceCursor {
+                client: client.clone(),
+                entity_type,
+                last_sync_at,
+                served_at,
+            };
+            put(conn, user, &row)?;
         }
+    }
+    for ((user, login), client) in batch.logins {
+        tokens::name_login(conn, user, login, &client)?;
     }
     Ok(())
 }
@@ -79,11 +126,27 @@ impl DeviceCursors for SqliteStore {
         // The writer writes what it remembers before it does any job of the same group.
         Ok(self.writer.run(move |conn| read(conn, user)).await?)
     }
+
+    async fn forget(&self, user: UserId, client: &ClientId) -> Result<bool, StoreError> {
+        // For the same reason nothing that was remembered before comes back afterwards.
+        let client = client.clone();
+        let job = move |conn: &Connection| forget(conn, user, &client);
+        Ok(self.writer.run(job).await?)
+    }
 }
 
+fn forget(conn: &Connection, user: UserId, client: &ClientId) -> Result<bool, Failure> {
+    let removed = conn
+        .prepare_cached("DELETE FROM sync_cursors WHERE user_id = ?1 AND client_id = ?2")?
+        .execute((user.uuid(), client.as_str()))?;
+    Ok(removed > 0)
+}
+
+/// The rows of a user, by device and type.
 pub(crate) fn read(conn: &Connection, user: UserId) -> Result<Vec<DeviceCursor>, Failure> {
-    let mut statement = conn
-        .prepare_cached("SELECT client_id, entity_type, last_sync_at FROM sync_cursors WHERE user_id = ?1")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT client_id, entity_type, last_sync_at, served_at FROM sync_cursors WHERE user_id = ?1",
+    )?;
     let mut rows = statement.query([user.uuid()])?;
     let mut cursors = Vec::new();
     while let Some(row) = rows.next()? {
@@ -91,6 +154,7 @@ pub(crate) fn read(conn: &Connection, user: UserId) -> Result<Vec<DeviceCursor>,
             client: parsed(row, 0, "sync_cursors.client_id")?,
             entity_type: parsed(row, 1, "sync_cursors.entity_type")?,
             last_sync_at: checked(row, 2, "sync_cursors.last_sync_at", Cursor::new)?,
+            served_at: checked(row, 3, "sync_cursors.served_at", UnixMillis::new)?,
         });
     }
     cursors.sort_by(|a, b| (&a.client, a.entity_type).cmp(&(&b.client, b.entity_type)));

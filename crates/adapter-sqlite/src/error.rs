@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mosaic_domain::stamp::ClockExhausted;
@@ -112,6 +112,9 @@ pub enum OpenError {
     /// Another process, or another store in this one, has the database open.
     #[error("{}: the database is in use by another process", .0.display())]
     InUse(PathBuf),
+    /// The file is not a database of this server. It is left as it is.
+    #[error("{}: is not a database of this server", .0.display())]
+    Foreign(PathBuf),
     /// The file or its folder can't be made or opened.
     #[error("{}: can't be opened", path.display())]
     Io {
@@ -174,6 +177,88 @@ impl OpenError {
         Self::Start {
             location: location.to_string(),
             source: source.into(),
+        }
+    }
+}
+
+/// What keeps a file from being a database of this server, or a backup of one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// It holds no database at all.
+    #[error("it is no SQLite database")]
+    NotADatabase,
+    /// It is another program's database.
+    #[error("it is another program's database")]
+    Foreign,
+    /// A newer version of the server made it.
+    #[error("its schema has version {found}, and this server knows {known}")]
+    Newer {
+        /// The version of its schema.
+        found: u32,
+        /// The greatest version that this server knows.
+        known: u32,
+    },
+    /// It is damaged.
+    #[error("it is damaged: {0}")]
+    Corrupt(String),
+}
+
+/// Why a file can't be backed up, written or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It is not what it should be.
+    #[error("{}: {flaw}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// It can't be made, read or written.
+    #[error("{}: can't be read or written", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite said no.
+    #[error("{}: SQLite can't work with it", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl FileError {
+    pub(crate) fn unusable(path: &Path, flaw: Flaw) -> Self {
+        Self::Unusable {
+            path: path.to_owned(),
+            flaw,
+        }
+    }
+
+    /// For `map_err`: an error of the file system.
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// For `map_err`: an error of SQLite, which is the one to find out that a file is damaged.
+    pub(crate) fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> Self {
+        move |source| match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::unusable(path, Flaw::NotADatabase),
+            Some(ErrorCode::DatabaseCorrupt) => Self::unusable(path, Flaw::Corrupt(source.to_string())),
+            _ => Self::Sqlite {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 }

@@ -5,6 +5,7 @@
 //! * An acknowledged write survives a power cut: write-ahead log, `synchronous=FULL` (`connect`).
 //! * One process at a time: a second one that opens the file is told so at once ([`OpenError::InUse`]).
 //! * All entity types live in one table; a new type costs nothing here (`records`).
+//! * A backup is taken while a server works, and is checked before it is one ([`backup()`], [`restore()`]).
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -20,18 +21,27 @@
 //! ```
 
 mod accounts;
+mod backup;
+mod commits;
 mod connect;
 mod cursors;
+mod digest;
 mod error;
+mod files;
+mod history;
+mod inspect;
 mod migrations;
 mod pull;
 mod query;
 mod readers;
 mod records;
+mod removal;
+mod restore;
 mod rows;
 mod settings;
 mod tokens;
 mod transfer;
+mod upkeep;
 mod writer;
 
 use std::fmt;
@@ -45,8 +55,10 @@ use crate::error::Failure;
 use crate::readers::{ReaderPool, Readers};
 use crate::writer::{Writer, WriterSettings};
 
-pub use error::OpenError;
+pub use backup::{BackupError, BackupProgress, BackupSummary, backup};
+pub use error::{FileError, Flaw, OpenError};
 pub use migrations::PendingMigration;
+pub use restore::{RestoreError, RestoreSummary, restore};
 pub use settings::{Location, SqliteSettings, UrlError};
 
 /// The embedded store. Implements every port of a store over one database.

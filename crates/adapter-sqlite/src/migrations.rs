@@ -55,8 +55,18 @@ fn described(migration: &refinery::Migration) -> PendingMigration {
     }
 }
 
+/// The greatest version that this binary knows.
+pub(crate) fn latest() -> u32 {
+    let known = embedded::migrations::runner();
+    let versions = known
+        .get_migrations()
+        .iter()
+        .map(|migration| described(migration).version);
+    versions.max().unwrap_or_default()
+}
+
 /// The greatest version that the database has noted; `None` where it has never been migrated.
-fn last_applied(conn: &Connection) -> rusqlite::Result<Option<u32>> {
+pub(crate) fn last_applied(conn: &Connection) -> rusqlite::Result<Option<u32>> {
     let noted = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
     if conn.query_row(noted, [], |_| Ok(())).optional()?.is_none() {
         return Ok(None);

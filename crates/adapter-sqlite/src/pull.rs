@@ -60,7 +60,8 @@ fn snapshot(
     }))
 }
 
-fn clock_and_epoch(conn: &Connection, user: UserId) -> Result<Option<(Stamp, Epoch)>, Failure> {
+/// The user's clock and the epoch; `None` where there is no such user.
+pub(crate) fn clock_and_epoch(conn: &Connection, user: UserId) -> Result<Option<(Stamp, Epoch)>, Failure> {
     let read = |row: &Row<'_>| {
         Ok((|| {
             let clock = rows::checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?;

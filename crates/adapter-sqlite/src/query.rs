@@ -1,20 +1,21 @@
-//! Lists, search, tags, single records and their revisions.
+//! Lists, search, tags and single records.
 //!
 //! A list is one SQL statement, put together from the conditions of a [`RecordQuery`] whatever the type. Values are
 //! always bound, never written into the statement.
 
 use async_trait::async_trait;
+use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::{EntityType, Record, RecordKey, UserId};
-use mosaic_ports::{KeptRevision, RecordReader, StoreError};
+use mosaic_domain::{EntityType, Record, RecordKey, RevisionId, UserId};
+use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::records;
-use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+use crate::rows::{self, RECORD_COLUMNS};
+use crate::{digest, history, records};
 
 /// The trigram index knows no shorter terms: those are looked for in the text alone.
 const INDEXED_TERM_CHARS: usize = 3;
@@ -37,8 +38,29 @@ impl RecordReader for SqliteStore {
         Ok(self.readers.read(look_up).await?)
     }
 
-    async fn revisions(&self, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, StoreError> {
-        let look_up = move |conn: &Connection| revisions(conn, user, key);
+    async fn revisions(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        before: Option<u32>,
+        limits: PageLimits,
+    ) -> Result<RevisionPage, StoreError> {
+        let look_up = move |conn: &Connection| history::page(conn, user, key, before, limits);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn revision(
+        &self,
+        user: UserId,
+        key: RecordKey,
+        id: RevisionId,
+    ) -> Result<Option<KeptRevision>, StoreError> {
+        let look_up = move |conn: &Connection| history::one(conn, user, key, id);
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn digest(&self, user: UserId) -> Result<Option<SyncDigest>, StoreError> {
+        let look_up = move |conn: &Connection| digest::of(conn, user);
         Ok(self.readers.read(look_up).await?)
     }
 }
@@ -192,20 +214,6 @@ fn tags(conn: &Connection, user: UserId, entity_type: EntityType) -> Result<Vec<
         });
     }
     Ok(tags)
-}
-
-fn revisions(conn: &Connection, user: UserId, key: RecordKey) -> Result<Vec<KeptRevision>, Failure> {
-    let entity = key.entity_type();
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {REVISION_COLUMNS} FROM revisions
-         WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3 ORDER BY revision_number DESC"
-    ))?;
-    let mut rows = statement.query((user.uuid(), entity.name(), key.to_string()))?;
-    let mut revisions = Vec::new();
-    while let Some(row) = rows.next()? {
-        revisions.push(rows::revision(row, entity)?);
-    }
-    Ok(revisions)
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 #[async_trait]
 impl WriteStore for SqliteStore {
     async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
-        let clock = Arc::clone(&self.clock);
+        let (clock, user) = (Arc::clone(&self.clock), scope.user);
         let job = move |conn: &Connection| write(conn, clock.as_ref(), &scope, &decide);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.write(user, job).await?)
     }
 }
 
@@ -171,12 +171,16 @@ const KEEP_REVISION: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
                            created_at, reason, recorded_at, document)
     VALUES (:user_id, :revision_id, :entity_type, :record_key,
-            coalesce(:number, (SELECT coalesce(max(revision_number), 0) + 1 FROM revisions
-                               WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key)),
+            coalesce(:number, 1 + max(
+                (SELECT coalesce(max(revision_number), 0) FROM revisions
+                 WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key),
+                (SELECT coalesce(max(last_number), 0) FROM purged_revisions
+                 WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key))),
             :edit_time, :author, :created_at, :reason, :recorded_at, :document)
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
-/// Keeps a version (H1). One that is kept already stays as it is (W3).
+/// Keeps a version (H1) under the next number, counting those that are purged (H2). One that is kept already stays as it
+/// is (W3).
 fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<(), Failure> {
     keep_as(conn, user, revision, None)
 }

@@ -110,7 +110,8 @@ fn text<'a>(row: &'a Row<'_>, at: usize, what: &'static str) -> Result<&'a str, 
         .map_err(|error| Failure::corrupt(what, error))
 }
 
-fn key(row: &Row<'_>, at: usize, entity_type: EntityType) -> Result<RecordKey, Failure> {
+/// Reads the key of a record of a known type.
+pub(crate) fn key(row: &Row<'_>, at: usize, entity_type: EntityType) -> Result<RecordKey, Failure> {
     entity_type
         .parse_key(text(row, at, "record_key")?)
         .map_err(|violation| Failure::corrupt("record_key", violation))

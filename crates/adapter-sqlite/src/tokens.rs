@@ -1,18 +1,20 @@
 //! Refresh tokens. A spent token is kept until it expires, to recognise that somebody else has a copy of it.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation, StoreError,
-    StoredRefreshToken, TokenHash,
+    DeviceLogin, DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation,
+    StoreError, StoredRefreshToken, TokenHash,
 };
 use rusqlite::{Connection, Row, named_params};
 
 use crate::SqliteStore;
 use crate::accounts;
 use crate::error::Failure;
-use crate::rows::{checked, column, optional};
+use crate::rows::{checked, column, optional, parsed};
 
 #[async_trait]
 impl RefreshTokens for SqliteStore {
@@ -38,6 +40,18 @@ impl RefreshTokens for SqliteStore {
             end(conn, &found.kept)?;
             Ok(Some((found.kept.user, found.kept.family)))
         };
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
+        // Through the writer, which writes first what devices logins turned out to be of.
+        let look_up = move |conn: &Connection| logins(conn, user, now);
+        Ok(self.writer.run(look_up).await?)
+    }
+
+    async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
+        let client = client.clone();
+        let job = move |conn: &Connection| end_client(conn, user, &client);
         Ok(self.writer.run(job).await?)
     }
 }
@@ -162,5 +176,50 @@ fn end(conn: &Connection, kept: &StoredRefreshToken) -> Result<(), Failure> {
 fn forget_expired(conn: &Connection, user: UserId, now: UnixMillis) -> Result<(), Failure> {
     conn.prepare_cached("DELETE FROM refresh_tokens WHERE user_id = ?1 AND expires_at <= ?2")?
         .execute((user.uuid(), now.get()))?;
+    Ok(())
+}
+
+fn logins(conn: &Connection, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT client_id, device_name, issued_at FROM refresh_tokens
+         WHERE user_id = ?1 AND client_id IS NOT NULL AND is_spent = 0 AND expires_at > ?2
+         ORDER BY client_id, issued_at DESC, family_id",
+    )?;
+    let mut rows = statement.query((user.uuid(), now.get()))?;
+    let mut logins = Vec::new();
+    while let Some(row) = rows.next()? {
+        logins.push(DeviceLogin {
+            client: parsed(row, 0, "refresh_tokens.client_id")?,
+            device_name: optional(row, 1, "refresh_tokens.device_name", Label::new)?,
+            issued_at: checked(row, 2, "refresh_tokens.issued_at", UnixMillis::new)?,
+        });
+    }
+    Ok(logins)
+}
+
+fn end_client(conn: &Connection, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
+    let mut statement = conn.prepare_cached(
+        "DELETE FROM refresh_tokens WHERE user_id = ?1 AND client_id = ?2 RETURNING family_id",
+    )?;
+    let mut rows = statement.query((user.uuid(), client.as_str()))?;
+    // Spent tokens are of the same families.
+    let mut families = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        families.insert(FamilyId::new(column(row, 0, "refresh_tokens.family_id")?));
+    }
+    Ok(families.into_iter().collect())
+}
+
+/// Has a login that named no device belong to this one from now on (D2).
+pub(crate) fn name_login(
+    conn: &Connection,
+    user: UserId,
+    family: FamilyId,
+    client: &ClientId,
+) -> Result<(), Failure> {
+    conn.prepare_cached(
+        "UPDATE refresh_tokens SET client_id = ?3 WHERE user_id = ?1 AND family_id = ?2 AND client_id IS NULL",
+    )?
+    .execute((user.uuid(), family.uuid(), client.as_str()))?;
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{EntityType, Epoch, Record, Stamp, UserId};
-use mosaic_ports::{DeviceCursor, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
+use mosaic_domain::{EntityType, Epoch, RecordKey, Stamp, UserId};
+use mosaic_ports::{DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
 use rusqlite::{Connection, Row, Rows};
 
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, parsed};
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, column, parsed};
 use crate::{accounts, cursors, records, tokens};
 
 #[async_trait]
@@ -50,18 +50,18 @@ impl Transfer for SqliteStore {
         user: UserId,
         after: Stamp,
         limits: PageLimits,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Vec<DumpedRecord>, StoreError> {
         Ok(self
             .readers
             .read(move |conn| dump_records(conn, user, after, limits))
             .await?)
     }
 
-    async fn load_records(&self, user: UserId, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
         let job = move |conn: &Connection| {
             records
                 .iter()
-                .try_for_each(|record| records::upsert(conn, user, record))
+                .try_for_each(|dumped| load_record(conn, user, dumped))
         };
         Ok(self.writer.run(job).await?)
     }
@@ -103,7 +103,10 @@ fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failur
     let Some(account) = accounts::by_id(conn, user)? else {
         return Ok(None);
     };
-    let clock = records::last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
+    // What has no clock any more is being removed.
+    let Some(clock) = records::last_stamp(conn, user)? else {
+        return Ok(None);
+    };
     let refresh_tokens = tokens::all_of(conn, user)?;
     Ok(Some(UserDump {
         account,
@@ -122,23 +125,34 @@ fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
         (user.uuid(), dump.clock.get()),
     )?;
     conn.execute("DELETE FROM sync_cursors WHERE user_id = ?1", [user.uuid()])?;
-    let mut batch = cursors::Batch::new();
-    for DeviceCursor {
-        client,
-        entity_type,
-        last_sync_at,
-    } in &dump.cursors
-    {
-        batch
-            .entry((user, client.clone()))
-            .or_default()
-            .insert(*entity_type, *last_sync_at);
-    }
-    cursors::write(conn, &batch)?;
+    dump.cursors
+        .iter()
+        .try_for_each(|cursor| cursors::put(conn, user, cursor))?;
     conn.execute("DELETE FROM refresh_tokens WHERE user_id = ?1", [user.uuid()])?;
     dump.refresh_tokens
         .iter()
         .try_for_each(|token| tokens::insert(conn, &token.stored, token.spent))
+}
+
+fn load_record(conn: &Connection, user: UserId, dumped: &DumpedRecord) -> Result<(), Failure> {
+    records::upsert(conn, user, &dumped.record)?;
+    set_purged(conn, user, dumped.record.key, dumped.purged_revisions)
+}
+
+/// Notes up to which number a record's revisions are purged.
+fn set_purged(conn: &Connection, user: UserId, key: RecordKey, last: u32) -> Result<(), Failure> {
+    let (user, entity, key) = (user.uuid(), key.entity_type().name(), key.to_string());
+    if last == 0 {
+        let sql = "DELETE FROM purged_revisions WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3";
+        conn.prepare_cached(sql)?.execute((user, entity, key))?;
+    } else {
+        conn.prepare_cached(
+            "INSERT INTO purged_revisions (user_id, entity_type, record_key, last_number) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number",
+        )?
+        .execute((user, entity, key, last))?;
+    }
+    Ok(())
 }
 
 fn dump_records(
@@ -146,14 +160,20 @@ fn dump_records(
     user: UserId,
     after: Stamp,
     limits: PageLimits,
-) -> Result<Vec<Record>, Failure> {
+) -> Result<Vec<DumpedRecord>, Failure> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {RECORD_COLUMNS}, r.entity_type FROM records AS r WHERE user_id = ?1 AND stamp > ?2 ORDER BY stamp"
+        "SELECT {RECORD_COLUMNS}, r.entity_type, coalesce(purged.last_number, 0) FROM records AS r
+         LEFT JOIN purged_revisions AS purged
+           ON purged.user_id = r.user_id AND purged.entity_type = r.entity_type AND purged.record_key = r.record_key
+         WHERE r.user_id = ?1 AND r.stamp > ?2 ORDER BY r.stamp"
     ))?;
     let rows = statement.query((user.uuid(), after.get()))?;
     take(rows, limits, RECORD_WIDTH - 1, |row| {
         let entity: EntityType = parsed(row, RECORD_WIDTH, "records.entity_type")?;
-        rows::record(row, entity)
+        Ok(DumpedRecord {
+            record: rows::record(row, entity)?,
+            purged_revisions: column(row, RECORD_WIDTH + 1, "purged_revisions.last_number")?,
+        })
     })
 }
 

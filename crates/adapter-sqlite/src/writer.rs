@@ -6,16 +6,21 @@
 //!   in a savepoint of its own, so that one that fails, or panics, takes nobody with it.
 //! * Nobody is answered before the commit has succeeded (W8). A job whose caller has gone before it starts is skipped;
 //!   one that has started is carried out whole.
+//! * Whoever listens hears of the clocks that a group moved, once each, after its commit (N1).
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use mosaic_domain::UserId;
+use mosaic_domain::write::WritePlan;
+use mosaic_ports::CommitListener;
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::commits::{Listeners, Moved};
 use crate::connect::FileLock;
 use crate::cursors::Remembered;
 use crate::error::Failure;
@@ -35,20 +40,24 @@ trait Job: Send {
     fn is_abandoned(&self) -> bool;
     /// Does the work, inside the savepoint. Says whether its changes are to be kept.
     fn run(&mut self, conn: &Connection) -> bool;
+    /// The clock that its changes moved, if they are to be kept.
+    fn moved(&self) -> Option<Moved>;
     /// Answers, once it is known what became of the transaction.
     fn finish(self: Box<Self>, committed: Result<(), Failure>);
 }
 
-struct Task<T, W> {
+struct Task<T, W, M> {
     work: Option<W>,
+    moves: M,
     outcome: Option<Result<T, Failure>>,
     reply: oneshot::Sender<Result<T, Failure>>,
 }
 
-impl<T, W> Job for Task<T, W>
+impl<T, W, M> Job for Task<T, W, M>
 where
     T: Send,
     W: FnOnce(&Connection) -> Result<T, Failure> + Send,
+    M: Fn(&T) -> Option<Moved> + Send,
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
@@ -62,6 +71,11 @@ where
         let keep = outcome.is_ok();
         self.outcome = Some(outcome);
         keep
+    }
+
+    fn moved(&self) -> Option<Moved> {
+        let done = self.outcome.as_ref()?.as_ref().ok()?;
+        (self.moves)(done)
     }
 
     fn finish(self: Box<Self>, committed: Result<(), Failure>) {
@@ -85,6 +99,7 @@ fn panicked<T>(_: Box<dyn Any + Send>) -> Result<T, Failure> {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
     remembered: Arc<Remembered>,
+    listeners: Arc<Listeners>,
 }
 
 /// How the thread works.
@@ -105,17 +120,23 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let (queue, inbox) = mpsc::channel(settings.queue_max.max(1));
         let remembered = Arc::<Remembered>::default();
+        let listeners = Arc::<Listeners>::default();
         let thread = WriterThread {
             conn,
             inbox,
             remembered: remembered.clone(),
+            listeners: listeners.clone(),
             group_max: settings.group_commit_max.max(1),
             closing: Vec::new(),
         };
         std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || thread.run(lock))?;
-        Ok(Self { queue, remembered })
+        Ok(Self {
+            queue,
+            remembered,
+            listeners,
+        })
     }
 
     /// Does some work in a transaction, alone on the write connection, and answers once it is committed. Work that fails
@@ -125,9 +146,28 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
+        self.submit(work, |_| None).await
+    }
+
+    /// Does work that carries out a plan for a user, and tells whoever listens of the clock that it leaves.
+    pub(crate) async fn write<W>(&self, user: UserId, work: W) -> Result<WritePlan, Failure>
+    where
+        W: FnOnce(&Connection) -> Result<WritePlan, Failure> + Send + 'static,
+    {
+        let moves = move |plan: &WritePlan| (!plan.records.is_empty()).then_some((user, plan.clock));
+        self.submit(work, moves).await
+    }
+
+    async fn submit<T, W, M>(&self, work: W, moves: M) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        M: Fn(&T) -> Option<Moved> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let task = Task {
             work: Some(work),
+            moves,
             outcome: None,
             reply,
         };
@@ -146,6 +186,11 @@ impl Writer {
             // A full queue needs no reminder: the thread looks for cursors with every group that it takes.
             let _ = self.queue.try_send(Message::Served);
         }
+    }
+
+    /// Has somebody told of commits, from now on.
+    pub(crate) fn listen(&self, listener: Arc<dyn CommitListener>) {
+        self.listeners.add(listener);
     }
 
     /// Whether the thread takes jobs.
@@ -171,6 +216,7 @@ struct WriterThread {
     conn: Connection,
     inbox: mpsc::Receiver<Message>,
     remembered: Arc<Remembered>,
+    listeners: Arc<Listeners>,
     group_max: usize,
     closing: Vec<oneshot::Sender<()>>,
 }
@@ -228,6 +274,9 @@ impl WriterThread {
             // Nobody is told by an answer: these were served cursors alone.
             tracing::warn!(%error, "served cursors were not written");
         }
+        if committed.is_ok() {
+            self.listeners.tell(done.iter().filter_map(|job| job.moved()));
+        }
         for job in done {
             job.finish(committed.clone().map_err(Failure::Uncommitted));
         }
@@ -247,7 +296,7 @@ impl WriterThread {
             done.extend(group.drain(..));
             return Err(error.into());
         }
-        let worked = self.work(group, done, &served);
+        let worked = self.work(group, done, served);
         let committed = worked.and_then(|()| self.execute("COMMIT"));
         if committed.is_err() && !self.conn.is_autocommit() {
             // What is left of the transaction goes; when even that fails, the next BEGIN will say so.
@@ -260,7 +309,7 @@ impl WriterThread {
         &self,
         group: &mut VecDeque<Box<dyn Job>>,
         done: &mut Vec<Box<dyn Job>>,
-        served: &crate::cursors::Batch,
+        served: crate::cursors::Batch,
     ) -> rusqlite::Result<()> {
         if !served.is_empty() {
             self.in_savepoint(|conn| {

@@ -10,10 +10,14 @@ use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::write::{RecordEdit, WritePlan, WriteScope, decide};
-use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, UserId};
+use mosaic_domain::{
+    Cursor, EntitySet, EntityType, FamilyId, PerEntity, Record, RecordKey, State, UnixMillis, UserId,
+};
 use mosaic_ports::{
-    Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, Health as _, IdGenerator as _,
-    NewAccount, PasswordHash, RecordReader, ServedCursors, StoreError, WriteError, WriteStore as _,
+    AccountChange, Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, Health as _,
+    IdGenerator as _, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash, RecordReader,
+    RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
+    StoredRefreshToken, TokenHash, Transfer as _, UpdateOutcome, WriteError, WriteStore as _,
 };
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,
@@ -105,6 +109,11 @@ async fn pull(store: &SqliteStore, user: UserId) -> Result<Snapshot, StoreError>
     Ok(snapshot.expect("the user exists"))
 }
 
+async fn revisions(store: &SqliteStore, user: UserId, key: RecordKey) -> RevisionPage {
+    let page = store.revisions(user, key, None, PageLimits::PROTOCOL).await;
+    page.unwrap()
+}
+
 async fn search(store: &SqliteStore, user: UserId, terms: &str) -> u64 {
     let mut query = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
     query.search = SearchTerms::parse(terms).unwrap();
@@ -163,6 +172,38 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_short_text_and_another_program_s_database_are_refused_and_left_alone() {
+    let database = Database::new();
+    std::fs::write(database.path(), "eggs, flour").unwrap();
+    let refused = database.try_open().await.unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign(_)), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(database.path()).unwrap(), "eggs, flour");
+
+    for sql in ["PRAGMA application_id = 7", "CREATE TABLE meta (epoch)"] {
+        std::fs::remove_file(database.path()).unwrap();
+        let conn = rusqlite::Connection::open(database.path()).unwrap();
+        conn.execute_batch(&format!("{sql}; CREATE TABLE recipes (n)"))
+            .unwrap();
+        drop(conn);
+        let before = std::fs::read(database.path()).unwrap();
+        let refused = database.try_open().await.unwrap_err();
+        assert!(matches!(refused, OpenError::Foreign(_)), "{refused:?}");
+        assert!(refused.to_string().contains("mosaic.db"), "{refused}");
+        assert!(std::fs::read(database.path()).unwrap() == before, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_before_the_first_migration_leaves_is_opened() {
+    let database = Database::new();
+    database.tamper(
+        "CREATE TABLE refinery_schema_history (version INT4 PRIMARY KEY, name VARCHAR(255),
+                                               applied_on VARCHAR(255), checksum VARCHAR(255))",
+    );
+    database.open().await.close().await;
+}
+
+#[tokio::test]
 async fn migrations_run_once_and_are_pending_before() {
     let database = Database::new();
     let pending = pending_migrations(database.location()).await.unwrap();
@@ -214,19 +255,20 @@ async fn reopening_keeps_everything() {
     let served = ServedCursors {
         user,
         client: "phone".parse().unwrap(),
+        login: FamilyId::new(database.ids.next()),
         cursors: vec![(EntityType::Memo, Cursor::clamped(7))],
         served_at: database.clock.now(),
     };
     store.remember(served);
     let cursors = store.cursors(user).await.unwrap();
     let before = pull(&store, user).await.unwrap();
-    let revisions = store.revisions(user, memo_key(2)).await.unwrap();
-    assert_eq!(revisions.len(), 1);
+    let kept = revisions(&store, user, memo_key(2)).await;
+    assert_eq!(kept.items.len(), 1);
     store.close().await;
 
     let store = database.open().await;
     assert_eq!(pull(&store, user).await.unwrap(), before);
-    assert_eq!(store.revisions(user, memo_key(2)).await.unwrap(), revisions);
+    assert_eq!(revisions(&store, user, memo_key(2)).await, kept);
     assert_eq!(store.cursors(user).await.unwrap(), cursors);
     assert_eq!(search(&store, user, "thir").await, 1);
     assert_eq!(store.by_id(user).await.unwrap().unwrap().user.id, user);
@@ -242,6 +284,7 @@ async fn what_was_remembered_is_written_before_the_store_is_closed() {
         store.remember(ServedCursors {
             user,
             client: "phone".parse().unwrap(),
+            login: FamilyId::new(database.ids.next()),
             cursors: vec![(EntityType::Bot, Cursor::clamped(cursor))],
             served_at: database.clock.now(),
         });
@@ -397,4 +440,140 @@ fn a_store_may_be_dropped_outside_of_the_runtime() {
     });
     drop(runtime);
     drop(store);
+}
+
+fn served(user: UserId, client: &str, login: FamilyId, cursor: i64, at: i64) -> ServedCursors {
+    ServedCursors {
+        user,
+        client: client.parse().unwrap(),
+        login,
+        cursors: vec![(EntityType::Memo, Cursor::clamped(cursor))],
+        served_at: UnixMillis::clamped(at),
+    }
+}
+
+#[tokio::test]
+async fn d1_what_stays_as_it_is_was_served_when_it_came_to_be_so() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    let login = FamilyId::new(database.ids.next());
+    let served_at = async || store.cursors(user).await.unwrap()[0].served_at.get();
+    // Two that are written together, and two of which the first is written already.
+    store.remember(served(user, "phone", login, 5, 100));
+    store.remember(served(user, "phone", login, 5, 200));
+    assert_eq!(served_at().await, 100);
+    store.remember(served(user, "phone", login, 5, 300));
+    assert_eq!(served_at().await, 100);
+    store.remember(served(user, "phone", login, 6, 400));
+    assert_eq!(served_at().await, 400);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn d2_a_login_without_a_device_belongs_to_the_first_one_that_pulls_with_it() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    let login = FamilyId::new(database.ids.next());
+    let token = StoredRefreshToken {
+        token: NewRefreshToken {
+            hash: TokenHash([1; 32]),
+            issued_at: UnixMillis::clamped(10),
+            expires_at: UnixMillis::clamped(1_000),
+        },
+        user,
+        family: login,
+        client: None,
+        device_name: None,
+    };
+    let issued = store
+        .issue(token, PasswordHash::new("hash".into()))
+        .await
+        .unwrap();
+    assert!(matches!(issued, IssueOutcome::Issued(_)), "{issued:?}");
+    // Both are written together; the order of the calls counts, not that of the names.
+    store.remember(served(user, "tablet", login, 5, 100));
+    store.remember(served(user, "phone", login, 5, 100));
+    let logins = store.logins(user, UnixMillis::clamped(20)).await.unwrap();
+    assert_eq!(logins.len(), 1);
+    assert_eq!(logins[0].client.as_str(), "tablet");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_served_to_somebody_who_is_being_removed_is_not_written() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    for n in 1..=5 {
+        write(&store, user, vec![put(memo_key(n), memo("x"))])
+            .await
+            .unwrap();
+    }
+    let login = FamilyId::new(database.ids.next());
+    let mut steps = 0;
+    loop {
+        store.remember(served(user, "phone", login, 5 + steps, 100));
+        steps += 1;
+        match store.remove(user, 2).await.unwrap() {
+            RemoveOutcome::Removing => {
+                store.remember(served(user, "tablet", login, 5, 100));
+                assert_eq!(store.cursors(user).await.unwrap(), []);
+                let change = AccountChange {
+                    disabled: Some(false),
+                    ..AccountChange::default()
+                };
+                let opened = store.update(user, change, database.clock.now()).await.unwrap();
+                assert_eq!(opened, UpdateOutcome::NotFound);
+                assert_eq!(store.dump_user(user).await.unwrap(), None);
+            }
+            outcome => {
+                assert_eq!(outcome, RemoveOutcome::Removed);
+                break;
+            }
+        }
+    }
+    assert!(steps > 3, "{steps}");
+    let conn = rusqlite::Connection::open(database.path()).unwrap();
+    for table in [
+        "users",
+        "records",
+        "record_search",
+        "revisions",
+        "sync_cursors",
+        "sync_clocks",
+    ] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let left: i64 = conn.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    drop(conn);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn h2_an_erased_tombstone_keeps_its_row_and_nothing_of_its_content() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    write(&store, user, vec![put(memo_key(1), memo("a secret"))])
+        .await
+        .unwrap();
+    write(&store, user, vec![delete(memo_key(1))]).await.unwrap();
+    let before = store.record(user, memo_key(1)).await.unwrap().unwrap();
+    let end = UnixMillis::clamped(i64::MAX);
+    let purged = store.purge(user, end, 1).await.unwrap();
+    assert_eq!((purged.revisions, purged.contents, purged.more), (1, 0, true));
+    let purged = store.purge(user, end, 10).await.unwrap();
+    assert_eq!((purged.revisions, purged.contents, purged.more), (0, 1, false));
+    let after = store.record(user, memo_key(1)).await.unwrap().unwrap();
+    assert_eq!(
+        after,
+        Record {
+            state: State::Deleted(None),
+            ..before
+        }
+    );
+    store.close().await;
 }

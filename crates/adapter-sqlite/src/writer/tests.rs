@@ -1,9 +1,13 @@
 //! What the writer promises, with interleavings that are forced: a job waits until the test has queued the next ones.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as blocking;
 
 use futures_util::future::join_all;
+use mosaic_domain::write::{Locked, decide};
+use mosaic_domain::{Stamp, SyncClock, UnixMillis};
+use mosaic_testkit::{memo, memo_key, put};
 
 use super::*;
 
@@ -18,8 +22,9 @@ fn start(settings: WriterSettings) -> Writer {
     conn.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY, bytes BLOB)")
         .unwrap();
     conn.execute_batch(
-        "CREATE TABLE users (user_id BLOB);
-         CREATE TABLE sync_cursors (client_id, user_id, entity_type, last_sync_at,
+        "CREATE TABLE sync_clocks (user_id BLOB);
+         CREATE TABLE refresh_tokens (user_id, family_id, client_id);
+         CREATE TABLE sync_cursors (client_id, user_id, entity_type, last_sync_at, served_at,
                                     PRIMARY KEY (client_id, user_id, entity_type))",
     )
     .unwrap();
@@ -264,4 +269,112 @@ async fn closing_carries_out_what_is_queued_and_refuses_what_comes_later() {
     let late = writer.run(insert(2)).await;
     assert!(matches!(late, Err(Failure::Unavailable(_))), "{late:?}");
     writer.close().await;
+}
+
+/// Writes down what it hears, and how many commits there had been by then.
+struct Heard {
+    commits: Arc<AtomicUsize>,
+    calls: std::sync::Mutex<Vec<(UserId, Stamp, usize)>>,
+}
+
+impl CommitListener for Heard {
+    fn committed(&self, user: UserId, clock: Stamp) {
+        let commits = self.commits.load(Ordering::SeqCst);
+        self.calls.lock().unwrap().push((user, clock, commits));
+    }
+
+    fn missed(&self) {
+        panic!("there is one instance");
+    }
+}
+
+async fn listen(writer: &Writer) -> Arc<Heard> {
+    let heard = Arc::new(Heard {
+        commits: count_commits(writer).await,
+        calls: std::sync::Mutex::default(),
+    });
+    writer.listen(heard.clone());
+    heard
+}
+
+fn user(n: u128) -> UserId {
+    UserId::new(uuid::Uuid::from_u128(n))
+}
+
+/// A plan that stores something and leaves the clock so.
+fn plan(clock: i64) -> WritePlan {
+    let edits = [put(memo_key(1), memo("x"))];
+    let locked = Locked {
+        clock: SyncClock::new(Stamp::clamped(clock - 1), UnixMillis::ZERO),
+        records: BTreeMap::new(),
+        last_places: BTreeMap::new(),
+        revisions: Vec::new(),
+    };
+    decide(&locked, &edits).unwrap()
+}
+
+#[tokio::test]
+async fn n1_the_latest_clock_of_each_user_of_a_group_is_told_once_and_after_the_commit() {
+    let writer = start(SETTINGS);
+    let heard = listen(&writer).await;
+    let (release, busy) = hold(&writer).await;
+    let moves = |of, clock| writer.write(user(of), move |_| Ok(plan(clock)));
+    let fails = writer.write(user(3), |_| Err(Failure::UnknownUser));
+    let changes_nothing = writer.write(user(4), |_| {
+        Ok(WritePlan {
+            records: Vec::new(),
+            ..plan(9)
+        })
+    });
+    let (.., ()) = tokio::join!(
+        moves(1, 5),
+        moves(2, 7),
+        moves(1, 6),
+        fails,
+        changes_nothing,
+        async move {
+            release.send(()).unwrap();
+        }
+    );
+    busy.await.unwrap();
+    let told = heard.calls.lock().unwrap().clone();
+    let after = HELD + 1;
+    assert_eq!(
+        told,
+        [
+            (user(1), Stamp::clamped(6), after),
+            (user(2), Stamp::clamped(7), after)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn n1_nobody_is_told_of_what_was_not_committed() {
+    let writer = start(SETTINGS);
+    let heard = listen(&writer).await;
+    let refuse = |conn: &Connection| {
+        conn.commit_hook(Some(|| true))?;
+        insert(1)(conn)?;
+        Ok(plan(5))
+    };
+    let lost = writer.write(user(1), refuse).await;
+    assert!(matches!(lost, Err(Failure::Uncommitted(_))), "{lost:?}");
+    assert_eq!(*heard.calls.lock().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_listener_that_panics_stops_neither_the_writer_nor_the_others() {
+    struct Panics;
+    impl CommitListener for Panics {
+        fn committed(&self, _: UserId, _: Stamp) {
+            panic!("this panic is part of a test");
+        }
+        fn missed(&self) {}
+    }
+    let writer = start(SETTINGS);
+    writer.listen(Arc::new(Panics));
+    let heard = listen(&writer).await;
+    writer.write(user(1), |_| Ok(plan(5))).await.unwrap();
+    writer.write(user(1), |_| Ok(plan(6))).await.unwrap();
+    assert_eq!(heard.calls.lock().unwrap().len(), 2);
 }

@@ -1,0 +1,59 @@
+//! Who hears of commits (N1). The writer tells: it knows what became of a transaction, and which clocks it moved.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mosaic_domain::{Stamp, UserId};
+use mosaic_ports::{CommitFeed, CommitListener};
+
+use crate::SqliteStore;
+
+/// A clock that a job moved, and where it stands now.
+pub(crate) type Moved = (UserId, Stamp);
+
+/// Whoever listens.
+#[derive(Default)]
+pub(crate) struct Listeners(Mutex<Vec<Arc<dyn CommitListener>>>);
+
+impl Listeners {
+    /// Adds one.
+    pub(crate) fn add(&self, listener: Arc<dyn CommitListener>) {
+        self.all().push(listener);
+    }
+
+    /// Tells everybody of a commit. The jobs' clocks come in the order in which the jobs ran, so the last one of a user
+    /// stands for those before it.
+    pub(crate) fn tell(&self, moved: impl Iterator<Item = Moved>) {
+        let latest: BTreeMap<UserId, Stamp> = moved.collect();
+        if latest.is_empty() {
+            return;
+        }
+        // Told without the lock, so that a listener may add another one.
+        let listeners = self.all().clone();
+        for listener in listeners {
+            for (user, clock) in &latest {
+                // The panic hook reports it; the writer, and whoever else listens, goes on.
+                let _ = catch_unwind(AssertUnwindSafe(|| listener.committed(*user, *clock)));
+            }
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<dyn CommitListener>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listeners({})", self.all().len())
+    }
+}
+
+/// There is one instance, and it knows of every commit: nothing is ever missed.
+impl CommitFeed for SqliteStore {
+    fn listen(&self, listener: Arc<dyn CommitListener>) {
+        self.writer.listen(listener);
+    }
+}

@@ -1,0 +1,82 @@
+//! Removing an account, in steps: an installation with years of notes in it must not wait for one that goes.
+//!
+//! What has no clock any more is being removed: it can't be written, pulled or opened again.
+
+use mosaic_domain::UserId;
+use mosaic_ports::RemoveOutcome;
+use rusqlite::Connection;
+
+use crate::accounts::{by_id, has_other_admin};
+use crate::error::Failure;
+
+/// Takes the next step. Every step begins with what closes the account, which finds nothing to do but the first time.
+pub(crate) fn step(conn: &Connection, id: UserId, limit: u32) -> Result<RemoveOutcome, Failure> {
+    let Some(account) = by_id(conn, id)? else {
+        return Ok(RemoveOutcome::NotFound);
+    };
+    if account.user.administers() && !has_other_admin(conn, &account.user)? {
+        return Ok(RemoveOutcome::LastAdmin);
+    }
+    let limit = limit.max(1) as usize;
+    let mut removed = close(conn, id)?;
+    for sql in BATCHES {
+        removed += batch(conn, sql, id, limit.saturating_sub(removed))?;
+    }
+    removed += records(conn, id, limit.saturating_sub(removed))?;
+    if removed >= limit {
+        return Ok(RemoveOutcome::Removing);
+    }
+    conn.prepare_cached("DELETE FROM users WHERE user_id = ?1")?
+        .execute([id.uuid()])?;
+    Ok(RemoveOutcome::Removed)
+}
+
+/// Closes the account. What goes here is little: a few rows for each device. Says how much.
+fn close(conn: &Connection, id: UserId) -> Result<usize, Failure> {
+    conn.prepare_cached("UPDATE users SET is_disabled = 1 WHERE user_id = ?1")?
+        .execute([id.uuid()])?;
+    let mut removed = 0;
+    for sql in [
+        "DELETE FROM refresh_tokens WHERE user_id = ?1",
+        "DELETE FROM sync_cursors WHERE user_id = ?1",
+        "DELETE FROM sync_clocks WHERE user_id = ?1",
+    ] {
+        removed += conn.prepare_cached(sql)?.execute([id.uuid()])?;
+    }
+    Ok(removed)
+}
+
+/// What there may be much of.
+const BATCHES: [&str; 2] = [
+    "DELETE FROM revisions WHERE user_id = ?1 AND rowid IN (
+         SELECT rowid FROM revisions WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM purged_revisions WHERE user_id = ?1 AND (entity_type, record_key) IN (
+         SELECT entity_type, record_key FROM purged_revisions WHERE user_id = ?1 LIMIT ?2)",
+];
+
+/// Removes records with their texts, which are as many rows again.
+fn records(conn: &Connection, id: UserId, limit: usize) -> Result<usize, Failure> {
+    const FIRST: &str = "SELECT rowid FROM records WHERE user_id = ?1 ORDER BY stamp LIMIT ?2";
+    let limit = limit.div_ceil(2);
+    let texts = format!(
+        "DELETE FROM record_search WHERE rowid IN (
+             SELECT search_id FROM records WHERE user_id = ?1 AND search_id IS NOT NULL AND rowid IN ({FIRST}))"
+    );
+    let records = format!("DELETE FROM records WHERE user_id = ?1 AND rowid IN ({FIRST})");
+    let removed = batch(conn, &texts, id, limit)?;
+    let records = batch(conn, &records, id, limit)?;
+    // Fewer than asked for: these were the last ones. As many: there may be more, whatever the texts were.
+    Ok(if records < limit {
+        removed + records
+    } else {
+        2 * limit
+    })
+}
+
+fn batch(conn: &Connection, sql: &str, id: UserId, limit: usize) -> Result<usize, Failure> {
+    if limit == 0 {
+        return Ok(0);
+    }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(conn.prepare_cached(sql)?.execute((id.uuid(), limit))?)
+}

@@ -1,0 +1,184 @@
+//! Retention (H2) and jobs. One job of the writer is one transaction, and takes turns with the writes of everybody.
+
+use async_trait::async_trait;
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{ClaimOutcome, JobClaim, Jobs, Purged, Retention, StoreError};
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::SqliteStore;
+use crate::error::Failure;
+use crate::rows::column;
+
+#[async_trait]
+impl Retention for SqliteStore {
+    async fn purge(&self, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, StoreError> {
+        let job = move |conn: &Connection| purge(conn, user, before, limit);
+        Ok(self.writer.run(job).await?)
+    }
+}
+
+/// The oldest revisions from before a moment.
+const OLD_REVISIONS: &str = "
+    SELECT rowid FROM revisions WHERE user_id = ?1 AND recorded_at < ?2 ORDER BY recorded_at, rowid LIMIT ?3";
+
+/// The tombstones from before a moment that still have their content. A stamp is shaped like a moment: the one when the
+/// server heard of the delete.
+const OLD_CONTENTS: &str = "
+    SELECT rowid FROM records WHERE user_id = ?1 AND is_deleted = 1 AND document IS NOT NULL AND stamp < ?2
+    ORDER BY stamp LIMIT ?3";
+
+fn purge(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, Failure> {
+    let revisions = purge_revisions(conn, user, before, limit)?;
+    let left = limit.saturating_sub(u32::try_from(revisions).unwrap_or(u32::MAX));
+    let contents = erase_contents(conn, user, before, left)?;
+    Ok(Purged {
+        revisions: revisions as u64,
+        contents: contents as u64,
+        more: revisions + contents >= limit as usize,
+    })
+}
+
+/// Removes revisions, and notes the greatest number that each of their records had among them.
+fn purge_revisions(
+    conn: &Connection,
+    user: UserId,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<usize, Failure> {
+    let step = (user.uuid(), before.get(), limit);
+    conn.prepare_cached(&format!(
+        "INSERT INTO purged_revisions (user_id, entity_type, record_key, last_number)
+         SELECT user_id, entity_type, record_key, max(revision_number) FROM revisions
+         WHERE user_id = ?1 AND rowid IN ({OLD_REVISIONS}) GROUP BY entity_type, record_key
+         ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
+             last_number = max(last_number, excluded.last_number)"
+    ))?
+    .execute(step)?;
+    Ok(conn
+        .prepare_cached(&format!(
+            "DELETE FROM revisions WHERE user_id = ?1 AND rowid IN ({OLD_REVISIONS})"
+        ))?
+        .execute(step)?)
+}
+
+/// Erases what tombstones were about: the document, and what stands beside it. A tombstone is found by no text already.
+fn erase_contents(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<usize, Failure> {
+    let step = (user.uuid(), before.get(), limit);
+    conn.prepare_cached(&format!(
+        "DELETE FROM record_search WHERE rowid IN (
+             SELECT search_id FROM records
+             WHERE user_id = ?1 AND search_id IS NOT NULL AND rowid IN ({OLD_CONTENTS}))"
+    ))?
+    .execute(step)?;
+    Ok(conn
+        .prepare_cached(&format!(
+            "UPDATE records SET document = NULL, search_id = NULL, is_archived = 0, parent_key = NULL, day = NULL,
+                                sort_order = NULL
+             WHERE user_id = ?1 AND rowid IN ({OLD_CONTENTS})"
+        ))?
+        .execute(step)?)
+}
+
+#[async_trait]
+impl Jobs for SqliteStore {
+    async fn claim(&self, claim: JobClaim) -> Result<ClaimOutcome, StoreError> {
+        let job = move |conn: &Connection| self::claim(conn, &claim);
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn release(
+        &self,
+        job: &'static str,
+        holder: Uuid,
+        done: Option<UnixMillis>,
+    ) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| release(conn, job, holder, done);
+        Ok(self.writer.run(job).await?)
+    }
+}
+
+/// What is known of a job.
+#[derive(Default)]
+struct JobRow {
+    holder: Option<Uuid>,
+    held_until: Option<i64>,
+    done_at: Option<i64>,
+}
+
+impl JobRow {
+    fn read(conn: &Connection, job: &str) -> Result<Self, Failure> {
+        let mut statement =
+            conn.prepare_cached("SELECT holder, held_until, done_at FROM jobs WHERE job = ?1")?;
+        let mut rows = statement.query([job])?;
+        let Some(row) = rows.next()? else {
+            return Ok(Self::default());
+        };
+        Ok(Self {
+            holder: column(row, 0, "jobs.holder")?,
+            held_until: column(row, 1, "jobs.held_until")?,
+            done_at: column(row, 2, "jobs.done_at")?,
+        })
+    }
+
+    fn outcome(&self, claim: &JobClaim) -> ClaimOutcome {
+        let done_since = |since: UnixMillis| self.done_at.is_some_and(|done| done > since.get());
+        let is_another = self.holder.is_some_and(|holder| holder != claim.holder);
+        if claim.unless_done_since.is_some_and(done_since) {
+            ClaimOutcome::Done
+        } else if is_another && self.held_until.is_some_and(|until| until > claim.now.get()) {
+            ClaimOutcome::Busy
+        } else {
+            ClaimOutcome::Claimed
+        }
+    }
+}
+
+fn claim(conn: &Connection, claim: &JobClaim) -> Result<ClaimOutcome, Failure> {
+    let outcome = JobRow::read(conn, claim.job)?.outcome(claim);
+    if outcome == ClaimOutcome::Claimed {
+        conn.prepare_cached(
+            "INSERT INTO jobs (job, holder, held_until) VALUES (?1, ?2, ?3)
+             ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until",
+        )?
+        .execute((claim.job, claim.holder, claim.until.get()))?;
+    }
+    Ok(outcome)
+}
+
+fn release(conn: &Connection, job: &str, holder: Uuid, done: Option<UnixMillis>) -> Result<(), Failure> {
+    conn.prepare_cached(
+        "UPDATE jobs SET holder = NULL, held_until = NULL, done_at = coalesce(?3, done_at)
+         WHERE job = ?1 AND holder = ?2",
+    )?
+    .execute((job, holder, done.map(UnixMillis::get)))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::open_writer;
+    use crate::settings::{Location, SqliteSettings};
+
+    #[test]
+    fn h2_a_purge_finds_what_is_old_by_an_index() {
+        let ids = mosaic_testkit::SequentialIds::default();
+        let (conn, ..) = open_writer(&SqliteSettings::new(Location::Memory), &ids).unwrap();
+        let plan = |sql: &str| -> Vec<String> {
+            let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let steps = statement
+                .query_map(([0_u8; 16], 0, 10), |row| row.get("detail"))
+                .unwrap();
+            steps.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        assert_eq!(
+            plan(OLD_REVISIONS),
+            ["SEARCH revisions USING COVERING INDEX revisions_by_age (user_id=? AND recorded_at<?)"]
+        );
+        assert_eq!(
+            plan(OLD_CONTENTS),
+            ["SEARCH records USING INDEX records_to_erase (user_id=? AND stamp<?)"]
+        );
+    }
+}
