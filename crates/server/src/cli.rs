@@ -1,4 +1,4 @@
-//! The command line: `mosaic [serve]`, `mosaic user ...`, `mosaic migrate`, `mosaic config`, `mosaic openapi`.
+//! The command line: `mosaic [serve]`, and the commands that work on a store ([`Command`]).
 //!
 //! The flags of the configuration are made from the table of keys, so that flags, variables, file and documentation
 //! can't disagree. Here they are only collected, as text; [`crate::config::load`] judges them.
@@ -69,12 +69,72 @@ pub enum Command {
         #[arg(long, value_parser = DatabaseUrl::from_str)]
         to: DatabaseUrl,
     },
+    /// Save the embedded store as one file, also while the server runs
+    ///
+    /// The file holds one moment of the store, and is checked before it gets its name. PostgreSQL has its own tools.
+    Backup {
+        /// The file to write, which must not be there yet
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the embedded store
+    ///
+    /// Stop the server first. The backup is checked before anything is touched, and what was there before is kept under
+    /// another name. The store gets a new epoch, so devices fetch everything again; edits that they have not sent yet stay.
+    Restore {
+        /// The file that `mosaic backup` wrote
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write everything of one account as lines of JSON
+    ///
+    /// With the embedded store the server must be stopped; `GET /account/export` does the same while it runs.
+    Export {
+        /// Whose data
+        #[arg(long, value_name = "NAME")]
+        user: Username,
+        /// The file to write, which must not be there yet [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Bring an export into an account
+    ///
+    /// The whole file is checked before anything is imported. Nothing that is newer is overwritten, and the same import can
+    /// be repeated. With the embedded store the server must be stopped. Exits with 1 if anything was refused.
+    Import {
+        /// Into whose account, which must be there
+        #[arg(long, value_name = "NAME")]
+        user: Username,
+        /// The file that `mosaic export` or `GET /account/export` wrote
+        file: PathBuf,
+    },
+    /// Forget what is older than retention.days: revisions, and the content of deleted records
+    ///
+    /// A running server does this once a day. With the embedded store it must be stopped for the command.
+    Purge,
+    /// Show or renew the name of the history that the store holds
+    ///
+    /// With the embedded store the server must be stopped.
+    #[command(subcommand)]
+    Epoch(EpochCommand),
     /// Print the configuration in force and where each value comes from, without secrets
     ///
     /// The output can be used as mosaic.toml.
     Config,
     /// Print the OpenAPI document of the server's API
     Openapi,
+}
+
+/// What can be done with the name of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum EpochCommand {
+    /// Print it
+    Show,
+    /// Give it a new one: after a backup was restored by other means than `mosaic restore`
+    ///
+    /// Devices notice with their next pull: they fetch everything again, and keep the edits that they have not sent yet.
+    Renew,
 }
 
 /// What can be done with accounts.
@@ -109,6 +169,16 @@ pub enum UserCommand {
     Disable {
         /// The name to log in with
         username: Username,
+    },
+    /// Remove an account and everything in it, for good
+    ///
+    /// What was interrupted goes on with the same command.
+    Delete {
+        /// The name to log in with
+        username: Username,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -223,6 +293,47 @@ mod tests {
             Command::Migrate { check: true }
         );
         assert_eq!(parsed(&["config"]).command, Command::Config);
+        assert_eq!(parsed(&["purge"]).command, Command::Purge);
+        assert_eq!(
+            parsed(&["epoch", "show"]).command,
+            Command::Epoch(EpochCommand::Show)
+        );
+        assert_eq!(
+            parsed(&["epoch", "renew"]).command,
+            Command::Epoch(EpochCommand::Renew)
+        );
+        let file = || PathBuf::from("file");
+        assert_eq!(
+            parsed(&["backup", "file"]).command,
+            Command::Backup { file: file() }
+        );
+        for (args, yes) in [
+            (&["restore", "file"][..], false),
+            (&["restore", "file", "--yes"], true),
+        ] {
+            assert_eq!(parsed(args).command, Command::Restore { file: file(), yes });
+        }
+        assert_eq!(
+            parsed(&["export", "--user", "anna"]).command,
+            Command::Export {
+                user: anna(),
+                output: None
+            }
+        );
+        assert_eq!(
+            parsed(&["export", "--user", "anna", "--output", "file"]).command,
+            Command::Export {
+                user: anna(),
+                output: Some(file())
+            }
+        );
+        assert_eq!(
+            parsed(&["import", "--user", "anna", "file"]).command,
+            Command::Import {
+                user: anna(),
+                file: file()
+            }
+        );
         assert_eq!(parsed(&["openapi"]).command, Command::Openapi);
         let user = |args: &[&str]| match parsed(&[&["user"], args].concat()).command {
             Command::User(command) => command,
@@ -233,6 +344,13 @@ mod tests {
             user(&["disable", "anna"]),
             UserCommand::Disable { username: anna() }
         );
+        for (args, yes) in [
+            (&["delete", "anna"][..], false),
+            (&["delete", "--yes", "anna"], true),
+        ] {
+            let username = anna();
+            assert_eq!(user(args), UserCommand::Delete { username, yes });
+        }
         assert_eq!(
             user(&["passwd", "anna", "--password-stdin"]),
             UserCommand::Passwd {
@@ -303,6 +421,13 @@ mod tests {
         assert!(refused(&["user", "add", "two words"]).contains("white space"));
         assert!(refused(&["user", "add"]).contains("<USERNAME>"));
         assert!(refused(&["user"]).contains("Usage"));
+        assert!(refused(&["epoch"]).contains("Usage"));
+        assert!(refused(&["backup"]).contains("<FILE>"));
+        assert!(refused(&["restore", "--yes"]).contains("<FILE>"));
+        assert!(refused(&["export"]).contains("--user <NAME>"));
+        assert!(refused(&["export", "--user", "two words"]).contains("white space"));
+        assert!(refused(&["import", "--user", "anna"]).contains("<FILE>"));
+        assert!(refused(&["import", "file"]).contains("--user <NAME>"));
         assert!(refused(&["serv"]).contains("serve"));
         assert!(refused(&["--lisen", "x"]).contains("--listen"));
     }

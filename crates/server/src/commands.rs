@@ -1,12 +1,21 @@
 //! What each command does, and how the process ends: exit code 0 done, 1 failed, 2 wrong arguments or configuration.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use mosaic_domain::account::Username;
+
+use crate::backup::{self, BackupCommandError};
 use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
+use crate::epoch::{self, EpochError};
+use crate::export::{self, ExportError};
+use crate::import::{self, ImportCommandError};
+use crate::purge::{self, PurgeError};
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
@@ -39,6 +48,24 @@ enum CommandError {
     /// The copy stopped.
     #[error(transparent)]
     Copy(#[from] CopyCommandError),
+    /// No backup was taken or restored.
+    #[error(transparent)]
+    Backup(#[from] BackupCommandError),
+    /// Nothing, or not everything, was exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// Nothing, or not everything, was imported.
+    #[error(transparent)]
+    Import(#[from] ImportCommandError),
+    /// Edits of an import were refused; the log names them.
+    #[error("{0} were refused; the log above says which, and why")]
+    Refused(u64),
+    /// The purge was not done.
+    #[error(transparent)]
+    Purge(#[from] PurgeError),
+    /// The epoch was neither shown nor renewed.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
     /// `migrate --check` found something to do.
     #[error("migrations are pending: {0}")]
     Pending(String),
@@ -67,10 +94,24 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Not through the log: its format and its level may be what is wrong. A closed stderr changes nothing.
-            let _ = writeln!(io::stderr(), "error: {error}");
+            let _ = writeln!(io::stderr(), "error: {}", in_full(&error));
             error.exit_code()
         }
     }
+}
+
+/// An error with what is behind it, as far as it does not say that itself.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 fn execute(invocation: Invocation) -> Result<(), CommandError> {
@@ -81,6 +122,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
     } = invocation;
     let sources = Sources::of_process(flags, config_file.as_deref())?;
     let loaded = config::load(&sources)?;
+    let config = &loaded.config;
     match command {
         Command::Config => show_config(&loaded),
         Command::Openapi => print(&mosaic_adapter_http::openapi().map_err(CommandError::Document)?),
@@ -93,21 +135,37 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
                 Migrations::Apply
             };
             let tell = |text: &str| drop(print(text));
-            block_on(serve::serve(&loaded.config, migrations, tell))?.map_err(Into::into)
+            block_on(serve::serve(config, migrations, tell))?.map_err(Into::into)
         }
-        Command::User(command) => {
-            log(&loaded)?;
-            print(&block_on(users::run(&loaded.config, command))??)
-        }
-        Command::Copy { from, to } => {
-            log(&loaded)?;
-            print(&block_on(copy::run(&loaded.config, &from, &to))??)
-        }
-        Command::Migrate { check } => {
-            log(&loaded)?;
-            print(&block_on(migrate(&loaded.config, check))??)
-        }
+        Command::User(command) => on_store(&loaded, users::run(config, command)),
+        Command::Copy { from, to } => on_store(&loaded, copy::run(config, &from, &to)),
+        Command::Migrate { check } => on_store(&loaded, migrate(config, check)),
+        Command::Backup { file } => on_store(&loaded, backup::backup(config, file)),
+        Command::Restore { file, yes } => on_store(&loaded, backup::restore(config, file, yes)),
+        Command::Export { user, output } => on_store(&loaded, export::run(config, &user, output.as_deref())),
+        Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
+        Command::Purge => on_store(&loaded, purge::run(config)),
+        Command::Epoch(command) => on_store(&loaded, epoch::run(config, command)),
     }
+}
+
+/// Runs a command on a store, with a log, and prints what it has to say.
+fn on_store<E>(loaded: &Loaded, command: impl Future<Output = Result<String, E>>) -> Result<(), CommandError>
+where
+    CommandError: From<E>,
+{
+    log(loaded)?;
+    print(&block_on(command)??)
+}
+
+/// What an import came to is printed whatever it was.
+async fn import(config: &Config, user: &Username, file: &Path) -> Result<String, CommandError> {
+    let report = import::run(config, user, file).await?;
+    if report.refused > 0 {
+        print(&report.said)?;
+        return Err(CommandError::Refused(report.refused));
+    }
+    Ok(report.said)
 }
 
 /// Starts the log, and says in it what is doubtful about the configuration.
@@ -156,5 +214,30 @@ fn print(text: &str) -> Result<(), CommandError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    fn layers(texts: &[&'static str]) -> Layer {
+        let (text, rest) = texts.split_first().unwrap();
+        let source = (!rest.is_empty()).then(|| Box::new(layers(rest)));
+        Layer { text, source }
+    }
+
+    #[test]
+    fn an_error_is_said_with_what_is_behind_it_and_nothing_twice() {
+        let error = layers(&["the store failed", "the disk is full", "disk"]);
+        assert_eq!(in_full(&error), "the store failed: the disk is full");
+        assert_eq!(in_full(&layers(&["x: not found", "not found"])), "x: not found");
     }
 }

@@ -26,6 +26,9 @@ use self::source::{Found, Layers};
 pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, PostgresUrl, Registration};
 use crate::secrets::SecretKey;
 
+/// One day.
+const DAY: Duration = Duration::from_hours(24);
+
 /// The configuration of a server, checked. `Debug` hides its secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -49,6 +52,10 @@ pub struct Config {
     pub cors: CorsConfig,
     /// Tokens and login attempts.
     pub auth: AuthConfig,
+    /// How long revisions and the content of deleted records are kept; none: for ever.
+    pub retention: Option<Duration>,
+    /// Connections that listen for changes.
+    pub events: EventsConfig,
     /// The production store, where the database URL names one.
     pub postgres: PostgresConfig,
     /// The embedded store.
@@ -103,9 +110,20 @@ pub struct AuthConfig {
     pub address_attempts_per_minute: NonZeroU32,
 }
 
+/// Connections that listen for changes.
+#[derive(Debug, Clone)]
+pub struct EventsConfig {
+    /// How often each hears that it still listens.
+    pub heartbeat: Duration,
+    /// The most of one user, on this instance.
+    pub max_per_user: NonZeroUsize,
+}
+
 /// The production store.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
+    /// Where to hear of the commits of other instances; none: where the database is.
+    pub listen_url: Option<PostgresUrl>,
     /// The most connections of this instance.
     pub pool_size: NonZeroUsize,
     /// Whether statements are prepared once per connection.
@@ -217,6 +235,8 @@ impl Reader<'_> {
         let http = self.http();
         let cors = self.text(&keys::CORS_ALLOWED_ORIGINS, AllowedOrigins::parse);
         let auth = self.auth();
+        let retention = self.integer(&keys::RETENTION_DAYS);
+        let events = self.events();
         let postgres = self.postgres();
         let sqlite = self.sqlite();
         Ok(Config {
@@ -232,6 +252,8 @@ impl Reader<'_> {
                 allowed_origins: cors?,
             },
             auth: auth?,
+            retention: retention.map(|days: u32| (days > 0).then(|| DAY * days))?,
+            events: events?,
             postgres: postgres?,
             sqlite: sqlite?,
         })
@@ -306,7 +328,31 @@ impl Reader<'_> {
         Ok(auth)
     }
 
+    fn events(&mut self) -> Result<EventsConfig, Reported> {
+        let heartbeat = self.milliseconds(&keys::EVENTS_HEARTBEAT_MS);
+        let max_per_user = self.positive(&keys::EVENTS_MAX_PER_USER);
+        Ok(EventsConfig {
+            heartbeat: heartbeat?,
+            max_per_user: max_per_user?,
+        })
+    }
+
+    /// Shown without the password that it may hold. An empty text counts as not set, in the file too.
+    fn listen_url(&mut self) -> Result<Option<PostgresUrl>, Reported> {
+        let spec = &keys::POSTGRES_LISTEN_URL;
+        let given = self.optional(spec, |text| match text {
+            "" => Some(None),
+            text => PostgresUrl::parse(text).map(Some),
+        })?;
+        let url = given.flatten();
+        let shown = url.as_ref().map(|url| Shown::Value(format!("{url:?}")));
+        let origin = self.origin_of(spec);
+        self.remember(spec, shown.unwrap_or(Shown::Unset), origin);
+        Ok(url)
+    }
+
     fn postgres(&mut self) -> Result<PostgresConfig, Reported> {
+        let listen_url = self.listen_url();
         let pool_size = self.positive(&keys::POSTGRES_POOL_SIZE);
         let prepared_statements = self.text(&keys::POSTGRES_PREPARED_STATEMENTS, |text| text.parse().ok());
         let verify_connections = self.text(&keys::POSTGRES_VERIFY_CONNECTIONS, |text| text.parse().ok());
@@ -318,6 +364,7 @@ impl Reader<'_> {
         let idle_transaction_timeout = self.milliseconds(&keys::POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS);
         let keepalive = self.milliseconds(&keys::POSTGRES_KEEPALIVE_MS);
         Ok(PostgresConfig {
+            listen_url: listen_url?,
             pool_size: pool_size?,
             prepared_statements: prepared_statements?,
             verify_connections: verify_connections?,

@@ -1,9 +1,10 @@
 //! `mosaic copy --from URL --to URL`: moves a whole installation from one store to another.
 
-use indicatif::{ProgressBar, ProgressStyle};
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase, Progress};
+use mosaic_ports::{StoreError, Transfer};
 
 use crate::config::{Config, DatabaseUrl};
+use crate::progress::Meter;
 use crate::wiring::{Migrations, OpenStore, WiringError};
 
 /// Why an installation was not copied.
@@ -23,6 +24,9 @@ pub(crate) enum CopyCommandError {
         source: CopyError,
     },
 }
+
+/// How many users are asked for at once.
+const USERS_AT_ONCE: u32 = 500;
 
 /// What can be done about it.
 fn hint(error: &CopyError) -> &'static str {
@@ -52,32 +56,49 @@ pub(crate) async fn run(
             return Err(error.into());
         }
     };
-    let bar = progress_bar();
-    let copy = Copy::new(source.ports.transfer.clone(), target.ports.transfer.clone());
-    let copied = copy.run(|progress| show(&bar, progress)).await;
-    bar.finish_and_clear();
+    let copied = copy(&source, &target).await;
     source.close().await;
     target.close().await;
     Ok(said(&copied?))
 }
 
-/// On stderr, and only where that is a terminal.
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>9} [{bar:30}] {pos}/{len} users, {msg} ({elapsed})");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+async fn copy(source: &OpenStore, target: &OpenStore) -> Result<Copied, CopyError> {
+    let (from, to) = (&source.ports.transfer, &target.ports.transfer);
+    let mut meter = Meter::of("copying", amount(from.as_ref()).await?);
+    let copy = Copy::new(from.clone(), to.clone());
+    copy.run(|progress| show(&mut meter, progress)).await
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
-    bar.set_prefix(match progress.phase {
+/// How many records and revisions a store holds.
+async fn amount(store: &dyn Transfer) -> Result<u64, StoreError> {
+    let (mut amount, mut after) = (0, None);
+    loop {
+        let users = store.user_ids(after, USERS_AT_ONCE).await?;
+        if users.is_empty() {
+            return Ok(amount);
+        }
+        for user in users {
+            let loaded = store.loaded(user).await?;
+            amount += loaded.records + loaded.revisions;
+            after = Some(user);
+        }
+    }
+}
+
+fn show(meter: &mut Meter, progress: Progress) {
+    meter.begin(match progress.phase {
         Phase::Copying => "copying",
         Phase::Comparing => "comparing",
     });
-    bar.set_length(progress.users_total);
-    bar.set_position(progress.users);
-    bar.set_message(format!(
-        "{} records, {} revisions",
-        progress.records, progress.revisions
-    ));
+    let Progress {
+        users,
+        users_total,
+        records,
+        revisions,
+        ..
+    } = progress;
+    let said = format!("{users} of {users_total} users, {records} records, {revisions} revisions");
+    meter.at(records + revisions, said);
 }
 
 fn said(copied: &Copied) -> String {

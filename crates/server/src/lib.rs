@@ -1,11 +1,21 @@
 //! The mosaic binary: arguments, configuration, telemetry, wiring. Thin: nothing here decides anything.
 
+mod backup;
 pub mod cli;
 mod commands;
 pub mod config;
+mod confirm;
 mod copy;
+mod daily;
+mod draft;
+mod epoch;
+mod export;
+mod import;
+mod progress;
+mod purge;
 pub mod secrets;
 mod serve;
+mod signals;
 pub mod telemetry;
 mod users;
 mod wiring;

@@ -4,9 +4,11 @@
 //! all: a server that is killed while making it leaves no half key, and of two that start together both use the same one.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use crate::draft::Draft;
 
 /// 32 secret bytes. `Debug` hides them.
 #[derive(Clone, PartialEq, Eq)]
@@ -149,51 +151,14 @@ fn read(path: &Path, file: &File) -> Result<SecretKey, SecretError> {
     Ok(SecretKey(key))
 }
 
-/// Writes the key beside its place, down to the disk, and then links it there: unlike a rename, that fails if another
-/// server was first, and its key stays.
+/// Puts the key there, unless another server was first: its key stays.
 fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let written = write_draft(&draft, bytes).and_then(|()| match std::fs::hard_link(&draft, path) {
+    let mut draft = Draft::of(path)?;
+    draft.write_all(bytes)?;
+    match draft.put() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
-    });
-    // Whatever happened, the draft is of no use any more; if it can't be removed, the next start replaces it.
-    let _ = std::fs::remove_file(&draft);
-    written?;
-    sync_folder(path)
-}
-
-fn write_draft(draft: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
+        put => put,
     }
-    let open = || options.open(draft);
-    let mut file = match open() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Left behind by a process that was killed, and had our number.
-            std::fs::remove_file(draft)?;
-            open()?
-        }
-        opened => opened?,
-    };
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Makes the new name survive a power cut.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -260,7 +225,7 @@ mod tests {
         let path = folder.path().join("token.key");
         for size in [0, 31, 33, 4096] {
             std::fs::remove_file(&path).ok();
-            write_draft(&path, &vec![7; size]).unwrap();
+            create(&path, &vec![7; size]).unwrap();
             let error = load_or_create(&path, never).unwrap_err();
             assert!(matches!(error, SecretError::NotAKey { .. }), "{error}");
             assert_eq!(std::fs::metadata(&path).unwrap().len(), size as u64);

@@ -3,11 +3,14 @@
 use std::io;
 use std::net::TcpListener;
 
+use mosaic_adapter_system::OsRandomness;
 use mosaic_application::AppError;
 use mosaic_application::accounts::FirstStart;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::daily::Daily;
+use crate::signals::StopSignals;
 use crate::wiring::{self, Migrations, Services, WiringError};
 
 /// Why the server did not start, or ended by itself.
@@ -58,21 +61,43 @@ async fn serve_on(
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
     first_account(config, services, tell).await?;
+    let hub = services.hear_of_commits();
+    let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
     let server =
         mosaic_adapter_http::start(&settings, listener, services.state.clone()).map_err(ServeError::Http)?;
     let handle = server.handle();
+    let told = stop.clone();
     let stopper = tokio::spawn(async move {
         match stop_signal().await {
             Ok(name) => tracing::info!("{name}: finishing what is in flight"),
             Err(error) => tracing::error!(%error, "signals can not be heard: stopping"),
         }
+        // Those who listen for changes would listen for ever.
+        hub.close();
+        told.send_replace(true);
         handle.stop(true).await;
     });
+    let daily = daily(config, services, stopping);
     tracing::info!(database = %config.database, "listening on http://{address}");
     let ended = server.await.map_err(ServeError::Http);
     stopper.abort();
+    stop.send_replace(true);
+    if let Some(daily) = daily {
+        // It catches its own panics; there is nothing else to say.
+        let _ = daily.await;
+    }
     ended
+}
+
+/// Starts the daily job, where anything is ever forgotten.
+fn daily(
+    config: &Config,
+    services: &Services,
+    stopping: watch::Receiver<bool>,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let retention = wiring::millis(config.retention?);
+    Some(Daily::new(services.purge(), retention).start(stopping, &OsRandomness))
 }
 
 /// Makes the account `admin` where there is none at all.
@@ -99,10 +124,5 @@ async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str
 
 /// Waits for SIGINT or SIGTERM; says which it was.
 async fn stop_signal() -> io::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    })
+    Ok(StopSignals::listen()?.received().await)
 }

@@ -11,6 +11,8 @@ use mosaic_domain::query::{Listing, PageNumber};
 
 use crate::cli::UserCommand;
 use crate::config::Config;
+use crate::confirm::{ConfirmError, confirm};
+use crate::progress::Meter;
 use crate::wiring::{Migrations, Services, WiringError};
 
 /// Why a command on accounts did nothing.
@@ -25,6 +27,12 @@ pub(crate) enum UserError {
     /// The account can't be made or changed so.
     #[error(transparent)]
     Refused(AppError),
+    /// No administrator would be left.
+    #[error("{0} is the last administrator, and stays")]
+    LastAdmin(Username),
+    /// Nobody said that it should be done.
+    #[error(transparent)]
+    Unconfirmed(#[from] ConfirmError),
     /// The password on standard input can't be used.
     #[error("the password {}", .0.message)]
     Password(Violation),
@@ -43,6 +51,11 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<String,
         | UserCommand::Passwd {
             password_stdin: true, ..
         } => Some(read_password()?),
+        UserCommand::Delete { username, yes } => {
+            let question = format!("The account {username} and everything in it goes, for good.");
+            confirm(&question, username.as_str(), *yes)?;
+            None
+        }
         _ => None,
     };
     let services = Services::open(config, Migrations::Apply).await?;
@@ -67,6 +80,7 @@ async fn execute(
             let user = change(services, &username, patch).await?;
             Ok(said(&user, "is closed; its logins are ended", None))
         }
+        UserCommand::Delete { username, .. } => delete(services, &username).await,
         UserCommand::List => list(services).await,
     }
 }
@@ -140,6 +154,24 @@ async fn change(services: &Services, username: &Username, patch: AccountPatch) -
         .update(user.id, patch)
         .await
         .map_err(missing)
+}
+
+async fn delete(services: &Services, username: &Username) -> Result<String, UserError> {
+    let accounts = &services.state.accounts;
+    let refused = |error| match error {
+        AppError::NotFound => UserError::NoSuchUser(username.clone()),
+        AppError::LastAdmin => UserError::LastAdmin(username.clone()),
+        other => UserError::Refused(other),
+    };
+    let user = accounts.by_name(username).await.map_err(refused)?;
+    let mut meter = Meter::open_ended("removing");
+    let mut steps = 0;
+    let tell = || {
+        steps += 1;
+        meter.at(steps, format!("{steps} steps"));
+    };
+    accounts.remove(user.id, tell).await.map_err(refused)?;
+    Ok(said(&user, "is removed, with everything in it", None))
 }
 
 async fn list(services: &Services) -> Result<String, UserError> {

@@ -9,10 +9,15 @@ use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::bots::Bots;
+use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
+use mosaic_application::export::Export;
 use mosaic_application::memos::Memos;
+use mosaic_application::nudges::{Hub, Nudges};
 use mosaic_application::pull::Pull;
+use mosaic_application::push::Push;
 use mosaic_application::records::Records;
+use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness, Stores};
 
@@ -31,14 +36,25 @@ pub(crate) enum WiringError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Another process has the embedded store, probably a server. Says what to do then.
+    #[error("{source}. {hint}")]
+    InUse {
+        /// Which store.
+        source: OpenError,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// PostgreSQL can't be opened.
     #[error(transparent)]
     Postgres(#[from] mosaic_adapter_postgres::OpenError),
     /// The database URL is not one of PostgreSQL.
     #[error("database_url (--database-url, MOSAIC_DATABASE_URL) can not be used: {0}")]
     DatabaseUrl(mosaic_adapter_postgres::UrlError),
+    /// The URL where commits are heard of is not one of PostgreSQL.
+    #[error("postgres.listen_url (--postgres-listen-url, MOSAIC_POSTGRES_LISTEN_URL) can not be used: {0}")]
+    ListenUrl(mosaic_adapter_postgres::UrlError),
     /// The store is not up to date, and must not be changed.
-    #[error("migrations are pending: {0}. Run `mosaic migrate`, or start without --no-migrate")]
+    #[error("migrations are pending: {0}. Run `mosaic migrate`, or start the server without --no-migrate")]
     Pending(String),
     /// The machine can't hash passwords.
     #[error("passwords can not be hashed on this machine: {0}")]
@@ -48,12 +64,23 @@ pub(crate) enum WiringError {
     TokenKey(BoxError),
 }
 
+impl WiringError {
+    /// The same, with what to do about it where another process has the embedded store.
+    pub(crate) fn hinted(self, hint: &'static str) -> Self {
+        match self {
+            Self::Store(source @ OpenError::InUse(_)) => Self::InUse { source, hint },
+            other => other,
+        }
+    }
+}
+
 /// The server's parts, put together. Close them when done.
 #[derive(Debug)]
 pub(crate) struct Services {
     store: OpenStore,
     /// The use cases.
     pub(crate) state: AppState,
+    hub: Arc<Hub>,
 }
 
 impl Services {
@@ -64,8 +91,22 @@ impl Services {
     pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
         secrets::create_data_dir(&config.data_dir)?;
         let store = OpenStore::open(config, &config.database, migrations).await?;
-        let state = state(config, &store.ports)?;
-        Ok(Self { store, state })
+        let hub = Arc::new(Hub::default());
+        let state = state(config, &store.ports, &hub)?;
+        Ok(Self { store, state, hub })
+    }
+
+    /// From now on those who listen hear of commits, on whatever instance. For servers: commands have no listeners.
+    ///
+    /// Closing the hub that is returned ends all listeners.
+    pub(crate) fn hear_of_commits(&self) -> Arc<Hub> {
+        self.store.ports.commits.listen(Arc::clone(&self.hub) as _);
+        Arc::clone(&self.hub)
+    }
+
+    /// The use case that forgets what is old.
+    pub(crate) fn purge(&self) -> Purge {
+        self.store.purge()
     }
 
     /// Finishes the writes that are queued and lets go of the store.
@@ -107,27 +148,51 @@ impl OpenStore {
         database: &DatabaseUrl,
         migrations: Migrations,
     ) -> Result<Self, WiringError> {
-        if migrations == Migrations::Refuse {
-            let pending = pending_migrations(config, database).await?;
-            if !pending.is_empty() {
-                return Err(WiringError::Pending(pending.join(", ")));
-            }
-        }
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(UuidV7Ids));
         let (ports, backend) = match opener(config, database)? {
             Opener::Sqlite(settings) => {
+                if migrations == Migrations::Refuse {
+                    refuse_pending(config, database).await?;
+                }
                 let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
                 (Stores::of(&store), Backend::Sqlite(store))
             }
             Opener::Postgres(settings) => {
                 let migrate = migrations == Migrations::Apply;
-                let store =
-                    PostgresStore::open(PostgresSettings { migrate, ..*settings }, clock, ids).await?;
-                let store = Arc::new(store);
+                let settings = PostgresSettings { migrate, ..*settings };
+                let store = match PostgresStore::open(settings, clock, ids).await {
+                    Err(error @ mosaic_adapter_postgres::OpenError::Pending { .. }) => {
+                        // It counts them; a person wants their names.
+                        refuse_pending(config, database).await?;
+                        return Err(error.into());
+                    }
+                    opened => Arc::new(opened?),
+                };
                 (Stores::of(&store), Backend::Postgres(store))
             }
         };
         Ok(Self { backend, ports })
+    }
+
+    /// Opens the store of this configuration as it is, for a command; `hint` says what to do where a server has it.
+    ///
+    /// # Errors
+    /// [`WiringError`], also where there is no store yet, or one that is not up to date.
+    pub(crate) async fn existing(config: &Config, hint: &'static str) -> Result<Self, WiringError> {
+        Self::open(config, &config.database, Migrations::Refuse)
+            .await
+            .map_err(|error| error.hinted(hint))
+    }
+
+    /// The use case that forgets what is old.
+    pub(crate) fn purge(&self) -> Purge {
+        Purge::new(
+            Arc::clone(&self.ports.retention),
+            Arc::clone(&self.ports.transfer),
+            Arc::clone(&self.ports.jobs),
+            Arc::new(SystemClock),
+            Arc::new(UuidV7Ids),
+        )
     }
 
     /// Finishes the writes that are queued and lets go of the store.
@@ -153,9 +218,19 @@ fn opener(config: &Config, database: &DatabaseUrl) -> Result<Opener, WiringError
         DatabaseUrl::SqliteMemory => Opener::Sqlite(sqlite_settings(config, Location::Memory)),
         DatabaseUrl::Postgres(url) => {
             let url = url.expose().parse().map_err(WiringError::DatabaseUrl)?;
-            Opener::Postgres(Box::new(postgres_settings(config, url)))
+            Opener::Postgres(Box::new(postgres_settings(config, url)?))
         }
     })
+}
+
+/// Says what a store that must not be changed has still to be brought up to date with.
+async fn refuse_pending(config: &Config, database: &DatabaseUrl) -> Result<(), WiringError> {
+    let pending = pending_migrations(config, database).await?;
+    if pending.is_empty() {
+        Ok(())
+    } else {
+        Err(WiringError::Pending(pending.join(", ")))
+    }
 }
 
 /// What a store has still to be brought up to date with: `V1 initial`.
@@ -185,9 +260,11 @@ pub(crate) async fn pending_migrations(
     })
 }
 
-fn postgres_settings(config: &Config, url: PostgresUrl) -> PostgresSettings {
+fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettings, WiringError> {
     let postgres = &config.postgres;
-    PostgresSettings {
+    let listen_url = postgres.listen_url.as_ref().map(|url| url.expose().parse());
+    Ok(PostgresSettings {
+        listen_url: listen_url.transpose().map_err(WiringError::ListenUrl)?,
         root_certificate: postgres.root_certificate.clone(),
         pool_size: postgres.pool_size.get(),
         acquire_timeout: postgres.acquire_timeout,
@@ -199,11 +276,11 @@ fn postgres_settings(config: &Config, url: PostgresUrl) -> PostgresSettings {
         prepared_statements: postgres.prepared_statements,
         verify_connections: postgres.verify_connections,
         ..PostgresSettings::new(url)
-    }
+    })
 }
 
 /// The use cases over the ports of a store.
-fn state(config: &Config, store: &Stores) -> Result<AppState, WiringError> {
+fn state(config: &Config, store: &Stores, hub: &Arc<Hub>) -> Result<AppState, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
     let key = token_key(config)?;
@@ -239,6 +316,21 @@ fn state(config: &Config, store: &Stores) -> Result<AppState, WiringError> {
             Arc::clone(&store.cursors),
             Arc::clone(&clock),
         ),
+        push: Push::new(Arc::clone(&store.write), Arc::clone(&store.feed)),
+        devices: Devices::new(
+            Arc::clone(&store.cursors),
+            Arc::clone(&store.tokens),
+            Arc::clone(&store.feed),
+            Arc::clone(&store.reader),
+            Arc::clone(&clock),
+            sessions.clone(),
+        ),
+        nudges: Nudges::new(
+            Arc::clone(hub),
+            Arc::clone(&store.feed),
+            config.events.max_per_user.get(),
+        ),
+        export: export(store),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         memos,
@@ -249,7 +341,17 @@ fn state(config: &Config, store: &Stores) -> Result<AppState, WiringError> {
         clock,
         ids,
         login_budgets: login_budgets(config),
+        heartbeat: config.events.heartbeat,
     })
+}
+
+/// The use case that writes exports.
+pub(crate) fn export(store: &Stores) -> Export {
+    Export::new(
+        Arc::clone(&store.accounts),
+        Arc::clone(&store.transfer),
+        Arc::new(SystemClock),
+    )
 }
 
 fn sqlite_settings(config: &Config, location: Location) -> SqliteSettings {
@@ -313,6 +415,6 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
 }
 
 /// A duration in milliseconds, as the use cases count.
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

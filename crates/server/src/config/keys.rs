@@ -152,6 +152,17 @@ keys! {
         DefaultValue::Is("30"), false,
         "Login attempts per minute from one address.";
 
+    RETENTION_DAYS: "retention.days", Kind::Integer(0, 36_500), DefaultValue::Is("90"), false,
+        "After how many days revisions, and the content of deleted records, are forgotten. 0: never.";
+
+    EVENTS_HEARTBEAT_MS: "events.heartbeat_ms", Kind::Integer(10, HOUR_MS), DefaultValue::Is("25000"), false,
+        "How often a connection that listens for changes hears that it still does, in milliseconds (25 s).";
+    EVENTS_MAX_PER_USER: "events.max_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("20"), false,
+        "Connections of one user that listen for changes, at most, on this instance.";
+
+    POSTGRES_LISTEN_URL: "postgres.listen_url", Kind::Text("postgres://USER:PASSWORD@HOST/DATABASE"),
+        DefaultValue::Otherwise("the same as `database_url`"), false,
+        "Where the server hears of the commits of other instances: past PgBouncer, which carries no notifications.";
     POSTGRES_POOL_SIZE: "postgres.pool_size", Kind::Integer(1, 1_000), DefaultValue::Is("16"), false,
         "Connections to PostgreSQL, at most, of this instance.";
     POSTGRES_PREPARED_STATEMENTS: "postgres.prepared_statements", Kind::Bool, DefaultValue::Is("true"), false,

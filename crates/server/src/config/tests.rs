@@ -56,6 +56,10 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(config.auth.refresh_token_ttl, Duration::from_hours(30 * 24));
     assert_eq!(config.auth.account_attempts_per_minute.get(), 10);
     assert_eq!(config.auth.address_attempts_per_minute.get(), 30);
+    assert_eq!(config.retention, Some(Duration::from_hours(90 * 24)));
+    assert_eq!(config.events.heartbeat, Duration::from_secs(25));
+    assert_eq!(config.events.max_per_user.get(), 20);
+    assert_eq!(config.postgres.listen_url, None);
     assert_eq!(config.sqlite.readers.get(), 4);
     assert_eq!(config.sqlite.group_commit_max.get(), 256);
 }
@@ -222,6 +226,41 @@ fn the_database_s_password_is_never_shown() {
     assert!(
         refused.contains("postgress://mosaic:***@") && !refused.contains("hunter2"),
         "{refused}"
+    );
+}
+
+#[test]
+fn a_retention_of_no_days_means_for_ever() {
+    assert_eq!(loaded(&[("retention.days", "0")], &[], "").config.retention, None);
+    let week = loaded(&[("retention.days", "7")], &[], "").config.retention;
+    assert_eq!(week, Some(Duration::from_hours(7 * 24)));
+}
+
+#[test]
+fn listening_happens_where_it_is_said_or_where_the_database_is() {
+    let url = "postgres://mosaic:hunter2@db.example:5432/mosaic";
+    let named = loaded(&[("postgres.listen_url", url)], &[], "");
+    let found = named.config.postgres.listen_url.as_ref().map(PostgresUrl::expose);
+    assert_eq!(found, Some(url));
+    assert!(
+        named.to_string().contains(
+            "listen_url = \"postgres://mosaic:***@db.example:5432/mosaic\"  # --postgres-listen-url"
+        ),
+        "{named}"
+    );
+    assert!(!format!("{named:?}").contains("hunter2"));
+    let empty = loaded(&[], &[], "[postgres]\nlisten_url = ''");
+    assert_eq!(empty.config.postgres.listen_url, None);
+    assert!(
+        empty
+            .to_string()
+            .contains("# listen_url is not set: the same as `database_url`"),
+        "{empty}"
+    );
+    let error = refused(&[("postgres.listen_url", "sqlite://mosaic.db")], &[], "");
+    assert!(
+        error.contains("must be postgres://USER:PASSWORD@HOST/DATABASE"),
+        "{error}"
     );
 }
 

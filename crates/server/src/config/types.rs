@@ -23,6 +23,11 @@ pub enum DatabaseUrl {
 pub struct PostgresUrl(String);
 
 impl PostgresUrl {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        ours.then(|| Self(text.to_owned()))
+    }
+
     /// The URL with its password.
     pub fn expose(&self) -> &str {
         &self.0
@@ -66,8 +71,8 @@ impl DatabaseUrl {
         if text == "sqlite::memory:" {
             return Ok(Self::SqliteMemory);
         }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(PostgresUrl(text.to_owned())));
+        if let Some(url) = PostgresUrl::parse(text) {
+            return Ok(Self::Postgres(url));
         }
         let path = text.strip_prefix("sqlite://").ok_or(None)?;
         if path.contains('?') {

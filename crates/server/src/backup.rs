@@ -1,0 +1,122 @@
+//! `mosaic backup` and `mosaic restore`: the embedded store as one file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mosaic_adapter_sqlite::{BackupProgress, BackupSummary, Location, RestoreSummary};
+use mosaic_adapter_system::{SystemClock, UuidV7Ids};
+use mosaic_ports::Clock;
+
+use crate::config::{Config, DatabaseUrl};
+use crate::confirm::{ConfirmError, confirm};
+use crate::epoch::WHAT_DEVICES_DO;
+use crate::progress::Meter;
+use crate::secrets::{self, SecretError};
+
+/// Why no backup was taken or restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackupCommandError {
+    /// The store is PostgreSQL.
+    #[error(
+        "this is for the embedded store. Back up PostgreSQL with pg_dump and restore it with pg_restore, the servers \
+         stopped; then run `mosaic epoch renew`"
+    )]
+    Postgres,
+    /// Nobody said that it should be done.
+    #[error(transparent)]
+    Unconfirmed(#[from] ConfirmError),
+    /// The data folder can't be made.
+    #[error(transparent)]
+    DataDir(#[from] SecretError),
+    /// No backup was taken.
+    #[error(transparent)]
+    Backup(#[from] mosaic_adapter_sqlite::BackupError),
+    /// No backup was restored.
+    #[error("{source}{}", hint(.source))]
+    Restore {
+        /// Why.
+        #[from]
+        source: mosaic_adapter_sqlite::RestoreError,
+    },
+}
+
+/// What can be done about it.
+fn hint(error: &mosaic_adapter_sqlite::RestoreError) -> &'static str {
+    match error {
+        mosaic_adapter_sqlite::RestoreError::InUse(_) => ". Stop the server first",
+        _ => "",
+    }
+}
+
+/// Takes a backup; returns what to print. Works while a server runs.
+pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<String, BackupCommandError> {
+    let location = location(config)?;
+    let mut meter = Meter::of("copying", 0);
+    let tell = move |progress| show(&mut meter, progress);
+    let done = mosaic_adapter_sqlite::backup(location, file, tell).await?;
+    let BackupSummary {
+        path,
+        bytes,
+        users,
+        records,
+    } = done;
+    Ok(format!(
+        "Backed up and checked: {users} users, {records} records, {bytes} bytes in {}.\n",
+        path.display()
+    ))
+}
+
+/// Puts a backup in the place of the database; returns what to print.
+pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result<String, BackupCommandError> {
+    let location = location(config)?;
+    let question = format!(
+        "The backup {} takes the place of {}, which is kept under another name.",
+        file.display(),
+        config.database
+    );
+    confirm(&question, "restore", yes)?;
+    secrets::create_data_dir(&config.data_dir)?;
+    let mut meter = Meter::of("copying", 0);
+    let tell = move |progress| show(&mut meter, progress);
+    let done =
+        mosaic_adapter_sqlite::restore(location, file, Arc::new(UuidV7Ids), SystemClock.now(), tell).await?;
+    Ok(restored(&done))
+}
+
+fn restored(done: &RestoreSummary) -> String {
+    let RestoreSummary {
+        path,
+        previous,
+        epoch,
+        users,
+        records,
+    } = done;
+    let previous = previous.as_ref().map_or_else(String::new, |previous| {
+        format!("What was there before: {}\n", previous.display())
+    });
+    format!(
+        "Restored and checked: {users} users, {records} records in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}",
+        path.display()
+    )
+}
+
+fn location(config: &Config) -> Result<Location, BackupCommandError> {
+    match &config.database {
+        DatabaseUrl::SqliteFile(path) => Ok(Location::File(path.clone())),
+        DatabaseUrl::SqliteMemory => Ok(Location::Memory),
+        DatabaseUrl::Postgres(_) => Err(BackupCommandError::Postgres),
+    }
+}
+
+fn show(meter: &mut Meter, progress: BackupProgress) {
+    match progress {
+        BackupProgress::Copying { pages, of } => {
+            meter.total(of);
+            meter.at(pages, format!("{pages} of {of} pages"));
+        }
+        BackupProgress::Checking => {
+            meter.begin("checking");
+            meter.at(0, "reading all of it again");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `mosaic epoch ...`: the name of the history that a store holds (rule R2).
+
+use mosaic_adapter_system::UuidV7Ids;
+use mosaic_domain::Epoch;
+use mosaic_ports::{IdGenerator, StoreError};
+
+use crate::cli::EpochCommand;
+use crate::config::Config;
+use crate::wiring::{OpenStore, WiringError};
+
+/// What to do where a server has the embedded store.
+const IN_USE: &str = "Stop the server first";
+
+/// Why the epoch was neither shown nor renewed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EpochError {
+    /// The store can't be opened.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Does what was asked; returns what to print.
+pub(crate) async fn run(config: &Config, command: EpochCommand) -> Result<String, EpochError> {
+    let store = OpenStore::existing(config, IN_USE).await?;
+    let done = execute(&store, command).await;
+    store.close().await;
+    Ok(done?)
+}
+
+async fn execute(store: &OpenStore, command: EpochCommand) -> Result<String, StoreError> {
+    let old = store.ports.transfer.epoch().await?;
+    match command {
+        EpochCommand::Show => Ok(format!("{old}\n")),
+        EpochCommand::Renew => {
+            let new = Epoch::new(UuidV7Ids.next());
+            store.ports.transfer.set_epoch(new).await?;
+            Ok(format!("Old epoch: {old}\nNew epoch: {new}\n{WHAT_DEVICES_DO}"))
+        }
+    }
+}
+
+/// What follows from a new epoch.
+pub(crate) const WHAT_DEVICES_DO: &str = "With their next pull, devices fetch everything again and drop what is not here. \
+     Edits that they have not sent yet stay, and are sent.\n";
