@@ -320,8 +320,8 @@ pub async fn d2_the_logins_of_a_device_end(h: &Harness) {
     assert_eq!(end_client(h, UserId::new(h.new_id()), "phone").await, []);
 }
 
-/// A login that names no device belongs to the first one that pulls with it, also one that was served nothing new; so it
-/// ends with that device.
+/// A login that names no device belongs to the first one that pulls with it, also where the rows of that device say already
+/// what it was served; so it ends with that device.
 pub async fn d2_a_login_belongs_to_the_device_that_pulls_with_it(h: &Harness) {
     let user = h.user().await;
     let memo = [(EntityType::Memo, 5)];

@@ -136,7 +136,7 @@ fn assert_contiguous(plan: &WritePlan, start: i64) {
     assert_eq!(stamps, (start..start + count).collect::<Vec<_>>());
 }
 
-/// The same push again changes what has no edit time and nothing else: W3 holds for each of its edits.
+/// A push whose edits have times changes nothing the second time: W3 holds for each of them.
 pub async fn b1_a_push_with_edit_times_is_free_the_second_time(h: &Harness) {
     let user = h.user().await;
     h.write(user, seed()).await;
