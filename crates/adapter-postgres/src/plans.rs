@@ -14,13 +14,14 @@ use mosaic_testkit::{
     resource_key, resource_of,
 };
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::pull::{Question, snapshot_sql};
 use crate::query::ListStatement;
 use crate::scope::{self, Wanted};
 use crate::session::Value;
-use crate::{PostgresSettings, PostgresStore, grams};
+use crate::{PostgresSettings, PostgresStore, digest, grams, history, removal, retention};
 
 /// The user with many memos.
 const BIG: UserId = UserId::new(Uuid::from_u128(7));
@@ -111,6 +112,10 @@ async fn every_statement_is_answered_from_an_index() {
     }
     lists(&filled).await;
     searches(&filled).await;
+    h1_revisions(&filled).await;
+    h2_a_purge(&filled).await;
+    a_digest(&filled).await;
+    a_removal(&filled).await;
     filled.database.remove().await;
 }
 
@@ -197,6 +202,76 @@ async fn lists(filled: &Filled) {
         let read = plan.lines().find(|step| step.contains(index));
         // Both pages up to here, or a few more that are deleted.
         assert!(read.is_some_and(|read| read.contains("actual rows=40")), "{plan}");
+    }
+}
+
+async fn h1_revisions(filled: &Filled) {
+    let (entity, key, before, records, bytes) = ("memo", "x", i64::MAX, 200_i64, 1_000_i64);
+    let user = BIG.uuid();
+    let values: [Value<'_>; 6] = [
+        (&user, Type::UUID),
+        (&entity, Type::TEXT),
+        (&key, Type::TEXT),
+        (&before, Type::INT8),
+        (&records, Type::INT8),
+        (&bytes, Type::INT8),
+    ];
+    let plan = filled.plan(&history::page_sql(), &values, true).await;
+    assert!(
+        plan.contains("Scan Backward using revisions_number_is_unique"),
+        "{plan}"
+    );
+    assert!(!plan.contains("Sort"), "{plan}");
+}
+
+/// Both looks end at once; the purge reads what is due and no more of it than it may change.
+async fn h2_a_purge(filled: &Filled) {
+    let (user, before, limit) = (BIG.uuid(), 30_000_i64, 100_i64);
+    let values: [Value<'_>; 3] = [(&user, Type::UUID), (&before, Type::INT8), (&limit, Type::INT8)];
+    for generic in [false, true] {
+        let look = filled.plan(retention::IS_DUE, &values[..2], generic).await;
+        assert_indexed(&look);
+        filled.sql.batch_execute("BEGIN").await.unwrap();
+        let plan = filled.plan(retention::PURGE, &values, generic).await;
+        filled.sql.batch_execute("ROLLBACK").await.unwrap();
+        assert_indexed(&plan);
+        let due = "using revisions_by_age on revisions (actual rows=100 loops=1)";
+        assert!(plan.contains(due), "{plan}");
+        assert!(plan.contains("Tid Scan on revisions"), "{plan}");
+    }
+    // With nothing but tombstones to erase.
+    filled
+        .sql
+        .batch_execute("BEGIN; DELETE FROM revisions")
+        .await
+        .unwrap();
+    let plan = filled.plan(retention::PURGE, &values, true).await;
+    filled.sql.batch_execute("ROLLBACK").await.unwrap();
+    assert!(
+        plan.contains("using records_to_erase on records (actual rows=100 loops=1)"),
+        "{plan}"
+    );
+    assert_indexed(&plan);
+}
+
+/// Of one of many users.
+async fn a_digest(filled: &Filled) {
+    let sql = "SELECT user_id FROM users WHERE user_id <> $1 LIMIT 1";
+    let row = filled.sql.query_one(sql, &[&BIG.uuid()]).await.unwrap();
+    let user: Uuid = row.get(0);
+    let plan = filled.plan(digest::LIVE, &[(&user, Type::UUID)], false).await;
+    assert_indexed(&plan);
+}
+
+async fn a_removal(filled: &Filled) {
+    let (user, limit) = (BIG.uuid(), 100_i64);
+    let values: [Value<'_>; 2] = [(&user, Type::UUID), (&limit, Type::INT8)];
+    filled.sql.batch_execute("BEGIN").await.unwrap();
+    let plan = filled.plan(removal::REMOVE_ROWS, &values, true).await;
+    filled.sql.batch_execute("ROLLBACK").await.unwrap();
+    assert!(plan.contains("Tid Scan on revisions"), "{plan}");
+    for index in ["revisions_pkey", "records_pkey", "record_search_pkey"] {
+        assert!(plan.contains(&format!("using {index}")), "{plan}");
     }
 }
 

@@ -24,7 +24,7 @@ const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 const REMOVE_CLOCK: &str = "DELETE FROM sync_clocks WHERE user_id = $1";
 
 /// At most $2 rows of the user $1, whatever they are. Says how many there were. Nobody changes them any more, so their
-/// places in the tables name them.
+/// places in the tables name them. In the order of the keys, so that they come from an index, however many there are.
 pub(crate) const REMOVE_ROWS: &str = "
     WITH cursors AS (
         DELETE FROM sync_cursors WHERE user_id = $1 AND ctid = ANY (ARRAY(
@@ -32,21 +32,22 @@ pub(crate) const REMOVE_ROWS: &str = "
         )) RETURNING 1
     ), kept AS (
         DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM revisions WHERE user_id = $1 LIMIT $2 - (SELECT count(*) FROM cursors)
+            SELECT ctid FROM revisions WHERE user_id = $1 ORDER BY revision_id
+            LIMIT $2 - (SELECT count(*) FROM cursors)
         )) RETURNING 1
     ), counted AS (
         DELETE FROM purged_revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM purged_revisions WHERE user_id = $1
+            SELECT ctid FROM purged_revisions WHERE user_id = $1 ORDER BY entity_type, record_key
             LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept)
         )) RETURNING 1
     ), texts AS (
         DELETE FROM record_search WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM record_search WHERE user_id = $1
+            SELECT ctid FROM record_search WHERE user_id = $1 ORDER BY entity_type, record_key
             LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept) - (SELECT count(*) FROM counted)
         )) RETURNING 1
     ), gone AS (
         DELETE FROM records WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM records WHERE user_id = $1
+            SELECT ctid FROM records WHERE user_id = $1 ORDER BY entity_type, record_key
             LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept) - (SELECT count(*) FROM counted)
                      - (SELECT count(*) FROM texts)
         )) RETURNING 1

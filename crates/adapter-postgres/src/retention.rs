@@ -14,8 +14,9 @@ use crate::session::{Step, Value};
 
 /// Whether anything of the user $1 is older than $2: the first entries of two indexes.
 pub(crate) const IS_DUE: &str = "
-    SELECT EXISTS (SELECT 1 FROM revisions WHERE user_id = $1 AND recorded_at < $2)
-        OR EXISTS (SELECT 1 FROM records WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL)";
+    SELECT coalesce((SELECT min(recorded_at) FROM revisions WHERE user_id = $1) < $2, false)
+        OR coalesce((SELECT min(stamp) FROM records WHERE user_id = $1 AND is_deleted AND document IS NOT NULL) < $2,
+                    false)";
 
 /// The oldest of it, at most $3 revisions and contents. The greatest purged number of each record is noted, so that it is
 /// not given again; of a tombstone stay its key, version, stamp, creation time and count. Nobody changes the rows meanwhile,

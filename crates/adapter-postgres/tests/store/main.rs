@@ -6,9 +6,12 @@ mod fixture;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cost;
 mod locks;
+mod nudges;
 mod opening;
 mod outages;
+mod retention;
 mod rows;
 mod tls;
 

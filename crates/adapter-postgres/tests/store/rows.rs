@@ -96,6 +96,33 @@ async fn d1_a_cursor_that_did_not_change_is_not_written() {
     test.stop().await;
 }
 
+/// What the database can't take now it may take later, however often it said so.
+#[tokio::test]
+async fn d1_what_was_served_is_not_forgotten_while_it_can_not_be_written() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                      'BEGIN RAISE EXCEPTION USING ERRCODE = ''40001''; END';
+                  CREATE TRIGGER refuse BEFORE INSERT ON sync_cursors FOR EACH STATEMENT EXECUTE FUNCTION refuse();";
+    sql.batch_execute(refuse).await.unwrap();
+    h.stores.cursors.remember(ServedCursors {
+        user,
+        client: by("phone"),
+        login: FamilyId::new(h.new_id()),
+        cursors: vec![(EntityType::Memo, Cursor::clamped(5))],
+        served_at: at(1_000),
+    });
+    let refused = h.stores.cursors.cursors(user).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    sql.batch_execute("DROP TRIGGER refuse ON sync_cursors")
+        .await
+        .unwrap();
+    let rows = h.stores.cursors.cursors(user).await.unwrap();
+    assert_eq!((rows.len(), rows[0].served_at), (1, at(1_000)));
+    test.stop().await;
+}
+
 /// Archiving a memo, or moving it to another day, leaves its text as it is: the index has nothing to do.
 #[tokio::test]
 async fn a_text_that_did_not_change_is_not_indexed_again() {
