@@ -72,7 +72,7 @@ mod tests {
         let day = "2026-05-16".parse().ok();
         for (username, name) in [
             ("anna", "mosaic-anna-2026-05-16.jsonl"),
-            ("../\"a\\b\".é", "mosaic-____a_b____-2026-05-16.jsonl"),
+            ("../\"a\\b\".é", "mosaic-____a_b___-2026-05-16.jsonl"),
         ] {
             assert_eq!(file_name(username, day), name);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::body::to_bytes;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::WWW_AUTHENTICATE;
+use actix_web::http::header::{HeaderMap, WWW_AUTHENTICATE};
 use actix_web::test::{TestRequest, init_service};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::bots::Bots;
@@ -19,19 +19,22 @@ use mosaic_application::pull::Pull;
 use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
-use mosaic_domain::account::Role;
+use mosaic_domain::account::{Role, User};
+use mosaic_domain::digest::Digest;
 use mosaic_domain::entity::Memo;
 use mosaic_domain::pull::Snapshot;
-use mosaic_domain::text::{Tags, Text};
+use mosaic_domain::query::Listing;
+use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::Locked;
 use mosaic_domain::{
-    Content, EditTime, Epoch, FamilyId, PerEntity, Record, RecordKey, Stamp, State, SyncClock, UnixMillis,
-    UserId, Version,
+    Content, Cursor, EditTime, EntityType, Epoch, FamilyId, PerEntity, Record, RecordKey, Revision,
+    RevisionReason, Stamp, State, SyncClock, UnixMillis, UserId, Version,
 };
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, MockAccessTokens, MockAccounts, MockChangeFeed, MockClock,
-    MockDeviceCursors, MockHealth, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRecordReader,
-    MockRefreshTokens, MockTransfer, MockWriteStore, StoreError,
+    AccessClaims, AccessTokenError, Account, DeviceCursor, DeviceLogin, DumpedRecord, KeptRevision,
+    MockAccessTokens, MockAccounts, MockChangeFeed, MockClock, MockDeviceCursors, MockHealth,
+    MockIdGenerator, MockPasswordHasher, MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer,
+    MockWriteStore, PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -43,7 +46,6 @@ use crate::state::AppState;
 use crate::{docs::Document, problem};
 
 /// The ports that a test may teach something; the others are never called.
-#[derive(Default)]
 struct Ports {
     store: MockWriteStore,
     reader: MockRecordReader,
@@ -55,6 +57,25 @@ struct Ports {
     passwords: MockPasswordHasher,
     health: MockHealth,
     hub: Arc<Hub>,
+    heartbeat: Duration,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            store: MockWriteStore::new(),
+            reader: MockRecordReader::new(),
+            feed: MockChangeFeed::new(),
+            cursors: MockDeviceCursors::new(),
+            accounts: MockAccounts::new(),
+            refresh_tokens: MockRefreshTokens::new(),
+            transfer: MockTransfer::new(),
+            passwords: MockPasswordHasher::new(),
+            health: MockHealth::new(),
+            hub: Arc::default(),
+            heartbeat: HEARTBEAT,
+        }
+    }
 }
 
 const NOW: i64 = 1_715_000_000_000;
@@ -136,14 +157,18 @@ fn state(ports: Ports) -> AppState {
         clock: clock(),
         ids,
         login_budgets: LoginBudgets::default(),
-        heartbeat: HEARTBEAT,
+        heartbeat: ports.heartbeat,
     }
 }
+
+mod live;
 
 struct Answer {
     status: StatusCode,
     authenticate: bool,
+    headers: HeaderMap,
     body: Value,
+    text: String,
 }
 
 impl Answer {
@@ -151,17 +176,23 @@ impl Answer {
         self.body["code"].as_str().unwrap_or_default()
     }
 
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     async fn of(response: ServiceResponse<impl actix_web::body::MessageBody>) -> Self {
         let status = response.status();
-        let authenticate = response.headers().contains_key(WWW_AUTHENTICATE);
+        let headers = response.headers().clone();
+        let authenticate = headers.contains_key(WWW_AUTHENTICATE);
         let Ok(bytes) = to_bytes(response.into_body()).await else {
             panic!("no body")
         };
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Self {
             status,
             authenticate,
-            body,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 }
@@ -718,21 +749,10 @@ async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
 fn store_of_newer_memos() -> MockWriteStore {
     let mut store = MockWriteStore::new();
     store.expect_write().returning(|scope, decide| {
-        let content = Text::new("x".repeat(1024 * 1024)).unwrap();
-        let memo = Memo {
-            content,
-            tags: Tags::default(),
-            is_archived: false,
-            diary_date: None,
-            ai_summary: None,
-        };
+        let large = memo(&"x".repeat(1024 * 1024));
         let record = |key: &RecordKey| Record {
             key: *key,
-            version: Version::new(EditTime::clamped(NOW), "tablet".parse().unwrap()),
-            stamp: Stamp::clamped(9),
-            created_at: UnixMillis::clamped(1),
-            revision_count: 1,
-            state: State::Live(Content::Memo(memo.clone())),
+            ..stored(large.clone())
         };
         let locked = Locked {
             clock: SyncClock::new(Stamp::clamped(9), UnixMillis::clamped(NOW)),
@@ -758,7 +778,7 @@ async fn w4_the_winners_are_shown_until_they_are_too_large() {
     let answer = send(ports, push(&body)).await;
     let results = answer.body["results"]["memo"].as_array().unwrap();
     assert!(results.iter().all(|one| one["outcome"] == "superseded"));
-    assert_eq!(results[0]["current"]["updatedAt"], NOW);
+    assert_eq!(results[0]["current"]["updatedAt"], NOW - 5);
     let shown: Vec<bool> = results.iter().map(|one| one["current"].is_object()).collect();
     assert_eq!(shown, [true, true, true, true, false, false]);
 }
@@ -790,6 +810,364 @@ async fn w6_the_clock_of_a_push_is_in_its_body_or_in_the_header() {
         let found = &answer.body["results"]["memo"][0]["outcome"];
         assert_eq!(found, outcome, "{in_body:?} {in_header:?}");
     }
+}
+
+const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
+
+fn memo(content: &str) -> Content {
+    Content::Memo(Memo {
+        content: Text::new(content.to_owned()).unwrap(),
+        tags: Tags::default(),
+        is_archived: false,
+        diary_date: None,
+        ai_summary: None,
+    })
+}
+
+fn memo_key() -> RecordKey {
+    RecordKey::Memo(ID.parse().unwrap())
+}
+
+fn stored(content: Content) -> Record {
+    Record {
+        key: memo_key(),
+        version: Version::new(EditTime::clamped(NOW - 5), "tablet".parse().unwrap()),
+        stamp: Stamp::clamped(9),
+        created_at: UnixMillis::clamped(1),
+        revision_count: 2,
+        state: State::Live(content),
+    }
+}
+
+fn kept(number: u32) -> KeptRevision {
+    let version = Version::new(EditTime::clamped(i64::from(number)), "phone".parse().unwrap());
+    let revision = Revision::new(
+        memo_key(),
+        version,
+        UnixMillis::clamped(1),
+        memo("as it was"),
+        RevisionReason::Overwritten,
+        UnixMillis::clamped(3),
+    );
+    KeptRevision { number, revision }
+}
+
+#[actix_web::test]
+async fn h1_pages_of_revisions_are_linked_below_the_root_that_was_asked() {
+    for (root, query, before, limit, next) in [
+        ("", "", None, 200, Some("before=3&limit=200")),
+        ("/api", "?before=9&limit=2", Some(9), 2, Some("before=3&limit=2")),
+        ("/api", "?before=9", Some(9), 200, None),
+    ] {
+        let mut ports = Ports::default();
+        ports
+            .reader
+            .expect_record()
+            .returning(|_, _| Ok(Some(stored(memo("now")))));
+        ports
+            .reader
+            .expect_revisions()
+            .withf(move |_, _, asked, limits| *asked == before && limits.records == limit)
+            .returning(move |_, _, _, _| {
+                Ok(RevisionPage {
+                    items: vec![kept(4), kept(3)],
+                    more: next.is_some(),
+                })
+            });
+        let path = format!("{root}/memos/{ID}/revisions");
+        let request = TestRequest::get().uri(&format!("{path}{query}"));
+        let answer = send(ports, by("user", request)).await;
+        let numbers = [
+            &answer.body[0]["revisionNumber"],
+            &answer.body[1]["revisionNumber"],
+        ];
+        assert_eq!(numbers, [4, 3]);
+        let next = next.map(|next| format!("<{path}?{next}>; rel=\"next\""));
+        assert_eq!(answer.header("link"), next.as_deref());
+    }
+    for query in [
+        "before=-1",
+        "before=4294967296",
+        "limit=0",
+        "limit=201",
+        "limit=x",
+    ] {
+        let uri = format!("/memos/{ID}/revisions?{query}");
+        let answer = send(Ports::default(), by("user", TestRequest::get().uri(&uri))).await;
+        assert_eq!(answer.status, 422, "{query}");
+    }
+}
+
+#[actix_web::test]
+async fn h1_one_revision_is_read_and_restored() {
+    let id = kept(4).revision.id;
+    let reader = || {
+        let mut reader = MockRecordReader::new();
+        reader
+            .expect_revision()
+            .withf(move |user, key, asked| {
+                *user == UserId::new(Uuid::from_u128(1)) && *key == memo_key() && *asked == id
+            })
+            .returning(|_, _, _| Ok(Some(kept(4))));
+        reader.expect_list().returning(|_, _| {
+            Ok(Listing {
+                items: Vec::new(),
+                total: 0,
+            })
+        });
+        reader
+    };
+    let ports = Ports {
+        reader: reader(),
+        ..Ports::default()
+    };
+    let path = format!("/api/memos/{ID}/revisions/{id}");
+    let answer = send(ports, by("user", TestRequest::get().uri(&path))).await;
+    assert_eq!(
+        answer.body,
+        json!({
+            "id": id.to_string(), "memoId": ID, "revisionNumber": 4, "content": "as it was", "tags": [],
+            "isArchived": false, "diaryDate": null, "aiSummary": null, "createdAt": 1, "editedAt": 4,
+            "clientId": "phone", "reason": "overwritten", "recordedAt": 3,
+        })
+    );
+    for body in [None, Some("{}"), Some(r#"{"updatedAt": 1715000000003}"#)] {
+        let ports = Ports {
+            reader: reader(),
+            store: empty_store(),
+            ..Ports::default()
+        };
+        let mut request = by("user", TestRequest::post().uri(&format!("{path}/restore")));
+        if let Some(body) = body {
+            request = request.set_payload(body);
+        }
+        let answer = send(ports, request).await;
+        let edited = if body == Some("{}") || body.is_none() {
+            NOW
+        } else {
+            NOW + 3
+        };
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(
+            (
+                &answer.body["content"],
+                &answer.body["resources"],
+                &answer.body["updatedAt"]
+            ),
+            (&json!("as it was"), &json!([]), &json!(edited))
+        );
+    }
+}
+
+#[actix_web::test]
+async fn a_revision_that_is_not_there_is_404_and_a_bad_id_422() {
+    let missing = || {
+        let mut ports = Ports::default();
+        ports.reader.expect_revision().returning(|_, _, _| Ok(None));
+        ports
+    };
+    for (method, suffix) in [("GET", ""), ("POST", "/restore")] {
+        for (id, status, code) in [(ID, 404, "not_found"), ("17", 422, "validation_failed")] {
+            let path = format!("/diaries/2026-05-16/revisions/{id}{suffix}");
+            let answer = send(missing(), by("user", request(method, &path))).await;
+            assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path}");
+            if status == 422 {
+                assert_eq!(answer.body["errors"][0]["path"], "revision");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn d2_devices_are_listed_and_the_one_that_asks_is_marked() {
+    let row = |entity: EntityType| DeviceCursor {
+        client: "phone".parse().unwrap(),
+        entity_type: entity,
+        last_sync_at: Cursor::clamped(40),
+        served_at: UnixMillis::clamped(7),
+    };
+    let mut ports = Ports {
+        feed: feed_at(50),
+        ..Ports::default()
+    };
+    let rows = EntityType::ALL.map(row).to_vec();
+    ports
+        .cursors
+        .expect_cursors()
+        .returning(move |_| Ok(rows.clone()));
+    ports.refresh_tokens.expect_logins().returning(|_, _| {
+        Ok(vec![DeviceLogin {
+            client: "laptop".parse().unwrap(),
+            device_name: Label::new("Mine".to_owned()).ok(),
+            issued_at: UnixMillis::clamped(9),
+        }])
+    });
+    let request = TestRequest::get()
+        .uri("/devices")
+        .insert_header(("X-Client-Id", "phone"));
+    let answer = send(ports, by("user", request)).await;
+    assert_eq!(
+        answer.body,
+        json!([
+            {"clientId": "laptop", "name": "Mine", "cursors": {}, "lastPulledAt": null, "lastSeenAt": 9,
+             "signedIn": true, "behindMs": null, "current": false},
+            {"clientId": "phone", "name": null, "cursors": {"memo": 40, "diary": 40, "resource": 40, "bot": 40},
+             "lastPulledAt": 7, "lastSeenAt": 7, "signedIn": false, "behindMs": 10, "current": true},
+        ])
+    );
+}
+
+#[actix_web::test]
+async fn d2_a_device_is_forgotten_by_its_name() {
+    let forgetting = |known: bool| {
+        let mut ports = Ports::default();
+        ports
+            .refresh_tokens
+            .expect_end_client()
+            .returning(|_, _| Ok(Vec::new()));
+        ports
+            .cursors
+            .expect_forget()
+            .returning(move |_, client| Ok(known && client.as_str() == "Anna's tablet/ä%41"));
+        ports
+    };
+    let path = "/api/devices/Anna's%20tablet%2F%C3%A4%2541";
+    let forget = |ports, path: &str| send(ports, by("user", TestRequest::delete().uri(path)));
+    assert_eq!(forget(forgetting(true), path).await.status, 204);
+    let answer = forget(forgetting(false), path).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"));
+    for name in [&"x".repeat(65), "a%00"] {
+        let answer = forget(Ports::default(), &format!("/devices/{name}")).await;
+        assert_eq!(answer.status, 422, "{name}");
+        assert_eq!(answer.body["errors"][0]["path"], "clientId");
+    }
+}
+
+#[actix_web::test]
+async fn a_digest_is_shown_for_each_type() {
+    let mut ports = Ports::default();
+    ports.reader.expect_digest().returning(|_| {
+        let mut types = PerEntity::from_fn(|_| Digest::default());
+        types[EntityType::Memo].add(memo_key(), EditTime::clamped(NOW));
+        Ok(Some(SyncDigest {
+            clock: Stamp::clamped(50),
+            epoch: Epoch::new(Uuid::nil()),
+            types,
+        }))
+    });
+    let answer = send(ports, by("user", TestRequest::get().uri("/sync/digest"))).await;
+    let none = json!({"count": 0, "hash": "0000000000000000"});
+    assert_eq!(
+        answer.body,
+        json!({
+            "clock": 50, "epoch": Uuid::nil(),
+            "entities": {
+                "memo": {"count": 1, "hash": "6539ad11bf03a7f0"}, "diary": none, "resource": none, "bot": none,
+            },
+        })
+    );
+}
+
+#[actix_web::test]
+async fn an_account_is_removed_step_by_step() {
+    for (outcome, status, code) in [
+        (RemoveOutcome::Removed, 204, ""),
+        (RemoveOutcome::NotFound, 404, "not_found"),
+        (RemoveOutcome::LastAdmin, 409, "last_admin"),
+    ] {
+        let mut ports = Ports::default();
+        let mut steps = vec![outcome, RemoveOutcome::Removing];
+        ports
+            .accounts
+            .expect_remove()
+            .times(2)
+            .returning(move |_, _| Ok(steps.pop().unwrap()));
+        let path = format!("/admin/users/{ID}");
+        let answer = send(ports, by("admin", TestRequest::delete().uri(&path))).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code));
+    }
+}
+
+#[actix_web::test]
+async fn those_who_are_not_signed_in_send_small_bodies() {
+    for (length, code) in [
+        (64 * 1024, "validation_failed"),
+        (64 * 1024 + 1, "body_too_large"),
+    ] {
+        for path in ["/auth/login", "/auth/register", "/auth/refresh", "/auth/logout"] {
+            let body = format!("{{{}}}", " ".repeat(length - 2));
+            let request = TestRequest::post().uri(path).set_payload(body);
+            assert_eq!(send(Ports::default(), request).await.code(), code, "{path}");
+        }
+    }
+}
+
+/// Somebody with an open account, and what an export reads.
+fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
+    let mut ports = Ports::default();
+    ports.accounts.expect_by_id().returning(|id| {
+        let user = User {
+            id,
+            username: "Änna".parse().unwrap(),
+            avatar_url: None,
+            role: Role::User,
+            must_change_password: false,
+            disabled: false,
+            created_at: UnixMillis::ZERO,
+            updated_at: UnixMillis::ZERO,
+        };
+        Ok(Some(Account {
+            user,
+            password: PasswordHash::new("hash".to_owned()),
+        }))
+    });
+    ports
+        .transfer
+        .expect_epoch()
+        .returning(|| Ok(Epoch::new(Uuid::nil())));
+    pages.reverse();
+    ports
+        .transfer
+        .expect_dump_records()
+        .returning(move |_, _, _| pages.pop().unwrap());
+    ports
+        .transfer
+        .expect_dump_revisions()
+        .returning(|_, _, _| Ok(Vec::new()));
+    ports
+}
+
+fn large() -> DumpedRecord {
+    DumpedRecord {
+        record: stored(memo(&"x".repeat(1024 * 1024))),
+        purged_revisions: 0,
+    }
+}
+
+#[actix_web::test]
+async fn an_export_is_a_file_of_lines() {
+    let request = TestRequest::get()
+        .uri("/account/export")
+        .insert_header(("accept-encoding", "gzip"));
+    let answer = send(
+        exporting(vec![Ok(vec![large()]), Ok(Vec::new())]),
+        by("user", request),
+    )
+    .await;
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(
+        answer.header("content-disposition"),
+        Some("attachment; filename=\"mosaic-_nna-2024-05-06.jsonl\"")
+    );
+    assert_eq!(answer.header("content-encoding"), None);
+    let lines: Vec<Value> = answer
+        .text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[1]["record"]["key"], ID);
+    assert_eq!(lines[2]["end"]["records"], 1);
 }
 
 /// A feed that says how far the user's clock is, and nothing else.
