@@ -415,25 +415,16 @@ async fn push(
     let (tried, edits) = read(types);
     let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
     let (mut outcomes, mut showing) = (results.into_iter(), Showing::default());
-    for Tried {
-        entity,
-        id,
-        path,
-        unreadable,
-    } in tried
-    {
-        let result = match (unreadable, &mut outcomes) {
-            (Some(problem), _) => PushResult::rejected(&problem, false),
-            (None, outcomes) => {
-                let outcome = outcomes.next();
-                let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
-                showing.outcome(outcome, &path)?
-            }
+    for one in tried {
+        let result = if let Some(problem) = one.unreadable {
+            PushResult::rejected(&problem, false)
+        } else {
+            let outcome = outcomes.next();
+            let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
+            showing.outcome(outcome, &one.path)?
         };
-        answer
-            .entry(entity.name())
-            .or_default()
-            .push(PushResult { id, ..result });
+        let results = answer.entry(one.entity.name()).or_default();
+        results.push(PushResult { id: one.id, ..result });
     }
     Ok(Json(PushAnswer {
         results: answer,

@@ -143,7 +143,7 @@ impl FromQuery for PageOfRevisions {
     fn from_query(query: &mut QueryReader) -> Option<Self> {
         // One more than the greatest: not given.
         let before = query.int("before", i64::from(u32::MAX) + 1, 0..=i64::from(u32::MAX));
-        let most = REVISIONS_PER_PAGE as i64;
+        let most = i64::try_from(REVISIONS_PER_PAGE).ok()?;
         let limit = query.int("limit", most, 1..=most);
         Some(Self {
             before: u32::try_from(before).ok(),

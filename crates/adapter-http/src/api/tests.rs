@@ -607,8 +607,10 @@ async fn log_ins_are_limited() {
 
 #[actix_web::test]
 async fn p2_a_device_at_rest_is_told_four_equal_cursors() {
-    let mut ports = Ports::default();
-    ports.feed = feed_at(50);
+    let mut ports = Ports {
+        feed: feed_at(50),
+        ..Ports::default()
+    };
     ports.cursors.expect_remember().return_const(());
     let body = json!({"clientId": "phone", "cursors": {"memo": 99}});
     let answer = send(

@@ -124,10 +124,8 @@ impl Connection {
                 assert!(self.more().await, "the connection ended: {}", self.text);
             }
         };
-        match tokio::time::timeout(PATIENCE, read).await {
-            Ok(read) => read,
-            Err(_) => panic!("{text} never came"),
-        }
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        read.unwrap_or_else(|_| panic!("{text} never came"))
     }
 
     /// Reads until the connection ends.
