@@ -9,6 +9,7 @@
 //! as [`Stores`], and run the suite.
 
 mod accounts;
+mod blobs;
 mod commits;
 mod error;
 mod store;
@@ -21,6 +22,7 @@ pub use accounts::{
     Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, IssueOutcome, NewAccount, NewRefreshToken,
     PasswordHash, RefreshTokens, RemoveOutcome, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
 };
+pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
 pub use store::{
@@ -36,6 +38,8 @@ pub use upkeep::{ClaimOutcome, JobClaim, Jobs, Purged, Retention};
 
 #[cfg(feature = "mock")]
 pub use accounts::{MockAccounts, MockRefreshTokens};
+#[cfg(feature = "mock")]
+pub use blobs::{MockBlobStore, MockBlobWriter};
 #[cfg(feature = "mock")]
 pub use commits::{MockCommitFeed, MockCommitListener};
 #[cfg(feature = "mock")]
