@@ -5,7 +5,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::harness::Server;
-use crate::kinds::{BOT, DIARY, KINDS, MEMO, RESOURCE, T, with};
+use crate::kinds::{BOT, DIARY, KINDS, Kind, MEMO, RESOURCE, T, with};
 use crate::scene::Scene;
 
 const MIB: usize = 1024 * 1024;
@@ -257,11 +257,29 @@ fn all_bad(shape: Shape, nullable: bool) -> Vec<Bad> {
     bad
 }
 
+/// The fields of each type, in the order of the types.
+const TABLES: [&[Field]; 4] = [&MEMO_FIELDS, &DIARY_FIELDS, &RESOURCE_FIELDS, &BOT_FIELDS];
+
+/// Everything that a field of a whole record of each type may not be: the field with it, the path to the fault, the code.
+/// Without `resourceIds`, which is no field of a memo but what a request does besides.
+pub fn bad_fields() -> Vec<(Kind, Vec<(Value, String, &'static str)>)> {
+    let of = |fields: &[Field]| {
+        let fields = fields.iter().chain(&TIMES).copied();
+        let fields = fields.filter(|(name, ..)| *name != "resourceIds");
+        fields
+            .flat_map(|(name, shape, nullable)| {
+                let at = move |(value, inner, code)| (json!({name: value}), format!("{name}{inner}"), code);
+                all_bad(shape, nullable).into_iter().map(at)
+            })
+            .collect()
+    };
+    KINDS.into_iter().zip(TABLES.map(of)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_field_of_every_record_is_checked_in_post_and_put() {
     let scene = Scene::new(&[]).await;
-    let tables: [&[Field]; 4] = [&MEMO_FIELDS, &DIARY_FIELDS, &RESOURCE_FIELDS, &BOT_FIELDS];
-    for (kind, fields) in KINDS.into_iter().zip(tables) {
+    for (kind, fields) in KINDS.into_iter().zip(TABLES) {
         let id = ("id", Shape::Id, false);
         for (name, shape, nullable) in fields.iter().chain(&TIMES).copied() {
             for (value, inner, code) in all_bad(shape, nullable) {
@@ -292,6 +310,7 @@ async fn what_a_create_needs_must_be_there() {
         ("/resources", json!({"filename": "a.png"}), "fileSize"),
         ("/bots", json!({}), "name"),
         ("/sync/pull", json!({}), "clientId"),
+        ("/sync/push", json!({"changes": {}}), "clientId"),
         ("/auth/login", json!({"username": "admin"}), "password"),
         ("/auth/login", json!({"password": "x"}), "username"),
         ("/auth/refresh", json!({}), "refreshToken"),
@@ -379,7 +398,7 @@ async fn everything_that_is_wrong_is_told_at_once() {
 }
 
 /// The largest values that each field accepts.
-fn largest() -> [(crate::kinds::Kind, Value); 4] {
+fn largest() -> [(Kind, Value); 4] {
     let safe = (1_i64 << 53) - 1;
     let tags: Vec<String> = (0..100).map(|n| format!("{n:ü>100}")).collect();
     let object = json!({"a": "x".repeat(16 * KIB - r#"{"a":""}"#.len())});
@@ -446,6 +465,7 @@ fn routes_with_body() -> Vec<(Method, String)> {
         "/bots",
         &diary,
         "/sync/pull",
+        "/sync/push",
         "/auth/login",
         "/auth/register",
         "/auth/refresh",
@@ -739,23 +759,42 @@ fn bad_accounts() -> Vec<(Value, &'static str, &'static str)> {
 }
 
 /// Every route with a key in its path, which stands there as `{}`.
-const KEYED_ROUTES: [(&str, &str); 26] = [
+const KEYED_ROUTES: [(&str, &str); 35] = [
     ("GET", "/memos/{}"),
     ("PUT", "/memos/{}"),
     ("DELETE", "/memos/{}"),
     ("PUT", "/memos/{}/archive"),
     ("PUT", "/memos/{}/unarchive"),
     ("GET", "/memos/{}/revisions"),
+    ("GET", "/memos/{}/revisions/00000000-0000-4000-8000-000000000001"),
+    (
+        "POST",
+        "/memos/{}/revisions/00000000-0000-4000-8000-000000000001/restore",
+    ),
     ("GET", "/memos/date/{}"),
     ("GET", "/resources/{}"),
     ("PUT", "/resources/{}"),
     ("DELETE", "/resources/{}"),
     ("GET", "/resources/{}/revisions"),
+    (
+        "GET",
+        "/resources/{}/revisions/00000000-0000-4000-8000-000000000001",
+    ),
+    (
+        "POST",
+        "/resources/{}/revisions/00000000-0000-4000-8000-000000000001/restore",
+    ),
     ("GET", "/bots/{}"),
     ("PUT", "/bots/{}"),
     ("DELETE", "/bots/{}"),
     ("GET", "/bots/{}/revisions"),
+    ("GET", "/bots/{}/revisions/00000000-0000-4000-8000-000000000001"),
+    (
+        "POST",
+        "/bots/{}/revisions/00000000-0000-4000-8000-000000000001/restore",
+    ),
     ("PATCH", "/admin/users/{}"),
+    ("DELETE", "/admin/users/{}"),
     ("GET", "/diaries/{}"),
     ("POST", "/diaries/{}"),
     ("PUT", "/diaries/{}"),
@@ -763,6 +802,14 @@ const KEYED_ROUTES: [(&str, &str); 26] = [
     ("PUT", "/diaries/{}/summary"),
     ("PUT", "/diaries/{}/mood"),
     ("GET", "/diaries/{}/revisions"),
+    (
+        "GET",
+        "/diaries/{}/revisions/00000000-0000-4000-8000-000000000001",
+    ),
+    (
+        "POST",
+        "/diaries/{}/revisions/00000000-0000-4000-8000-000000000001/restore",
+    ),
     ("GET", "/api/memos/{}"),
     ("PUT", "/api/bots/{}"),
     ("DELETE", "/api/diaries/{}"),
@@ -937,6 +984,11 @@ async fn unknown_routes_and_wrong_methods_are_problems_below_both_roots() {
             (Method::DELETE, "/memos", "GET, HEAD, POST"),
             (Method::PATCH, &*memo, "DELETE, GET, HEAD, PUT"),
             (Method::GET, "/sync/pull", "POST"),
+            (Method::PUT, "/sync/push", "POST"),
+            (Method::POST, "/sync/digest", "GET, HEAD"),
+            (Method::POST, "/devices", "GET, HEAD"),
+            (Method::PUT, "/devices/phone", "DELETE"),
+            (Method::POST, "/account/export", "GET, HEAD"),
             (Method::PUT, "/memos/tags", "GET, HEAD"),
             (Method::DELETE, "/health", "GET, HEAD"),
             (Method::POST, "/bots/reorder", "PUT"),

@@ -317,6 +317,12 @@ impl Client {
             .ok()
     }
 
+    /// A bulk push of these changes.
+    pub async fn push(&self, changes: &Value) -> Answer {
+        let body = json!({"clientId": self.id, "changes": changes});
+        self.post("/sync/push", &body).await
+    }
+
     /// Everything that the user has, as a fresh device sees it; to compare the store before and after.
     pub async fn everything(&self) -> Phone {
         let mut phone = Phone::default();

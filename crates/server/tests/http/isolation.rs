@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Phone, Server};
-use crate::kinds::{BOT, DIARY, KEYED_BY_ID, KINDS, MEMO, RESOURCE, T, column};
+use crate::kinds::{BOT, DIARY, KEYED_BY_ID, KINDS, Kind, MEMO, RESOURCE, T, column};
 
 /// Anna has one record of each type, a resource of a memo among them; Bert has nothing.
 struct Two {
@@ -31,6 +31,11 @@ impl Two {
         BOT.create(&anna, 1, "Secret", &json!({"updatedAt": T}))
             .await
             .ok();
+        for kind in KINDS {
+            kind.edit(&anna, 1, "a newer secret", &json!({"updatedAt": T + 1}))
+                .await
+                .ok();
+        }
         let of_anna = anna.everything().await;
         Self {
             _server: server,
@@ -38,6 +43,14 @@ impl Two {
             bert,
             of_anna,
         }
+    }
+
+    /// A revision of the record of Anna's that this path names.
+    async fn revision_of(&self, path: &str) -> String {
+        let of_path = |kind: &Kind| path.starts_with(kind.collection);
+        let kind = KINDS.into_iter().find(of_path).expect("a type's path");
+        let kept = kind.revisions(&self.anna, 1).await;
+        kept[0]["id"].as_str().expect("an id").to_owned()
     }
 
     async fn assert_untouched(&self, by: &str) {
@@ -62,9 +75,24 @@ async fn another_user_s_ids_are_404_in_every_route_and_nothing_changes() {
     ] {
         routes.push((Method::GET, revisions));
     }
+    let revisions = [
+        "/memos/{}/revisions/{revision}",
+        "/resources/{}/revisions/{revision}",
+        "/bots/{}/revisions/{revision}",
+        "/diaries/{day}/revisions/{revision}",
+    ];
+    routes.extend(revisions.map(|revision| (Method::GET, revision)));
+    let restores = [
+        "/memos/{}/revisions/{revision}/restore",
+        "/resources/{}/revisions/{revision}/restore",
+        "/bots/{}/revisions/{revision}/restore",
+        "/diaries/{day}/revisions/{revision}/restore",
+    ];
+    routes.extend(restores.map(|restore| (Method::POST, restore)));
     for (method, route) in routes {
         for updated_at in ["{}".to_owned(), format!(r#"{{"updatedAt": {}}}"#, T + 1)] {
-            let path = route.replace("{}", &MEMO.key(1));
+            let path = route.replace("{}", &MEMO.key(1)).replace("{day}", &DIARY.key(1));
+            let path = path.replace("{revision}", &two.revision_of(&path).await);
             let answer = two.bert.raw(&method, &path, updated_at).await;
             answer.problem(404, "not_found");
         }

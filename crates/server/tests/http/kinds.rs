@@ -99,6 +99,27 @@ impl Kind {
         with(&with(&key, &size), &json!({self.text: text}))
     }
 
+    /// The nth record as a bulk push sends it, with no more than it needs.
+    pub fn record(&self, n: usize, text: &str, more: &Value) -> Value {
+        with(&with(&self.body(n, text), &json!({self.key: self.key(n)})), more)
+    }
+
+    /// The delete of the nth record as a bulk push sends it.
+    pub fn deletion(&self, n: usize, updated_at: Option<i64>) -> Value {
+        let time = updated_at.map_or(json!({}), |at| json!({"updatedAt": at}));
+        with(&json!({"id": self.key(n)}), &time)
+    }
+
+    /// The changes of a push that writes these records of this type.
+    pub fn updates(&self, records: &[Value]) -> Value {
+        json!({self.name: {"updated": records}})
+    }
+
+    /// The changes of a push that deletes these records of this type.
+    pub fn deletions(&self, deleted: &[Value]) -> Value {
+        json!({self.name: {"deleted": deleted}})
+    }
+
     /// `POST` of the nth record.
     pub async fn create(&self, client: &Client, n: usize, text: &str, more: &Value) -> Answer {
         client

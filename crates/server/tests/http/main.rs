@@ -9,20 +9,27 @@
     reason = "a test binary exports nothing: `pub` and `pub(crate)` are the same here"
 )]
 
+mod account_export;
 mod accounts;
 mod attachments;
 mod bad_input;
 mod bodies;
 mod commands;
 mod crash;
+mod devices;
+mod digest;
+mod events;
 mod examples;
 mod fields;
 mod harness;
+mod history;
 mod isolation;
 mod kinds;
 mod lists;
 mod plumbing;
 mod pulls;
+mod push;
+mod removal;
 mod scene;
 mod stop;
 mod sync;

@@ -10,6 +10,8 @@
     reason = "a test binary exports nothing: `pub` and `pub(crate)` are the same here"
 )]
 
+#[path = "../http/account_export.rs"]
+mod account_export;
 #[path = "../http/accounts.rs"]
 mod accounts;
 #[path = "../http/attachments.rs"]
@@ -20,12 +22,20 @@ mod bad_input;
 mod bodies;
 #[path = "../http/crash.rs"]
 mod crash;
+#[path = "../http/devices.rs"]
+mod devices;
+#[path = "../http/digest.rs"]
+mod digest;
+#[path = "../http/events.rs"]
+mod events;
 #[path = "../http/examples.rs"]
 mod examples;
 #[path = "../http/fields.rs"]
 mod fields;
 #[path = "../http/harness.rs"]
 mod harness;
+#[path = "../http/history.rs"]
+mod history;
 #[path = "../http/isolation.rs"]
 mod isolation;
 #[path = "../http/kinds.rs"]
@@ -36,6 +46,10 @@ mod lists;
 mod plumbing;
 #[path = "../http/pulls.rs"]
 mod pulls;
+#[path = "../http/push.rs"]
+mod push;
+#[path = "../http/removal.rs"]
+mod removal;
 #[path = "../http/scene.rs"]
 mod scene;
 #[path = "../http/stop.rs"]
