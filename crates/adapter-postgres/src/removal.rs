@@ -1,8 +1,8 @@
 //! Removing an account, in steps that are each short.
 //!
 //! The first one closes the account and removes its clock, under the lock that changes of accounts take: without a clock
-//! nobody can write or pull, so what is left only becomes less. Then come the rows, batch by batch without a lock, and at
-//! last the account. Each step finds out by itself how far the others came.
+//! nobody can write or pull, so what is left only becomes less. Then come the rows, batch by batch under a lock on nothing
+//! but the account itself, and at last the account. Each step finds out by itself how far the others came.
 
 use mosaic_domain::UserId;
 use mosaic_ports::RemoveOutcome;
@@ -55,7 +55,8 @@ pub(crate) const REMOVE_ROWS: &str = "
     SELECT (SELECT count(*) FROM cursors) + (SELECT count(*) FROM kept) + (SELECT count(*) FROM counted)
          + (SELECT count(*) FROM texts) + (SELECT count(*) FROM gone)";
 
-/// Nobody gives the account a cursor or a login while this is held.
+/// Removals of one account take turns: of two that choose the same rows, the second finds none of them there, which does
+/// not mean that none are left. Nobody gives the account a cursor or a login meanwhile.
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE";
 
 const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
@@ -115,13 +116,15 @@ impl PostgresStore {
     /// Removes a batch of rows. Says whether there may be more.
     async fn remove_rows(&self, id: UserId, limit: u32) -> Result<bool, Failure> {
         let (uuid, limit) = (id.uuid(), i64::from(limit));
-        let values: Vec<Value<'_>> = vec![(&uuid, Type::UUID), (&limit, Type::INT8)];
-        let rows = self.database.run(Step::Fixed(REMOVE_ROWS, values)).await?;
-        let removed: i64 = rows
-            .first()
-            .map(|row| column(row, 0, "count"))
-            .transpose()?
-            .unwrap_or(0);
+        let steps = vec![
+            Step::Fixed(LOCK_USER, vec![(&uuid, Type::UUID)]),
+            Step::Fixed(REMOVE_ROWS, vec![(&uuid, Type::UUID), (&limit, Type::INT8)]),
+        ];
+        let mut session = self.database.session().await?;
+        let answers = session.begin(steps).await?;
+        let count = answers.last().and_then(|rows| rows.first());
+        let removed: i64 = count.map_or(Ok(0), |row| column(row, 0, "count"))?;
+        session.commit(Vec::new()).await?;
         Ok(removed >= limit)
     }
 
@@ -143,9 +146,6 @@ impl PostgresStore {
 }
 
 fn yes(rows: &[Row]) -> Result<bool, Failure> {
-    Ok(rows
-        .first()
-        .map(|row| column(row, 0, "sync_clocks"))
-        .transpose()?
-        .unwrap_or(false))
+    rows.first()
+        .map_or(Ok(false), |row| column(row, 0, "sync_clocks"))
 }
