@@ -119,9 +119,35 @@ impl FromStr for Int {
 
 /// Turns fields into domain types and collects what is wrong with them.
 #[derive(Debug, Default)]
-pub(crate) struct Check(Violations);
+pub(crate) struct Check {
+    violations: Violations,
+    /// Whether the fields are those of a whole record, not of a partial edit.
+    whole: bool,
+}
 
 impl Check {
+    /// Checks the fields of a whole record.
+    pub(crate) fn of_whole() -> Self {
+        Self {
+            whole: true,
+            ..Self::default()
+        }
+    }
+
+    /// A field that a whole record must have, and that a partial edit may leave out.
+    pub(crate) fn essential<R, T>(
+        &mut self,
+        path: &str,
+        field: Field<R>,
+        parse: impl FnOnce(R) -> Result<T, Violation>,
+    ) -> Option<T> {
+        if self.whole {
+            self.required(path, field, parse)
+        } else {
+            self.optional(path, field, parse)
+        }
+    }
+
     /// A field that must be there.
     pub(crate) fn required<R, T>(
         &mut self,
@@ -130,7 +156,8 @@ impl Check {
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<T> {
         if matches!(field, Field::Absent) {
-            self.0.push(Violation::new("required", "must be given").at(path));
+            self.violations
+                .push(Violation::new("required", "must be given").at(path));
             return None;
         }
         self.optional(path, field, parse)
@@ -144,7 +171,8 @@ impl Check {
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<T> {
         if matches!(field, Field::Null) {
-            self.0.push(Violation::new("null", "must not be null").at(path));
+            self.violations
+                .push(Violation::new("null", "must not be null").at(path));
             return None;
         }
         self.nullable(path, field, parse).flatten()
@@ -165,10 +193,10 @@ impl Check {
             Field::Absent => None,
             Field::Null => Some(None),
             Field::Wrong(violation) => {
-                self.0.push(violation.at(path));
+                self.violations.push(violation.at(path));
                 None
             }
-            Field::Given(raw) => self.0.check(path, parse(raw)).map(Some),
+            Field::Given(raw) => self.violations.check(path, parse(raw)).map(Some),
         }
     }
 
@@ -184,12 +212,12 @@ impl Check {
 
     /// Notes something that no single field tells.
     pub(crate) fn push(&mut self, violation: Violation) {
-        self.0.push(violation);
+        self.violations.push(violation);
     }
 
     /// The value, unless anything was wrong. It is `None` only where a required field was.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Violations> {
-        self.0.into_result()?;
+        self.violations.into_result()?;
         value.ok_or_else(|| Violation::new("required", "a required field is missing").into())
     }
 }

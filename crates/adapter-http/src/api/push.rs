@@ -1,18 +1,19 @@
 //! `POST /sync/push`: many edits in one request (B1, B2).
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+mod raw;
+
+use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation, Violations};
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
+use self::raw::{RawChanges, RawEdits};
 use super::records::Answered;
 use crate::access_log;
 use crate::body::JsonBody;
@@ -22,9 +23,6 @@ use crate::field::{Check, Field, Int, UnixMs, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
-
-/// How many unknown entity types are told at most.
-const UNKNOWN_TOLD: usize = 16;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -66,123 +64,6 @@ struct PushBody {
     changes: Option<RawChanges>,
 }
 
-/// The edits of a push, none of them read yet, but counted.
-#[derive(Debug, Default)]
-struct RawChanges {
-    types: PerEntity<Option<RawEdits>>,
-    unknown: Vec<Violation>,
-}
-
-/// The edits of one type.
-#[derive(Debug, Default)]
-struct RawEdits {
-    updated: RawList,
-    deleted: RawList,
-}
-
-/// The records of one list. Those past the greatest number that a push may have are only counted, so that a body of many
-/// small ones costs no more memory than its bytes.
-#[derive(Debug, Default)]
-struct RawList {
-    records: Vec<Box<RawValue>>,
-    count: usize,
-}
-
-impl<'de> Deserialize<'de> for RawChanges {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ChangesVisitor;
-        impl<'de> Visitor<'de> for ChangesVisitor {
-            type Value = RawChanges;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawChanges, A::Error> {
-                let mut changes = RawChanges::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.parse::<EntityType>() {
-                        Ok(entity) if changes.types[entity].is_some() => {
-                            return Err(Error::duplicate_field(entity.name()));
-                        }
-                        Ok(entity) => changes.types[entity] = Some(map.next_value()?),
-                        Err(violation) => {
-                            map.next_value::<IgnoredAny>()?;
-                            if changes.unknown.len() < UNKNOWN_TOLD {
-                                changes.unknown.push(violation.at(&name));
-                            }
-                        }
-                    }
-                }
-                Ok(changes)
-            }
-        }
-        deserializer.deserialize_map(ChangesVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for RawEdits {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EditsVisitor;
-        impl<'de> Visitor<'de> for EditsVisitor {
-            type Value = RawEdits;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEdits, A::Error> {
-                let (mut edits, mut seen) = (RawEdits::default(), HashSet::new());
-                while let Some(name) = map.next_key::<String>()? {
-                    let (list, known) = match name.as_str() {
-                        "updated" => (&mut edits.updated, "updated"),
-                        "deleted" => (&mut edits.deleted, "deleted"),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if !seen.insert(known) {
-                        return Err(Error::duplicate_field(known));
-                    }
-                    *list = map.next_value()?;
-                }
-                Ok(edits)
-            }
-        }
-        deserializer.deserialize_map(EditsVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for RawList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor;
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = RawList;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawList, A::Error> {
-                let mut list = RawList::default();
-                while list.count < EDITS_PER_TYPE {
-                    let Some(record) = seq.next_element()? else {
-                        return Ok(list);
-                    };
-                    list.records.push(record);
-                    list.count += 1;
-                }
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    list.count += 1;
-                }
-                Ok(list)
-            }
-        }
-        deserializer.deserialize_seq(ListVisitor)
-    }
-}
-
 /// A push whose records are not read yet.
 #[derive(Debug)]
 struct PushRequest {
@@ -219,29 +100,6 @@ impl PushBody {
     }
 }
 
-impl RawEdits {
-    fn too_many(&self) -> bool {
-        self.updated.count + self.deleted.count > EDITS_PER_TYPE
-    }
-
-    /// Reads the records: first the updated, then the deleted ones. Each comes with its place in the body.
-    fn read(self, entity: EntityType) -> impl Iterator<Item = (String, Entry)> {
-        type Read = fn(EntityType, &str, &str) -> Entry;
-        let lists: [(&str, RawList, Read); 2] = [
-            ("updated", self.updated, entities::read_whole),
-            ("deleted", self.deleted, entities::read_deleted),
-        ];
-        lists.into_iter().flat_map(move |(name, list, read)| {
-            let records = list.records.into_iter().enumerate();
-            records.map(move |(i, text)| {
-                let path = format!("changes.{entity}.{name}[{i}]");
-                let entry = read(entity, text.get(), &path);
-                (path, entry)
-            })
-        })
-    }
-}
-
 /// What became of a push.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PushResponse)]
@@ -268,6 +126,7 @@ struct PushResult {
     outcome: &'static str,
     /// The record's place in the user's history: with `applied` and `unchanged`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     stamp: Option<i64>,
     /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: the next pull brings it.
     #[serde(skip_serializing_if = "Option::is_none")]

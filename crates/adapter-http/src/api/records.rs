@@ -71,7 +71,7 @@ pub(super) fn get_endpoint<E: Wire>(name: &str) -> Endpoint {
 
 /// `POST` with the key in the body, or a new one.
 pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E::Key) -> Endpoint {
-    let handler = move |editor: Editor, state: Data<AppState>, body: JsonBody<E::New>| async move {
+    let handler = move |editor: Editor, state: Data<AppState>, body: JsonBody<E::Body>| async move {
         let submitted = E::parse_new(body.0)?;
         let key = submitted.key.unwrap_or_else(|| new_key(state.records.new_id()));
         create::<E>(&editor, &state, key, submitted).await
@@ -85,7 +85,7 @@ pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E:
 
 /// `POST` with the key in the path.
 pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
-    let handler = |editor: Editor, key: Key<E::Key>, state: Data<AppState>, body: JsonBody<E::New>| async move {
+    let handler = |editor: Editor, key: Key<E::Key>, state: Data<AppState>, body: JsonBody<E::Body>| async move {
         create::<E>(&editor, &state, key.0, E::parse_new(body.0)?).await
     };
     created::<E>(Endpoint::post(
@@ -122,7 +122,7 @@ async fn edit<E: Wire>(
     editor: Editor,
     key: Key<E::Key>,
     state: Data<AppState>,
-    body: JsonBody<E::Edit>,
+    body: JsonBody<E::Body>,
 ) -> Answered<E::Answer> {
     amend::<E>(&editor, key.0, &state, E::parse_edit(body.0)).await
 }

@@ -9,7 +9,7 @@ use mosaic_domain::{Live, MemoId, ResourceId, RevisionId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, ResourceDto, Submitted, Times, Wire};
+use super::{Amendment, ResourceDto, Times, Wire, describes_whole};
 use crate::field::{Check, Field, Int, UnixMs, from_text, ids};
 use crate::state::AppState;
 
@@ -79,48 +79,14 @@ impl From<MemoView> for MemoWithResources {
     }
 }
 
-/// A memo to store.
+/// Some fields of a memo, or all of them.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = EditMemo)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct NewMemo {
-    /// A UUID that the client made, so that a retry makes no twin.
-    #[schema(value_type = Option<String>, nullable = false, format = Uuid)]
+pub(crate) struct MemoBody {
+    #[schema(ignore)]
     #[serde(default)]
     id: Field<String>,
-    /// Up to 1 MiB of UTF-8; may be empty.
-    #[schema(value_type = String, max_length = 1_048_576, required)]
-    #[serde(default)]
-    content: Field<String>,
-    /// Each 1 to 100 characters, none twice.
-    #[schema(value_type = Vec<String>, max_items = 100, required = false)]
-    #[serde(default)]
-    tags: Field<Vec<String>>,
-    #[schema(value_type = bool, required = false)]
-    #[serde(default)]
-    is_archived: Field<bool>,
-    #[schema(value_type = Option<String>, format = Date)]
-    #[serde(default)]
-    diary_date: Field<String>,
-    /// Up to 64 KiB of UTF-8.
-    #[schema(value_type = Option<String>, max_length = 65_536)]
-    #[serde(default)]
-    ai_summary: Field<String>,
-    /// The memo's resources, in order.
-    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required = false)]
-    #[serde(default)]
-    resource_ids: Field<Vec<String>>,
-    #[schema(value_type = UnixMs, required = false)]
-    #[serde(default)]
-    created_at: Field<Int>,
-    #[schema(value_type = UnixMs, required = false)]
-    #[serde(default)]
-    updated_at: Field<Int>,
-}
-
-/// Some fields of a memo.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EditMemo {
     /// Up to 1 MiB of UTF-8; may be empty.
     #[schema(value_type = String, max_length = 1_048_576, required = false)]
     #[serde(default)]
@@ -152,6 +118,8 @@ pub(crate) struct EditMemo {
     updated_at: Field<Int>,
 }
 
+describes_whole!(NewMemo: MemoBody with "content");
+
 /// What archiving a memo may change besides.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -171,11 +139,11 @@ impl ArchiveBody {
     /// # Errors
     /// Everything that is wrong with it.
     pub(crate) fn parse(self, is_archived: bool) -> Result<Amendment<Memo>, Violations> {
-        let edit = EditMemo {
+        let edit = MemoBody {
             is_archived: Field::Given(is_archived),
             diary_date: self.diary_date,
             updated_at: self.updated_at,
-            ..EditMemo::default()
+            ..MemoBody::default()
         };
         Memo::parse_edit(edit)
     }
@@ -187,53 +155,25 @@ impl Wire for Memo {
     const FOREIGN_KEY: &'static str = "memoId";
     type Shown = MemoDto;
     type Answer = MemoWithResources;
+    type Body = MemoBody;
     type New = NewMemo;
-    type Edit = EditMemo;
+    type Edit = MemoBody;
+
+    fn own_key(body: &MemoBody) -> Field<String> {
+        body.id.clone()
+    }
 
     /// The resources of a push tell their memos themselves.
-    fn pushed(body: NewMemo) -> NewMemo {
-        NewMemo {
+    fn pushed(body: MemoBody) -> MemoBody {
+        MemoBody {
             resource_ids: Field::Absent,
             ..body
         }
     }
 
-    fn parse_new(body: NewMemo) -> Result<Submitted<Self>, Violations> {
-        let mut check = Check::default();
-        let key = check.optional("id", body.id, from_text);
-        let content = check.required("content", body.content, Text::new);
-        let tags = check.optional("tags", body.tags, Tags::new).unwrap_or_default();
-        let is_archived = check
-            .optional("isArchived", body.is_archived, Ok)
-            .unwrap_or_default();
-        let diary_date = check.nullable("diaryDate", body.diary_date, from_text).flatten();
-        let ai_summary = check.nullable("aiSummary", body.ai_summary, Text::new).flatten();
-        let attachments = check.optional("resourceIds", body.resource_ids, |texts| {
-            ids(&texts, MAX_RESOURCES)
-        });
-        let times = Times {
-            created_at: check.created_at(body.created_at),
-            updated_at: check.updated_at(body.updated_at),
-        };
-        let memo = content.map(|content| Self {
-            content,
-            tags,
-            is_archived,
-            diary_date,
-            ai_summary,
-        });
-        let draft = memo.map(|content| Draft {
-            content,
-            unplaced: false,
-            attachments,
-        });
-        check.finish(draft.map(|draft| Submitted { key, times, draft }))
-    }
-
-    fn parse_edit(body: EditMemo) -> Result<Amendment<Self>, Violations> {
-        let mut check = Check::default();
+    fn read_fields(body: MemoBody, check: &mut Check) -> Amendment<Self> {
         let patch = MemoPatch {
-            content: check.optional("content", body.content, Text::new),
+            content: check.essential("content", body.content, Text::new),
             tags: check.optional("tags", body.tags, Tags::new),
             is_archived: check.optional("isArchived", body.is_archived, Ok),
             diary_date: check.nullable("diaryDate", body.diary_date, from_text),
@@ -242,15 +182,21 @@ impl Wire for Memo {
         let attachments = check.optional("resourceIds", body.resource_ids, |texts| {
             ids(&texts, MAX_RESOURCES)
         });
-        let times = Times {
-            created_at: check.created_at(body.created_at),
-            updated_at: check.updated_at(body.updated_at),
-        };
-        check.finish(Some(Amendment {
-            times,
+        Amendment {
+            times: Times::read(body.created_at, body.updated_at, check),
             patch,
             attachments,
-        }))
+        }
+    }
+
+    fn whole(fields: MemoPatch) -> Option<Self> {
+        Some(Self {
+            content: fields.content?,
+            tags: fields.tags.unwrap_or_default(),
+            is_archived: fields.is_archived.unwrap_or_default(),
+            diary_date: fields.diary_date.flatten(),
+            ai_summary: fields.ai_summary.flatten(),
+        })
     }
 
     async fn write(

@@ -22,7 +22,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
+use crate::field::{Check, Field, Int, from_text};
 use crate::state::AppState;
 
 pub(crate) use bot::BotDto;
@@ -43,27 +46,64 @@ pub(crate) trait Wire: Entity {
     type Shown: From<Live<Self>> + Serialize + ToSchema + 'static;
     /// A live record, as its own routes answer it.
     type Answer: Serialize + ToSchema + 'static;
-    /// What a create may hold.
-    type New: DeserializeOwned + ToSchema + 'static;
-    /// What a partial edit may hold: absent fields stay, `null` clears a nullable one (W7).
-    type Edit: DeserializeOwned + ToSchema + 'static;
+    /// What a client sends: a whole record, or some of its fields.
+    type Body: DeserializeOwned + 'static;
+    /// Describes a whole record.
+    type New: ToSchema + 'static;
+    /// Describes a partial edit: absent fields stay, `null` clears a nullable one (W7).
+    type Edit: ToSchema + 'static;
+
+    /// The key that the client made. None, where the key is in the path.
+    fn own_key(_body: &Self::Body) -> Field<String> {
+        Field::Absent
+    }
 
     /// A whole record of a bulk push, without what a push does not carry. Everything, unless the type says otherwise.
-    fn pushed(body: Self::New) -> Self::New {
+    fn pushed(body: Self::Body) -> Self::Body {
         body
+    }
+
+    /// Reads the fields, and notes everything that is wrong with them.
+    fn read_fields(body: Self::Body, check: &mut Check) -> Amendment<Self>;
+
+    /// The whole record that these fields make; `None` where an essential one is missing.
+    fn whole(fields: <Self as Entity>::Patch) -> Option<Self>;
+
+    /// Whether the fields name a place among the siblings. Types that have no order name none and need none.
+    fn names_place(_fields: &<Self as Entity>::Patch) -> bool {
+        true
     }
 
     /// Reads a create.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn parse_new(body: Self::New) -> Result<Submitted<Self>, Violations>;
+    fn parse_new(body: Self::Body) -> Result<Submitted<Self>, Violations> {
+        let mut check = Check::of_whole();
+        let key = check.optional(Self::KEY, Self::own_key(&body), from_text);
+        let Amendment {
+            times,
+            patch,
+            attachments,
+        } = Self::read_fields(body, &mut check);
+        let unplaced = !Self::names_place(&patch);
+        let draft = Self::whole(patch).map(|content| Draft {
+            content,
+            unplaced,
+            attachments,
+        });
+        check.finish(draft.map(|draft| Submitted { key, times, draft }))
+    }
 
     /// Reads a partial edit.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn parse_edit(body: Self::Edit) -> Result<Amendment<Self>, Violations>;
+    fn parse_edit(body: Self::Body) -> Result<Amendment<Self>, Violations> {
+        let mut check = Check::default();
+        let amendment = Self::read_fields(body, &mut check);
+        check.finish(Some(amendment))
+    }
 
     /// Writes a whole record.
     ///
@@ -154,6 +194,45 @@ macro_rules! answers_the_record {
 }
 use answers_the_record;
 
+/// Defines how the document describes a whole record: as a partial edit, with an id that the client may make, and with
+/// fields that must be there.
+macro_rules! describes_whole {
+    ($name:ident: $edit:ident with $($essential:literal),+) => {
+        #[doc = concat!("Describes a whole record by [`", stringify!($edit), "`].")]
+        #[derive(Debug)]
+        pub(crate) struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                $crate::entities::whole_schema($edit::schema(), &[$($essential),+])
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+                $edit::schemas(schemas);
+            }
+        }
+    };
+}
+use describes_whole;
+
+fn whole_schema(edit: RefOr<Schema>, essential: &[&str]) -> RefOr<Schema> {
+    let RefOr::T(Schema::Object(mut whole)) = edit else {
+        return edit;
+    };
+    let id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+        .description(Some(
+            "A UUID that the client made, so that a retry makes no twin.",
+        ));
+    whole.properties.insert("id".to_owned(), id.into());
+    whole.required = essential.iter().map(ToString::to_string).collect();
+    whole.description = Some("A record to store.".to_owned());
+    RefOr::T(Schema::Object(whole))
+}
+
 /// A whole record that a client wants to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Submitted<E: Entity> {
@@ -183,6 +262,16 @@ pub(crate) struct Times {
     pub(crate) created_at: Option<UnixMillis>,
     /// When the edit was made, by the device's clock.
     pub(crate) updated_at: Option<EditTime>,
+}
+
+impl Times {
+    /// Reads `createdAt` and `updatedAt`.
+    fn read(created_at: Field<Int>, updated_at: Field<Int>, check: &mut Check) -> Self {
+        Self {
+            created_at: check.created_at(created_at),
+            updated_at: check.updated_at(updated_at),
+        }
+    }
 }
 
 /// What changed of one entity type.
@@ -269,11 +358,11 @@ macro_rules! registry {
             }
         }
 
-        /// The edits of a bulk push, as the document describes them.
+        /// Edits, for each entity type that has any.
         #[derive(Debug, ToSchema)]
         #[expect(dead_code, reason = "describes a map for the OpenAPI document")]
         pub(crate) struct PushChanges {
-            $(#[schema(required = false)] $name: Option<pushed::TypeEdits<$shown>>,)*
+            $(#[schema(required = false, nullable = false)] $name: Option<pushed::TypeEdits<$shown>>,)*
         }
 
         /// One value per entity type that is on the wire.

@@ -33,13 +33,13 @@ pub(crate) struct TypeEdits<T> {
     deleted: Vec<DeletedRecord>,
 }
 
-/// The key and the time of an edit, which every record of a push has. Read apart from the rest, so that a record whose
-/// fields can't be read still has its name.
+/// A deleted record.
+// Whole records are read as one of these, too, so that one whose other fields can't be read still has its key.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletedRecord {
-    /// The key; a diary's is its date, here or in `date`.
-    #[schema(value_type = String, required)]
+    /// The key. A diary's is its date, here or in `date`.
+    #[schema(value_type = String, required = false)]
     #[serde(default)]
     id: Field<String>,
     /// A diary's key.
@@ -68,7 +68,7 @@ pub(super) fn whole<E: Wire>(text: &str, path: &str) -> Entry {
     let named = parse_object::<DeletedRecord>(text);
     let key = named.map(|named| named.key::<E>(false));
     let id = key.as_ref().ok().and_then(shown_id::<E>);
-    let edit = key.and_then(|key| Ok((key, parse_object::<E::New>(text)?)));
+    let edit = key.and_then(|key| Ok((key, parse_object::<E::Body>(text)?)));
     Entry {
         id,
         edit: edit
@@ -90,7 +90,7 @@ pub(super) fn deleted<E: Wire>(text: &str, path: &str) -> Entry {
     }
 }
 
-fn put<E: Wire>(key: Field<String>, body: E::New) -> Result<PushEdit, Violations> {
+fn put<E: Wire>(key: Field<String>, body: E::Body) -> Result<PushEdit, Violations> {
     let mut check = Check::default();
     let key = check.required(E::KEY, key, from_text::<E::Key>);
     let submitted = match E::parse_new(E::pushed(body)) {

@@ -4,12 +4,12 @@ use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{FileSize, Filename, MimeType, Resource, ResourcePatch, StorageType};
 use mosaic_domain::text::JsonObject;
-use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId, Violation, Violations};
+use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId, Violation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Amendment, Submitted, Times, Wire, answers_the_record};
+use super::{Amendment, Times, Wire, answers_the_record, describes_whole};
 use crate::field::{Check, Field, Int, UnixMs, from_text, sort_order};
 use crate::names::{KindName, StorageName};
 use crate::state::AppState;
@@ -76,37 +76,39 @@ impl From<Live<Resource>> for ResourceDto {
     }
 }
 
-/// A resource to store, without its bytes.
+/// Some fields of a resource, or all of them; never its bytes.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = EditResource)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct NewResource {
-    /// A UUID that the client made, so that a retry makes no twin.
-    #[schema(value_type = String, format = Uuid, required = false)]
+pub(crate) struct ResourceBody {
+    #[schema(ignore)]
     #[serde(default)]
     id: Field<String>,
-    /// A memo of the same user.
+    /// A memo of the same user; `null` detaches.
     #[schema(value_type = Option<String>, format = Uuid)]
     #[serde(default)]
     memo_id: Field<String>,
     /// A name, never a path.
-    #[schema(value_type = String, min_length = 1, max_length = 255, required)]
+    #[schema(value_type = String, min_length = 1, max_length = 255, required = false)]
     #[serde(default)]
     filename: Field<String>,
-    #[schema(value_type = String, max_length = 127, required = false, default = "application/octet-stream")]
+    /// `application/octet-stream` for a new resource that does not say.
+    #[schema(value_type = String, max_length = 127, required = false)]
     #[serde(default)]
     mime_type: Field<String>,
     /// Bytes.
-    #[schema(value_type = i64, minimum = 0, required)]
+    #[schema(value_type = i64, minimum = 0, required = false)]
     #[serde(default)]
     file_size: Field<Int>,
     /// In hex.
     #[schema(value_type = Option<String>, min_length = 64, max_length = 64)]
     #[serde(default)]
     sha256: Field<String>,
-    #[schema(value_type = StorageName, required = false, default = "local")]
+    /// `local` for a new resource that does not say.
+    #[schema(value_type = StorageName, required = false)]
     #[serde(default)]
     storage_type: Field<String>,
-    /// Its place among the memo's resources; after the last where it is not given.
+    /// Its place among the memo's resources. A new one that does not say comes last.
     #[schema(value_type = i32, required = false)]
     #[serde(default)]
     sort_order: Field<Int>,
@@ -122,46 +124,7 @@ pub(crate) struct NewResource {
     updated_at: Field<Int>,
 }
 
-/// Some fields of a resource.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EditResource {
-    /// A memo of the same user; `null` detaches.
-    #[schema(value_type = Option<String>, format = Uuid)]
-    #[serde(default)]
-    memo_id: Field<String>,
-    /// A name, never a path.
-    #[schema(value_type = String, min_length = 1, max_length = 255, required = false)]
-    #[serde(default)]
-    filename: Field<String>,
-    #[schema(value_type = String, max_length = 127, required = false)]
-    #[serde(default)]
-    mime_type: Field<String>,
-    /// Bytes.
-    #[schema(value_type = i64, minimum = 0, required = false)]
-    #[serde(default)]
-    file_size: Field<Int>,
-    /// In hex.
-    #[schema(value_type = Option<String>, min_length = 64, max_length = 64)]
-    #[serde(default)]
-    sha256: Field<String>,
-    #[schema(value_type = StorageName, required = false)]
-    #[serde(default)]
-    storage_type: Field<String>,
-    #[schema(value_type = i32, required = false)]
-    #[serde(default)]
-    sort_order: Field<Int>,
-    /// Up to 16 KiB of JSON, 16 levels deep.
-    #[schema(value_type = Object, required = false)]
-    #[serde(default)]
-    metadata: Field<Map<String, Value>>,
-    #[schema(value_type = UnixMs, required = false)]
-    #[serde(default)]
-    created_at: Field<Int>,
-    #[schema(value_type = UnixMs, required = false)]
-    #[serde(default)]
-    updated_at: Field<Int>,
-}
+describes_whole!(NewResource: ResourceBody with "filename", "fileSize");
 
 fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
     MimeType::new(text.as_ref())
@@ -176,72 +139,48 @@ impl Wire for Resource {
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "resourceId";
     type Shown = ResourceDto;
+    type Body = ResourceBody;
     type New = NewResource;
-    type Edit = EditResource;
+    type Edit = ResourceBody;
 
-    fn parse_new(body: NewResource) -> Result<Submitted<Self>, Violations> {
-        let mut check = Check::default();
-        let key = check.optional("id", body.id, from_text);
-        let memo_id = check.nullable("memoId", body.memo_id, from_text).flatten();
-        let filename = check.required("filename", body.filename, Filename::new);
-        let mime_given = match body.mime_type {
-            Field::Absent => Field::Given(DEFAULT_MIME_TYPE.to_owned()),
-            given => given,
-        };
-        let mime_type = check.optional("mimeType", mime_given, mime_type);
-        let file_size = check.required("fileSize", body.file_size, file_size);
-        let sha256 = check.nullable("sha256", body.sha256, from_text).flatten();
-        let storage_type = check
-            .optional("storageType", body.storage_type, from_text)
-            .unwrap_or(StorageType::Local);
-        let place = check.optional("sortOrder", body.sort_order, sort_order);
-        let metadata = check
-            .optional("metadata", body.metadata, JsonObject::new)
-            .unwrap_or_default();
-        let times = Times {
-            created_at: check.created_at(body.created_at),
-            updated_at: check.updated_at(body.updated_at),
-        };
-        let named = filename.zip(mime_type).zip(file_size);
-        let content = named.map(|((filename, mime_type), file_size)| Self {
-            memo_id,
-            filename,
-            mime_type,
-            file_size,
-            sha256,
-            storage_type,
-            sort_order: place.unwrap_or_default(),
-            metadata,
-        });
-        let draft = content.map(|content| Draft {
-            content,
-            unplaced: place.is_none(),
-            attachments: None,
-        });
-        check.finish(draft.map(|draft| Submitted { key, times, draft }))
+    fn own_key(body: &ResourceBody) -> Field<String> {
+        body.id.clone()
     }
 
-    fn parse_edit(body: EditResource) -> Result<Amendment<Self>, Violations> {
-        let mut check = Check::default();
+    fn read_fields(body: ResourceBody, check: &mut Check) -> Amendment<Self> {
         let patch = ResourcePatch {
             memo_id: check.nullable("memoId", body.memo_id, from_text),
-            filename: check.optional("filename", body.filename, Filename::new),
+            filename: check.essential("filename", body.filename, Filename::new),
             mime_type: check.optional("mimeType", body.mime_type, mime_type),
-            file_size: check.optional("fileSize", body.file_size, file_size),
+            file_size: check.essential("fileSize", body.file_size, file_size),
             sha256: check.nullable("sha256", body.sha256, from_text),
             storage_type: check.optional("storageType", body.storage_type, from_text),
             sort_order: check.optional("sortOrder", body.sort_order, sort_order),
             metadata: check.optional("metadata", body.metadata, JsonObject::new),
         };
-        let times = Times {
-            created_at: check.created_at(body.created_at),
-            updated_at: check.updated_at(body.updated_at),
-        };
-        check.finish(Some(Amendment {
-            times,
+        Amendment {
+            times: Times::read(body.created_at, body.updated_at, check),
             patch,
             attachments: None,
-        }))
+        }
+    }
+
+    fn whole(fields: ResourcePatch) -> Option<Self> {
+        let unnamed = || MimeType::new(DEFAULT_MIME_TYPE).ok();
+        Some(Self {
+            memo_id: fields.memo_id.flatten(),
+            filename: fields.filename?,
+            mime_type: fields.mime_type.or_else(unnamed)?,
+            file_size: fields.file_size?,
+            sha256: fields.sha256.flatten(),
+            storage_type: fields.storage_type.unwrap_or(StorageType::Local),
+            sort_order: fields.sort_order.unwrap_or_default(),
+            metadata: fields.metadata.unwrap_or_default(),
+        })
+    }
+
+    fn names_place(fields: &ResourcePatch) -> bool {
+        fields.sort_order.is_some()
     }
 
     answers_the_record!();
