@@ -75,7 +75,9 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
         config.database
     );
     confirm(&question, "restore", yes)?;
-    secrets::create_data_dir(&config.data_dir)?;
+    if matches!(location, Location::File(_)) {
+        secrets::create_data_dir(&config.data_dir)?;
+    }
     let mut meter = Meter::of("copying", 0);
     let tell = move |progress| show(&mut meter, progress);
     let done =

@@ -28,6 +28,9 @@ pub(crate) enum ServeError {
     /// The first account could not be made.
     #[error("the account admin can not be created: {0}")]
     Admin(AppError),
+    /// Signals can't be heard, so nobody could stop the server in an orderly way.
+    #[error("signals can not be heard: {0}")]
+    Signals(io::Error),
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(io::Error),
@@ -61,6 +64,8 @@ async fn serve_on(
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
     first_account(config, services, tell).await?;
+    // Before anybody can know that the server runs, and stop it.
+    let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let hub = services.hear_of_commits();
     let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
@@ -69,10 +74,8 @@ async fn serve_on(
     let handle = server.handle();
     let told = stop.clone();
     let stopper = tokio::spawn(async move {
-        match stop_signal().await {
-            Ok(name) => tracing::info!("{name}: finishing what is in flight"),
-            Err(error) => tracing::error!(%error, "signals can not be heard: stopping"),
-        }
+        let name = signals.received().await;
+        tracing::info!("{name}: finishing what is in flight");
         // Those who listen for changes would listen for ever.
         hub.close();
         told.send_replace(true);
@@ -120,9 +123,4 @@ async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str
         )),
     }
     Ok(())
-}
-
-/// Waits for SIGINT or SIGTERM; says which it was.
-async fn stop_signal() -> io::Result<&'static str> {
-    Ok(StopSignals::listen()?.received().await)
 }

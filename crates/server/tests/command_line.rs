@@ -73,7 +73,20 @@ fn the_file_may_be_named_by_flag_or_variable_and_must_then_exist() {
 #[test]
 fn a_wrong_value_stops_the_start_and_names_its_key() {
     let folder = tempfile::tempdir().unwrap();
-    for args in [&[][..], &["serve"], &["migrate"], &["user", "list"], &["config"]] {
+    let commands: [&[&str]; 11] = [
+        &[],
+        &["serve"],
+        &["migrate"],
+        &["user", "list"],
+        &["config"],
+        &["backup", "saved.db"],
+        &["restore", "saved.db", "--yes"],
+        &["export", "--user", "anna"],
+        &["import", "--user", "anna", "anna.jsonl"],
+        &["purge"],
+        &["epoch", "show"],
+    ];
+    for args in commands {
         let output = mosaic(folder.path(), &[("MOSAIC_LISTEN", "everywhere")], args);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(
