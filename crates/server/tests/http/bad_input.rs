@@ -260,9 +260,12 @@ fn all_bad(shape: Shape, nullable: bool) -> Vec<Bad> {
 /// The fields of each type, in the order of the types.
 const TABLES: [&[Field]; 4] = [&MEMO_FIELDS, &DIARY_FIELDS, &RESOURCE_FIELDS, &BOT_FIELDS];
 
-/// Everything that a field of a whole record of each type may not be: the field with it, the path to the fault, the code.
+/// A field with a value that is refused, the path to the fault, and the code.
+pub type BadField = (Value, String, &'static str);
+
+/// Everything that a field of a whole record of each type may not be.
 /// Without `resourceIds`, which is no field of a memo but what a request does besides.
-pub fn bad_fields() -> Vec<(Kind, Vec<(Value, String, &'static str)>)> {
+pub fn bad_fields() -> Vec<(Kind, Vec<BadField>)> {
     let of = |fields: &[Field]| {
         let fields = fields.iter().chain(&TIMES).copied();
         let fields = fields.filter(|(name, ..)| *name != "resourceIds");

@@ -37,10 +37,11 @@ async fn listed_once(client: &Client, device: &str, expected: impl Fn(&Value) ->
     }
 }
 
-/// A device whose name needs its path escaped.
+/// The path of a device, whatever its name.
 fn path_of(device: &str) -> String {
-    let escaped: String = device.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    format!("/devices/{escaped}")
+    let escaped = |byte: u8| format!("%{byte:02X}");
+    let bytes: Vec<String> = device.bytes().map(escaped).collect();
+    format!("/devices/{}", bytes.concat())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,11 @@ use sha2::{Digest, Sha256};
 use crate::harness::{Client, ENTITIES, Phone, Server};
 use crate::kinds::{KINDS, MEMO, RESOURCE, T, names};
 
+/// The edit time of the nth record.
+fn nth(n: usize) -> Value {
+    json!({"updatedAt": T + i64::try_from(n).expect("a small number")})
+}
+
 /// Count and hash of each type, from what a phone holds.
 fn computed(phone: &Phone) -> Value {
     let mut entities = json!({});
@@ -52,9 +57,7 @@ async fn a_digest_is_what_a_fresh_device_computes_after_every_kind_of_write() {
     let phone = server.device("phone").await;
     let mut seen = vec![checked(&phone).await["entities"].clone()];
     for kind in KINDS {
-        let records: Vec<Value> = (0..150)
-            .map(|n| kind.record(n, "one", &json!({"updatedAt": T + n as i64})))
-            .collect();
+        let records: Vec<Value> = (0..150).map(|n| kind.record(n, "one", &nth(n))).collect();
         phone.push(&kind.updates(&records)).await.ok();
         seen.push(checked(&phone).await["entities"].clone());
         kind.edit(&phone, 1, "two", &json!({})).await.ok();
@@ -102,13 +105,9 @@ async fn a_digest_says_nothing_of_others_and_does_not_depend_on_the_way_there() 
     let nobody = server.new_user("carl", "phone").await;
     for kind in KINDS {
         for n in 0..5 {
-            let time = json!({"updatedAt": T + n as i64});
-            kind.create(&anna, n, "one by one", &time).await.ok();
+            kind.create(&anna, n, "one by one", &nth(n)).await.ok();
         }
-        let backwards: Vec<Value> = (0..5)
-            .rev()
-            .map(|n| kind.record(n, "at once", &json!({"updatedAt": T + n as i64})))
-            .collect();
+        let backwards: Vec<Value> = (0..5).rev().map(|n| kind.record(n, "at once", &nth(n))).collect();
         bert.push(&kind.updates(&backwards)).await.ok();
     }
     let (of_anna, of_bert) = (checked(&anna).await, checked(&bert).await);

@@ -750,13 +750,11 @@ fn with_one_bad(kind: Kind, good: &[Value], place: usize, bad: &str) -> String {
 async fn b2_one_bad_record_among_199_good_ones_is_rejected_alone() {
     let (_server, phone) = phone().await;
     for kind in KINDS {
-        for (nth, (bad, code, violation, inner)) in bad_records(kind, 500).into_iter().enumerate() {
+        for (nth, (bad, code, violation, inner)) in (0..).zip(bad_records(kind, 500)) {
             // Another version each time: the good ones have something to apply.
             let text = format!("version {nth}");
-            let good: Vec<Value> = (0..199)
-                .map(|n| kind.record(n, &text, &at(T + nth as i64)))
-                .collect();
-            let place = nth * 13 % 200;
+            let good: Vec<Value> = (0..199).map(|n| kind.record(n, &text, &at(T + nth))).collect();
+            let place = usize::try_from(nth * 13 % 200).unwrap();
             let answer = phone
                 .raw(
                     &Method::POST,
@@ -1030,12 +1028,13 @@ struct Edit {
 struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
+    fn below(&mut self, limit: u16) -> u16 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
+        let [high, low, ..] = self.0.to_be_bytes();
+        u16::from_be_bytes([high, low]) % limit
     }
 }
 
@@ -1047,10 +1046,10 @@ fn mixture() -> Vec<Vec<Edit>> {
         let mut named = BTreeSet::new();
         let mut batch = Vec::new();
         for _ in 0..=dice.below(60) {
-            let kind = KINDS[dice.below(4) as usize];
-            let n = dice.below(25) as usize;
+            let kind = KINDS[usize::from(dice.below(4))];
+            let n = usize::from(dice.below(25));
             let text = (dice.below(5) > 0).then(|| format!("{number} {}", dice.below(3)));
-            let time = T + dice.below(30) as i64;
+            let time = T + i64::from(dice.below(30));
             if named.insert((kind.name, n)) {
                 batch.push(Edit { kind, n, time, text });
             }
