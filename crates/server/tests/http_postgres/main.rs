@@ -42,6 +42,8 @@ mod isolation;
 mod kinds;
 #[path = "../http/lists.rs"]
 mod lists;
+#[path = "../http/phone.rs"]
+mod phone;
 #[path = "../http/plumbing.rs"]
 mod plumbing;
 #[path = "../http/pulls.rs"]
@@ -50,6 +52,18 @@ mod pulls;
 mod push;
 #[path = "../http/removal.rs"]
 mod removal;
+#[path = "../http/scenario_drawer.rs"]
+mod scenario_drawer;
+#[path = "../http/scenario_events.rs"]
+mod scenario_events;
+#[path = "../http/scenario_nudges.rs"]
+mod scenario_nudges;
+#[path = "../http/scenario_resync.rs"]
+mod scenario_resync;
+#[path = "../http/scenario_stage.rs"]
+mod scenario_stage;
+#[path = "../http/scenario_week_offline.rs"]
+mod scenario_week_offline;
 #[path = "../http/scene.rs"]
 mod scene;
 #[path = "../http/stop.rs"]
