@@ -12,6 +12,8 @@
 
 mod commands;
 mod convergence;
+#[path = "../http/scenario_events.rs"]
+mod events;
 #[expect(
     dead_code,
     reason = "the tests of the HTTP interface need more of it than these"
@@ -20,6 +22,7 @@ mod convergence;
 mod harness;
 mod ledger;
 mod locks;
+mod nudges;
 mod outages;
 mod pooler;
 mod puller;
