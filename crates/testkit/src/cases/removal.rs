@@ -444,8 +444,11 @@ pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
         tokio::task::yield_now().await;
     }
     assert_eq!(remove_all(h, user, 5).await, RemoveOutcome::Removed);
+    // One of them may have come too late for a single write.
+    let mut written = 0;
     for writer in writers {
-        assert!(writer.await.unwrap() > 0);
+        written += writer.await.unwrap();
     }
+    assert!(written > 0);
     assert_nothing_left(h, &account).await;
 }
