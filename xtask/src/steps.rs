@@ -177,6 +177,8 @@ pub(crate) fn bench() -> Step {
             "mosaic-server",
             "--bench",
             "server",
+            "--bench",
+            "listeners",
         ]))?;
         Ok(None)
     })
