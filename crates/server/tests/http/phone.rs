@@ -14,6 +14,9 @@ use crate::kinds::{KINDS, Kind, MEMO, RESOURCE, with};
 /// The most records of one type in a push and in a page.
 const AT_ONCE: usize = 200;
 
+/// More pages than any phone of these tests has to pull.
+const PAGES: usize = 1_000;
+
 /// A record's name: its type, and its key within it.
 pub type Key = (&'static str, String);
 
@@ -401,7 +404,12 @@ impl App {
 
     /// Pulls until nothing more is to come.
     pub async fn pull_all(&mut self) {
-        while self.pull_once().await {}
+        for _ in 0..PAGES {
+            if !self.pull_once().await {
+                return;
+            }
+        }
+        panic!("{} is never done", self.client.id);
     }
 
     /// Pulls once; returns whether there is more to come.

@@ -188,7 +188,13 @@ impl Phone {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn n1_phones_converge_though_nudges_are_lost_doubled_and_reordered() {
-    let mut server = Server::start_with(&["--auth-account-attempts-per-minute", "1000"]);
+    let mut server = Server::start_with(&[
+        "--auth-account-attempts-per-minute",
+        "1000",
+        // A stop does not wait until this is over for those who listen.
+        "--http-shutdown-timeout-ms",
+        "3600000",
+    ]);
     let busy = Arc::new(AtomicUsize::new(PHONES));
     let (edited, pushed) = (
         Arc::new(Barrier::new(PHONES + 1)),

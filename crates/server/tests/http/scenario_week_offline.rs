@@ -227,7 +227,24 @@ impl Week {
                 self.plan.push((at, edit.key, deletes));
             }
         }
+        self.plan_conflicts_below();
         self.plan.sort();
+    }
+
+    /// And has it edit resources of memos that the phone deletes, so that some are edited later than that (W9).
+    fn plan_conflicts_below(&mut self) {
+        let planned: BTreeSet<Key> = self.plan.iter().map(|(_, key, _)| key.clone()).collect();
+        for memo in (0..BEFORE).map(|n| key(MEMO, n)) {
+            // The nth resource belongs to the nth memo.
+            let resource = (RESOURCE.name, memo.1.clone());
+            if !self.phone.is_dirty(&memo) || planned.contains(&resource) {
+                continue;
+            }
+            if let (None, at) = self.phone.unsynced_edit(&memo) {
+                let at = (at + BEHIND + self.random.between(-DAY, DAY)).clamp(self.span.0, self.span.1);
+                self.plan.push((at, resource, false));
+            }
+        }
     }
 
     /// The tablet's week, with a network: each edit is sent at once.

@@ -23,7 +23,14 @@ async fn listening(database: &TestDatabase, servers: usize) {
 /// Two servers on a database, both of which hear each other.
 async fn two_servers(database: &TestDatabase, listen_url: &str) -> [Server; 2] {
     let data = Data::new();
-    let a = start(&data, &database.url(), &["--postgres-listen-url", listen_url]);
+    let args = [
+        "--postgres-listen-url",
+        listen_url,
+        // A stop does not wait until this is over for those who listen.
+        "--http-shutdown-timeout-ms",
+        "3600000",
+    ];
+    let a = start(&data, &database.url(), &args);
     let b = start(&data, &database.url(), &[]);
     listening(database, 2).await;
     [a, b]
