@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::query::bounds;
+use crate::removal;
 use crate::retry::retrying;
 use crate::rows::{checked, column, optional, parsed};
 use crate::session::{Step, Value};
@@ -231,15 +232,20 @@ impl PostgresStore {
             LOCK,
             Step::Fixed(&by_id, vec![(&uuid, Type::UUID)]),
             Step::Fixed(OTHERS, question),
+            Step::Fixed(removal::HAS_CLOCK, vec![(&uuid, Type::UUID)]),
         ];
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
-        let [_, found, asked] = answers.as_slice() else {
+        let [_, found, asked, clock] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
         let Some(old) = found.first().map(account).transpose()? else {
             return Ok(UpdateOutcome::NotFound);
         };
+        // What has no clock any more is being removed, and can't be opened again.
+        if !removal::yes(clock)? {
+            return Ok(UpdateOutcome::NotFound);
+        }
         if change
             .proved_by
             .as_ref()

@@ -16,7 +16,7 @@ use crate::rows::column;
 use crate::session::{Step, Value};
 
 /// Whether the user $1 still has a clock.
-const HAS_CLOCK: &str = "SELECT EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
+pub(crate) const HAS_CLOCK: &str = "SELECT EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
 
 const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 
@@ -145,7 +145,8 @@ impl PostgresStore {
     }
 }
 
-fn yes(rows: &[Row]) -> Result<bool, Failure> {
+/// What a question like [`HAS_CLOCK`] is answered with.
+pub(crate) fn yes(rows: &[Row]) -> Result<bool, Failure> {
     rows.first()
         .map_or(Ok(false), |row| column(row, 0, "sync_clocks"))
 }

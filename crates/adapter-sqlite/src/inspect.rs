@@ -123,8 +123,8 @@ pub(crate) struct Contents {
     pub(crate) records: u64,
 }
 
-/// Makes a copy a plain single file without a log beside it, and checks that it is whole. An error names the file that it
-/// was copied from.
+/// Makes a copy a plain single file without a log beside it, checks that it is whole, and leaves out the space in which what
+/// was deleted or purged can still be read. An error names the file that it was copied from.
 pub(crate) fn settle(copy: &Path, of: &Path) -> Result<Contents, FileError> {
     let sqlite = FileError::sqlite(of);
     let conn = open(copy).map_err(&sqlite)?;
@@ -133,6 +133,7 @@ pub(crate) fn settle(copy: &Path, of: &Path) -> Result<Contents, FileError> {
     if let Some(wrong) = first_fault(&conn).map_err(&sqlite)? {
         return Err(FileError::unusable(of, Flaw::Corrupt(wrong)));
     }
+    conn.execute_batch("VACUUM").map_err(&sqlite)?;
     let count = |sql: &str| {
         let count = conn.query_row(sql, [], |row| row.get::<_, i64>(0));
         count.map(i64::unsigned_abs).map_err(&sqlite)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use mosaic_domain::pull::PageLimits;
+use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{Action, Locked, Outcome, RecordEdit, WriteScope, decide};
 use mosaic_domain::{Content, EditTime, EntityType, Record, RevisionReason, Stamp, UnixMillis, UserId};
 use mosaic_ports::{Accounts, Clock, Decide, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::error::AppError;
+use crate::error::{AppError, Unauthenticated};
 
 /// What the header calls the format.
 const FORMAT: &str = "mosaic-export";
@@ -177,6 +178,7 @@ impl Writing {
                     if let Some(last) = revisions.last() {
                         self.next = Next::Revisions(Some(RevisionPlace::of(last)));
                     } else {
+                        self.still_there().await?;
                         let end = End {
                             records: self.records,
                             revisions: self.revisions,
@@ -189,6 +191,12 @@ impl Writing {
             }
         }
         Ok(Some((text, self)))
+    }
+
+    /// An account that is being removed while it is read must not look as if this were all that it had.
+    async fn still_there(&self) -> Result<(), AppError> {
+        let there = self.export.transfer.dump_user(self.user).await?;
+        there.map(drop).ok_or_else(|| Unauthenticated::LoginEnded.into())
     }
 
     async fn header(&self) -> Result<Header, AppError> {
@@ -274,6 +282,12 @@ pub enum ImportError {
         /// Why.
         why: String,
     },
+    /// A line has an edit time that no device could push: it would win for years (W6).
+    #[error("line {line} has an edit time that is more than 5 minutes ahead of this machine's clock")]
+    Ahead {
+        /// Which, from 1.
+        line: u64,
+    },
     /// The file ends before its last line.
     #[error("the export was cut short: its last line is missing")]
     CutShort,
@@ -292,8 +306,9 @@ impl From<StoreError> for ImportError {
 }
 
 /// Reads an export from its first to its last line, before anything of it is imported.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Check {
+    now: UnixMillis,
     line: u64,
     header: Option<Manifest>,
     hash: Sha256,
@@ -316,6 +331,19 @@ pub struct Manifest {
 }
 
 impl Check {
+    /// The check of a file at this moment.
+    pub fn at(now: UnixMillis) -> Self {
+        Self {
+            now,
+            line: 0,
+            header: None,
+            hash: Sha256::new(),
+            records: 0,
+            revisions: 0,
+            end: None,
+        }
+    }
+
     /// Reads the next line, without its line feed.
     ///
     /// # Errors
@@ -345,11 +373,13 @@ impl Check {
             match parsed? {
                 Line::Header(_) => return Err(ImportError::Damaged("it has two headers")),
                 Line::Record(line) => {
-                    edit_of_record(self.line, line)?;
+                    let edit = edit_of_record(self.line, line)?;
+                    self.not_ahead(&edit)?;
                     self.records += 1;
                 }
                 Line::Revision(line) => {
-                    edit_of_revision(self.line, &line)?;
+                    let edit = edit_of_revision(self.line, &line)?;
+                    self.not_ahead(&edit)?;
                     self.revisions += 1;
                 }
                 Line::End(end) => {
@@ -361,6 +391,15 @@ impl Check {
         self.hash.update(text.as_bytes());
         self.hash.update(b"\n");
         Ok(())
+    }
+
+    fn not_ahead(&self, edit: &RecordEdit) -> Result<(), ImportError> {
+        let within = |time| Shift::default().apply(time, self.now).is_ok();
+        if edit.time.is_none_or(within) {
+            Ok(())
+        } else {
+            Err(ImportError::Ahead { line: self.line })
+        }
     }
 
     /// The file ends here.
@@ -398,8 +437,8 @@ fn bad<E: std::fmt::Display>(line: u64) -> impl Fn(E) -> ImportError {
 }
 
 /// One of the passes in which a file is imported, so that history comes about again as it was: parents first (W9), of each
-/// type what was overwritten before what took its place, and deletes last, when nothing is written any more that belongs to
-/// a memo that is deleted.
+/// type what was overwritten before what took its place, and deletes last, children before their memos, when nothing is
+/// written any more that belongs to a memo that is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
     entity: EntityType,
@@ -417,16 +456,17 @@ enum Part {
 impl Pass {
     /// All passes, in their order. Each reads the whole file.
     pub fn all() -> impl Iterator<Item = Self> {
-        [
-            &[Part::Replaced, Part::Live][..],
-            &[Part::Superseded],
-            &[Part::Tombstones],
-        ]
-        .into_iter()
-        .flat_map(|parts| {
-            let of = |entity| parts.iter().map(move |part| Self { entity, part: *part });
-            EntityType::ALL.into_iter().flat_map(of)
-        })
+        let types = EntityType::ALL.into_iter();
+        let of = |parts: &'static [Part]| {
+            move |entity: EntityType| parts.iter().map(move |part| Self { entity, part: *part })
+        };
+        // A memo that is deleted before its resources would delete them with its own version (W9).
+        let children_first = types.clone().rev().flat_map(of(&[Part::Tombstones]));
+        types
+            .clone()
+            .flat_map(of(&[Part::Replaced, Part::Live]))
+            .chain(types.flat_map(of(&[Part::Superseded])))
+            .chain(children_first)
     }
 }
 

@@ -82,7 +82,8 @@ impl Purge {
     /// `tell` hears after each step how far it has come, and may stop it.
     ///
     /// # Errors
-    /// [`StoreError`]. What is gone is gone; the next purge goes on.
+    /// [`StoreError`]. What is gone is gone; the next purge goes on. Where a step of one user fails, the others are purged
+    /// all the same, and the first failure is returned at the end.
     pub async fn run(
         &self,
         retention_ms: i64,
@@ -118,10 +119,11 @@ impl Purge {
     ) -> Result<PurgeOutcome, StoreError> {
         let mut progress = Progress::default();
         let mut after = None;
+        let mut failed = None;
         loop {
             let users = self.users.user_ids(after, USERS_AT_ONCE).await?;
             let Some(last) = users.last() else {
-                return Ok(PurgeOutcome::Done(progress));
+                return failed.map_or(Ok(PurgeOutcome::Done(progress)), Err);
             };
             after = Some(*last);
             for user in users {
@@ -133,7 +135,14 @@ impl Purge {
                         }
                         claimed_at = now;
                     }
-                    let step = self.retention.purge(user, before, ROWS_AT_ONCE).await?;
+                    let step = match self.retention.purge(user, before, ROWS_AT_ONCE).await {
+                        Ok(step) => step,
+                        Err(error) => {
+                            tracing::warn!(%user, error = &error as &dyn std::error::Error, "not purged");
+                            failed.get_or_insert(error);
+                            break;
+                        }
+                    };
                     progress.revisions += step.revisions;
                     progress.contents += step.contents;
                     progress.users += u64::from(!step.more);

@@ -8,7 +8,7 @@ use mosaic_application::AppError;
 use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass};
 use mosaic_domain::{Record, RecordKey, RevisionReason, UserId};
 use mosaic_testkit::{
-    EditExt as _, Harness, ManualClock, MemoryFixture, StoreFixture as _, bot, bot_key, delete, diary,
+    EditExt as _, Harness, ManualClock, MemoryFixture, StoreFixture as _, at, bot, bot_key, delete, diary,
     diary_key, memo, memo_id, memo_key, patch_memo, put, resource, resource_key, resource_of,
 };
 use uuid::Uuid;
@@ -39,6 +39,11 @@ async fn anna(h: &Harness) -> UserId {
         [put(resource_key(2), resource_of(memo_id(2), "b.jpg")).at(20)],
     )
     .await;
+    let late = put(resource_key(2), resource_of(memo_id(2), "late.jpg"));
+    h.write(user, [late.at(15).by("old")]).await;
+    let gone_before = put(resource_key(4), resource_of(memo_id(2), "c.jpg"));
+    h.write(user, [gone_before.at(20)]).await;
+    h.write(user, [delete(resource_key(4)).at(35)]).await;
     h.write(user, [delete(memo_key(2)).at(40)]).await;
     h.write(user, [delete(memo_key(3)).at(50)]).await;
     h.write(user, [put(diary_key("2026-05-16"), diary("a day")).at(10)])
@@ -66,7 +71,7 @@ async fn export(h: &Harness, user: UserId) -> String {
 }
 
 fn check(text: &str) -> Result<Manifest, ImportError> {
-    let mut check = Check::default();
+    let mut check = Check::at(at(1_000_000));
     text.lines().try_for_each(|line| check.line(line))?;
     check.finish()
 }
@@ -88,7 +93,7 @@ type Seen = (RecordKey, String, i64, String, bool, Option<String>);
 
 async fn seen(h: &Harness, user: UserId) -> Vec<Seen> {
     let mut keys = vec![diary_key("2026-05-16"), bot_key(1)];
-    keys.extend((1..=3).flat_map(|n| [memo_key(n), resource_key(n)]));
+    keys.extend((1..=4).flat_map(|n| [memo_key(n), resource_key(n)]));
     let mut records = Vec::new();
     for key in keys {
         records.extend(h.record(user, key).await.map(|record| look(&record)));
@@ -132,7 +137,7 @@ async fn what_is_exported_is_imported_with_its_history() {
     let imported = import(&h, ben, &text).await;
     assert_eq!(imported.refused, 0, "{imported:?}");
     let (theirs, ours) = (seen(&h, anna).await, seen(&h, ben).await);
-    assert_eq!(ours.len(), 8);
+    assert_eq!(ours.len(), 9);
     // A tombstone has no time of creation that anybody sees.
     let live = |all: &[Seen]| all.iter().filter(|seen| !seen.4).cloned().collect::<Vec<_>>();
     assert_eq!(live(&ours), live(&theirs));
@@ -143,7 +148,7 @@ async fn what_is_exported_is_imported_with_its_history() {
             .collect::<Vec<_>>()
     };
     assert_eq!(deleted(&ours), deleted(&theirs));
-    for key in [memo_key(1), memo_key(2), resource_key(2)] {
+    for key in [memo_key(1), memo_key(2), resource_key(2), resource_key(4)] {
         assert_eq!(kept(&h, ben, key).await, kept(&h, anna, key).await, "{key:?}");
     }
     let count = |record: Option<Record>| record.unwrap().revision_count;
@@ -193,7 +198,7 @@ async fn an_export_says_what_it_is() {
     let h = harness().await;
     let user = anna(&h).await;
     let manifest = check(&export(&h, user).await).unwrap();
-    assert_eq!((manifest.records, manifest.username.as_str()), (8, "user-0"));
+    assert_eq!((manifest.records, manifest.username.as_str()), (9, "user-0"));
     let nobody = UserId::new(Uuid::from_u128(99));
     let clock = Arc::clone(&h.clock) as _;
     let export = Export::new(
@@ -226,6 +231,20 @@ async fn a_file_that_is_not_whole_is_recognised_wherever_it_ends() {
     assert!(matches!(check(&changed), Err(ImportError::Damaged(_))));
     let longer = format!("{text}{}", lines[1]);
     assert!(matches!(check(&longer), Err(ImportError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn w6_an_edit_time_that_no_device_could_push_is_refused() {
+    let h = harness().await;
+    let user = h.user().await;
+    let minutes = |n: i64| 1_000_000 + n * 60_000;
+    h.write(user, [put(memo_key(1), memo("a little ahead")).at(minutes(4))])
+        .await;
+    check(&export(&h, user).await).unwrap();
+    h.write(user, [put(memo_key(2), memo("for years")).at(minutes(6))])
+        .await;
+    let refused = check(&export(&h, user).await).unwrap_err();
+    assert!(matches!(refused, ImportError::Ahead { line: 3 }), "{refused}");
 }
 
 #[tokio::test]

@@ -156,6 +156,40 @@ async fn a_purge_that_is_told_to_stop_finishes_its_step() {
 }
 
 #[tokio::test]
+async fn one_user_whose_step_fails_keeps_nobody_else_from_being_purged() {
+    let (mut jobs, mut users, mut retention) = (MockJobs::new(), MockTransfer::new(), MockRetention::new());
+    let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());
+    ids.expect_next().returning(|| HOLDER);
+    clock.expect_now().returning(|| UnixMillis::clamped(NOW));
+    jobs.expect_claim().returning(|_| Ok(ClaimOutcome::Claimed));
+    jobs.expect_release()
+        .times(1)
+        .withf(|_, _, done| done.is_none())
+        .returning(|_, _, _| Ok(()));
+    users.expect_user_ids().returning(|after, _| {
+        Ok(match after {
+            None => vec![user(1), user(2)],
+            Some(_) => Vec::new(),
+        })
+    });
+    retention.expect_purge().times(2).returning(|id, _, _| {
+        if id == user(1) {
+            return Err(StoreError::Failed("a bad row".into()));
+        }
+        Ok(Purged::default())
+    });
+    let purge = Purge::new(
+        Arc::new(retention),
+        Arc::new(users),
+        Arc::new(jobs),
+        Arc::new(clock),
+        Arc::new(ids),
+    );
+    let failed = purge.run(DAY, When::Now, |_| ControlFlow::Continue(())).await;
+    assert!(matches!(failed, Err(StoreError::Failed(_))), "it is not done");
+}
+
+#[tokio::test]
 async fn a_purge_that_fails_lets_go_of_the_job() {
     let (mut jobs, mut users) = (MockJobs::new(), MockTransfer::new());
     let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());

@@ -160,7 +160,7 @@ pub trait Accounts: Send + Sync {
     /// [`StoreError`].
     async fn list(&self, page: PageNumber) -> Result<Listing<User>, StoreError>;
 
-    /// Changes an account.
+    /// Changes an account. One that is being removed is not found.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -7,10 +7,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use mosaic_adapter_system::SystemClock;
 use mosaic_application::export::{Check, Import, ImportError, Imported, Manifest, Pass};
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
-use mosaic_ports::StoreError;
+use mosaic_ports::{Clock as _, StoreError};
 
 use crate::config::Config;
 use crate::progress::Meter;
@@ -178,7 +179,7 @@ pub(crate) async fn run(
 /// Reads the whole file.
 fn check(lines: &mut Lines) -> Result<Manifest, ImportCommandError> {
     let mut meter = Meter::of("checking", lines.bytes);
-    let mut check = Check::default();
+    let mut check = Check::at(SystemClock.now());
     let checked = loop {
         let Some(FileLine { text, ended }) = lines.next()? else {
             break check.finish();

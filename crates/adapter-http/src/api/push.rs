@@ -128,7 +128,7 @@ struct PushResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     stamp: Option<i64>,
-    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: the next pull brings it.
+    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
     current: Option<Box<RawValue>>,

@@ -12,7 +12,7 @@ use mosaic_domain::text::Label;
 use mosaic_domain::{Cursor, EntityType, FamilyId, Stamp, UserId};
 use mosaic_ports::{
     AccountChange, CreateOutcome, IssueOutcome, Loaded, NewAccount, NewRefreshToken, RemoveOutcome, Rotation,
-    ServedCursors, StoreError, StoredRefreshToken, TokenHash, WriteError,
+    ServedCursors, StoreError, StoredRefreshToken, TokenHash, UpdateOutcome, WriteError,
 };
 
 use crate::{
@@ -151,6 +151,12 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
         matches!(issued, IssueOutcome::Closed | IssueOutcome::Outdated),
         "{issued:?}"
     );
+    let reopen = AccountChange {
+        disabled: Some(false),
+        ..AccountChange::default()
+    };
+    let reopened = h.stores.accounts.update(user, reopen, at(1_000)).await.unwrap();
+    assert_eq!(reopened, UpdateOutcome::NotFound, "it is opened never again");
 }
 
 /// Asserts that nothing is left of an account, also not for one that gets the same id and the same name.

@@ -13,6 +13,7 @@ use mosaic_ports::{
     StoredRefreshToken, TokenHash, UpdateOutcome,
 };
 
+use super::model::Model;
 use super::store::{MemoryStore, lock};
 
 /// Accounts by folded name, and every refresh token that is still remembered.
@@ -224,7 +225,11 @@ impl Accounts for MemoryStore {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
-        Ok(lock(&self.accounts).update(id, &change, now))
+        let mut table = lock(&self.accounts);
+        if self.read(id, Model::is_closed) == Some(true) {
+            return Ok(UpdateOutcome::NotFound);
+        }
+        Ok(table.update(id, &change, now))
     }
 
     async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
