@@ -1,5 +1,6 @@
 //! A process that writes and is killed.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -11,11 +12,8 @@ use mosaic_testkit::blobs::{blob, bytes, put};
 const ROOT: &str = "MOSAIC_TEST_BLOBS";
 const READY: &str = "it has begun";
 
-/// What the other process does.
-#[tokio::test]
-#[ignore = "started by the test below"]
-async fn writes_for_ever() {
-    let root = std::env::var_os(ROOT).unwrap();
+/// What the other process does, which is this test once more.
+async fn write_for_ever(root: OsString) {
     let store = LocalBlobs::open(LocalSettings::new(root)).await.unwrap();
     put(&store, blob(1, 1), &bytes(1, 300_000), 1_000).await.unwrap();
     let mut writer = store.create(blob(1, 2)).await.unwrap();
@@ -26,9 +24,16 @@ async fn writes_for_ever() {
 
 #[tokio::test]
 async fn what_a_killed_process_wrote_is_swept_and_what_a_living_one_writes_is_not() {
+    if let Some(root) = std::env::var_os(ROOT) {
+        return write_for_ever(root).await;
+    }
     let temp = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed::writes_for_ever", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "killed::what_a_killed_process_wrote_is_swept_and_what_a_living_one_writes_is_not",
+            "--nocapture",
+        ])
         .env(ROOT, temp.path())
         .stdout(Stdio::piped())
         .spawn()

@@ -9,9 +9,11 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::{once, select, unfold};
 use futures_util::{Stream, StreamExt};
+use mosaic_application::AppError;
 use mosaic_application::nudges::Listener;
 use mosaic_domain::Stamp;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use mosaic_ports::StoreError;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use crate::caller::StaysSignedIn;
 use crate::problem::{Problem, ProblemCode, causes};
@@ -24,6 +26,8 @@ const LAST_EVENT_ID: &str = "Last-Event-ID";
 const NO_BUFFERING: (&str, &str) = ("x-accel-buffering", "no");
 /// How long a client waits before it connects again, in milliseconds.
 const RETRY: Bytes = Bytes::from_static(b"retry: 3000\n\n");
+/// The longest pause before a store that is away is asked again.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -86,7 +90,9 @@ fn stream(
     seen: Option<Stamp>,
     heartbeat: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let clocks = unfold(listener, next_clock).chain(once(ready(Signal::End)));
+    let pause = heartbeat.min(PAUSE_MAX);
+    let clocks =
+        unfold(listener, move |listener| next_clock(listener, pause)).chain(once(ready(Signal::End)));
     let heartbeats = unfold(ticks(heartbeat), next_heartbeat);
     let mut seen = seen;
     let texts = select(clocks, heartbeats)
@@ -95,17 +101,22 @@ fn stream(
     once(ready(RETRY)).chain(texts).map(Ok)
 }
 
-/// `None`: there is nothing more to hear.
-async fn next_clock(mut listener: Listener) -> Option<(Signal, Listener)> {
-    match listener.next().await {
-        Ok(clock) => Some((Signal::Clock(clock?), listener)),
-        Err(error) => {
-            // The client connects again, and hears the clock then.
-            tracing::warn!(
-                cause = causes(&error),
-                "a stream of nudges ended: the clock could not be read"
-            );
-            None
+/// `None`: there is nothing more to hear. A store that is away for a while is waited for: if every stream ended then, all
+/// devices would come back at once, again and again.
+async fn next_clock(mut listener: Listener, pause: Duration) -> Option<(Signal, Listener)> {
+    loop {
+        match listener.next().await {
+            Ok(clock) => return Some((Signal::Clock(clock?), listener)),
+            Err(AppError::Store(StoreError::Unavailable(_))) => sleep(pause).await,
+            Err(AppError::Unauthenticated(_)) => return None,
+            Err(error) => {
+                // The client connects again, and hears the clock then.
+                tracing::warn!(
+                    cause = causes(&error),
+                    "a stream of nudges ended: the clock could not be read"
+                );
+                return None;
+            }
         }
     }
 }

@@ -270,7 +270,7 @@ async fn n1_a_store_that_fails_ends_the_stream() {
     ports
         .feed
         .expect_snapshot()
-        .returning(|_, _, _| Err(StoreError::Unavailable("gone".into())));
+        .returning(|_, _, _| Err(StoreError::Failed("broken".into())));
     let server = serve(ports);
     let mut phone = server.ask("GET", "/sync/events", "").await;
     let text = phone.until(END).await;
@@ -279,6 +279,30 @@ async fn n1_a_store_that_fails_ends_the_stream() {
         "{text}"
     );
     server.listeners(0).await;
+}
+
+#[actix_web::test]
+async fn n1_a_stream_waits_for_a_store_that_is_away() {
+    let mut ports = Ports {
+        heartbeat: Duration::from_millis(20),
+        ..Ports::default()
+    };
+    let mut failures = 3;
+    ports.feed.expect_snapshot().returning(move |_, _, _| {
+        failures -= 1;
+        if failures >= 0 {
+            return Err(StoreError::Unavailable("gone".into()));
+        }
+        Ok(Some(Snapshot {
+            clock: Stamp::clamped(50),
+            epoch: Epoch::new(Uuid::nil()),
+            changes: PerEntity::default(),
+        }))
+    });
+    let server = serve(ports);
+    let mut phone = server.ask("GET", "/sync/events", "").await;
+    let text = phone.until("data: {\"clock\": 50}").await;
+    assert!(text.contains("event: changed"), "{text}");
 }
 
 #[actix_web::test]
