@@ -35,17 +35,34 @@ impl Drop for Watch {
     }
 }
 
+/// A client that acknowledges nothing for so long is gone: it lost its network without a word, and would hold its stream of
+/// nudges for as long as TCP tries, a quarter of an hour.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// Puts a watch on a new connection, which may be between requests for at most `limit`.
 pub(crate) fn watch(limit: Duration, io: &dyn Any, extensions: &mut Extensions) {
     let Some(socket) = io.downcast_ref::<rt::net::TcpStream>().and_then(second_handle) else {
         return;
     };
+    bound_silence(&socket);
     let connection = Rc::new(Connection {
         answering: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
     });
     extensions.insert(Rc::clone(&connection));
     extensions.insert(Watch(rt::spawn(close_when_idle(connection, limit, socket))));
+}
+
+/// Has the system give up what is sent and not acknowledged. A system that can't only takes longer.
+fn bound_silence(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(
+        socket,
+        u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX),
+    ) {
+        tracing::debug!(%error, "a connection has no limit for what is not acknowledged");
+    }
 }
 
 fn second_handle(stream: &rt::net::TcpStream) -> Option<TcpStream> {
@@ -120,5 +137,19 @@ impl MessageBody for HeldBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_next(context)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_acknowledges_nothing_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        bound_silence(&socket);
+        let limit = rustix::net::sockopt::tcp_user_timeout(&socket).unwrap();
+        assert_eq!(u128::from(limit), SILENCE.as_millis());
     }
 }
