@@ -38,7 +38,7 @@ impl Drop for Watch {
 /// A client that acknowledges nothing for so long is gone: it lost its network without a word, and would hold its stream of
 /// nudges for as long as TCP tries, a quarter of an hour.
 #[cfg(target_os = "linux")]
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Puts a watch on a new connection, which may be between requests for at most `limit`.
 pub(crate) fn watch(limit: Duration, io: &dyn Any, extensions: &mut Extensions) {
