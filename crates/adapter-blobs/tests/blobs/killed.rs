@@ -1,7 +1,7 @@
 //! A process that writes and is killed.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use mosaic_adapter_blobs::{LocalBlobs, LocalSettings};
@@ -18,7 +18,7 @@ async fn write_for_ever(root: OsString) {
     put(&store, blob(1, 1), &bytes(1, 300_000), 1_000).await.unwrap();
     let mut writer = store.create(blob(1, 2)).await.unwrap();
     writer.write(bytes(2, 1_000_000)).await.unwrap();
-    println!("{READY}");
+    writeln!(std::io::stdout(), "{READY}").expect("somebody listens");
     std::future::pending::<()>().await;
 }
 
