@@ -211,6 +211,23 @@ async fn an_export_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn an_export_of_an_account_that_is_being_removed_has_no_last_line() {
+    let h = harness().await;
+    let user = anna(&h).await;
+    let clock = Arc::clone(&h.clock) as _;
+    let export = Export::new(
+        Arc::clone(&h.stores.accounts),
+        Arc::clone(&h.stores.transfer),
+        clock,
+    );
+    let mut chunks = std::pin::pin!(export.run(user));
+    assert!(chunks.try_next().await.unwrap().is_some(), "the header");
+    h.stores.accounts.remove(user, 1).await.unwrap();
+    let rest: Result<Vec<String>, AppError> = chunks.try_collect().await;
+    assert!(rest.is_err(), "{rest:?}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_whole_is_recognised_wherever_it_ends() {
     let h = harness().await;
     let user = anna(&h).await;

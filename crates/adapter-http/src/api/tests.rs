@@ -34,7 +34,7 @@ use mosaic_ports::{
     AccessClaims, AccessTokenError, Account, DeviceCursor, DeviceLogin, DumpedRecord, KeptRevision,
     MockAccessTokens, MockAccounts, MockChangeFeed, MockClock, MockDeviceCursors, MockHealth,
     MockIdGenerator, MockPasswordHasher, MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer,
-    MockWriteStore, PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest,
+    MockWriteStore, PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest, UserDump,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -1107,8 +1107,8 @@ async fn those_who_are_not_signed_in_send_small_bodies() {
 /// Somebody with an open account, and what an export reads.
 fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
     let mut ports = Ports::default();
-    ports.accounts.expect_by_id().returning(|id| {
-        let user = User {
+    let account = |id| Account {
+        user: User {
             id,
             username: "Änna".parse().unwrap(),
             avatar_url: None,
@@ -1117,10 +1117,19 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
             disabled: false,
             created_at: UnixMillis::ZERO,
             updated_at: UnixMillis::ZERO,
-        };
-        Ok(Some(Account {
-            user,
-            password: PasswordHash::new("hash".to_owned()),
+        },
+        password: PasswordHash::new("hash".to_owned()),
+    };
+    ports
+        .accounts
+        .expect_by_id()
+        .returning(move |id| Ok(Some(account(id))));
+    ports.transfer.expect_dump_user().returning(move |id| {
+        Ok(Some(UserDump {
+            account: account(id),
+            clock: Stamp::ZERO,
+            cursors: Vec::new(),
+            refresh_tokens: Vec::new(),
         }))
     });
     ports
