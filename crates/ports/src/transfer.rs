@@ -86,7 +86,7 @@ pub trait Transfer: Send + Sync {
     /// [`StoreError`].
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
 
-    /// Everything of a user but records and revisions.
+    /// Everything of a user but records and revisions. `None`: there is no such user, or the account is being removed.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -137,6 +137,7 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
         .unwrap();
     assert_eq!(pulled, None);
     assert_eq!(h.stores.reader.digest(user).await.unwrap(), None);
+    assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
     for spent in n..n + 3 {
         assert_eq!(rotate(h, spent).await, Rotation::Refused);
     }

@@ -34,6 +34,9 @@ impl Transfer for MemoryStore {
         let Some(account) = self.by_id(user).await? else {
             return Ok(None);
         };
+        if self.read(user, Model::is_closed) == Some(true) {
+            return Ok(None);
+        }
         let clock = self.read(user, Model::clock).unwrap_or_default();
         let refresh_tokens = lock(&self.accounts).dump_tokens(user);
         Ok(Some(UserDump {
