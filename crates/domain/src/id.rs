@@ -69,6 +69,10 @@ uuid_id! {
     RevisionId;
     /// The history that a database holds (R2): changes when a backup is restored.
     Epoch;
+    /// An upload that may take several requests.
+    UploadId;
+    /// A picture of an account or of a bot.
+    AvatarId;
     /// One login and all refresh tokens that descend from it.
     FamilyId;
 }

@@ -30,7 +30,9 @@ pub mod violation;
 pub mod write;
 
 pub use entity::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, RecordKey};
-pub use id::{BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId, UserId};
+pub use id::{
+    AvatarId, BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId, UploadId, UserId,
+};
 pub use record::{Live, Record, Revision, RevisionReason, State};
 pub use stamp::{Cursor, Stamp, SyncClock};
 pub use time::{EditTime, MAX_SAFE_INTEGER, UnixMillis};

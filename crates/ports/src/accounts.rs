@@ -174,7 +174,8 @@ pub trait Accounts: Send + Sync {
     /// Takes the next step of removing an account and everything of it: records, revisions, texts, cursors, logins, clock.
     /// The first step closes the account, ends its logins and removes its clock, so that nothing can be written any more;
     /// the last one removes the account. No step removes more than `limit` rows, or holds a lock for long. What was
-    /// interrupted goes on with the same call.
+    /// interrupted goes on with the same call. What is known of the account's blobs goes with it, and the last step notes that the
+    /// blobs are to be removed ([`ContentIndex::removed_users`](crate::ContentIndex::removed_users)).
     ///
     /// # Errors
     /// [`StoreError`].

@@ -5,13 +5,15 @@
 //! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`Accounts`],
-//! [`RefreshTokens`], [`Health`], [`Transfer`], [`Retention`], [`Jobs`] and [`CommitFeed`] over one database, hand them out
+//! [`RefreshTokens`], [`Health`], [`Transfer`], [`Retention`], [`Jobs`], [`CommitFeed`], [`ContentIndex`] and [`Uploads`] over one database, hand them out
 //! as [`Stores`], and run the suite.
 
 mod accounts;
+mod attachments;
 mod blobs;
 mod commits;
 mod error;
+mod media;
 mod store;
 mod stores;
 mod system;
@@ -22,9 +24,14 @@ pub use accounts::{
     Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, IssueOutcome, NewAccount, NewRefreshToken,
     PasswordHash, RefreshTokens, RemoveOutcome, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
 };
+pub use attachments::{
+    AppendOutcome, AttachmentUsage, Avatar, BeginOutcome, ContentIndex, Dropped, HeldContent, HeldVariant,
+    HoldOutcome, Upload, UploadKind, UploadPart, UploadState, Uploads,
+};
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
+pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use store::{
     ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, RevisionPage,
     ServedCursors, SyncDigest, WriteStore,
@@ -39,9 +46,13 @@ pub use upkeep::{ClaimOutcome, JobClaim, Jobs, Purged, Retention};
 #[cfg(feature = "mock")]
 pub use accounts::{MockAccounts, MockRefreshTokens};
 #[cfg(feature = "mock")]
+pub use attachments::{MockContentIndex, MockUploads};
+#[cfg(feature = "mock")]
 pub use blobs::{MockBlobStore, MockBlobWriter};
 #[cfg(feature = "mock")]
 pub use commits::{MockCommitFeed, MockCommitListener};
+#[cfg(feature = "mock")]
+pub use media::{MockMediaTypes, MockPictures};
 #[cfg(feature = "mock")]
 pub use store::{MockChangeFeed, MockDeviceCursors, MockHealth, MockRecordReader, MockWriteStore};
 #[cfg(feature = "mock")]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accounts::{Accounts, RefreshTokens};
+use crate::attachments::{ContentIndex, Uploads};
 use crate::commits::CommitFeed;
 use crate::store::{ChangeFeed, DeviceCursors, Health, RecordReader, WriteStore};
 use crate::transfer::Transfer;
@@ -24,6 +25,8 @@ pub struct Stores {
     pub retention: Arc<dyn Retention>,
     pub jobs: Arc<dyn Jobs>,
     pub commits: Arc<dyn CommitFeed>,
+    pub contents: Arc<dyn ContentIndex>,
+    pub uploads: Arc<dyn Uploads>,
 }
 
 impl Stores {
@@ -41,6 +44,8 @@ impl Stores {
             + Retention
             + Jobs
             + CommitFeed
+            + ContentIndex
+            + Uploads
             + 'static,
     {
         Self {
@@ -55,6 +60,8 @@ impl Stores {
             retention: Arc::clone(store) as _,
             jobs: Arc::clone(store) as _,
             commits: Arc::clone(store) as _,
+            contents: Arc::clone(store) as _,
+            uploads: Arc::clone(store) as _,
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Moving a whole installation from one store to another.
 
 use async_trait::async_trait;
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, Record, Stamp, UserId};
 
 use crate::accounts::{Account, StoredRefreshToken};
+use crate::attachments::{Avatar, HeldContent};
 use crate::error::StoreError;
 use crate::store::{DeviceCursor, KeptRevision};
 
-/// Everything of one user but records and revisions.
+/// Everything of one user but records, revisions and contents. Uploads that are under way are not carried over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserDump {
     /// The account and its password's hash.
@@ -19,6 +21,8 @@ pub struct UserDump {
     pub cursors: Vec<DeviceCursor>,
     /// The logins, by the tokens' hashes.
     pub refresh_tokens: Vec<DumpedRefreshToken>,
+    /// The avatars, by id.
+    pub avatars: Vec<Avatar>,
 }
 
 /// A refresh token as a store keeps it.
@@ -39,6 +43,8 @@ pub struct Loaded {
     pub last_stamp: Stamp,
     /// How many revisions.
     pub revisions: u64,
+    /// How many contents.
+    pub contents: u64,
 }
 
 /// A place in the sequence of a user's revisions, which are ordered by entity type (by name), key and number.
@@ -86,13 +92,13 @@ pub trait Transfer: Send + Sync {
     /// [`StoreError`].
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
 
-    /// Everything of a user but records and revisions. `None`: there is no such user, or the account is being removed.
+    /// Everything of a user but records, revisions and contents. `None`: there is no such user, or the account is being removed.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError>;
 
-    /// Writes a user; cursors and refresh tokens that are not in the dump go.
+    /// Writes a user; cursors, refresh tokens and avatars that are not in the dump go.
     ///
     /// # Errors
     /// [`StoreError`], also where the name belongs to another user.
@@ -132,6 +138,24 @@ pub trait Transfer: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError>;
+
+    /// Which blob holds which content: those after one, in ascending order of the hashes, at most `limit`. Variants are not
+    /// among them: they can be made again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn dump_contents(
+        &self,
+        user: UserId,
+        after: Option<Sha256>,
+        limit: u32,
+    ) -> Result<Vec<HeldContent>, StoreError>;
+
+    /// Writes which blob holds which content. What is there already is replaced.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError>;
 
     /// How far a user has been loaded.
     ///

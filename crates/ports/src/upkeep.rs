@@ -26,6 +26,7 @@ pub trait Retention: Send + Sync {
     /// server heard of it) is erased.
     ///
     /// Obligations:
+    /// * Neither names the content of an attachment any more.
     /// * Key, version, stamp and creation time of a tombstone stay, so no device ever misses a delete. No stamp is drawn.
     /// * It takes turns with the writes of this user, and no write loses anything by it.
     /// * The numbers of purged revisions are not given again ([`WriteStore::write`](crate::WriteStore::write)).

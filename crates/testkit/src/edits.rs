@@ -202,7 +202,9 @@ impl EditExt for RecordEdit {
 
     fn created(mut self, ms: i64) -> Self {
         match &mut self.action {
-            Action::Put { created_at, .. } | Action::Patch { created_at, .. } => {
+            Action::Put { created_at, .. }
+            | Action::Patch { created_at, .. }
+            | Action::Fill { created_at, .. } => {
                 *created_at = Some(UnixMillis::new(ms).unwrap());
             }
             Action::Delete { .. } => {}
@@ -222,7 +224,7 @@ impl EditExt for RecordEdit {
             Action::Put { attachments, .. } | Action::Patch { attachments, .. } => {
                 *attachments = Some(resources.iter().copied().map(resource_id).collect());
             }
-            Action::Delete { .. } => {}
+            Action::Fill { .. } | Action::Delete { .. } => {}
         }
         self
     }

@@ -23,7 +23,7 @@ pub use bot::{Bot, BotPatch};
 pub use diary::{Diary, DiaryPatch, GenerationSource, MoodKey, MoodScore};
 pub use memo::{Memo, MemoPatch};
 pub use resource::{
-    FileSize, Filename, MimeType, Resource, ResourceKind, ResourcePatch, Sha256, StorageType,
+    FileSize, Filename, MimeType, Resource, ResourceKind, ResourcePatch, Sha256, StorageType, Variant,
 };
 
 /// Generates the closed enums over the entity types. One line per type; parents come before their children, which is
@@ -247,6 +247,9 @@ pub struct Facets {
     pub archived: bool,
     /// Its place among its siblings: those of one type with the same parent.
     pub sort_order: Option<i64>,
+    /// The content of the attachment that it is the record of: those bytes are kept for as long as a record or a revision
+    /// names them.
+    pub attachment: Option<Sha256>,
     /// Its tags.
     pub tags: Tags,
     /// The text that search looks into, not normalised yet ([`crate::search::normalise`]). `None`: never found.

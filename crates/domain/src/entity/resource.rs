@@ -66,6 +66,14 @@ impl MimeType {
         &self.0
     }
 
+    /// Whether smaller pictures can be made of it: JPEG, PNG, WebP and GIF.
+    pub fn has_variants(&self) -> bool {
+        matches!(
+            self.as_str(),
+            "image/jpeg" | "image/png" | "image/webp" | "image/gif"
+        )
+    }
+
     /// What a person would call it.
     pub fn kind(&self) -> ResourceKind {
         match self.0.split('/').next() {
@@ -90,14 +98,19 @@ impl From<MimeType> for String {
     }
 }
 
-/// A SHA-256 in lower-case hexadecimal.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The SHA-256 of an attachment's bytes, in lower-case hexadecimal on the wire and in documents.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Sha256(String);
+pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    /// The 64 digits.
-    pub fn as_str(&self) -> &str {
+    /// The hash with these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -105,11 +118,15 @@ impl Sha256 {
 impl FromStr for Sha256 {
     type Err = Violation;
     fn from_str(digits: &str) -> Result<Self, Violation> {
-        if digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            Ok(Self(digits.to_ascii_lowercase()))
-        } else {
-            Err(Violation::new("invalid_sha256", "must be 64 hexadecimal digits"))
+        let invalid = || Violation::new("invalid_sha256", "must be 64 hexadecimal digits");
+        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(invalid());
         }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&digits[pair..pair + 2], 16).map_err(|_| invalid())?;
+        }
+        Ok(Self(bytes))
     }
 }
 
@@ -121,14 +138,40 @@ impl TryFrom<String> for Sha256 {
 }
 
 impl From<Sha256> for String {
-    fn from(digest: Sha256) -> String {
-        digest.0
+    fn from(hash: Sha256) -> String {
+        hash.to_string()
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
 impl fmt::Debug for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
+    }
+}
+
+names! {
+    /// A smaller picture that is made of an attachment.
+    Variant {
+        /// For lists: 320 pixels on the longer side at most.
+        Thumb = "thumb",
+        /// For the screen of a phone: 1,600 pixels on the longer side at most.
+        Opt = "opt",
+    }
+}
+
+impl Variant {
+    /// How many pixels the longer side has at most.
+    pub const fn longest_side(self) -> u32 {
+        match self {
+            Self::Thumb => 320,
+            Self::Opt => 1600,
+        }
     }
 }
 
@@ -229,6 +272,7 @@ impl Fields for Resource {
         Facets {
             parent: self.memo_id,
             sort_order: Some(self.sort_order),
+            attachment: self.sha256,
             ..Facets::default()
         }
     }
@@ -260,6 +304,16 @@ mod tests {
             "control_character"
         );
         assert!(Filename::new("日記.pdf".into()).is_ok());
+    }
+
+    #[test]
+    fn a_hash_is_read_in_either_case_and_printed_in_lower_case() {
+        let hash: Sha256 = "0aF1".repeat(16).parse().unwrap();
+        assert_eq!(hash.to_string(), "0af1".repeat(16));
+        assert_eq!(Sha256::from_bytes(*hash.as_bytes()), hash);
+        for bad in ["", "0a", &"zz".repeat(32), &"+a".repeat(32), &"ä".repeat(32)] {
+            assert_eq!(bad.parse::<Sha256>().unwrap_err().code, "invalid_sha256", "{bad}");
+        }
     }
 
     #[test]

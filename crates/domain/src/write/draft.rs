@@ -1,5 +1,6 @@
 //! The records of a write as they change from edit to edit.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,9 +80,9 @@ impl<'a> Draft<'a> {
 
     /// Judges one edit and, where it wins, carries it out on the draft.
     pub(super) fn apply(&mut self, edit: &RecordEdit) -> Result<EditResult, ClockExhausted> {
-        let outcome = match self.propose(edit) {
-            Ok(proposal) => self.judge(edit, proposal)?,
-            Err(Settled::Unchanged) => self.leave_unchanged(edit)?,
+        let outcome = match self.settle_fill(edit) {
+            Ok(edit) => self.carry_out(&edit)?,
+            Err(Settled::Unchanged) => Outcome::Unchanged,
             Err(Settled::Refused(refusal)) => Outcome::Refused(refusal),
         };
         Ok(EditResult {
@@ -89,6 +90,59 @@ impl<'a> Draft<'a> {
             outcome,
             current: self.records.get(&edit.key).cloned(),
         })
+    }
+
+    fn carry_out(&mut self, edit: &RecordEdit) -> Result<Outcome, ClockExhausted> {
+        Ok(match self.propose(edit) {
+            Ok(proposal) => self.judge(edit, proposal)?,
+            Err(Settled::Unchanged) => self.leave_unchanged(edit)?,
+            Err(Settled::Refused(refusal)) => Outcome::Refused(refusal),
+        })
+    }
+
+    /// Turns an edit that brings bytes into what it comes to: a whole record where there is none, a partial edit of one that
+    /// has no bytes yet. That one is later than what is stored, whenever the bytes were chosen: they are no contest.
+    fn settle_fill<'e>(&self, edit: &'e RecordEdit) -> Result<Cow<'e, RecordEdit>, Settled> {
+        let Action::Fill {
+            content,
+            created_at,
+            patch,
+        } = &edit.action
+        else {
+            return Ok(Cow::Borrowed(edit));
+        };
+        let stored = self.records.get(&edit.key);
+        let live = stored.and_then(|stored| Some((stored, stored.live_content()?)));
+        let (time, action) = match live {
+            None => {
+                let action = Action::Put {
+                    content: content.clone(),
+                    created_at: *created_at,
+                    unplaced: true,
+                    overwrites: false,
+                    attachments: None,
+                };
+                (edit.time, action)
+            }
+            Some((stored, has)) => match has.facets().attachment {
+                None => {
+                    let action = Action::Patch {
+                        patch: patch.clone(),
+                        created_at: None,
+                        attachments: None,
+                    };
+                    (edit.time.map(|time| time.max(stored.version.time.next())), action)
+                }
+                same if same == content.facets().attachment => return Err(Settled::Unchanged),
+                Some(_) => return Err(Refusal::OtherContent.into()),
+            },
+        };
+        Ok(Cow::Owned(RecordEdit {
+            key: edit.key,
+            author: edit.author.clone(),
+            time,
+            action,
+        }))
     }
 
     /// Turns an edit into the state that it wants, or settles it where last-writer-wins has nothing to say.

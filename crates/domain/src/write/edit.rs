@@ -44,6 +44,16 @@ pub enum Action {
         /// The resources that the memo has from now on, in order.
         attachments: Option<Vec<ResourceId>>,
     },
+    /// Brings the bytes of an attachment: writes the whole record where there is none, and gives its bytes to one that has
+    /// none yet. Bytes that a record has are never replaced.
+    Fill {
+        /// All fields of a new record. Its bytes are stored already.
+        content: Content,
+        /// When the record was made, where the edit says so.
+        created_at: Option<UnixMillis>,
+        /// What a record that is there gets.
+        patch: Patch,
+    },
     /// Deletes the record (`DELETE`).
     Delete {
         /// Whether a record that is not there gets a tombstone even without an edit time: in a bulk push, so that a create
@@ -62,7 +72,7 @@ impl RecordEdit {
     pub(super) fn attachments(&self) -> Option<&[ResourceId]> {
         match &self.action {
             Action::Put { attachments, .. } | Action::Patch { attachments, .. } => attachments.as_deref(),
-            Action::Delete { .. } => None,
+            Action::Fill { .. } | Action::Delete { .. } => None,
         }
     }
 
@@ -103,7 +113,8 @@ impl RecordEdit {
                 };
                 Some((content, created_at.or(base_created)))
             }
-            Action::Delete { .. } => None,
+            // Settled into one of the others before anything is completed.
+            Action::Fill { .. } | Action::Delete { .. } => None,
         }
     }
 
@@ -132,6 +143,7 @@ impl RecordEdit {
             Action::Put {
                 content, unplaced, ..
             } => (content.facets().parent, *unplaced),
+            Action::Fill { content, .. } => (content.facets().parent, true),
             Action::Patch {
                 patch: Patch::Resource(patch),
                 ..

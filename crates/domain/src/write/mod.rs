@@ -122,6 +122,9 @@ pub enum Refusal {
     /// The memo that a resource names does not exist (W9).
     #[error("there is no such memo")]
     UnknownMemo(MemoId),
+    /// The record has other bytes already, and bytes are never replaced.
+    #[error("the record has another content already")]
+    OtherContent,
     /// A resource that a memo names does not exist or is deleted.
     #[error("there is no such resource")]
     UnknownResource {
