@@ -241,7 +241,10 @@ impl Accounts for MemoryStore {
             return Ok(RemoveOutcome::Removing);
         }
         let mut table = lock(&self.accounts);
-        table.accounts.retain(|_, account| account.user.id != id);
+        if table.by_id(id).is_some() {
+            table.accounts.retain(|_, account| account.user.id != id);
+            lock(&self.removed).insert(id);
+        }
         Ok(RemoveOutcome::Removed)
     }
 }

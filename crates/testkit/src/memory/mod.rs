@@ -5,10 +5,12 @@
 //! real rules.
 
 mod accounts;
+mod contents;
 mod model;
 mod store;
 mod transfer;
 mod upkeep;
+mod uploads;
 
 pub use model::Model;
 pub use store::{MemoryFixture, MemoryStore};

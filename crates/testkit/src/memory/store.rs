@@ -1,6 +1,6 @@
 //! The ports around the models of all users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use mosaic_ports::{
 };
 
 use super::accounts::AccountTable;
+use super::contents::Attachments;
 use super::model::Model;
 use super::upkeep::JobTable;
 use crate::fixture::StoreFixture;
@@ -27,6 +28,8 @@ pub struct MemoryStore {
     pub(super) epoch: Mutex<Epoch>,
     pub(super) jobs: Mutex<JobTable>,
     pub(super) listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
+    /// Removed accounts whose blobs are still there.
+    pub(super) removed: Mutex<BTreeSet<UserId>>,
 }
 
 /// The rows of one user, by device and type.
@@ -38,6 +41,7 @@ struct UserSlot {
     turn: Mutex<()>,
     /// What is committed.
     model: Mutex<Model>,
+    attachments: Mutex<Attachments>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,6 +62,12 @@ impl UserSlot {
         check(&plan)?;
         lock(&self.model).commit(&plan);
         Ok(plan)
+    }
+
+    fn in_turn<T>(&self, work: impl FnOnce(&Model, &mut Attachments) -> T) -> Option<T> {
+        let _turn = lock(&self.turn);
+        let model = lock(&self.model);
+        (!model.is_closed()).then(|| work(&model, &mut lock(&self.attachments)))
     }
 
     fn purge(&self, before: UnixMillis, limit: u32) -> Purged {
@@ -99,6 +109,7 @@ impl MemoryStore {
             epoch: Mutex::new(Model::default().epoch()),
             jobs: Mutex::default(),
             listeners: Mutex::default(),
+            removed: Mutex::default(),
         }
     }
 
@@ -141,6 +152,32 @@ impl MemoryStore {
         }
     }
 
+    /// Changes what is known of a user's blobs behind the ports' backs.
+    pub(super) fn change_attachments(&self, user: UserId, change: impl FnOnce(&mut Attachments)) {
+        if let Some(slot) = self.user(user) {
+            change(&mut lock(&slot.attachments));
+        }
+    }
+
+    /// Looks at what is known of a user's blobs.
+    pub(super) fn look<T>(&self, user: UserId, look: impl FnOnce(&Model, &Attachments) -> T) -> Option<T> {
+        let slot = self.user(user)?;
+        let model = lock(&slot.model);
+        Some(look(&model, &lock(&slot.attachments)))
+    }
+
+    /// Changes what is known of a user's blobs, when no write of that user runs. `None`: the user has no clock.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        &self,
+        user: UserId,
+        work: impl FnOnce(&Model, &mut Attachments) -> T + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(slot) = self.user(user) else {
+            return Ok(None);
+        };
+        in_its_turn(move || slot.in_turn(work)).await
+    }
+
     /// Replaces the rows of a user.
     pub(super) fn set_cursors(&self, user: UserId, rows: Vec<DeviceCursor>) {
         let rows = rows.into_iter();
@@ -165,6 +202,7 @@ impl MemoryStore {
             }
         }
         self.change(user, |model| left -= model.remove(left));
+        self.change_attachments(user, |held| left -= held.remove(left));
         if left > 0 {
             lock(&self.cursors).remove(&user);
             lock(&self.users).remove(&user);

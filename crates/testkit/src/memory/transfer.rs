@@ -1,11 +1,12 @@
 //! Reading the store out whole and writing one in.
 
 use async_trait::async_trait;
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    Accounts as _, DeviceCursors as _, DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError,
-    Transfer, UserDump,
+    Accounts as _, DeviceCursors as _, DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace,
+    StoreError, Transfer, UserDump,
 };
 
 use super::model::{Model, take};
@@ -44,6 +45,7 @@ impl Transfer for MemoryStore {
             clock,
             cursors: self.cursors(user).await?,
             refresh_tokens,
+            avatars: self.look(user, |_, held| held.avatars()).unwrap_or_default(),
         }))
     }
 
@@ -55,6 +57,7 @@ impl Transfer for MemoryStore {
         self.change(user, |model| model.set_clock(dump.clock));
         lock(&self.accounts).load(dump.account, dump.refresh_tokens);
         self.set_cursors(user, dump.cursors);
+        self.change_attachments(user, |held| held.set_avatars(dump.avatars));
         Ok(())
     }
 
@@ -133,8 +136,32 @@ impl Transfer for MemoryStore {
         Ok(())
     }
 
+    async fn dump_contents(
+        &self,
+        user: UserId,
+        after: Option<Sha256>,
+        limit: u32,
+    ) -> Result<Vec<HeldContent>, StoreError> {
+        let found = self.look(user, |_, held| {
+            let later = held
+                .contents()
+                .filter(|content| after.is_none_or(|after| content.sha256 > after));
+            later.take(limit as usize).copied().collect()
+        });
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
+        self.change_attachments(user, |held| {
+            for content in contents {
+                held.put(content);
+            }
+        });
+        Ok(())
+    }
+
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
-        let loaded = self.read(user, |model| Loaded {
+        let loaded = self.look(user, |model, held| Loaded {
             records: model.records().count() as u64,
             last_stamp: model
                 .records()
@@ -142,6 +169,7 @@ impl Transfer for MemoryStore {
                 .max()
                 .unwrap_or_default(),
             revisions: model.revisions().len() as u64,
+            contents: held.contents().count() as u64,
         });
         Ok(loaded.unwrap_or_default())
     }
