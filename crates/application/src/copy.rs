@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 /// How many users are asked for at once.
 const USERS_AT_ONCE: u32 = 500;
+/// How many contents are read at once.
+const CONTENTS_AT_ONCE: u32 = 1_000;
 /// How much one batch holds.
 const BATCH: PageLimits = PageLimits {
     records: 1_000,
@@ -183,6 +185,7 @@ impl Copy {
         progress.records += loaded.records;
         self.copy_records(user, loaded, progress, tell).await?;
         self.copy_revisions(user, loaded, progress, tell).await?;
+        self.copy_contents(user, loaded).await?;
         progress.users += 1;
         tell(*progress);
         Ok(())
@@ -233,6 +236,41 @@ impl Copy {
         }
     }
 
+    /// Which blob holds which content; the blobs stay where they are.
+    async fn copy_contents(&self, user: UserId, loaded: Loaded) -> Result<(), CopyError> {
+        if loaded.contents == self.from.loaded(user).await?.contents {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let contents = self.from.dump_contents(user, after, CONTENTS_AT_ONCE).await?;
+            let Some(last) = contents.last() else {
+                return Ok(());
+            };
+            after = Some(last.sha256);
+            self.to.load_contents(user, contents).await?;
+        }
+    }
+
+    async fn compare_contents(&self, user: UserId, hash: &mut Sha256) -> Result<(), CopyError> {
+        let mut after = None;
+        loop {
+            let ours = self.from.dump_contents(user, after, CONTENTS_AT_ONCE).await?;
+            if ours != self.to.dump_contents(user, after, CONTENTS_AT_ONCE).await? {
+                return Err(CopyError::Differs {
+                    user,
+                    what: "attachments",
+                });
+            }
+            let Some(last) = ours.last() else { return Ok(()) };
+            after = Some(last.sha256);
+            for content in &ours {
+                add(hash, &content.sha256.to_string());
+                add(hash, &content.blob.to_string());
+            }
+        }
+    }
+
     async fn compare_user(
         &self,
         user: UserId,
@@ -244,7 +282,11 @@ impl Copy {
         let (ours, theirs) = (self.from.dump_user(user).await?, self.to.dump_user(user).await?);
         match ours.filter(|ours| theirs.as_ref() == Some(ours)) {
             Some(dump) => add_user(hash, &dump),
-            None => return Err(differs("the account, the clock, the cursors or the logins")),
+            None => {
+                return Err(differs(
+                    "the account, the clock, the cursors, the logins or the avatars",
+                ));
+            }
         }
         let mut after = Stamp::ZERO;
         loop {
@@ -261,6 +303,7 @@ impl Copy {
             tell(*progress);
         }
         self.compare_revisions(user, hash, progress, tell).await?;
+        self.compare_contents(user, hash).await?;
         progress.users += 1;
         tell(*progress);
         Ok(())

@@ -3,7 +3,7 @@
 use mosaic_domain::skew::EditTimeAhead;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::{MemoId, Record, UnixMillis, Violation, Violations};
-use mosaic_ports::{AccessTokenError, BoxError, StoreError, WriteError};
+use mosaic_ports::{AccessTokenError, BlobError, BoxError, StoreError, WriteError};
 
 /// Why a use case did not do what it was asked. Nothing was written, except the losing content of
 /// [`AppError::Superseded`].
@@ -33,6 +33,70 @@ pub enum AppError {
     /// A list names a record that does not exist; the path says which.
     #[error("{0}")]
     UnknownReference(Violation),
+    /// The resource has other bytes already.
+    #[error(
+        "the resource has other bytes already, and bytes are never replaced: upload them as a new resource"
+    )]
+    OtherContent,
+    /// The resource has no bytes yet.
+    #[error("the bytes of this resource were not uploaded yet")]
+    NotUploaded,
+    /// The bytes of the resource should be there and are not.
+    #[error("the bytes of this resource are missing on the server: upload them again")]
+    ContentMissing,
+    /// There are no smaller pictures of this file, or it can't be an avatar.
+    #[error("the file is not a JPEG, PNG, WebP or GIF picture that can be read")]
+    NotAPicture,
+    /// The picture is too large to make smaller ones of it.
+    #[error("{0}")]
+    PictureTooLarge(String),
+    /// The file is larger than files may be.
+    #[error("a file may have {limit} bytes at most")]
+    FileTooLarge {
+        /// How many bytes a file may have.
+        limit: u64,
+    },
+    /// The user's files would come to more than allowed.
+    #[error("the attachments of this account would exceed {quota} bytes; {used} are used")]
+    QuotaExceeded {
+        /// How many bytes are used.
+        used: u64,
+        /// How many bytes may be used.
+        quota: u64,
+    },
+    /// The user has too many uploads that are not finished.
+    #[error("too many uploads of this account are not finished")]
+    TooManyUploads,
+    /// The upload has another number of bytes than the request goes on from.
+    #[error("the upload has {received} bytes: go on from there")]
+    OffsetConflict {
+        /// How many bytes the upload has.
+        received: u64,
+    },
+    /// The bytes would go beyond the length that was announced.
+    #[error("the upload was announced with {length} bytes, and these would go beyond")]
+    BeyondLength {
+        /// The length that was announced.
+        length: u64,
+    },
+    /// The bytes are not those that the checksum was made of.
+    #[error("the bytes do not have the checksum that was sent")]
+    ChecksumMismatch,
+    /// The upload has expired.
+    #[error("the upload has expired: begin again")]
+    UploadExpired,
+    /// The upload came in more pieces than are put together.
+    #[error("the upload came in too many pieces: send larger ones")]
+    TooManyParts,
+    /// The bytes of a direct upload are not there, or not all of them.
+    #[error("{0}")]
+    UploadIncomplete(String),
+    /// The storage takes no bytes but through the server.
+    #[error("this server has no storage that takes uploads directly: use POST /resources/upload or /uploads")]
+    NoDirectUploads,
+    /// The storage of attachments failed.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
     /// A push names the record twice; this is the later one.
     #[error("the push names this record twice: this edit was left out, send it again")]
     NamedTwice,

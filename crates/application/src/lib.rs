@@ -4,6 +4,8 @@
 //! * [`push`]: many edits in one request.
 //! * [`records`]: the road that all four entity types share: create, edit, delete, read, list, revisions.
 //! * [`memos`], [`diaries`], [`bots`]: what these types have besides.
+//! * [`attachments`]: the bytes behind resources; [`uploads`]: those that take several requests; [`garbage`]: bytes that
+//!   nobody needs any more; [`doctor`]: whether records and bytes agree.
 //! * [`devices`]: what the devices of a user hold, and forgetting one.
 //! * [`nudges`]: who is told that there is something to pull.
 //! * [`retention`]: forgetting what is old.
@@ -12,12 +14,15 @@
 //! * [`accounts`]: logins, accounts, registration; [`sessions`]: who a request comes from.
 
 pub mod accounts;
+pub mod attachments;
 pub mod bots;
 pub mod copy;
 pub mod devices;
 pub mod diaries;
+pub mod doctor;
 pub mod error;
 pub mod export;
+pub mod garbage;
 pub mod memos;
 pub mod nudges;
 pub mod pull;
@@ -25,5 +30,6 @@ pub mod push;
 pub mod records;
 pub mod retention;
 pub mod sessions;
+pub mod uploads;
 
 pub use error::AppError;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mosaic_domain::entity::{Content, Patch, Resource, ResourcePatch};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::skew::Shift;
@@ -9,8 +10,8 @@ use mosaic_domain::write::{
     Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide,
 };
 use mosaic_domain::{
-    ClientId, EditTime, Entity, EntityType, Live, RecordKey, ResourceId, Revision, RevisionId, UnixMillis,
-    UserId, Violation,
+    ClientId, EditTime, Entity, EntityType, Live, Record, RecordKey, ResourceId, Revision, RevisionId,
+    UnixMillis, UserId, Violation,
 };
 use mosaic_ports::{Decide, IdGenerator, KeptRevision, RecordReader, WriteStore};
 use uuid::Uuid;
@@ -36,7 +37,7 @@ pub struct EditBy {
 
 impl EditBy {
     /// The edit time by the server's clock (W6).
-    fn adjusted_time(&self) -> Result<Option<EditTime>, AppError> {
+    pub(crate) fn adjusted_time(&self) -> Result<Option<EditTime>, AppError> {
         let shift = Shift::between(self.client_time, self.arrived_at);
         let adjusted = self.edit_time.map(|time| shift.apply(time, self.arrived_at));
         Ok(adjusted.transpose()?)
@@ -169,7 +170,34 @@ impl Records {
     /// A store's error.
     pub async fn find<E: Entity>(&self, user: UserId, key: E::Key) -> Result<Option<Live<E>>, AppError> {
         let record = self.reader.record(user, E::record_key(key)).await?;
-        Ok(record.and_then(mosaic_domain::Record::into_live))
+        Ok(record.and_then(Record::into_live))
+    }
+
+    /// A record as it is stored, tombstones included.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub(crate) async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, AppError> {
+        Ok(self.reader.record(user, key).await?)
+    }
+
+    /// Writes the resource of bytes that are stored: a new one, or `patch` for one that is there and has no bytes yet.
+    ///
+    /// # Errors
+    /// [`AppError`]: deleted, other content, superseded, an edit time ahead, a memo that does not exist.
+    pub(crate) async fn fill(
+        &self,
+        by: &EditBy,
+        id: ResourceId,
+        content: Resource,
+        patch: ResourcePatch,
+    ) -> Result<Live<Resource>, AppError> {
+        let action = Action::Fill {
+            content: Content::Resource(content),
+            created_at: by.created_at,
+            patch: Patch::Resource(patch),
+        };
+        live(self.edit(by, RecordKey::Resource(id), action).await?)
     }
 
     /// One page of live records.
@@ -182,10 +210,7 @@ impl Records {
         query: &RecordQuery,
     ) -> Result<Listing<Live<E>>, AppError> {
         let Listing { items, total } = self.reader.list(user, query).await?;
-        let items = items
-            .into_iter()
-            .filter_map(mosaic_domain::Record::into_live)
-            .collect();
+        let items = items.into_iter().filter_map(Record::into_live).collect();
         Ok(Listing { items, total })
     }
 
@@ -340,6 +365,7 @@ impl From<Refusal> for AppError {
             Refusal::Deleted => Self::Deleted,
             Refusal::ContentGone => Self::ContentGone,
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
+            Refusal::OtherContent => Self::OtherContent,
             Refusal::UnknownResource { index, .. } => {
                 Self::UnknownReference(unknown(EntityType::Resource, "resourceIds", index))
             }
@@ -383,6 +409,6 @@ fn unknown(entity_type: EntityType, path: &str, index: usize) -> Violation {
 }
 
 fn live<E: Entity>(result: EditResult) -> Result<Live<E>, AppError> {
-    let record = result.current.and_then(mosaic_domain::Record::into_live);
+    let record = result.current.and_then(Record::into_live);
     record.ok_or_else(|| AppError::Internal("a write answered no live record".into()))
 }

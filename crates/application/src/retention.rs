@@ -1,10 +1,13 @@
-//! Retention (H2): `mosaic purge`, and the daily job that does the same.
+//! Retention (H2): `mosaic purge`, and the daily job that does the same. Bytes of attachments that nobody needs any more go with it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mosaic_domain::UnixMillis;
-use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, StoreError, Transfer};
+use mosaic_domain::UserId;
+use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, Transfer};
+
+use crate::garbage::{Garbage, GarbageError};
 
 /// The job's name in the store.
 const JOB: &str = "purge";
@@ -35,6 +38,8 @@ pub struct Progress {
     pub revisions: u64,
     /// Tombstones whose content is gone.
     pub contents: u64,
+    /// Files of attachments that are gone: parts of uploads and smaller pictures are files of their own.
+    pub blobs: u64,
 }
 
 /// What became of a purge.
@@ -54,6 +59,7 @@ pub enum PurgeOutcome {
 #[derive(Clone)]
 pub struct Purge {
     retention: Arc<dyn Retention>,
+    garbage: Garbage,
     users: Arc<dyn Transfer>,
     jobs: Arc<dyn Jobs>,
     clock: Arc<dyn Clock>,
@@ -64,6 +70,7 @@ impl Purge {
     /// A purge over these ports.
     pub fn new(
         retention: Arc<dyn Retention>,
+        garbage: Garbage,
         users: Arc<dyn Transfer>,
         jobs: Arc<dyn Jobs>,
         clock: Arc<dyn Clock>,
@@ -71,6 +78,7 @@ impl Purge {
     ) -> Self {
         Self {
             retention,
+            garbage,
             users,
             jobs,
             clock,
@@ -78,18 +86,19 @@ impl Purge {
         }
     }
 
-    /// Forgets what is older than `retention_ms` milliseconds, user by user, in short steps. One instance at a time does it.
-    /// `tell` hears after each step how far it has come, and may stop it.
+    /// Forgets what is older than `retention_ms` milliseconds (`None`: nothing is too old), and removes the bytes of attachments
+    /// that nothing names any more, user by user, in short steps. One instance at a time does it. `tell` hears after each step how
+    /// far it has come, and may stop it.
     ///
     /// # Errors
-    /// [`StoreError`]. What is gone is gone; the next purge goes on. Where a step of one user fails, the others are purged
+    /// [`GarbageError`]. What is gone is gone; the next purge goes on. Where a step of one user fails, the others are purged
     /// all the same, and the first failure is returned at the end.
     pub async fn run(
         &self,
-        retention_ms: i64,
+        retention_ms: Option<i64>,
         when: When,
         mut tell: impl FnMut(Progress) -> ControlFlow<()> + Send,
-    ) -> Result<PurgeOutcome, StoreError> {
+    ) -> Result<PurgeOutcome, GarbageError> {
         let holder = self.ids.next();
         let started = self.clock.now();
         let unless_done_since = match when {
@@ -101,60 +110,29 @@ impl Purge {
             ClaimOutcome::Busy => return Ok(PurgeOutcome::Busy),
             ClaimOutcome::Done => return Ok(PurgeOutcome::NotDue),
         }
-        let outcome = self
-            .purge(holder, started, started.plus(-retention_ms), &mut tell)
-            .await;
+        let mut round = Round {
+            purge: self,
+            holder,
+            claimed_at: started,
+            before: retention_ms.map(|ms| started.plus(-ms)),
+            progress: Progress::default(),
+            failed: None,
+            tell: &mut tell,
+        };
+        let outcome = match round.run().await {
+            Ok(()) => match round.failed {
+                None => Ok(PurgeOutcome::Done(round.progress)),
+                Some(error) => Err(error),
+            },
+            Err(End::Stopped) => Ok(PurgeOutcome::Stopped(round.progress)),
+            Err(End::TakenOver) => Ok(PurgeOutcome::Busy),
+            Err(End::Failed(error)) => Err(error),
+        };
         let done = matches!(outcome, Ok(PurgeOutcome::Done(_))).then_some(started);
         let released = self.jobs.release(JOB, holder, done).await;
         let outcome = outcome?;
-        released.map(|()| outcome)
-    }
-
-    async fn purge(
-        &self,
-        holder: uuid::Uuid,
-        mut claimed_at: UnixMillis,
-        before: UnixMillis,
-        tell: &mut (impl FnMut(Progress) -> ControlFlow<()> + Send),
-    ) -> Result<PurgeOutcome, StoreError> {
-        let mut progress = Progress::default();
-        let mut after = None;
-        let mut failed = None;
-        loop {
-            let users = self.users.user_ids(after, USERS_AT_ONCE).await?;
-            let Some(last) = users.last() else {
-                return failed.map_or(Ok(PurgeOutcome::Done(progress)), Err);
-            };
-            after = Some(*last);
-            for user in users {
-                loop {
-                    let now = self.clock.now();
-                    if now.since(claimed_at) >= RENEW_MS {
-                        if self.claim(holder, now, None).await? != ClaimOutcome::Claimed {
-                            return Ok(PurgeOutcome::Busy);
-                        }
-                        claimed_at = now;
-                    }
-                    let step = match self.retention.purge(user, before, ROWS_AT_ONCE).await {
-                        Ok(step) => step,
-                        Err(error) => {
-                            tracing::warn!(%user, error = &error as &dyn std::error::Error, "not purged");
-                            failed.get_or_insert(error);
-                            break;
-                        }
-                    };
-                    progress.revisions += step.revisions;
-                    progress.contents += step.contents;
-                    progress.users += u64::from(!step.more);
-                    if tell(progress).is_break() {
-                        return Ok(PurgeOutcome::Stopped(progress));
-                    }
-                    if !step.more {
-                        break;
-                    }
-                }
-            }
-        }
+        released?;
+        Ok(outcome)
     }
 
     async fn claim(
@@ -162,7 +140,7 @@ impl Purge {
         holder: uuid::Uuid,
         now: UnixMillis,
         unless_done_since: Option<UnixMillis>,
-    ) -> Result<ClaimOutcome, StoreError> {
+    ) -> Result<ClaimOutcome, GarbageError> {
         let claim = JobClaim {
             job: JOB,
             holder,
@@ -170,7 +148,119 @@ impl Purge {
             until: now.plus(LEASE_MS),
             unless_done_since,
         };
-        self.jobs.claim(claim).await
+        Ok(self.jobs.claim(claim).await?)
+    }
+}
+
+/// One purge, under way.
+struct Round<'a, T> {
+    purge: &'a Purge,
+    holder: uuid::Uuid,
+    claimed_at: UnixMillis,
+    before: Option<UnixMillis>,
+    progress: Progress,
+    failed: Option<GarbageError>,
+    tell: &'a mut T,
+}
+
+/// Why a purge ends before it is done.
+enum End {
+    Stopped,
+    TakenOver,
+    Failed(GarbageError),
+}
+
+impl<E: Into<GarbageError>> From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
+    async fn run(&mut self) -> Result<(), End> {
+        let mut after = None;
+        loop {
+            let users = self.purge.users.user_ids(after, USERS_AT_ONCE).await?;
+            let Some(last) = users.last() else { break };
+            after = Some(*last);
+            for user in users {
+                self.records(user).await?;
+                self.bytes(user).await?;
+                self.progress.users += 1;
+                self.tell()?;
+            }
+        }
+        let removed = self.purge.garbage.removed_users().await;
+        self.progress.blobs += self.noted(None, removed).unwrap_or_default();
+        let swept = self.purge.garbage.sweep().await;
+        self.noted(None, swept);
+        Ok(())
+    }
+
+    /// Forgets old revisions and contents of one user.
+    async fn records(&mut self, user: UserId) -> Result<(), End> {
+        let Some(before) = self.before else { return Ok(()) };
+        loop {
+            self.hold_on().await?;
+            let step = self.purge.retention.purge(user, before, ROWS_AT_ONCE).await;
+            let Some(step) = self.noted(Some(user), step) else {
+                return Ok(());
+            };
+            self.progress.revisions += step.revisions;
+            self.progress.contents += step.contents;
+            if !step.more {
+                return Ok(());
+            }
+            self.tell()?;
+        }
+    }
+
+    /// Removes the bytes that nothing of one user names any more.
+    async fn bytes(&mut self, user: UserId) -> Result<(), End> {
+        loop {
+            self.hold_on().await?;
+            let step = self.purge.garbage.step(user).await;
+            let Some((removed, more)) = self.noted(Some(user), step) else {
+                return Ok(());
+            };
+            self.progress.blobs += removed;
+            if !more {
+                break;
+            }
+            self.tell()?;
+        }
+        let waste = self.purge.garbage.waste(user).await;
+        self.progress.blobs += self.noted(Some(user), waste).unwrap_or_default();
+        Ok(())
+    }
+
+    /// The outcome of a step. Where it failed, that is remembered, and the rest goes on.
+    fn noted<S, E: Into<GarbageError>>(&mut self, user: Option<UserId>, step: Result<S, E>) -> Option<S> {
+        step.map_err(|error| {
+            let error = error.into();
+            tracing::warn!(?user, error = &error as &dyn std::error::Error, "not purged");
+            self.failed.get_or_insert(error);
+        })
+        .ok()
+    }
+
+    /// Claims the job again where that is due.
+    async fn hold_on(&mut self) -> Result<(), End> {
+        let now = self.purge.clock.now();
+        if now.since(self.claimed_at) >= RENEW_MS {
+            if self.purge.claim(self.holder, now, None).await? != ClaimOutcome::Claimed {
+                return Err(End::TakenOver);
+            }
+            self.claimed_at = now;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<(), End> {
+        match (self.tell)(self.progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(End::Stopped),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::BoxError;
 pub trait MediaTypes: Send + Sync {
     /// The type of a file, by its beginning ([`HEAD_BYTES`] of it, or all where it is shorter). What was declared, and the ending
     /// of the name, decide only between types that the bytes do not tell apart.
+    #[expect(clippy::needless_lifetimes, reason = "the mock needs it named")]
     fn recognise<'a>(&self, head: &[u8], declared: Option<&'a MimeType>, filename: &Filename) -> MimeType;
 }
 

@@ -14,9 +14,6 @@ use crate::field::{Check, Field, Int, UnixMs, from_text, sort_order};
 use crate::names::{KindName, StorageName};
 use crate::state::AppState;
 
-/// What an attachment is that does not say what it is.
-const DEFAULT_MIME_TYPE: &str = "application/octet-stream";
-
 /// The record of an attachment.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Resource)]
@@ -57,6 +54,8 @@ pub(crate) struct ResourceDto {
 impl From<Live<Resource>> for ResourceDto {
     fn from(live: Live<Resource>) -> Self {
         let resource = live.content;
+        let has_thumbnail = resource.sha256.is_some() && resource.mime_type.has_variants();
+        let thumbnail_url = has_thumbnail.then(|| format!("/api/resources/{}/thumbnail", live.key));
         Self {
             id: live.key.to_string(),
             memo_id: resource.memo_id.map(|id| id.to_string()),
@@ -67,7 +66,7 @@ impl From<Live<Resource>> for ResourceDto {
             sha256: resource.sha256.map(String::from),
             storage_type: resource.storage_type.name(),
             url: format!("/api/resources/{}/download", live.key),
-            thumbnail_url: None,
+            thumbnail_url,
             sort_order: resource.sort_order,
             metadata: resource.metadata.into(),
             created_at: live.created_at.get(),
@@ -166,11 +165,10 @@ impl Wire for Resource {
     }
 
     fn whole(fields: ResourcePatch) -> Option<Self> {
-        let unnamed = || MimeType::new(DEFAULT_MIME_TYPE).ok();
         Some(Self {
             memo_id: fields.memo_id.flatten(),
             filename: fields.filename?,
-            mime_type: fields.mime_type.or_else(unnamed)?,
+            mime_type: fields.mime_type.unwrap_or_else(MimeType::unknown),
             file_size: fields.file_size?,
             sha256: fields.sha256.flatten(),
             storage_type: fields.storage_type.unwrap_or(StorageType::Local),

@@ -40,6 +40,14 @@ names! {
 pub struct MimeType(String);
 
 impl MimeType {
+    /// What says nothing about the bytes.
+    pub const UNKNOWN: &str = "application/octet-stream";
+
+    /// The type of bytes of which nothing is known.
+    pub fn unknown() -> Self {
+        Self(Self::UNKNOWN.to_owned())
+    }
+
     /// Reads a MIME type that came from outside.
     ///
     /// # Errors

@@ -1,0 +1,61 @@
+//! Pictures of accounts and of bots: small files with an address of their own, and no record.
+
+use mosaic_domain::entity::{Filename, MimeType};
+use mosaic_domain::{AvatarId, UserId};
+use mosaic_ports::Avatar;
+
+use super::{Attachments, Intake, Received, StoredFile};
+use crate::error::AppError;
+
+impl Attachments {
+    /// Begins to take in an avatar.
+    ///
+    /// # Errors
+    /// The storage's error.
+    pub async fn receive_avatar(&self, user: UserId) -> Result<Intake, AppError> {
+        self.receive_up_to(user, self.limits.avatar_bytes).await
+    }
+
+    /// Keeps what was received as an avatar. It stays for as long as the account or a bot names its address; the caller sees
+    /// to that.
+    ///
+    /// # Errors
+    /// [`AppError::NotAPicture`], [`AppError::QuotaExceeded`], or a store's error.
+    pub async fn add_avatar(
+        &self,
+        declared: Option<MimeType>,
+        filename: &Filename,
+        received: Received,
+    ) -> Result<AvatarId, AppError> {
+        let mime_type = self
+            .ports
+            .types
+            .recognise(&received.head, declared.as_ref(), filename);
+        if !mime_type.has_variants() {
+            self.discard(received.blob).await;
+            return Err(AppError::NotAPicture);
+        }
+        self.keep(&received).await?;
+        let avatar = Avatar {
+            id: AvatarId::new(self.ports.ids.next()),
+            sha256: received.sha256,
+            mime_type,
+            created_at: self.ports.clock.now(),
+        };
+        let id = avatar.id;
+        self.ports.contents.add_avatar(received.blob.user, avatar).await?;
+        Ok(id)
+    }
+
+    /// The file of an avatar.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn avatar(&self, user: UserId, id: AvatarId) -> Result<StoredFile, AppError> {
+        let avatar = self.ports.contents.avatar(user, id).await?;
+        let Avatar {
+            sha256, mime_type, ..
+        } = avatar.ok_or(AppError::NotFound)?;
+        self.whole(user, sha256, mime_type).await
+    }
+}

@@ -1,0 +1,191 @@
+//! Attachments: the bytes behind a resource. Upload, download, smaller pictures, avatars.
+//!
+//! Bytes come first, the record after: what arrives is streamed into a blob of its own ([`Intake`]), which becomes the one that
+//! holds its content unless another one does already, and only then is the record written. Whatever is interrupted on the
+//! way leaves a blob that nobody names, which [`crate::garbage`] removes, and never a record without bytes.
+
+mod avatars;
+mod download;
+mod intake;
+mod upload;
+mod variants;
+
+use std::sync::Arc;
+
+use mosaic_domain::UserId;
+use mosaic_domain::entity::{Sha256, StorageType};
+use mosaic_ports::{
+    BlobName, BlobStore, Clock, ContentIndex, HeldContent, HoldOutcome, IdGenerator, MediaTypes, Pictures,
+    WriteError,
+};
+
+use crate::error::AppError;
+use crate::records::Records;
+
+pub use download::StoredFile;
+pub use intake::{Intake, Received};
+pub use upload::NewFile;
+
+/// What attachments are kept with.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each is the port that it is named after")]
+pub struct AttachmentPorts {
+    pub blobs: Arc<dyn BlobStore>,
+    pub contents: Arc<dyn ContentIndex>,
+    pub types: Arc<dyn MediaTypes>,
+    pub pictures: Arc<dyn Pictures>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdGenerator>,
+}
+
+impl std::fmt::Debug for AttachmentPorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AttachmentPorts")
+    }
+}
+
+/// How much is taken, and how it is given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentLimits {
+    /// Where the blobs are, as records say it.
+    pub storage: StorageType,
+    /// How many bytes one file may have.
+    pub file_bytes: u64,
+    /// How many bytes an avatar may have.
+    pub avatar_bytes: u64,
+    /// How many bytes the contents of one user may have together.
+    pub user_bytes: u64,
+}
+
+/// Takes bytes in and gives them out.
+#[derive(Clone)]
+pub struct Attachments {
+    ports: AttachmentPorts,
+    records: Records,
+    limits: AttachmentLimits,
+    rendering: Arc<variants::Rendering>,
+}
+
+impl Attachments {
+    /// Attachments over these ports; records travel on the common road.
+    pub fn new(ports: AttachmentPorts, records: Records, limits: AttachmentLimits) -> Self {
+        Self {
+            ports,
+            records,
+            limits,
+            rendering: Arc::default(),
+        }
+    }
+
+    /// How much is taken.
+    pub fn limits(&self) -> &AttachmentLimits {
+        &self.limits
+    }
+
+    pub(crate) fn ports(&self) -> &AttachmentPorts {
+        &self.ports
+    }
+
+    /// Refuses what says beforehand that it is too large for a file, or for what the user may still have.
+    ///
+    /// # Errors
+    /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], or a store's error.
+    pub async fn admit(&self, user: UserId, announced: u64) -> Result<(), AppError> {
+        self.fits_file(announced)?;
+        let usage = self.ports.contents.usage(user).await?;
+        let quota = self.limits.user_bytes;
+        let taken = usage.held.saturating_add(usage.announced);
+        if taken.saturating_add(announced) > quota {
+            return Err(AppError::QuotaExceeded { used: taken, quota });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn fits_file(&self, bytes: u64) -> Result<(), AppError> {
+        let limit = self.limits.file_bytes;
+        if bytes > limit {
+            return Err(AppError::FileTooLarge { limit });
+        }
+        Ok(())
+    }
+
+    /// Begins to take in a file.
+    ///
+    /// # Errors
+    /// The storage's error.
+    pub async fn receive(&self, user: UserId) -> Result<Intake, AppError> {
+        self.receive_up_to(user, self.limits.file_bytes).await
+    }
+
+    async fn receive_up_to(&self, user: UserId, limit: u64) -> Result<Intake, AppError> {
+        let id = self.ports.ids.next();
+        let name = BlobName { user, id };
+        let writer = self.ports.blobs.create(name).await?;
+        Ok(Intake::new(name, writer, limit))
+    }
+
+    /// Makes what was received the user's content, or finds that it is already.
+    async fn keep(&self, received: &Received) -> Result<(), AppError> {
+        let user = received.blob.user;
+        let content = HeldContent {
+            sha256: received.sha256,
+            blob: received.blob.id,
+            size: received.size,
+            touched_at: self.ports.clock.now(),
+        };
+        let quota = self.limits.user_bytes;
+        match self.ports.contents.hold(user, content, quota).await {
+            Ok(HoldOutcome::Held) => Ok(()),
+            Ok(HoldOutcome::HeldBy(there)) => self.settle(user, there, content).await,
+            Ok(HoldOutcome::OverQuota { used }) => {
+                self.discard(received.blob).await;
+                Err(AppError::QuotaExceeded { used, quota })
+            }
+            Err(WriteError::UnknownUser) => {
+                self.discard(received.blob).await;
+                Err(WriteError::UnknownUser.into())
+            }
+            // It may have been noted all the same: the blob stays, and is removed later if nothing came of it.
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Of two blobs with the same bytes, keeps the one that was there, unless it is gone or damaged.
+    async fn settle(&self, user: UserId, there: HeldContent, content: HeldContent) -> Result<(), AppError> {
+        let named = |id| BlobName { user, id };
+        let found = self.ports.blobs.info(named(there.blob)).await?;
+        let is_whole = found.is_some_and(|found| found.size == there.size);
+        if !is_whole && self.ports.contents.replace(user, there, content).await? {
+            tracing::warn!(%user, sha256 = %content.sha256, "the bytes of a content were gone, and came again");
+            self.discard(named(there.blob)).await;
+        } else {
+            self.discard(named(content.blob)).await;
+        }
+        Ok(())
+    }
+
+    /// Removes a blob that is not needed, best effort: what can't be removed now, a purge removes.
+    pub(crate) async fn discard(&self, blob: BlobName) {
+        discard(self.ports.blobs.as_ref(), blob).await;
+    }
+
+    /// The blob of a content, which must be there.
+    async fn held(&self, user: UserId, sha256: Sha256) -> Result<HeldContent, AppError> {
+        let held = self.ports.contents.content(user, sha256).await?;
+        held.ok_or(AppError::NotUploaded)
+    }
+}
+
+/// Removes a blob that is not needed, best effort.
+pub(crate) async fn discard(blobs: &dyn BlobStore, blob: BlobName) {
+    if let Err(error) = blobs.remove(blob).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(user = %blob.user, blob = %blob.id, error, "a blob that is not needed stays until the next purge");
+    }
+}
+
+impl std::fmt::Debug for Attachments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Attachments")
+    }
+}

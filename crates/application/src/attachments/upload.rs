@@ -1,0 +1,155 @@
+//! A file becomes a resource.
+
+use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch};
+use mosaic_domain::{Live, MemoId, RecordKey, ResourceId, State, UserId};
+use serde_json::Value;
+
+use super::{Attachments, Received};
+use crate::error::AppError;
+use crate::records::EditBy;
+
+/// Where the metadata of a resource says what its file was said to be, when its bytes were something else.
+const DECLARED: &str = "declaredMimeType";
+
+/// What is said of a file beside its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewFile {
+    /// The resource that it becomes: a new one, or one that is there and has no bytes yet. Without it, a new one.
+    pub id: Option<ResourceId>,
+    /// The memo that it belongs to.
+    pub memo_id: Option<MemoId>,
+    /// Its name.
+    pub filename: Filename,
+    /// What it is said to be.
+    pub declared: Option<MimeType>,
+    /// What the app keeps with it.
+    pub metadata: Option<KeptObject>,
+}
+
+impl Attachments {
+    /// Finds out before the bytes are read what would make them useless: a memo that does not exist, a resource that is
+    /// deleted.
+    ///
+    /// # Errors
+    /// [`AppError::UnknownMemo`], [`AppError::Deleted`], or a store's error.
+    pub async fn check(&self, by: &EditBy, file: &NewFile) -> Result<(), AppError> {
+        self.stored(by, file).await.map(drop)
+    }
+
+    /// Whether these bytes may be those of a resource that has its bytes already: an upload that is sent again. It takes no
+    /// room, so it is not refused for want of it.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn is_repeated(&self, user: UserId, id: Option<ResourceId>) -> Result<bool, AppError> {
+        let Some(id) = id else { return Ok(false) };
+        let stored = self.records.find::<Resource>(user, id).await?;
+        Ok(stored.is_some_and(|stored| stored.content.sha256.is_some()))
+    }
+
+    /// Makes what was received the content of a resource, which is written now; it syncs like any other. Sent again with the
+    /// same `id`, it changes nothing (W3).
+    ///
+    /// # Errors
+    /// [`AppError::QuotaExceeded`], [`AppError::UnknownMemo`], [`AppError::Deleted`], [`AppError::OtherContent`], and those of
+    /// any edit. No record was written then, and the bytes are no longer there, or go with the next purge.
+    pub async fn add(
+        &self,
+        by: &EditBy,
+        file: NewFile,
+        received: Received,
+    ) -> Result<Live<Resource>, AppError> {
+        let stored = match self.stored(by, &file).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.discard(received.blob).await;
+                return Err(error);
+            }
+        };
+        if let Some(stored) = &stored
+            && stored.content.sha256.is_some_and(|has| has != received.sha256)
+        {
+            self.discard(received.blob).await;
+            return Err(AppError::OtherContent);
+        }
+        self.keep(&received).await?;
+        let id = file.id.unwrap_or_else(|| ResourceId::new(self.records.new_id()));
+        let (content, patch) = self.describe(file, &received, stored.as_ref())?;
+        self.records.fill(by, id, content, patch).await
+    }
+
+    /// The resource that a file is for, where it is there. It is looked at again under the lock; this is to find out early.
+    async fn stored(&self, by: &EditBy, file: &NewFile) -> Result<Option<Live<Resource>>, AppError> {
+        by.adjusted_time()?;
+        if let Some(memo) = file.memo_id
+            && self
+                .records
+                .record(by.user, RecordKey::Memo(memo))
+                .await?
+                .is_none()
+        {
+            return Err(AppError::UnknownMemo(memo));
+        }
+        let Some(id) = file.id else { return Ok(None) };
+        match self.records.record(by.user, RecordKey::Resource(id)).await? {
+            Some(record) if matches!(record.state, State::Deleted(_)) && by.edit_time.is_none() => {
+                Err(AppError::Deleted)
+            }
+            record => Ok(record.and_then(mosaic_domain::Record::into_live)),
+        }
+    }
+
+    /// The record of a file, and what a record that is there gets of it.
+    fn describe(
+        &self,
+        file: NewFile,
+        received: &Received,
+        stored: Option<&Live<Resource>>,
+    ) -> Result<(Resource, ResourcePatch), AppError> {
+        let NewFile {
+            memo_id,
+            filename,
+            declared,
+            metadata,
+            ..
+        } = file;
+        let mime_type = self
+            .ports
+            .types
+            .recognise(&received.head, declared.as_ref(), &filename);
+        let file_size = FileSize::new(i64::try_from(received.size).unwrap_or(i64::MAX))?;
+        let given = metadata.is_some();
+        let kept = metadata.or_else(|| stored.map(|stored| stored.content.metadata.clone()));
+        let kept = kept.unwrap_or_default();
+        let noted = declared
+            .filter(|declared| *declared != mime_type && declared.as_str() != MimeType::UNKNOWN)
+            .and_then(|declared| note(&kept, &declared));
+        let patch = ResourcePatch {
+            memo_id: memo_id.map(Some),
+            mime_type: Some(mime_type.clone()),
+            file_size: Some(file_size),
+            sha256: Some(Some(received.sha256)),
+            storage_type: Some(self.limits.storage),
+            metadata: noted.clone().or_else(|| given.then(|| kept.clone())),
+            ..ResourcePatch::default()
+        };
+        let content = Resource {
+            memo_id,
+            filename,
+            mime_type,
+            file_size,
+            sha256: Some(received.sha256),
+            storage_type: self.limits.storage,
+            sort_order: 0,
+            metadata: noted.unwrap_or(kept),
+        };
+        Ok((content, patch))
+    }
+}
+
+/// The metadata with what the file was said to be; `None` where there is no room for it.
+fn note(metadata: &KeptObject, declared: &MimeType) -> Option<KeptObject> {
+    let mut map = metadata.as_map().clone();
+    map.insert(DECLARED.to_owned(), Value::from(declared.as_str()));
+    KeptObject::new(map).ok()
+}

@@ -1,0 +1,126 @@
+//! Smaller pictures, made when somebody first asks for them.
+
+use bytes::BytesMut;
+use futures_util::TryStreamExt;
+use mosaic_domain::UserId;
+use mosaic_domain::entity::{Sha256, Variant};
+use mosaic_ports::{BlobName, HeldContent, HeldVariant, PictureError};
+use tokio::sync::Mutex;
+
+use super::{Attachments, StoredFile};
+use crate::error::AppError;
+
+/// A picture file of more bytes is not read into memory.
+const MAX_PICTURE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// So many pictures are read into memory at once.
+const LANES: usize = 2;
+
+/// Who makes a picture holds the lane of its content: others that want the same one wait, and find it made.
+#[derive(Debug, Default)]
+pub(super) struct Rendering([Mutex<()>; LANES]);
+
+impl Rendering {
+    fn lane(&self, sha256: &Sha256) -> &Mutex<()> {
+        &self.0[usize::from(sha256.as_bytes()[0]) % LANES]
+    }
+}
+
+impl Attachments {
+    pub(super) async fn smaller(
+        &self,
+        user: UserId,
+        sha256: Sha256,
+        variant: Variant,
+    ) -> Result<StoredFile, AppError> {
+        if let Some(held) = self.ports.contents.variant(user, sha256, variant).await? {
+            return Ok(shown(user, sha256, held));
+        }
+        let content = self.held(user, sha256).await?;
+        let _lane = self.rendering.lane(&sha256).lock().await;
+        if let Some(held) = self.ports.contents.variant(user, sha256, variant).await? {
+            return Ok(shown(user, sha256, held));
+        }
+        let held = self.render(user, content, variant).await?;
+        let blob = BlobName { user, id: held.blob };
+        if self
+            .ports
+            .contents
+            .hold_variant(user, sha256, held.clone())
+            .await?
+        {
+            return Ok(shown(user, sha256, held));
+        }
+        // Another instance was first, or the content went meanwhile.
+        self.discard(blob).await;
+        let held = self.ports.contents.variant(user, sha256, variant).await?;
+        held.map(|held| shown(user, sha256, held))
+            .ok_or(AppError::NotUploaded)
+    }
+
+    async fn render(
+        &self,
+        user: UserId,
+        content: HeldContent,
+        variant: Variant,
+    ) -> Result<HeldVariant, AppError> {
+        if content.size > MAX_PICTURE_BYTES {
+            return Err(AppError::PictureTooLarge(format!(
+                "the file has {} bytes; of files with more than {MAX_PICTURE_BYTES} no smaller pictures are made",
+                content.size
+            )));
+        }
+        let blob = BlobName {
+            user,
+            id: content.blob,
+        };
+        let file = StoredFile::new(
+            blob,
+            String::new(),
+            content.size,
+            mosaic_domain::entity::MimeType::unknown(),
+        );
+        let bytes = self.read(&file, None).await?;
+        let whole: BytesMut = bytes
+            .try_fold(BytesMut::new(), |mut whole, bytes| async move {
+                whole.extend_from_slice(&bytes);
+                Ok(whole)
+            })
+            .await?;
+        let picture = self
+            .ports
+            .pictures
+            .smaller(whole.freeze(), variant.longest_side())
+            .await?;
+        let size = picture.bytes.len() as u64;
+        let name = BlobName {
+            user,
+            id: self.ports.ids.next(),
+        };
+        let mut writer = self.ports.blobs.create(name).await?;
+        writer.write(picture.bytes).await?;
+        writer.finish().await?;
+        Ok(HeldVariant {
+            variant,
+            blob: name.id,
+            size,
+            mime_type: picture.mime_type,
+        })
+    }
+}
+
+fn shown(user: UserId, sha256: Sha256, held: HeldVariant) -> StoredFile {
+    let blob = BlobName { user, id: held.blob };
+    let tag = format!("{sha256}-{}", held.variant.name());
+    StoredFile::new(blob, tag, held.size, held.mime_type)
+}
+
+impl From<PictureError> for AppError {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::Unreadable(_) => Self::NotAPicture,
+            too_large @ PictureError::TooLarge { .. } => Self::PictureTooLarge(too_large.to_string()),
+            PictureError::Failed(source) => Self::Internal(source),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Uploads that take several requests: resumable ones, whose bytes come through the server in parts (tus), and direct ones,
+//! whose bytes go past it into the storage.
+//!
+//! Every request that brings bytes makes a blob of its own of what it brought, also when it was cut off, so nothing that
+//! arrived has to be sent again, on whatever instance the next request lands. When all bytes are there they are read once
+//! more, in order, into the blob that becomes the content: that is when their hash is known. Doing that twice does no harm.
+
+mod part;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource};
+use mosaic_domain::{ClientId, EditTime, Live, MemoId, ResourceId, UnixMillis, UploadId, UserId};
+use mosaic_ports::{
+    BeginOutcome, BlobName, Clock, IdGenerator, Upload, UploadKind, UploadPart, UploadState,
+    Uploads as UploadsPort,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::attachments::{Attachments, NewFile, Received};
+use crate::error::AppError;
+use crate::records::{EditBy, Records};
+
+pub use part::{Appended, Appending, Checksum};
+
+/// A user may have so many uploads that are not finished.
+const MOST_OPEN: u32 = 200;
+/// An upload may come in so many pieces.
+const MOST_PARTS: u32 = 10_000;
+
+/// Takes uploads that need several requests.
+#[derive(Clone)]
+pub struct Uploads {
+    attachments: Attachments,
+    records: Records,
+    store: Arc<dyn UploadsPort>,
+    blobs: Arc<dyn mosaic_ports::BlobStore>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdGenerator>,
+    lifetime_ms: i64,
+}
+
+/// What a beginner says of the resource, kept until all bytes are there.
+#[derive(Debug, Serialize, Deserialize)]
+struct Fields {
+    memo_id: Option<MemoId>,
+    filename: Filename,
+    declared: Option<MimeType>,
+    metadata: Option<KeptObject>,
+    created_at: Option<UnixMillis>,
+    /// By the server's clock already (W6).
+    edit_time: Option<EditTime>,
+}
+
+/// A direct upload that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectUpload {
+    /// The upload.
+    pub upload: Upload,
+    /// Where the bytes are to be sent, with one `PUT`.
+    pub address: String,
+    /// When the address stops working.
+    pub expires_at: UnixMillis,
+}
+
+impl Uploads {
+    /// Uploads that are given up `lifetime_ms` milliseconds after their last bytes.
+    pub fn new(
+        attachments: Attachments,
+        records: Records,
+        store: Arc<dyn UploadsPort>,
+        lifetime_ms: i64,
+    ) -> Self {
+        let ports = attachments.ports();
+        Self {
+            blobs: Arc::clone(&ports.blobs),
+            clock: Arc::clone(&ports.clock),
+            ids: Arc::clone(&ports.ids),
+            attachments,
+            records,
+            store,
+            lifetime_ms,
+        }
+    }
+
+    /// Begins a resumable upload of that many bytes.
+    ///
+    /// # Errors
+    /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], [`AppError::TooManyUploads`], and what would make the bytes
+    /// useless: [`AppError::UnknownMemo`], [`AppError::Deleted`], an edit time ahead.
+    pub async fn begin(&self, by: &EditBy, length: u64, file: NewFile) -> Result<Upload, AppError> {
+        let upload = self.note(by, length, file, UploadKind::Parts).await?;
+        if length == 0 {
+            self.complete(by.user, upload.clone()).await?;
+        }
+        Ok(upload)
+    }
+
+    /// Begins a direct upload of that many bytes, to an address that works for so long.
+    ///
+    /// # Errors
+    /// As [`Uploads::begin`], and [`AppError::NoDirectUploads`].
+    pub async fn begin_direct(
+        &self,
+        by: &EditBy,
+        length: u64,
+        file: NewFile,
+        expires_in: Duration,
+    ) -> Result<DirectUpload, AppError> {
+        let id = self.ids.next();
+        let blob = BlobName { user: by.user, id };
+        let expires_at = self
+            .clock
+            .now()
+            .plus(i64::try_from(expires_in.as_millis()).unwrap_or(i64::MAX));
+        let address = self.blobs.presign_write(blob, expires_in).await?;
+        let address = address.ok_or(AppError::NoDirectUploads)?;
+        let upload = self
+            .note(by, length, file, UploadKind::Direct { blob: id })
+            .await?;
+        Ok(DirectUpload {
+            upload,
+            address,
+            expires_at,
+        })
+    }
+
+    async fn note(
+        &self,
+        by: &EditBy,
+        length: u64,
+        file: NewFile,
+        kind: UploadKind,
+    ) -> Result<Upload, AppError> {
+        self.attachments.fits_file(length)?;
+        self.attachments.check(by, &file).await?;
+        let created_at = self.clock.now();
+        let fields = Fields {
+            memo_id: file.memo_id,
+            filename: file.filename,
+            declared: file.declared,
+            metadata: file.metadata,
+            created_at: by.created_at,
+            edit_time: by.adjusted_time()?,
+        };
+        let upload = Upload {
+            id: UploadId::new(self.ids.next()),
+            resource: file.id.unwrap_or_else(|| ResourceId::new(self.records.new_id())),
+            author: by.client.clone(),
+            length,
+            kind,
+            fields: serde_json::to_string(&fields).map_err(|error| AppError::Internal(error.into()))?,
+            created_at,
+            expires_at: created_at.plus(self.lifetime_ms),
+        };
+        let quota = self.attachments.limits().user_bytes;
+        match self
+            .store
+            .begin(by.user, upload.clone(), quota, MOST_OPEN)
+            .await?
+        {
+            BeginOutcome::Begun => Ok(upload),
+            BeginOutcome::TooMany => Err(AppError::TooManyUploads),
+            BeginOutcome::OverQuota(usage) => Err(AppError::QuotaExceeded {
+                used: usage.held + usage.announced,
+                quota,
+            }),
+        }
+    }
+
+    /// How far an upload has come. Where all bytes are there but the resource is not, because the server was interrupted, it
+    /// is written now.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::UploadExpired`], and where its bytes become a resource now, those of
+    /// [`Attachments::add`].
+    pub async fn state(&self, user: UserId, id: UploadId) -> Result<UploadState, AppError> {
+        let state = self.find(user, id).await?;
+        if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
+            return Ok(state);
+        }
+        self.complete(user, state.upload.clone()).await?;
+        Ok(UploadState {
+            finished: true,
+            ..state
+        })
+    }
+
+    async fn find(&self, user: UserId, id: UploadId) -> Result<UploadState, AppError> {
+        let state = self.store.upload(user, id).await?;
+        let state = state.ok_or(AppError::NotFound)?;
+        if state.upload.expires_at <= self.clock.now() {
+            return Err(AppError::UploadExpired);
+        }
+        Ok(state)
+    }
+
+    /// Goes on with a resumable upload from an offset. The bytes are given to what is returned; where that is dropped before
+    /// it is complete, what was given to it is kept, unless there is a checksum, which can't be checked then.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::OffsetConflict`], [`AppError::TooManyParts`], or the
+    /// storage's error.
+    pub async fn go_on(
+        &self,
+        user: UserId,
+        id: UploadId,
+        offset: u64,
+        checksum: Option<Checksum>,
+    ) -> Result<Appending, AppError> {
+        let state = self.find(user, id).await?;
+        if state.upload.kind != UploadKind::Parts {
+            return Err(AppError::NotFound);
+        }
+        let received = state.received;
+        if received != offset {
+            return Err(AppError::OffsetConflict { received });
+        }
+        if state.parts >= MOST_PARTS {
+            return Err(AppError::TooManyParts);
+        }
+        Ok(Appending::start(
+            self.clone(),
+            user,
+            state.upload,
+            offset,
+            checksum,
+        ))
+    }
+
+    /// Makes a resource of a direct upload whose bytes are in the storage now. Sent again, it answers the same.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::UploadIncomplete`] where the bytes are not there, or
+    /// not as many as announced, and those of [`Attachments::add`].
+    pub async fn confirm(&self, user: UserId, id: UploadId) -> Result<Live<Resource>, AppError> {
+        let state = self.find(user, id).await?;
+        let UploadKind::Direct { blob } = state.upload.kind else {
+            return Err(AppError::NotFound);
+        };
+        if state.finished {
+            return self.records.get(user, state.upload.resource).await;
+        }
+        let found = self.blobs.info(BlobName { user, id: blob }).await?;
+        let length = state.upload.length;
+        match found.map(|found| found.size) {
+            Some(size) if size == length => self.complete(user, state.upload).await,
+            Some(size) => Err(AppError::UploadIncomplete(format!(
+                "{length} bytes were announced, but {size} were stored"
+            ))),
+            None => Err(AppError::UploadIncomplete(
+                "no bytes were stored at the address that was given out".to_owned(),
+            )),
+        }
+    }
+
+    /// Gives an upload up.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn end(&self, user: UserId, id: UploadId) -> Result<(), AppError> {
+        let blobs = self.store.end(user, id).await?.ok_or(AppError::NotFound)?;
+        self.discard(user, blobs).await;
+        Ok(())
+    }
+
+    async fn discard(&self, user: UserId, blobs: Vec<uuid::Uuid>) {
+        for id in blobs {
+            self.attachments.discard(BlobName { user, id }).await;
+        }
+    }
+
+    /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
+    /// does not interrupt it.
+    async fn complete(&self, user: UserId, upload: Upload) -> Result<Live<Resource>, AppError> {
+        let this = self.clone();
+        let task = tokio::spawn(async move {
+            let received = this.join(user, &upload).await?;
+            this.write(user, &upload, received).await
+        });
+        joined(task.await)
+    }
+
+    /// Reads the parts of an upload into one blob.
+    async fn join(&self, user: UserId, upload: &Upload) -> Result<Received, AppError> {
+        let parts = match upload.kind {
+            UploadKind::Parts => self.store.parts(user, upload.id).await?,
+            UploadKind::Direct { blob } => vec![UploadPart {
+                offset: 0,
+                size: upload.length,
+                blob,
+            }],
+        };
+        let mut intake = self.attachments.receive(user).await?;
+        for part in parts {
+            let name = BlobName { user, id: part.blob };
+            let reader = self.blobs.read(name, None).await?;
+            let mut reader = reader.ok_or(AppError::ContentMissing)?;
+            while let Some(bytes) = reader.bytes.try_next().await? {
+                intake.write(bytes).await?;
+            }
+        }
+        if intake.size() != upload.length {
+            return Err(AppError::ContentMissing);
+        }
+        intake.finish().await
+    }
+
+    async fn write(
+        &self,
+        user: UserId,
+        upload: &Upload,
+        received: Received,
+    ) -> Result<Live<Resource>, AppError> {
+        let fields: Fields =
+            serde_json::from_str(&upload.fields).map_err(|error| AppError::Internal(error.into()))?;
+        let by = EditBy {
+            user,
+            client: ClientId::clone(&upload.author),
+            edit_time: fields.edit_time,
+            created_at: fields.created_at,
+            client_time: None,
+            arrived_at: self.clock.now(),
+        };
+        let file = NewFile {
+            id: Some(upload.resource),
+            memo_id: fields.memo_id,
+            filename: fields.filename,
+            declared: fields.declared,
+            metadata: fields.metadata,
+        };
+        let resource = self.attachments.add(&by, file, received).await?;
+        let blobs = self.store.finish(user, upload.id).await?;
+        self.discard(user, blobs).await;
+        Ok(resource)
+    }
+}
+
+fn joined<T>(outcome: Result<Result<T, AppError>, tokio::task::JoinError>) -> Result<T, AppError> {
+    outcome.unwrap_or_else(|error| Err(AppError::Internal(error.into())))
+}
+
+impl std::fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Uploads")
+    }
+}

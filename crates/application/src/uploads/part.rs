@@ -1,0 +1,214 @@
+//! The bytes of one request of a resumable upload. They are taken in by a task of its own, so that what arrived is kept however
+//! the request ends.
+
+use bytes::Bytes;
+use mosaic_domain::entity::Resource;
+use mosaic_domain::{Live, UserId};
+use mosaic_ports::{AppendOutcome, Upload, UploadPart};
+use sha2::Digest;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{Uploads, joined};
+use crate::attachments::{Intake, Received};
+use crate::error::AppError;
+
+/// So many pieces of a request may wait for the storage.
+const PIECES_AHEAD: usize = 4;
+
+/// What the bytes of one request must come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// A SHA-1.
+    Sha1([u8; 20]),
+    /// A SHA-256.
+    Sha256([u8; 32]),
+}
+
+/// The bytes of one request, on their way into the storage.
+#[derive(Debug)]
+pub struct Appending {
+    pieces: mpsc::Sender<Piece>,
+    task: JoinHandle<Result<Appended, AppError>>,
+}
+
+/// What became of the bytes of one request.
+#[derive(Debug)]
+pub struct Appended {
+    /// How many bytes the upload has now.
+    pub received: u64,
+    /// The upload, with the moment when it is given up.
+    pub upload: Upload,
+    /// The resource, where these were the last bytes.
+    pub resource: Option<Live<Resource>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+impl Appending {
+    /// Begins to take bytes in.
+    pub(super) fn start(
+        uploads: Uploads,
+        user: UserId,
+        upload: Upload,
+        offset: u64,
+        checksum: Option<Checksum>,
+    ) -> Self {
+        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
+        let part = Part {
+            uploads,
+            user,
+            upload,
+            offset,
+            checksum: checksum.map(Summing::new),
+        };
+        let task = tokio::spawn(part.take_in(waiting));
+        Self { pieces, task }
+    }
+
+    /// Gives the next bytes. Waits while the storage is slow. Says whether more are wanted: where not,
+    /// [`Appending::complete`] tells why.
+    pub async fn write(&self, bytes: Bytes) -> bool {
+        self.pieces.send(Piece::Bytes(bytes)).await.is_ok()
+    }
+
+    /// All bytes of the request were given.
+    ///
+    /// # Errors
+    /// [`AppError::ChecksumMismatch`], [`AppError::BeyondLength`], [`AppError::OffsetConflict`] where another request was first,
+    /// the storage's error, and where these were the last bytes, those of [`Attachments::add`].
+    pub async fn complete(self) -> Result<Appended, AppError> {
+        // Where nobody listens any more, the task has ended with an error.
+        self.pieces.send(Piece::End).await.ok();
+        drop(self.pieces);
+        joined(self.task.await)
+    }
+}
+
+/// A checksum that is being made.
+enum Summing {
+    Sha1(sha1::Sha1, [u8; 20]),
+    Sha256(sha2::Sha256, [u8; 32]),
+}
+
+impl Summing {
+    fn new(wanted: Checksum) -> Self {
+        match wanted {
+            Checksum::Sha1(wanted) => Self::Sha1(sha1::Sha1::new(), wanted),
+            Checksum::Sha256(wanted) => Self::Sha256(sha2::Sha256::new(), wanted),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha1(sum, _) => sum.update(bytes),
+            Self::Sha256(sum, _) => sum.update(bytes),
+        }
+    }
+
+    fn matches(self) -> bool {
+        match self {
+            Self::Sha1(sum, wanted) => sum.finalize()[..] == wanted,
+            Self::Sha256(sum, wanted) => sum.finalize()[..] == wanted,
+        }
+    }
+}
+
+/// One request of a resumable upload.
+struct Part {
+    uploads: Uploads,
+    user: UserId,
+    upload: Upload,
+    offset: u64,
+    checksum: Option<Summing>,
+}
+
+impl Part {
+    async fn take_in(mut self, mut pieces: mpsc::Receiver<Piece>) -> Result<Appended, AppError> {
+        let length = self.upload.length;
+        let mut intake: Option<Intake> = None;
+        let mut is_whole = false;
+        while let Some(piece) = pieces.recv().await {
+            let bytes = match piece {
+                Piece::End => {
+                    is_whole = true;
+                    break;
+                }
+                Piece::Bytes(bytes) if bytes.is_empty() => continue,
+                Piece::Bytes(bytes) => bytes,
+            };
+            let intake = match &mut intake {
+                Some(intake) => intake,
+                none => none.insert(self.uploads.attachments.receive(self.user).await?),
+            };
+            if self.offset + intake.size() + bytes.len() as u64 > length {
+                return Err(AppError::BeyondLength { length });
+            }
+            if let Some(checksum) = &mut self.checksum {
+                checksum.update(&bytes);
+            }
+            intake.write(bytes).await?;
+        }
+        if let Some(checksum) = self.checksum.take()
+            && !(is_whole && checksum.matches())
+        {
+            return Err(AppError::ChecksumMismatch);
+        }
+        self.keep(intake).await
+    }
+
+    async fn keep(mut self, intake: Option<Intake>) -> Result<Appended, AppError> {
+        let uploads = &self.uploads;
+        let mut received = self.offset;
+        if let Some(intake) = intake {
+            let part = intake.finish().await?;
+            received += part.size;
+            if part.size == self.upload.length {
+                // All of it in one request: its hash is known, nothing has to be put together.
+                let resource = uploads.write(self.user, &self.upload, part).await?;
+                return Ok(Appended {
+                    received,
+                    upload: self.upload,
+                    resource: Some(resource),
+                });
+            }
+            self.upload.expires_at = uploads.clock.now().plus(uploads.lifetime_ms);
+            self.append(&part).await?;
+        }
+        let resource = if received == self.upload.length {
+            Some(self.uploads.complete(self.user, self.upload.clone()).await?)
+        } else {
+            None
+        };
+        Ok(Appended {
+            received,
+            upload: self.upload,
+            resource,
+        })
+    }
+
+    async fn append(&self, received: &Received) -> Result<(), AppError> {
+        let part = UploadPart {
+            offset: self.offset,
+            size: received.size,
+            blob: received.blob.id,
+        };
+        let (id, expires_at) = (self.upload.id, self.upload.expires_at);
+        let outcome = self.uploads.store.append(self.user, id, part, expires_at).await;
+        // After an error it may be a part all the same: then the blob stays, and is removed with the upload.
+        let error = match outcome? {
+            AppendOutcome::Appended => return Ok(()),
+            AppendOutcome::Conflict { received } => AppError::OffsetConflict { received },
+            AppendOutcome::TooLong => AppError::BeyondLength {
+                length: self.upload.length,
+            },
+            AppendOutcome::Gone => AppError::NotFound,
+        };
+        self.uploads.attachments.discard(received.blob).await;
+        Err(error)
+    }
+}
