@@ -1,7 +1,8 @@
 //! Builders for records and edits: short enough that a test shows what it is about.
 
 use mosaic_domain::entity::{
-    Bot, Diary, FileSize, Filename, KeptObject, Memo, MemoPatch, MimeType, Resource, StorageType,
+    Bot, Diary, FileSize, Filename, KeptObject, Memo, MemoPatch, MimeType, Resource, ResourcePatch, Sha256,
+    StorageType,
 };
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Action, RecordEdit};
@@ -86,6 +87,21 @@ pub fn resource_of(memo: MemoId, filename: &str) -> Resource {
     }
 }
 
+/// The hash with that number at its end.
+pub fn hash(n: u64) -> Sha256 {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&n.to_be_bytes());
+    Sha256::from_bytes(bytes)
+}
+
+/// A picture that belongs to no memo and whose bytes have the hash with that number.
+pub fn filled(filename: &str, n: u64) -> Resource {
+    Resource {
+        sha256: Some(hash(n)),
+        ..resource(filename)
+    }
+}
+
 /// A bot with that name.
 pub fn bot(name: &str) -> Bot {
     Bot {
@@ -135,6 +151,23 @@ pub fn patch_memo(n: u64, content: &str) -> RecordEdit {
         ..MemoPatch::default()
     };
     patch(memo_key(n), Patch::Memo(changes))
+}
+
+/// An edit that brings the bytes of a resource, made by `phone`, without an edit time. Of a record that is there it changes
+/// what is said of the bytes.
+pub fn fill(key: RecordKey, content: Resource) -> RecordEdit {
+    let patch = ResourcePatch {
+        mime_type: Some(content.mime_type.clone()),
+        file_size: Some(content.file_size),
+        sha256: Some(content.sha256),
+        ..ResourcePatch::default()
+    };
+    let action = Action::Fill {
+        content: content.into_content(),
+        created_at: None,
+        patch: Patch::Resource(patch),
+    };
+    edit(key, action)
 }
 
 /// An edit that deletes a record, made by `phone`, without an edit time.

@@ -58,6 +58,16 @@ impl Harness {
         }
     }
 
+    /// The same through another instance over the same database, where there can be one.
+    #[must_use]
+    pub fn elsewhere(&self) -> Self {
+        let stores = self.other_stores.as_ref().unwrap_or(&self.stores);
+        Self {
+            stores: stores.clone(),
+            ..self.clone()
+        }
+    }
+
     /// An id that nobody has had before.
     pub fn new_id(&self) -> Uuid {
         self.ids.next()

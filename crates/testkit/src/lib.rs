@@ -24,8 +24,8 @@ mod stand_ins;
 
 pub use device::Device;
 pub use edits::{
-    EditExt, bot, bot_key, bury, by, delete, diary, diary_key, memo, memo_id, memo_key, patch, patch_memo,
-    put, resource, resource_id, resource_key, resource_of, restore, tagged,
+    EditExt, bot, bot_key, bury, by, delete, diary, diary_key, fill, filled, hash, memo, memo_id, memo_key,
+    patch, patch_memo, put, resource, resource_id, resource_key, resource_of, restore, tagged,
 };
 pub use fixture::{StoreFixture, run};
 pub use gate::{Door, Gate};
@@ -226,6 +226,29 @@ macro_rules! conformance {
                 n1_what_moves_no_clock_is_not_heard_of
                 n1_a_write_that_fails_is_not_heard_of
                 n1_everybody_hears_of_every_instance
+            }
+            contents {
+                the_same_content_is_held_once
+                contents_come_to_the_quota_at_most
+                of_contents_that_come_at_once_as_many_are_held_as_fit
+                of_many_that_bring_one_content_at_once_one_holds_it
+                contents_of_two_users_are_apart
+                nobody_holds_anything_without_an_account
+                a_blob_is_replaced_by_another_one_once
+                a_content_has_each_variant_once
+                of_two_that_make_one_variant_one_is_held
+                avatars_are_listed_by_id
+                a_content_that_nothing_names_is_dropped_after_a_while
+                a_content_stays_while_anything_names_it
+                a_content_stays_while_its_avatar_does
+                an_avatar_stays_while_the_account_or_a_bot_names_it
+                dropping_in_small_steps_comes_to_the_same
+                what_changes_contents_takes_turns_with_writes
+                a_content_that_is_named_meanwhile_is_not_dropped
+                whoever_holds_a_content_may_name_it_while_others_drop
+                a_restored_revision_finds_its_content
+                a_blob_that_holds_something_is_known
+                records_without_their_content_are_found
             }
             transfer {
                 a_store_is_read_out_whole

@@ -1,6 +1,7 @@
 //! The cases of the conformance suite, by what they are about.
 
 pub mod accounts;
+pub mod contents;
 pub mod devices;
 pub mod digests;
 pub mod history;
@@ -13,4 +14,5 @@ pub mod removal;
 pub mod retention;
 pub mod stamps;
 pub mod transfer;
+pub mod uploads;
 pub mod writes;

@@ -217,10 +217,7 @@ pub async fn n1_a_write_that_fails_is_not_heard_of(h: &Harness) {
 /// Everybody who listens hears of it, also of what another instance commits.
 pub async fn n1_everybody_hears_of_every_instance(h: &Harness) {
     let mut ears = [Ear::new(h), Ear::new(h)];
-    let mut other = h.clone();
-    if let Some(stores) = &h.other_stores {
-        other.stores = stores.clone();
-    }
+    let other = h.elsewhere();
     let mut third = Ear::new(&other);
     let user = h.user().await;
     for n in 0..5 {
