@@ -17,7 +17,7 @@ use crate::settings::{Location, SqliteSettings};
 /// The write-ahead log is cut back to this size after a checkpoint, in bytes.
 const LOG_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
 /// How many prepared statements a connection keeps: all fixed ones, and the most frequent lists.
-const STATEMENTS_KEPT: usize = 96;
+const STATEMENTS_KEPT: usize = 144;
 
 /// The lock that keeps a second process off the file. It belongs to the process, not to the file: whatever way the
 /// process ends, the system lets go of it.

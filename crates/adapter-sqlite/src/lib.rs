@@ -24,6 +24,7 @@ mod accounts;
 mod backup;
 mod commits;
 mod connect;
+mod contents;
 mod cursors;
 mod digest;
 mod error;
@@ -42,6 +43,7 @@ mod settings;
 mod tokens;
 mod transfer;
 mod upkeep;
+mod uploads;
 mod writer;
 
 use std::fmt;

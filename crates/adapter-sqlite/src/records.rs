@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mosaic_domain::entity::SortGroup;
+use mosaic_domain::entity::{Facets, SortGroup};
 use mosaic_domain::search::normalise;
 use mosaic_domain::write::{CHILD_TYPE, Locked, WritePlan, WriteScope};
 use mosaic_domain::{MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
@@ -169,14 +169,14 @@ fn carry_out(conn: &Connection, user: UserId, plan: &WritePlan) -> Result<(), Fa
 
 const KEEP_REVISION: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
-                           created_at, reason, recorded_at, document)
+                           created_at, reason, recorded_at, document, attachment)
     VALUES (:user_id, :revision_id, :entity_type, :record_key,
             coalesce(:number, 1 + max(
                 (SELECT coalesce(max(revision_number), 0) FROM revisions
                  WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key),
                 (SELECT coalesce(max(last_number), 0) FROM purged_revisions
                  WHERE user_id = :user_id AND entity_type = :entity_type AND record_key = :record_key))),
-            :edit_time, :author, :created_at, :reason, :recorded_at, :document)
+            :edit_time, :author, :created_at, :reason, :recorded_at, :document, :attachment)
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 /// Keeps a version (H1) under the next number, counting those that are purged (H2). One that is kept already stays as it
@@ -208,20 +208,22 @@ fn keep_as(conn: &Connection, user: UserId, revision: &Revision, number: Option<
         ":reason": revision.reason.name(),
         ":recorded_at": revision.recorded_at.get(),
         ":document": revision.content.to_document(),
+        ":attachment": attachment(&revision.content.facets()),
     })?;
     Ok(())
 }
 
 const UPSERT_RECORD: &str = "
     INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
-                         is_deleted, is_archived, parent_key, day, sort_order, document)
+                         is_deleted, is_archived, parent_key, day, sort_order, document, attachment)
     VALUES (:user_id, :entity_type, :record_key, :stamp, :edit_time, :author, :created_at, :revision_count,
-            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document)
+            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document, :attachment)
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
         stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
         created_at = excluded.created_at, revision_count = excluded.revision_count,
         is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
-        day = excluded.day, sort_order = excluded.sort_order, document = excluded.document
+        day = excluded.day, sort_order = excluded.sort_order, document = excluded.document,
+        attachment = excluded.attachment
     RETURNING search_id";
 
 /// Stores a record with what is indexed of it.
@@ -243,6 +245,7 @@ pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result
         ":day": facets.day.map(|day| day.to_string()),
         ":sort_order": facets.sort_order,
         ":document": content.map(mosaic_domain::Content::to_document),
+        ":attachment": attachment(&facets),
     };
     let search_id: Option<i64> = conn
         .prepare_cached(UPSERT_RECORD)?
@@ -252,6 +255,11 @@ pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result
         State::Deleted(_) => None,
     };
     index_text(conn, user, record.key, search_id, searched.as_deref())
+}
+
+/// The content that is named, as the database keeps it.
+fn attachment(facets: &Facets) -> Option<[u8; 32]> {
+    facets.attachment.map(|sha256| *sha256.as_bytes())
 }
 
 /// Has a record found by its text from now on; by nothing when it has none or is a tombstone.

@@ -7,6 +7,7 @@ use mosaic_ports::RemoveOutcome;
 use rusqlite::Connection;
 
 use crate::accounts::{by_id, has_other_admin};
+use crate::contents;
 use crate::error::Failure;
 
 /// Takes the next step. Every step begins with what closes the account, which finds nothing to do but the first time.
@@ -28,6 +29,7 @@ pub(crate) fn step(conn: &Connection, id: UserId, limit: u32) -> Result<RemoveOu
     }
     conn.prepare_cached("DELETE FROM users WHERE user_id = ?1")?
         .execute([id.uuid()])?;
+    contents::note_removed(conn, id)?;
     Ok(RemoveOutcome::Removed)
 }
 
@@ -47,7 +49,17 @@ fn close(conn: &Connection, id: UserId) -> Result<usize, Failure> {
 }
 
 /// What there may be much of.
-const BATCHES: [&str; 2] = [
+const BATCHES: [&str; 7] = [
+    "DELETE FROM upload_parts WHERE user_id = ?1 AND (upload_id, part_offset) IN (
+         SELECT upload_id, part_offset FROM upload_parts WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM uploads WHERE user_id = ?1 AND upload_id IN (
+         SELECT upload_id FROM uploads WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM avatars WHERE user_id = ?1 AND avatar_id IN (
+         SELECT avatar_id FROM avatars WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM content_variants WHERE user_id = ?1 AND (sha256, variant) IN (
+         SELECT sha256, variant FROM content_variants WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM contents WHERE user_id = ?1 AND sha256 IN (
+         SELECT sha256 FROM contents WHERE user_id = ?1 LIMIT ?2)",
     "DELETE FROM revisions WHERE user_id = ?1 AND rowid IN (
          SELECT rowid FROM revisions WHERE user_id = ?1 LIMIT ?2)",
     "DELETE FROM purged_revisions WHERE user_id = ?1 AND (entity_type, record_key) IN (

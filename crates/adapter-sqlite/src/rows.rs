@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::{
     ClientId, Content, EditTime, EntityType, Record, RecordKey, Revision, RevisionId, Stamp, State,
     UnixMillis, Version, Violation,
@@ -108,6 +109,21 @@ fn text<'a>(row: &'a Row<'_>, at: usize, what: &'static str) -> Result<&'a str, 
     row.get_ref(at)?
         .as_str()
         .map_err(|error| Failure::corrupt(what, error))
+}
+
+/// Reads a hash.
+pub(crate) fn sha256(row: &Row<'_>, at: usize, what: &'static str) -> Result<Sha256, Failure> {
+    column(row, at, what).map(Sha256::from_bytes)
+}
+
+/// Reads a number of bytes.
+pub(crate) fn size(row: &Row<'_>, at: usize, what: &'static str) -> Result<u64, Failure> {
+    u64::try_from(column::<i64>(row, at, what)?).map_err(|error| Failure::corrupt(what, error))
+}
+
+/// A number of bytes as the database keeps it. There is nothing as long as the greatest one.
+pub(crate) fn stored_size(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 /// Reads the key of a record of a known type.

@@ -1,15 +1,18 @@
 //! Reading the store out whole and writing one in, for `mosaic copy`.
 
 use async_trait::async_trait;
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{EntityType, Epoch, RecordKey, Stamp, UserId};
-use mosaic_ports::{DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
+use mosaic_ports::{
+    DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump,
+};
 use rusqlite::{Connection, Row, Rows};
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, column, parsed};
-use crate::{accounts, cursors, records, tokens};
+use crate::{accounts, contents, cursors, records, tokens};
 
 #[async_trait]
 impl Transfer for SqliteStore {
@@ -87,6 +90,27 @@ impl Transfer for SqliteStore {
         Ok(self.writer.run(job).await?)
     }
 
+    async fn dump_contents(
+        &self,
+        user: UserId,
+        after: Option<Sha256>,
+        limit: u32,
+    ) -> Result<Vec<HeldContent>, StoreError> {
+        Ok(self
+            .readers
+            .read(move |conn| contents::after(conn, user, after, limit))
+            .await?)
+    }
+
+    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| {
+            contents
+                .iter()
+                .try_for_each(|content| contents::put_content(conn, user, content))
+        };
+        Ok(self.writer.run(job).await?)
+    }
+
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
         Ok(self.readers.read(move |conn| loaded(conn, user)).await?)
     }
@@ -113,6 +137,7 @@ fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failur
         clock,
         cursors: cursors::read(conn, user)?,
         refresh_tokens,
+        avatars: contents::avatars(conn, user)?,
     }))
 }
 
@@ -131,7 +156,13 @@ fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
     conn.execute("DELETE FROM refresh_tokens WHERE user_id = ?1", [user.uuid()])?;
     dump.refresh_tokens
         .iter()
-        .try_for_each(|token| tokens::insert(conn, &token.stored, token.spent))
+        .try_for_each(|token| tokens::insert(conn, &token.stored, token.spent))?;
+    conn.execute("DELETE FROM avatars WHERE user_id = ?1", [user.uuid()])?;
+    dump.avatars
+        .iter()
+        .try_for_each(|avatar| contents::put_avatar(conn, user, avatar))?;
+    // Whoever is there again keeps the blobs.
+    contents::forget_removed(conn, user)
 }
 
 fn load_record(conn: &Connection, user: UserId, dumped: &DumpedRecord) -> Result<(), Failure> {
@@ -228,5 +259,6 @@ fn loaded(conn: &Connection, user: UserId) -> Result<Loaded, Failure> {
         records: count("SELECT count(*) FROM records WHERE user_id = ?1")?,
         last_stamp: Stamp::clamped(last.unwrap_or_default()),
         revisions: count("SELECT count(*) FROM revisions WHERE user_id = ?1")?,
+        contents: count("SELECT count(*) FROM contents WHERE user_id = ?1")?,
     })
 }

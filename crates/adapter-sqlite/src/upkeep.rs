@@ -74,7 +74,7 @@ fn erase_contents(conn: &Connection, user: UserId, before: UnixMillis, limit: u3
     Ok(conn
         .prepare_cached(&format!(
             "UPDATE records SET document = NULL, search_id = NULL, is_archived = 0, parent_key = NULL, day = NULL,
-                                sort_order = NULL
+                                sort_order = NULL, attachment = NULL
              WHERE user_id = ?1 AND rowid IN ({OLD_CONTENTS})"
         ))?
         .execute(step)?)
