@@ -32,4 +32,4 @@ mod state;
 pub use body::BodyLimits;
 pub use limits::{Budget, LoginBudgets};
 pub use server::{HttpSettings, openapi, start};
-pub use state::AppState;
+pub use state::{AppState, DownloadSettings};

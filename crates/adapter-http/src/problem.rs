@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
 use mosaic_domain::{Violation, Violations};
-use mosaic_ports::StoreError;
+use mosaic_ports::{BlobError, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -32,6 +32,13 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// How long a device waits before it tries to listen again where too many of its account do.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// How long a device waits before it begins an upload again where too many of its account are not finished.
+const UPLOAD_AGAIN_AFTER: Duration = Duration::from_mins(1);
+/// How long a device waits for the storage of files.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How many bytes an upload has (tus).
+const UPLOAD_OFFSET: header::HeaderName = header::HeaderName::from_static("upload-offset");
 
 /// Defines [`ProblemCode`] and its catalogue from one table.
 macro_rules! problem_codes {
@@ -71,6 +78,10 @@ problem_codes! {
     MalformedJson = 400 "malformed_json" "The body is not valid JSON";
     /// The body was announced as compressed and can not be unpacked.
     MalformedEncoding = 400 "malformed_encoding" "The body can not be unpacked";
+    /// The body is not `multipart/form-data` as it should be: a boundary is missing, or the end.
+    InvalidMultipart = 400 "invalid_multipart" "The body is not valid multipart/form-data";
+    /// `Upload-Checksum` names an algorithm that is not known here, or no checksum.
+    UnsupportedChecksum = 400 "unsupported_checksum" "The checksum is not understood";
     /// The query string is not percent-encoded UTF-8.
     MalformedQuery = 400 "malformed_query" "The query string is malformed";
     /// The request needs a signed-in user, and names none.
@@ -95,6 +106,10 @@ problem_codes! {
     NotFound = 404 "not_found" "Not found";
     /// The record was deleted, and its content can not be completed from what is left (W5).
     Deleted = 404 "deleted" "The record was deleted";
+    /// The resource is there, its bytes were not uploaded yet.
+    NotUploaded = 404 "not_uploaded" "The bytes were not uploaded yet";
+    /// The resource is there, its bytes should be and are not: whoever has them uploads them again.
+    ContentMissing = 404 "content_missing" "The bytes are missing on the server";
     /// No route has that path.
     UnknownRoute = 404 "unknown_route" "No such route";
     /// The path exists, the method does not; `Allow` lists those that do.
@@ -109,12 +124,36 @@ problem_codes! {
     UsernameTaken = 409 "username_taken" "The user name is taken";
     /// No administrator whose account is open would be left.
     LastAdmin = 409 "last_admin" "An administrator must remain";
+    /// The resource has other bytes already, and bytes are never replaced.
+    ContentDiffers = 409 "content_differs" "The resource has other bytes";
+    /// The upload has another number of bytes than the request goes on from; `received` tells how many.
+    UploadOffsetConflict = 409 "upload_offset_conflict" "The upload has another offset";
+    /// The upload came in more pieces than are put together.
+    TooManyParts = 409 "too_many_parts" "The upload came in too many pieces";
+    /// The bytes of a direct upload are not in the storage, or not all of them.
+    UploadIncomplete = 409 "upload_incomplete" "The upload is not complete";
+    /// The storage takes no bytes but through the server.
+    NoDirectUploads = 409 "no_direct_uploads" "No direct uploads here";
+    /// The upload has expired.
+    UploadExpired = 410 "upload_expired" "The upload has expired";
+    /// The file has changed: `If-Match` names other bytes.
+    PreconditionFailed = 412 "precondition_failed" "A precondition does not hold";
+    /// `Tus-Resumable` names another version than 1.0.0, or is missing.
+    UnsupportedTusVersion = 412 "unsupported_tus_version" "The version of tus is not supported";
+    /// The file is larger than a file may be; `limit` tells how large that is.
+    FileTooLarge = 413 "file_too_large" "The file is too large";
+    /// The files of the account would come to more than allowed: `used` of `quota` bytes are used.
+    QuotaExceeded = 413 "quota_exceeded" "No room for the file";
+    /// The bytes would go beyond the announced length of the upload.
+    BeyondUploadLength = 413 "beyond_upload_length" "More bytes than were announced";
     /// The body is over the limit, packed or unpacked.
     BodyTooLarge = 413 "body_too_large" "The body is too large";
-    /// The body is not announced as JSON.
-    UnsupportedMediaType = 415 "unsupported_media_type" "The body must be JSON";
+    /// The body is not announced as what the route takes: JSON, mostly.
+    UnsupportedMediaType = 415 "unsupported_media_type" "The body has the wrong media type";
     /// The body is compressed in a way that is not understood here.
     UnsupportedEncoding = 415 "unsupported_encoding" "The body's encoding is not supported";
+    /// None of the bytes that were asked for are there, or they were asked for in too many pieces.
+    RangeNotSatisfiable = 416 "range_not_satisfiable" "No such range";
     /// The request is understood, but some of its values are not acceptable; `errors` lists all of them.
     ValidationFailed = 422 "validation_failed" "Some values are not valid";
     /// An edit time lies more than five minutes ahead of the server's clock (W6); `serverTime` tells the latter.
@@ -129,16 +168,28 @@ problem_codes! {
     Duplicate = 422 "duplicate" "The record stands in the push twice";
     /// The password that was to be replaced is another one.
     WrongPassword = 422 "wrong_password" "The old password is wrong";
+    /// There are no smaller pictures of the file, or it can't be an avatar.
+    NotAPicture = 422 "not_a_picture" "The file is no picture that can be read";
+    /// The picture is too large to make smaller ones of it.
+    PictureTooLarge = 422 "picture_too_large" "The picture is too large";
     /// Too many attempts; `Retry-After` tells when to try again.
     RateLimited = 429 "rate_limited" "Too many attempts";
     /// Too many connections of the account listen for changes already; `Retry-After` tells when to try again (N1).
     TooManyListeners = 429 "too_many_listeners" "Too many connections listen";
+    /// Too many uploads of the account are not finished; `Retry-After` tells when to try again.
+    TooManyUploads = 429 "too_many_uploads" "Too many uploads are not finished";
+    /// The bytes are not those that the checksum was made of; nothing of them was kept.
+    ChecksumMismatch = 460 "checksum_mismatch" "The checksum does not match";
     /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
     Internal = 500 "internal" "Internal error";
     /// The server is up, but its store can not work at the moment.
     NotReady = 503 "not_ready" "Not ready";
     /// For the moment nothing can be done; `Retry-After` tells when to try again.
     Unavailable = 503 "unavailable" "Not available at the moment";
+    /// The storage of the files does not answer; `Retry-After` tells when to try again.
+    StorageUnavailable = 503 "storage_unavailable" "The storage of files is not available";
+    /// The storage of the files has no room left.
+    StorageFull = 507 "storage_full" "The storage of files is full";
 }
 
 impl ProblemCode {
@@ -164,8 +215,10 @@ impl ProblemCode {
             404 => Self::UnknownRoute,
             405 => Self::MethodNotAllowed,
             408 => Self::RequestTimeout,
+            412 => Self::PreconditionFailed,
             413 => Self::BodyTooLarge,
             415 => Self::UnsupportedMediaType,
+            416 => Self::RangeNotSatisfiable,
             422 => Self::ValidationFailed,
             429 => Self::RateLimited,
             503 => Self::Unavailable,
@@ -271,6 +324,33 @@ impl From<AppError> for Problem {
                 Code::WrongPassword.code(),
                 "is wrong",
             )),
+            AppError::OtherContent => Self::new(Code::ContentDiffers, detail),
+            AppError::NotUploaded => Self::new(Code::NotUploaded, detail),
+            AppError::ContentMissing => Self::new(Code::ContentMissing, detail),
+            AppError::NotAPicture => Self::new(Code::NotAPicture, detail),
+            AppError::PictureTooLarge(_) => Self::new(Code::PictureTooLarge, detail),
+            AppError::FileTooLarge { limit } => {
+                Self::new(Code::FileTooLarge, detail).with_bytes(|bytes| bytes.limit = Some(limit))
+            }
+            AppError::QuotaExceeded { used, quota } => {
+                Self::new(Code::QuotaExceeded, detail).with_bytes(|bytes| {
+                    bytes.used = Some(used);
+                    bytes.quota = Some(quota);
+                })
+            }
+            AppError::TooManyUploads => {
+                Self::new(Code::TooManyUploads, detail).retry_after(UPLOAD_AGAIN_AFTER)
+            }
+            AppError::OffsetConflict { received } => Self::new(Code::UploadOffsetConflict, detail)
+                .with_bytes(|bytes| bytes.received = Some(received))
+                .with_header(UPLOAD_OFFSET, received.to_string()),
+            AppError::BeyondLength { .. } => Self::new(Code::BeyondUploadLength, detail),
+            AppError::ChecksumMismatch => Self::new(Code::ChecksumMismatch, detail),
+            AppError::UploadExpired => Self::new(Code::UploadExpired, detail),
+            AppError::TooManyParts => Self::new(Code::TooManyParts, detail),
+            AppError::UploadIncomplete(_) => Self::new(Code::UploadIncomplete, detail),
+            AppError::NoDirectUploads => Self::new(Code::NoDirectUploads, detail),
+            AppError::Blobs(error) => Self::storage(error),
             AppError::Store(unavailable @ StoreError::Unavailable(_)) => {
                 Self::unavailable(Duration::from_secs(1), unavailable)
             }
@@ -332,9 +412,28 @@ pub struct ProblemBody {
     /// The server's clock in Unix milliseconds: with `edit_time_ahead`.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_time: Option<i64>,
+    #[serde(flatten)]
+    bytes: ByteCounts,
     /// What to look for in the server's log: with `internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
+}
+
+/// What a problem says of bytes.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+pub struct ByteCounts {
+    /// How many bytes a file may have: with `file_too_large`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How many bytes the files of the account come to: with `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    /// How many bytes they may come to: with `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// How many bytes the upload has: with `upload_offset_conflict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
 }
 
 /// An error on its way to a client.
@@ -354,6 +453,7 @@ struct Inner {
     errors: Vec<FieldError>,
     current: Option<Value>,
     server_time: Option<i64>,
+    bytes: ByteCounts,
     retry_after: Option<Duration>,
     headers: Vec<(header::HeaderName, String)>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
@@ -368,6 +468,7 @@ impl Problem {
             errors: Vec::new(),
             current: None,
             server_time: None,
+            bytes: ByteCounts::default(),
             retry_after: None,
             headers: Vec::new(),
             cause: None,
@@ -416,6 +517,18 @@ impl Problem {
         .retry_after(retry_after)
     }
 
+    /// The storage of files failed. The cause is logged and not told.
+    pub fn storage(error: BlobError) -> Self {
+        let detail = error.to_string();
+        match error {
+            BlobError::Unavailable(cause) => Self::new(ProblemCode::StorageUnavailable, detail)
+                .because(cause)
+                .retry_after(STORE_AGAIN_AFTER),
+            BlobError::Full(cause) => Self::new(ProblemCode::StorageFull, detail).because(cause),
+            BlobError::Failed(_) => Self::internal(error),
+        }
+    }
+
     /// Adds what caused it: logged, once, and never told to the client.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -434,6 +547,13 @@ impl Problem {
     #[must_use]
     pub fn with_server_time(mut self, server_time: i64) -> Self {
         self.0.server_time = Some(server_time);
+        self
+    }
+
+    /// Adds numbers of bytes.
+    #[must_use]
+    pub fn with_bytes(mut self, set: impl FnOnce(&mut ByteCounts)) -> Self {
+        set(&mut self.0.bytes);
         self
     }
 
@@ -474,6 +594,7 @@ impl Problem {
             errors,
             current,
             server_time,
+            bytes,
             ..
         } = &*self.0;
         ProblemBody {
@@ -486,6 +607,7 @@ impl Problem {
             errors: errors.clone(),
             current: current.clone(),
             server_time: *server_time,
+            bytes: *bytes,
             request_id,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_application::accounts::Accounts;
+use mosaic_application::attachments::Attachments;
 use mosaic_application::bots::Bots;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
@@ -15,6 +16,7 @@ use mosaic_application::pull::Pull;
 use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
+use mosaic_application::uploads::Uploads;
 use mosaic_ports::{Clock, Health, IdGenerator};
 
 use crate::limits::LoginBudgets;
@@ -40,6 +42,12 @@ pub struct AppState {
     pub diaries: Diaries,
     /// What bots have besides.
     pub bots: Bots,
+    /// The bytes behind resources.
+    pub attachments: Attachments,
+    /// Uploads that take several requests.
+    pub uploads: Uploads,
+    /// How files come and go.
+    pub downloads: DownloadSettings,
     /// Logins and accounts.
     pub accounts: Accounts,
     /// Who a request comes from.
@@ -54,6 +62,28 @@ pub struct AppState {
     pub login_budgets: LoginBudgets,
     /// How often a connection that listens for nudges hears that it still does.
     pub heartbeat: Duration,
+}
+
+/// How files come and go on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DownloadSettings {
+    /// Downloads are sent to an address in the storage that works for so long, where the storage has such addresses. `None`:
+    /// their bytes go through the server.
+    pub redirect_for: Option<Duration>,
+    /// A request that brings a file, and no more bytes of it for so long, is given up.
+    pub upload_idle: Duration,
+    /// How long the address of a direct upload works.
+    pub direct_for: Duration,
+}
+
+impl Default for DownloadSettings {
+    fn default() -> Self {
+        Self {
+            redirect_for: None,
+            upload_idle: Duration::from_mins(1),
+            direct_for: Duration::from_hours(1),
+        }
+    }
 }
 
 impl fmt::Debug for AppState {

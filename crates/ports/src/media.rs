@@ -1,5 +1,10 @@
 //! What bytes are, and smaller pictures of them.
 
+#![cfg_attr(
+    feature = "mock",
+    expect(clippy::ref_option_ref, reason = "the mock keeps references to its arguments")
+)]
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use mosaic_domain::entity::{Filename, MimeType};

@@ -15,6 +15,7 @@ mod records;
 mod resources;
 mod revisions;
 mod sync;
+mod uploads;
 
 use crate::health;
 use crate::routes::RouteTable;
@@ -30,6 +31,7 @@ pub(crate) fn table() -> RouteTable {
         .and(memos::endpoints())
         .and(diaries::endpoints())
         .and(resources::endpoints())
+        .and(uploads::endpoints())
         .and(bots::endpoints())
         .and(export::endpoints())
         .and(admin::endpoints())

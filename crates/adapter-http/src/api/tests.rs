@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, WWW_AUTHENTICATE};
 use actix_web::test::{TestRequest, init_service};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
+use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
@@ -19,9 +20,10 @@ use mosaic_application::pull::Pull;
 use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
+use mosaic_application::uploads::Uploads;
 use mosaic_domain::account::{Role, User};
 use mosaic_domain::digest::Digest;
-use mosaic_domain::entity::Memo;
+use mosaic_domain::entity::{Memo, StorageType};
 use mosaic_domain::pull::Snapshot;
 use mosaic_domain::query::Listing;
 use mosaic_domain::text::{Label, Tags, Text};
@@ -32,9 +34,10 @@ use mosaic_domain::{
 };
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Account, DeviceCursor, DeviceLogin, DumpedRecord, KeptRevision,
-    MockAccessTokens, MockAccounts, MockChangeFeed, MockClock, MockDeviceCursors, MockHealth,
-    MockIdGenerator, MockPasswordHasher, MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer,
-    MockWriteStore, PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest, UserDump,
+    MockAccessTokens, MockAccounts, MockBlobStore, MockChangeFeed, MockClock, MockContentIndex,
+    MockDeviceCursors, MockHealth, MockIdGenerator, MockMediaTypes, MockPasswordHasher, MockPictures,
+    MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer, MockUploads, MockWriteStore,
+    PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest, UserDump,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -42,7 +45,7 @@ use uuid::Uuid;
 use super::*;
 use crate::limits::LoginBudgets;
 use crate::server::{HttpSettings, Site, app};
-use crate::state::AppState;
+use crate::state::{AppState, DownloadSettings};
 use crate::{docs::Document, problem};
 
 /// The ports that a test may teach something; the others are never called.
@@ -125,6 +128,27 @@ fn state(ports: Ports) -> AppState {
     let cursors = Arc::new(ports.cursors);
     let records = Records::new(store.clone(), reader.clone(), ids.clone());
     let memos = Memos::new(records.clone());
+    let attachment_ports = AttachmentPorts {
+        blobs: Arc::new(MockBlobStore::new()),
+        contents: Arc::new(MockContentIndex::new()),
+        types: Arc::new(MockMediaTypes::new()),
+        pictures: Arc::new(MockPictures::new()),
+        clock: clock(),
+        ids: ids.clone(),
+    };
+    let limits = AttachmentLimits {
+        storage: StorageType::Local,
+        file_bytes: 1000,
+        avatar_bytes: 100,
+        user_bytes: 10_000,
+    };
+    let attachments = Attachments::new(attachment_ports, records.clone(), limits);
+    let uploads = Uploads::new(
+        attachments.clone(),
+        records.clone(),
+        Arc::new(MockUploads::new()),
+        1000,
+    );
     let sessions = Sessions::new(tokens(), clock(), 1000);
     let account_ports = AccountPorts {
         accounts: accounts.clone(),
@@ -149,6 +173,9 @@ fn state(ports: Ports) -> AppState {
         export: Export::new(accounts, Arc::new(ports.transfer), clock()),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
+        attachments,
+        uploads,
+        downloads: DownloadSettings::default(),
         memos,
         records,
         accounts: Accounts::new(account_ports, sessions.clone(), Registration::Closed, 1000),
@@ -1126,6 +1153,7 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
         .returning(move |id| Ok(Some(account(id))));
     ports.transfer.expect_dump_user().returning(move |id| {
         Ok(Some(UserDump {
+            avatars: Vec::new(),
             account: account(id),
             clock: Stamp::ZERO,
             cursors: Vec::new(),
