@@ -19,6 +19,7 @@ mod gate;
 mod harness;
 mod ledger;
 mod memory;
+mod memory_blobs;
 pub mod postgres;
 mod stand_ins;
 
@@ -32,6 +33,7 @@ pub use gate::{Door, Gate};
 pub use harness::{Harness, at};
 pub use ledger::Ledger;
 pub use memory::{MemoryFixture, MemoryStore, Model};
+pub use memory_blobs::{BlobCall, BlobFailure, MemoryBlobs};
 pub use mosaic_ports::Stores;
 pub use stand_ins::{ManualClock, SequentialIds};
 
