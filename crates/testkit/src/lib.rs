@@ -252,6 +252,20 @@ macro_rules! conformance {
                 a_blob_that_holds_something_is_known
                 records_without_their_content_are_found
             }
+            uploads {
+                an_upload_comes_back_as_it_began
+                an_upload_begins_only_where_it_fits
+                a_user_has_only_so_many_uploads
+                of_uploads_that_begin_at_once_as_many_begin_as_fit
+                parts_follow_each_other
+                of_parts_for_one_place_one_is_taken
+                a_direct_upload_takes_no_parts
+                a_finished_upload_is_still_answered
+                an_upload_is_ended_at_any_time
+                no_blob_of_a_part_that_comes_too_late_is_forgotten
+                expired_uploads_are_dropped
+                expired_uploads_are_dropped_in_small_steps
+            }
             transfer {
                 a_store_is_read_out_whole
                 a_store_is_written_whole
