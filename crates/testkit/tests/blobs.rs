@@ -1,5 +1,4 @@
 //! The suite of blob stores, run against the one in memory; and what that one has besides, for tests.
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 use std::sync::Arc;
 use std::time::Duration;
