@@ -1,7 +1,7 @@
 //! A folder of the machine.
 //!
 //! ```text
-//! {root}/{user}/{first two digits of id}/{id}     a blob
+//! {root}/{user}/{first four digits of id}/{id}    a blob
 //! {root}/.incoming/{user}.{id}.{number}.part      one that is being written
 //! ```
 //!
@@ -193,9 +193,10 @@ impl Folder {
     }
 }
 
-/// The folder of a blob among those of its user.
+/// The folder of a blob among those of its user. Ids begin with the time at which they were made: a folder has those of fifty days.
 fn shard_of(id: Uuid) -> String {
-    format!("{:02x}", id.as_bytes()[0])
+    let [first, second, ..] = id.into_bytes();
+    format!("{first:02x}{second:02x}")
 }
 
 fn info(name: BlobName, found: &fs::Metadata) -> io::Result<BlobInfo> {

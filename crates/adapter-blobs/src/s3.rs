@@ -11,17 +11,20 @@
 //! * Uploads that were dropped are aborted in the background; what a killed process left, [`BlobStore::sweep`] aborts. Storage
 //!   that can't list uploads needs a rule in the bucket that removes them (`AbortIncompleteMultipartUpload`).
 //! * In a bucket with versions, what is removed stays as an old version until a rule of the bucket removes it.
+//! * Parts become whole on the disk (`s3::spool`): in memory are a few at a time, however many clients write, and however slowly.
 //! * Directory buckets (S3 Express) don't list in order, and can't be used.
 
 mod error;
 mod http;
 mod settings;
+mod spool;
 mod uploads;
 mod writer;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,9 +37,10 @@ use mosaic_ports::{
 use object_store::aws::AmazonS3;
 use object_store::client::HttpClient;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
-use object_store::path::Path;
+use object_store::path::Path as Key;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::sync::Semaphore;
 
 use crate::name;
 use error::Failure;
@@ -76,6 +80,10 @@ pub(crate) struct Bucket {
     prefix: String,
     part_size: usize,
     parts_in_flight: usize,
+    /// So many parts are in memory at a time, of all writers.
+    in_memory: Semaphore,
+    /// Where parts wait to become whole.
+    spool: Arc<Path>,
     timeout: Duration,
     /// Uploads of this process that are neither complete nor aborted.
     live: Mutex<HashSet<String>>,
@@ -95,6 +103,8 @@ impl S3Blobs {
             prefix: built.prefix,
             part_size: settings.part_size,
             parts_in_flight: settings.parts_in_flight,
+            in_memory: Semaphore::new(settings.parts_in_memory),
+            spool: settings.spool.as_path().into(),
             timeout: settings.timeout,
             live: Mutex::default(),
         };
@@ -122,9 +132,9 @@ impl S3Blobs {
 }
 
 impl Bucket {
-    fn path(&self, name: BlobName) -> Path {
+    fn path(&self, name: BlobName) -> Key {
         // Nothing in it would be escaped: the prefix was looked at, and the rest are UUIDs.
-        Path::from(self.key(name))
+        Key::from(self.key(name))
     }
 
     fn key(&self, name: BlobName) -> String {

@@ -123,7 +123,7 @@ fn visit(dir: &Path, mut visit: impl FnMut(&str)) -> Result<(), BlobError> {
 }
 
 fn is_shard(name: &str) -> bool {
-    name.len() == 2
+    name.len() == 4
         && name
             .bytes()
             .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))

@@ -109,9 +109,9 @@ async fn a_blob_is_on_disk_before_it_has_its_name_and_its_folders_after() {
         *disk.log.lock().unwrap(),
         [
             "sync file".to_owned(),
-            "make ab".to_owned(),
+            "make ab00".to_owned(),
             format!("link {id}"),
-            "sync ab".to_owned(),
+            "sync ab00".to_owned(),
             format!("sync {user}"),
             "sync blobs".to_owned(),
         ]
@@ -183,10 +183,10 @@ async fn files_are_for_their_owner_only() {
     let root = store.folder.root.clone();
     let user = root.join(name.user.to_string());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    for dir in [&root, &root.join(".incoming"), &user, &user.join("ab")] {
+    for dir in [&root, &root.join(".incoming"), &user, &user.join("ab00")] {
         assert_eq!(mode(dir), 0o700, "{}", dir.display());
     }
-    assert_eq!(mode(&user.join("ab").join(name.id.to_string())), 0o600);
+    assert_eq!(mode(&user.join("ab00").join(name.id.to_string())), 0o600);
 }
 
 #[tokio::test]
@@ -202,17 +202,17 @@ async fn what_is_not_ours_is_passed_over() {
         root.join("00000000-0000-0000-0000-000000000002"),
         user.join("notes"),
         user.join("cd"),
-        user.join("ab").join("x"),
-        user.join("ab").join(format!("{id}~")),
-        user.join("ab").join(id.to_uppercase()),
-        user.join("ab").join(blob(1, 0xCD << 120).id.to_string()),
+        user.join("ab00").join("x"),
+        user.join("ab00").join(format!("{id}~")),
+        user.join("ab00").join(id.to_uppercase()),
+        user.join("ab00").join(blob(1, 0xCD << 120).id.to_string()),
         root.join(".incoming").join("x.part"),
         root.join(".incoming").join(format!("{}.{id}.1", name.user)),
     ] {
         fs::write(file, "x").unwrap();
     }
     fs::create_dir_all(user.join("AB")).unwrap();
-    fs::create_dir(user.join("ab").join(blob(1, (0xAB << 120) + 1).id.to_string())).unwrap();
+    fs::create_dir(user.join("ab00").join(blob(1, (0xAB << 120) + 1).id.to_string())).unwrap();
     let listed = store.list(None, 10).await.unwrap();
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_eq!(listed[0].name, name);
@@ -229,7 +229,7 @@ async fn empty_folders_go_with_their_last_blob() {
     }
     let user = store.folder.user_dir(names[0]);
     store.remove(names[2]).await.unwrap();
-    assert!(!user.join("ab").exists() && user.join("00").exists());
+    assert!(!user.join("ab00").exists() && user.join("0000").exists());
     store.remove(names[0]).await.unwrap();
     store.remove(names[1]).await.unwrap();
     assert!(!user.exists());

@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// There is something under that name.
     #[error("can't store: the name is taken")]
     Taken,
+    /// A part can't wait on the disk.
+    #[error("can't keep a part on the disk until it is whole: {0}")]
+    Spool(#[source] std::io::Error),
     /// A write failed before.
     #[error("writing failed before")]
     Broken,
@@ -131,6 +134,9 @@ impl From<Failure> for BlobError {
                 Self::Unavailable(failure.into())
             }
             Failure::Answer { answer, .. } if answer.is_full() => Self::Full(failure.into()),
+            Failure::Spool(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Self::Full(failure.into())
+            }
             Failure::Answer { answer, .. } if answer.is_temporary() => Self::Unavailable(failure.into()),
             _ => Self::Failed(failure.into()),
         }

@@ -1,6 +1,7 @@
 //! Where the storage is, and how it is used.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mosaic_ports::BoxError;
@@ -54,10 +55,14 @@ pub struct S3Settings {
     pub session_token: Option<Secret>,
     /// What all keys begin with: a folder, so to say. A slash is put after it where it has none.
     pub prefix: String,
-    /// The size of a part. A writer holds at most this much more than what is in flight.
+    /// The size of a part.
     pub part_size: usize,
-    /// How many parts of one writer are sent at the same time.
+    /// How many parts of one writer are sent at the same time, or wait for their turn.
     pub parts_in_flight: usize,
+    /// How many parts of all writers are in memory, and are sent, at the same time.
+    pub parts_in_memory: usize,
+    /// The folder in which parts wait to become whole, in files without names: not one that is kept in memory.
+    pub spool: PathBuf,
     /// How long it may take to connect.
     pub connect_timeout: Duration,
     /// How long one attempt may take until an answer begins: a whole part is sent in this time.
@@ -123,6 +128,8 @@ impl S3Settings {
             prefix: String::new(),
             part_size: 8 * 1024 * 1024,
             parts_in_flight: 2,
+            parts_in_memory: 4,
+            spool: std::env::temp_dir(),
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(20),
             timeout: Duration::from_mins(1),
@@ -141,7 +148,7 @@ impl S3Settings {
 
     pub(crate) fn build(&self) -> Result<Built, S3SettingsError> {
         self.nothing_is_missing()?;
-        if self.part_size < MIN_PART || self.parts_in_flight == 0 {
+        if self.part_size < MIN_PART || self.parts_in_flight == 0 || self.parts_in_memory == 0 {
             return Err(S3SettingsError::Parts);
         }
         let prefix = self.normal_prefix()?;

@@ -8,16 +8,18 @@ use mosaic_ports::{BlobError, BlobName, BlobWriter};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
+use tokio::sync::SemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::Bucket;
 use super::error::Failure;
+use super::spool::Spool;
 
-/// Holds what is not a part yet, and the parts that are on their way.
+/// Holds what is not a part yet, and the parts that are on their way: on the disk, but for those that are sent just now.
 pub(crate) struct S3Writer {
     bucket: Arc<Bucket>,
     name: BlobName,
-    gathered: Vec<u8>,
+    gathered: Spool,
     written: u64,
     upload: Option<Upload>,
     broken: bool,
@@ -93,9 +95,9 @@ impl Drop for Undo {
 impl S3Writer {
     pub(crate) fn new(bucket: Arc<Bucket>, name: BlobName) -> Self {
         Self {
+            gathered: Spool::new(&bucket.spool),
             bucket,
             name,
-            gathered: Vec::new(),
             written: 0,
             upload: None,
             broken: false,
@@ -111,7 +113,7 @@ impl S3Writer {
                 continue;
             }
             let piece = bytes.split_to(bytes.len().min(room));
-            self.gathered.extend_from_slice(&piece);
+            self.gathered.add(piece).await?;
         }
         Ok(())
     }
@@ -125,8 +127,7 @@ impl S3Writer {
         while upload.sending.len() >= self.bucket.parts_in_flight {
             upload.join().await?;
         }
-        let gathered = std::mem::replace(&mut self.gathered, Vec::with_capacity(self.bucket.part_size));
-        upload.send(gathered.into());
+        upload.send(self.gathered.take());
         Ok(())
     }
 
@@ -146,7 +147,8 @@ impl S3Writer {
         let mut undo = Undo::new(&self.bucket, self.name, None);
         undo.object = true;
         let path = self.bucket.path(self.name);
-        let payload = PutPayload::from(std::mem::take(&mut self.gathered));
+        let (_turn, bytes) = self.bucket.load(self.gathered.take()).await?;
+        let payload = PutPayload::from(bytes);
         self.bucket
             .answer("store", self.bucket.s3.put(&path, payload))
             .await?;
@@ -156,6 +158,13 @@ impl S3Writer {
 }
 
 impl Bucket {
+    /// Brings a part into memory, where only so many are at a time: in turn, as long as what comes with it lives.
+    async fn load(&self, part: Spool) -> Result<(SemaphorePermit<'_>, Bytes), Failure> {
+        let turn = self.in_memory.acquire().await;
+        let turn = turn.map_err(|error| Failure::other("store a part", &error))?;
+        Ok((turn, part.read().await?))
+    }
+
     async fn refuse_taken(&self, name: BlobName) -> Result<(), Failure> {
         let path = self.path(name);
         match self.answer("look at", self.s3.head(&path)).await {
@@ -184,7 +193,7 @@ impl Upload {
         self.undo.upload.as_deref().unwrap_or_default()
     }
 
-    fn send(&mut self, part: Bytes) {
+    fn send(&mut self, part: Spool) {
         let (bucket, name, id) = (
             Arc::clone(&self.undo.bucket),
             self.undo.name,
@@ -194,7 +203,8 @@ impl Upload {
         self.next += 1;
         self.sending.spawn(async move {
             let path = bucket.path(name);
-            let sent = bucket.s3.put_part(&path, &id, number, part.into());
+            let (_turn, bytes) = bucket.load(part).await?;
+            let sent = bucket.s3.put_part(&path, &id, number, bytes.into());
             let part = bucket.answer("store a part", sent).await?;
             Ok((number, part))
         });
