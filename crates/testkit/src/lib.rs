@@ -133,6 +133,7 @@ macro_rules! conformance {
                 h2_numbers_go_on_after_a_purge
                 h2_numbers_go_on_where_the_latest_was_purged_first
                 h2_small_steps_come_to_the_same
+                h2_what_is_erased_names_no_content_any_more
                 h2_other_users_are_untouched
                 h2_a_purge_takes_turns_with_writes
                 h2_purging_beside_writes_loses_nothing_newer
@@ -212,6 +213,7 @@ macro_rules! conformance {
                 two_may_remove_one_account
                 a_removal_takes_turns_with_writes
                 what_goes_on_during_a_removal_leaves_nothing
+                removed_accounts_are_noted_until_they_are_forgotten
             }
             jobs {
                 a_job_that_is_claimed_is_busy_for_others
@@ -269,6 +271,8 @@ macro_rules! conformance {
             transfer {
                 a_store_is_read_out_whole
                 a_store_is_written_whole
+                contents_move_with_what_names_them
+                contents_and_avatars_are_replaced
                 an_epoch_is_renamed
                 h2_what_was_purged_moves_with_its_record
             }

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use futures_util::poll;
 use mosaic_domain::account::Role;
+use mosaic_domain::entity::{MimeType, Resource, Variant};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::Label;
-use mosaic_domain::{Cursor, EntityType, FamilyId, Stamp, UserId};
+use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, Stamp, UploadId, UserId};
 use mosaic_ports::{
-    AccountChange, CreateOutcome, IssueOutcome, Loaded, NewAccount, NewRefreshToken, RemoveOutcome, Rotation,
-    ServedCursors, StoreError, StoredRefreshToken, TokenHash, UpdateOutcome, WriteError,
+    AccountChange, AttachmentUsage, Avatar, CreateOutcome, HeldContent, HeldVariant, IssueOutcome, Loaded,
+    NewAccount, NewRefreshToken, RemoveOutcome, Rotation, ServedCursors, StoreError, StoredRefreshToken,
+    TokenHash, UpdateOutcome, Upload, UploadKind, UploadPart, WriteError,
 };
+use uuid::Uuid;
 
 use crate::{
-    Device, EditExt, Gate, Harness, at, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key,
-    patch_memo, put, resource_key, resource_of, tagged,
+    Device, EditExt, Gate, Harness, at, bot, bot_key, by, delete, diary, diary_key, hash, memo, memo_id,
+    memo_key, patch_memo, put, resource_id, resource_key, resource_of, tagged,
 };
 
 /// More steps than any of these removals takes.
@@ -35,7 +38,7 @@ fn login(account: &NewAccount, n: u8, client: Option<&str>) -> StoredRefreshToke
     StoredRefreshToken {
         token: token(n, 1_000),
         user: account.user.id,
-        family: FamilyId::new(uuid::Uuid::from_u128(u128::from(n))),
+        family: FamilyId::new(Uuid::from_u128(u128::from(n))),
         client: client.map(by),
         device_name: Some(Label::new("a device".into()).unwrap()),
     }
@@ -45,7 +48,7 @@ fn served(user: UserId, client: &str) -> ServedCursors {
     ServedCursors {
         user,
         client: by(client),
-        login: FamilyId::new(uuid::Uuid::nil()),
+        login: FamilyId::new(Uuid::nil()),
         cursors: EntityType::ALL
             .map(|entity| (entity, Cursor::clamped(5)))
             .to_vec(),
@@ -53,7 +56,67 @@ fn served(user: UserId, client: &str) -> ServedCursors {
     }
 }
 
-/// An account with records of all types, tombstones, purged and kept revisions, devices and logins; token `n` and the two
+fn upload_id(n: u64) -> UploadId {
+    UploadId::new(Uuid::from_u128(n.into()))
+}
+
+/// A content with its variants, an avatar, and an upload with two parts.
+async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) -> Result<(), WriteError> {
+    let contents = &h.stores.contents;
+    let content = HeldContent {
+        sha256: hash(n),
+        blob: h.new_id(),
+        size: 10,
+        touched_at: at(1_000),
+    };
+    contents.hold(user, content, u64::MAX).await?;
+    let mime_type = MimeType::new("image/png").unwrap();
+    for variant in [Variant::Thumb, Variant::Opt] {
+        let variant = HeldVariant {
+            variant,
+            blob: h.new_id(),
+            size: 1,
+            mime_type: mime_type.clone(),
+        };
+        contents.hold_variant(user, hash(n), variant).await?;
+    }
+    let avatar = Avatar {
+        id: AvatarId::new(h.new_id()),
+        sha256: hash(n),
+        mime_type,
+        created_at: at(1_000),
+    };
+    contents.add_avatar(user, avatar).await?;
+    let upload = Upload {
+        id: upload,
+        resource: resource_id(n),
+        author: by("phone"),
+        length: 10,
+        kind: UploadKind::Parts,
+        fields: "{}".into(),
+        created_at: at(1_000),
+        expires_at: at(2_000),
+    };
+    let id = upload.id;
+    h.stores.uploads.begin(user, upload, u64::MAX, u32::MAX).await?;
+    for offset in [0, 5] {
+        let part = UploadPart {
+            offset,
+            size: 5,
+            blob: h.new_id(),
+        };
+        h.stores.uploads.append(user, id, part, at(2_000)).await?;
+    }
+    Ok(())
+}
+
+/// Whether it is noted that the blobs of a removed account are still there.
+async fn is_noted(h: &Harness, user: UserId) -> bool {
+    let removed = h.stores.contents.removed_users(1_000).await.unwrap();
+    removed.contains(&user)
+}
+
+/// An account with records of all types, tombstones, attachments, purged and kept revisions, devices and logins; token `n` and the two
 /// after it.
 async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
     let account = h.account(name, role);
@@ -65,11 +128,15 @@ async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
             .await;
         h.write(user, [patch_memo(n, "second words").at(200)]).await;
     }
+    let picture = Resource {
+        sha256: Some(hash(1)),
+        ..resource_of(memo_id(1), "a.png")
+    };
     h.write(
         user,
         [
             put(diary_key("2026-05-16"), diary("a day")),
-            put(resource_key(1), resource_of(memo_id(1), "a.png")),
+            put(resource_key(1), picture),
             put(resource_key(2), resource_of(memo_id(2), "b.png")),
             put(bot_key(1), bot("robot")),
             delete(memo_key(2)),
@@ -77,6 +144,9 @@ async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
         ],
     )
     .await;
+    for n in 1..=3 {
+        attach(h, user, n, upload_id(n)).await.unwrap();
+    }
     for client in ["phone", "tablet"] {
         h.stores.cursors.remember(served(user, client));
     }
@@ -117,10 +187,29 @@ async fn remove_all(h: &Harness, user: UserId, limit: u32) -> RemoveOutcome {
     panic!("no end after {ENOUGH} steps");
 }
 
-/// Records and revisions that are left.
-async fn rows(h: &Harness, user: UserId) -> u64 {
+/// Records, revisions and rows about attachments that are left.
+async fn rows(h: &Harness, user: UserId) -> usize {
     let loaded = h.stores.transfer.loaded(user).await.unwrap();
-    loaded.records + loaded.revisions
+    let mut rows = h.stores.contents.avatars(user).await.unwrap().len();
+    for n in 1..=3 {
+        rows += h.stores.uploads.parts(user, upload_id(n)).await.unwrap().len();
+    }
+    rows + usize::try_from(loaded.records + loaded.revisions + loaded.contents).unwrap()
+}
+
+async fn assert_no_attachments(h: &Harness, user: UserId) {
+    let (contents, uploads) = (&h.stores.contents, &h.stores.uploads);
+    assert_eq!(contents.usage(user).await.unwrap(), AttachmentUsage::default());
+    assert_eq!(contents.avatars(user).await.unwrap(), []);
+    for n in 1..=3 {
+        assert_eq!(contents.content(user, hash(n)).await.unwrap(), None);
+        for variant in [Variant::Thumb, Variant::Opt] {
+            assert_eq!(contents.variant(user, hash(n), variant).await.unwrap(), None);
+        }
+        assert_eq!(uploads.upload(user, upload_id(n)).await.unwrap(), None);
+        assert_eq!(uploads.parts(user, upload_id(n)).await.unwrap(), []);
+    }
+    assert_eq!(contents.without_content(user, None, 10).await.unwrap(), []);
 }
 
 /// Asserts that nobody can log in, pull or write.
@@ -128,6 +217,8 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
     let user = account.user.id;
     let written = h.try_write(user, [put(memo_key(500), memo("x"))]).await;
     assert!(matches!(written, Err(WriteError::UnknownUser)), "{written:?}");
+    let attached = attach(h, user, 9, upload_id(9)).await;
+    assert!(matches!(attached, Err(WriteError::UnknownUser)), "{attached:?}");
     let device = Device::new("late");
     let pulled = h
         .stores
@@ -180,8 +271,17 @@ async fn assert_nothing_left(h: &Harness, account: &NewAccount) {
     h.stores.cursors.remember(served(user, "late"));
     assert_eq!(h.stores.cursors.cursors(user).await.unwrap(), []);
 
+    // Its blobs are still to be removed, until somebody says that they are.
+    assert!(is_noted(h, user).await);
+    assert_no_attachments(h, user).await;
+    for _ in 0..2 {
+        h.stores.contents.forget_removed(user).await.unwrap();
+        assert!(!is_noted(h, user).await);
+    }
+
     let again = h.stores.accounts.create(account.clone(), false).await.unwrap();
     assert_eq!(again, CreateOutcome::Created);
+    assert_no_attachments(h, user).await;
     assert_eq!(h.stores.transfer.loaded(user).await.unwrap(), Loaded::default());
     let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
     assert_eq!(
@@ -237,6 +337,7 @@ pub async fn an_account_is_removed_in_steps(h: &Harness) {
             "a step from {before} to {left}"
         );
         before = left;
+        assert!(!is_noted(h, user).await, "there is more to come");
         match remove(h, user, 3).await {
             RemoveOutcome::Removing => assert_shut(h, &account, 1).await,
             outcome => {
@@ -283,11 +384,19 @@ pub async fn a_removal_touches_nobody_else(h: &Harness) {
             dumped,
             h.live(user).await,
             h.stores.transfer.loaded(user).await.unwrap(),
+            rows(h, user).await,
+            h.stores.contents.usage(user).await.unwrap(),
+            h.stores
+                .contents
+                .variant(user, hash(1), Variant::Opt)
+                .await
+                .unwrap(),
         )
     };
     let before = state().await;
     assert_eq!(remove_all(h, anna.user.id, 4).await, RemoveOutcome::Removed);
     assert_eq!(state().await, before);
+    assert!(!is_noted(h, user).await);
     assert!(matches!(rotate(h, 11).await, Rotation::Rotated(_)));
     h.write(user, [patch_memo(1, "goes on")]).await;
     let device = h.fresh_device(user).await;
@@ -306,6 +415,7 @@ pub async fn the_last_administrator_is_not_removed(h: &Harness) {
     h.stores.accounts.update(other, close, at(9_000)).await.unwrap();
     let before = h.stores.transfer.dump_user(user).await.unwrap();
     assert_eq!(remove(h, user, 100).await, RemoveOutcome::LastAdmin);
+    assert!(!is_noted(h, user).await);
     assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), before);
     assert_eq!(h.live(user).await.len(), 10);
     assert!(matches!(rotate(h, 1).await, Rotation::Rotated(_)));
@@ -433,6 +543,9 @@ pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
                         Err(WriteError::UnknownUser) => return n,
                         Err(error) => panic!("{error:?}"),
                     }
+                    // These may come too late: the next write says so.
+                    let upload = UploadId::new(h.new_id());
+                    let _late = attach(&h, user, u64::from(n) % 3 + 1, upload).await;
                     h.stores.cursors.remember(served(user, "busy"));
                     let mut login = login(&account, 200, Some("busy"));
                     login.family = FamilyId::new(h.new_id());
@@ -458,4 +571,32 @@ pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
     }
     assert!(written > 0);
     assert_nothing_left(h, &account).await;
+}
+
+/// Accounts that were removed are noted until their blobs are gone, and only those.
+pub async fn removed_accounts_are_noted_until_they_are_forgotten(h: &Harness) {
+    let removed = async |limit| {
+        let mut removed = h.stores.contents.removed_users(limit).await.unwrap();
+        removed.sort_unstable();
+        removed
+    };
+    let mut users = Vec::new();
+    for _ in 0..3 {
+        let user = h.user().await;
+        assert_eq!(remove_all(h, user, 100).await, RemoveOutcome::Removed);
+        users.push(user);
+    }
+    let stays = h.user().await;
+    let nobody = UserId::new(h.new_id());
+    assert_eq!(remove(h, nobody, 100).await, RemoveOutcome::NotFound);
+    users.sort_unstable();
+    assert_eq!(removed(10).await, users);
+    assert_eq!(removed(2).await.len(), 2);
+    for user in [stays, nobody, users[1]] {
+        h.stores.contents.forget_removed(user).await.unwrap();
+    }
+    assert_eq!(removed(10).await, [users[0], users[2]]);
+    assert_eq!(remove(h, users[1], 100).await, RemoveOutcome::NotFound);
+    assert_eq!(removed(10).await, [users[0], users[2]]);
+    h.write(stays, [put(memo_key(1), memo("goes on"))]).await;
 }

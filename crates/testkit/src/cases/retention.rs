@@ -8,11 +8,11 @@ use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::write::{Outcome, Refusal};
 use mosaic_domain::{Content, EntityType, PerEntity, Record, RecordKey, Revision, Stamp, State, UserId};
-use mosaic_ports::Purged;
+use mosaic_ports::{HeldContent, HoldOutcome, Purged};
 
 use crate::{
-    Device, EditExt, Gate, Harness, ManualClock, at, bot, bot_key, delete, diary, diary_key, memo, memo_id,
-    memo_key, patch_memo, put, resource_key, resource_of, tagged,
+    Device, EditExt, Gate, Harness, ManualClock, at, bot, bot_key, delete, diary, diary_key, filled, hash,
+    memo, memo_id, memo_key, patch_memo, put, resource, resource_key, resource_of, tagged,
 };
 
 const START: i64 = ManualClock::START_MS;
@@ -343,6 +343,49 @@ pub async fn h2_small_steps_come_to_the_same(h: &Harness) {
     assert_eq!(step(h, user, before, 3).await, Purged::default());
     assert_eq!(step(h, user, before, 1_000).await, Purged::default());
     assert_eq!(h.live(user).await.len(), 1);
+}
+
+/// A revision that went and a tombstone that is erased name the content of an attachment no more; a live record does.
+pub async fn h2_what_is_erased_names_no_content_any_more(h: &Harness) {
+    let user = h.user().await;
+    let contents = &h.stores.contents;
+    let mut blobs = Vec::new();
+    for n in 1..=4 {
+        let content = HeldContent {
+            sha256: hash(n),
+            blob: h.new_id(),
+            size: 1,
+            touched_at: at(START),
+        };
+        blobs.push(content.blob);
+        let outcome = contents.hold(user, content, 100).await.unwrap();
+        assert_eq!(outcome, HoldOutcome::Held);
+        h.write(user, [put(resource_key(n), filled("a.png", n)).at(100)])
+            .await;
+    }
+    h.write(user, [put(resource_key(1), resource("a.png")).at(200)])
+        .await;
+    h.write(user, [put(resource_key(5), filled("a.png", 2)).at(100)])
+        .await;
+    for n in [2, 3, 5] {
+        h.write(user, [delete(resource_key(n)).at(200)]).await;
+    }
+    h.clock.advance(1_000);
+    let drop = async || {
+        let before = at(h.clock.ms());
+        let mut dropped = contents.drop_unnamed(user, before, 100).await.unwrap().blobs;
+        dropped.sort_unstable();
+        dropped
+    };
+    assert_eq!(drop().await, blobs[..0]);
+    assert_eq!(purge(h, user, START, 2).await, (0, 0));
+    assert_eq!(drop().await, blobs[..0]);
+    assert_eq!(purge(h, user, h.clock.ms(), 2).await, (4, 3));
+    assert_eq!(drop().await, blobs[..3]);
+    assert_eq!(drop().await, blobs[..0]);
+    let left = contents.content(user, hash(4)).await.unwrap().unwrap();
+    assert_eq!(left.blob, blobs[3]);
+    assert_eq!(contents.without_content(user, None, 10).await.unwrap(), []);
 }
 
 /// Nobody else's history is touched, and there is nothing to do for a user who is not there.

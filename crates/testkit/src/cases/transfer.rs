@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use mosaic_domain::account::Role;
+use mosaic_domain::entity::{MimeType, Variant};
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{ClientId, Cursor, EntityType, Epoch, FamilyId, Stamp, UserId};
+use mosaic_domain::{AvatarId, ClientId, Cursor, EntityType, Epoch, FamilyId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    DumpedRecord, KeptRevision, NewRefreshToken, RevisionPlace, ServedCursors, StoredRefreshToken, TokenHash,
-    Transfer,
+    Avatar, DumpedRecord, HeldContent, HeldVariant, KeptRevision, NewRefreshToken, RevisionPlace,
+    ServedCursors, StoredRefreshToken, TokenHash, Transfer,
 };
 use uuid::Uuid;
 
 use crate::{
-    EditExt, Harness, MemoryStore, Stores, at, bot, bot_key, by, delete, diary, diary_key, memo, memo_id,
-    memo_key, patch_memo, put, resource_key, resource_of,
+    EditExt, Harness, MemoryStore, Stores, at, bot, bot_key, by, delete, diary, diary_key, fill, filled,
+    hash, memo, memo_id, memo_key, patch_memo, put, resource, resource_key, resource_of,
 };
 
 const SMALL: PageLimits = PageLimits {
@@ -49,6 +50,7 @@ async fn full_user(h: &Harness) -> UserId {
     )
     .await;
     h.write(user, [put(memo_key(0), memo("too late")).at(25)]).await;
+    attach(h, user).await;
     let cursors = vec![
         (EntityType::Memo, Cursor::clamped(7)),
         (EntityType::Bot, Cursor::clamped(9)),
@@ -68,6 +70,51 @@ async fn full_user(h: &Harness) -> UserId {
     };
     h.stores.tokens.rotate(TokenHash([1; 32]), next).await.unwrap();
     user
+}
+
+/// Contents that a record, a revision, a tombstone and an avatar name, and one that nothing does; records that name one
+/// which is not there.
+async fn attach(h: &Harness, user: UserId) {
+    let contents = &h.stores.contents;
+    for n in 1..=5 {
+        let content = content(h, n);
+        contents.hold(user, content, 100).await.unwrap();
+    }
+    let thumb = HeldVariant {
+        variant: Variant::Thumb,
+        blob: h.new_id(),
+        size: 1,
+        mime_type: MimeType::new("image/webp").unwrap(),
+    };
+    assert!(contents.hold_variant(user, hash(1), thumb).await.unwrap());
+    for n in [1, 2, 3, 6] {
+        h.write(user, [fill(resource_key(10 + n), filled("a.png", n)).at(10)])
+            .await;
+    }
+    h.write(user, [put(resource_key(12), resource("a.png")).at(20)])
+        .await;
+    h.write(user, [delete(resource_key(13)).at(20)]).await;
+    for id in [8, 3] {
+        contents.add_avatar(user, avatar(id)).await.unwrap();
+    }
+}
+
+fn content(h: &Harness, n: u64) -> HeldContent {
+    HeldContent {
+        sha256: hash(n),
+        blob: h.new_id(),
+        size: 10 + n,
+        touched_at: UnixMillis::clamped(1_000 + i64::try_from(n).unwrap()),
+    }
+}
+
+fn avatar(id: u128) -> Avatar {
+    Avatar {
+        id: AvatarId::new(Uuid::from_u128(id)),
+        sha256: hash(4),
+        mime_type: MimeType::new("image/png").unwrap(),
+        created_at: at(1_000),
+    }
 }
 
 fn token(user: UserId, byte: u8) -> StoredRefreshToken {
@@ -105,6 +152,21 @@ async fn dump(from: &dyn Transfer, user: UserId) -> (Vec<DumpedRecord>, Vec<Kept
     }
 }
 
+/// Which blob holds which content, read in small batches.
+async fn dump_contents(from: &dyn Transfer, user: UserId) -> Vec<HeldContent> {
+    let mut contents: Vec<HeldContent> = Vec::new();
+    loop {
+        let after = contents.last().map(|content| content.sha256);
+        let more = from.dump_contents(user, after, 2).await.unwrap();
+        assert!(more.len() <= 2);
+        if more.is_empty() {
+            assert!(contents.is_sorted_by(|one, next| one.sha256 < next.sha256));
+            return contents;
+        }
+        contents.extend(more);
+    }
+}
+
 /// Moves a user from one store to another, in small batches.
 async fn copy(from: &dyn Transfer, to: &dyn Transfer, user: UserId) {
     to.load_user(from.dump_user(user).await.unwrap().unwrap())
@@ -117,6 +179,9 @@ async fn copy(from: &dyn Transfer, to: &dyn Transfer, user: UserId) {
     for batch in revisions.chunks(3) {
         to.load_revisions(user, batch.to_vec()).await.unwrap();
     }
+    for batch in dump_contents(from, user).await.chunks(3) {
+        to.load_contents(user, batch.to_vec()).await.unwrap();
+    }
 }
 
 async fn assert_alike(one: &dyn Transfer, other: &dyn Transfer, user: UserId) {
@@ -127,10 +192,16 @@ async fn assert_alike(one: &dyn Transfer, other: &dyn Transfer, user: UserId) {
     let ((records, revisions), theirs) = (dump(one, user).await, dump(other, user).await);
     assert_eq!(records, theirs.0);
     assert_eq!(revisions, theirs.1);
+    let contents = dump_contents(one, user).await;
+    assert_eq!(contents, dump_contents(other, user).await);
     let loaded = other.loaded(user).await.unwrap();
     assert_eq!(
-        (loaded.records, loaded.revisions),
-        (records.len() as u64, revisions.len() as u64)
+        (loaded.records, loaded.revisions, loaded.contents),
+        (
+            records.len() as u64,
+            revisions.len() as u64,
+            contents.len() as u64
+        )
     );
     assert_eq!(loaded.last_stamp, records.last().unwrap().record.stamp);
 }
@@ -177,6 +248,78 @@ pub async fn a_store_is_written_whole(h: &Harness) {
     assert_eq!(here, there);
     assert!(here.clock > clock);
     assert_alike(from.as_ref(), to.as_ref(), user).await;
+}
+
+/// What names a content moves with it: what is needed there is needed here, and what is missing there is missing here. Smaller
+/// pictures stay behind.
+pub async fn contents_move_with_what_names_them(h: &Harness) {
+    let mut other = h.clone();
+    other.stores = in_memory(h);
+    for (from, to) in [(h, &other), (&other, h)] {
+        let user = from.user().await;
+        attach(from, user).await;
+        let held = dump_contents(from.stores.transfer.as_ref(), user).await;
+        assert_eq!(held.len(), 5);
+        for _ in 0..2 {
+            copy(from.stores.transfer.as_ref(), to.stores.transfer.as_ref(), user).await;
+            assert_alike(from.stores.transfer.as_ref(), to.stores.transfer.as_ref(), user).await;
+        }
+        let contents = &to.stores.contents;
+        let all: Vec<_> = held.iter().map(|content| content.sha256).collect();
+        assert_eq!(contents.unnamed(user, all).await.unwrap(), [hash(5)]);
+        assert_eq!(
+            contents.without_content(user, None, 10).await.unwrap(),
+            [(resource_key(16), hash(6))]
+        );
+        let thumb = contents.variant(user, hash(1), Variant::Thumb).await.unwrap();
+        assert_eq!(thumb, None);
+        assert_eq!(contents.avatars(user).await.unwrap(), [avatar(3), avatar(8)]);
+        // The avatars are younger than that.
+        let dropped = contents.drop_unnamed(user, at(1_000), 10).await.unwrap();
+        assert!(dropped.blobs.is_empty(), "{dropped:?}");
+        let before = at(2_000);
+        let mut dropped = contents.drop_unnamed(user, before, 10).await.unwrap().blobs;
+        dropped.extend(contents.drop_unnamed(user, before, 10).await.unwrap().blobs);
+        dropped.sort_unstable();
+        let mut expected = [held[3].blob, held[4].blob];
+        expected.sort_unstable();
+        assert_eq!(dropped, expected);
+    }
+}
+
+/// A content that is loaded takes the place of the one that is there; avatars that are not in the dump go.
+pub async fn contents_and_avatars_are_replaced(h: &Harness) {
+    let user = h.user().await;
+    attach(h, user).await;
+    let transfer = h.stores.transfer.as_ref();
+    let mut expected = dump_contents(transfer, user).await;
+    let earlier = HeldContent {
+        touched_at: at(1),
+        ..content(h, 2)
+    };
+    let replaced = [earlier, content(h, 4), content(h, 7)];
+    (expected[1], expected[3]) = (earlier, replaced[1]);
+    expected.push(replaced[2]);
+    for _ in 0..2 {
+        transfer.load_contents(user, replaced.to_vec()).await.unwrap();
+        assert_eq!(dump_contents(transfer, user).await, expected);
+    }
+    transfer.load_contents(user, Vec::new()).await.unwrap();
+    assert_eq!(transfer.loaded(user).await.unwrap().contents, 6);
+    let mut dump = transfer.dump_user(user).await.unwrap().unwrap();
+    assert_eq!(dump.avatars, [avatar(3), avatar(8)]);
+    let changed = Avatar {
+        sha256: hash(1),
+        created_at: at(7),
+        ..avatar(8)
+    };
+    dump.avatars = vec![avatar(5), changed];
+    for _ in 0..2 {
+        transfer.load_user(dump.clone()).await.unwrap();
+        assert_eq!(transfer.dump_user(user).await.unwrap().as_ref(), Some(&dump));
+    }
+    let nobody = UserId::new(h.new_id());
+    assert_eq!(transfer.dump_contents(nobody, None, 10).await.unwrap(), []);
 }
 
 /// The name of the history moves with it.
