@@ -153,15 +153,33 @@ impl Attachments {
     /// Of two blobs with the same bytes, keeps the one that was there, unless it is gone or damaged.
     async fn settle(&self, user: UserId, there: HeldContent, content: HeldContent) -> Result<(), AppError> {
         let named = |id| BlobName { user, id };
+        // A store that asked twice, because it got no answer at first, finds what it noted itself.
+        if there.blob == content.blob {
+            return Ok(());
+        }
         let found = self.ports.blobs.info(named(there.blob)).await?;
         let is_whole = found.is_some_and(|found| found.size == there.size);
-        if !is_whole && self.ports.contents.replace(user, there, content).await? {
+        if !is_whole && self.take_the_place(user, there, content).await? {
             tracing::warn!(%user, sha256 = %content.sha256, "the bytes of a content were gone, and came again");
             self.discard(named(there.blob)).await;
         } else {
             self.discard(named(content.blob)).await;
         }
         Ok(())
+    }
+
+    async fn take_the_place(
+        &self,
+        user: UserId,
+        gone: HeldContent,
+        by: HeldContent,
+    ) -> Result<bool, AppError> {
+        let contents = &self.ports.contents;
+        if contents.replace(user, gone, by).await? {
+            return Ok(true);
+        }
+        let now = contents.content(user, by.sha256).await?;
+        Ok(now.is_some_and(|now| now.blob == by.blob))
     }
 
     /// Removes a blob that is not needed, best effort: what can't be removed now, a purge removes.

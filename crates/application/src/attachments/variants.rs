@@ -51,10 +51,12 @@ impl Attachments {
         {
             return Ok(shown(user, sha256, held));
         }
-        // Another instance was first, or the content went meanwhile.
-        self.discard(blob).await;
-        let held = self.ports.contents.variant(user, sha256, variant).await?;
-        held.map(|held| shown(user, sha256, held))
+        // Another instance was first, or the content went meanwhile; or the store got no answer at first, and asked twice.
+        let now = self.ports.contents.variant(user, sha256, variant).await?;
+        if now.as_ref().is_none_or(|now| now.blob != held.blob) {
+            self.discard(blob).await;
+        }
+        now.map(|now| shown(user, sha256, now))
             .ok_or(AppError::NotUploaded)
     }
 
