@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::grams;
+use crate::rows::bytes;
 use crate::session::{Step, Value};
 
 /// The rows of a plan.
@@ -77,6 +78,7 @@ impl Batch {
             .push(facets.parent.map(|memo| memo.to_string()));
         records.day.push(facets.day.map(|day| day.to_string()));
         records.sort_order.push(facets.sort_order);
+        records.attachment.push(facets.attachment.map(bytes));
         records.document.push(content.map(Content::to_document));
     }
 
@@ -149,24 +151,26 @@ struct RecordColumns {
     sort_order: Vec<Option<i64>>,
     tags: Lists<String>,
     document: Vec<Option<String>>,
+    attachment: Vec<Option<Vec<u8>>>,
 }
 
 const UPSERT_RECORDS: &str = "
     INSERT INTO records AS r (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
-                              is_deleted, is_archived, parent_key, day, sort_order, tags, document)
+                              is_deleted, is_archived, parent_key, day, sort_order, tags, document, attachment)
     SELECT $1, n.entity_type, n.record_key, n.stamp, n.edit_time, n.author, n.created_at, n.revision_count,
            n.is_deleted, n.is_archived, n.parent_key, n.day, n.sort_order, ($14::text[])[n.tags_first:n.tags_last],
-           n.document
+           n.document, n.attachment
     FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
                 $9::boolean[], $10::boolean[], $11::text[], $12::text[], $13::bigint[], $15::integer[],
-                $16::integer[], $17::text[])
+                $16::integer[], $17::text[], $18::bytea[])
          AS n (entity_type, record_key, stamp, edit_time, author, created_at, revision_count, is_deleted, is_archived,
-               parent_key, day, sort_order, tags_first, tags_last, document)
+               parent_key, day, sort_order, tags_first, tags_last, document, attachment)
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
         stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
         created_at = excluded.created_at, revision_count = excluded.revision_count,
         is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
-        day = excluded.day, sort_order = excluded.sort_order, tags = excluded.tags, document = excluded.document";
+        day = excluded.day, sort_order = excluded.sort_order, tags = excluded.tags, document = excluded.document,
+        attachment = excluded.attachment";
 
 impl RecordColumns {
     fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
@@ -188,6 +192,7 @@ impl RecordColumns {
             (&self.tags.first, Type::INT4_ARRAY),
             (&self.tags.last, Type::INT4_ARRAY),
             (&self.document, Type::TEXT_ARRAY),
+            (&self.attachment, Type::BYTEA_ARRAY),
         ]
     }
 }
@@ -252,6 +257,7 @@ struct RevisionColumns {
     reason: Vec<&'static str>,
     recorded_at: Vec<i64>,
     document: Vec<String>,
+    attachment: Vec<Option<Vec<u8>>>,
 }
 
 /// A version that is kept already stays as it is, and takes no number (W3). The numbers of purged ones are not given again
@@ -260,19 +266,19 @@ const KEEP_REVISIONS: &str = "
     WITH fresh AS (
         SELECT n.*, row_number() OVER (PARTITION BY n.entity_type, n.record_key ORDER BY n.place) AS nth
         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
-                    $9::bigint[], $10::text[]) WITH ORDINALITY
+                    $9::bigint[], $10::text[], $11::bytea[]) WITH ORDINALITY
              AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at, document,
-                   place)
+                   attachment, place)
         WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
     )
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
-                           created_at, reason, recorded_at, document)
+                           created_at, reason, recorded_at, document, attachment)
     SELECT $1, f.revision_id, f.entity_type, f.record_key,
            f.nth + greatest((SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
                              WHERE k.user_id = $1 AND k.entity_type = f.entity_type AND k.record_key = f.record_key),
                             (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
                              WHERE p.user_id = $1 AND p.entity_type = f.entity_type AND p.record_key = f.record_key)),
-           f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document
+           f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document, f.attachment
     FROM fresh AS f
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
@@ -287,6 +293,8 @@ impl RevisionColumns {
         self.reason.push(revision.reason.name());
         self.recorded_at.push(revision.recorded_at.get());
         self.document.push(revision.content.to_document());
+        self.attachment
+            .push(revision.content.facets().attachment.map(bytes));
     }
 
     fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
@@ -301,6 +309,7 @@ impl RevisionColumns {
             (&self.reason, Type::TEXT_ARRAY),
             (&self.recorded_at, Type::INT8_ARRAY),
             (&self.document, Type::TEXT_ARRAY),
+            (&self.attachment, Type::BYTEA_ARRAY),
         ]
     }
 }
@@ -314,9 +323,9 @@ pub(crate) struct NumberedRevisions {
 
 const LOAD_REVISIONS: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, edit_time, author, created_at, reason,
-                           recorded_at, document, revision_number)
+                           recorded_at, document, attachment, revision_number)
     SELECT $1, n.* FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
-                               $9::bigint[], $10::text[], $11::bigint[]) AS n
+                               $9::bigint[], $10::text[], $11::bytea[], $12::bigint[]) AS n
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 impl NumberedRevisions {

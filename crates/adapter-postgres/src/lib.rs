@@ -27,6 +27,7 @@ mod batch;
 mod blocking;
 mod commits;
 mod connect;
+mod contents;
 mod cursors;
 mod digest;
 mod error;
@@ -52,6 +53,7 @@ mod settle;
 mod tls;
 mod tokens;
 mod transfer;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;

@@ -205,3 +205,123 @@ async fn last_applied(client: &Client) -> Result<Option<u32>, tokio_postgres::Er
     let version: Option<i64> = rows.first().and_then(|row| row.get(0));
     Ok(version.and_then(|version| u32::try_from(version).ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mosaic_domain::entity::{Resource, Sha256};
+    use mosaic_domain::{Content, UserId};
+    use mosaic_ports::{ContentIndex as _, HeldContent, HoldOutcome};
+    use mosaic_testkit::postgres::{Template, TestDatabase};
+    use mosaic_testkit::{ManualClock, SequentialIds, at, resource};
+    use refinery::Target;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::PostgresStore;
+
+    const USER: UserId = UserId::new(Uuid::from_u128(7));
+
+    const INSERT_RECORD: &str = "
+        INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
+                             is_deleted, is_archived, tags, document)
+        VALUES ($1, $2, gen_random_uuid()::text, $3, 1, 'phone', 1, 1, $5, false, '{}', $4)";
+
+    const INSERT_REVISION: &str = "
+        INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
+                               created_at, reason, recorded_at, document)
+        VALUES ($1, gen_random_uuid(), $2, 'x', $3, 1, 'phone', 1, 'deleted', 1, $4)";
+
+    fn hash(n: u8) -> Sha256 {
+        Sha256::from_bytes([n; 32])
+    }
+
+    /// The document of a resource with that content.
+    fn document(sha256: Option<Sha256>) -> String {
+        let metadata = format!(r#"{{"sha256":"{}","big":1e300,"quote":"\"sha256\":"}}"#, hash(99));
+        let metadata = serde_json::from_str(&metadata).unwrap();
+        Content::Resource(Resource {
+            sha256,
+            metadata,
+            ..resource("日記 \"sha256\":\"")
+        })
+        .to_document()
+    }
+
+    /// What a database of the version before says of attachments, it goes on saying.
+    #[tokio::test]
+    async fn contents_that_records_and_revisions_name_are_found_in_their_documents() {
+        let database = TestDatabase::create(&Template::empty()).await;
+        let mut sql = database.connect().await;
+        let before = embedded::migrations::runner().set_target(Target::Version(2));
+        before.run_async(&mut sql).await.unwrap();
+        let user = USER.uuid();
+        let account = "INSERT INTO users VALUES ($1, 'anna', 'anna', '', NULL, 'user', false, false, 0, 0)";
+        sql.execute(account, &[&user]).await.unwrap();
+        sql.execute("INSERT INTO sync_clocks VALUES ($1, 9)", &[&user])
+            .await
+            .unwrap();
+        let memo = format!(r#"{{"sha256":"{}"}}"#, hash(5));
+        let records = [
+            ("resource", Some(document(Some(hash(1)))), false),
+            ("resource", Some(document(None)), false),
+            // A tombstone names what its content names; of one that is erased nothing is known.
+            ("resource", Some(document(Some(hash(2)))), true),
+            ("resource", None, true),
+            ("memo", Some(memo.clone()), false),
+        ];
+        for (stamp, (entity_type, document, is_deleted)) in (1_i64..).zip(&records) {
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&user, entity_type, &stamp, document, is_deleted];
+            sql.execute(INSERT_RECORD, &values).await.unwrap();
+        }
+        let revisions = [
+            ("resource", document(Some(hash(3)))),
+            ("resource", document(None)),
+            ("memo", memo),
+        ];
+        for (number, (entity_type, document)) in (1_i64..).zip(&revisions) {
+            sql.execute(INSERT_REVISION, &[&user, entity_type, &number, document])
+                .await
+                .unwrap();
+        }
+
+        let settings = PostgresSettings::new(database.url().parse().unwrap());
+        let (clock, ids) = (
+            Arc::new(ManualClock::default()),
+            Arc::new(SequentialIds::default()),
+        );
+        let store = PostgresStore::open(settings, clock, ids).await.unwrap();
+        let attachments = async |from: &str| {
+            let select = format!("SELECT attachment FROM {from}");
+            let rows = sql.query(&select, &[]).await.unwrap();
+            let column = rows.iter().map(|row| row.get::<_, Option<Vec<u8>>>(0));
+            column.collect::<Vec<_>>()
+        };
+        let named = |n: u8| Some(vec![n; 32]);
+        assert_eq!(
+            attachments("records ORDER BY stamp").await,
+            [named(1), None, named(2), None, None]
+        );
+        assert_eq!(
+            attachments("revisions ORDER BY revision_number").await,
+            [named(3), None, None]
+        );
+        let hashes = [1, 2, 3, 5, 99].map(hash);
+        for (n, sha256) in (1..).zip(hashes) {
+            let content = HeldContent {
+                sha256,
+                blob: Uuid::from_u128(n),
+                size: 1,
+                touched_at: at(1),
+            };
+            let held = store.hold(USER, content, 100).await.unwrap();
+            assert_eq!(held, HoldOutcome::Held);
+        }
+        let unnamed = store.unnamed(USER, hashes.to_vec()).await.unwrap();
+        assert_eq!(unnamed, [hash(5), hash(99)]);
+        store.close().await;
+        database.remove().await;
+    }
+}

@@ -21,7 +21,7 @@ use crate::pull::{Question, snapshot_sql};
 use crate::query::ListStatement;
 use crate::scope::{self, Wanted};
 use crate::session::Value;
-use crate::{PostgresSettings, PostgresStore, digest, grams, history, removal, retention};
+use crate::{PostgresSettings, PostgresStore, contents, digest, grams, history, removal, retention, uploads};
 
 /// The user with many memos.
 const BIG: UserId = UserId::new(Uuid::from_u128(7));
@@ -46,6 +46,19 @@ const FILL: &str = "
     SELECT id, CASE WHEN n % 2 = 0 THEN 'bot' ELSE 'resource' END, gen_random_uuid(), 40000 + n, n, 'phone', n, 1,
            false, false, CASE WHEN n % 2 = 1 THEN 'memo ' || n % 4 END, n, '{}', '{}'
     FROM owners, generate_series(1, 4000) AS n WHERE memos = 40000;
+    UPDATE records SET attachment = sha256(record_key::bytea) WHERE entity_type = 'resource';
+    INSERT INTO contents
+    SELECT user_id, attachment, gen_random_uuid(), 1, 1 FROM records WHERE attachment IS NOT NULL UNION ALL
+    SELECT id, sha256(n::text::bytea), gen_random_uuid(), 1, 1 FROM owners, generate_series(1, 40) AS n;
+    INSERT INTO content_variants
+    SELECT user_id, sha256, 'thumb', gen_random_uuid(), 1, 'image/webp' FROM contents;
+    INSERT INTO avatars
+    SELECT id, gen_random_uuid(), sha256(n::text::bytea), 'image/png', n FROM owners, generate_series(1, 3) AS n;
+    INSERT INTO uploads
+    SELECT id, gen_random_uuid(), gen_random_uuid(), 'phone', 9, NULL, '{}', n, n, false
+    FROM owners, generate_series(1, 3) AS n;
+    INSERT INTO upload_parts
+    SELECT user_id, upload_id, n, 1, gen_random_uuid() FROM uploads, generate_series(0, 8) AS n;
     INSERT INTO revisions
     SELECT user_id, gen_random_uuid(), entity_type, record_key, 1, edit_time, author, created_at, 'deleted', 0, '{}'
     FROM records WHERE stamp BETWEEN 11 AND 40000;
@@ -114,6 +127,9 @@ async fn every_statement_is_answered_from_an_index() {
     searches(&filled).await;
     h1_revisions(&filled).await;
     h2_a_purge(&filled).await;
+    for generic in [false, true] {
+        attachments(&filled, generic).await;
+    }
     a_digest(&filled).await;
     a_removal(&filled).await;
     filled.database.remove().await;
@@ -254,6 +270,63 @@ async fn h2_a_purge(filled: &Filled) {
     assert_indexed(&plan);
 }
 
+/// Whether contents are named is looked up by their hashes: no record is read but those that name one.
+async fn attachments(filled: &Filled, generic: bool) {
+    let user = BIG.uuid();
+    let (before, limit) = (2_i64, 100_i64);
+    let bounds = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&before, Type::INT8)] };
+    let mut values = bounds();
+    values.push((&limit, Type::INT8));
+    let look = filled
+        .plan(&contents::look_for_unnamed_sql(), &values, generic)
+        .await;
+    assert_indexed(&look);
+
+    let hashes = filled
+        .sql
+        .query(
+            "SELECT sha256 FROM contents WHERE user_id = $1 LIMIT 100",
+            &[&user],
+        )
+        .await;
+    let hashes: Vec<Vec<u8>> = hashes.unwrap().iter().map(|row| row.get(0)).collect();
+    let mut values = bounds();
+    values.push((&hashes, Type::BYTEA_ARRAY));
+    filled.sql.batch_execute("BEGIN").await.unwrap();
+    let gone = filled
+        .plan(&contents::drop_contents_sql(), &values, generic)
+        .await;
+    filled.sql.batch_execute("ROLLBACK").await.unwrap();
+    assert_indexed(&gone);
+    let values: [Value<'_>; 2] = [(&user, Type::UUID), (&hashes, Type::BYTEA_ARRAY)];
+    let unnamed = filled.plan(&contents::unnamed_sql(), &values, generic).await;
+    assert_indexed(&unnamed);
+    for plan in [&look, &gone, &unnamed] {
+        let index = |name: &str| plan.contains(&format!("using {name}"));
+        assert!(index("records_by_attachment"), "{plan}");
+        assert!(index("revisions_by_attachment"), "{plan}");
+    }
+
+    let (key, entity_type) = ("", "");
+    let values: [Value<'_>; 4] = [
+        (&user, Type::UUID),
+        (&key, Type::TEXT),
+        (&entity_type, Type::TEXT),
+        (&limit, Type::INT8),
+    ];
+    let missing = filled.plan(contents::WITHOUT_CONTENT, &values, generic).await;
+    assert_indexed(&missing);
+    let blobs = vec![Uuid::nil(); 100];
+    let values: [Value<'_>; 2] = [(&user, Type::UUID), (&blobs, Type::UUID_ARRAY)];
+    assert_indexed(&filled.plan(contents::KNOWN, &values, generic).await);
+    let mut values = bounds();
+    values.push((&limit, Type::INT8));
+    filled.sql.batch_execute("BEGIN").await.unwrap();
+    let expired = filled.plan(uploads::DROP_EXPIRED, &values, generic).await;
+    filled.sql.batch_execute("ROLLBACK").await.unwrap();
+    assert_indexed(&expired);
+}
+
 /// Of one of many users.
 async fn a_digest(filled: &Filled) {
     let sql = "SELECT user_id FROM users WHERE user_id <> $1 LIMIT 1";
@@ -267,7 +340,7 @@ async fn a_removal(filled: &Filled) {
     let (user, limit) = (BIG.uuid(), 100_i64);
     let values: [Value<'_>; 2] = [(&user, Type::UUID), (&limit, Type::INT8)];
     filled.sql.batch_execute("BEGIN").await.unwrap();
-    let plan = filled.plan(removal::REMOVE_ROWS, &values, true).await;
+    let plan = filled.plan(&removal::remove_rows_sql(), &values, true).await;
     filled.sql.batch_execute("ROLLBACK").await.unwrap();
     assert!(plan.contains("Tid Scan on revisions"), "{plan}");
     for index in ["revisions_pkey", "records_pkey", "record_search_pkey"] {

@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 
 use crate::PostgresStore;
 use crate::accounts::{self, Others, by_id_sql};
+use crate::contents;
 use crate::error::Failure;
 use crate::rows::column;
 use crate::session::{Step, Value};
@@ -23,37 +24,37 @@ const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 /// Waits for a write that holds it.
 const REMOVE_CLOCK: &str = "DELETE FROM sync_clocks WHERE user_id = $1";
 
+/// What a user's rows stand in, each with an order that an index of the user's has, so that they come from it, however many
+/// there are.
+const TABLES: [(&str, &str); 10] = [
+    ("sync_cursors", "user_id"),
+    ("revisions", "revision_id"),
+    ("purged_revisions", "entity_type, record_key"),
+    ("record_search", "entity_type, record_key"),
+    ("records", "entity_type, record_key"),
+    ("upload_parts", "upload_id, part_offset"),
+    ("uploads", "upload_id"),
+    ("avatars", "avatar_id"),
+    ("content_variants", "sha256, variant"),
+    ("contents", "sha256"),
+];
+
 /// At most $2 rows of the user $1, whatever they are. Says how many there were. Nobody changes them any more, so their
-/// places in the tables name them. In the order of the keys, so that they come from an index, however many there are.
-pub(crate) const REMOVE_ROWS: &str = "
-    WITH cursors AS (
-        DELETE FROM sync_cursors WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM sync_cursors WHERE user_id = $1 LIMIT $2
-        )) RETURNING 1
-    ), kept AS (
-        DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM revisions WHERE user_id = $1 ORDER BY revision_id
-            LIMIT $2 - (SELECT count(*) FROM cursors)
-        )) RETURNING 1
-    ), counted AS (
-        DELETE FROM purged_revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM purged_revisions WHERE user_id = $1 ORDER BY entity_type, record_key
-            LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept)
-        )) RETURNING 1
-    ), texts AS (
-        DELETE FROM record_search WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM record_search WHERE user_id = $1 ORDER BY entity_type, record_key
-            LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept) - (SELECT count(*) FROM counted)
-        )) RETURNING 1
-    ), gone AS (
-        DELETE FROM records WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM records WHERE user_id = $1 ORDER BY entity_type, record_key
-            LIMIT $2 - (SELECT count(*) FROM cursors) - (SELECT count(*) FROM kept) - (SELECT count(*) FROM counted)
-                     - (SELECT count(*) FROM texts)
-        )) RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM cursors) + (SELECT count(*) FROM kept) + (SELECT count(*) FROM counted)
-         + (SELECT count(*) FROM texts) + (SELECT count(*) FROM gone)";
+/// places in the tables name them.
+pub(crate) fn remove_rows_sql() -> String {
+    let (mut steps, mut so_far) = (Vec::new(), "0".to_owned());
+    for (table, key) in TABLES {
+        steps.push(format!(
+            "of_{table} AS (
+                 DELETE FROM {table} WHERE user_id = $1 AND ctid = ANY (ARRAY(
+                     SELECT ctid FROM {table} WHERE user_id = $1 ORDER BY {key} LIMIT $2 - ({so_far})
+                 )) RETURNING 1
+             )"
+        ));
+        so_far = format!("{so_far} + (SELECT count(*) FROM of_{table})");
+    }
+    format!("WITH {} SELECT {so_far}", steps.join(", "))
+}
 
 /// Removals of one account take turns: of two that choose the same rows, the second finds none of them there, which does
 /// not mean that none are left. Nobody gives the account a cursor or a login meanwhile.
@@ -116,9 +117,10 @@ impl PostgresStore {
     /// Removes a batch of rows. Says whether there may be more.
     async fn remove_rows(&self, id: UserId, limit: u32) -> Result<bool, Failure> {
         let (uuid, limit) = (id.uuid(), i64::from(limit));
+        let sql = remove_rows_sql();
         let steps = vec![
             Step::Fixed(LOCK_USER, vec![(&uuid, Type::UUID)]),
-            Step::Fixed(REMOVE_ROWS, vec![(&uuid, Type::UUID), (&limit, Type::INT8)]),
+            Step::Fixed(&sql, vec![(&uuid, Type::UUID), (&limit, Type::INT8)]),
         ];
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
@@ -128,7 +130,7 @@ impl PostgresStore {
         Ok(removed >= limit)
     }
 
-    /// Removes the account, and what a device or a login left behind meanwhile.
+    /// Removes the account, and what a device or a login left behind meanwhile. Notes that its blobs are to be removed.
     async fn remove_user(&self, id: UserId) -> Result<(), Failure> {
         let uuid = id.uuid();
         let user = || -> Vec<Value<'_>> { vec![(&uuid, Type::UUID)] };
@@ -140,6 +142,7 @@ impl PostgresStore {
             Step::Fixed(FORGET_CURSORS, user()),
             Step::Fixed(accounts::END_LOGINS, user()),
             Step::Fixed(REMOVE_USER, user()),
+            Step::Fixed(contents::NOTE_REMOVED, user()),
         ];
         Ok(session.commit(steps).await?)
     }

@@ -33,7 +33,8 @@ pub(crate) const PURGE: &str = "
         WHERE p.last_number < excluded.last_number
     ), erased AS (
         UPDATE records
-        SET document = NULL, is_archived = false, parent_key = NULL, day = NULL, sort_order = NULL, tags = '{}'
+        SET document = NULL, is_archived = false, parent_key = NULL, day = NULL, sort_order = NULL, tags = '{}',
+            attachment = NULL
         WHERE user_id = $1 AND ctid = ANY (ARRAY(
             SELECT ctid FROM records
             WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL

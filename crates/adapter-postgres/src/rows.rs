@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::{
     ClientId, Content, EditTime, EntityType, Record, RecordKey, Revision, RevisionId, Stamp, State,
     UnixMillis, Version, Violation,
@@ -113,7 +114,35 @@ pub(crate) fn count(row: &Row, at: usize, what: &'static str) -> Result<u32, Fai
     u32::try_from(column::<i64>(row, at, what)?).map_err(|error| Failure::corrupt(what, error))
 }
 
-fn key(row: &Row, at: usize, entity_type: EntityType) -> Result<RecordKey, Failure> {
+/// Reads a column that says how many bytes something has.
+pub(crate) fn size(row: &Row, at: usize, what: &'static str) -> Result<u64, Failure> {
+    u64::try_from(column::<i64>(row, at, what)?).map_err(|error| Failure::corrupt(what, error))
+}
+
+/// A number of bytes as the database keeps it.
+pub(crate) fn bigint(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// Reads a hash.
+pub(crate) fn sha256(row: &Row, at: usize, what: &'static str) -> Result<Sha256, Failure> {
+    hash(column(row, at, what)?, what)
+}
+
+/// What a stored hash means.
+pub(crate) fn hash(bytes: &[u8], what: &'static str) -> Result<Sha256, Failure> {
+    <[u8; 32]>::try_from(bytes)
+        .map(Sha256::from_bytes)
+        .map_err(|error| Failure::corrupt(what, error))
+}
+
+/// A hash as the database keeps it.
+pub(crate) fn bytes(hash: Sha256) -> Vec<u8> {
+    hash.as_bytes().to_vec()
+}
+
+/// Reads a record's key, as it stands beside the type.
+pub(crate) fn key(row: &Row, at: usize, entity_type: EntityType) -> Result<RecordKey, Failure> {
     entity_type
         .parse_key(column(row, at, "record_key")?)
         .map_err(|violation| Failure::corrupt("record_key", violation))

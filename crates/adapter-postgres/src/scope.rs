@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
-use crate::session::{Session, Step, Value};
+use crate::session::{Database, Session, Step, Value};
 
 /// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn.
 pub(crate) const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
@@ -174,6 +174,24 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
         *target(&mut found) = rows;
     }
     Ok(found)
+}
+
+/// Begins a transaction, takes the user's lock, and runs steps under it. Gives their answers. Without a clock there is no
+/// lock, and the user is not known: nothing is done.
+pub(crate) async fn lock_and_run(
+    database: &Database,
+    user: &Uuid,
+    steps: Vec<Step<'_>>,
+) -> Result<(Session, Vec<Vec<Row>>), Failure> {
+    let mut all = vec![Step::Fixed(LOCK, vec![(user, Type::UUID)])];
+    all.extend(steps);
+    let mut session = database.session().await?;
+    let mut answers = session.begin(all).await?.into_iter();
+    if answers.next().is_none_or(|clock| clock.is_empty()) {
+        // The session goes, and the transaction with it.
+        return Err(Failure::UnknownUser);
+    }
+    Ok((session, answers.collect()))
 }
 
 impl Found {

@@ -1,11 +1,12 @@
 //! Reading the store out whole and writing one in, for `mosaic copy`.
 
 use async_trait::async_trait;
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{ClientId, Epoch, Stamp, UserId};
 use mosaic_ports::{
-    Accounts as _, DeviceCursors as _, DumpedRecord, DumpedRefreshToken, KeptRevision, Loaded, RevisionPlace,
-    StoreError, Transfer, UserDump,
+    Accounts as _, DeviceCursors as _, DumpedRecord, DumpedRefreshToken, HeldContent, KeptRevision, Loaded,
+    RevisionPlace, StoreError, Transfer, UserDump,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -13,10 +14,11 @@ use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::batch::{Batch, NumberedRevisions};
+use crate::contents::AvatarColumns;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, checked, column};
 use crate::session::{Step, Value};
-use crate::{accounts, tokens};
+use crate::{accounts, contents, tokens};
 
 #[async_trait]
 impl Transfer for PostgresStore {
@@ -71,6 +73,7 @@ impl Transfer for PostgresStore {
             clock,
             cursors: self.cursors(user).await?,
             refresh_tokens,
+            avatars: contents::avatars_of(&self.database, user).await?,
         }))
     }
 
@@ -151,10 +154,34 @@ impl Transfer for PostgresStore {
         self.in_transaction(vec![numbered.step(&user)]).await
     }
 
+    async fn dump_contents(
+        &self,
+        user: UserId,
+        after: Option<Sha256>,
+        limit: u32,
+    ) -> Result<Vec<HeldContent>, StoreError> {
+        // Every hash comes after no bytes at all.
+        let after = after.map(rows::bytes).unwrap_or_default();
+        let values: [Value<'_>; 3] = [
+            (&user.uuid(), Type::UUID),
+            (&after, Type::BYTEA),
+            (&i64::from(limit), Type::INT8),
+        ];
+        let rows = self.database.read(contents::PAGE, &values).await?;
+        Ok(read_all(&rows, contents::content)?)
+    }
+
+    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
+        let (user, columns) = (user.uuid(), ContentColumns::of(&contents));
+        self.in_transaction(vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
+            .await
+    }
+
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
         let sql = "SELECT (SELECT count(*) FROM records WHERE user_id = $1),
                           (SELECT coalesce(max(stamp), 0) FROM records WHERE user_id = $1),
-                          (SELECT count(*) FROM revisions WHERE user_id = $1)";
+                          (SELECT count(*) FROM revisions WHERE user_id = $1),
+                          (SELECT count(*) FROM contents WHERE user_id = $1)";
         let rows = self.database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
         let Some(row) = rows.first() else {
             return Ok(Loaded::default());
@@ -164,6 +191,7 @@ impl Transfer for PostgresStore {
             records: count(0)?,
             last_stamp: checked(row, 1, "records.stamp", Stamp::new)?,
             revisions: count(2)?,
+            contents: count(3)?,
         })
     }
 }
@@ -221,6 +249,45 @@ impl PurgedNumbers {
     }
 }
 
+const PUT_CONTENTS: &str = "
+    INSERT INTO contents (user_id, sha256, blob_id, size, touched_at)
+    SELECT $1, n.sha256, n.blob_id, n.size, n.touched_at
+    FROM unnest($2::bytea[], $3::uuid[], $4::bigint[], $5::bigint[]) AS n (sha256, blob_id, size, touched_at)
+    ON CONFLICT (user_id, sha256) DO UPDATE SET
+        blob_id = excluded.blob_id, size = excluded.size, touched_at = excluded.touched_at";
+
+/// The contents of a dump, as columns.
+#[derive(Default)]
+struct ContentColumns {
+    sha256: Vec<Vec<u8>>,
+    blob_id: Vec<Uuid>,
+    size: Vec<i64>,
+    touched_at: Vec<i64>,
+}
+
+impl ContentColumns {
+    fn of(contents: &[HeldContent]) -> Self {
+        let mut columns = Self::default();
+        for content in contents {
+            columns.sha256.push(rows::bytes(content.sha256));
+            columns.blob_id.push(content.blob);
+            columns.size.push(rows::bigint(content.size));
+            columns.touched_at.push(content.touched_at.get());
+        }
+        columns
+    }
+
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.sha256, Type::BYTEA_ARRAY),
+            (&self.blob_id, Type::UUID_ARRAY),
+            (&self.size, Type::INT8_ARRAY),
+            (&self.touched_at, Type::INT8_ARRAY),
+        ]
+    }
+}
+
 const PUT_CLOCK: &str = "
     INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)
     ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp";
@@ -232,6 +299,8 @@ const PUT_CURSORS: &str = "
     SELECT n.client_id, $1, n.entity_type, n.last_sync_at, n.served_at
     FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
          AS n (client_id, entity_type, last_sync_at, served_at)";
+
+const FORGET_AVATARS: &str = "DELETE FROM avatars WHERE user_id = $1";
 
 const FORGET_TOKENS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
 
@@ -316,6 +385,7 @@ impl PostgresStore {
             (&served as _, Type::INT8_ARRAY),
         ];
         let tokens = TokenColumns::of(&dump.refresh_tokens);
+        let avatars = AvatarColumns::of(&dump.avatars);
         let steps = vec![
             Step::Fixed(accounts::PUT, account.values()),
             Step::Fixed(PUT_CLOCK, vec![user(), (&clock, Type::INT8)]),
@@ -323,6 +393,10 @@ impl PostgresStore {
             Step::Fixed(PUT_CURSORS, cursors),
             Step::Fixed(FORGET_TOKENS, vec![user()]),
             Step::Fixed(PUT_TOKENS, tokens.values(&id)),
+            Step::Fixed(FORGET_AVATARS, vec![user()]),
+            Step::Fixed(contents::ADD_AVATARS, avatars.values(&id)),
+            // One that was removed here before is back, with its blobs.
+            Step::Fixed(contents::FORGET_REMOVED, vec![user()]),
         ];
         let mut session = self.database.session().await?;
         session.begin(Vec::new()).await?;

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use mosaic_domain::{EntityType, FamilyId, RecordKey};
-use mosaic_ports::{Purged, RemoveOutcome, ServedCursors};
+use mosaic_domain::entity::{MimeType, Sha256, Variant};
+use mosaic_domain::{AvatarId, EntityType, FamilyId, RecordKey, ResourceId, UploadId, UserId};
+use mosaic_ports::{
+    Avatar, HeldContent, HeldVariant, Purged, RemoveOutcome, ServedCursors, Upload, UploadKind, UploadPart,
+};
 use mosaic_testkit::{
-    EditExt as _, at, by, delete, memo_id, memo_key, patch_memo, put, resource_key, resource_of, tagged,
+    EditExt as _, Harness, at, by, delete, memo_id, memo_key, patch_memo, put, resource_key, resource_of,
+    tagged,
 };
 use tokio::time::timeout;
 
@@ -77,7 +81,55 @@ async fn h2_of_a_tombstone_whose_content_is_erased_nothing_can_be_found() {
     test.stop().await;
 }
 
-/// Whatever tables there are.
+/// Something in each table of attachments.
+async fn attach(h: &Harness, user: UserId) {
+    let (contents, uploads) = (&h.stores.contents, &h.stores.uploads);
+    for n in 1..4 {
+        let sha256 = Sha256::from_bytes([n; 32]);
+        let (size, touched_at) = (7, at(1));
+        let content = HeldContent {
+            sha256,
+            blob: h.new_id(),
+            size,
+            touched_at,
+        };
+        contents.hold(user, content, 100).await.unwrap();
+        let variant = HeldVariant {
+            variant: Variant::Thumb,
+            blob: h.new_id(),
+            size,
+            mime_type: MimeType::unknown(),
+        };
+        assert!(contents.hold_variant(user, sha256, variant).await.unwrap());
+        let avatar = Avatar {
+            id: AvatarId::new(h.new_id()),
+            sha256,
+            mime_type: MimeType::unknown(),
+            created_at: touched_at,
+        };
+        contents.add_avatar(user, avatar).await.unwrap();
+        let upload = Upload {
+            id: UploadId::new(h.new_id()),
+            resource: ResourceId::new(h.new_id()),
+            author: by("phone"),
+            length: size,
+            kind: UploadKind::Parts,
+            fields: String::new(),
+            created_at: touched_at,
+            expires_at: at(9),
+        };
+        let id = upload.id;
+        uploads.begin(user, upload, 100, 9).await.unwrap();
+        let part = UploadPart {
+            offset: 0,
+            size,
+            blob: h.new_id(),
+        };
+        uploads.append(user, id, part, at(9)).await.unwrap();
+    }
+}
+
+/// Whatever tables there are. What stays is that the account's blobs are to be removed.
 #[tokio::test]
 async fn of_a_removed_account_no_row_is_left_in_any_table() {
     let test = Test::new().await;
@@ -90,6 +142,7 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
         }
         let purged = h.stores.retention.purge(user, at(h.clock.ms() + 1_000), 2).await;
         assert!(purged.unwrap().more);
+        attach(h, user).await;
     }
     let serve = |client: &str| ServedCursors {
         user,
@@ -105,7 +158,7 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
     let tables = sql
         .query(
             "SELECT table_name::text FROM information_schema.columns
-             WHERE table_schema = 'public' AND column_name = 'user_id'",
+             WHERE table_schema = 'public' AND column_name = 'user_id' AND table_name <> 'removed_users'",
             &[],
         )
         .await
@@ -120,21 +173,38 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
         }
         counts
     };
-    assert!(counts().await.iter().filter(|(_, count)| *count > 0).count() >= 6);
+    assert!(counts().await.iter().filter(|(_, count)| *count > 0).count() >= 11);
     let mut steps = 0;
     while h.stores.accounts.remove(user, 2).await.unwrap() == RemoveOutcome::Removing {
         steps += 1;
         // A device that goes on pulling leaves nothing behind.
         h.stores.cursors.remember(serve("tablet"));
     }
-    assert!(steps >= 8, "{steps}");
+    assert!(steps >= 15, "{steps}");
     assert!(
         counts().await.iter().all(|(_, count)| *count == 0),
         "{:?}",
         counts().await
     );
     assert_eq!(h.live(other).await.len(), 5);
+    assert_eq!(h.stores.contents.removed_users(9).await.unwrap(), [user]);
     let again = h.stores.accounts.remove(user, 2).await.unwrap();
     assert_eq!(again, RemoveOutcome::NotFound);
+    test.stop().await;
+}
+
+/// An account that was removed here and is copied here again keeps its blobs.
+#[tokio::test]
+async fn the_blobs_of_an_account_that_is_back_are_not_removed() {
+    let test = Test::new().await;
+    let h = &test.h;
+    let user = h.user().await;
+    attach(h, user).await;
+    let dump = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+    while h.stores.accounts.remove(user, 100).await.unwrap() == RemoveOutcome::Removing {}
+    assert_eq!(h.stores.contents.removed_users(9).await.unwrap(), [user]);
+    h.stores.transfer.load_user(dump.clone()).await.unwrap();
+    assert_eq!(h.stores.contents.removed_users(9).await.unwrap(), []);
+    assert_eq!(h.stores.contents.avatars(user).await.unwrap(), dump.avatars);
     test.stop().await;
 }
