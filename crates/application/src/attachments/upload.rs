@@ -113,6 +113,8 @@ impl Attachments {
             metadata,
             ..
         } = file;
+        // What a record said of its bytes before they came is as good as what is said with them.
+        let declared = declared.or_else(|| stored.map(|stored| stored.content.mime_type.clone()));
         let mime_type = self
             .ports
             .types

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use mosaic_domain::UserId;
 use mosaic_domain::entity::{Sha256, Variant};
-use mosaic_ports::{BlobName, HeldContent, HeldVariant, PictureError};
+use mosaic_ports::{BlobName, HeldContent, HeldVariant, PictureError, WriteError};
 use tokio::sync::Mutex;
 
 use super::{Attachments, StoredFile};
@@ -43,13 +43,16 @@ impl Attachments {
         }
         let held = self.render(user, content, variant).await?;
         let blob = BlobName { user, id: held.blob };
-        if self
-            .ports
-            .contents
-            .hold_variant(user, sha256, held.clone())
-            .await?
-        {
-            return Ok(shown(user, sha256, held));
+        let noted = self.ports.contents.hold_variant(user, sha256, held.clone()).await;
+        match noted {
+            Ok(true) => return Ok(shown(user, sha256, held)),
+            Ok(false) => {}
+            Err(error) => {
+                if matches!(error, WriteError::UnknownUser) {
+                    self.discard(blob).await;
+                }
+                return Err(error.into());
+            }
         }
         // Another instance was first, or the content went meanwhile; or the store got no answer at first, and asked twice.
         let now = self.ports.contents.variant(user, sha256, variant).await?;

@@ -1,0 +1,7 @@
+//! Attachments from the first byte to the last: the use cases, over a store of records and one of blobs in memory.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
+
+mod avatars;
+mod files;
+mod variants;
+mod world;
