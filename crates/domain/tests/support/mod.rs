@@ -1,11 +1,12 @@
 //! What the property tests draw from: few keys, few devices and few times, so that edits meet.
 #![expect(dead_code, reason = "each test file uses its own part")]
 
+use mosaic_domain::entity::Resource;
 use mosaic_domain::write::RecordEdit;
 use mosaic_domain::{Content, EditTime, Entity, RecordKey, Version};
 use mosaic_testkit::{
-    EditExt, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key, put, resource,
-    resource_key, resource_of,
+    EditExt, bot, bot_key, by, delete, diary, diary_key, fill, filled, memo, memo_id, memo_key, put,
+    resource, resource_key, resource_of,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -67,11 +68,11 @@ fn put_of(record: usize, text: &str) -> RecordEdit {
     }
 }
 
-/// An edit as devices make them: with or without a time, memos with their resources, deletes and returns.
+/// An edit as devices make them: with or without a time, memos with their resources, bytes, deletes and returns.
 pub(crate) fn any_edits() -> impl Strategy<Value = RecordEdit> {
     let time = proptest::option::weighted(0.6, 0..30_i64);
     let author = prop_oneof![Just("a"), Just("b")];
-    let what = (0..8_usize, 0..4_u64, 0..4_u64, 0..3_usize);
+    let what = (0..9_usize, 0..4_u64, 0..4_u64, 0..3_usize);
     (what, time, author).prop_map(|((kind, n, m, text), time, author)| {
         let text = ["x", "y", "z"][text];
         let edit = match kind {
@@ -79,7 +80,14 @@ pub(crate) fn any_edits() -> impl Strategy<Value = RecordEdit> {
             2 => delete(memo_key(n)),
             3 | 4 => put(resource_key(n), resource_of(memo_id(m), text)),
             5 => delete(resource_key(n)),
-            6 => mosaic_testkit::patch_memo(n, text).attaching(&[m]),
+            6 => {
+                let bytes = Resource {
+                    memo_id: Some(memo_id(m)),
+                    ..filled(text, m)
+                };
+                fill(resource_key(n), bytes)
+            }
+            7 => mosaic_testkit::patch_memo(n, text).attaching(&[m]),
             _ => put(diary_key(&format!("2026-05-0{}", n + 1)), diary(text)),
         };
         let edit = edit.by(author);
