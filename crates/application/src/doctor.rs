@@ -20,6 +20,8 @@ use crate::garbage::{GRACE_MS, GarbageError};
 const ROWS_AT_ONCE: u32 = 500;
 /// How many blobs are asked for at once.
 const BLOBS_AT_ONCE: u32 = 1_000;
+/// Of how many removed accounts is known that they are.
+const MOST_REMOVED: u32 = 100_000;
 
 /// Something that does not agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,13 @@ pub enum Finding {
         blob: BlobInfo,
         /// Whether it came just now.
         is_new: bool,
+    },
+    /// The blobs of an account that this store removed. They go with the next purge.
+    RemovedUser {
+        /// The account.
+        user: UserId,
+        /// How many blobs.
+        blobs: u64,
     },
     /// The blobs of an account that this store does not know, and never removed: of another store, or of a time before or after
     /// its backup. They are never removed by themselves.
@@ -240,6 +249,8 @@ impl Doctor {
     /// Looks at everything that the storage has.
     async fn blobs(&self, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
         let grace = self.clock.now().plus(-GRACE_MS);
+        let removed = self.contents.removed_users(MOST_REMOVED).await?;
+        let removed: HashSet<UserId> = removed.into_iter().collect();
         let mut after = None;
         let mut owner: Option<Owner> = None;
         loop {
@@ -252,7 +263,8 @@ impl Doctor {
                     Some(same) if same.user == user => same,
                     other => {
                         report(other.as_ref(), find);
-                        Owner::of(user, self.is_known(user).await?)
+                        let is_removed = removed.contains(&user);
+                        Owner::of(user, self.is_known(user).await?, is_removed)
                     }
                 };
                 if is_of.is_known {
@@ -301,26 +313,31 @@ impl Doctor {
 struct Owner {
     user: UserId,
     is_known: bool,
+    is_removed: bool,
     blobs: u64,
 }
 
 impl Owner {
-    fn of(user: UserId, is_known: bool) -> Self {
+    fn of(user: UserId, is_known: bool, is_removed: bool) -> Self {
         Self {
             user,
             is_known,
+            is_removed,
             blobs: 0,
         }
     }
 }
 
 fn report(owner: Option<&Owner>, find: &mut impl FnMut(Finding)) {
-    if let Some(Owner { user, blobs, .. }) = owner.filter(|owner| !owner.is_known) {
-        find(Finding::UnknownUser {
-            user: *user,
-            blobs: *blobs,
-        });
-    }
+    let Some(owner) = owner.filter(|owner| !owner.is_known) else {
+        return;
+    };
+    let Owner { user, blobs, .. } = *owner;
+    find(if owner.is_removed {
+        Finding::RemovedUser { user, blobs }
+    } else {
+        Finding::UnknownUser { user, blobs }
+    });
 }
 
 impl std::fmt::Debug for Doctor {

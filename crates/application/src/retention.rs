@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mosaic_domain::UnixMillis;
 use mosaic_domain::UserId;
-use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, Transfer};
+use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, StoreError, Transfer};
 
 use crate::garbage::{Garbage, GarbageError};
 
@@ -133,6 +133,30 @@ impl Purge {
         let outcome = outcome?;
         released?;
         Ok(outcome)
+    }
+
+    /// Sees to it that none is due for so many milliseconds, whatever was done before: after a store was set back to an older
+    /// state, which does not know what came since. One that is asked for [`When::Now`] is done all the same.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn hold_back(
+        jobs: &dyn Jobs,
+        holder: uuid::Uuid,
+        now: UnixMillis,
+        ms: i64,
+    ) -> Result<(), StoreError> {
+        // At that moment nobody's lease is good any more: also not one that the older state had.
+        let then = now.plus(ms);
+        let claim = JobClaim {
+            job: JOB,
+            holder,
+            now: then,
+            until: then,
+            unless_done_since: None,
+        };
+        jobs.claim(claim).await?;
+        jobs.release(JOB, holder, Some(then)).await
     }
 
     async fn claim(

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use mosaic_adapter_sqlite::{BackupProgress, BackupSummary, Location, RestoreSummary};
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
-use mosaic_ports::Clock;
+use mosaic_ports::{Clock, StoreError};
 
 use crate::config::{Config, DatabaseUrl};
 use crate::confirm::{ConfirmError, confirm};
-use crate::epoch::WHAT_DEVICES_DO;
+use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO, hold_purges_back};
 use crate::progress::Meter;
 use crate::secrets::{self, SecretError};
+use crate::wiring::{OpenStore, WiringError};
 
 /// Why no backup was taken or restored.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,17 @@ pub(crate) enum BackupCommandError {
         #[from]
         source: mosaic_adapter_sqlite::RestoreError,
     },
+    /// The restored store can't be opened.
+    #[error("{RESTORED}{0}")]
+    Restored(WiringError),
+    /// The restored store can't be written.
+    #[error("{RESTORED}{0}")]
+    HoldBack(StoreError),
 }
+
+/// What is so where the last step of a restoration fails.
+const RESTORED: &str = "the backup is restored, but servers will purge as ever (files of attachments that it does not name go); \
+     `mosaic epoch renew` keeps them from it for 7 days: ";
 
 /// What can be done about it.
 fn hint(error: &mosaic_adapter_sqlite::RestoreError) -> &'static str {
@@ -82,6 +93,11 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
     let tell = move |progress| show(&mut meter, progress);
     let done =
         mosaic_adapter_sqlite::restore(location, file, Arc::new(UuidV7Ids), SystemClock.now(), tell).await?;
+    let store = OpenStore::existing(config, "").await;
+    let store = store.map_err(BackupCommandError::Restored)?;
+    let held = hold_purges_back(store.ports.jobs.as_ref()).await;
+    store.close().await;
+    held.map_err(BackupCommandError::HoldBack)?;
     Ok(restored(&done))
 }
 
@@ -97,7 +113,7 @@ fn restored(done: &RestoreSummary) -> String {
         format!("What was there before: {}\n", previous.display())
     });
     format!(
-        "Restored and checked: {users} users, {records} records in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}",
+        "Restored and checked: {users} users, {records} records in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}",
         path.display()
     )
 }

@@ -61,6 +61,9 @@ pub enum Command {
     /// Stop the server first. Stamps, cursors, edit times, revisions and logins stay as they are, so devices just go on
     /// with the new server. A copy that was interrupted goes on when the same command is run again. At the end both stores
     /// are compared, record by record.
+    ///
+    /// The files of attachments stay where they are: give the new server the same folder or bucket (attachments.folder,
+    /// attachments.s3_bucket), or move the folder as it is. Uploads that are not finished begin again.
     Copy {
         /// The store to read: sqlite://PATH or postgres://...
         #[arg(long, value_parser = DatabaseUrl::from_str)]
@@ -72,6 +75,10 @@ pub enum Command {
     /// Save the embedded store as one file, also while the server runs
     ///
     /// The file holds one moment of the store, and is checked before it gets its name. PostgreSQL has its own tools.
+    ///
+    /// The files of attachments are not in it. Copy their folder (attachments.folder) after the backup, not before: then the
+    /// copy has all files that the backup names, as long as no purge came in between. Files never change, so whatever copies
+    /// only new ones will do. A bucket is backed up with the tools of the storage, in the same order.
     Backup {
         /// The file to write, which must not be there yet
         file: PathBuf,
@@ -80,6 +87,10 @@ pub enum Command {
     ///
     /// Stop the server first. The backup is checked before anything is touched, and what was there before is kept under
     /// another name. The store gets a new epoch, so devices fetch everything again; edits that they have not sent yet stay.
+    ///
+    /// The files of attachments are not touched. Where some are missing, put the copy of their folder that was made after the
+    /// backup over the folder: nothing in it is overwritten by other bytes. `mosaic doctor` says whether all are there. For 7
+    /// days the server purges nothing, so that files which only the newer store named can still be wanted back.
     Restore {
         /// The file that `mosaic backup` wrote
         file: PathBuf,
@@ -111,8 +122,19 @@ pub enum Command {
     },
     /// Forget what is older than retention.days: revisions, and the content of deleted records
     ///
-    /// A running server does this once a day. With the embedded store it must be stopped for the command.
+    /// The files of attachments that nothing names any more go too, a day after they came at the earliest; so do uploads that
+    /// were given up, and the files of accounts that were removed. A running server does all this once a day, but not within 7
+    /// days after `mosaic restore` or `mosaic epoch renew`. With the embedded store it must be stopped for the command.
     Purge,
+    /// Check that every record has its attachment, and that the attachments are as they were stored
+    ///
+    /// Changes nothing. Reads every file, which takes its time. Says of each finding whose it is and what can be done, and
+    /// exits with 1 if an attachment is lost or damaged. With the embedded store the server must be stopped.
+    Doctor {
+        /// Look only whether the files are there and have the right size
+        #[arg(long)]
+        quick: bool,
+    },
     /// Show or renew the name of the history that the store holds
     ///
     /// With the embedded store the server must be stopped.
@@ -133,7 +155,9 @@ pub enum EpochCommand {
     Show,
     /// Give it a new one: after a backup was restored by other means than `mosaic restore`
     ///
-    /// Devices notice with their next pull: they fetch everything again, and keep the edits that they have not sent yet.
+    /// Devices notice with their next pull: they fetch everything again, and keep the edits that they have not sent yet. For 7
+    /// days the servers purge nothing by themselves, so that files of attachments which only the newer store named can still
+    /// be wanted back.
     Renew,
 }
 
@@ -294,6 +318,9 @@ mod tests {
         );
         assert_eq!(parsed(&["config"]).command, Command::Config);
         assert_eq!(parsed(&["purge"]).command, Command::Purge);
+        for (args, quick) in [(&["doctor"][..], false), (&["doctor", "--quick"], true)] {
+            assert_eq!(parsed(args).command, Command::Doctor { quick });
+        }
         assert_eq!(
             parsed(&["epoch", "show"]).command,
             Command::Epoch(EpochCommand::Show)

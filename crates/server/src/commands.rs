@@ -12,14 +12,16 @@ use crate::backup::{self, BackupCommandError};
 use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
+use crate::doctor::{self, DoctorError};
 use crate::epoch::{self, EpochError};
 use crate::export::{self, ExportError};
 use crate::import::{self, ImportCommandError};
 use crate::purge::{self, PurgeError};
+use crate::secrets;
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
-use crate::wiring::{self, Migrations, WiringError};
+use crate::wiring::{self, Migrations, OpenStore, WiringError};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +65,15 @@ enum CommandError {
     /// The purge was not done.
     #[error(transparent)]
     Purge(#[from] PurgeError),
+    /// Nothing was examined, or not everything.
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
+    /// The doctor found attachments that are lost or damaged; it printed which.
+    #[error("{0} attachments are lost or damaged")]
+    Losses(u64),
+    /// Somebody wanted the doctor to end.
+    #[error("stopped before everything was examined")]
+    Unfinished,
     /// The epoch was neither shown nor renewed.
     #[error(transparent)]
     Epoch(#[from] EpochError),
@@ -145,6 +156,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         Command::Export { user, output } => on_store(&loaded, export::run(config, &user, output.as_deref())),
         Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
         Command::Purge => on_store(&loaded, purge::run(config)),
+        Command::Doctor { quick } => on_store(&loaded, examine(config, quick)),
         Command::Epoch(command) => on_store(&loaded, epoch::run(config, command)),
     }
 }
@@ -166,6 +178,19 @@ async fn import(config: &Config, user: &Username, file: &Path) -> Result<String,
         return Err(CommandError::Refused(report.refused));
     }
     Ok(report.said)
+}
+
+/// What the doctor found is printed whatever it was.
+async fn examine(config: &Config, quick: bool) -> Result<String, CommandError> {
+    let report = doctor::run(config, quick).await?;
+    if report.losses == 0 && report.is_whole {
+        return Ok(report.said);
+    }
+    print(&report.said)?;
+    Err(match report.losses {
+        0 => CommandError::Unfinished,
+        losses => CommandError::Losses(losses),
+    })
 }
 
 /// Starts the log, and says in it what is doubtful about the configuration.
@@ -195,8 +220,10 @@ async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
     if check {
         return Err(CommandError::Pending(names.join(", ")));
     }
-    let services = wiring::Services::open(config, Migrations::Apply).await?;
-    services.close().await;
+    // The store alone: what else a server needs may not be there yet.
+    secrets::create_data_dir(&config.data_dir).map_err(WiringError::from)?;
+    let store = OpenStore::open(config, &config.database, Migrations::Apply).await?;
+    store.close().await;
     Ok(format!("Done: {}\n", names.join(", ")))
 }
 

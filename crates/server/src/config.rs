@@ -4,6 +4,7 @@
 //! flags, environment and file come in as values ([`Sources`]), so tests need neither. A wrong value is refused with
 //! its key, where it comes from and what is expected, and all wrong values are reported at once.
 
+mod attachments;
 mod error;
 pub mod keys;
 mod show;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use mosaic_domain::account::Password;
 
+pub use self::attachments::{AttachmentsConfig, S3Config, StorageConfig};
 pub use self::error::{ConfigError, Problem};
 use self::keys::{KeySpec, Kind};
 pub use self::show::markdown_table;
@@ -54,6 +56,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How long revisions and the content of deleted records are kept; none: for ever.
     pub retention: Option<Duration>,
+    /// The bytes behind resources.
+    pub attachments: AttachmentsConfig,
     /// Connections that listen for changes.
     pub events: EventsConfig,
     /// The production store, where the database URL names one.
@@ -236,6 +240,7 @@ impl Reader<'_> {
         let cors = self.text(&keys::CORS_ALLOWED_ORIGINS, AllowedOrigins::parse);
         let auth = self.auth();
         let retention = self.integer(&keys::RETENTION_DAYS);
+        let attachments = self.attachments(data_dir.as_ref().ok(), database.as_ref().ok());
         let events = self.events();
         let postgres = self.postgres();
         let sqlite = self.sqlite();
@@ -253,6 +258,7 @@ impl Reader<'_> {
             },
             auth: auth?,
             retention: retention.map(|days: u32| (days > 0).then(|| DAY * days))?,
+            attachments: attachments?,
             events: events?,
             postgres: postgres?,
             sqlite: sqlite?,

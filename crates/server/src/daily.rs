@@ -1,12 +1,14 @@
-//! What a running server does once a day: forgetting what is older than the retention time.
+//! What a running server does once a day: forgetting what is older than the retention time, and removing bytes of
+//! attachments that nobody needs.
 //!
 //! Every instance looks every hour whether it is due. The store sees to it that one at a time does it, and once a day.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use mosaic_application::garbage::GarbageError;
 use mosaic_application::retention::{Purge, PurgeOutcome, When};
-use mosaic_ports::{Randomness, StoreError};
+use mosaic_ports::Randomness;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -24,7 +26,7 @@ const SPREAD_MS: u16 = 60_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Daily {
     purge: Purge,
-    retention_ms: i64,
+    retention_ms: Option<i64>,
 }
 
 /// What became of one look.
@@ -32,15 +34,15 @@ pub(crate) struct Daily {
 enum Look {
     /// The purge came to this end.
     Ended(PurgeOutcome),
-    /// The store failed.
-    Failed(StoreError),
+    /// The store or the storage of attachments failed.
+    Failed(GarbageError),
     /// There is a mistake in the program.
     Panicked(JoinError),
 }
 
 impl Daily {
-    /// A job that forgets what is older than that many milliseconds.
-    pub(crate) fn new(purge: Purge, retention_ms: i64) -> Self {
+    /// A job that forgets what is older than that many milliseconds; with `None` nothing is too old.
+    pub(crate) fn new(purge: Purge, retention_ms: Option<i64>) -> Self {
         Self { purge, retention_ms }
     }
 
@@ -108,12 +110,14 @@ fn log(look: &Look) {
             users = done.users,
             revisions = done.revisions,
             contents = done.contents,
-            "purged what is older than retention.days"
+            blobs = done.blobs,
+            "purged what nobody needs any more"
         ),
         Look::Ended(PurgeOutcome::Stopped(done)) => tracing::info!(
             users = done.users,
             revisions = done.revisions,
             contents = done.contents,
+            blobs = done.blobs,
             "the purge was interrupted, and goes on another time"
         ),
         Look::Ended(PurgeOutcome::Busy) => tracing::debug!("another instance is purging"),
@@ -130,9 +134,13 @@ fn log(look: &Look) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use mosaic_application::garbage::Garbage;
     use mosaic_application::retention::Progress;
     use mosaic_domain::{UnixMillis, UserId};
-    use mosaic_ports::{ClaimOutcome, Clock, JobClaim, MockJobs, MockRetention, MockTransfer, Purged};
+    use mosaic_ports::{
+        BlobError, ClaimOutcome, Clock, Dropped, JobClaim, MockBlobStore, MockContentIndex, MockJobs,
+        MockRetention, MockTransfer, MockUploads, Purged, StoreError,
+    };
     use mosaic_testkit::{ManualClock, SequentialIds};
     use uuid::Uuid;
 
@@ -146,12 +154,42 @@ mod tests {
     /// A job over one user, and what it claimed and did.
     struct Scene {
         daily: Daily,
+        purge: Purge,
         clock: Arc<ManualClock>,
         claims: Arc<Mutex<Vec<JobClaim>>>,
         steps: Arc<Mutex<Vec<UnixMillis>>>,
     }
 
     fn scene(claim: ClaimOutcome, step: Step) -> Scene {
+        let mut blobs = MockBlobStore::new();
+        blobs.expect_remove().returning(|_| Ok(()));
+        blobs.expect_list().returning(|_, _| Ok(Vec::new()));
+        blobs.expect_sweep().returning(|_| Ok(0));
+        scene_with(claim, step, blobs)
+    }
+
+    /// The user has one blob that nothing names.
+    fn garbage(blobs: MockBlobStore, clock: &Arc<ManualClock>) -> Garbage {
+        let (mut contents, mut uploads) = (MockContentIndex::new(), MockUploads::new());
+        uploads
+            .expect_drop_expired()
+            .returning(|_, _, _| Ok(Dropped::default()));
+        contents.expect_drop_unnamed().returning(|_, _, _| {
+            Ok(Dropped {
+                blobs: vec![Uuid::from_u128(2)],
+                more: false,
+            })
+        });
+        contents.expect_removed_users().returning(|_| Ok(Vec::new()));
+        Garbage::new(
+            Arc::new(contents),
+            Arc::new(uploads),
+            Arc::new(blobs),
+            Arc::clone(clock) as _,
+        )
+    }
+
+    fn scene_with(claim: ClaimOutcome, step: Step, blobs: MockBlobStore) -> Scene {
         let clock = Arc::new(ManualClock::default());
         let (claims, steps) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (mut jobs, mut retention, mut users) =
@@ -179,13 +217,15 @@ mod tests {
         });
         let purge = Purge::new(
             Arc::new(retention),
+            garbage(blobs, &clock),
             Arc::new(users),
             Arc::new(jobs),
             Arc::clone(&clock) as _,
             Arc::new(SequentialIds::default()),
         );
         Scene {
-            daily: Daily::new(purge, 90 * DAY_MS),
+            daily: Daily::new(purge.clone(), Some(90 * DAY_MS)),
+            purge,
             clock,
             claims,
             steps,
@@ -217,6 +257,7 @@ mod tests {
             users: 1,
             revisions: 15,
             contents: 3,
+            blobs: 1,
         };
         assert_eq!(outcome, PurgeOutcome::Done(all));
         let now = scene.clock.now();
@@ -260,6 +301,35 @@ mod tests {
         for look in [first, second, third] {
             log(&look);
         }
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_ever_too_old_bytes_go_all_the_same() {
+        let scene = scene(ClaimOutcome::Claimed, three_steps());
+        let (_server, stopping) = running();
+        let look = Daily::new(scene.purge, None).look(stopping).await;
+        let Look::Ended(PurgeOutcome::Done(done)) = look else {
+            panic!("{look:?}")
+        };
+        assert_eq!((done.blobs, done.revisions, done.contents), (1, 0, 0));
+        assert!(scene.steps.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn storage_that_fails_keeps_no_record_from_being_purged() {
+        let mut blobs = MockBlobStore::new();
+        let away = || BlobError::Unavailable("connection refused".into());
+        blobs.expect_remove().returning(move |_| Err(away()));
+        blobs.expect_list().returning(move |_, _| Err(away()));
+        blobs.expect_sweep().returning(move |_| Err(away()));
+        let scene = scene_with(ClaimOutcome::Claimed, three_steps(), blobs);
+        let (_server, stopping) = running();
+        let look = scene.daily.look(stopping).await;
+        assert!(
+            matches!(look, Look::Failed(GarbageError::Blobs(BlobError::Unavailable(_)))),
+            "{look:?}"
+        );
+        assert_eq!(scene.steps.lock().unwrap().len(), 3);
     }
 
     #[tokio::test]

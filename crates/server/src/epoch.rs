@@ -1,8 +1,9 @@
 //! `mosaic epoch ...`: the name of the history that a store holds (rule R2).
 
-use mosaic_adapter_system::UuidV7Ids;
+use mosaic_adapter_system::{SystemClock, UuidV7Ids};
+use mosaic_application::retention::Purge;
 use mosaic_domain::Epoch;
-use mosaic_ports::{IdGenerator, StoreError};
+use mosaic_ports::{Clock, IdGenerator, Jobs, StoreError};
 
 use crate::cli::EpochCommand;
 use crate::config::Config;
@@ -10,6 +11,9 @@ use crate::wiring::{OpenStore, WiringError};
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "Stop the server first";
+
+/// How long servers purge nothing by themselves after a store was set back to an older state, in milliseconds (7 days).
+const HELD_BACK_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Why the epoch was neither shown nor renewed.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +41,26 @@ async fn execute(store: &OpenStore, command: EpochCommand) -> Result<String, Sto
         EpochCommand::Renew => {
             let new = Epoch::new(UuidV7Ids.next());
             store.ports.transfer.set_epoch(new).await?;
-            Ok(format!("Old epoch: {old}\nNew epoch: {new}\n{WHAT_DEVICES_DO}"))
+            hold_purges_back(store.ports.jobs.as_ref()).await?;
+            Ok(format!(
+                "Old epoch: {old}\nNew epoch: {new}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}"
+            ))
         }
     }
+}
+
+/// A store that was set back does not know what was added since, and to a purge that is all waste.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn hold_purges_back(jobs: &dyn Jobs) -> Result<(), StoreError> {
+    Purge::hold_back(jobs, UuidV7Ids.next(), SystemClock.now(), HELD_BACK_MS).await
 }
 
 /// What follows from a new epoch.
 pub(crate) const WHAT_DEVICES_DO: &str = "With their next pull, devices fetch everything again and drop what is not here. \
      Edits that they have not sent yet stay, and are sent.\n";
+
+/// What is done for attachments that only the newer store named.
+pub(crate) const WHAT_PURGES_DO: &str = "For 7 days servers purge nothing by themselves: files of attachments that this store \
+     does not know are still there. `mosaic doctor` lists them.\n";

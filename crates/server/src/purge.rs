@@ -1,15 +1,15 @@
-//! `mosaic purge`: forgets what is older than the retention time, now. A running server does the same once a day.
+//! `mosaic purge`: forgets what is older than the retention time, and removes bytes that nobody needs, now. A running server
+//! does the same once a day.
 
-use std::time::Duration;
-
+use mosaic_application::garbage::GarbageError;
 use mosaic_application::retention::{Progress, PurgeOutcome, When};
 use mosaic_domain::query::PageNumber;
-use mosaic_ports::StoreError;
 
 use crate::config::Config;
 use crate::daily::go_on_unless;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
+use crate::storage::Storage;
 use crate::wiring::{OpenStore, WiringError, millis};
 
 /// What to do where a server has the embedded store.
@@ -30,37 +30,33 @@ pub(crate) enum PurgeError {
     /// Somebody wanted the command to end.
     #[error("stopped before it was done: {}. The next purge goes on", totals(.0))]
     Stopped(Progress),
-    /// The store failed.
+    /// The store or the storage of attachments failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Failed(#[from] GarbageError),
 }
 
-/// Forgets what is older than the configured time; returns what to print.
+/// Forgets what is older than the configured time, and removes bytes that nobody needs; returns what to print.
 pub(crate) async fn run(config: &Config) -> Result<String, PurgeError> {
-    let Some(retention) = config.retention else {
-        return Ok("Nothing is ever purged: retention.days is 0.\n".to_owned());
-    };
     // From here on a signal is heard, and ends the command after the step that it is in.
     let signals = StopSignals::listen().map_err(PurgeError::Signals)?;
     let store = OpenStore::existing(config, IN_USE).await?;
-    let outcome = purge(&store, retention, signals).await;
+    let outcome = purge(config, &store, signals).await;
     store.close().await;
     said(outcome?)
 }
 
-async fn purge(
-    store: &OpenStore,
-    retention: Duration,
-    signals: StopSignals,
-) -> Result<PurgeOutcome, StoreError> {
+async fn purge(config: &Config, store: &OpenStore, signals: StopSignals) -> Result<PurgeOutcome, PurgeError> {
+    let storage = Storage::open(config).await.map_err(WiringError::from)?;
     let stopping = signals.watched();
-    let users = store.ports.accounts.list(PageNumber::EVERYTHING).await?.total;
-    let mut meter = Meter::of("purging", users);
+    let users = store.ports.accounts.list(PageNumber::EVERYTHING).await;
+    let mut meter = Meter::of("purging", users.map_err(GarbageError::from)?.total);
     let tell = |progress: Progress| {
         meter.at(progress.users, totals(&progress));
         go_on_unless(&stopping)
     };
-    store.purge().run(millis(retention), When::Now, tell).await
+    let retention = config.retention.map(millis);
+    let purge = store.purge(&storage);
+    Ok(purge.run(retention, When::Now, tell).await?)
 }
 
 fn said(outcome: PurgeOutcome) -> Result<String, PurgeError> {
@@ -77,8 +73,11 @@ fn totals(progress: &Progress) -> String {
         users,
         revisions,
         contents,
+        blobs,
     } = progress;
-    format!("{revisions} revisions and the content of {contents} deleted records, of {users} users")
+    format!(
+        "{revisions} revisions, the content of {contents} deleted records and {blobs} files of attachments, of {users} users"
+    )
 }
 
 #[cfg(test)]
@@ -89,13 +88,14 @@ mod tests {
         users: 2,
         revisions: 30,
         contents: 4,
+        blobs: 5,
     };
 
     #[test]
     fn what_was_purged_is_said() {
         assert_eq!(
             said(PurgeOutcome::Done(SOME)).unwrap(),
-            "Purged: 30 revisions and the content of 4 deleted records, of 2 users.\n"
+            "Purged: 30 revisions, the content of 4 deleted records and 5 files of attachments, of 2 users.\n"
         );
     }
 

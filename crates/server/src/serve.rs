@@ -86,21 +86,19 @@ async fn serve_on(
     let ended = server.await.map_err(ServeError::Http);
     stopper.abort();
     stop.send_replace(true);
-    if let Some(daily) = daily {
-        // It catches its own panics; there is nothing else to say.
-        let _ = daily.await;
-    }
+    // It catches its own panics; there is nothing else to say.
+    let _ = daily.await;
     ended
 }
 
-/// Starts the daily job, where anything is ever forgotten.
+/// Starts the daily job.
 fn daily(
     config: &Config,
     services: &Services,
     stopping: watch::Receiver<bool>,
-) -> Option<tokio::task::JoinHandle<()>> {
-    let retention = wiring::millis(config.retention?);
-    Some(Daily::new(services.purge(), retention).start(stopping, &OsRandomness))
+) -> tokio::task::JoinHandle<()> {
+    let retention = config.retention.map(wiring::millis);
+    Daily::new(services.purge(), retention).start(stopping, &OsRandomness)
 }
 
 /// Makes the account `admin` where there is none at all.

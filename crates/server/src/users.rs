@@ -171,7 +171,22 @@ async fn delete(services: &Services, username: &Username) -> Result<String, User
         meter.at(steps, format!("{steps} steps"));
     };
     accounts.remove(user.id, tell).await.map_err(refused)?;
-    Ok(said(&user, "is removed, with everything in it", None))
+    meter.at(steps, "the files of attachments");
+    // The account is gone already: what fails now is no reason to say that it is not.
+    match services.garbage().removed_users().await {
+        Ok(_) => Ok(said(&user, "is removed, with everything in it", None)),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "files of attachments are still there, and go with the next purge"
+            );
+            Ok(said(
+                &user,
+                "is removed. The next purge removes the files of its attachments",
+                None,
+            ))
+        }
+    }
 }
 
 async fn list(services: &Services) -> Result<String, UserError> {

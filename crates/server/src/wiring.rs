@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mosaic_adapter_http::{AppState, BodyLimits, Budget, HttpSettings, LoginBudgets};
+use mosaic_adapter_http::{AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets};
+use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
 use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
+use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
+use mosaic_application::garbage::Garbage;
 use mosaic_application::memos::Memos;
 use mosaic_application::nudges::{Hub, Nudges};
 use mosaic_application::pull::Pull;
@@ -19,10 +22,12 @@ use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
+use mosaic_application::uploads::Uploads;
 use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::secrets::{self, SecretError, SecretKey};
+use crate::storage::{Storage, StorageError};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
@@ -53,6 +58,9 @@ pub(crate) enum WiringError {
     /// The URL where commits are heard of is not one of PostgreSQL.
     #[error("postgres.listen_url (--postgres-listen-url, MOSAIC_POSTGRES_LISTEN_URL) can not be used: {0}")]
     ListenUrl(mosaic_adapter_postgres::UrlError),
+    /// Attachments can't be kept.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The store is not up to date, and must not be changed.
     #[error("migrations are pending: {0}. Run `mosaic migrate`, or start the server without --no-migrate")]
     Pending(String),
@@ -78,22 +86,36 @@ impl WiringError {
 #[derive(Debug)]
 pub(crate) struct Services {
     store: OpenStore,
+    storage: Storage,
     /// The use cases.
     pub(crate) state: AppState,
     hub: Arc<Hub>,
 }
 
 impl Services {
-    /// Opens the store and builds the use cases over it.
+    /// Opens the store and the storage of attachments, and builds the use cases over both.
     ///
     /// # Errors
     /// [`WiringError`].
     pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
         secrets::create_data_dir(&config.data_dir)?;
+        // Before the store: what fails here need not close it again.
+        let storage = Storage::open(config).await?;
         let store = OpenStore::open(config, &config.database, migrations).await?;
         let hub = Arc::new(Hub::default());
-        let state = state(config, &store.ports, &hub)?;
-        Ok(Self { store, state, hub })
+        let state = match state(config, &store.ports, &storage, &hub) {
+            Ok(state) => state,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            store,
+            storage,
+            state,
+            hub,
+        })
     }
 
     /// From now on those who listen hear of commits, on whatever instance. For servers: commands have no listeners.
@@ -106,7 +128,12 @@ impl Services {
 
     /// The use case that forgets what is old.
     pub(crate) fn purge(&self) -> Purge {
-        self.store.purge()
+        self.store.purge(&self.storage)
+    }
+
+    /// The use case that removes bytes which nobody needs.
+    pub(crate) fn garbage(&self) -> Garbage {
+        self.storage.garbage(&self.store.ports)
     }
 
     /// Finishes the writes that are queued and lets go of the store.
@@ -184,10 +211,11 @@ impl OpenStore {
             .map_err(|error| error.hinted(hint))
     }
 
-    /// The use case that forgets what is old.
-    pub(crate) fn purge(&self) -> Purge {
+    /// The use case that forgets what is old, with the bytes that go with it.
+    pub(crate) fn purge(&self, storage: &Storage) -> Purge {
         Purge::new(
             Arc::clone(&self.ports.retention),
+            storage.garbage(&self.ports),
             Arc::clone(&self.ports.transfer),
             Arc::clone(&self.ports.jobs),
             Arc::new(SystemClock),
@@ -279,8 +307,13 @@ fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettin
     })
 }
 
-/// The use cases over the ports of a store.
-fn state(config: &Config, store: &Stores, hub: &Arc<Hub>) -> Result<AppState, WiringError> {
+/// The use cases over the ports of a store and the storage of attachments.
+fn state(
+    config: &Config,
+    store: &Stores,
+    storage: &Storage,
+    hub: &Arc<Hub>,
+) -> Result<AppState, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
     let key = token_key(config)?;
@@ -310,6 +343,14 @@ fn state(config: &Config, store: &Stores, hub: &Arc<Hub>) -> Result<AppState, Wi
         Arc::clone(&ids),
     );
     let memos = Memos::new(records.clone());
+    let attachments = attachments(config, store, storage, &records);
+    let upload_lifetime = millis(config.attachments.upload_lifetime);
+    let uploads = Uploads::new(
+        attachments.clone(),
+        records.clone(),
+        Arc::clone(&store.uploads),
+        upload_lifetime,
+    );
     Ok(AppState {
         pull: Pull::new(
             Arc::clone(&store.feed),
@@ -333,16 +374,48 @@ fn state(config: &Config, store: &Stores, hub: &Arc<Hub>) -> Result<AppState, Wi
         export: export(store),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
+        attachments,
+        uploads,
+        downloads: download_settings(config),
         memos,
         records,
         accounts: Accounts::new(account_ports, sessions.clone(), registration, refresh_ttl),
         sessions,
-        health: Arc::clone(&store.health),
+        health: storage.health(store),
         clock,
         ids,
         login_budgets: login_budgets(config),
         heartbeat: config.events.heartbeat,
     })
+}
+
+fn attachments(config: &Config, store: &Stores, storage: &Storage, records: &Records) -> Attachments {
+    let ports = AttachmentPorts {
+        blobs: Arc::clone(&storage.blobs),
+        contents: Arc::clone(&store.contents),
+        types: Arc::new(Signatures),
+        pictures: Arc::new(PictureScaler::new(PictureSettings::default())),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(UuidV7Ids),
+    };
+    let limits = AttachmentLimits {
+        storage: storage.kind,
+        file_bytes: config.attachments.max_file_bytes,
+        avatar_bytes: config.attachments.max_avatar_bytes,
+        user_bytes: config.attachments.user_quota_bytes,
+    };
+    Attachments::new(ports, records.clone(), limits)
+}
+
+fn download_settings(config: &Config) -> DownloadSettings {
+    let attachments = &config.attachments;
+    DownloadSettings {
+        redirect_for: attachments
+            .redirect_downloads
+            .then_some(attachments.address_lifetime),
+        upload_idle: attachments.idle_timeout,
+        direct_for: attachments.address_lifetime,
+    }
 }
 
 /// The use case that writes exports.

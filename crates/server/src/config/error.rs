@@ -52,6 +52,16 @@ pub enum Problem {
         /// The flag, the variable and the line of the file that set it.
         how_to_set: String,
     },
+    /// A key that has no value, and needs one because of another.
+    #[error("{key} is missing, but {because} is set. {how_to_set}")]
+    Missing {
+        /// The key, as in `mosaic.toml`.
+        key: &'static str,
+        /// The other one.
+        because: &'static str,
+        /// The flag, the variable and the line of the file that set it.
+        how_to_set: String,
+    },
     /// A key in the configuration file that does not exist.
     #[error("{key} ({origin}) is not a known key{}", suggestion.as_ref().map_or_else(String::new, |near| format!(". Did you mean {near}?")))]
     Unknown {
@@ -83,6 +93,15 @@ impl Problem {
             value,
             origin,
             expected,
+            how_to_set: how_to_set(spec),
+        }
+    }
+
+    /// `spec` has no value, but needs one because of another key.
+    pub(super) fn missing(spec: &KeySpec, because: &KeySpec) -> Self {
+        Self::Missing {
+            key: spec.key,
+            because: because.key,
             how_to_set: how_to_set(spec),
         }
     }

@@ -155,6 +155,57 @@ keys! {
     RETENTION_DAYS: "retention.days", Kind::Integer(0, 36_500), DefaultValue::Is("90"), false,
         "After how many days revisions, and the content of deleted records, are forgotten. 0: never.";
 
+    ATTACHMENTS_FOLDER: "attachments.folder", Kind::Text("a path"),
+        DefaultValue::Otherwise("`attachments` in the data folder"), false,
+        "The folder of the attachments. All instances must have the same one. With `sqlite::memory:` the default is a temporary one.";
+    ATTACHMENTS_MAX_FILE_BYTES: "attachments.max_file_bytes", Kind::Integer(1, 1 << 40),
+        DefaultValue::Is("104857600"), false,
+        "The largest attachment, in bytes (100 MiB).";
+    ATTACHMENTS_MAX_AVATAR_BYTES: "attachments.max_avatar_bytes", Kind::Integer(1, 1 << 30),
+        DefaultValue::Is("10485760"), false,
+        "The largest picture of an account or a bot, in bytes (10 MiB).";
+    ATTACHMENTS_USER_QUOTA_BYTES: "attachments.user_quota_bytes", Kind::Integer(1, 1 << 50),
+        DefaultValue::Is("10737418240"), false,
+        "What the attachments of one user may come to, in bytes (10 GiB). The same content counts once.";
+    ATTACHMENTS_UPLOAD_LIFETIME_MS: "attachments.upload_lifetime_ms", Kind::Integer(SECOND_MS, 30 * DAY_MS),
+        DefaultValue::Is("86400000"), false,
+        "How long an upload that is not finished is kept after its last bytes, in milliseconds (24 h).";
+    ATTACHMENTS_IDLE_TIMEOUT_MS: "attachments.idle_timeout_ms", Kind::Integer(1, HOUR_MS),
+        DefaultValue::Is("30000"), false,
+        "How long a request that brings a file may send nothing, in milliseconds (30 s).";
+    ATTACHMENTS_REDIRECT_DOWNLOADS: "attachments.redirect_downloads", Kind::Bool, DefaultValue::Is("false"), false,
+        "Send downloads to a signed address of the S3 storage, which clients must reach, instead of passing the bytes on.";
+    ATTACHMENTS_ADDRESS_LIFETIME_MS: "attachments.address_lifetime_ms", Kind::Integer(SECOND_MS, 12 * HOUR_MS),
+        DefaultValue::Is("900000"), false,
+        "How long a signed address of the S3 storage works, for downloads and for direct uploads, in milliseconds (15 min).";
+    ATTACHMENTS_S3_BUCKET: "attachments.s3_bucket", Kind::Text("the name of a bucket"),
+        DefaultValue::Otherwise("attachments are in a folder"), false,
+        "Keeps attachments in this bucket, which must be there, of storage that speaks S3.";
+    ATTACHMENTS_S3_REGION: "attachments.s3_region", Kind::Text("the name of a region"),
+        DefaultValue::Is("us-east-1"), false,
+        "The region of the bucket. With storage of one's own usually `us-east-1`.";
+    ATTACHMENTS_S3_ENDPOINT: "attachments.s3_endpoint", Kind::Text("an address like https://minio.example.org"),
+        DefaultValue::Otherwise("Amazon's, of the region"), false,
+        "Where the S3 storage is.";
+    ATTACHMENTS_S3_PUBLIC_ENDPOINT: "attachments.s3_public_endpoint",
+        Kind::Text("an address like https://files.example.org"),
+        DefaultValue::Otherwise("the same as `attachments.s3_endpoint`"), false,
+        "Where clients reach the same S3 storage, for signed addresses.";
+    ATTACHMENTS_S3_PATH_STYLE: "attachments.s3_path_style", Kind::Bool,
+        DefaultValue::Otherwise("`true` where `attachments.s3_endpoint` is set, else `false`"), false,
+        "Whether the bucket stands in the path of addresses (https://host/bucket) rather than in the host (https://bucket.host).";
+    ATTACHMENTS_S3_ALLOW_HTTP: "attachments.s3_allow_http", Kind::Bool, DefaultValue::Is("false"), false,
+        "Take endpoints that begin with http://. Attachments can be read and changed on the way then.";
+    ATTACHMENTS_S3_PREFIX: "attachments.s3_prefix", Kind::Text("what keys may begin with, like mosaic/"),
+        DefaultValue::Is(""), false,
+        "What the keys of all objects begin with, where the bucket has others too.";
+    ATTACHMENTS_S3_ACCESS_KEY_ID: "attachments.s3_access_key_id", Kind::Text("the id of an access key"),
+        DefaultValue::Otherwise("needed with `attachments.s3_bucket`"), false,
+        "The access key of the S3 storage: it must be allowed to list the bucket, and to read, write and delete in it.";
+    ATTACHMENTS_S3_SECRET_ACCESS_KEY: "attachments.s3_secret_access_key", Kind::Text("a secret access key"),
+        DefaultValue::Otherwise("needed with `attachments.s3_bucket`"), true,
+        "The secret that belongs to the access key.";
+
     EVENTS_HEARTBEAT_MS: "events.heartbeat_ms", Kind::Integer(10, HOUR_MS), DefaultValue::Is("25000"), false,
         "How often a connection that listens for changes hears that it still does, in milliseconds (25 s).";
     EVENTS_MAX_PER_USER: "events.max_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("20"), false,

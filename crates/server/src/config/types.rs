@@ -108,6 +108,31 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
 }
 
+/// A word: something without white space and control characters.
+pub(super) fn word(text: &str) -> Option<String> {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control();
+    (!text.is_empty() && text.chars().all(is_plain)).then(|| text.to_owned())
+}
+
+/// The address of storage, without login, parameters and fragment.
+pub(super) fn endpoint(text: &str) -> Option<String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    let is_address = !host.trim_end_matches('/').is_empty() && !host.contains(['@', '?', '#']);
+    is_address.then(|| word(text)).flatten()
+}
+
+/// What keys begin with: nothing, or names with slashes between them and perhaps one after them.
+pub(super) fn key_prefix(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some(String::new());
+    }
+    let is_name = |name: &str| word(name).is_some() && !matches!(name, "." | "..");
+    let names = text.strip_suffix('/').unwrap_or(text);
+    names.split('/').all(is_name).then(|| text.to_owned())
+}
+
 /// Who may make accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
@@ -248,6 +273,38 @@ mod tests {
     fn a_database_url_reads_back_what_it_writes() {
         for text in ["sqlite:///var/lib/mosaic.db", "sqlite::memory:"] {
             assert_eq!(DatabaseUrl::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn endpoints() {
+        for right in [
+            "https://minio.example.org",
+            "http://127.0.0.1:9000/",
+            "https://host/under/a/path",
+        ] {
+            assert_eq!(endpoint(right).as_deref(), Some(right));
+        }
+        for wrong in [
+            "",
+            "minio:9000",
+            "ftp://minio",
+            "https://",
+            "https://a@b",
+            "https://a b",
+            "https://a?b",
+        ] {
+            assert_eq!(endpoint(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn prefixes_of_keys() {
+        for right in ["", "mosaic", "mosaic/", "a/b"] {
+            assert_eq!(key_prefix(right).as_deref(), Some(right));
+        }
+        for wrong in ["/", "/a", "a//b", "a//", "../a", "a b", "a\u{1}"] {
+            assert_eq!(key_prefix(wrong), None, "{wrong}");
         }
     }
 

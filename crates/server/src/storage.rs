@@ -1,0 +1,169 @@
+//! The storage of attachments that the configuration names, and what is done with it beside the store of the records.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mosaic_adapter_blobs::{
+    LocalBlobs, LocalSettings, OpenFolderError, S3Blobs, S3Settings, S3SettingsError,
+};
+use mosaic_adapter_system::SystemClock;
+use mosaic_application::garbage::Garbage;
+use mosaic_domain::entity::StorageType;
+use mosaic_ports::{BlobStore, Health, StoreError, Stores};
+use tempfile::TempDir;
+
+use crate::config::{Config, S3Config, StorageConfig};
+
+/// Why attachments can't be kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StorageError {
+    /// The folder can't be used.
+    #[error("attachments.folder (--attachments-folder, MOSAIC_ATTACHMENTS_FOLDER) can not be used: {0}")]
+    Folder(#[from] OpenFolderError),
+    /// There is no temporary folder.
+    #[error("no temporary folder can be made for the attachments: {0}")]
+    Temporary(io::Error),
+    /// The settings of S3 can't be used.
+    #[error("the keys attachments.s3_... can not be used: {0}")]
+    S3(#[from] S3SettingsError),
+}
+
+/// The storage of attachments, open.
+#[derive(Clone)]
+pub(crate) struct Storage {
+    /// Where bytes are.
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    /// What records call it.
+    pub(crate) kind: StorageType,
+    /// Goes when nobody uses it any more, as the store in memory does.
+    _folder: Option<Arc<TempDir>>,
+}
+
+impl Storage {
+    /// Opens the storage. A folder is made where there is none, and tried out. S3 is not asked for anything: where it is
+    /// away, everything but attachments works.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub(crate) async fn open(config: &Config) -> Result<Self, StorageError> {
+        let (path, temporary) = match &config.attachments.storage {
+            StorageConfig::S3(s3) => {
+                return Ok(Self {
+                    blobs: Arc::new(S3Blobs::new(&s3_settings(s3))?),
+                    kind: StorageType::S3,
+                    _folder: None,
+                });
+            }
+            StorageConfig::Folder(path) => (path.clone(), None),
+            StorageConfig::Temporary => {
+                let folder = TempDir::with_prefix("mosaic-attachments-").map_err(StorageError::Temporary)?;
+                (folder.path().to_owned(), Some(Arc::new(folder)))
+            }
+        };
+        Ok(Self {
+            blobs: Arc::new(LocalBlobs::open(LocalSettings::new(path)).await?),
+            kind: StorageType::Local,
+            _folder: temporary,
+        })
+    }
+
+    /// The use case that removes bytes which the records of that store don't need.
+    pub(crate) fn garbage(&self, store: &Stores) -> Garbage {
+        Garbage::new(
+            Arc::clone(&store.contents),
+            Arc::clone(&store.uploads),
+            Arc::clone(&self.blobs),
+            Arc::new(SystemClock),
+        )
+    }
+
+    /// Whether both the store and this storage can work.
+    pub(crate) fn health(&self, store: &Stores) -> Arc<dyn Health> {
+        Arc::new(Both {
+            store: Arc::clone(&store.health),
+            blobs: Arc::clone(&self.blobs),
+        })
+    }
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+fn s3_settings(s3: &S3Config) -> S3Settings {
+    S3Settings {
+        endpoint: s3.endpoint.clone(),
+        public_endpoint: s3.public_endpoint.clone(),
+        allow_http: s3.allow_http,
+        path_style: s3.path_style,
+        prefix: s3.prefix.clone(),
+        ..S3Settings::new(
+            &s3.bucket,
+            &s3.region,
+            &s3.access_key_id,
+            s3.secret_access_key.clone(),
+        )
+    }
+}
+
+/// The store of the records and the storage of attachments together.
+struct Both {
+    store: Arc<dyn Health>,
+    blobs: Arc<dyn BlobStore>,
+}
+
+#[async_trait]
+impl Health for Both {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await?;
+        // What the error says begins with which of the two it is.
+        self.blobs
+            .check()
+            .await
+            .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use mosaic_ports::{BlobError, MockBlobStore, MockHealth};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_is_ready_where_store_and_storage_are() {
+        for (store_works, blobs_work, said) in [
+            (true, true, None),
+            (
+                true,
+                false,
+                Some("the storage of attachments is not available now"),
+            ),
+            (false, true, Some("the database is away")),
+        ] {
+            let (mut store, mut blobs) = (MockHealth::new(), MockBlobStore::new());
+            store.expect_check().returning(move || match store_works {
+                true => Ok(()),
+                false => Err(StoreError::Unavailable("the database is away".into())),
+            });
+            blobs.expect_check().returning(move || match blobs_work {
+                true => Ok(()),
+                false => Err(BlobError::Unavailable("connection refused".into())),
+            });
+            let both = Both {
+                store: Arc::new(store),
+                blobs: Arc::new(blobs),
+            };
+            let error = both.check().await.err();
+            let found = error.as_ref().and_then(Error::source).map(ToString::to_string);
+            assert_eq!(found.as_deref(), said);
+        }
+    }
+}
