@@ -119,7 +119,7 @@ async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem>
     }
     let packed = tokio::time::timeout(limits.timeout, read_packed(payload, limits.packed_bytes))
         .await
-        .map_err(|_| Problem::new(ProblemCode::RequestTimeout, "the body took too long to arrive"))??;
+        .map_err(|_| too_slow())??;
     unpack(packed, encoding, limits.unpacked_bytes).await
 }
 
@@ -163,7 +163,22 @@ fn content_encoding(request: &HttpRequest) -> Result<Encoding, Problem> {
     }
 }
 
-fn content_length(request: &HttpRequest) -> Option<u64> {
+/// Refuses a body that is packed: bytes of files are stored as they come.
+///
+/// # Errors
+/// 415 `unsupported_encoding`.
+pub(crate) fn check_unpacked(request: &HttpRequest) -> Result<(), Problem> {
+    match content_encoding(request)? {
+        Encoding::Identity => Ok(()),
+        Encoding::Gzip | Encoding::Brotli => Err(Problem::new(
+            ProblemCode::UnsupportedEncoding,
+            "a file must not be packed on its way",
+        )),
+    }
+}
+
+/// How many bytes the body has, where it is announced.
+pub(crate) fn content_length(request: &HttpRequest) -> Option<u64> {
     request
         .headers()
         .get(header::CONTENT_LENGTH)?
@@ -192,7 +207,13 @@ async fn read_packed(mut payload: Payload, limit: usize) -> Result<Bytes, Proble
     Ok(packed.freeze())
 }
 
-fn payload_problem(error: &PayloadError) -> Problem {
+/// The body stands still, or takes too long.
+pub(crate) fn too_slow() -> Problem {
+    Problem::new(ProblemCode::RequestTimeout, "the body took too long to arrive")
+}
+
+/// The body broke off.
+pub(crate) fn payload_problem(error: &PayloadError) -> Problem {
     Problem::new(
         ProblemCode::BadRequest,
         format!("the body did not arrive whole: {error}"),

@@ -1,4 +1,5 @@
-//! Compression of JSON answers (gzip, br). Of JSON only: attachments keep their length, their ranges and their ETag.
+//! Compression of JSON answers (gzip, br). Of JSON only, and never of files, even if they are JSON: they keep their length, their
+//! ranges and their ETag.
 //!
 //! Small answers are left alone: packing them costs more than it saves.
 
@@ -25,7 +26,7 @@ pub(crate) async fn json<B: MessageBody + 'static>(
     let mut response = next.call(request).await?.map_into_boxed_body();
     let sized_enough =
         !matches!(response.response().body().size(), BodySize::Sized(size) if size < MIN_BYTES);
-    if !is_json(response.headers()) {
+    if !is_json(response.headers()) || response.headers().contains_key(header::ACCEPT_RANGES) {
         return Ok(response.map_body(|_, body| EitherBody::right(body)));
     }
     // What comes back depends on what was asked for, packed or not: caches must know.

@@ -1,0 +1,407 @@
+//! The bytes behind resources: uploads in one request, uploads past the server, downloads.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Json, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::attachments::NewFile;
+use mosaic_application::uploads::DirectUpload;
+use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, Variant};
+use mosaic_domain::text::JsonObject;
+use mosaic_domain::{EditTime, ResourceId, UnixMillis, UploadId, UserId, Violation, Violations};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::form::{self, Form};
+use super::records::{Answered, by_device};
+use crate::body::{self, JsonBody, Unreadable};
+use crate::caller::{Editor, SignedIn};
+use crate::disposition::renamed;
+use crate::entities::{ResourceDto, Times, Wire};
+use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::file;
+use crate::multipart::Multipart;
+use crate::problem::{Problem, ProblemCode};
+use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+/// What an upload can be refused with, in whatever way its bytes come.
+const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
+    ProblemCode::DeletedConflict,
+    ProblemCode::ContentDiffers,
+    ProblemCode::FileTooLarge,
+    ProblemCode::QuotaExceeded,
+    ProblemCode::UnknownMemo,
+    ProblemCode::StorageUnavailable,
+    ProblemCode::StorageFull,
+    ProblemCode::ValidationFailed,
+];
+
+/// What a download can be refused with.
+pub(super) const DOWNLOAD_PROBLEMS: [ProblemCode; 5] = [
+    ProblemCode::NotFound,
+    ProblemCode::ContentMissing,
+    ProblemCode::PreconditionFailed,
+    ProblemCode::RangeNotSatisfiable,
+    ProblemCode::StorageUnavailable,
+];
+
+const PICTURE_PROBLEMS: [ProblemCode; 3] = [
+    ProblemCode::NotUploaded,
+    ProblemCode::NotAPicture,
+    ProblemCode::PictureTooLarge,
+];
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const TAG: &str = Resource::PATH;
+    vec![
+        Endpoint::get("/resources/{id}/download", "downloadResource", download)
+            .about(TAG, "The bytes of a resource, or a smaller picture of it")
+            .query::<DownloadParams>()
+            .returns_file("The bytes")
+            .problems(&PICTURE_PROBLEMS)
+            .problems(&DOWNLOAD_PROBLEMS),
+        Endpoint::get("/resources/{id}/thumbnail", "resourceThumbnail", thumbnail)
+            .about(TAG, "A picture of 320 pixels on the longer side at most")
+            .returns_file("The picture")
+            .problems(&PICTURE_PROBLEMS)
+            .problems(&DOWNLOAD_PROBLEMS),
+        by_device(Endpoint::post("/resources/upload", "uploadResource", upload))
+            .about(TAG, "Stores a file and its record")
+            .details(
+                "Sent again with the same `id` and the same bytes, it changes nothing. With the `id` of a resource that has \
+                 no bytes yet, it brings them. Fields that come before the file are looked at before its bytes are read.",
+            )
+            .form::<UploadForm>()
+            .returns::<ResourceDto>("The record as it is stored")
+            .problems(&[
+                ProblemCode::InvalidMultipart,
+                ProblemCode::RequestTimeout,
+                ProblemCode::UnsupportedMediaType,
+            ])
+            .problems(&UPLOAD_PROBLEMS),
+        by_device(Endpoint::post(
+            "/resources/presigned-upload",
+            "beginDirectUpload",
+            begin_direct,
+        ))
+        .about(TAG, "Begins an upload into the storage, past this server")
+        .details("Send the bytes to `uploadUrl` with `method` and `headers`, then confirm.")
+        .body::<DirectBody>()
+        .returns::<DirectDto>("Where the bytes go")
+        .problems(&[ProblemCode::NoDirectUploads, ProblemCode::TooManyUploads])
+        .problems(&UPLOAD_PROBLEMS),
+        Endpoint::post("/resources/confirm-upload", "confirmDirectUpload", confirm_direct)
+            .about(TAG, "Makes a record of a file that was sent into the storage")
+            .details("Sent again, it answers the same.")
+            .body::<ConfirmBody>()
+            .returns::<ResourceDto>("The record as it is stored")
+            .problems(&[
+                ProblemCode::NotFound,
+                ProblemCode::UploadIncomplete,
+                ProblemCode::UploadExpired,
+            ])
+            .problems(&UPLOAD_PROBLEMS),
+    ]
+}
+
+/// What is downloaded.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; DownloadQuery holds the values"
+)]
+struct DownloadParams {
+    /// A smaller picture: `thumb` has 320 pixels on the longer side at most, `opt` 1,600.
+    #[param(value_type = Option<String>)]
+    variant: Option<String>,
+}
+
+#[derive(Debug)]
+struct DownloadQuery(Option<Variant>);
+
+impl FromQuery for DownloadQuery {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        Some(Self(query.parse("variant")))
+    }
+}
+
+async fn download(
+    caller: SignedIn,
+    id: Key<ResourceId>,
+    query: Query<DownloadQuery>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    give(&request, &state, caller.user(), id.0, query.0.0).await
+}
+
+async fn thumbnail(
+    caller: SignedIn,
+    id: Key<ResourceId>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    give(&request, &state, caller.user(), id.0, Some(Variant::Thumb)).await
+}
+
+async fn give(
+    request: &HttpRequest,
+    state: &AppState,
+    user: UserId,
+    id: ResourceId,
+    variant: Option<Variant>,
+) -> Result<HttpResponse, Problem> {
+    let found = state.attachments.file(user, id, variant).await?;
+    let name = found.filename.as_ref().map_or("", Filename::as_str);
+    let name = match variant {
+        Some(_) => renamed(name, &found.mime_type),
+        None => name.to_owned(),
+    };
+    file::send(request, state, found, &name).await
+}
+
+/// A file, and what is said of it.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the form for the OpenAPI document; its parts are read as they come"
+)]
+struct UploadForm {
+    /// The bytes, with the name of the file.
+    #[schema(value_type = String, format = Binary)]
+    file: String,
+    /// Of the resource: a UUID that the client made, so that a retry makes no twin.
+    #[schema(format = Uuid)]
+    id: Option<String>,
+    /// A memo of the same user.
+    #[schema(format = Uuid)]
+    memo_id: Option<String>,
+    /// Instead of the file's own.
+    #[schema(min_length = 1, max_length = 255)]
+    filename: Option<String>,
+    /// Instead of the file's own.
+    #[schema(max_length = 127)]
+    mime_type: Option<String>,
+    /// A JSON object, as text: up to 16 KiB, 16 levels deep.
+    metadata: Option<String>,
+    #[schema(value_type = Option<UnixMs>)]
+    created_at: Option<i64>,
+    #[schema(value_type = Option<UnixMs>)]
+    updated_at: Option<i64>,
+}
+
+const ID: &str = "id";
+const MEMO_ID: &str = "memoId";
+const FILENAME: &str = "filename";
+const MIME_TYPE: &str = "mimeType";
+const METADATA: &str = "metadata";
+const CREATED_AT: &str = "createdAt";
+const UPDATED_AT: &str = "updatedAt";
+const FIELDS: [&str; 7] = [ID, MEMO_ID, FILENAME, MIME_TYPE, METADATA, CREATED_AT, UPDATED_AT];
+
+/// What a form says of its file.
+fn described(form: &Form) -> Result<(NewFile, Times), Violations> {
+    let mut check = Check::of_whole();
+    let filename = match form.field(FILENAME) {
+        Field::Absent => form.filename(&mut check),
+        named => check.required(FILENAME, named, Filename::new),
+    };
+    let declared = check.optional(MIME_TYPE, form.field(MIME_TYPE), mime_type);
+    let id = check.optional(ID, form.field(ID), from_text);
+    let memo_id = check.optional(MEMO_ID, form.field(MEMO_ID), from_text);
+    let metadata = check.optional(METADATA, form.field(METADATA), |text| object(&text));
+    let times = Times {
+        created_at: check.optional(CREATED_AT, form.field(CREATED_AT), |text| {
+            UnixMillis::new(milliseconds(&text)?)
+        }),
+        updated_at: check.optional(UPDATED_AT, form.field(UPDATED_AT), |text| {
+            EditTime::new(milliseconds(&text)?)
+        }),
+    };
+    let file = filename.map(|filename| NewFile {
+        id,
+        memo_id,
+        filename,
+        declared: declared.or_else(|| form.declared()),
+        metadata,
+    });
+    check.finish(file.map(|file| (file, times)))
+}
+
+fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
+    MimeType::new(text.as_ref())
+}
+
+fn object(text: &str) -> Result<KeptObject, Violation> {
+    match body::parse_object::<Map<String, Value>>(text) {
+        Ok(object) => KeptObject::new(object),
+        Err(Unreadable::Malformed { .. }) => Err(Violation::new("malformed_json", "must be JSON")),
+        Err(Unreadable::Misshapen(_)) => Err(Violation::new("invalid_type", "must be a JSON object")),
+    }
+}
+
+fn milliseconds(text: &str) -> Result<i64, Violation> {
+    text.parse().map(|Int(ms)| ms)
+}
+
+async fn upload(
+    editor: Editor,
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<AppState>,
+) -> Answered<ResourceDto> {
+    let attachments = &state.attachments;
+    let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
+    let (form, intake) = form::read(multipart, &FIELDS, async |form: &Form| {
+        let (file, times) = described(form)?;
+        let by = editor.edit(times);
+        attachments.check(&by, &file).await?;
+        if let Some(length) = body::content_length(&request)
+            && !attachments.is_repeated(by.user, file.id).await?
+        {
+            attachments.admit(by.user, form::least_bytes(length)).await?;
+        }
+        Ok(attachments.receive(by.user).await?)
+    })
+    .await?;
+    let (file, times) = described(&form)?;
+    let received = intake.finish().await?;
+    let resource = attachments.add(&editor.edit(times), file, received).await?;
+    Ok(Json(resource.into()))
+}
+
+/// What is said of a file that is sent past the server.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = DirectUpload)]
+#[serde(rename_all = "camelCase")]
+struct DirectBody {
+    /// Of the resource: a UUID that the client made, so that a retry makes no twin.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    #[serde(default)]
+    id: Field<String>,
+    /// A memo of the same user.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    #[serde(default)]
+    memo_id: Field<String>,
+    /// A name, never a path.
+    #[schema(value_type = String, min_length = 1, max_length = 255, required)]
+    #[serde(default)]
+    filename: Field<String>,
+    #[schema(value_type = String, max_length = 127, required = false)]
+    #[serde(default)]
+    mime_type: Field<String>,
+    /// Bytes: exactly as many as will be sent.
+    #[schema(value_type = i64, minimum = 0, required)]
+    #[serde(default)]
+    file_size: Field<Int>,
+    /// Up to 16 KiB of JSON, 16 levels deep.
+    #[schema(value_type = Object, required = false)]
+    #[serde(default)]
+    metadata: Field<Map<String, Value>>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    created_at: Field<Int>,
+    #[schema(value_type = UnixMs, required = false)]
+    #[serde(default)]
+    updated_at: Field<Int>,
+}
+
+impl DirectBody {
+    fn parse(self) -> Result<(FileSize, NewFile, Times), Violations> {
+        let mut check = Check::of_whole();
+        let id = check.nullable(ID, self.id, from_text).flatten();
+        let memo_id = check.nullable(MEMO_ID, self.memo_id, from_text).flatten();
+        let filename = check.required(FILENAME, self.filename, Filename::new);
+        let declared = check.optional(MIME_TYPE, self.mime_type, mime_type);
+        let size = check.required("fileSize", self.file_size, |Int(bytes)| FileSize::new(bytes));
+        let metadata = check.optional(METADATA, self.metadata, JsonObject::new);
+        let times = Times {
+            created_at: check.created_at(self.created_at),
+            updated_at: check.updated_at(self.updated_at),
+        };
+        let named = size.zip(filename);
+        check.finish(named.map(|(size, filename)| {
+            let file = NewFile {
+                id,
+                memo_id,
+                filename,
+                declared,
+                metadata,
+            };
+            (size, file, times)
+        }))
+    }
+}
+
+/// Where the bytes of a file go.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DirectUploadBegun)]
+#[serde(rename_all = "camelCase")]
+struct DirectDto {
+    /// For the confirmation.
+    #[schema(format = Uuid)]
+    upload_id: String,
+    /// The resource that it becomes.
+    #[schema(format = Uuid)]
+    resource_id: String,
+    /// Where all bytes go, in one request.
+    upload_url: String,
+    method: &'static str,
+    /// What has to be sent with them.
+    headers: BTreeMap<&'static str, String>,
+    /// When the address stops working, in Unix milliseconds.
+    expires_at: i64,
+}
+
+impl From<DirectUpload> for DirectDto {
+    fn from(begun: DirectUpload) -> Self {
+        Self {
+            upload_id: begun.upload.id.to_string(),
+            resource_id: begun.upload.resource.to_string(),
+            upload_url: begun.address,
+            method: "PUT",
+            headers: BTreeMap::new(),
+            expires_at: begun.expires_at.get(),
+        }
+    }
+}
+
+async fn begin_direct(
+    editor: Editor,
+    state: Data<AppState>,
+    body: JsonBody<DirectBody>,
+) -> Answered<DirectDto> {
+    let (size, file, times) = body.0.parse()?;
+    let bytes = u64::try_from(size.get()).map_err(Problem::internal)?;
+    let begun = state
+        .uploads
+        .begin_direct(&editor.edit(times), bytes, file, state.downloads.direct_for)
+        .await?;
+    Ok(Json(begun.into()))
+}
+
+/// A direct upload whose bytes were sent.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ConfirmDirectUpload)]
+#[serde(rename_all = "camelCase")]
+struct ConfirmBody {
+    #[schema(value_type = String, format = Uuid, required)]
+    #[serde(default)]
+    upload_id: Field<String>,
+}
+
+async fn confirm_direct(
+    caller: SignedIn,
+    state: Data<AppState>,
+    body: JsonBody<ConfirmBody>,
+) -> Answered<ResourceDto> {
+    let mut check = Check::default();
+    let id = check.required("uploadId", body.0.upload_id, from_text::<UploadId>);
+    let id = check.finish(id)?;
+    Ok(Json(state.uploads.confirm(caller.user(), id).await?.into()))
+}

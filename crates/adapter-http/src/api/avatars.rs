@@ -1,0 +1,153 @@
+//! Pictures of accounts and of bots.
+
+use actix_web::web::{Data, Json, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::AppError;
+use mosaic_domain::entity::Filename;
+use mosaic_domain::text::Label;
+use mosaic_domain::{AvatarId, Violation, Violations};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::accounts::UserDto;
+use super::attachments::DOWNLOAD_PROBLEMS;
+use super::form::{self, Form};
+use super::records::Answered;
+use crate::body;
+use crate::caller::SignedIn;
+use crate::disposition::renamed;
+use crate::field::Check;
+use crate::file;
+use crate::multipart::Multipart;
+use crate::problem::{Problem, ProblemCode};
+use crate::query::Key;
+use crate::routes::Endpoint;
+use crate::state::AppState;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const TAG: &str = "avatars";
+    vec![
+        Endpoint::post("/resources/upload-avatar", "uploadAvatar", upload)
+            .about(TAG, "Stores a picture of the caller, or of a bot")
+            .details(
+                "It is kept for as long as the account or a bot names its address; that of a bot is put into its \
+                 `avatarUrl` by an edit of the bot.",
+            )
+            .form::<AvatarForm>()
+            .returns::<AvatarDto>("Its address, and the account as it is now")
+            .problems(&[
+                ProblemCode::InvalidMultipart,
+                ProblemCode::RequestTimeout,
+                ProblemCode::FileTooLarge,
+                ProblemCode::QuotaExceeded,
+                ProblemCode::UnsupportedMediaType,
+                ProblemCode::NotAPicture,
+                ProblemCode::ValidationFailed,
+                ProblemCode::StorageUnavailable,
+                ProblemCode::StorageFull,
+            ]),
+        Endpoint::get("/avatars/{id}/download", "downloadAvatar", download)
+            .about(TAG, "A picture of the caller, or of a bot")
+            .returns_file("The picture")
+            .problems(&DOWNLOAD_PROBLEMS),
+    ]
+}
+
+/// A picture.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the form for the OpenAPI document; its parts are read as they come"
+)]
+struct AvatarForm {
+    /// A JPEG, PNG, WebP or GIF picture of at most 10 MiB, with its name.
+    #[schema(value_type = String, format = Binary)]
+    file: String,
+    /// `user` (also where it is not given): the picture becomes that of the caller. `bot`: it only gets an address.
+    purpose: Option<String>,
+}
+
+/// A picture that was stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Avatar)]
+#[serde(rename_all = "camelCase")]
+struct AvatarDto {
+    #[schema(format = Uuid)]
+    id: String,
+    avatar_url: String,
+    user: UserDto,
+}
+
+/// Whose picture it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    User,
+    Bot,
+}
+
+const PURPOSE: &str = "purpose";
+
+/// The name of a file is only looked at to tell what it is.
+fn described(form: &Form) -> Result<(Filename, Purpose), Violations> {
+    let mut check = Check::default();
+    let filename = form.filename(&mut check);
+    let purpose = check.optional(PURPOSE, form.field(PURPOSE), |text| match text.as_str() {
+        "user" => Ok(Purpose::User),
+        "bot" => Ok(Purpose::Bot),
+        _ => Err(Violation::new("unknown_value", "must be user or bot")),
+    });
+    check.finish(filename.map(|filename| (filename, purpose.unwrap_or(Purpose::User))))
+}
+
+async fn upload(
+    caller: SignedIn,
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<AppState>,
+) -> Answered<AvatarDto> {
+    let attachments = &state.attachments;
+    let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
+    let (form, intake) = form::read(multipart, &[PURPOSE], async |form: &Form| {
+        described(form)?;
+        if let Some(length) = body::content_length(&request) {
+            let limit = attachments.limits().avatar_bytes;
+            if form::least_bytes(length) > limit {
+                return Err(AppError::FileTooLarge { limit }.into());
+            }
+        }
+        Ok(attachments.receive_avatar(caller.user()).await?)
+    })
+    .await?;
+    let (filename, purpose) = described(&form)?;
+    let received = intake.finish().await?;
+    let id = attachments
+        .add_avatar(form.declared(), &filename, received)
+        .await?;
+    let avatar_url = format!("/api/avatars/{id}/download");
+    let user = match purpose {
+        Purpose::User => {
+            let address = Label::new(avatar_url.clone()).map_err(Problem::internal)?;
+            state
+                .accounts
+                .update_me(&caller.0, None, Some(Some(address)))
+                .await?
+        }
+        Purpose::Bot => state.accounts.me(&caller.0).await?,
+    };
+    Ok(Json(AvatarDto {
+        id: id.to_string(),
+        avatar_url,
+        user: user.into(),
+    }))
+}
+
+async fn download(
+    caller: SignedIn,
+    id: Key<AvatarId>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let found = state.attachments.avatar(caller.user(), id.0).await?;
+    let name = renamed("avatar", &found.mime_type);
+    file::send(&request, &state, found, &name).await
+}
