@@ -12,6 +12,7 @@ use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard, web};
 use mosaic_domain::ClientId;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
 };
@@ -151,11 +152,21 @@ impl Endpoint {
 
     /// A header that may be sent.
     #[must_use]
-    pub fn header<T: PartialSchema>(mut self, name: &str, description: &str) -> Self {
+    pub fn header<T: PartialSchema>(self, name: &str, description: &str) -> Self {
+        self.header_of::<T>(name, description, Required::False)
+    }
+
+    /// A header that has to be sent.
+    #[must_use]
+    pub fn required_header<T: PartialSchema>(self, name: &str, description: &str) -> Self {
+        self.header_of::<T>(name, description, Required::True)
+    }
+
+    fn header_of<T: PartialSchema>(mut self, name: &str, description: &str, required: Required) -> Self {
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)
-            .required(Required::False)
+            .required(required)
             .description(Some(description))
             .schema(Some(T::schema()));
         self.operation = self.operation.parameter(parameter);
@@ -189,6 +200,31 @@ impl Endpoint {
         let body = RequestBodyBuilder::new()
             .content("application/json", content)
             .required(Some(Required::False));
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// The bytes that it takes, as this media type.
+    #[must_use]
+    pub fn takes_bytes(mut self, media_type: &str) -> Self {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        let content = ContentBuilder::new().schema(Some(bytes)).build();
+        let body = RequestBodyBuilder::new()
+            .content(media_type, content)
+            .required(Some(Required::True));
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// The form that it takes, with a file.
+    #[must_use]
+    pub fn form<T: ToSchema>(mut self) -> Self {
+        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
+        let body = RequestBodyBuilder::new()
+            .content("multipart/form-data", content)
+            .required(Some(Required::True));
         self.operation = self.operation.request_body(Some(body.build()));
         self
     }
@@ -241,6 +277,51 @@ impl Endpoint {
         self.operation = self
             .operation
             .response("204", ResponseBuilder::new().description(description));
+        self
+    }
+
+    /// It answers with a file: whole, in part, or with where it is.
+    #[must_use]
+    pub fn returns_file(mut self, description: &str) -> Self {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        let content = ContentBuilder::new().schema(Some(bytes)).build();
+        let with_bytes = |description: &str| {
+            ResponseBuilder::new()
+                .description(description)
+                .content("*/*", content.clone())
+        };
+        self.operation = self
+            .operation
+            .response("200", with_bytes(description))
+            .response("206", with_bytes("The ranges that were asked for"))
+            .response(
+                "304",
+                ResponseBuilder::new().description("The client has these bytes"),
+            )
+            .response(
+                "307",
+                ResponseBuilder::new().description("The storage has them, at `Location`"),
+            );
+        self.header::<String>("Range", "Some of the bytes: `bytes=0-499`")
+            .header::<String>("If-Range", "The range only of these bytes: their `ETag`")
+            .header::<String>("If-None-Match", "Only if they are others: their `ETag`")
+    }
+
+    /// It answers with these headers, each with what it says, and without a body.
+    #[must_use]
+    pub fn returns_headers(mut self, status: u16, description: &str, headers: &[(&str, &str)]) -> Self {
+        let response = headers.iter().fold(
+            ResponseBuilder::new().description(description),
+            |response, (name, says)| {
+                let header = HeaderBuilder::new()
+                    .schema(Some(String::schema()))
+                    .description(Some(*says));
+                response.header(*name, header.build())
+            },
+        );
+        self.operation = self.operation.response(status.to_string(), response);
         self
     }
 
