@@ -80,6 +80,8 @@ problem_codes! {
     MalformedEncoding = 400 "malformed_encoding" "The body can not be unpacked";
     /// The body is not `multipart/form-data` as it should be: a boundary is missing, or the end.
     InvalidMultipart = 400 "invalid_multipart" "The body is not valid multipart/form-data";
+    /// A header of a resumable upload is missing or malformed; `errors` names it.
+    InvalidUploadHeader = 400 "invalid_upload_header" "A header of the upload is not valid";
     /// `Upload-Checksum` names an algorithm that is not known here, or no checksum.
     UnsupportedChecksum = 400 "unsupported_checksum" "The checksum is not understood";
     /// The query string is not percent-encoded UTF-8.

@@ -15,7 +15,7 @@ mod records;
 mod resources;
 mod revisions;
 mod sync;
-mod uploads;
+pub(crate) mod uploads;
 
 use crate::health;
 use crate::routes::RouteTable;

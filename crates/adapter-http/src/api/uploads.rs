@@ -1,7 +1,361 @@
-//! Resumable uploads (tus 1.0.0).
+//! Resumable uploads by the protocol tus 1.0.0, with creation, termination, expiration and checksums.
+//!
+//! A request whose bytes break off or stall leaves what came: it is dropped, and the use case keeps what it was given. No limit
+//! for bodies holds here but the announced length.
 
+mod headers;
+mod metadata;
+
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::{Bytes, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::StreamExt;
+use mosaic_application::AppError;
+use mosaic_application::uploads::Uploads;
+use mosaic_domain::{UploadId, UserId};
+use mosaic_ports::{Upload, UploadKind};
+
+use self::headers::Tus;
+use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
+use crate::problem::{Problem, ProblemCode};
+use crate::query::Key;
 use crate::routes::Endpoint;
+use crate::state::AppState;
+
+/// The headers that web pages send for uploads.
+pub(crate) const ASKED: [&str; 7] = [
+    "tus-resumable",
+    "upload-length",
+    "upload-offset",
+    "upload-metadata",
+    "upload-checksum",
+    "upload-defer-length",
+    "x-http-method-override",
+];
+/// The headers that web pages read of what is answered to uploads.
+pub(crate) const TOLD: [&str; 11] = [
+    "location",
+    "tus-resumable",
+    "tus-version",
+    "tus-extension",
+    "tus-max-size",
+    "tus-checksum-algorithm",
+    "upload-offset",
+    "upload-length",
+    "upload-metadata",
+    "upload-expires",
+    "x-mosaic-resource-id",
+];
+
+const PATH: &str = "/uploads";
+const TAG: &str = "uploads";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    Vec::new()
+    let one = format!("{PATH}/{{id}}");
+    let begin = spoken(Endpoint::post(PATH, "beginUpload", begin))
+        .about(TAG, "Begins a resumable upload")
+        .details(
+            "`Upload-Metadata` has pairs of a name and a text in base64, separated by commas: `filename`, and optionally \
+             `filetype` (a MIME type), `id` (of the resource), `memoId`, `metadata` (a JSON object), `createdAt` and \
+             `updatedAt` (Unix milliseconds, in digits). Others are ignored. The resource is written with the last byte; an \
+             upload of no bytes is complete at once.",
+        )
+        .required_header::<u64>("Upload-Length", "The bytes of the file")
+        .required_header::<String>("Upload-Metadata", "What is said of the file")
+        .header::<String>(CLIENT_ID, "The device that uploads: 1 to 64 characters")
+        .header::<i64>(CLIENT_TIME, "The device's own clock, in Unix milliseconds")
+        .returns_headers(
+            201,
+            "It has begun",
+            &[("Location", "Where the bytes go"), EXPIRES, RESOURCE],
+        )
+        .problems(&[
+            ProblemCode::InvalidUploadHeader,
+            ProblemCode::DeletedConflict,
+            ProblemCode::UnsupportedTusVersion,
+            ProblemCode::FileTooLarge,
+            ProblemCode::QuotaExceeded,
+            ProblemCode::ValidationFailed,
+            ProblemCode::EditTimeAhead,
+            ProblemCode::UnknownMemo,
+            ProblemCode::TooManyUploads,
+        ]);
+    let show = spoken(Endpoint::new(Method::HEAD, &one, "showUpload", show))
+        .about(TAG, "How far a resumable upload has come")
+        .returns_headers(
+            200,
+            "The upload",
+            &[
+                OFFSET,
+                ("Upload-Length", "The bytes of the file"),
+                ("Upload-Metadata", "What was said of the file"),
+                EXPIRES,
+                RESOURCE,
+            ],
+        )
+        .problems(&GONE);
+    let append = described_as_append(Endpoint::patch(&one, "continueUpload", append))
+        .about(TAG, "Goes on with a resumable upload");
+    let end = spoken(Endpoint::delete(&one, "endUpload", end))
+        .about(TAG, "Gives a resumable upload up")
+        .details("What it has become, where it was complete, stays.")
+        .returns_nothing("It is forgotten, with its bytes")
+        .problems(&GONE);
+    let tunnelled = described_as_append(Endpoint::post(&one, "continueUploadByPost", tunnelled))
+        .about(
+            TAG,
+            "Goes on with a resumable upload, for clients that can't send `PATCH`",
+        )
+        .required_header::<String>(
+            "X-HTTP-Method-Override",
+            "`PATCH`; `HEAD` and `DELETE` do the same as those methods",
+        );
+    vec![
+        capabilities(PATH, "uploadCapabilities"),
+        begin,
+        capabilities(&one, "oneUploadCapabilities"),
+        show,
+        append,
+        end,
+        tunnelled,
+    ]
+}
+
+const EXPIRES: (&str, &str) = ("Upload-Expires", "When the upload is given up");
+const RESOURCE: (&str, &str) = ("X-Mosaic-Resource-Id", "The resource that it becomes");
+const OFFSET: (&str, &str) = ("Upload-Offset", "How many bytes the upload has");
+
+const GONE: [ProblemCode; 3] = [
+    ProblemCode::NotFound,
+    ProblemCode::UploadExpired,
+    ProblemCode::UnsupportedTusVersion,
+];
+
+fn spoken(endpoint: Endpoint) -> Endpoint {
+    endpoint.required_header::<String>("Tus-Resumable", "The version of the protocol: `1.0.0`")
+}
+
+fn capabilities(path: &str, id: &str) -> Endpoint {
+    Endpoint::new(Method::OPTIONS, path, id, tell)
+        .public()
+        .about(TAG, "What tus can do here")
+        .returns_headers(
+            204,
+            "Versions, extensions and limits",
+            &[
+                ("Tus-Version", "The versions that are spoken"),
+                ("Tus-Extension", "What is spoken beyond the core protocol"),
+                ("Tus-Max-Size", "How many bytes a file may have"),
+                ("Tus-Checksum-Algorithm", "How checksums are made"),
+            ],
+        )
+}
+
+fn described_as_append(endpoint: Endpoint) -> Endpoint {
+    spoken(endpoint)
+        .details(
+            "What came before a connection broke is kept: ask with `HEAD` how much that is, and go on from there. A request \
+             with a checksum counts whole or not at all.",
+        )
+        .required_header::<u64>("Upload-Offset", "How many bytes the upload has")
+        .header::<String>("Upload-Checksum", "`sha1` or `sha256`, and the checksum in base64")
+        .takes_bytes(headers::BYTES)
+        .returns_headers(204, "The bytes are stored", &[OFFSET, EXPIRES, RESOURCE])
+        .problems(&[
+            ProblemCode::InvalidUploadHeader,
+            ProblemCode::UnsupportedChecksum,
+            ProblemCode::NotFound,
+            ProblemCode::RequestTimeout,
+            ProblemCode::UploadOffsetConflict,
+            ProblemCode::TooManyParts,
+            ProblemCode::ContentDiffers,
+            ProblemCode::DeletedConflict,
+            ProblemCode::UploadExpired,
+            ProblemCode::UnsupportedTusVersion,
+            ProblemCode::BeyondUploadLength,
+            ProblemCode::QuotaExceeded,
+            ProblemCode::UnsupportedMediaType,
+            ProblemCode::UnsupportedEncoding,
+            ProblemCode::UnknownMemo,
+            ProblemCode::ChecksumMismatch,
+            ProblemCode::StorageUnavailable,
+            ProblemCode::StorageFull,
+        ])
+}
+
+async fn tell(state: Data<AppState>) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((headers::TUS_VERSION, headers::VERSION))
+        .insert_header((headers::TUS_EXTENSION, "creation,termination,expiration,checksum"))
+        .insert_header((headers::TUS_MAX_SIZE, state.attachments.limits().file_bytes))
+        .insert_header((headers::TUS_CHECKSUM_ALGORITHM, headers::CHECKSUMS))
+        .finish()
+}
+
+async fn begin(
+    editor: Editor,
+    _: Tus,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let length = headers::length(&request)?;
+    let said = headers::metadata(&request)?;
+    let (file, times) = metadata::read(&said)?;
+    let said = Some(said).filter(|said| !said.is_empty());
+    let upload = state
+        .uploads
+        .begin(&editor.edit(times), length, file, said)
+        .await?;
+    // Below `/api` where the request was.
+    let location = format!("{}/{}", request.path(), upload.id);
+    Ok(about(StatusCode::CREATED, &upload)
+        .insert_header((LOCATION, location))
+        .finish())
+}
+
+async fn show(
+    caller: SignedIn,
+    id: Key<UploadId>,
+    _: Tus,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    how_far(caller.user(), id.0, &state).await
+}
+
+async fn append(
+    caller: SignedIn,
+    id: Key<UploadId>,
+    _: Tus,
+    request: HttpRequest,
+    state: Data<AppState>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    take_in(caller.user(), id.0, &request, &state, payload).await
+}
+
+async fn end(
+    caller: SignedIn,
+    id: Key<UploadId>,
+    _: Tus,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    give_up(caller.user(), id.0, &state).await
+}
+
+/// `POST` that stands for another method.
+async fn tunnelled(
+    caller: SignedIn,
+    id: Key<UploadId>,
+    _: Tus,
+    request: HttpRequest,
+    state: Data<AppState>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let user = caller.user();
+    match headers::method_override(&request)? {
+        Some("PATCH") => take_in(user, id.0, &request, &state, payload).await,
+        Some("HEAD") => how_far(user, id.0, &state).await,
+        Some("DELETE") => give_up(user, id.0, &state).await,
+        _ => Err(Problem::new(
+            ProblemCode::MethodNotAllowed,
+            "POST stands for PATCH, HEAD or DELETE here: X-HTTP-Method-Override says for which",
+        )
+        .with_header(ALLOW, "DELETE, HEAD, OPTIONS, PATCH, POST")),
+    }
+}
+
+async fn how_far(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
+    let found = state.uploads.state(user, id).await?;
+    if found.upload.kind != UploadKind::Parts {
+        return Err(AppError::NotFound.into());
+    }
+    let mut response = about(StatusCode::OK, &found.upload);
+    response
+        .insert_header((headers::UPLOAD_OFFSET, found.received))
+        .insert_header((headers::UPLOAD_LENGTH, found.upload.length));
+    if let Some(said) = Uploads::said(&found.upload) {
+        response.insert_header((headers::UPLOAD_METADATA, said));
+    }
+    Ok(response.finish())
+}
+
+async fn take_in(
+    user: UserId,
+    id: UploadId,
+    request: &HttpRequest,
+    state: &AppState,
+    mut payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    headers::check_content(request)?;
+    let offset = headers::offset(request)?;
+    let checksum = headers::checksum(request)?;
+    let appending = state.uploads.go_on(user, id, offset, checksum).await?;
+    appending.admit(headers::announced(request).unwrap_or(0))?;
+    while let Some(bytes) = next(&mut payload, state.downloads.upload_idle).await? {
+        if !appending.write(bytes).await {
+            break;
+        }
+    }
+    let appended = appending.complete().await?;
+    Ok(about(StatusCode::NO_CONTENT, &appended.upload)
+        .insert_header((headers::UPLOAD_OFFSET, appended.received))
+        .finish())
+}
+
+/// The next bytes of a request; `None` at its end.
+async fn next(payload: &mut Payload, idle: Duration) -> Result<Option<Bytes>, Problem> {
+    match tokio::time::timeout(idle, payload.next()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
+        Ok(Some(Err(error))) => Err(Problem::new(
+            ProblemCode::BadRequest,
+            format!("the body did not arrive whole: {error}"),
+        )),
+        Err(_) => Err(Problem::new(
+            ProblemCode::RequestTimeout,
+            "no bytes came for too long",
+        )),
+    }
+}
+
+async fn give_up(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
+    state.uploads.end(user, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// An answer with what all of them say of an upload.
+fn about(status: StatusCode, upload: &Upload) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((headers::UPLOAD_EXPIRES, headers::date(upload.expires_at)))
+        .insert_header((headers::RESOURCE_ID, upload.resource.to_string()));
+    response
+}
+
+/// Middleware, outside of the one that gives problems their shape: everything that is answered here says which version of tus
+/// it speaks.
+///
+/// # Errors
+/// Those of the inner service.
+pub(crate) async fn mark<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let path = request.path();
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    let is_ours = path
+        .strip_prefix(PATH)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let mut response = next.call(request).await?;
+    if is_ours {
+        let version = HeaderValue::from_static(headers::VERSION);
+        response.headers_mut().insert(headers::TUS_RESUMABLE, version);
+    }
+    Ok(response)
 }

@@ -52,6 +52,9 @@ struct Fields {
     created_at: Option<UnixMillis>,
     /// By the server's clock already (W6).
     edit_time: Option<EditTime>,
+    /// All that was said, in the words of the protocol that it was said in.
+    #[serde(default)]
+    said: Option<String>,
 }
 
 /// A direct upload that has begun.
@@ -85,13 +88,19 @@ impl Uploads {
         }
     }
 
-    /// Begins a resumable upload of that many bytes.
+    /// Begins a resumable upload of that many bytes. `said` is given back by [`Uploads::said`].
     ///
     /// # Errors
     /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], [`AppError::TooManyUploads`], and what would make the bytes
     /// useless: [`AppError::UnknownMemo`], [`AppError::Deleted`], an edit time ahead.
-    pub async fn begin(&self, by: &EditBy, length: u64, file: NewFile) -> Result<Upload, AppError> {
-        let upload = self.note(by, length, file, UploadKind::Parts).await?;
+    pub async fn begin(
+        &self,
+        by: &EditBy,
+        length: u64,
+        file: NewFile,
+        said: Option<String>,
+    ) -> Result<Upload, AppError> {
+        let upload = self.note(by, length, file, UploadKind::Parts, said).await?;
         if length == 0 {
             self.complete(by.user, upload.clone()).await?;
         }
@@ -118,7 +127,7 @@ impl Uploads {
         let address = self.blobs.presign_write(blob, expires_in).await?;
         let address = address.ok_or(AppError::NoDirectUploads)?;
         let upload = self
-            .note(by, length, file, UploadKind::Direct { blob: id })
+            .note(by, length, file, UploadKind::Direct { blob: id }, None)
             .await?;
         Ok(DirectUpload {
             upload,
@@ -133,6 +142,7 @@ impl Uploads {
         length: u64,
         file: NewFile,
         kind: UploadKind,
+        said: Option<String>,
     ) -> Result<Upload, AppError> {
         self.attachments.fits_file(length)?;
         self.attachments.check(by, &file).await?;
@@ -144,6 +154,7 @@ impl Uploads {
             metadata: file.metadata,
             created_at: by.created_at,
             edit_time: by.adjusted_time()?,
+            said,
         };
         let upload = Upload {
             id: UploadId::new(self.ids.next()),
@@ -186,6 +197,11 @@ impl Uploads {
             finished: true,
             ..state
         })
+    }
+
+    /// What the beginner of an upload said of it, word for word.
+    pub fn said(upload: &Upload) -> Option<String> {
+        serde_json::from_str::<Fields>(&upload.fields).ok()?.said
     }
 
     async fn find(&self, user: UserId, id: UploadId) -> Result<UploadState, AppError> {
@@ -273,12 +289,18 @@ impl Uploads {
     }
 
     /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
-    /// does not interrupt it.
+    /// does not interrupt it. One that was finished already, perhaps meanwhile, answers what it became.
     async fn complete(&self, user: UserId, upload: Upload) -> Result<Live<Resource>, AppError> {
         let this = self.clone();
         let task = tokio::spawn(async move {
-            let received = this.join(user, &upload).await?;
-            this.write(user, &upload, received).await
+            match this.join(user, &upload).await {
+                Ok(received) => this.write(user, &upload, received).await,
+                // Whoever finishes it removes the parts, which somebody else may be reading.
+                Err(error) => match this.store.upload(user, upload.id).await? {
+                    Some(state) if state.finished => this.records.get(user, upload.resource).await,
+                    _ => Err(error),
+                },
+            }
         });
         joined(task.await)
     }

@@ -28,6 +28,8 @@ pub enum Checksum {
 /// The bytes of one request, on their way into the storage.
 #[derive(Debug)]
 pub struct Appending {
+    length: u64,
+    left: u64,
     pieces: mpsc::Sender<Piece>,
     task: JoinHandle<Result<Appended, AppError>>,
 }
@@ -59,6 +61,8 @@ impl Appending {
         checksum: Option<Checksum>,
     ) -> Self {
         let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
+        let length = upload.length;
+        let left = length.saturating_sub(offset);
         let part = Part {
             uploads,
             user,
@@ -67,7 +71,23 @@ impl Appending {
             checksum: checksum.map(Summing::new),
         };
         let task = tokio::spawn(part.take_in(waiting));
-        Self { pieces, task }
+        Self {
+            length,
+            left,
+            pieces,
+            task,
+        }
+    }
+
+    /// Refuses a request that announces more bytes than the upload lacks.
+    ///
+    /// # Errors
+    /// [`AppError::BeyondLength`].
+    pub fn admit(&self, announced: u64) -> Result<(), AppError> {
+        if announced > self.left {
+            return Err(AppError::BeyondLength { length: self.length });
+        }
+        Ok(())
     }
 
     /// Gives the next bytes. Waits while the storage is slow. Says whether more are wanted: where not,
