@@ -38,6 +38,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix-web", &["mosaic-adapter-http", "mosaic-server"]),
     ("deadpool-postgres", &["mosaic-adapter-postgres"]),
     ("deadpool-sqlite", &["mosaic-adapter-sqlite"]),
+    ("image", &["mosaic-adapter-media"]),
+    ("infer", &["mosaic-adapter-media"]),
     ("object_store", &["mosaic-adapter-blobs"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
     ("rusqlite", &["mosaic-adapter-sqlite"]),
@@ -62,6 +64,7 @@ fn rule(name: &str) -> Option<Rule> {
         | "mosaic-adapter-sqlite"
         | "mosaic-adapter-postgres"
         | "mosaic-adapter-blobs"
+        | "mosaic-adapter-media"
         | "mosaic-adapter-system" => rule(&[DOMAIN, PORTS], true, None),
         TESTKIT => rule(&[DOMAIN, PORTS], false, None),
         "mosaic-server" => rule(
@@ -73,6 +76,7 @@ fn rule(name: &str) -> Option<Rule> {
                 "mosaic-adapter-sqlite",
                 "mosaic-adapter-postgres",
                 "mosaic-adapter-blobs",
+                "mosaic-adapter-media",
                 "mosaic-adapter-system",
             ],
             true,
