@@ -121,11 +121,9 @@ impl MemoryBlobs {
         }))
     }
 
-    /// From now on it gives out addresses, `memory://...`.
-    #[must_use]
-    pub fn signing(self) -> Self {
-        self.0.signs.store(true, Ordering::SeqCst);
-        self
+    /// Whether it gives out addresses, `memory://...`, from now on. At first it does not.
+    pub fn sign(&self, signs: bool) {
+        self.0.signs.store(signs, Ordering::SeqCst);
     }
 
     /// The port.
@@ -235,7 +233,7 @@ impl MemoryBlobs {
         (self.0.clock.now().get() < expires_at).then_some(BlobName { user, id })
     }
 
-    async fn sign(
+    async fn address(
         &self,
         method: &str,
         name: BlobName,
@@ -355,11 +353,11 @@ impl BlobStore for MemoryBlobs {
     }
 
     async fn presign_read(&self, name: BlobName, read: PresignedRead) -> Result<Option<String>, BlobError> {
-        self.sign("read", name, read.expires_in).await
+        self.address("read", name, read.expires_in).await
     }
 
     async fn presign_write(&self, name: BlobName, expires_in: Duration) -> Result<Option<String>, BlobError> {
-        self.sign("write", name, expires_in).await
+        self.address("write", name, expires_in).await
     }
 
     async fn check(&self) -> Result<(), BlobError> {

@@ -96,7 +96,7 @@ async fn it_waits_when_the_test_wants_it_to() {
 #[tokio::test]
 async fn its_addresses_work_for_a_while() {
     let (blobs, clock) = store();
-    let blobs = blobs.signing();
+    blobs.sign(true);
     let minute = Duration::from_mins(1);
     let address = blobs.presign_write(blob(1, 1), minute).await.unwrap().unwrap();
     assert!(blobs.send(&address, Bytes::from_static(b"first")));

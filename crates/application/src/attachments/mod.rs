@@ -187,6 +187,12 @@ impl Attachments {
         discard(self.ports.blobs.as_ref(), blob).await;
     }
 
+    /// Whether a blob holds something.
+    pub(crate) async fn is_known(&self, blob: BlobName) -> Result<bool, AppError> {
+        let known = self.ports.contents.known(blob.user, vec![blob.id]).await?;
+        Ok(!known.is_empty())
+    }
+
     /// The blob of a content, which must be there.
     async fn held(&self, user: UserId, sha256: Sha256) -> Result<HeldContent, AppError> {
         let held = self.ports.contents.content(user, sha256).await?;

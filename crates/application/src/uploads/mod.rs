@@ -298,7 +298,8 @@ impl Uploads {
                 // Whoever finishes it removes the parts, which somebody else may be reading.
                 Err(error) => match this.store.upload(user, upload.id).await? {
                     Some(state) if state.finished => this.records.get(user, upload.resource).await,
-                    _ => Err(error),
+                    Some(_) => Err(error),
+                    None => Err(AppError::NotFound),
                 },
             }
         });
@@ -353,6 +354,11 @@ impl Uploads {
             declared: fields.declared,
             metadata: fields.metadata,
         };
+        if self.store.upload(user, upload.id).await?.is_none() {
+            // It was given up while its bytes were on their way.
+            self.attachments.discard(received.blob).await;
+            return Err(AppError::NotFound);
+        }
         let resource = self.attachments.add(&by, file, received).await?;
         let blobs = self.store.finish(user, upload.id).await?;
         self.discard(user, blobs).await;

@@ -222,6 +222,10 @@ impl Part {
         // After an error it may be a part all the same: then the blob stays, and is removed with the upload.
         let error = match outcome? {
             AppendOutcome::Appended => return Ok(()),
+            // A store that asked twice, because it got no answer at first, finds what it noted itself.
+            AppendOutcome::Conflict { .. } if self.uploads.attachments.is_known(received.blob).await? => {
+                return Ok(());
+            }
             AppendOutcome::Conflict { received } => AppError::OffsetConflict { received },
             AppendOutcome::TooLong => AppError::BeyondLength {
                 length: self.upload.length,

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 mod avatars;
+mod direct;
 mod files;
+mod uploads;
 mod variants;
 mod world;

@@ -61,6 +61,13 @@ impl World {
         Self::over(limits, |contents| contents).await
     }
 
+    /// Over a storage that gives out no addresses.
+    pub(crate) async fn unsigned() -> Self {
+        let w = Self::new().await;
+        w.blobs.sign(false);
+        w
+    }
+
     /// With something between the use cases and what is known of contents.
     pub(crate) async fn over(
         limits: AttachmentLimits,
@@ -69,7 +76,8 @@ impl World {
         let clock = Arc::new(ManualClock::default());
         let fixture = MemoryFixture::start(clock.clone()).await;
         let h = Harness::new(&fixture, clock.clone());
-        let blobs = MemoryBlobs::new(clock.clone()).signing();
+        let blobs = MemoryBlobs::new(clock.clone());
+        blobs.sign(true);
         let painter = Arc::new(Painter::default());
         let ports = AttachmentPorts {
             blobs: blobs.port(),
