@@ -3,7 +3,10 @@
 
 mod avatars;
 mod direct;
+mod doctor;
 mod files;
+mod garbage;
 mod uploads;
 mod variants;
+mod walk;
 mod world;
