@@ -1,12 +1,14 @@
 //! Resumable uploads (tus), over stores in memory.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::OnceLock;
+use std::rc::Rc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use mosaic_domain::entity::{MimeType, Resource, Sha256};
 use mosaic_domain::{Live, ResourceId, UploadId};
 use mosaic_ports::{BeginOutcome, BlobName, Clock, NewAccount, Stores, Upload, UploadKind};
@@ -31,11 +33,28 @@ const FILENAME: &str = "filename YS5iaW4=";
 /// A resource.
 const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
 
-/// Takes longer to make than most of these tests.
-static DOCUMENT: OnceLock<Document> = OnceLock::new();
+/// Takes requests in process. It takes longer to make than what most of these tests do.
+type TestService = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>;
+
+async fn service(settings: &HttpSettings, state: &AppState) -> TestService {
+    let site = crate::server::Site::of(state.clone());
+    let document = Document::new(&table().document()).unwrap();
+    let service = Rc::new(init_service(app(settings, &site, &document)).await);
+    Box::new(move |request| {
+        let service = Rc::clone(&service);
+        let answer = async move {
+            let Ok(response) = service.call(request.to_request()).await else {
+                panic!("no answer")
+            };
+            Answer::of(response).await
+        };
+        answer.boxed_local()
+    })
+}
 
 struct Site {
     state: AppState,
+    service: TestService,
     stores: Stores,
     blobs: MemoryBlobs,
     clock: Arc<ManualClock>,
@@ -90,6 +109,7 @@ impl Site {
             ..state(Ports::default())
         };
         let site = Self {
+            service: service(&HttpSettings::default(), &state).await,
             state,
             stores,
             blobs,
@@ -118,17 +138,7 @@ impl Site {
     }
 
     async fn send(&self, request: TestRequest) -> Answer {
-        self.send_with(&HttpSettings::default(), request).await
-    }
-
-    async fn send_with(&self, settings: &HttpSettings, request: TestRequest) -> Answer {
-        let site = crate::server::Site::of(self.state.clone());
-        let document = DOCUMENT.get_or_init(|| Document::new(&table().document()).unwrap());
-        let service = init_service(app(settings, &site, document)).await;
-        let Ok(response) = service.call(request.to_request()).await else {
-            panic!("no answer")
-        };
-        Answer::of(response).await
+        (self.service)(request).await
     }
 
     /// Begins an upload of that many bytes; its address, and the resource that it becomes.
@@ -257,6 +267,7 @@ async fn web_pages_of_other_origins_may_upload() {
         cors_origins: vec![ORIGIN.to_owned()],
         ..HttpSettings::default()
     };
+    let open = service(&settings, &site.state).await;
     let preflight = |method: &str, headers: &str| {
         TestRequest::with_uri("/uploads")
             .method("OPTIONS".parse().unwrap())
@@ -276,14 +287,14 @@ async fn web_pages_of_other_origins_may_upload() {
         ),
         ("DELETE", "authorization,tus-resumable,x-http-method-override"),
     ] {
-        let answer = site.send_with(&settings, preflight(method, headers)).await;
+        let answer = open(preflight(method, headers)).await;
         assert_eq!(answer.status, 200, "{method} {}", answer.text);
         let allowed = answer.header("access-control-allow-methods").unwrap();
         assert!(allowed.contains(method), "{allowed}");
         assert_eq!(answer.header("tus-version"), None);
     }
     let answer = begin(3, FILENAME).insert_header(("origin", ORIGIN));
-    let answer = site.send_with(&settings, answer).await;
+    let answer = open(answer).await;
     assert_eq!(answer.status, 201);
     let exposed = answer
         .header("access-control-expose-headers")
@@ -308,9 +319,7 @@ async fn web_pages_of_other_origins_may_upload() {
         );
     }
     let told = TestRequest::with_uri("/uploads").method("OPTIONS".parse().unwrap());
-    let told = site
-        .send_with(&settings, told.insert_header(("origin", ORIGIN)))
-        .await;
+    let told = open(told.insert_header(("origin", ORIGIN))).await;
     assert_eq!(
         (told.status.as_u16(), told.header("tus-version")),
         (204, Some("1.0.0"))
