@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use async_trait::async_trait;
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
 use mosaic_domain::account::Role;
+use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::RecordEdit;
 use mosaic_domain::{Epoch, Stamp, UserId};
-use mosaic_ports::{DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
+use mosaic_ports::{
+    DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump,
+};
 use mosaic_testkit::{
     EditExt as _, Harness, ManualClock, MemoryFixture, MemoryStore, StoreFixture as _, memo, memo_key,
     patch_memo, put,
@@ -109,6 +112,18 @@ impl Transfer for Fused {
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
         self.burn()?;
         self.store.load_revisions(user, revisions).await
+    }
+    async fn dump_contents(
+        &self,
+        user: UserId,
+        after: Option<Sha256>,
+        limit: u32,
+    ) -> Result<Vec<HeldContent>, StoreError> {
+        self.store.dump_contents(user, after, limit).await
+    }
+    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
+        self.burn()?;
+        self.store.load_contents(user, contents).await
     }
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
         self.store.loaded(user).await

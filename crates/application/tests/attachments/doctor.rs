@@ -121,7 +121,7 @@ async fn a_missing_blob_is_found() {
         content: w.content(&png("x")).await,
     };
     for found in [w.findings().await, w.glance().await] {
-        assert_eq!(found, [expected.clone()]);
+        assert_eq!(found, std::slice::from_ref(&expected));
         assert!(found[0].is_loss());
     }
 }

@@ -289,7 +289,7 @@ pub(crate) fn kept(json: &str) -> KeptObject {
 struct Beginnings;
 
 impl MediaTypes for Beginnings {
-    fn recognise<'a>(&self, head: &[u8], declared: Option<&'a MimeType>, _: &Filename) -> MimeType {
+    fn recognise(&self, head: &[u8], declared: Option<&MimeType>, _: &Filename) -> MimeType {
         match head.get(..4) {
             Some(b"PNG ") => mime("image/png"),
             Some(b"TXT ") => mime("text/plain"),
