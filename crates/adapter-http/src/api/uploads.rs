@@ -1,7 +1,6 @@
 //! Resumable uploads by the protocol tus 1.0.0, with creation, termination, expiration and checksums.
 //!
-//! A request whose bytes break off or stall leaves what came: it is dropped, and the use case keeps what it was given. No limit
-//! for bodies holds here but the announced length.
+//! A request whose bytes break off or stall leaves what came. No limit for bodies holds here but the announced length.
 
 mod headers;
 mod metadata;
@@ -13,15 +12,16 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
 use futures_util::StreamExt;
 use mosaic_application::AppError;
-use mosaic_application::uploads::Uploads;
+use mosaic_application::uploads::{Appended, Appending, Uploads};
 use mosaic_domain::{UploadId, UserId};
 use mosaic_ports::{Upload, UploadKind};
 
 use self::headers::Tus;
+use crate::body::{check_unpacked, content_length, payload_problem, too_slow};
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
@@ -290,38 +290,35 @@ async fn take_in(
     id: UploadId,
     request: &HttpRequest,
     state: &AppState,
-    mut payload: Payload,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    headers::check_content(request)?;
+    headers::check_content_type(request)?;
+    check_unpacked(request)?;
     let offset = headers::offset(request)?;
     let checksum = headers::checksum(request)?;
     let appending = state.uploads.go_on(user, id, offset, checksum).await?;
-    appending.admit(headers::announced(request).unwrap_or(0))?;
-    while let Some(bytes) = next(&mut payload, state.downloads.upload_idle).await? {
-        if !appending.write(bytes).await {
-            break;
-        }
-    }
-    let appended = appending.complete().await?;
+    appending.admit(content_length(request).unwrap_or(0))?;
+    // Where the connection breaks this handler is gone at once: what was read before that is still to be kept.
+    let feeding = rt::spawn(feed(appending, payload, state.downloads.upload_idle));
+    let appended = feeding.await.map_err(Problem::internal)??;
     Ok(about(StatusCode::NO_CONTENT, &appended.upload)
         .insert_header((headers::UPLOAD_OFFSET, appended.received))
         .finish())
 }
 
-/// The next bytes of a request; `None` at its end.
-async fn next(payload: &mut Payload, idle: Duration) -> Result<Option<Bytes>, Problem> {
-    match tokio::time::timeout(idle, payload.next()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-        Ok(Some(Err(error))) => Err(Problem::new(
-            ProblemCode::BadRequest,
-            format!("the body did not arrive whole: {error}"),
-        )),
-        Err(_) => Err(Problem::new(
-            ProblemCode::RequestTimeout,
-            "no bytes came for too long",
-        )),
+/// Gives on what comes. With an error what came so far is kept.
+async fn feed(appending: Appending, mut payload: Payload, idle: Duration) -> Result<Appended, Problem> {
+    loop {
+        let next = tokio::time::timeout(idle, payload.next()).await;
+        let Some(bytes) = next.map_err(|_| too_slow())? else {
+            break;
+        };
+        let bytes = bytes.map_err(|error| payload_problem(&error))?;
+        if !appending.write(bytes).await {
+            break;
+        }
     }
+    Ok(appending.complete().await?)
 }
 
 async fn give_up(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {

@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::time::{Duration, SystemTime};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderName, HttpDate};
+use actix_web::http::header::{HeaderName, HttpDate};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -103,32 +103,19 @@ pub(super) fn checksum(request: &HttpRequest) -> Result<Option<Checksum>, Proble
 }
 
 /// Refuses what is not announced as bytes of an upload.
-pub(super) fn check_content(request: &HttpRequest) -> Result<(), Problem> {
-    if !request.content_type().eq_ignore_ascii_case(BYTES) {
-        return Err(Problem::new(
-            ProblemCode::UnsupportedMediaType,
-            format!("the content type must be {BYTES}"),
-        ));
+pub(super) fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
+    if request.content_type().eq_ignore_ascii_case(BYTES) {
+        return Ok(());
     }
-    match only(request, &header::CONTENT_ENCODING)? {
-        None | Some("" | "identity") => Ok(()),
-        // Offsets and checksums are those of the bytes as they are sent.
-        Some(_) => Err(Problem::new(
-            ProblemCode::UnsupportedEncoding,
-            "the bytes of an upload are not packed",
-        )),
-    }
+    Err(Problem::new(
+        ProblemCode::UnsupportedMediaType,
+        format!("the content type must be {BYTES}"),
+    ))
 }
 
 /// Which method a `POST` stands for.
 pub(super) fn method_override(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     only(request, &METHOD_OVERRIDE)
-}
-
-/// How many bytes the request says that it brings.
-pub(super) fn announced(request: &HttpRequest) -> Option<u64> {
-    let value = request.headers().get(header::CONTENT_LENGTH)?;
-    value.to_str().ok()?.parse().ok()
 }
 
 /// `Upload-Metadata`, in as many headers as it came.
