@@ -25,6 +25,10 @@ use crate::routes::{RouteTable, unknown_route};
 use crate::state::AppState;
 use crate::{access_log, api, compress, connection, problem};
 
+/// A client that is answered before it has sent its whole body may go on sending for so long, unread: were the connection closed
+/// at once, it would lose the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// How the server behaves on the wire. Where it listens is the caller's business.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -114,6 +118,7 @@ fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io
         .workers(settings.workers.max(1))
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.head_timeout)
+        .client_disconnect_timeout(LINGER)
         // Whoever has hung up waits for nothing: its request gives back what it holds, a database connection perhaps.
         .h1_allow_half_closed(false)
         .on_connect(move |io, extensions| connection::watch(idle_limit, io, extensions))
@@ -175,7 +180,11 @@ fn cors(origins: &[String]) -> Cors {
         .allowed_headers([
             "authorization",
             "content-type",
+            "if-match",
+            "if-none-match",
+            "if-range",
             "last-event-id",
+            "range",
             "x-client-id",
             "x-client-time",
             "x-request-id",
@@ -185,6 +194,8 @@ fn cors(origins: &[String]) -> Cors {
             "x-request-id",
             "retry-after",
             "etag",
+            "accept-ranges",
+            "content-range",
             "link",
             "content-disposition",
         ])

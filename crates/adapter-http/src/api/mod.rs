@@ -3,11 +3,14 @@
 
 mod accounts;
 mod admin;
+mod attachments;
+mod avatars;
 mod bots;
 mod devices;
 mod diaries;
 mod events;
 mod export;
+mod form;
 mod memos;
 mod page;
 mod push;
@@ -31,6 +34,8 @@ pub(crate) fn table() -> RouteTable {
         .and(memos::endpoints())
         .and(diaries::endpoints())
         .and(resources::endpoints())
+        .and(attachments::endpoints())
+        .and(avatars::endpoints())
         .and(uploads::endpoints())
         .and(bots::endpoints())
         .and(export::endpoints())

@@ -188,6 +188,7 @@ fn state(ports: Ports) -> AppState {
     }
 }
 
+mod files;
 mod live;
 mod uploads;
 
