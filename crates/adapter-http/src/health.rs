@@ -1,8 +1,10 @@
 //! `GET /health`: the process is up and answers. `GET /health/ready`: and its store can work.
 
+use std::error::Error;
 use std::time::Duration;
 
 use actix_web::web::{Data, Json};
+use mosaic_ports::BlobError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,7 +33,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/health/ready", "ready", ready)
             .public()
             .about(TAG, "Whether the server can work")
-            .returns::<Health>("The server is up, and so is its store")
+            .returns::<Health>("The server is up, and so are its store and the storage of attachments")
             .problems(&[ProblemCode::NotReady]),
     ]
 }
@@ -45,9 +47,18 @@ async fn health() -> Json<Health> {
 
 async fn ready(state: Data<AppState>) -> Result<Json<Health>, Problem> {
     state.health.check().await.map_err(|error| {
-        Problem::new(ProblemCode::NotReady, "the store can not work at the moment")
-            .because(error)
-            .retry_after(Duration::from_secs(1))
+        let is_storage = error.source().is_some_and(<dyn Error>::is::<BlobError>);
+        let what = if is_storage {
+            "the storage of attachments"
+        } else {
+            "the store"
+        };
+        Problem::new(
+            ProblemCode::NotReady,
+            format!("{what} can not work at the moment"),
+        )
+        .because(error)
+        .retry_after(Duration::from_secs(1))
     })?;
     Ok(Json(Health {
         status: "ready",

@@ -9,15 +9,19 @@
     reason = "a test binary exports nothing: `pub` and `pub(crate)` are the same here"
 )]
 
+#[path = "../http/files.rs"]
+#[expect(dead_code, reason = "the other tests use the rest of it")]
+mod files;
 #[path = "../http/harness.rs"]
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod harness;
 
 use std::process::Output;
 
+use files::{Folder, bytes_of, file, noise};
 use harness::{Client, Data, Phone, Server, Signal};
 use mosaic_testkit::postgres::{Template, TestDatabase};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// More than one batch of a copy.
 const MEMOS: usize = 1_100;
@@ -122,6 +126,61 @@ async fn an_installation_moves_to_postgresql_and_back_and_its_devices_go_on() {
     copied(&copy(&data, &postgres, "sqlite://back.db"));
     let server = data.start(&["--database-url", "sqlite://back.db"]);
     goes_on(&server, &client, &mut phone).await;
+    stop(server);
+    database.remove().await;
+}
+
+/// Uploads such bytes as a resource of its own.
+async fn upload(client: &Client, seed: u64) -> Value {
+    let form = file("a.bin", "application/octet-stream", &noise(seed, 50_000));
+    client.upload(form).await.ok()
+}
+
+/// The files of attachments stay where they are, and belong to the new store from then on: it gives them out, knows the same
+/// bytes again, keeps avatars, and purges nothing that is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn attachments_stay_where_they_are_and_belong_to_the_new_store() {
+    let database = TestDatabase::create(&Template::empty()).await;
+    let server = Server::start();
+    let folder = Folder::of(&server.data);
+    let client = server.device("phone").await;
+    let (first, second) = (upload(&client, 1).await, upload(&client, 2).await);
+    let picture = file("me.gif", "image/gif", b"GIF89a\x01\0\x01\0\0\0\0;");
+    let avatar = client.send_form("/resources/upload-avatar", picture).await.ok();
+    let data = stop(server);
+    folder.assert_holds(3, "two uploads and an avatar").await;
+
+    let (sqlite, postgres) = ("sqlite://mosaic-data/mosaic.db", database.url());
+    let there = copied(&copy(&data, sqlite, &postgres));
+    assert_eq!(copied(&copy(&data, sqlite, &postgres)), there);
+    let on_postgres = ["--database-url", postgres.as_str()];
+    for command in ["doctor", "purge"] {
+        let said = data.mosaic(&[&[command][..], &on_postgres].concat()).output();
+        let said = copied(&said.unwrap());
+        assert!(
+            said.contains("3 attachments") && said.contains("as they should be")
+                || said.contains("and 0 files"),
+            "{said}"
+        );
+    }
+    let server = data.start(&on_postgres);
+    let mut moved = client.clone();
+    moved.url.clone_from(&server.url);
+    for (resource, seed) in [(&first, 1), (&second, 2)] {
+        let bytes = moved.download(&bytes_of(resource)).await.whole();
+        assert_eq!(bytes, noise(seed, 50_000));
+    }
+    let address = avatar["avatarUrl"].as_str().unwrap();
+    assert_eq!(moved.download(address).await.status, 200, "{avatar}");
+    upload(&moved, 1).await;
+    folder.assert_holds(3, "the same bytes again").await;
+    stop(server);
+
+    copied(&copy(&data, &postgres, "sqlite://back.db"));
+    let server = data.start(&["--database-url", "sqlite://back.db"]);
+    moved.url.clone_from(&server.url);
+    let bytes = moved.download(&bytes_of(&second)).await.whole();
+    assert_eq!(bytes, noise(2, 50_000));
     stop(server);
     database.remove().await;
 }

@@ -11,9 +11,13 @@
 )]
 
 mod accounts;
+mod attachments;
 mod backups;
 mod epochs;
 mod exports;
+#[path = "../http/files.rs"]
+#[expect(dead_code, reason = "the other tests use the rest of it")]
+mod files;
 #[path = "../http/harness.rs"]
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod harness;

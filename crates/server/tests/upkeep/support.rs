@@ -114,9 +114,16 @@ impl Place {
 
     /// A server on this store.
     pub fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    /// A server on this store, with these flags.
+    pub fn start_with(&self, args: &[&str]) -> Server {
         match &self.database {
-            Some(database) => self.data.start(&["--database-url", &database.url()]),
-            None => self.data.start(&[]),
+            Some(database) => self
+                .data
+                .start(&[args, &["--database-url", &database.url()]].concat()),
+            None => self.data.start(args),
         }
     }
 
