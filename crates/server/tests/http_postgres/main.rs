@@ -32,6 +32,16 @@ mod events;
 mod examples;
 #[path = "../http/fields.rs"]
 mod fields;
+#[path = "../http/files.rs"]
+mod files;
+#[path = "../http/files_download.rs"]
+mod files_download;
+#[path = "../http/files_pictures.rs"]
+mod files_pictures;
+#[path = "../http/files_refused.rs"]
+mod files_refused;
+#[path = "../http/files_upload.rs"]
+mod files_upload;
 #[path = "../http/harness.rs"]
 mod harness;
 #[path = "../http/history.rs"]
@@ -74,5 +84,7 @@ mod sync;
 mod tokens;
 #[path = "../http/tour.rs"]
 mod tour;
+#[path = "../http/tus.rs"]
+mod tus;
 #[path = "../http/writes.rs"]
 mod writes;
