@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
@@ -15,7 +15,15 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("postgres", "postgresql"),
     // The production store works behind the real one.
     ("pgbouncer", "pgbouncer"),
+    // A client of resumable uploads that others wrote.
+    (TUSPY, "python3-tuspy"),
 ];
+
+/// A module of Python's, `tusclient`.
+const TUSPY: &str = "tuspy";
+
+/// The Pythons that the tests try: one that somebody chose, or the one that Debian's modules are for.
+const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
 
 /// Where Debian puts the programs of PostgreSQL, in a folder for each version: not on the `PATH`.
 const POSTGRESQL: &str = "/usr/lib/postgresql";
@@ -32,6 +40,11 @@ pub(crate) fn programs() -> Result<()> {
 
 /// Whether the program can be started, from the `PATH` or from where Debian puts services.
 fn is_there(program: &str) -> bool {
+    if program == TUSPY {
+        return PYTHONS
+            .iter()
+            .any(|python| succeeds(Command::new(python).args(["-c", "import tusclient"])));
+    }
     let versions = Path::new(POSTGRESQL).read_dir().into_iter().flatten().flatten();
     let elsewhere = versions
         .map(|version| version.path().join("bin"))
@@ -41,9 +54,11 @@ fn is_there(program: &str) -> bool {
 
 /// Whether the program can be started at all.
 fn answers(program: &Path) -> bool {
-    let mut command = Command::new(program);
+    succeeds(Command::new(program).arg("--version"))
+}
+
+fn succeeds(command: &mut Command) -> bool {
     command
-        .arg("--version")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -296,11 +296,15 @@ async fn take_in(
     check_unpacked(request)?;
     let offset = headers::offset(request)?;
     let checksum = headers::checksum(request)?;
-    let appending = state.uploads.go_on(user, id, offset, checksum).await?;
-    appending.admit(content_length(request).unwrap_or(0))?;
+    let announced = content_length(request).unwrap_or(0);
+    let (uploads, idle) = (state.uploads.clone(), state.downloads.upload_idle);
     // Where the connection breaks this handler is gone at once: what was read before that is still to be kept.
-    let feeding = rt::spawn(feed(appending, payload, state.downloads.upload_idle));
-    let appended = feeding.await.map_err(Problem::internal)??;
+    let task = rt::spawn(async move {
+        let appending = uploads.go_on(user, id, offset, checksum).await?;
+        appending.admit(announced)?;
+        feed(appending, payload, idle).await
+    });
+    let appended = task.await.map_err(Problem::internal)??;
     Ok(about(StatusCode::NO_CONTENT, &appended.upload)
         .insert_header((headers::UPLOAD_OFFSET, appended.received))
         .finish())

@@ -47,4 +47,5 @@ mod stop;
 mod sync;
 mod tokens;
 mod tour;
+mod tus;
 mod writes;
