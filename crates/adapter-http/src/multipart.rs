@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::header::{ContentDisposition, DispositionType, HeaderValue};
+use actix_web::http::header::{self, ContentDisposition, DispositionType, HeaderValue};
 use actix_web::web::{Bytes, BytesMut};
-use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use memchr::memmem::{self, Finder};
 
@@ -58,16 +58,22 @@ impl Multipart {
     /// 415 where it is no form, or packed; 400 `invalid_multipart` where its boundary is missing.
     pub(crate) fn open(request: &HttpRequest, payload: Payload, idle: Duration) -> Result<Self, Problem> {
         body::check_unpacked(request)?;
-        let mime = request.mime_type().ok().flatten();
-        let mime = mime.filter(|mime| mime.essence_str() == "multipart/form-data");
-        let mime = mime.ok_or_else(|| {
-            Problem::new(
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let mut said = content_type.unwrap_or_default().split(';').map(str::trim);
+        if !said
+            .next()
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/form-data"))
+        {
+            return Err(Problem::new(
                 ProblemCode::UnsupportedMediaType,
                 "the content type must be multipart/form-data",
-            )
-        })?;
-        let boundary = mime.get_param("boundary");
-        let boundary = boundary.as_ref().map_or("", |boundary| boundary.as_str());
+            ));
+        }
+        let boundary = said
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.eq_ignore_ascii_case("boundary"))
+            .map_or("", |(_, value)| value.trim_matches('"'));
         if !(1..=BOUNDARY_BYTES).contains(&boundary.len()) {
             return Err(invalid(
                 "the content type must name a boundary of 1 to 70 characters",
@@ -477,7 +483,12 @@ mod tests {
             let problem = open(content_type, Vec::new()).unwrap_err();
             assert_eq!(problem.code(), code, "{content_type}");
         }
-        assert!(open("Multipart/Form-Data; charset=utf-8; boundary=\"a b\"", Vec::new()).is_ok());
+        for content_type in [
+            "Multipart/Form-Data; charset=utf-8; BOUNDARY=\"a b\"",
+            "multipart/form-data;boundary=a/b:c=d?e",
+        ] {
+            assert!(open(content_type, Vec::new()).is_ok(), "{content_type}");
+        }
     }
 
     #[actix_web::test]

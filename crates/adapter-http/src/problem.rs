@@ -414,27 +414,30 @@ pub struct ProblemBody {
     /// The server's clock in Unix milliseconds: with `edit_time_ahead`.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_time: Option<i64>,
-    #[serde(flatten)]
-    bytes: ByteCounts,
+    /// How many bytes a file may have: with `file_too_large`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// How many bytes the files of the account come to: with `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
+    /// How many bytes they may come to: with `quota_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<u64>,
+    /// How many bytes the upload has: with `upload_offset_conflict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received: Option<u64>,
     /// What to look for in the server's log: with `internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
 
-/// What a problem says of bytes.
-#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+/// What a problem says of bytes: members of the [`ProblemBody`].
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "the members of the body say what they are")]
 pub struct ByteCounts {
-    /// How many bytes a file may have: with `file_too_large`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// How many bytes the files of the account come to: with `quota_exceeded`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
-    /// How many bytes they may come to: with `quota_exceeded`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<u64>,
-    /// How many bytes the upload has: with `upload_offset_conflict`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
 }
 
@@ -609,7 +612,10 @@ impl Problem {
             errors: errors.clone(),
             current: current.clone(),
             server_time: *server_time,
-            bytes: *bytes,
+            limit: bytes.limit,
+            used: bytes.used,
+            quota: bytes.quota,
+            received: bytes.received,
             request_id,
         }
     }
@@ -857,6 +863,79 @@ mod tests {
         let (_, body) = rendered(&problem, None).await;
         assert_eq!(body["current"]["id"], 1);
         assert_eq!(body["serverTime"], 7);
+    }
+
+    #[actix_web::test]
+    async fn what_attachments_are_refused_with_has_a_code_and_its_numbers() {
+        let cause = || mosaic_ports::BoxError::from("secret");
+        for (error, status, code, members) in [
+            (AppError::OtherContent, 409, "content_differs", json!({})),
+            (AppError::NotUploaded, 404, "not_uploaded", json!({})),
+            (AppError::ContentMissing, 404, "content_missing", json!({})),
+            (AppError::NotAPicture, 422, "not_a_picture", json!({})),
+            (
+                AppError::PictureTooLarge(String::new()),
+                422,
+                "picture_too_large",
+                json!({}),
+            ),
+            (
+                AppError::FileTooLarge { limit: 7 },
+                413,
+                "file_too_large",
+                json!({"limit": 7}),
+            ),
+            (
+                AppError::QuotaExceeded { used: 8, quota: 9 },
+                413,
+                "quota_exceeded",
+                json!({"used": 8, "quota": 9}),
+            ),
+            (AppError::TooManyUploads, 429, "too_many_uploads", json!({})),
+            (
+                AppError::OffsetConflict { received: 5 },
+                409,
+                "upload_offset_conflict",
+                json!({"received": 5}),
+            ),
+            (
+                AppError::BeyondLength { length: 1 },
+                413,
+                "beyond_upload_length",
+                json!({}),
+            ),
+            (AppError::ChecksumMismatch, 460, "checksum_mismatch", json!({})),
+            (AppError::UploadExpired, 410, "upload_expired", json!({})),
+            (AppError::TooManyParts, 409, "too_many_parts", json!({})),
+            (
+                AppError::UploadIncomplete(String::new()),
+                409,
+                "upload_incomplete",
+                json!({}),
+            ),
+            (AppError::NoDirectUploads, 409, "no_direct_uploads", json!({})),
+            (
+                BlobError::Unavailable(cause()).into(),
+                503,
+                "storage_unavailable",
+                json!({}),
+            ),
+            (BlobError::Full(cause()).into(), 507, "storage_full", json!({})),
+            (BlobError::Failed(cause()).into(), 500, "internal", json!({})),
+        ] {
+            let problem = Problem::from(error);
+            let response = problem.response(None);
+            let waits = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(waits, matches!(status, 429 | 503), "{code}");
+            let (sent, body) = rendered(&problem, None).await;
+            assert_eq!((sent.as_u16(), &body["code"]), (status, &json!(code)));
+            assert!(!body.to_string().contains("secret"), "{body}");
+            for name in ["limit", "used", "quota", "received"] {
+                assert_eq!(body[name], members[name], "{code} {name}");
+            }
+        }
+        let conflict = Problem::from(AppError::OffsetConflict { received: 5 }).response(None);
+        assert_eq!(conflict.headers().get("upload-offset").unwrap(), "5");
     }
 
     #[actix_web::test]
