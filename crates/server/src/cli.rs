@@ -63,7 +63,8 @@ pub enum Command {
     /// are compared, record by record.
     ///
     /// The files of attachments stay where they are: give the new server the same folder or bucket (attachments.folder,
-    /// attachments.s3_bucket), or move the folder as it is. Uploads that are not finished begin again.
+    /// attachments.s3_bucket), or move the folder as it is. Never start a server on the old store with them again: it would
+    /// purge what only the new one knows. Uploads that are not finished begin again.
     Copy {
         /// The store to read: sqlite://PATH or postgres://...
         #[arg(long, value_parser = DatabaseUrl::from_str)]

@@ -103,7 +103,11 @@ fn show(meter: &mut Meter, progress: Progress) {
 
 fn said(copied: &Copied) -> String {
     format!(
-        "Copied and compared: {} users, {} records, {} revisions.\nContent hash of both: {}\n",
+        "Copied and compared: {} users, {} records, {} revisions.\nContent hash of both: {}\n{WHERE_FILES_ARE}",
         copied.users, copied.records, copied.revisions, copied.content_hash
     )
 }
+
+/// What is not copied.
+const WHERE_FILES_ARE: &str = "The files of attachments stay where they are, for the new server. Never start one on the old store \
+     with them again: it would purge what only the new one knows.\n";

@@ -82,7 +82,17 @@ async fn serve_on(
         handle.stop(true).await;
     });
     let daily = daily(config, services, stopping);
-    tracing::info!(database = %config.database, "listening on http://{address}");
+    tracing::info!(
+        database = %config.database,
+        attachments = %config.attachments.storage,
+        "listening on http://{address}"
+    );
+    if services.misses_files().await {
+        tracing::error!(
+            attachments = %config.attachments.storage,
+            "the folder of the attachments is new and empty, but the store knows of attachments: is a drive not mounted?"
+        );
+    }
     let ended = server.await.map_err(ServeError::Http);
     stopper.abort();
     stop.send_replace(true);

@@ -1,7 +1,8 @@
 //! The storage of attachments that the configuration names, and what is done with it beside the store of the records.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use async_trait::async_trait;
 use mosaic_adapter_blobs::{
@@ -36,6 +37,8 @@ pub(crate) struct Storage {
     pub(crate) blobs: Arc<dyn BlobStore>,
     /// What records call it.
     pub(crate) kind: StorageType,
+    /// Whether it is a folder that was made just now.
+    pub(crate) is_new: bool,
     /// Goes when nobody uses it any more, as the store in memory does.
     _folder: Option<Arc<TempDir>>,
 }
@@ -50,8 +53,9 @@ impl Storage {
         let (path, temporary) = match &config.attachments.storage {
             StorageConfig::S3(s3) => {
                 return Ok(Self {
-                    blobs: Arc::new(S3Blobs::new(&s3_settings(s3))?),
+                    blobs: Arc::new(S3Blobs::new(&s3_settings(config, s3))?),
                     kind: StorageType::S3,
+                    is_new: false,
                     _folder: None,
                 });
             }
@@ -61,7 +65,11 @@ impl Storage {
                 (folder.path().to_owned(), Some(Arc::new(folder)))
             }
         };
+        // A folder where a drive is mounted is there even when the drive is not.
+        let is_empty = |path: &Path| fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+        let is_new = is_empty(&path);
         Ok(Self {
+            is_new,
             blobs: Arc::new(LocalBlobs::open(LocalSettings::new(path)).await?),
             kind: StorageType::Local,
             _folder: temporary,
@@ -95,13 +103,15 @@ impl std::fmt::Debug for Storage {
     }
 }
 
-fn s3_settings(s3: &S3Config) -> S3Settings {
+fn s3_settings(config: &Config, s3: &S3Config) -> S3Settings {
     S3Settings {
         endpoint: s3.endpoint.clone(),
         public_endpoint: s3.public_endpoint.clone(),
         allow_http: s3.allow_http,
         path_style: s3.path_style,
         prefix: s3.prefix.clone(),
+        // Parts of uploads wait here, in files without names. A folder of the machine's may be kept in memory.
+        spool: config.data_dir.clone(),
         ..S3Settings::new(
             &s3.bucket,
             &s3.region,

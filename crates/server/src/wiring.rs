@@ -32,6 +32,9 @@ use crate::storage::{Storage, StorageError};
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
 
+/// How many users are asked for at once.
+const USERS_AT_ONCE: u32 = 500;
+
 /// Why the parts could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WiringError {
@@ -134,6 +137,26 @@ impl Services {
     /// The use case that removes bytes which nobody needs.
     pub(crate) fn garbage(&self) -> Garbage {
         self.storage.garbage(&self.store.ports)
+    }
+
+    /// Whether attachments are in a folder that is new, though there are some. Where the store can't tell, nobody misses any.
+    pub(crate) async fn misses_files(&self) -> bool {
+        if !self.storage.is_new {
+            return false;
+        }
+        let (transfer, contents) = (&self.store.ports.transfer, &self.store.ports.contents);
+        let mut after = None;
+        while let Ok(users) = transfer.user_ids(after, USERS_AT_ONCE).await
+            && let Some(last) = users.last()
+        {
+            after = Some(*last);
+            for user in users {
+                if contents.usage(user).await.is_ok_and(|usage| usage.held > 0) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Finishes the writes that are queued and lets go of the store.

@@ -1,5 +1,6 @@
 //! Where attachments are, and how much is taken.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,17 @@ pub enum StorageConfig {
     Temporary,
     /// In storage that speaks S3.
     S3(S3Config),
+}
+
+/// Where it is, for the log.
+impl fmt::Display for StorageConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Temporary => f.write_str("a temporary folder"),
+            Self::S3(s3) => write!(f, "s3://{}/{}", s3.bucket, s3.prefix),
+        }
+    }
 }
 
 /// Storage that speaks S3.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::files::{Folder, Form, bytes_of, file, noise};
-use crate::harness::{ADMIN_PASSWORD, Client, Server};
+use crate::harness::{ADMIN_PASSWORD, Client, Server, Signal};
 use crate::support::{Place, fill, now, on, on_both_stores, prepared, stop};
 
 on_both_stores! {
@@ -495,6 +495,26 @@ async fn a_folder_whose_drive_is_gone_is_no_empty_folder() {
     fs::remove_dir(&path).unwrap();
     fs::rename(path.with_extension("away"), &path).unwrap();
     client.get("/health/ready").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_new_where_there_are_attachments_is_said() {
+    let place = Place::embedded();
+    let missed = "is a drive not mounted?";
+    let server = place.start();
+    upload(&server.device("phone").await, 1).await;
+    assert!(!server.log().contains(missed), "{}", server.log());
+    stop(server);
+    for (args, is_missed) in [
+        (&[][..], false),
+        (&["--attachments-folder", "elsewhere"], true),
+        (&["--attachments-folder", "elsewhere"], false),
+    ] {
+        let mut server = place.start_with(args);
+        server.signal(Signal::TERM);
+        let (_, log) = server.wait();
+        assert_eq!(log.contains(missed), is_missed, "{args:?}: {log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
