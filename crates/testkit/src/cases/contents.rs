@@ -668,6 +668,13 @@ pub async fn dropping_in_small_steps_comes_to_the_same(h: &Harness) {
     assert_eq!(avatars(h, user).await, []);
     assert_eq!(usage(h, user).await, holding(30));
     assert_eq!(step(h, user, before, 2).await, Dropped::default());
+    // Many avatars of one content, which goes after the last of them.
+    let last = hold(h, user, 20).await;
+    for _ in 0..5 {
+        add_avatar(h, user, 20).await;
+    }
+    assert_eq!(drop_all(h, user, before, 2).await, blobs(&[last]));
+    assert_eq!(avatars(h, user).await, []);
     for content in kept {
         assert_eq!(
             h.stores.contents.content(user, content.sha256).await.unwrap(),
