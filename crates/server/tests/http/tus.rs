@@ -112,7 +112,7 @@ fn base64(text: &str) -> String {
             .take(three.len() + 1)
     };
     let mut encoded: String = text.as_bytes().chunks(3).flat_map(of_three).collect();
-    while encoded.len() % 4 > 0 {
+    while !encoded.len().is_multiple_of(4) {
         encoded.push('=');
     }
     encoded
