@@ -85,3 +85,6 @@ CREATE TABLE upload_parts (
 CREATE TABLE removed_users (
     user_id uuid NOT NULL PRIMARY KEY
 );
+
+-- The name of the storage in which the blobs are: a blob of that name is there, so that another storage is not taken for it.
+ALTER TABLE meta ADD COLUMN storage uuid;

@@ -89,3 +89,6 @@ CREATE INDEX upload_parts_by_blob ON upload_parts (user_id, blob_id);
 CREATE TABLE removed_users (
     user_id BLOB NOT NULL PRIMARY KEY CHECK (length(user_id) = 16)
 ) STRICT, WITHOUT ROWID;
+
+-- The name of the storage in which the blobs are: a blob of that name is there, so that another storage is not taken for it.
+ALTER TABLE meta ADD COLUMN storage BLOB CHECK (length(storage) = 16);

@@ -35,15 +35,6 @@ pub(crate) async fn send(
     name: &str,
 ) -> Result<HttpResponse, Problem> {
     let disposition = content_disposition(&file.mime_type, name);
-    if let Some(expires_in) = state.downloads.redirect_for {
-        let address = state
-            .attachments
-            .address(&file, disposition.clone(), expires_in)
-            .await?;
-        if let Some(address) = address {
-            return Ok(redirect(&address));
-        }
-    }
     let tag = format!("\"{}\"", file.tag);
     match precondition(request.headers(), &tag) {
         Precondition::Holds => {}
@@ -54,6 +45,18 @@ pub(crate) async fn send(
             ));
         }
         Precondition::IsThere => return Ok(described(StatusCode::NOT_MODIFIED, &tag).finish()),
+    }
+    // The address is signed for a `GET`: what a `HEAD` asks for is known here.
+    if let Some(expires_in) = state.downloads.redirect_for
+        && request.method() != Method::HEAD
+    {
+        let address = state
+            .attachments
+            .address(&file, disposition.clone(), expires_in)
+            .await?;
+        if let Some(address) = address {
+            return Ok(redirect(&address));
+        }
     }
     let mut response = described(StatusCode::OK, &tag);
     response.insert_header((header::CONTENT_DISPOSITION, disposition));

@@ -132,6 +132,8 @@ problem_codes! {
     UploadOffsetConflict = 409 "upload_offset_conflict" "The upload has another offset";
     /// The upload came in more pieces than are put together.
     TooManyParts = 409 "too_many_parts" "The upload came in too many pieces";
+    /// The account has too many avatars that nothing shows.
+    TooManyAvatars = 409 "too_many_avatars" "Too many avatars";
     /// The bytes of a direct upload are not in the storage, or not all of them.
     UploadIncomplete = 409 "upload_incomplete" "The upload is not complete";
     /// The storage takes no bytes but through the server.
@@ -174,6 +176,8 @@ problem_codes! {
     NotAPicture = 422 "not_a_picture" "The file is no picture that can be read";
     /// The picture is too large to make smaller ones of it.
     PictureTooLarge = 422 "picture_too_large" "The picture is too large";
+    /// Another request of the upload is not done yet; `Retry-After` tells when to try again.
+    UploadBusy = 423 "upload_busy" "Another request of the upload is not done";
     /// Too many attempts; `Retry-After` tells when to try again.
     RateLimited = 429 "rate_limited" "Too many attempts";
     /// Too many connections of the account listen for changes already; `Retry-After` tells when to try again (N1).
@@ -349,6 +353,8 @@ impl From<AppError> for Problem {
             AppError::BeyondLength { .. } => Self::new(Code::BeyondUploadLength, detail),
             AppError::ChecksumMismatch => Self::new(Code::ChecksumMismatch, detail),
             AppError::UploadExpired => Self::new(Code::UploadExpired, detail),
+            AppError::TooManyAvatars => Self::new(Code::TooManyAvatars, detail),
+            AppError::UploadBusy => Self::new(Code::UploadBusy, detail).retry_after(Duration::from_secs(1)),
             AppError::TooManyParts => Self::new(Code::TooManyParts, detail),
             AppError::UploadIncomplete(_) => Self::new(Code::UploadIncomplete, detail),
             AppError::NoDirectUploads => Self::new(Code::NoDirectUploads, detail),
@@ -906,6 +912,8 @@ mod tests {
             ),
             (AppError::ChecksumMismatch, 460, "checksum_mismatch", json!({})),
             (AppError::UploadExpired, 410, "upload_expired", json!({})),
+            (AppError::TooManyAvatars, 409, "too_many_avatars", json!({})),
+            (AppError::UploadBusy, 423, "upload_busy", json!({})),
             (AppError::TooManyParts, 409, "too_many_parts", json!({})),
             (
                 AppError::UploadIncomplete(String::new()),

@@ -63,6 +63,20 @@ impl ContentIndex for PostgresStore {
         Ok(retrying(|| self.did(&user, HOLD_VARIANT, &values)).await?)
     }
 
+    async fn drop_variant(&self, user: UserId, sha256: Sha256, gone: HeldVariant) -> Result<(), StoreError> {
+        let (user, sha256) = (user.uuid(), bytes(sha256));
+        let name = gone.variant.name();
+        let values: Vec<Value<'_>> = vec![
+            (&user, Type::UUID),
+            (&sha256, Type::BYTEA),
+            (&name, Type::TEXT),
+            (&gone.blob, Type::UUID),
+        ];
+        let drop = || Step::Fixed(DROP_VARIANT, values.clone());
+        retrying(|| async { self.database.run(drop()).await }).await?;
+        Ok(())
+    }
+
     async fn variant(
         &self,
         user: UserId,
@@ -162,24 +176,19 @@ impl ContentIndex for PostgresStore {
         Ok(records?)
     }
 
-    async fn removed_users(&self, limit: u32) -> Result<Vec<UserId>, StoreError> {
-        let sql = "SELECT user_id FROM removed_users ORDER BY user_id LIMIT $1";
+    async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let sql = "
+            SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
+        let (after, limit) = (after.map(UserId::uuid), i64::from(limit));
         let rows = self
             .database
-            .read(sql, &[(&i64::from(limit), Type::INT8)])
+            .read(sql, &[(&after, Type::UUID), (&limit, Type::INT8)])
             .await?;
         let users: Result<Vec<_>, Failure> = rows
             .iter()
             .map(|row| Ok(UserId::new(column(row, 0, "removed_users.user_id")?)))
             .collect();
         Ok(users?)
-    }
-
-    async fn forget_removed(&self, user: UserId) -> Result<(), StoreError> {
-        let user = user.uuid();
-        let forget = || Step::Fixed(FORGET_REMOVED, vec![(&user, Type::UUID)]);
-        retrying(|| async { self.database.run(forget()).await }).await?;
-        Ok(())
     }
 }
 
@@ -266,6 +275,9 @@ const HOLD_VARIANT: &str = "
     SELECT c.user_id, c.sha256, $3, $4, $5, $6 FROM contents AS c WHERE c.user_id = $1 AND c.sha256 = $2
     ON CONFLICT (user_id, sha256, variant) DO UPDATE SET blob_id = v.blob_id WHERE v.blob_id = excluded.blob_id
     RETURNING 1";
+
+const DROP_VARIANT: &str = "
+    DELETE FROM content_variants WHERE user_id = $1 AND sha256 = $2 AND variant = $3 AND blob_id = $4";
 
 const VARIANT: &str = "
     SELECT variant, blob_id, size, mime_type FROM content_variants

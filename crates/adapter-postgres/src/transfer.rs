@@ -41,6 +41,23 @@ impl Transfer for PostgresStore {
         Ok(())
     }
 
+    async fn storage(&self) -> Result<Option<Uuid>, StoreError> {
+        let sql = "SELECT storage FROM meta WHERE only_row = 1";
+        let rows = self.database.read(sql, &[]).await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| Failure::corrupt("meta.storage", "there is no row"))?;
+        Ok(column(row, 0, "meta.storage")?)
+    }
+
+    async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError> {
+        let sql = "UPDATE meta SET storage = $1 WHERE only_row = 1 AND storage IS NULL";
+        self.database
+            .run(Step::Fixed(sql, vec![(&name, Type::UUID)]))
+            .await?;
+        Ok(self.storage().await?.unwrap_or(name))
+    }
+
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         let sql =
             "SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
@@ -301,6 +318,8 @@ const PUT_CURSORS: &str = "
          AS n (client_id, entity_type, last_sync_at, served_at)";
 
 const FORGET_AVATARS: &str = "DELETE FROM avatars WHERE user_id = $1";
+const FORGET_VARIANTS: &str = "DELETE FROM content_variants WHERE user_id = $1";
+const FORGET_CONTENTS: &str = "DELETE FROM contents WHERE user_id = $1";
 
 const FORGET_TOKENS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
 
@@ -396,6 +415,8 @@ impl PostgresStore {
             Step::Fixed(FORGET_AVATARS, vec![user()]),
             Step::Fixed(contents::ADD_AVATARS, avatars.values(&id)),
             // One that was removed here before is back, with its blobs.
+            Step::Fixed(FORGET_VARIANTS, vec![user()]),
+            Step::Fixed(FORGET_CONTENTS, vec![user()]),
             Step::Fixed(contents::FORGET_REMOVED, vec![user()]),
         ];
         let mut session = self.database.session().await?;

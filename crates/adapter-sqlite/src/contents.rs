@@ -47,6 +47,18 @@ impl ContentIndex for SqliteStore {
         Ok(self.writer.run(job).await?)
     }
 
+    async fn drop_variant(&self, user: UserId, sha256: Sha256, gone: HeldVariant) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| {
+            conn.prepare_cached(
+                "DELETE FROM content_variants
+                 WHERE user_id = ?1 AND sha256 = ?2 AND variant = ?3 AND blob_id = ?4",
+            )?
+            .execute((user.uuid(), sha256.as_bytes(), gone.variant.name(), gone.blob))?;
+            Ok(())
+        };
+        Ok(self.writer.run(job).await?)
+    }
+
     async fn variant(
         &self,
         user: UserId,
@@ -110,18 +122,14 @@ impl ContentIndex for SqliteStore {
         Ok(self.readers.read(look_up).await?)
     }
 
-    async fn removed_users(&self, limit: u32) -> Result<Vec<UserId>, StoreError> {
+    async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         let look_up = move |conn: &Connection| {
-            let sql = "SELECT user_id FROM removed_users ORDER BY user_id LIMIT ?1";
+            let sql = "SELECT user_id FROM removed_users WHERE ?1 IS NULL OR user_id > ?1 ORDER BY user_id LIMIT ?2";
             let mut statement = conn.prepare_cached(sql)?;
-            let ids = statement.query_map([limit], |row| row.get(0))?;
+            let ids = statement.query_map((after.map(UserId::uuid), limit), |row| row.get(0))?;
             Ok(ids.map(|id| id.map(UserId::new)).collect::<Result<_, _>>()?)
         };
         Ok(self.readers.read(look_up).await?)
-    }
-
-    async fn forget_removed(&self, user: UserId) -> Result<(), StoreError> {
-        Ok(self.writer.run(move |conn| forget_removed(conn, user)).await?)
     }
 }
 

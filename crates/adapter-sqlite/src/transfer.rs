@@ -8,6 +8,7 @@ use mosaic_ports::{
     DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump,
 };
 use rusqlite::{Connection, Row, Rows};
+use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::error::Failure;
@@ -28,6 +29,19 @@ impl Transfer for SqliteStore {
         let job = move |conn: &Connection| {
             conn.execute("UPDATE meta SET epoch = ?1 WHERE only_row = 1", [epoch.uuid()])?;
             Ok(())
+        };
+        Ok(self.writer.run(job).await?)
+    }
+
+    async fn storage(&self) -> Result<Option<Uuid>, StoreError> {
+        Ok(self.readers.read(storage).await?)
+    }
+
+    async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError> {
+        let job = move |conn: &Connection| {
+            let sql = "UPDATE meta SET storage = ?1 WHERE only_row = 1 AND storage IS NULL";
+            conn.execute(sql, [name])?;
+            Ok(storage(conn)?.unwrap_or(name))
         };
         Ok(self.writer.run(job).await?)
     }
@@ -141,6 +155,11 @@ fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failur
     }))
 }
 
+fn storage(conn: &Connection) -> Result<Option<Uuid>, Failure> {
+    let sql = "SELECT storage FROM meta WHERE only_row = 1";
+    Ok(conn.query_row(sql, [], |row| row.get(0))?)
+}
+
 fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
     let user = dump.account.user.id;
     accounts::put(conn, &dump.account)?;
@@ -157,7 +176,13 @@ fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
     dump.refresh_tokens
         .iter()
         .try_for_each(|token| tokens::insert(conn, &token.stored, token.spent))?;
-    conn.execute("DELETE FROM avatars WHERE user_id = ?1", [user.uuid()])?;
+    for sql in [
+        "DELETE FROM content_variants WHERE user_id = ?1",
+        "DELETE FROM contents WHERE user_id = ?1",
+        "DELETE FROM avatars WHERE user_id = ?1",
+    ] {
+        conn.execute(sql, [user.uuid()])?;
+    }
     dump.avatars
         .iter()
         .try_for_each(|avatar| contents::put_avatar(conn, user, avatar))?;

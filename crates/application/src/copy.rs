@@ -148,6 +148,12 @@ impl Copy {
             }
             self.to.set_epoch(ours).await?;
         }
+        // The blobs stay where they are.
+        if let Some(storage) = self.from.storage().await?
+            && self.to.name_storage(storage).await? != storage
+        {
+            return Err(CopyError::ForeignTarget);
+        }
         for user in present {
             if users.binary_search(&user).is_err() {
                 return Err(CopyError::ForeignUser(user));
@@ -185,7 +191,7 @@ impl Copy {
         progress.records += loaded.records;
         self.copy_records(user, loaded, progress, tell).await?;
         self.copy_revisions(user, loaded, progress, tell).await?;
-        self.copy_contents(user, loaded).await?;
+        self.copy_contents(user).await?;
         progress.users += 1;
         tell(*progress);
         Ok(())
@@ -237,10 +243,7 @@ impl Copy {
     }
 
     /// Which blob holds which content; the blobs stay where they are.
-    async fn copy_contents(&self, user: UserId, loaded: Loaded) -> Result<(), CopyError> {
-        if loaded.contents == self.from.loaded(user).await?.contents {
-            return Ok(());
-        }
+    async fn copy_contents(&self, user: UserId) -> Result<(), CopyError> {
         let mut after = None;
         loop {
             let contents = self.from.dump_contents(user, after, CONTENTS_AT_ONCE).await?;

@@ -15,6 +15,7 @@ use sha2::Digest;
 use uuid::Uuid;
 
 use crate::garbage::{GRACE_MS, GarbageError};
+use crate::storage::MARKERS;
 
 /// How many rows are asked for at once.
 const ROWS_AT_ONCE: u32 = 500;
@@ -26,7 +27,7 @@ const MOST_REMOVED: u32 = 100_000;
 /// Something that does not agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// A live record names a content that the server does not have.
+    /// A live record names a content that was not uploaded: the record was pushed or imported before its bytes.
     WithoutBytes {
         /// Whose record.
         user: UserId,
@@ -85,10 +86,7 @@ pub enum Finding {
 impl Finding {
     /// Whether somebody misses bytes. Everything else takes room at worst, and what is waste goes with a purge.
     pub fn is_loss(&self) -> bool {
-        matches!(
-            self,
-            Self::WithoutBytes { .. } | Self::BlobMissing { .. } | Self::BlobDamaged { .. }
-        )
+        matches!(self, Self::BlobMissing { .. } | Self::BlobDamaged { .. })
     }
 }
 
@@ -249,7 +247,7 @@ impl Doctor {
     /// Looks at everything that the storage has.
     async fn blobs(&self, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
         let grace = self.clock.now().plus(-GRACE_MS);
-        let removed = self.contents.removed_users(MOST_REMOVED).await?;
+        let removed = self.contents.removed_users(None, MOST_REMOVED).await?;
         let removed: HashSet<UserId> = removed.into_iter().collect();
         let mut after = None;
         let mut owner: Option<Owner> = None;
@@ -259,6 +257,9 @@ impl Doctor {
             after = Some(last.name);
             for blobs in page.chunk_by(|a, b| a.name.user == b.name.user) {
                 let user = blobs[0].name.user;
+                if user == MARKERS {
+                    continue;
+                }
                 let mut is_of = match owner.take() {
                     Some(same) if same.user == user => same,
                     other => {

@@ -67,6 +67,12 @@ pub enum AppError {
     /// The user has too many uploads that are not finished.
     #[error("too many uploads of this account are not finished")]
     TooManyUploads,
+    /// The account has too many avatars.
+    #[error("the account has too many pictures that nothing shows: try again tomorrow")]
+    TooManyAvatars,
+    /// Another request of the same upload is not done yet.
+    #[error("another request of this upload is not done yet: try again")]
+    UploadBusy,
     /// The upload has another number of bytes than the request goes on from.
     #[error("the upload has {received} bytes: go on from there")]
     OffsetConflict {

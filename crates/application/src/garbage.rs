@@ -8,9 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{
-    BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, Dropped, StoreError, Uploads,
-};
+use mosaic_ports::{BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, StoreError, Uploads};
 use uuid::Uuid;
 
 /// What was brought is kept for so long though nothing names it, in milliseconds: its record may still be on the way.
@@ -68,34 +66,33 @@ impl Garbage {
         let unnamed = self.contents.drop_unnamed(user, before, ROWS_AT_ONCE).await?;
         let more = expired.more || unnamed.more;
         let mut removed = 0;
-        for Dropped { blobs, .. } in [expired, unnamed] {
-            for id in blobs {
-                self.blobs.remove(BlobName { user, id }).await?;
-                removed += 1;
-            }
+        // What held a part may hold a content by now.
+        let parts = self.without_known(user, expired.blobs).await?;
+        for id in parts.into_iter().chain(unnamed.blobs) {
+            self.blobs.remove(BlobName { user, id }).await?;
+            removed += 1;
         }
         Ok((removed, more))
     }
 
-    /// Removes a user's blobs that hold nothing, and did not come just now: what a process that was killed left. Says how many.
+    /// Takes one step through a user's blobs, after one: removes those that hold nothing, and did not come just now, which a process
+    /// that was killed left. Says how many, and after which to go on; `None`: there are no more.
     ///
     /// # Errors
     /// [`GarbageError`].
-    pub async fn waste(&self, user: UserId) -> Result<u64, GarbageError> {
+    pub async fn waste(
+        &self,
+        user: UserId,
+        after: Option<BlobName>,
+    ) -> Result<(u64, Option<BlobName>), GarbageError> {
         let before = self.clock.now().plus(-GRACE_MS);
+        let page = self.page(user, after).await?;
         let mut removed = 0;
-        let mut after = None;
-        loop {
-            let page = self.page(user, after).await?;
-            let Some(last) = page.last() else {
-                return Ok(removed);
-            };
-            after = Some(last.name);
-            for name in self.unknown(user, &page, before).await? {
-                self.blobs.remove(name).await?;
-                removed += 1;
-            }
+        for name in self.unknown(user, &page, before).await? {
+            self.blobs.remove(name).await?;
+            removed += 1;
         }
+        Ok((removed, page.last().map(|last| last.name)))
     }
 
     /// The blobs of a page that hold nothing and are older than a moment.
@@ -107,17 +104,18 @@ impl Garbage {
     ) -> Result<Vec<BlobName>, StoreError> {
         let old = page.iter().filter(|blob| blob.stored_at < before);
         let old: Vec<Uuid> = old.map(|blob| blob.name.id).collect();
-        if old.is_empty() {
-            return Ok(Vec::new());
-        }
-        let known: HashSet<Uuid> = self
-            .contents
-            .known(user, old.clone())
-            .await?
-            .into_iter()
-            .collect();
-        let unknown = old.into_iter().filter(|id| !known.contains(id));
+        let unknown = self.without_known(user, old).await?.into_iter();
         Ok(unknown.map(|id| BlobName { user, id }).collect())
+    }
+
+    /// Those of these blobs that hold nothing.
+    async fn without_known(&self, user: UserId, mut blobs: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        if !blobs.is_empty() {
+            let known = self.contents.known(user, blobs.clone()).await?;
+            let known: HashSet<Uuid> = known.into_iter().collect();
+            blobs.retain(|id| !known.contains(id));
+        }
+        Ok(blobs)
     }
 
     /// The blobs of a user after one.
@@ -132,31 +130,26 @@ impl Garbage {
         Ok(page)
     }
 
-    /// Removes all blobs of accounts that were removed. Says how many.
+    /// Accounts that were removed, after one: their blobs are to be removed ([`Garbage::remove_all`]), now and whenever an address
+    /// that was given out before brought another one.
+    ///
+    /// # Errors
+    /// [`GarbageError`].
+    pub async fn removed_users(&self, after: Option<UserId>) -> Result<Vec<UserId>, GarbageError> {
+        Ok(self.contents.removed_users(after, ROWS_AT_ONCE).await?)
+    }
+
+    /// Takes one step of removing all blobs of an account that was removed. Says how many are gone, and whether there may be
+    /// more.
     ///
     /// # Errors
     /// [`GarbageError`]; the next call goes on.
-    pub async fn removed_users(&self) -> Result<u64, GarbageError> {
-        let mut removed = 0;
-        loop {
-            let users = self.contents.removed_users(ROWS_AT_ONCE).await?;
-            if users.is_empty() {
-                return Ok(removed);
-            }
-            for user in users {
-                loop {
-                    let page = self.page(user, None).await?;
-                    if page.is_empty() {
-                        break;
-                    }
-                    for blob in page {
-                        self.blobs.remove(blob.name).await?;
-                        removed += 1;
-                    }
-                }
-                self.contents.forget_removed(user).await?;
-            }
+    pub async fn remove_all(&self, user: UserId) -> Result<(u64, bool), GarbageError> {
+        let page = self.page(user, None).await?;
+        for blob in &page {
+            self.blobs.remove(blob.name).await?;
         }
+        Ok((page.len() as u64, !page.is_empty()))
     }
 
     /// Removes what was left of blobs that were never finished.

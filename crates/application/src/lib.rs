@@ -5,7 +5,7 @@
 //! * [`records`]: the road that all four entity types share: create, edit, delete, read, list, revisions.
 //! * [`memos`], [`diaries`], [`bots`]: what these types have besides.
 //! * [`attachments`]: the bytes behind resources; [`uploads`]: those that take several requests; [`garbage`]: bytes that
-//!   nobody needs any more; [`doctor`]: whether records and bytes agree.
+//!   nobody needs any more; [`storage`]: that they are in the right place; [`doctor`]: whether records and bytes agree.
 //! * [`devices`]: what the devices of a user hold, and forgetting one.
 //! * [`nudges`]: who is told that there is something to pull.
 //! * [`retention`]: forgetting what is old.
@@ -30,6 +30,12 @@ pub mod push;
 pub mod records;
 pub mod retention;
 pub mod sessions;
+pub mod storage;
 pub mod uploads;
 
 pub use error::AppError;
+
+/// What became of work on a task of its own.
+fn joined<T>(outcome: Result<Result<T, AppError>, tokio::task::JoinError>) -> Result<T, AppError> {
+    outcome.unwrap_or_else(|error| Err(AppError::Internal(error.into())))
+}

@@ -214,8 +214,7 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
                 self.tell()?;
             }
         }
-        let removed = self.purge.garbage.removed_users().await;
-        self.progress.blobs += self.noted(None, removed).unwrap_or_default();
+        self.removed_users().await?;
         let swept = self.purge.garbage.sweep().await;
         self.noted(None, swept);
         Ok(())
@@ -253,9 +252,43 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
             }
             self.tell()?;
         }
-        let waste = self.purge.garbage.waste(user).await;
-        self.progress.blobs += self.noted(Some(user), waste).unwrap_or_default();
-        Ok(())
+        let mut after = None;
+        loop {
+            self.hold_on().await?;
+            let step = self.purge.garbage.waste(user, after).await;
+            let Some((removed, next)) = self.noted(Some(user), step) else {
+                return Ok(());
+            };
+            self.progress.blobs += removed;
+            if next.is_none() {
+                return Ok(());
+            }
+            after = next;
+            self.tell()?;
+        }
+    }
+
+    /// Removes the bytes of accounts that were removed.
+    async fn removed_users(&mut self) -> Result<(), End> {
+        let mut after = None;
+        loop {
+            let users = self.purge.garbage.removed_users(after).await;
+            let users = self.noted(None, users).unwrap_or_default();
+            let Some(last) = users.last() else { return Ok(()) };
+            after = Some(*last);
+            for user in users {
+                loop {
+                    self.hold_on().await?;
+                    let step = self.purge.garbage.remove_all(user).await;
+                    let (removed, more) = self.noted(Some(user), step).unwrap_or_default();
+                    self.progress.blobs += removed;
+                    if !more {
+                        break;
+                    }
+                    self.tell()?;
+                }
+            }
+        }
     }
 
     /// The outcome of a step. Where it failed, that is remembered, and the rest goes on.

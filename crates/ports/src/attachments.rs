@@ -128,6 +128,12 @@ pub trait ContentIndex: Send + Sync {
         variant: HeldVariant,
     ) -> Result<bool, WriteError>;
 
+    /// Forgets a smaller picture whose blob turned out to be gone. Nothing happens where another blob holds it by now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn drop_variant(&self, user: UserId, sha256: Sha256, gone: HeldVariant) -> Result<(), StoreError>;
+
     /// A smaller picture of a content, if it was made.
     ///
     /// # Errors
@@ -194,18 +200,13 @@ pub trait ContentIndex: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(RecordKey, Sha256)>, StoreError>;
 
-    /// Accounts that were removed, and whose blobs are still to be removed: at most `limit`. An account is among them once
-    /// [`Accounts::remove`](crate::Accounts::remove) has removed the last of it.
+    /// Accounts that were removed, after one and in ascending order, at most `limit`. An account is among them once
+    /// [`Accounts::remove`](crate::Accounts::remove) has removed the last of it, for good: an address that was given out before may still
+    /// bring a blob. One that is loaded again is not.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn removed_users(&self, limit: u32) -> Result<Vec<UserId>, StoreError>;
-
-    /// Notes that the blobs of a removed account are gone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn forget_removed(&self, user: UserId) -> Result<(), StoreError>;
+    async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
 }
 
 /// How the bytes of an upload come.

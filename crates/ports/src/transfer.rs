@@ -9,6 +9,7 @@ use crate::accounts::{Account, StoredRefreshToken};
 use crate::attachments::{Avatar, HeldContent};
 use crate::error::StoreError;
 use crate::store::{DeviceCursor, KeptRevision};
+use uuid::Uuid;
 
 /// Everything of one user but records, revisions and contents. Uploads that are under way are not carried over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,19 @@ pub trait Transfer: Send + Sync {
     /// [`StoreError`].
     async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError>;
 
+    /// The name of the storage in which the blobs of this store are; `None` until it was given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn storage(&self) -> Result<Option<Uuid>, StoreError>;
+
+    /// Names the storage in which the blobs are, unless it has a name already. Returns the name that it has now: of several
+    /// instances that start at once, all get the same.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError>;
+
     /// The users after one, in ascending order, at most `limit`.
     ///
     /// # Errors
@@ -98,7 +112,7 @@ pub trait Transfer: Send + Sync {
     /// [`StoreError`].
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError>;
 
-    /// Writes a user; cursors, refresh tokens and avatars that are not in the dump go.
+    /// Writes a user; cursors, refresh tokens and avatars that are not in the dump go, and so do all contents.
     ///
     /// # Errors
     /// [`StoreError`], also where the name belongs to another user.

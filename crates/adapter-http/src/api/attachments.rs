@@ -270,8 +270,7 @@ async fn upload(
     })
     .await?;
     let (file, times) = described(&form)?;
-    let received = intake.finish().await?;
-    let resource = attachments.add(&editor.edit(times), file, received).await?;
+    let resource = attachments.complete(editor.edit(times), file, intake).await?;
     Ok(Json(resource.into()))
 }
 

@@ -119,9 +119,8 @@ async fn upload(
     })
     .await?;
     let (filename, purpose) = described(&form)?;
-    let received = intake.finish().await?;
     let id = attachments
-        .add_avatar(form.declared(), &filename, received)
+        .complete_avatar(form.declared(), filename, intake)
         .await?;
     let avatar_url = format!("/api/avatars/{id}/download");
     let user = match purpose {

@@ -7,13 +7,37 @@ use mosaic_ports::Avatar;
 use super::{Attachments, Intake, Received, StoredFile};
 use crate::error::AppError;
 
+/// A user may have so many avatars. Those that nothing names go with a purge.
+const MOST_AVATARS: usize = 100;
+
 impl Attachments {
     /// Begins to take in an avatar.
     ///
     /// # Errors
-    /// The storage's error.
+    /// [`AppError::TooManyAvatars`], or the storage's error.
     pub async fn receive_avatar(&self, user: UserId) -> Result<Intake, AppError> {
+        if self.ports.contents.avatars(user).await?.len() >= MOST_AVATARS {
+            return Err(AppError::TooManyAvatars);
+        }
         self.receive_up_to(user, self.limits.avatar_bytes).await
+    }
+
+    /// Ends a file and keeps it as an avatar, as [`Attachments::add_avatar`] does, on a task of its own.
+    ///
+    /// # Errors
+    /// As [`Attachments::add_avatar`], or the storage's error.
+    pub async fn complete_avatar(
+        &self,
+        declared: Option<MimeType>,
+        filename: Filename,
+        intake: Intake,
+    ) -> Result<AvatarId, AppError> {
+        let this = self.clone();
+        let work = async move {
+            let received = intake.finish().await?;
+            this.add_avatar(declared, &filename, received).await
+        };
+        crate::joined(tokio::spawn(work).await)
     }
 
     /// Keeps what was received as an avatar. It stays for as long as the account or a bot names its address; the caller sees

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mosaic_domain::entity::{Filename, MimeType, Resource, Sha256, Variant};
 use mosaic_domain::{ResourceId, UserId};
-use mosaic_ports::{BlobBytes, BlobName, PresignedRead};
+use mosaic_ports::{BlobBytes, BlobName, HeldVariant, PresignedRead};
 
 use super::Attachments;
 use crate::error::AppError;
@@ -21,7 +21,9 @@ pub struct StoredFile {
     pub mime_type: MimeType,
     /// What it is called, where it has a name.
     pub filename: Option<Filename>,
-    blob: BlobName,
+    pub(super) blob: BlobName,
+    /// Which smaller picture it is of what.
+    pub(super) variant: Option<(Sha256, HeldVariant)>,
 }
 
 impl StoredFile {
@@ -32,6 +34,7 @@ impl StoredFile {
             mime_type,
             filename: None,
             blob,
+            variant: None,
         }
     }
 }
@@ -75,21 +78,23 @@ impl Attachments {
     /// The bytes of a file, or some of them. What lies beyond its end is left out.
     ///
     /// # Errors
-    /// [`AppError::ContentMissing`] where the storage does not have them, or the storage's error.
+    /// [`AppError::ContentMissing`] where the storage does not have them, or the storage's error. A smaller picture is made again then
+    /// when somebody asks for it the next time.
     pub async fn read(&self, file: &StoredFile, range: Option<Range<u64>>) -> Result<BlobBytes, AppError> {
+        let BlobName { user, id } = file.blob;
         match self.ports.blobs.read(file.blob, range).await? {
-            Some(reader) if reader.size == file.size => Ok(reader.bytes),
+            Some(reader) if reader.size == file.size => return Ok(reader.bytes),
             Some(reader) => {
-                let BlobName { user, id } = file.blob;
                 tracing::error!(%user, blob = %id, found = reader.size, "a blob has another size than was stored");
-                Err(AppError::ContentMissing)
             }
             None => {
-                let BlobName { user, id } = file.blob;
                 tracing::error!(%user, blob = %id, "a blob is missing in the storage of attachments");
-                Err(AppError::ContentMissing)
             }
         }
+        if let Some((sha256, gone)) = file.variant.clone() {
+            self.forget_variant(user, sha256, gone).await?;
+        }
+        Err(AppError::ContentMissing)
     }
 
     /// An address at which a file can be read for a while without this server. `None` where the storage has none.

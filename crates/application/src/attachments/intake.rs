@@ -5,6 +5,7 @@ use mosaic_domain::entity::Sha256;
 use mosaic_ports::{BlobName, BlobWriter, HEAD_BYTES};
 use sha2::Digest;
 
+use super::arrivals::Place;
 use crate::error::AppError;
 
 /// A file that is being received. Dropped before it is finished, it leaves nothing behind.
@@ -15,10 +16,12 @@ pub struct Intake {
     head: Vec<u8>,
     size: u64,
     limit: u64,
+    /// Held until the file is whole, or given up.
+    _place: Place,
 }
 
 /// A file that was received whole. Nobody names it yet: it has to be given to a use case, or it is waste.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Received {
     pub(crate) blob: BlobName,
     pub(crate) sha256: Sha256,
@@ -40,7 +43,7 @@ impl Received {
 }
 
 impl Intake {
-    pub(super) fn new(blob: BlobName, writer: Box<dyn BlobWriter>, limit: u64) -> Self {
+    pub(super) fn new(blob: BlobName, writer: Box<dyn BlobWriter>, limit: u64, place: Place) -> Self {
         Self {
             blob,
             writer,
@@ -48,6 +51,7 @@ impl Intake {
             head: Vec::new(),
             size: 0,
             limit,
+            _place: place,
         }
     }
 

@@ -4,6 +4,7 @@
 //! holds its content unless another one does already, and only then is the record written. Whatever is interrupted on the
 //! way leaves a blob that nobody names, which [`crate::garbage`] removes, and never a record without bytes.
 
+mod arrivals;
 mod avatars;
 mod download;
 mod intake;
@@ -64,6 +65,7 @@ pub struct Attachments {
     records: Records,
     limits: AttachmentLimits,
     rendering: Arc<variants::Rendering>,
+    arrivals: Arc<arrivals::Arrivals>,
 }
 
 impl Attachments {
@@ -74,6 +76,7 @@ impl Attachments {
             records,
             limits,
             rendering: Arc::default(),
+            arrivals: Arc::default(),
         }
     }
 
@@ -118,10 +121,11 @@ impl Attachments {
     }
 
     async fn receive_up_to(&self, user: UserId, limit: u64) -> Result<Intake, AppError> {
+        let place = arrivals::Place::take(&self.arrivals, user)?;
         let id = self.ports.ids.next();
         let name = BlobName { user, id };
         let writer = self.ports.blobs.create(name).await?;
-        Ok(Intake::new(name, writer, limit))
+        Ok(Intake::new(name, writer, limit, place))
     }
 
     /// Makes what was received the user's content, or finds that it is already.

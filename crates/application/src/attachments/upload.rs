@@ -4,7 +4,7 @@ use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, 
 use mosaic_domain::{Live, MemoId, RecordKey, ResourceId, State, UserId};
 use serde_json::Value;
 
-use super::{Attachments, Received};
+use super::{Attachments, Intake, Received};
 use crate::error::AppError;
 use crate::records::EditBy;
 
@@ -45,6 +45,22 @@ impl Attachments {
         let Some(id) = id else { return Ok(false) };
         let stored = self.records.find::<Resource>(user, id).await?;
         Ok(stored.is_some_and(|stored| stored.content.sha256.is_some()))
+    }
+
+    /// Ends a file and makes it the content of a resource, as [`Attachments::add`] does, on a task of its own: a client that goes
+    /// away after its last byte does not interrupt it.
+    ///
+    /// # Errors
+    /// As [`Attachments::add`], or the storage's error.
+    pub async fn complete(
+        &self,
+        by: EditBy,
+        file: NewFile,
+        intake: Intake,
+    ) -> Result<Live<Resource>, AppError> {
+        let this = self.clone();
+        let work = async move { this.add(&by, file, intake.finish().await?).await };
+        crate::joined(tokio::spawn(work).await)
     }
 
     /// Makes what was received the content of a resource, which is written now; it syncs like any other. Sent again with the

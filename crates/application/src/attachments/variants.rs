@@ -27,6 +27,7 @@ impl Rendering {
 }
 
 impl Attachments {
+    /// A smaller picture of a content. It is made on a task of its own: a client that goes away meanwhile finds it next time.
     pub(super) async fn smaller(
         &self,
         user: UserId,
@@ -37,10 +38,24 @@ impl Attachments {
             return Ok(shown(user, sha256, held));
         }
         let content = self.held(user, sha256).await?;
-        let _lane = self.rendering.lane(&sha256).lock().await;
-        if let Some(held) = self.ports.contents.variant(user, sha256, variant).await? {
-            return Ok(shown(user, sha256, held));
-        }
+        let this = self.clone();
+        let work = async move {
+            let _lane = this.rendering.lane(&sha256).lock().await;
+            match this.ports.contents.variant(user, sha256, variant).await? {
+                Some(held) => Ok(shown(user, sha256, held)),
+                None => this.make(user, content, variant).await,
+            }
+        };
+        crate::joined(tokio::spawn(work).await)
+    }
+
+    async fn make(
+        &self,
+        user: UserId,
+        content: HeldContent,
+        variant: Variant,
+    ) -> Result<StoredFile, AppError> {
+        let sha256 = content.sha256;
         let held = self.render(user, content, variant).await?;
         let blob = BlobName { user, id: held.blob };
         let noted = self.ports.contents.hold_variant(user, sha256, held.clone()).await;
@@ -61,6 +76,16 @@ impl Attachments {
         }
         now.map(|now| shown(user, sha256, now))
             .ok_or(AppError::NotUploaded)
+    }
+
+    /// Forgets a smaller picture whose blob is gone: the next one who asks has it made again.
+    pub(super) async fn forget_variant(
+        &self,
+        user: UserId,
+        sha256: Sha256,
+        gone: HeldVariant,
+    ) -> Result<(), AppError> {
+        Ok(self.ports.contents.drop_variant(user, sha256, gone).await?)
     }
 
     async fn render(
@@ -117,7 +142,10 @@ impl Attachments {
 fn shown(user: UserId, sha256: Sha256, held: HeldVariant) -> StoredFile {
     let blob = BlobName { user, id: held.blob };
     let tag = format!("{sha256}-{}", held.variant.name());
-    StoredFile::new(blob, tag, held.size, held.mime_type)
+    StoredFile {
+        variant: Some((sha256, held.clone())),
+        ..StoredFile::new(blob, tag, held.size, held.mime_type)
+    }
 }
 
 impl From<PictureError> for AppError {

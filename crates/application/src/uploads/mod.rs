@@ -6,6 +6,7 @@
 //! more, in order, into the blob that becomes the content: that is when their hash is known. Doing that twice does no harm.
 
 mod part;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use mosaic_ports::{
     Uploads as UploadsPort,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::attachments::{Attachments, NewFile, Received};
 use crate::error::AppError;
@@ -40,6 +42,7 @@ pub struct Uploads {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     lifetime_ms: i64,
+    turns: Arc<turns::Turns>,
 }
 
 /// What a beginner says of the resource, kept until all bytes are there.
@@ -85,6 +88,7 @@ impl Uploads {
             records,
             store,
             lifetime_ms,
+            turns: Arc::default(),
         }
     }
 
@@ -167,17 +171,35 @@ impl Uploads {
             expires_at: created_at.plus(self.lifetime_ms),
         };
         let quota = self.attachments.limits().user_bytes;
-        match self
-            .store
-            .begin(by.user, upload.clone(), quota, MOST_OPEN)
-            .await?
-        {
+        let mut outcome = self.begun(by.user, &upload, quota).await?;
+        if outcome != BeginOutcome::Begun && self.drop_expired(by.user).await? {
+            outcome = self.begun(by.user, &upload, quota).await?;
+        }
+        match outcome {
             BeginOutcome::Begun => Ok(upload),
             BeginOutcome::TooMany => Err(AppError::TooManyUploads),
             BeginOutcome::OverQuota(usage) => Err(AppError::QuotaExceeded {
                 used: usage.held + usage.announced,
                 quota,
             }),
+        }
+    }
+
+    async fn begun(&self, user: UserId, upload: &Upload, quota: u64) -> Result<BeginOutcome, AppError> {
+        let begun = self.store.begin(user, upload.clone(), quota, MOST_OPEN);
+        Ok(begun.await?)
+    }
+
+    /// Makes room: what has expired is only dropped once a day otherwise. Says whether there was anything.
+    async fn drop_expired(&self, user: UserId) -> Result<bool, AppError> {
+        let mut any = false;
+        loop {
+            let dropped = self.store.drop_expired(user, self.clock.now(), MOST_OPEN).await?;
+            any |= dropped.more || !dropped.blobs.is_empty();
+            self.discard(user, dropped.blobs).await?;
+            if !dropped.more {
+                return Ok(any);
+            }
         }
     }
 
@@ -188,6 +210,8 @@ impl Uploads {
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], and where its bytes become a resource now, those of
     /// [`Attachments::add`].
     pub async fn state(&self, user: UserId, id: UploadId) -> Result<UploadState, AppError> {
+        self.find(user, id).await?;
+        let _turn = self.turns.take(id).await?;
         let state = self.find(user, id).await?;
         if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
             return Ok(state);
@@ -226,6 +250,8 @@ impl Uploads {
         offset: u64,
         checksum: Option<Checksum>,
     ) -> Result<Appending, AppError> {
+        self.find(user, id).await?;
+        let turn = self.turns.take(id).await?;
         let state = self.find(user, id).await?;
         if state.upload.kind != UploadKind::Parts {
             return Err(AppError::NotFound);
@@ -243,6 +269,7 @@ impl Uploads {
             state.upload,
             offset,
             checksum,
+            turn,
         ))
     }
 
@@ -252,6 +279,8 @@ impl Uploads {
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::UploadIncomplete`] where the bytes are not there, or
     /// not as many as announced, and those of [`Attachments::add`].
     pub async fn confirm(&self, user: UserId, id: UploadId) -> Result<Live<Resource>, AppError> {
+        self.find(user, id).await?;
+        let _turn = self.turns.take(id).await?;
         let state = self.find(user, id).await?;
         let UploadKind::Direct { blob } = state.upload.kind else {
             return Err(AppError::NotFound);
@@ -272,20 +301,34 @@ impl Uploads {
         }
     }
 
-    /// Gives an upload up.
+    /// Gives a resumable upload up. A direct one counts until it expires: its address can't be called back.
     ///
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn end(&self, user: UserId, id: UploadId) -> Result<(), AppError> {
+        let state = self.store.upload(user, id).await?;
+        if state.is_none_or(|state| state.upload.kind != UploadKind::Parts) {
+            return Err(AppError::NotFound);
+        }
         let blobs = self.store.end(user, id).await?.ok_or(AppError::NotFound)?;
-        self.discard(user, blobs).await;
-        Ok(())
+        self.discard(user, blobs).await
     }
 
-    async fn discard(&self, user: UserId, blobs: Vec<uuid::Uuid>) {
-        for id in blobs {
+    /// Removes blobs that held parts, but for those that hold something else by now.
+    async fn discard(&self, user: UserId, blobs: Vec<Uuid>) -> Result<(), AppError> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        let known = self
+            .attachments
+            .ports()
+            .contents
+            .known(user, blobs.clone())
+            .await?;
+        for id in blobs.into_iter().filter(|id| !known.contains(id)) {
             self.attachments.discard(BlobName { user, id }).await;
         }
+        Ok(())
     }
 
     /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
@@ -303,7 +346,7 @@ impl Uploads {
                 },
             }
         });
-        joined(task.await)
+        crate::joined(task.await)
     }
 
     /// Reads the parts of an upload into one blob.
@@ -361,13 +404,9 @@ impl Uploads {
         }
         let resource = self.attachments.add(&by, file, received).await?;
         let blobs = self.store.finish(user, upload.id).await?;
-        self.discard(user, blobs).await;
+        self.discard(user, blobs).await?;
         Ok(resource)
     }
-}
-
-fn joined<T>(outcome: Result<Result<T, AppError>, tokio::task::JoinError>) -> Result<T, AppError> {
-    outcome.unwrap_or_else(|error| Err(AppError::Internal(error.into())))
 }
 
 impl std::fmt::Debug for Uploads {

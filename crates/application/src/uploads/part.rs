@@ -4,12 +4,13 @@
 use bytes::Bytes;
 use mosaic_domain::entity::Resource;
 use mosaic_domain::{Live, UserId};
-use mosaic_ports::{AppendOutcome, Upload, UploadPart};
+use mosaic_ports::{AppendOutcome, BlobError, StoreError, Upload, UploadPart};
 use sha2::Digest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Uploads, joined};
+use super::Uploads;
+use super::turns::Turn;
 use crate::attachments::{Intake, Received};
 use crate::error::AppError;
 
@@ -59,6 +60,7 @@ impl Appending {
         upload: Upload,
         offset: u64,
         checksum: Option<Checksum>,
+        turn: Turn,
     ) -> Self {
         let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
         let length = upload.length;
@@ -69,6 +71,7 @@ impl Appending {
             upload,
             offset,
             checksum: checksum.map(Summing::new),
+            turn,
         };
         let task = tokio::spawn(part.take_in(waiting));
         Self {
@@ -105,7 +108,7 @@ impl Appending {
         // Where nobody listens any more, the task has ended with an error.
         self.pieces.send(Piece::End).await.ok();
         drop(self.pieces);
-        joined(self.task.await)
+        crate::joined(self.task.await)
     }
 }
 
@@ -145,6 +148,7 @@ struct Part {
     upload: Upload,
     offset: u64,
     checksum: Option<Summing>,
+    turn: Turn,
 }
 
 impl Part {
@@ -152,7 +156,13 @@ impl Part {
         let length = self.upload.length;
         let mut intake: Option<Intake> = None;
         let mut is_whole = false;
-        while let Some(piece) = pieces.recv().await {
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = self.turn.is_wanted() => None,
+                piece = pieces.recv() => piece,
+            };
+            let Some(piece) = piece else { break };
             let bytes = match piece {
                 Piece::End => {
                     is_whole = true;
@@ -189,7 +199,7 @@ impl Part {
             received += part.size;
             if part.size == self.upload.length {
                 // All of it in one request: its hash is known, nothing has to be put together.
-                let resource = uploads.write(self.user, &self.upload, part).await?;
+                let resource = self.write_or_keep(part).await?;
                 return Ok(Appended {
                     received,
                     upload: self.upload,
@@ -209,6 +219,25 @@ impl Part {
             upload: self.upload,
             resource,
         })
+    }
+
+    /// Writes the resource of an upload that came in one request. Where that is not possible just now, what came is kept as a part.
+    async fn write_or_keep(&mut self, part: Received) -> Result<Live<Resource>, AppError> {
+        let kept = part.clone();
+        let uploads = &self.uploads;
+        let error = match uploads.write(self.user, &self.upload, part).await {
+            Ok(resource) => return Ok(resource),
+            Err(error) => error,
+        };
+        let for_the_moment = matches!(
+            error,
+            AppError::Store(StoreError::Unavailable(_)) | AppError::Blobs(BlobError::Unavailable(_))
+        );
+        if for_the_moment && uploads.blobs.info(kept.blob).await?.is_some() {
+            self.upload.expires_at = uploads.clock.now().plus(uploads.lifetime_ms);
+            self.append(&kept).await?;
+        }
+        Err(error)
     }
 
     async fn append(&self, received: &Received) -> Result<(), AppError> {

@@ -163,6 +163,12 @@ impl Attachments {
         self.avatars.values().cloned().collect()
     }
 
+    /// Forgets the contents and what was made of them.
+    pub(super) fn forget_contents(&mut self) {
+        self.contents.clear();
+        self.variants.clear();
+    }
+
     /// Replaces the avatars.
     pub(super) fn set_avatars(&mut self, avatars: Vec<Avatar>) {
         self.avatars = avatars.into_iter().map(|avatar| (avatar.id, avatar)).collect();
@@ -246,6 +252,20 @@ impl ContentIndex for MemoryStore {
         self.in_turn(user, hold).await?.ok_or(WriteError::UnknownUser)
     }
 
+    async fn drop_variant(&self, user: UserId, sha256: Sha256, gone: HeldVariant) -> Result<(), StoreError> {
+        self.change_attachments(user, |held| {
+            let place = (sha256, gone.variant.name());
+            if held
+                .variants
+                .get(&place)
+                .is_some_and(|held| held.blob == gone.blob)
+            {
+                held.variants.remove(&place);
+            }
+        });
+        Ok(())
+    }
+
     async fn variant(
         &self,
         user: UserId,
@@ -313,13 +333,12 @@ impl ContentIndex for MemoryStore {
         Ok(without.unwrap_or_default())
     }
 
-    async fn removed_users(&self, limit: u32) -> Result<Vec<UserId>, StoreError> {
+    async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         let removed = lock(&self.removed);
-        Ok(removed.iter().copied().take(limit as usize).collect())
-    }
-
-    async fn forget_removed(&self, user: UserId) -> Result<(), StoreError> {
-        lock(&self.removed).remove(&user);
-        Ok(())
+        let later = removed
+            .iter()
+            .copied()
+            .filter(|user| after.is_none_or(|after| *user > after));
+        Ok(later.take(limit as usize).collect())
     }
 }

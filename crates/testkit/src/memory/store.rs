@@ -13,6 +13,8 @@ use mosaic_ports::{
     RecordReader, RevisionPage, ServedCursors, StoreError, Stores, SyncDigest, WriteError, WriteStore,
 };
 
+use uuid::Uuid;
+
 use super::accounts::AccountTable;
 use super::contents::Attachments;
 use super::model::Model;
@@ -30,6 +32,7 @@ pub struct MemoryStore {
     pub(super) listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
     /// Removed accounts whose blobs are still there.
     pub(super) removed: Mutex<BTreeSet<UserId>>,
+    pub(super) storage: Mutex<Option<Uuid>>,
 }
 
 /// The rows of one user, by device and type.
@@ -110,6 +113,7 @@ impl MemoryStore {
             jobs: Mutex::default(),
             listeners: Mutex::default(),
             removed: Mutex::default(),
+            storage: Mutex::default(),
         }
     }
 

@@ -9,6 +9,8 @@ use mosaic_ports::{
     StoreError, Transfer, UserDump,
 };
 
+use uuid::Uuid;
+
 use super::model::{Model, take};
 use super::store::{MemoryStore, lock};
 
@@ -21,6 +23,14 @@ impl Transfer for MemoryStore {
     async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
         self.rename(epoch);
         Ok(())
+    }
+
+    async fn storage(&self) -> Result<Option<Uuid>, StoreError> {
+        Ok(*lock(&self.storage))
+    }
+
+    async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError> {
+        Ok(*lock(&self.storage).get_or_insert(name))
     }
 
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
@@ -57,7 +67,11 @@ impl Transfer for MemoryStore {
         self.change(user, |model| model.set_clock(dump.clock));
         lock(&self.accounts).load(dump.account, dump.refresh_tokens);
         self.set_cursors(user, dump.cursors);
-        self.change_attachments(user, |held| held.set_avatars(dump.avatars));
+        self.change_attachments(user, |held| {
+            held.forget_contents();
+            held.set_avatars(dump.avatars);
+        });
+        lock(&self.removed).remove(&user);
         Ok(())
     }
 

@@ -1,0 +1,159 @@
+//! That the storage of blobs is the one that the store of records knows.
+//!
+//! A folder whose drive is not mounted, or another bucket, looks like storage in which everything is missing: files would be taken
+//! for lost, uploaded again to the wrong place, and what is in the right place be taken for waste later. So the storage has a
+//! name, which the store keeps, and which a small blob in the storage proves. Where the two do not agree, nothing is read,
+//! written or removed.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::{
+    BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, IdGenerator, PresignedRead, StoreError,
+    Transfer,
+};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+/// Whose the blobs are that prove names: nobody's.
+pub(crate) const MARKERS: UserId = UserId::new(Uuid::nil());
+
+/// What such a blob says to a person who finds it.
+const SAYS: &str = "This storage belongs to a Mosaic server. Do not remove this file.\n";
+
+/// The storage is another one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the storage of attachments is not the one that the database belongs to (is a drive not mounted, or another bucket configured?). \
+     If it is meant to be this one: mosaic doctor --accept-storage"
+)]
+struct WrongStorage;
+
+/// Storage that is used only if it is the right one.
+pub struct NamedStorage {
+    storage: Arc<dyn BlobStore>,
+    store: Arc<dyn Transfer>,
+    ids: Arc<dyn IdGenerator>,
+    proved: OnceCell<()>,
+}
+
+impl NamedStorage {
+    /// Nothing is asked yet: the first use does.
+    pub fn new(storage: Arc<dyn BlobStore>, store: Arc<dyn Transfer>, ids: Arc<dyn IdGenerator>) -> Self {
+        Self {
+            storage,
+            store,
+            ids,
+            proved: OnceCell::new(),
+        }
+    }
+
+    /// Makes this storage the one that the store belongs to, whatever was before.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn accept(&self) -> Result<(), BlobError> {
+        let name = match self.store.storage().await.map_err(unknown)? {
+            Some(name) => name,
+            None => self.store.name_storage(self.ids.next()).await.map_err(unknown)?,
+        };
+        if self.storage.info(marker(name)).await?.is_none() {
+            self.mark(name).await?;
+        }
+        Ok(())
+    }
+
+    async fn right(&self) -> Result<&dyn BlobStore, BlobError> {
+        self.proved.get_or_try_init(|| self.prove()).await?;
+        Ok(self.storage.as_ref())
+    }
+
+    async fn prove(&self) -> Result<(), BlobError> {
+        let name = match self.store.storage().await.map_err(unknown)? {
+            Some(name) => name,
+            None => self.give_a_name().await?,
+        };
+        match self.storage.info(marker(name)).await? {
+            Some(_) => Ok(()),
+            None => Err(BlobError::Unavailable(WrongStorage.into())),
+        }
+    }
+
+    /// The proof comes first, so that there is no name without one.
+    async fn give_a_name(&self) -> Result<Uuid, BlobError> {
+        let ours = self.ids.next();
+        self.mark(ours).await?;
+        let name = self.store.name_storage(ours).await.map_err(unknown)?;
+        if name != ours {
+            self.storage.remove(marker(ours)).await?;
+        }
+        Ok(name)
+    }
+
+    async fn mark(&self, name: Uuid) -> Result<(), BlobError> {
+        let mut writer = self.storage.create(marker(name)).await?;
+        writer.write(Bytes::from_static(SAYS.as_bytes())).await?;
+        writer.finish().await.map(drop)
+    }
+}
+
+const fn marker(name: Uuid) -> BlobName {
+    BlobName {
+        user: MARKERS,
+        id: name,
+    }
+}
+
+/// As long as the store does not say which storage is the right one, none is.
+fn unknown(error: StoreError) -> BlobError {
+    BlobError::Unavailable(error.into())
+}
+
+#[async_trait]
+impl BlobStore for NamedStorage {
+    async fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, BlobError> {
+        self.right().await?.create(name).await
+    }
+
+    async fn read(&self, name: BlobName, range: Option<Range<u64>>) -> Result<Option<BlobReader>, BlobError> {
+        self.right().await?.read(name, range).await
+    }
+
+    async fn info(&self, name: BlobName) -> Result<Option<BlobInfo>, BlobError> {
+        self.right().await?.info(name).await
+    }
+
+    async fn remove(&self, name: BlobName) -> Result<(), BlobError> {
+        self.right().await?.remove(name).await
+    }
+
+    async fn list(&self, after: Option<BlobName>, limit: u32) -> Result<Vec<BlobInfo>, BlobError> {
+        self.right().await?.list(after, limit).await
+    }
+
+    async fn sweep(&self, before: UnixMillis) -> Result<u64, BlobError> {
+        self.right().await?.sweep(before).await
+    }
+
+    async fn presign_read(&self, name: BlobName, read: PresignedRead) -> Result<Option<String>, BlobError> {
+        self.right().await?.presign_read(name, read).await
+    }
+
+    async fn presign_write(&self, name: BlobName, expires_in: Duration) -> Result<Option<String>, BlobError> {
+        self.right().await?.presign_write(name, expires_in).await
+    }
+
+    async fn check(&self) -> Result<(), BlobError> {
+        self.right().await?.check().await
+    }
+}
+
+impl std::fmt::Debug for NamedStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NamedStorage")
+    }
+}

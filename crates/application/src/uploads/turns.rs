@@ -1,0 +1,103 @@
+//! One request of an upload at a time, on this instance. A phone that lost its network asks how far it came while the server still waits for
+//! the rest of the request before: that one is told to end, keeps what it has, and the new one goes on from there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use mosaic_domain::UploadId;
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use crate::error::AppError;
+
+/// How long a request waits for the one before it, which may be putting the upload together.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The requests of all uploads.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<HashMap<UploadId, Weak<Queue>>>);
+
+/// The requests of one upload.
+#[derive(Debug)]
+struct Queue {
+    /// How many there have been.
+    came: watch::Sender<u64>,
+    busy: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The right to work on an upload.
+#[derive(Debug)]
+pub(super) struct Turn {
+    number: u64,
+    came: watch::Receiver<u64>,
+    _queue: Arc<Queue>,
+    _busy: OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    /// Tells the request that works on the upload to end, and waits for it.
+    ///
+    /// # Errors
+    /// [`AppError::UploadBusy`] where it does not end in time.
+    pub(super) async fn take(&self, upload: UploadId) -> Result<Turn, AppError> {
+        let queue = self.queue(upload);
+        queue.came.send_modify(|came| *came += 1);
+        let came = queue.came.subscribe();
+        let number = *came.borrow();
+        let busy = tokio::time::timeout(PATIENCE, Arc::clone(&queue.busy).lock_owned()).await;
+        let busy = busy.map_err(|_| AppError::UploadBusy)?;
+        Ok(Turn {
+            number,
+            came,
+            _queue: queue,
+            _busy: busy,
+        })
+    }
+
+    fn queue(&self, upload: UploadId) -> Arc<Queue> {
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(&upload).and_then(Weak::upgrade) {
+            return queue;
+        }
+        queues.retain(|_, queue| queue.strong_count() > 0);
+        let queue = Arc::new(Queue {
+            came: watch::Sender::new(0),
+            busy: Arc::default(),
+        });
+        queues.insert(upload, Arc::downgrade(&queue));
+        queue
+    }
+}
+
+impl Turn {
+    /// Waits until another request wants to go on.
+    pub(super) async fn is_wanted(&mut self) {
+        let number = self.number;
+        // The sender lives as long as this turn does.
+        self.came.wait_for(|came| *came > number).await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_later_is_waited_for_and_what_does_not_end_is_busy() {
+        let turns = Turns::default();
+        let upload = UploadId::new(Uuid::from_u128(1));
+        let mut first = turns.take(upload).await.unwrap();
+        let ends = async {
+            first.is_wanted().await;
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(turns.take(upload), ends);
+        let second = second.unwrap();
+        assert!(matches!(turns.take(upload).await, Err(AppError::UploadBusy)));
+        assert!(turns.take(UploadId::new(Uuid::from_u128(2))).await.is_ok());
+        drop(second);
+        assert!(turns.take(upload).await.is_ok());
+    }
+}
