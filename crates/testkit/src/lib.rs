@@ -213,7 +213,7 @@ macro_rules! conformance {
                 two_may_remove_one_account
                 a_removal_takes_turns_with_writes
                 what_goes_on_during_a_removal_leaves_nothing
-                removed_accounts_are_noted_until_they_are_forgotten
+                removed_accounts_are_noted_until_they_are_loaded_again
             }
             jobs {
                 a_job_that_is_claimed_is_busy_for_others
@@ -240,6 +240,7 @@ macro_rules! conformance {
                 nobody_holds_anything_without_an_account
                 a_blob_is_replaced_by_another_one_once
                 a_content_has_each_variant_once
+                a_variant_whose_blob_is_gone_is_forgotten
                 of_two_that_make_one_variant_one_is_held
                 avatars_are_listed_by_id
                 a_content_that_nothing_names_is_dropped_after_a_while
@@ -274,6 +275,7 @@ macro_rules! conformance {
                 contents_move_with_what_names_them
                 contents_and_avatars_are_replaced
                 an_epoch_is_renamed
+                a_storage_is_named_once
                 h2_what_was_purged_moves_with_its_record
             }
         }

@@ -446,6 +446,46 @@ pub async fn a_content_has_each_variant_once(h: &Harness) {
     assert!(hold_variant(h, user, 1, &second).await);
 }
 
+/// A smaller picture whose blob is gone is forgotten, so that it can be made again; one that was made meanwhile is not.
+pub async fn a_variant_whose_blob_is_gone_is_forgotten(h: &Harness) {
+    let user = h.user().await;
+    let content = hold(h, user, 1).await;
+    let (gone, opt, next) = (
+        picture(h, Variant::Thumb),
+        picture(h, Variant::Opt),
+        picture(h, Variant::Thumb),
+    );
+    assert!(hold_variant(h, user, 1, &gone).await);
+    assert!(hold_variant(h, user, 1, &opt).await);
+    let forget = async |user, n, variant: &HeldVariant| {
+        let contents = &h.stores.contents;
+        contents
+            .drop_variant(user, hash(n), variant.clone())
+            .await
+            .unwrap();
+    };
+    let other_user = h.user().await;
+    for user in [other_user, UserId::new(h.new_id())] {
+        forget(user, 1, &gone).await;
+    }
+    forget(user, 2, &gone).await;
+    forget(user, 1, &next).await;
+    let disguised = HeldVariant {
+        variant: Variant::Opt,
+        ..gone.clone()
+    };
+    forget(user, 1, &disguised).await;
+    assert_eq!(variant(h, user, 1, Variant::Thumb).await.as_ref(), Some(&gone));
+    forget(user, 1, &gone).await;
+    assert_eq!(variant(h, user, 1, Variant::Thumb).await, None);
+    assert_eq!(known(h, user, vec![gone.blob]).await, BTreeSet::new());
+    assert!(hold_variant(h, user, 1, &next).await);
+    forget(user, 1, &gone).await;
+    assert_eq!(variant(h, user, 1, Variant::Thumb).await, Some(next));
+    assert_eq!(variant(h, user, 1, Variant::Opt).await, Some(opt));
+    assert_eq!(held(h, user, 1).await, Some(content));
+}
+
 /// Of two that make the same picture at the same time one is held.
 pub async fn of_two_that_make_one_variant_one_is_held(h: &Harness) {
     let user = h.user().await;

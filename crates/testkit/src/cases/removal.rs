@@ -110,9 +110,9 @@ async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) -> Result<(
     Ok(())
 }
 
-/// Whether it is noted that the blobs of a removed account are still there.
+/// Whether it is noted that an account was removed.
 async fn is_noted(h: &Harness, user: UserId) -> bool {
-    let removed = h.stores.contents.removed_users(1_000).await.unwrap();
+    let removed = h.stores.contents.removed_users(None, 1_000).await.unwrap();
     removed.contains(&user)
 }
 
@@ -271,13 +271,9 @@ async fn assert_nothing_left(h: &Harness, account: &NewAccount) {
     h.stores.cursors.remember(served(user, "late"));
     assert_eq!(h.stores.cursors.cursors(user).await.unwrap(), []);
 
-    // Its blobs are still to be removed, until somebody says that they are.
+    // Its blobs are still to be removed.
     assert!(is_noted(h, user).await);
     assert_no_attachments(h, user).await;
-    for _ in 0..2 {
-        h.stores.contents.forget_removed(user).await.unwrap();
-        assert!(!is_noted(h, user).await);
-    }
 
     let again = h.stores.accounts.create(account.clone(), false).await.unwrap();
     assert_eq!(again, CreateOutcome::Created);
@@ -573,30 +569,33 @@ pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
     assert_nothing_left(h, &account).await;
 }
 
-/// Accounts that were removed are noted until their blobs are gone, and only those.
-pub async fn removed_accounts_are_noted_until_they_are_forgotten(h: &Harness) {
-    let removed = async |limit| {
-        let mut removed = h.stores.contents.removed_users(limit).await.unwrap();
-        removed.sort_unstable();
-        removed
-    };
-    let mut users = Vec::new();
-    for _ in 0..3 {
+/// Accounts that were removed are noted, and only those, in ascending order; one that is loaded again is there again.
+pub async fn removed_accounts_are_noted_until_they_are_loaded_again(h: &Harness) {
+    let page = async |after, limit| h.stores.contents.removed_users(after, limit).await.unwrap();
+    assert_eq!(page(None, 10).await, []);
+    let (mut users, mut dumps) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
         let user = h.user().await;
-        assert_eq!(remove_all(h, user, 100).await, RemoveOutcome::Removed);
+        dumps.push(h.stores.transfer.dump_user(user).await.unwrap().unwrap());
         users.push(user);
     }
     let stays = h.user().await;
+    for user in users.iter().rev() {
+        assert_eq!(remove_all(h, *user, 100).await, RemoveOutcome::Removed);
+        assert_eq!(remove(h, *user, 100).await, RemoveOutcome::NotFound);
+    }
     let nobody = UserId::new(h.new_id());
     assert_eq!(remove(h, nobody, 100).await, RemoveOutcome::NotFound);
-    users.sort_unstable();
-    assert_eq!(removed(10).await, users);
-    assert_eq!(removed(2).await.len(), 2);
-    for user in [stays, nobody, users[1]] {
-        h.stores.contents.forget_removed(user).await.unwrap();
+    assert_eq!(page(None, 10).await, users);
+    assert_eq!(page(None, 2).await, users[..2]);
+    assert_eq!(page(Some(users[1]), 2).await, users[2..]);
+    assert_eq!(page(Some(users[3]), 2).await, []);
+    assert_eq!(page(Some(UserId::new(Uuid::nil())), 10).await, users);
+    h.stores.transfer.load_user(dumps.remove(1)).await.unwrap();
+    assert_eq!(page(None, 10).await, [users[0], users[2], users[3]]);
+    for user in [stays, users[1]] {
+        h.write(user, [put(memo_key(1), memo("goes on"))]).await;
     }
-    assert_eq!(removed(10).await, [users[0], users[2]]);
-    assert_eq!(remove(h, users[1], 100).await, RemoveOutcome::NotFound);
-    assert_eq!(removed(10).await, [users[0], users[2]]);
-    h.write(stays, [put(memo_key(1), memo("goes on"))]).await;
+    assert_eq!(remove_all(h, users[1], 100).await, RemoveOutcome::Removed);
+    assert_eq!(page(None, 10).await, users);
 }

@@ -287,7 +287,8 @@ pub async fn contents_move_with_what_names_them(h: &Harness) {
     }
 }
 
-/// A content that is loaded takes the place of the one that is there; avatars that are not in the dump go.
+/// A content that is loaded takes the place of the one that is there; avatars that are not in the dump go, and so do all
+/// contents, which are loaded after the user.
 pub async fn contents_and_avatars_are_replaced(h: &Harness) {
     let user = h.user().await;
     attach(h, user).await;
@@ -317,6 +318,16 @@ pub async fn contents_and_avatars_are_replaced(h: &Harness) {
     for _ in 0..2 {
         transfer.load_user(dump.clone()).await.unwrap();
         assert_eq!(transfer.dump_user(user).await.unwrap().as_ref(), Some(&dump));
+        assert_eq!(dump_contents(transfer, user).await, []);
+        transfer.load_contents(user, expected.clone()).await.unwrap();
+        assert_eq!(dump_contents(transfer, user).await, expected);
+        let thumb = h
+            .stores
+            .contents
+            .variant(user, hash(1), Variant::Thumb)
+            .await
+            .unwrap();
+        assert_eq!(thumb, None, "it went with its content");
     }
     let nobody = UserId::new(h.new_id());
     assert_eq!(transfer.dump_contents(nobody, None, 10).await.unwrap(), []);
@@ -328,6 +339,31 @@ pub async fn an_epoch_is_renamed(h: &Harness) {
     assert_ne!(h.stores.transfer.epoch().await.unwrap(), epoch);
     h.stores.transfer.set_epoch(epoch).await.unwrap();
     assert_eq!(h.stores.transfer.epoch().await.unwrap(), epoch);
+}
+
+/// The storage of the blobs has one name, whoever gives it first.
+pub async fn a_storage_is_named_once(h: &Harness) {
+    let transfer = &h.stores.transfer;
+    assert_eq!(transfer.storage().await.unwrap(), None);
+    let tasks: Vec<_> = (0..6)
+        .map(|n| {
+            let h = if n % 2 == 0 { h.clone() } else { h.elsewhere() };
+            let name = h.new_id();
+            tokio::spawn(async move { (name, h.stores.transfer.name_storage(name).await.unwrap()) })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    let name = answers[0].1;
+    assert!(answers.iter().all(|(_, answer)| *answer == name));
+    assert_eq!(answers.iter().filter(|(given, _)| *given == name).count(), 1);
+    assert_eq!(transfer.storage().await.unwrap(), Some(name));
+    assert_eq!(transfer.name_storage(h.new_id()).await.unwrap(), name);
+    let epoch = Epoch::new(Uuid::from_u128(42));
+    transfer.set_epoch(epoch).await.unwrap();
+    assert_eq!(h.elsewhere().stores.transfer.storage().await.unwrap(), Some(name));
 }
 
 /// The numbers of purged revisions move with their record, so that they are not given again elsewhere either; what is erased
