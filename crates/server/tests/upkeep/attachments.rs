@@ -453,6 +453,7 @@ async fn storage_that_is_away_holds_up_nothing_but_attachments(place: Place) {
     let server = place.start_with(&AWAY);
     let client = server.device("phone").await;
     fill(&client).await;
+    server.new_user("anna", "phone").await;
     let kept = client.everything().await;
     let refused = client.get("/health/ready").await.problem(503, "not_ready");
     assert_eq!(
@@ -475,6 +476,14 @@ async fn storage_that_is_away_holds_up_nothing_but_attachments(place: Place) {
         before.revisions > 0 && after.revisions == 0,
         "{before:?} {after:?}"
     );
+    let delete = ["user", "delete", "anna", "--yes"];
+    let said = place.mosaic(&[&delete[..], &AWAY].concat()).done();
+    assert_eq!(
+        said,
+        "anna is removed. The next purge removes the files of its attachments.\n"
+    );
+    let listed = place.mosaic(&[&["user", "list"][..], &AWAY].concat()).done();
+    assert!(!listed.contains("anna"), "{listed}");
     place.remove().await;
 }
 
