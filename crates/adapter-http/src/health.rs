@@ -20,6 +20,10 @@ pub(crate) struct Health {
     status: &'static str,
     /// The version of the server.
     version: &'static str,
+    /// `unavailable` where the storage of attachments can not work at the moment: everything else does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    attachments: Option<&'static str>,
 }
 
 /// The routes of this module.
@@ -33,7 +37,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/health/ready", "ready", ready)
             .public()
             .about(TAG, "Whether the server can work")
-            .returns::<Health>("The server is up, and so are its store and the storage of attachments")
+            .returns::<Health>(
+                "The server is up, and so is its store; `attachments` says where only these are not",
+            )
             .problems(&[ProblemCode::NotReady]),
     ]
 }
@@ -42,26 +48,26 @@ async fn health() -> Json<Health> {
     Json(Health {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
+        attachments: None,
     })
 }
 
+/// Whoever asks stops sending requests to a server that is not ready: that would end syncing for the sake of attachments.
 async fn ready(state: Data<AppState>) -> Result<Json<Health>, Problem> {
-    state.health.check().await.map_err(|error| {
-        let is_storage = error.source().is_some_and(<dyn Error>::is::<BlobError>);
-        let what = if is_storage {
-            "the storage of attachments"
-        } else {
-            "the store"
-        };
-        Problem::new(
-            ProblemCode::NotReady,
-            format!("{what} can not work at the moment"),
-        )
-        .because(error)
-        .retry_after(Duration::from_secs(1))
-    })?;
+    let attachments = match state.health.check().await {
+        Ok(()) => None,
+        Err(error) if error.source().is_some_and(<dyn Error>::is::<BlobError>) => Some("unavailable"),
+        Err(error) => {
+            return Err(
+                Problem::new(ProblemCode::NotReady, "the store can not work at the moment")
+                    .because(error)
+                    .retry_after(Duration::from_secs(1)),
+            );
+        }
+    };
     Ok(Json(Health {
         status: "ready",
         version: env!("CARGO_PKG_VERSION"),
+        attachments,
     }))
 }

@@ -152,6 +152,21 @@ impl Garbage {
         Ok((page.len() as u64, !page.is_empty()))
     }
 
+    /// Removes all blobs of an account that was removed. Says how many.
+    ///
+    /// # Errors
+    /// [`GarbageError`]; a purge goes on.
+    pub async fn remove_account(&self, user: UserId) -> Result<u64, GarbageError> {
+        let mut removed = 0;
+        loop {
+            let (step, more) = self.remove_all(user).await?;
+            removed += step;
+            if !more {
+                return Ok(removed);
+            }
+        }
+    }
+
     /// Removes what was left of blobs that were never finished.
     ///
     /// # Errors

@@ -73,6 +73,14 @@ impl Fused {
 
 #[async_trait]
 impl Transfer for Fused {
+    async fn storage(&self) -> Result<Option<Uuid>, StoreError> {
+        self.store.storage().await
+    }
+
+    async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError> {
+        self.store.name_storage(name).await
+    }
+
     async fn epoch(&self) -> Result<Epoch, StoreError> {
         self.store.epoch().await
     }

@@ -53,7 +53,7 @@ fn garbage(unnamed: Dropped, blobs: MockBlobStore) -> Garbage {
         .expect_drop_unnamed()
         .returning(move |_, _, _| Ok(unnamed.clone()));
     contents.expect_known().returning(|_, _| Ok(Vec::new()));
-    contents.expect_removed_users().returning(|_| Ok(Vec::new()));
+    contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
     Garbage::new(
         Arc::new(contents),
         Arc::new(uploads),

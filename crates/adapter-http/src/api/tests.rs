@@ -33,8 +33,8 @@ use mosaic_domain::{
     RevisionReason, Stamp, State, SyncClock, UnixMillis, UserId, Version,
 };
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, Account, DeviceCursor, DeviceLogin, DumpedRecord, KeptRevision,
-    MockAccessTokens, MockAccounts, MockBlobStore, MockChangeFeed, MockClock, MockContentIndex,
+    AccessClaims, AccessTokenError, Account, BlobError, DeviceCursor, DeviceLogin, DumpedRecord,
+    KeptRevision, MockAccessTokens, MockAccounts, MockBlobStore, MockChangeFeed, MockClock, MockContentIndex,
     MockDeviceCursors, MockHealth, MockIdGenerator, MockMediaTypes, MockPasswordHasher, MockPictures,
     MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer, MockUploads, MockWriteStore,
     PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest, UserDump,
@@ -680,6 +680,18 @@ async fn readiness_is_that_of_the_store() {
         .returning(|| Err(StoreError::Unavailable("gone".into())));
     let answer = send(ports, TestRequest::get().uri("/health/ready")).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "not_ready"));
+
+    // Without attachments everything else works.
+    let mut ports = Ports::default();
+    ports.health.expect_check().returning(|| {
+        let away = BlobError::Unavailable("gone".into());
+        Err(StoreError::Unavailable(away.into()))
+    });
+    let answer = send(ports, TestRequest::get().uri("/health/ready")).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["attachments"]),
+        (200, &json!("unavailable"))
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The bytes of one request of a resumable upload. They are taken in by a task of its own, so that what arrived is kept however
 //! the request ends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mosaic_domain::entity::Resource;
 use mosaic_domain::{Live, UserId};
@@ -8,6 +10,7 @@ use mosaic_ports::{AppendOutcome, BlobError, StoreError, Upload, UploadPart};
 use sha2::Digest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 use super::Uploads;
 use super::turns::Turn;
@@ -16,6 +19,11 @@ use crate::error::AppError;
 
 /// So many pieces of a request may wait for the storage.
 const PIECES_AHEAD: usize = 4;
+
+/// A request that has to give way to another one still takes what has arrived: it ends when nothing came for so long,
+const SILENCE: Duration = Duration::from_millis(50);
+/// and after so long at the latest.
+const LONGEST_STAY: Duration = Duration::from_secs(2);
 
 /// What the bytes of one request must come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +107,11 @@ impl Appending {
         self.pieces.send(Piece::Bytes(bytes)).await.is_ok()
     }
 
+    /// Waits until no more bytes are wanted: another request goes on with the upload, or something failed.
+    pub async fn wants_no_more(&self) {
+        self.pieces.closed().await;
+    }
+
     /// All bytes of the request were given.
     ///
     /// # Errors
@@ -156,11 +169,17 @@ impl Part {
         let length = self.upload.length;
         let mut intake: Option<Intake> = None;
         let mut is_whole = false;
+        let mut wanted_at = None;
         loop {
+            let gives_way = async {
+                self.turn.is_wanted().await;
+                let now = Instant::now();
+                let wanted_at = *wanted_at.get_or_insert(now);
+                sleep_until((now + SILENCE).min(wanted_at + LONGEST_STAY)).await;
+            };
             let piece = tokio::select! {
-                biased;
-                () = self.turn.is_wanted() => None,
                 piece = pieces.recv() => piece,
+                () = gives_way => None,
             };
             let Some(piece) = piece else { break };
             let bytes = match piece {

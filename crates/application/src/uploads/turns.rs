@@ -14,8 +14,20 @@ use crate::error::AppError;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The requests of all uploads.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<UploadId, Weak<Queue>>>);
+#[derive(Debug)]
+pub(super) struct Turns {
+    queues: Mutex<HashMap<UploadId, Weak<Queue>>>,
+    patience: Duration,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            queues: Mutex::default(),
+            patience: PATIENCE,
+        }
+    }
+}
 
 /// The requests of one upload.
 #[derive(Debug)]
@@ -44,7 +56,7 @@ impl Turns {
         queue.came.send_modify(|came| *came += 1);
         let came = queue.came.subscribe();
         let number = *came.borrow();
-        let busy = tokio::time::timeout(PATIENCE, Arc::clone(&queue.busy).lock_owned()).await;
+        let busy = tokio::time::timeout(self.patience, Arc::clone(&queue.busy).lock_owned()).await;
         let busy = busy.map_err(|_| AppError::UploadBusy)?;
         Ok(Turn {
             number,
@@ -55,7 +67,7 @@ impl Turns {
     }
 
     fn queue(&self, upload: UploadId) -> Arc<Queue> {
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues.get(&upload).and_then(Weak::upgrade) {
             return queue;
         }
@@ -84,9 +96,9 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_comes_later_is_waited_for_and_what_does_not_end_is_busy() {
-        let turns = Turns::default();
+        let mut turns = Turns::default();
         let upload = UploadId::new(Uuid::from_u128(1));
         let mut first = turns.take(upload).await.unwrap();
         let ends = async {
@@ -95,6 +107,7 @@ mod tests {
         };
         let (second, ()) = tokio::join!(turns.take(upload), ends);
         let second = second.unwrap();
+        turns.patience = Duration::from_millis(1);
         assert!(matches!(turns.take(upload).await, Err(AppError::UploadBusy)));
         assert!(turns.take(UploadId::new(Uuid::from_u128(2))).await.is_ok());
         drop(second);

@@ -116,7 +116,7 @@ async fn of_two_that_confirm_at_once_both_are_answered() {
     assert_eq!(one.unwrap(), other.unwrap());
     w.assert_clean_with(1).await;
 
-    // One is about to read when the other one is done.
+    // One is about to read when the other one, on another instance, is done.
     let direct = w.begin_direct(5, file_as(2)).await.unwrap();
     assert!(w.blobs.send(&direct.address, png("y")));
     let gate = w.blobs.hold(BlobCall::Read);
@@ -126,7 +126,8 @@ async fn of_two_that_confirm_at_once_both_are_answered() {
     };
     gate.reached().await;
     drop(w.blobs.hold(BlobCall::Read));
-    let written = w.uploads.confirm(w.user, direct.upload.id).await.unwrap();
+    let there = w.another_instance();
+    let written = there.uploads.confirm(w.user, direct.upload.id).await.unwrap();
     gate.open();
     assert_eq!(slow.await.unwrap(), written);
     w.assert_clean_with(2).await;
@@ -162,7 +163,11 @@ async fn a_resource_that_was_deleted_meanwhile_is_not_confirmed() {
     let refused = w.uploads.confirm(w.user, direct.upload.id).await;
     assert!(matches!(refused, Err(AppError::Deleted)), "{refused:?}");
     w.assert_clean_with(1).await;
-    w.uploads.end(w.user, direct.upload.id).await.unwrap();
+    // Its address can't be called back, so it counts until then.
+    let ended = w.uploads.end(w.user, direct.upload.id).await;
+    assert!(matches!(ended, Err(AppError::NotFound)), "{ended:?}");
+    w.h.clock.advance(LIFETIME_MS);
+    w.collect_garbage().await;
     w.assert_clean_with(0).await;
 }
 

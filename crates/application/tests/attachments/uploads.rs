@@ -234,11 +234,12 @@ async fn a_request_goes_on_where_the_upload_stands() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_go_on_at_once_one_does() {
     let w = World::new().await;
+    let there = w.another_instance();
     for whole in [false, true] {
         let (n, length) = if whole { (1, 5) } else { (2, 6) };
         let id = w.begin(length, file_as(n)).await;
         let one = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
-        let other = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
+        let other = there.uploads.go_on(w.user, id, 0, None).await.unwrap();
         assert!(one.write(png("a")).await && other.write(png("b")).await);
         one.complete().await.unwrap();
         let refused = other.complete().await;
@@ -252,6 +253,37 @@ async fn of_two_that_go_on_at_once_one_does() {
         }
     }
     w.assert_clean_with(2).await;
+}
+
+/// A connection that died without a word is not waited for: what it brought is kept, and the next one goes on from there.
+#[tokio::test]
+async fn who_asks_how_far_an_upload_came_ends_the_request_before() {
+    let w = World::new().await;
+    let id = w.begin(10, file_as(1)).await;
+    let dead = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
+    assert!(dead.write(vec![1; 4].into()).await);
+    until("it has been taken in", async || {
+        w.blobs.calls(BlobCall::Write) == 1
+    })
+    .await;
+    assert_eq!(w.state(id).await.unwrap().received, 4);
+    assert!(!dead.write(vec![1; 4].into()).await, "it has ended");
+    assert_eq!(dead.complete().await.unwrap().received, 4);
+
+    let dead = w.uploads.go_on(w.user, id, 4, None).await.unwrap();
+    assert!(dead.write(vec![2; 3].into()).await);
+    until("it has been taken in", async || {
+        w.blobs.calls(BlobCall::Write) == 2
+    })
+    .await;
+    let late = w.uploads.go_on(w.user, id, 4, None).await;
+    assert!(matches!(late, Err(AppError::OffsetConflict { received: 7 })));
+    w.send(id, 7, &[3; 3], None).await.unwrap();
+    assert_eq!(
+        w.read(resource_id(1), None).await.unwrap(),
+        vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    );
+    w.assert_clean_with(1).await;
 }
 
 #[tokio::test]
@@ -646,7 +678,8 @@ async fn an_upload_that_two_put_together_answers_both() {
     };
     gate.reached().await;
     drop(w.blobs.hold(BlobCall::Read));
-    assert!(w.state(id).await.unwrap().finished);
+    let there = w.another_instance();
+    assert!(there.state(id).await.unwrap().finished);
     gate.open();
     assert!(slow.await.unwrap().finished);
     assert_eq!(w.read(resource_id(1), None).await.unwrap(), bytes);

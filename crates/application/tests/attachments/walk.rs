@@ -184,7 +184,7 @@ impl World {
             }
             Step::Garbage => {
                 self.garbage.step(self.user).await.ok();
-                self.garbage.waste(self.user).await.ok();
+                self.garbage.waste(self.user, None).await.ok();
                 self.garbage.sweep().await.unwrap();
             }
             Step::Fail { call, after } => self.blobs.fail_after(call, after, BlobFailure::Unavailable),
@@ -333,7 +333,9 @@ proptest! {
     /// After every step, what is named is there; at the end, nothing else.
     #[test]
     fn a1_a6_what_is_named_is_there_and_nothing_else_some_day(steps in proptest::collection::vec(steps(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build().unwrap();
         runtime.block_on(async {
             let w = World::new().await;
             for step in steps {

@@ -13,7 +13,7 @@ use mosaic_application::attachments::{
     AttachmentLimits, AttachmentPorts, Attachments, NewFile, Received, StoredFile,
 };
 use mosaic_application::doctor::{Doctor, Finding};
-use mosaic_application::garbage::Garbage;
+use mosaic_application::garbage::{Garbage, GarbageError};
 use mosaic_application::records::{EditBy, Records};
 use mosaic_application::uploads::Uploads;
 use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource, Sha256, StorageType, Variant};
@@ -230,7 +230,29 @@ impl World {
                 break;
             }
         }
-        gone + self.garbage.waste(self.user).await.unwrap()
+        gone + self.waste().await.unwrap()
+    }
+
+    /// Removes what holds nothing.
+    pub(crate) async fn waste(&self) -> Result<u64, GarbageError> {
+        let (mut gone, mut after) = (0, None);
+        loop {
+            let (removed, next) = self.garbage.waste(self.user, after).await?;
+            gone += removed;
+            if next.is_none() {
+                return Ok(gone);
+            }
+            after = next;
+        }
+    }
+
+    /// Removes the blobs of all accounts that were removed.
+    pub(crate) async fn removed_users(&self) -> Result<u64, GarbageError> {
+        let mut gone = 0;
+        for user in self.garbage.removed_users(None).await? {
+            gone += self.garbage.remove_account(user).await?;
+        }
+        Ok(gone)
     }
 }
 
