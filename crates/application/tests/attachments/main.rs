@@ -6,6 +6,7 @@ mod direct;
 mod doctor;
 mod files;
 mod garbage;
+mod storage;
 mod uploads;
 mod variants;
 mod walk;
