@@ -135,6 +135,12 @@ pub enum Command {
         /// Look only whether the files are there and have the right size
         #[arg(long)]
         quick: bool,
+        /// Before that, take the configured folder or bucket for the one that the store belongs to
+        ///
+        /// A server uses no other: a drive that is not mounted would look like attachments that are all lost. This is for one
+        /// that was lost for good, or moved without the file that proves its name.
+        #[arg(long)]
+        accept_storage: bool,
     },
     /// Show or renew the name of the history that the store holds
     ///
@@ -319,8 +325,16 @@ mod tests {
         );
         assert_eq!(parsed(&["config"]).command, Command::Config);
         assert_eq!(parsed(&["purge"]).command, Command::Purge);
-        for (args, quick) in [(&["doctor"][..], false), (&["doctor", "--quick"], true)] {
-            assert_eq!(parsed(args).command, Command::Doctor { quick });
+        for (args, quick, accept_storage) in [
+            (&["doctor"][..], false, false),
+            (&["doctor", "--quick"], true, false),
+            (&["doctor", "--accept-storage"], false, true),
+        ] {
+            let expected = Command::Doctor {
+                quick,
+                accept_storage,
+            };
+            assert_eq!(parsed(args).command, expected);
         }
         assert_eq!(
             parsed(&["epoch", "show"]).command,

@@ -156,7 +156,10 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         Command::Export { user, output } => on_store(&loaded, export::run(config, &user, output.as_deref())),
         Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
         Command::Purge => on_store(&loaded, purge::run(config)),
-        Command::Doctor { quick } => on_store(&loaded, examine(config, quick)),
+        Command::Doctor {
+            quick,
+            accept_storage,
+        } => on_store(&loaded, examine(config, quick, accept_storage)),
         Command::Epoch(command) => on_store(&loaded, epoch::run(config, command)),
     }
 }
@@ -181,8 +184,8 @@ async fn import(config: &Config, user: &Username, file: &Path) -> Result<String,
 }
 
 /// What the doctor found is printed whatever it was.
-async fn examine(config: &Config, quick: bool) -> Result<String, CommandError> {
-    let report = doctor::run(config, quick).await?;
+async fn examine(config: &Config, quick: bool, accept_storage: bool) -> Result<String, CommandError> {
+    let report = doctor::run(config, quick, accept_storage).await?;
     if report.losses == 0 && report.is_whole {
         return Ok(report.said);
     }

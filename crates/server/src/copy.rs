@@ -4,6 +4,7 @@ use mosaic_application::copy::{Copied, Copy, CopyError, Phase, Progress};
 use mosaic_ports::{StoreError, Transfer};
 
 use crate::config::{Config, DatabaseUrl};
+use crate::epoch::hold_purges_back;
 use crate::progress::Meter;
 use crate::wiring::{Migrations, OpenStore, WiringError};
 
@@ -64,6 +65,8 @@ pub(crate) async fn run(
 
 async fn copy(source: &OpenStore, target: &OpenStore) -> Result<Copied, CopyError> {
     let (from, to) = (&source.ports.transfer, &target.ports.transfer);
+    // Users come before what says which files are theirs: a server that is started on half a copy must not clear up.
+    hold_purges_back(target.ports.jobs.as_ref()).await?;
     let mut meter = Meter::of("copying", amount(from.as_ref()).await?);
     let copy = Copy::new(from.clone(), to.clone());
     copy.run(|progress| show(&mut meter, progress)).await

@@ -180,7 +180,7 @@ mod tests {
                 more: false,
             })
         });
-        contents.expect_removed_users().returning(|_| Ok(Vec::new()));
+        contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
         Garbage::new(
             Arc::new(contents),
             Arc::new(uploads),

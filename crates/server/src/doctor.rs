@@ -10,6 +10,7 @@ use mosaic_application::garbage::GarbageError;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_ports::BlobError;
 
 use crate::config::Config;
 use crate::daily::go_on_unless;
@@ -46,14 +47,23 @@ pub(crate) struct Report {
     pub(crate) is_whole: bool,
 }
 
-/// Examines everything; with `quick`, bytes are not read.
-pub(crate) async fn run(config: &Config, quick: bool) -> Result<Report, DoctorError> {
+/// Examines everything; with `quick`, bytes are not read. With `accept_storage`, the storage of attachments becomes the one that
+/// the store belongs to before that.
+pub(crate) async fn run(config: &Config, quick: bool, accept_storage: bool) -> Result<Report, DoctorError> {
     let signals = StopSignals::listen().map_err(DoctorError::Signals)?;
     let storage = Storage::open(config).await.map_err(WiringError::from)?;
     let store = OpenStore::existing(config, IN_USE).await?;
-    let report = examine(&store, &storage, quick, signals).await;
+    let storage = storage.of(&store.ports);
+    let report = match accepted(&storage, accept_storage).await {
+        Ok(()) => examine(&store, &storage, quick, signals).await,
+        Err(error) => Err(error.into()),
+    };
     store.close().await;
     Ok(report?)
+}
+
+async fn accepted(storage: &Storage, accept: bool) -> Result<(), BlobError> {
+    if accept { storage.accept().await } else { Ok(()) }
 }
 
 async fn examine(
@@ -125,8 +135,8 @@ impl Findings {
     fn line(&self, finding: &Finding) -> String {
         match finding {
             Finding::WithoutBytes { user, key, sha256 } => format!(
-                "lost: {} {key} of {} has no bytes: {sha256} was never uploaded, or is gone. A device that has the file \
-                 can upload it again",
+                "not uploaded: {} {key} of {} names the content {sha256}, which never came. A device that has the file can \
+                 upload it",
                 key.entity_type().name(),
                 self.whose(*user)
             ),
@@ -192,7 +202,7 @@ impl Findings {
         let totals = totals(reached, quick);
         let outcome = match (losses, others) {
             (0, 0) => "all as they should be".to_owned(),
-            (0, others) => format!("none is lost, and {} findings cost room at most", number(others)),
+            (0, others) => format!("none is lost or damaged, and {} other findings", number(others)),
             (losses, _) => format!("{} are lost or damaged", number(losses)),
         };
         let how_far = if is_whole {
@@ -350,9 +360,9 @@ mod tests {
         let lines: Vec<&str> = report.said.lines().collect();
         for (line, parts) in lines.iter().zip([
             [
-                "lost: resource 00000000-0000-0000-0000-000000000009",
+                "not uploaded: resource 00000000-0000-0000-0000-000000000009",
                 "of anna (",
-                "upload it again",
+                "can upload it",
             ],
             [
                 "lost: the file 00000000-0000-0000-0000-000000000007",
@@ -377,14 +387,14 @@ mod tests {
         }
         assert_eq!(
             lines[7],
-            "12,345 attachments of 3 accounts, 18.2 GiB read: 3 are lost or damaged."
+            "12,345 attachments of 3 accounts, 18.2 GiB read: 2 are lost or damaged."
         );
-        assert_eq!((report.losses, lines.len()), (3, 8));
+        assert_eq!((report.losses, lines.len()), (2, 8));
         let waste = findings(&all[3..5]).report(&REACHED, false, true);
         assert!(
             waste
                 .said
-                .ends_with("none is lost, and 2 findings cost room at most.\n")
+                .ends_with("none is lost or damaged, and 2 other findings.\n")
         );
         assert_eq!(waste.losses, 0);
     }

@@ -47,6 +47,7 @@ pub(crate) async fn run(config: &Config) -> Result<String, PurgeError> {
 
 async fn purge(config: &Config, store: &OpenStore, signals: StopSignals) -> Result<PurgeOutcome, PurgeError> {
     let storage = Storage::open(config).await.map_err(WiringError::from)?;
+    let storage = storage.of(&store.ports);
     let stopping = signals.watched();
     let users = store.ports.accounts.list(PageNumber::EVERYTHING).await;
     let mut meter = Meter::of("purging", users.map_err(GarbageError::from)?.total);

@@ -87,12 +87,7 @@ async fn serve_on(
         attachments = %config.attachments.storage,
         "listening on http://{address}"
     );
-    if services.misses_files().await {
-        tracing::error!(
-            attachments = %config.attachments.storage,
-            "the folder of the attachments is new and empty, but the store knows of attachments: is a drive not mounted?"
-        );
-    }
+    services.look_at_attachments();
     let ended = server.await.map_err(ServeError::Http);
     stopper.abort();
     stop.send_replace(true);

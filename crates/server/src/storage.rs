@@ -1,20 +1,24 @@
 //! The storage of attachments that the configuration names, and what is done with it beside the store of the records.
 
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
-use std::{fs, io};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mosaic_adapter_blobs::{
     LocalBlobs, LocalSettings, OpenFolderError, S3Blobs, S3Settings, S3SettingsError,
 };
-use mosaic_adapter_system::SystemClock;
+use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_application::garbage::Garbage;
+use mosaic_application::storage::NamedStorage;
 use mosaic_domain::entity::StorageType;
-use mosaic_ports::{BlobStore, Health, StoreError, Stores};
+use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
 use tempfile::TempDir;
 
 use crate::config::{Config, S3Config, StorageConfig};
+
+/// How long the storage of attachments may take to say that it works.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why attachments can't be kept.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +39,10 @@ pub(crate) enum StorageError {
 pub(crate) struct Storage {
     /// Where bytes are.
     pub(crate) blobs: Arc<dyn BlobStore>,
+    /// The same, where it is known which store it is for.
+    named: Option<Arc<NamedStorage>>,
     /// What records call it.
     pub(crate) kind: StorageType,
-    /// Whether it is a folder that was made just now.
-    pub(crate) is_new: bool,
     /// Goes when nobody uses it any more, as the store in memory does.
     _folder: Option<Arc<TempDir>>,
 }
@@ -53,9 +57,9 @@ impl Storage {
         let (path, temporary) = match &config.attachments.storage {
             StorageConfig::S3(s3) => {
                 return Ok(Self {
+                    named: None,
                     blobs: Arc::new(S3Blobs::new(&s3_settings(config, s3))?),
                     kind: StorageType::S3,
-                    is_new: false,
                     _folder: None,
                 });
             }
@@ -65,15 +69,34 @@ impl Storage {
                 (folder.path().to_owned(), Some(Arc::new(folder)))
             }
         };
-        // A folder where a drive is mounted is there even when the drive is not.
-        let is_empty = |path: &Path| fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
-        let is_new = is_empty(&path);
         Ok(Self {
-            is_new,
+            named: None,
             blobs: Arc::new(LocalBlobs::open(LocalSettings::new(path)).await?),
             kind: StorageType::Local,
             _folder: temporary,
         })
+    }
+
+    /// The same for a store: where that belongs to another storage, nothing can be done with this one.
+    pub(crate) fn of(self, store: &Stores) -> Self {
+        let named = NamedStorage::new(self.blobs, Arc::clone(&store.transfer), Arc::new(UuidV7Ids));
+        let named = Arc::new(named);
+        Self {
+            blobs: Arc::clone(&named) as _,
+            named: Some(named),
+            ..self
+        }
+    }
+
+    /// Makes this storage the one that the store belongs to.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub(crate) async fn accept(&self) -> Result<(), BlobError> {
+        match &self.named {
+            Some(named) => named.accept().await,
+            None => Ok(()),
+        }
     }
 
     /// The use case that removes bytes which the records of that store don't need.
@@ -131,11 +154,10 @@ struct Both {
 impl Health for Both {
     async fn check(&self) -> Result<(), StoreError> {
         self.store.check().await?;
-        // What the error says begins with which of the two it is.
-        self.blobs
-            .check()
-            .await
-            .map_err(|error| StoreError::Unavailable(error.into()))
+        // Whether the storage is the right one may have to be asked first.
+        let check = tokio::time::timeout(CHECK_TIMEOUT, self.blobs.check()).await;
+        let check = check.unwrap_or_else(|elapsed| Err(BlobError::Unavailable(elapsed.into())));
+        check.map_err(|error| StoreError::Unavailable(error.into()))
     }
 }
 
@@ -143,7 +165,7 @@ impl Health for Both {
 mod tests {
     use std::error::Error;
 
-    use mosaic_ports::{BlobError, MockBlobStore, MockHealth};
+    use mosaic_ports::{MockBlobStore, MockHealth};
 
     use super::*;
 

@@ -32,9 +32,6 @@ use crate::storage::{Storage, StorageError};
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
 
-/// How many users are asked for at once.
-const USERS_AT_ONCE: u32 = 500;
-
 /// Why the parts could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WiringError {
@@ -105,6 +102,7 @@ impl Services {
         // Before the store: what fails here need not close it again.
         let storage = Storage::open(config).await?;
         let store = OpenStore::open(config, &config.database, migrations).await?;
+        let storage = storage.of(&store.ports);
         let hub = Arc::new(Hub::default());
         let state = match state(config, &store.ports, &storage, &hub) {
             Ok(state) => state,
@@ -134,29 +132,22 @@ impl Services {
         self.store.purge(&self.storage)
     }
 
+    /// Looks in the background whether attachments can be kept and found, and says in the log where they can't.
+    pub(crate) fn look_at_attachments(&self) {
+        let blobs = Arc::clone(&self.storage.blobs);
+        tokio::spawn(async move {
+            if let Err(error) = blobs.check().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "attachments can not be used now"
+                );
+            }
+        });
+    }
+
     /// The use case that removes bytes which nobody needs.
     pub(crate) fn garbage(&self) -> Garbage {
         self.storage.garbage(&self.store.ports)
-    }
-
-    /// Whether attachments are in a folder that is new, though there are some. Where the store can't tell, nobody misses any.
-    pub(crate) async fn misses_files(&self) -> bool {
-        if !self.storage.is_new {
-            return false;
-        }
-        let (transfer, contents) = (&self.store.ports.transfer, &self.store.ports.contents);
-        let mut after = None;
-        while let Ok(users) = transfer.user_ids(after, USERS_AT_ONCE).await
-            && let Some(last) = users.last()
-        {
-            after = Some(*last);
-            for user in users {
-                if contents.usage(user).await.is_ok_and(|usage| usage.held > 0) {
-                    return true;
-                }
-            }
-        }
-        false
     }
 
     /// Finishes the writes that are queued and lets go of the store.

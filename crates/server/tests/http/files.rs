@@ -199,7 +199,9 @@ impl Folder {
     /// The files that are blobs.
     pub fn blobs(&self) -> Vec<PathBuf> {
         let mut found = files_below(&self.0);
-        found.retain(|path| !path.starts_with(self.incoming_path()));
+        // What names the storage is a file of nobody.
+        let nobody = self.0.join("00000000-0000-0000-0000-000000000000");
+        found.retain(|path| !path.starts_with(self.incoming_path()) && !path.starts_with(&nobody));
         found
     }
 

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use mosaic_ports::{ClaimOutcome, JobClaim};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::files::{Folder, Form, bytes_of, file, noise};
-use crate::harness::{ADMIN_PASSWORD, Client, Server, Signal};
+use crate::harness::{ADMIN_PASSWORD, Client, Server};
 use crate::support::{Place, fill, now, on, on_both_stores, prepared, stop};
 
 on_both_stores! {
@@ -227,7 +227,10 @@ async fn what_nobody_needs_is_found_and_goes_with_a_purge(place: Place) {
         found[1].starts_with("unknown: 1 files of the account ffffffff-ffff"),
         "{found:?}"
     );
-    assert!(found[2].ends_with("2 findings cost room at most."), "{found:?}");
+    assert!(
+        found[2].ends_with("none is lost or damaged, and 2 other findings."),
+        "{found:?}"
+    );
     let purged = place.mosaic(&["purge"]).done();
     assert!(purged.contains("and 0 files"), "{purged}");
 
@@ -455,11 +458,8 @@ async fn storage_that_is_away_holds_up_nothing_but_attachments(place: Place) {
     fill(&client).await;
     server.new_user("anna", "phone").await;
     let kept = client.everything().await;
-    let refused = client.get("/health/ready").await.problem(503, "not_ready");
-    assert_eq!(
-        refused["detail"],
-        "the storage of attachments can not work at the moment"
-    );
+    let ready = client.get("/health/ready").await.ok();
+    assert_eq!(ready["attachments"], "unavailable");
     client.get("/health").await.ok();
     let form = file("a.bin", "application/octet-stream", &noise(1, SIZE));
     client.upload(form).await.problem(503, "storage_unavailable");
@@ -496,34 +496,55 @@ async fn a_folder_whose_drive_is_gone_is_no_empty_folder() {
     let path = place.data.path().join("mosaic-data/attachments");
     fs::rename(&path, path.with_extension("away")).unwrap();
     fs::create_dir(&path).unwrap();
-    let refused = client.get("/health/ready").await.problem(503, "not_ready");
-    assert_eq!(
-        refused["detail"],
-        "the storage of attachments can not work at the moment"
-    );
+    let ready = client.get("/health/ready").await.ok();
+    assert_eq!(ready["attachments"], "unavailable");
     fs::remove_dir(&path).unwrap();
     fs::rename(path.with_extension("away"), &path).unwrap();
     client.get("/health/ready").await.ok();
 }
 
+/// An empty folder, as where a drive is not mounted, is not taken for one in which everything is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_is_new_where_there_are_attachments_is_said() {
+async fn another_folder_than_the_store_s_is_not_used_until_somebody_says_so() {
     let place = Place::embedded();
-    let missed = "is a drive not mounted?";
     let server = place.start();
-    upload(&server.device("phone").await, 1).await;
-    assert!(!server.log().contains(missed), "{}", server.log());
+    let client = server.device("phone").await;
+    let resource = upload(&client, 1).await;
     stop(server);
-    for (args, is_missed) in [
-        (&[][..], false),
-        (&["--attachments-folder", "elsewhere"], true),
-        (&["--attachments-folder", "elsewhere"], false),
-    ] {
-        let mut server = place.start_with(args);
-        server.signal(Signal::TERM);
-        let (_, log) = server.wait();
-        assert_eq!(log.contains(missed), is_missed, "{args:?}: {log}");
+    let elsewhere = ["--attachments-folder", "elsewhere"];
+    let server = place.start_with(&elsewhere);
+    let client = on(&server, &client);
+    let ready = client.get("/health/ready").await.ok();
+    assert_eq!(ready["attachments"], "unavailable");
+    assert_eq!(client.download(&bytes_of(&resource)).await.status, 503);
+    let form = file("a.bin", "application/octet-stream", &noise(2, SIZE));
+    client.upload(form).await.problem(503, "storage_unavailable");
+    client
+        .post("/memos", &json!({"content": "all the same"}))
+        .await
+        .ok();
+    stop(server);
+    for command in [&["purge"][..], &["doctor"]] {
+        let said = place.mosaic(&[command, &elsewhere].concat()).failed();
+        assert!(
+            said.contains("is a drive not mounted") && said.contains("--accept-storage"),
+            "{said}"
+        );
     }
+    assert_eq!(healthy(&place, &[]).len(), 1);
+
+    let accepted = [&["doctor", "--accept-storage"][..], &elsewhere].concat();
+    let ended = place.mosaic(&accepted);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.out.starts_with("lost: the file "), "{ended:?}");
+    let server = place.start_with(&elsewhere);
+    let client = on(&server, &client);
+    let ready = client.get("/health/ready").await.ok();
+    assert_eq!(ready["attachments"], Value::Null);
+    upload(&client, 1).await;
+    let again = client.download(&bytes_of(&resource)).await.whole();
+    assert_eq!(again, noise(1, SIZE));
+    stop(server);
 }
 
 #[tokio::test(flavor = "multi_thread")]
