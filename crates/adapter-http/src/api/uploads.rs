@@ -183,6 +183,7 @@ fn described_as_append(endpoint: Endpoint) -> Endpoint {
             ProblemCode::UnsupportedMediaType,
             ProblemCode::UnsupportedEncoding,
             ProblemCode::UnknownMemo,
+            ProblemCode::UploadBusy,
             ProblemCode::ChecksumMismatch,
             ProblemCode::StorageUnavailable,
             ProblemCode::StorageFull,
@@ -313,7 +314,10 @@ async fn take_in(
 /// Gives on what comes. With an error what came so far is kept.
 async fn feed(appending: Appending, mut payload: Payload, idle: Duration) -> Result<Appended, Problem> {
     loop {
-        let next = tokio::time::timeout(idle, payload.next()).await;
+        let next = tokio::select! {
+            next = tokio::time::timeout(idle, payload.next()) => next,
+            () = appending.wants_no_more() => break,
+        };
         let Some(bytes) = next.map_err(|_| too_slow())? else {
             break;
         };

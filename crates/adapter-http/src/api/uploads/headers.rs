@@ -27,12 +27,9 @@ pub(super) const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extens
 pub(super) const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 pub(super) const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
-const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub(super) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 pub(super) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
-const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 /// The resource that an upload becomes.
 pub(super) const RESOURCE_ID: HeaderName = HeaderName::from_static("x-mosaic-resource-id");
 
@@ -54,7 +51,7 @@ impl FromRequest for Tus {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let speaks = only(request, &TUS_RESUMABLE).is_ok_and(|version| version == Some(VERSION));
+        let speaks = only(request, "Tus-Resumable").is_ok_and(|version| version == Some(VERSION));
         ready(if speaks {
             Ok(Self)
         } else {
@@ -69,22 +66,22 @@ impl FromRequest for Tus {
 
 /// How many bytes the upload has when it is complete.
 pub(super) fn length(request: &HttpRequest) -> Result<u64, Problem> {
-    if request.headers().contains_key(UPLOAD_DEFER_LENGTH) {
+    if request.headers().contains_key("Upload-Defer-Length") {
         let message = "is not supported: send Upload-Length";
         return Err(invalid("Upload-Defer-Length", "unsupported", message));
     }
-    count(request, &UPLOAD_LENGTH, "Upload-Length")
+    count(request, "Upload-Length")
 }
 
 /// From where the request goes on.
 pub(super) fn offset(request: &HttpRequest) -> Result<u64, Problem> {
-    count(request, &UPLOAD_OFFSET, "Upload-Offset")
+    count(request, "Upload-Offset")
 }
 
 /// What the bytes of the request must come to.
 pub(super) fn checksum(request: &HttpRequest) -> Result<Option<Checksum>, Problem> {
     const NAME: &str = "Upload-Checksum";
-    let Some(value) = only(request, &UPLOAD_CHECKSUM)? else {
+    let Some(value) = only(request, NAME)? else {
         return Ok(None);
     };
     let (algorithm, encoded) = value.split_once(' ').unwrap_or((value, ""));
@@ -115,7 +112,7 @@ pub(super) fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
 
 /// Which method a `POST` stands for.
 pub(super) fn method_override(request: &HttpRequest) -> Result<Option<&str>, Problem> {
-    only(request, &METHOD_OVERRIDE)
+    only(request, "X-HTTP-Method-Override")
 }
 
 /// `Upload-Metadata`, in as many headers as it came.
@@ -148,8 +145,8 @@ pub(super) fn invalid(name: &str, code: &'static str, message: &'static str) -> 
     .at(FieldError::new(name, code, message))
 }
 
-fn count(request: &HttpRequest, header: &HeaderName, name: &str) -> Result<u64, Problem> {
-    let text = only(request, header)?.ok_or_else(|| invalid(name, "required", "is missing"))?;
+fn count(request: &HttpRequest, name: &str) -> Result<u64, Problem> {
+    let text = only(request, name)?.ok_or_else(|| invalid(name, "required", "is missing"))?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid(name, "invalid_value", "must be a whole number of bytes"));
     }
@@ -158,16 +155,16 @@ fn count(request: &HttpRequest, header: &HeaderName, name: &str) -> Result<u64, 
 }
 
 /// A header that is sent once, or not at all.
-fn only<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+fn only<'a>(request: &'a HttpRequest, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = request.headers().get_all(name);
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(invalid(name.as_str(), "duplicate", "stands there twice"));
+        return Err(invalid(name, "duplicate", "stands there twice"));
     }
     match value.to_str() {
         Ok(text) => Ok(Some(text.trim())),
-        Err(_) => Err(invalid(name.as_str(), "invalid_value", "must be ASCII")),
+        Err(_) => Err(invalid(name, "invalid_value", "must be ASCII")),
     }
 }
