@@ -181,6 +181,7 @@ mod tests {
             })
         });
         contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
+        contents.expect_known().returning(|_, _| Ok(Vec::new()));
         Garbage::new(
             Arc::new(contents),
             Arc::new(uploads),

@@ -133,6 +133,8 @@ fn s3_settings(config: &Config, s3: &S3Config) -> S3Settings {
         allow_http: s3.allow_http,
         path_style: s3.path_style,
         prefix: s3.prefix.clone(),
+        attempt_timeout: s3.timeout,
+        timeout: s3.timeout * 3,
         // Parts of uploads wait here, in files without names. A folder of the machine's may be kept in memory.
         spool: config.data_dir.clone(),
         ..S3Settings::new(

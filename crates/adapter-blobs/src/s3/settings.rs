@@ -126,13 +126,13 @@ impl S3Settings {
             secret_key,
             session_token: None,
             prefix: String::new(),
-            part_size: 8 * 1024 * 1024,
+            part_size: MIN_PART,
             parts_in_flight: 2,
             parts_in_memory: 4,
             spool: std::env::temp_dir(),
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(20),
-            timeout: Duration::from_mins(1),
+            attempt_timeout: Duration::from_mins(1),
+            timeout: Duration::from_mins(3),
             retries: 2,
         }
     }

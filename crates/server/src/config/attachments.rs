@@ -69,6 +69,8 @@ pub struct S3Config {
     pub allow_http: bool,
     /// What all keys begin with.
     pub prefix: String,
+    /// How long one attempt at a request may take.
+    pub timeout: Duration,
     /// Who is asking.
     pub access_key_id: String,
     /// What proves it.
@@ -141,6 +143,7 @@ impl Reader<'_> {
         let public_endpoint = self.optional(&keys::ATTACHMENTS_S3_PUBLIC_ENDPOINT, types::endpoint);
         let path_style = self.optional(&keys::ATTACHMENTS_S3_PATH_STYLE, |text| text.parse().ok());
         let allow_http = self.flag(&keys::ATTACHMENTS_S3_ALLOW_HTTP);
+        let timeout = self.milliseconds(&keys::ATTACHMENTS_S3_TIMEOUT_MS);
         let prefix = self.text(&keys::ATTACHMENTS_S3_PREFIX, types::key_prefix);
         let access_key_id = self.optional(&keys::ATTACHMENTS_S3_ACCESS_KEY_ID, types::word);
         let secret = self.optional(&keys::ATTACHMENTS_S3_SECRET_ACCESS_KEY, types::word);
@@ -179,6 +182,7 @@ impl Reader<'_> {
             public_endpoint,
             allow_http,
             prefix: prefix?,
+            timeout: timeout?,
             access_key_id: access_key_id?,
             secret_access_key: Secret::new(secret?),
         }))

@@ -193,12 +193,14 @@ keys! {
         "Where clients reach the same S3 storage, for signed addresses.";
     ATTACHMENTS_S3_PATH_STYLE: "attachments.s3_path_style", Kind::Bool,
         DefaultValue::Otherwise("`true` where `attachments.s3_endpoint` is set, else `false`"), false,
-        "Whether the bucket stands in the path of addresses (https://host/bucket) rather than in the host (https://bucket.host).";
+        "Whether the bucket stands in the path of addresses (`host/bucket`) rather than in the host (`bucket.host`).";
     ATTACHMENTS_S3_ALLOW_HTTP: "attachments.s3_allow_http", Kind::Bool, DefaultValue::Is("false"), false,
         "Take endpoints that begin with http://. Attachments can be read and changed on the way then.";
     ATTACHMENTS_S3_PREFIX: "attachments.s3_prefix", Kind::Text("what keys may begin with, like mosaic/"),
         DefaultValue::Is(""), false,
         "What the keys of all objects begin with, where the bucket has others too.";
+    ATTACHMENTS_S3_TIMEOUT_MS: "attachments.s3_timeout_ms", Kind::Integer(10, HOUR_MS), DefaultValue::Is("60000"), false,
+        "How long one attempt at a request to the S3 storage may take, in milliseconds (60 s): 5 MiB are sent in this time.";
     ATTACHMENTS_S3_ACCESS_KEY_ID: "attachments.s3_access_key_id", Kind::Text("the id of an access key"),
         DefaultValue::Otherwise("needed with `attachments.s3_bucket`"), false,
         "The access key of the S3 storage: it must be allowed to list the bucket, and to read, write and delete in it.";
