@@ -66,9 +66,9 @@ impl Garbage {
         let unnamed = self.contents.drop_unnamed(user, before, ROWS_AT_ONCE).await?;
         let more = expired.more || unnamed.more;
         let mut removed = 0;
-        // What held a part may hold a content by now.
-        let parts = self.without_known(user, expired.blobs).await?;
-        for id in parts.into_iter().chain(unnamed.blobs) {
+        // What held a part may hold a content by now, and what held a content may be a part still.
+        let dropped = [expired.blobs, unnamed.blobs].concat();
+        for id in self.without_known(user, dropped).await? {
             self.blobs.remove(BlobName { user, id }).await?;
             removed += 1;
         }

@@ -160,6 +160,21 @@ async fn expired_uploads_go_with_all_their_parts() {
 }
 
 #[tokio::test]
+async fn what_a_long_upload_lacks_only_the_record_of_is_kept() {
+    let w = World::new().await.with_lifetime(7 * DAY_MS);
+    let id = w.begin(5, file_as(1)).await;
+    // All of it came in one request and is a content already, when the store of the records can't be reached.
+    w.writes.fail_next(false);
+    let failed = w.send(id, 0, &png("x"), None).await;
+    assert!(matches!(failed, Err(AppError::Store(_))), "{failed:?}");
+    w.h.clock.advance(2 * DAY_MS);
+    assert_eq!(w.collect_garbage().await, 0);
+    assert!(w.state(id).await.unwrap().finished);
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), png("x"));
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
 async fn waste_goes_after_a_day() {
     let w = World::new().await;
     let other = w.another_user().await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mosaic_application::records::REVISIONS_PER_PAGE;
 use mosaic_domain::entity::{Bot, Filename, Resource, ResourcePatch, Sha256, Variant};
 use mosaic_domain::text::Label;
-use mosaic_domain::{AvatarId, RecordKey};
+use mosaic_domain::{AvatarId, RecordKey, UploadId};
 use mosaic_ports::BlobName;
 use mosaic_testkit::{
     BlobCall, BlobFailure, EditExt as _, at, blobs, bot, bot_key, delete, put, resource, resource_id,
@@ -19,6 +19,8 @@ use proptest::test_runner::{Config, RngSeed};
 use crate::world::{DAY_MS, World, file, file_as, png, sha256};
 
 const HOUR_MS: i64 = 3_600_000;
+/// Longer than what nothing names is kept.
+const LIFETIME_MS: i64 = 60 * HOUR_MS;
 /// So many resources and contents: few, so that they meet.
 const FEW: u64 = 4;
 
@@ -31,11 +33,11 @@ enum Step {
         content: u64,
         twice: bool,
     },
-    /// In two, or in one and never the other.
+    /// In one request, in two, or in one and never the other.
     InParts {
         resource: u64,
         content: u64,
-        ends: bool,
+        requests: Requests,
     },
     /// Past the server; confirmed, or not.
     Directly {
@@ -80,8 +82,21 @@ enum Step {
         call: BlobCall,
         after: u64,
     },
+    /// The store of the records will fail once, before or after it has written.
+    FailWrite {
+        written: bool,
+    },
+    /// Phones ask how far their uploads came.
+    Resume,
     /// The server is killed while somebody uploads.
     Kill,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Requests {
+    One,
+    Two,
+    OneOfTwo,
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -96,10 +111,15 @@ fn steps() -> impl Strategy<Value = Step> {
         Just(BlobCall::Remove),
         Just(BlobCall::List),
     ];
+    let requests = prop_oneof![Just(Requests::One), Just(Requests::Two), Just(Requests::OneOfTwo)];
     let three = (few.clone(), contents, any::<bool>());
     prop_oneof![
         4 => three.clone().prop_map(|(resource, content, twice)| Step::Upload { resource, content, twice }),
-        2 => three.clone().prop_map(|(resource, content, ends)| Step::InParts { resource, content, ends }),
+        3 => (few.clone(), 1..=FEW, requests).prop_map(|(resource, content, requests)| Step::InParts {
+            resource,
+            content,
+            requests
+        }),
         1 => three.clone().prop_map(|(resource, content, ends)| Step::Directly { resource, content, ends }),
         1 => few.clone().prop_map(|resource| Step::Thumb { resource }),
         1 => few.clone().prop_map(|resource| Step::Rename { resource }),
@@ -111,6 +131,8 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (0..3_i64).prop_map(|days| Step::Retention { days }),
         4 => Just(Step::Garbage),
         2 => (calls, 0..3_u64).prop_map(|(call, after)| Step::Fail { call, after }),
+        2 => any::<bool>().prop_map(|written| Step::FailWrite { written }),
+        1 => Just(Step::Resume),
         1 => Just(Step::Kill),
     ]
 }
@@ -121,7 +143,7 @@ fn bytes_of(content: u64) -> Bytes {
 
 impl World {
     /// Whether it succeeds is not the point here: only what is there afterwards.
-    async fn take(&self, step: Step) {
+    async fn take(&self, step: Step, under_way: &mut Vec<UploadId>) {
         self.h.clock.advance(1);
         match step {
             Step::Upload {
@@ -136,9 +158,10 @@ impl World {
             Step::InParts {
                 resource,
                 content,
-                ends,
+                requests,
             } => {
-                self.upload_in_parts(resource, &bytes_of(content), ends).await;
+                let upload = self.upload_in_parts(resource, &bytes_of(content), requests).await;
+                under_way.extend(upload);
             }
             Step::Directly {
                 resource,
@@ -188,6 +211,12 @@ impl World {
                 self.garbage.sweep().await.unwrap();
             }
             Step::Fail { call, after } => self.blobs.fail_after(call, after, BlobFailure::Unavailable),
+            Step::FailWrite { written } => self.writes.fail_next(written),
+            Step::Resume => {
+                for id in under_way {
+                    self.state(*id).await.ok();
+                }
+            }
             Step::Kill => {
                 let intake = self.attachments.receive(self.user).await;
                 self.blobs.kill();
@@ -196,17 +225,20 @@ impl World {
         }
     }
 
-    async fn upload_in_parts(&self, n: u64, bytes: &Bytes, ends: bool) {
-        let begun = self
-            .uploads
-            .begin(&self.by(), bytes.len() as u64, file_as(n), None)
-            .await;
-        let Ok(upload) = begun else { return };
-        let sent = self.send(upload.id, 0, &bytes[..10], None).await;
-        if ends && sent.is_ok() {
-            self.send(upload.id, 10, &bytes[10..], None).await.ok();
-            self.state(upload.id).await.ok();
+    async fn upload_in_parts(&self, n: u64, bytes: &Bytes, requests: Requests) -> Option<UploadId> {
+        let length = bytes.len() as u64;
+        let begun = self.uploads.begin(&self.by(), length, file_as(n), None).await;
+        let id = begun.ok()?.id;
+        let first = if requests == Requests::One {
+            bytes.len()
+        } else {
+            10
+        };
+        let sent = self.send(id, 0, &bytes[..first], None).await;
+        if requests == Requests::Two && sent.is_ok() {
+            self.send(id, 10, &bytes[10..], None).await.ok();
         }
+        Some(id)
     }
 
     async fn upload_directly(&self, n: u64, bytes: Bytes, ends: bool) {
@@ -304,10 +336,24 @@ impl World {
         }
     }
 
+    /// What came of uploads that are not given up is there.
+    async fn assert_all_parts_are_there(&self, under_way: &[UploadId]) {
+        for id in under_way {
+            for part in self.h.stores.uploads.parts(self.user, *id).await.unwrap() {
+                let name = BlobName {
+                    user: self.user,
+                    id: part.blob,
+                };
+                let bytes = self.blobs.bytes(name).expect("it is a part");
+                assert_eq!(bytes.len() as u64, part.size);
+            }
+        }
+    }
+
     /// Time goes by, and nothing fails any more.
     async fn assert_nothing_else_is_there_some_day(&self) {
         self.blobs.heal();
-        self.h.clock.advance(3 * DAY_MS);
+        self.h.clock.advance(LIFETIME_MS + DAY_MS + 1);
         self.collect_garbage().await;
         self.garbage.sweep().await.unwrap();
         self.assert_clean().await;
@@ -337,10 +383,12 @@ proptest! {
             .enable_time()
             .build().unwrap();
         runtime.block_on(async {
-            let w = World::new().await;
+            let w = World::new().await.with_lifetime(LIFETIME_MS);
+            let mut under_way = Vec::new();
             for step in steps {
-                w.take(step).await;
+                w.take(step, &mut under_way).await;
                 w.assert_everything_named_is_there().await;
+                w.assert_all_parts_are_there(&under_way).await;
             }
             w.assert_nothing_else_is_there_some_day().await;
         });

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,8 +17,12 @@ use mosaic_application::garbage::{Garbage, GarbageError};
 use mosaic_application::records::{EditBy, Records};
 use mosaic_application::uploads::Uploads;
 use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource, Sha256, StorageType, Variant};
+use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{EditTime, Live, Record, ResourceId, UserId};
-use mosaic_ports::{ContentIndex, MediaTypes, PictureError, Pictures, SmallerPicture};
+use mosaic_ports::{
+    ContentIndex, Decide, MediaTypes, PictureError, Pictures, SmallerPicture, StoreError, WriteError,
+    WriteStore,
+};
 use mosaic_testkit::{
     Harness, ManualClock, MemoryBlobs, MemoryFixture, StoreFixture as _, at, by, resource_key,
 };
@@ -44,6 +48,7 @@ pub(crate) struct World {
     pub(crate) h: Harness,
     pub(crate) blobs: MemoryBlobs,
     pub(crate) painter: Arc<Painter>,
+    pub(crate) writes: Arc<Unwilling>,
     pub(crate) records: Records,
     pub(crate) attachments: Attachments,
     pub(crate) uploads: Uploads,
@@ -59,6 +64,17 @@ impl World {
 
     pub(crate) async fn with(limits: AttachmentLimits) -> Self {
         Self::over(limits, |contents| contents).await
+    }
+
+    /// The same with uploads that are given up after so long, in milliseconds.
+    pub(crate) fn with_lifetime(&self, lifetime_ms: i64) -> Self {
+        let under_way = Arc::clone(&self.h.stores.uploads);
+        let (attachments, records) = (self.attachments.clone(), self.records.clone());
+        let uploads = Uploads::new(attachments, records, under_way, lifetime_ms);
+        Self {
+            uploads,
+            ..self.clone()
+        }
     }
 
     /// Over a storage that gives out no addresses.
@@ -87,8 +103,8 @@ impl World {
             clock: clock.clone(),
             ids: h.ids.clone(),
         };
-        let write = Arc::clone(&h.stores.write);
-        let records = Records::new(write, Arc::clone(&h.stores.reader), h.ids.clone());
+        let writes = Arc::new(Unwilling::over(Arc::clone(&h.stores.write)));
+        let records = Records::new(writes.clone(), Arc::clone(&h.stores.reader), h.ids.clone());
         let attachments = Attachments::new(ports.clone(), records.clone(), limits);
         let under_way = Arc::clone(&h.stores.uploads);
         let uploads = Uploads::new(attachments.clone(), records.clone(), under_way, LIFETIME_MS);
@@ -103,6 +119,7 @@ impl World {
             h,
             blobs,
             painter,
+            writes,
             records,
             attachments,
             uploads,
@@ -305,6 +322,41 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
 
 pub(crate) fn kept(json: &str) -> KeptObject {
     KeptObject::new(serde_json::from_str(json).unwrap()).unwrap()
+}
+
+/// A store of records that fails when a test wants it to.
+pub(crate) struct Unwilling {
+    store: Arc<dyn WriteStore>,
+    fails: AtomicU8,
+}
+
+impl Unwilling {
+    fn over(store: Arc<dyn WriteStore>) -> Self {
+        Self {
+            store,
+            fails: AtomicU8::new(0),
+        }
+    }
+
+    /// The next write fails; `written`: it is written all the same, only the answer is lost.
+    pub(crate) fn fail_next(&self, written: bool) {
+        self.fails.store(1 + u8::from(written), Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl WriteStore for Unwilling {
+    async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
+        let failure = || StoreError::Unavailable("the test wants it so".into());
+        match self.fails.swap(0, Ordering::SeqCst) {
+            0 => self.store.write(scope, decide).await,
+            1 => Err(failure().into()),
+            _ => {
+                self.store.write(scope, decide).await?;
+                Err(failure().into())
+            }
+        }
+    }
 }
 
 /// Recognises files by their first letters.
