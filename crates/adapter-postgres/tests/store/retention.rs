@@ -187,7 +187,7 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
         counts().await
     );
     assert_eq!(h.live(other).await.len(), 5);
-    assert_eq!(h.stores.contents.removed_users(9).await.unwrap(), [user]);
+    assert_eq!(h.stores.contents.removed_users(None, 9).await.unwrap(), [user]);
     let again = h.stores.accounts.remove(user, 2).await.unwrap();
     assert_eq!(again, RemoveOutcome::NotFound);
     test.stop().await;
@@ -202,9 +202,9 @@ async fn the_blobs_of_an_account_that_is_back_are_not_removed() {
     attach(h, user).await;
     let dump = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
     while h.stores.accounts.remove(user, 100).await.unwrap() == RemoveOutcome::Removing {}
-    assert_eq!(h.stores.contents.removed_users(9).await.unwrap(), [user]);
+    assert_eq!(h.stores.contents.removed_users(None, 9).await.unwrap(), [user]);
     h.stores.transfer.load_user(dump.clone()).await.unwrap();
-    assert_eq!(h.stores.contents.removed_users(9).await.unwrap(), []);
+    assert_eq!(h.stores.contents.removed_users(None, 9).await.unwrap(), []);
     assert_eq!(h.stores.contents.avatars(user).await.unwrap(), dump.avatars);
     test.stop().await;
 }
