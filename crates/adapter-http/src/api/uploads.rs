@@ -99,7 +99,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 RESOURCE,
             ],
         )
-        .problems(&GONE);
+        .problems(&GONE)
+        .problems(&[ProblemCode::UploadBusy]);
     let append = described_as_append(Endpoint::patch(&one, "continueUpload", append))
         .about(TAG, "Goes on with a resumable upload");
     let end = spoken(Endpoint::delete(&one, "endUpload", end))
