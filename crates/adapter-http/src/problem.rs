@@ -934,7 +934,7 @@ mod tests {
             let problem = Problem::from(error);
             let response = problem.response(None);
             let waits = response.headers().contains_key(header::RETRY_AFTER);
-            assert_eq!(waits, matches!(status, 429 | 503), "{code}");
+            assert_eq!(waits, matches!(status, 423 | 429 | 503), "{code}");
             let (sent, body) = rendered(&problem, None).await;
             assert_eq!((sent.as_u16(), &body["code"]), (status, &json!(code)));
             assert!(!body.to_string().contains("secret"), "{body}");
