@@ -137,3 +137,17 @@ async fn an_avatar_stays_for_as_long_as_a_bot_names_it() {
     assert_eq!(w.collect_garbage().await, 1);
     w.assert_clean_with(0).await;
 }
+
+#[tokio::test]
+async fn a_user_has_only_so_many_avatars_until_those_that_nothing_names_go() {
+    let w = World::new().await;
+    for _ in 0..100 {
+        w.add_avatar(&png("me")).await.unwrap();
+    }
+    let refused = w.add_avatar(&png("me")).await;
+    assert!(matches!(refused, Err(AppError::TooManyAvatars)), "{refused:?}");
+    w.another_user().await.add_avatar(&png("me")).await.unwrap();
+    w.h.clock.advance(DAY_MS + 1);
+    w.collect_garbage().await;
+    w.add_avatar(&png("me")).await.unwrap();
+}

@@ -536,3 +536,37 @@ async fn a_file_is_given_out_by_address_where_the_storage_has_one() {
         .unwrap();
     assert_eq!(w.blobs.fetch(&address).unwrap(), png("x"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_away_after_the_last_byte_interrupts_nothing() {
+    let w = World::new().await;
+    let mut intake = w.attachments.receive(w.user).await.unwrap();
+    intake.write(png("x")).await.unwrap();
+    let gate = w.blobs.hold(BlobCall::Finish);
+    let request = {
+        let w = w.clone();
+        tokio::spawn(async move { w.attachments.complete(w.by(), file_as(1), intake).await.map(drop) })
+    };
+    gate.reached().await;
+    request.abort();
+    gate.open();
+    until("it is there", async || w.stored(1).await.is_some()).await;
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), png("x"));
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn w3_an_upload_whose_answer_was_lost_is_sent_again() {
+    let w = World::new().await;
+    for (n, written) in [(1, false), (2, true)] {
+        w.writes.fail_next(written);
+        let failed = w.add(file_as(n), &png("x")).await;
+        assert!(matches!(failed, Err(AppError::Store(_))), "{failed:?}");
+        assert_eq!(w.stored(n).await.is_some(), written);
+        let stamp = w.stored(n).await.map(|record| record.stamp);
+        let again = w.add(file_as(n), &png("x")).await.unwrap();
+        assert!(stamp.is_none_or(|stamp| again.stamp == stamp));
+        assert_eq!(w.h.revisions(w.user, resource_key(n)).await, []);
+    }
+    w.assert_clean_with(1).await;
+}

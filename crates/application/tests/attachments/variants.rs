@@ -274,3 +274,39 @@ async fn what_a_record_says_decides_whether_there_are_smaller_pictures() {
         .await;
     assert!(matches!(refused, Err(AppError::NotAPicture)), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_smaller_picture_that_was_lost_is_made_again() {
+    let w = World::new().await;
+    let written = w.add(file_as(1), &png("x")).await.unwrap();
+    let content = w.blobs.names()[0];
+    w.read(written.key, Some(Variant::Thumb)).await.unwrap();
+    let lost = w.blobs.names().into_iter().find(|name| *name != content);
+    w.blobs.lose(lost.unwrap());
+    let failed = w.read(written.key, Some(Variant::Thumb)).await;
+    assert!(matches!(failed, Err(AppError::ContentMissing)), "{failed:?}");
+    for _ in 0..2 {
+        let again = w.read(written.key, Some(Variant::Thumb)).await.unwrap();
+        assert_eq!(again, smaller(&png("x"), 320));
+    }
+    assert_eq!(w.painter.painted(), 2);
+    w.assert_clean_with(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_smaller_picture_is_made_though_nobody_waits_for_it() {
+    let w = World::new().await;
+    let written = w.add(file_as(1), &png("x")).await.unwrap();
+    let gate = w.blobs.hold(BlobCall::Finish);
+    let asker = {
+        let w = w.clone();
+        tokio::spawn(async move { w.read(written.key, Some(Variant::Thumb)).await.map(drop) })
+    };
+    gate.reached().await;
+    asker.abort();
+    gate.open();
+    until("it is there", async || w.blobs.count() == 2).await;
+    w.read(written.key, Some(Variant::Thumb)).await.unwrap();
+    assert_eq!(w.painter.painted(), 1);
+    w.assert_clean_with(2).await;
+}
