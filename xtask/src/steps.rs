@@ -179,6 +179,8 @@ pub(crate) fn bench() -> Step {
             "server",
             "--bench",
             "listeners",
+            "--bench",
+            "uploads",
         ]))?;
         Ok(None)
     })

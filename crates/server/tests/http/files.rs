@@ -29,7 +29,9 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 
 /// So many bytes of no known kind, the same in every run; others for another seed.
@@ -183,17 +185,12 @@ pub fn bytes_of(resource: &Value) -> String {
 
 /// The folder of the attachments, as somebody sees it who looks at the disk.
 #[derive(Debug, Clone)]
-pub struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
     /// The one that a server makes by itself.
     pub fn of(data: &Data) -> Self {
         Self(data.path().join("mosaic-data/attachments"))
-    }
-
-    /// One at another place.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
     }
 
     /// The files that are blobs.
@@ -290,10 +287,12 @@ impl Wire {
             client.id
         );
         if let Some(token) = &client.token {
-            head.push_str(&format!("authorization: Bearer {token}\r\n"));
+            head += "authorization: Bearer ";
+            head += token;
+            head += "\r\n";
         }
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head = head + name + ": " + value + "\r\n";
         }
         head.push_str("\r\n");
         let mut wire = Self {

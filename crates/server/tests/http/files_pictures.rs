@@ -79,7 +79,7 @@ fn photo(width: u32, height: u32) -> Vec<u8> {
 
 /// A PNG that says that it is so large, with the pixels of nothing.
 fn said_to_be(width: u32, height: u32) -> Vec<u8> {
-    fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
         let mut sum = flate2::Crc::new();
         sum.update(name);
         sum.update(data);
@@ -109,9 +109,9 @@ fn decoded(answer: &Fetched) -> DynamicImage {
 }
 
 fn is_near(picture: &DynamicImage, x: u32, y: u32, wanted: [u8; 3]) -> bool {
-    let Rgba([r, g, b, _]) = picture.get_pixel(x, y);
-    let off = |found: u8, wanted: u8| found.abs_diff(wanted) < 40;
-    off(r, wanted[0]) && off(g, wanted[1]) && off(b, wanted[2])
+    let Rgba(found) = picture.get_pixel(x, y);
+    let mut pairs = found.iter().zip(wanted);
+    pairs.all(|(found, wanted)| found.abs_diff(wanted) < 40)
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -59,8 +59,15 @@ impl Data {
 
     /// A command on this data folder, with no variables but its own.
     pub fn mosaic(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+        self.mosaic_by(&[], args)
+    }
+
+    /// As [`Data::mosaic`], started by another program that is given its command line.
+    fn mosaic_by(&self, launcher: &[&str], args: &[&str]) -> Command {
+        let line = [launcher, &[env!("CARGO_BIN_EXE_mosaic")]].concat();
+        let mut command = Command::new(line[0]);
         command
+            .args(&line[1..])
             .current_dir(self.path())
             .env_clear()
             .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
@@ -77,7 +84,12 @@ impl Data {
 
     /// Starts a server on this data and waits until it listens.
     pub fn start(&self, args: &[&str]) -> Server {
-        let mut command = self.mosaic(args);
+        self.start_by(&[], args)
+    }
+
+    /// As [`Data::start`], started by another program that becomes the server (`exec`).
+    pub fn start_by(&self, launcher: &[&str], args: &[&str]) -> Server {
+        let mut command = self.mosaic_by(launcher, args);
         command.args([
             "--listen",
             "127.0.0.1:0",

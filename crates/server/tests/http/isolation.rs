@@ -3,12 +3,13 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Phone, Server};
+use crate::files::{Folder, Form, file, noise};
+use crate::harness::{Answer, Client, Phone, Server};
 use crate::kinds::{BOT, DIARY, KEYED_BY_ID, KINDS, Kind, MEMO, RESOURCE, T, column};
 
 /// Anna has one record of each type, a resource of a memo among them; Bert has nothing.
 struct Two {
-    _server: Server,
+    server: Server,
     anna: Client,
     bert: Client,
     of_anna: Phone,
@@ -38,7 +39,7 @@ impl Two {
         }
         let of_anna = anna.everything().await;
         Self {
-            _server: server,
+            server,
             anna,
             bert,
             of_anna,
@@ -124,6 +125,107 @@ async fn another_user_s_days_are_as_if_nothing_was_there() {
     );
     two.bert.delete(&day).await.ok();
     two.assert_untouched("the same day of somebody else").await;
+}
+
+/// A tus request about an upload, with these bytes where it brings some.
+async fn about_upload(client: &Client, method: &Method, path: &str, override_by: Option<&str>) -> Answer {
+    let request = client
+        .request(method.clone(), path)
+        .header("tus-resumable", "1.0.0")
+        .header("upload-offset", "0")
+        .header("content-type", "application/offset+octet-stream");
+    let request = match override_by {
+        Some(name) => request.header("x-http-method-override", name),
+        None => request,
+    };
+    client.send(request.body("bytes of his")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_another_user_s_files_are_as_if_nothing_was_there() {
+    let two = Two::new().await;
+    let (anna, bert) = (&two.anna, &two.bert);
+    let picture = crate::files_pictures::png(400, 400);
+    let form = Form::new().field("id", &RESOURCE.key(2));
+    let resource = anna.upload(form.file("secret.png", "", &picture)).await.ok();
+    let avatar = anna
+        .send_form("/resources/upload-avatar", file("me.png", "", &picture))
+        .await
+        .ok();
+    let begun = anna
+        .request(Method::POST, "/uploads")
+        .header("tus-resumable", "1.0.0")
+        .header("upload-length", "12")
+        .header("upload-metadata", "filename YS5iaW4=");
+    let begun = anna.send(begun).await;
+    let upload = begun.headers["location"].to_str().unwrap().to_owned();
+    let of_anna = anna.everything().await;
+
+    let (url, thumbnail) = (&resource["url"], &resource["thumbnailUrl"]);
+    let variant = format!("{}?variant=opt", url.as_str().unwrap());
+    for path in [
+        url.as_str().unwrap(),
+        thumbnail.as_str().unwrap(),
+        &variant,
+        avatar["avatarUrl"].as_str().unwrap(),
+    ] {
+        anna.download(path).await.whole();
+        bert.get(path).await.problem(404, "not_found");
+        let head = bert.fetch(bert.request(Method::HEAD, path)).await;
+        assert_eq!(head.status, 404, "{path}");
+        // Whoever knows the hash of a file has not got the file.
+        let known = format!("\"{}\"", resource["sha256"].as_str().unwrap());
+        for name in ["if-none-match", "if-match", "if-range"] {
+            assert_eq!(bert.download_with(path, name, &known).await.status, 404, "{name}");
+        }
+    }
+    for (method, override_by) in [
+        (Method::PATCH, None),
+        (Method::POST, Some("PATCH")),
+        (Method::POST, Some("DELETE")),
+        (Method::DELETE, None),
+    ] {
+        let answer = about_upload(bert, &method, &upload, override_by).await;
+        answer.problem(404, "not_found");
+    }
+    let head = about_upload(bert, &Method::HEAD, &upload, None).await;
+    assert_eq!(head.status, 404);
+    let id = upload.rsplit('/').next().unwrap();
+    for client in [anna, bert] {
+        // Hers is no direct upload: it can't be confirmed by anybody.
+        let confirm = client
+            .post("/resources/confirm-upload", &json!({"uploadId": id}))
+            .await;
+        confirm.problem(404, "not_found");
+    }
+    let offset = about_upload(anna, &Method::HEAD, &upload, None).await;
+    assert_eq!(offset.headers["upload-offset"], "0", "hers is where it was");
+    assert_eq!(anna.everything().await, of_anna);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_a_file_with_another_user_s_ids_is_one_of_one_s_own() {
+    let two = Two::new().await;
+    let (anna, bert) = (&two.anna, &two.bert);
+    let folder = Folder::of(&two.server.data);
+    let hers = noise(60, 5_000);
+    let of = |n: usize| Form::new().field("id", &RESOURCE.key(n));
+    anna.upload(of(2).file("hers.bin", "", &hers)).await.ok();
+    let of_anna = anna.everything().await;
+    let path = format!("{}/download", RESOURCE.path(2));
+    // Her id, and even her bytes: he has to bring them himself, and they are kept for him.
+    let pushed = RESOURCE.record(2, "his.bin", &json!({"sha256": crate::files::sha256(&hers)}));
+    bert.push(&RESOURCE.updates(&[pushed])).await.ok();
+    bert.get(&path).await.problem(404, "not_uploaded");
+    bert.upload(of(2).file("his.bin", "", &hers)).await.ok();
+    assert!(bert.download(&path).await.whole() == hers);
+    folder.assert_holds(2, "the same bytes of two users").await;
+    let memo = of(3).field("memoId", &MEMO.key(1));
+    let refused = bert.upload(memo.file("his.bin", "", b"abc")).await;
+    refused.problem(422, "unknown_memo");
+    RESOURCE.delete(bert, 2, None).await.ok();
+    assert_eq!(anna.everything().await, of_anna);
+    assert!(anna.download(&path).await.whole() == hers);
 }
 
 #[tokio::test(flavor = "multi_thread")]

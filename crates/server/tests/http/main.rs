@@ -22,9 +22,14 @@ mod events;
 mod examples;
 mod fields;
 mod files;
+mod files_crash;
 mod files_download;
+mod files_faults;
+mod files_many;
+mod files_memory;
 mod files_pictures;
 mod files_refused;
+mod files_s3;
 mod files_upload;
 mod harness;
 mod history;
@@ -44,6 +49,12 @@ mod scenario_stage;
 mod scenario_week_offline;
 mod scene;
 mod stop;
+#[path = "../../../adapter-blobs/tests/blobs/storage.rs"]
+#[expect(
+    dead_code,
+    reason = "written for the tests of the adapter, which use the rest of it"
+)]
+mod storage;
 mod sync;
 mod tokens;
 mod tour;

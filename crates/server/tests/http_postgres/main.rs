@@ -34,12 +34,16 @@ mod examples;
 mod fields;
 #[path = "../http/files.rs"]
 mod files;
+#[path = "../http/files_crash.rs"]
+mod files_crash;
 #[path = "../http/files_download.rs"]
 mod files_download;
 #[path = "../http/files_pictures.rs"]
 mod files_pictures;
 #[path = "../http/files_refused.rs"]
 mod files_refused;
+#[path = "../http/files_s3.rs"]
+mod files_s3;
 #[path = "../http/files_upload.rs"]
 mod files_upload;
 #[path = "../http/harness.rs"]
@@ -78,6 +82,12 @@ mod scenario_week_offline;
 mod scene;
 #[path = "../http/stop.rs"]
 mod stop;
+#[path = "../../../adapter-blobs/tests/blobs/storage.rs"]
+#[expect(
+    dead_code,
+    reason = "written for the tests of the adapter, which use the rest of it"
+)]
+mod storage;
 #[path = "../http/sync.rs"]
 mod sync;
 #[path = "../http/tokens.rs"]
