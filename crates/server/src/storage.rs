@@ -183,13 +183,13 @@ mod tests {
             (false, true, Some("the database is away")),
         ] {
             let (mut store, mut blobs) = (MockHealth::new(), MockBlobStore::new());
-            store.expect_check().returning(move || match store_works {
-                true => Ok(()),
-                false => Err(StoreError::Unavailable("the database is away".into())),
+            store.expect_check().returning(move || {
+                let away = || StoreError::Unavailable("the database is away".into());
+                store_works.then_some(()).ok_or_else(away)
             });
-            blobs.expect_check().returning(move || match blobs_work {
-                true => Ok(()),
-                false => Err(BlobError::Unavailable("connection refused".into())),
+            blobs.expect_check().returning(move || {
+                let away = || BlobError::Unavailable("connection refused".into());
+                blobs_work.then_some(()).ok_or_else(away)
             });
             let both = Both {
                 store: Arc::new(store),

@@ -116,7 +116,8 @@ impl Appending {
     ///
     /// # Errors
     /// [`AppError::ChecksumMismatch`], [`AppError::BeyondLength`], [`AppError::OffsetConflict`] where another request was first,
-    /// the storage's error, and where these were the last bytes, those of [`Attachments::add`].
+    /// the storage's error, and where these were the last bytes, those of
+    /// [`Attachments::add`](crate::attachments::Attachments::add).
     pub async fn complete(self) -> Result<Appended, AppError> {
         // Where nobody listens any more, the task has ended with an error.
         self.pieces.send(Piece::End).await.ok();
