@@ -964,6 +964,10 @@ async fn w6_an_edit_time_in_the_future_is_refused_everywhere() {
 async fn unknown_routes_and_wrong_methods_are_problems_below_both_roots() {
     let scene = Scene::new(&[]).await;
     let memo = MEMO.path(1);
+    let (bytes, upload) = (
+        format!("{}/download", RESOURCE.path(1)),
+        format!("/uploads/{}", RESOURCE.key(1)),
+    );
     for root in ["", "/api"] {
         for path in [
             "/nothing",
@@ -995,6 +999,11 @@ async fn unknown_routes_and_wrong_methods_are_problems_below_both_roots() {
             (Method::PUT, "/memos/tags", "GET, HEAD"),
             (Method::DELETE, "/health", "GET, HEAD"),
             (Method::POST, "/bots/reorder", "PUT"),
+            (Method::GET, "/resources/upload", "POST"),
+            (Method::DELETE, "/resources/confirm-upload", "POST"),
+            (Method::POST, &*bytes, "GET, HEAD"),
+            (Method::PUT, "/uploads", "OPTIONS, POST"),
+            (Method::GET, &*upload, "DELETE, HEAD, OPTIONS, PATCH, POST"),
         ] {
             let answer = scene.phone.raw(&method, &format!("{root}{path}"), "{}").await;
             assert_eq!(answer.headers["allow"], allow, "{method} {root}{path}");

@@ -178,7 +178,7 @@ async fn every_field_comes_back_exactly_from_each_route_and_from_pulls() {
     }
     let resource = RESOURCE.get(&phone, 1).await;
     let told = json!({
-        "resourceType": "image", "url": format!("/api/resources/{}/download", RESOURCE.key(1)), "thumbnailUrl": null,
+        "resourceType": "image", "url": format!("/api/resources/{}/download", RESOURCE.key(1)), "thumbnailUrl": format!("/api/resources/{}/thumbnail", RESOURCE.key(1)),
     });
     assert_holds(&resource, &told);
 }
