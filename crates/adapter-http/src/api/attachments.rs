@@ -6,16 +6,19 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::attachments::NewFile;
 use mosaic_application::uploads::DirectUpload;
-use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, Variant};
+use mosaic_domain::entity::{FileSize, Filename, Resource, Variant};
 use mosaic_domain::text::JsonObject;
-use mosaic_domain::{EditTime, ResourceId, UnixMillis, UploadId, UserId, Violation, Violations};
+use mosaic_domain::{ResourceId, UploadId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use super::described::{
+    CREATED_AT, FILENAME, ID, MEMO_ID, METADATA, MIME_TYPE, UPDATED_AT, described, mime_type,
+};
 use super::form::{self, Form};
 use super::records::{Answered, by_device};
-use crate::body::{self, JsonBody, Unreadable};
+use crate::body::{self, JsonBody};
 use crate::caller::{Editor, SignedIn};
 use crate::disposition::renamed;
 use crate::entities::{ResourceDto, Times, Wire};
@@ -195,58 +198,19 @@ struct UploadForm {
     updated_at: Option<i64>,
 }
 
-const ID: &str = "id";
-const MEMO_ID: &str = "memoId";
-const FILENAME: &str = "filename";
-const MIME_TYPE: &str = "mimeType";
-const METADATA: &str = "metadata";
-const CREATED_AT: &str = "createdAt";
-const UPDATED_AT: &str = "updatedAt";
 const FIELDS: [&str; 7] = [ID, MEMO_ID, FILENAME, MIME_TYPE, METADATA, CREATED_AT, UPDATED_AT];
 
 /// What a form says of its file.
-fn described(form: &Form) -> Result<(NewFile, Times), Violations> {
+fn read(form: &Form) -> Result<(NewFile, Times), Violations> {
     let mut check = Check::of_whole();
     let filename = match form.field(FILENAME) {
         Field::Absent => form.filename(&mut check),
         named => check.required(FILENAME, named, Filename::new),
     };
     let declared = check.optional(MIME_TYPE, form.field(MIME_TYPE), mime_type);
-    let id = check.optional(ID, form.field(ID), from_text);
-    let memo_id = check.optional(MEMO_ID, form.field(MEMO_ID), from_text);
-    let metadata = check.optional(METADATA, form.field(METADATA), |text| object(&text));
-    let times = Times {
-        created_at: check.optional(CREATED_AT, form.field(CREATED_AT), |text| {
-            UnixMillis::new(milliseconds(&text)?)
-        }),
-        updated_at: check.optional(UPDATED_AT, form.field(UPDATED_AT), |text| {
-            EditTime::new(milliseconds(&text)?)
-        }),
-    };
-    let file = filename.map(|filename| NewFile {
-        id,
-        memo_id,
-        filename,
-        declared: declared.or_else(|| form.declared()),
-        metadata,
-    });
-    check.finish(file.map(|file| (file, times)))
-}
-
-fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
-    MimeType::new(text.as_ref())
-}
-
-fn object(text: &str) -> Result<KeptObject, Violation> {
-    match body::parse_object::<Map<String, Value>>(text) {
-        Ok(object) => KeptObject::new(object),
-        Err(Unreadable::Malformed { .. }) => Err(Violation::new("malformed_json", "must be JSON")),
-        Err(Unreadable::Misshapen(_)) => Err(Violation::new("invalid_type", "must be a JSON object")),
-    }
-}
-
-fn milliseconds(text: &str) -> Result<i64, Violation> {
-    text.parse().map(|Int(ms)| ms)
+    let declared = declared.or_else(|| form.declared());
+    let file = described(&mut check, filename, declared, |name| form.field(name));
+    check.finish(file)
 }
 
 async fn upload(
@@ -258,7 +222,7 @@ async fn upload(
     let attachments = &state.attachments;
     let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
     let (form, intake) = form::read(multipart, &FIELDS, async |form: &Form| {
-        let (file, times) = described(form)?;
+        let (file, times) = read(form)?;
         let by = editor.edit(times);
         attachments.check(&by, &file).await?;
         if let Some(length) = body::content_length(&request)
@@ -269,7 +233,7 @@ async fn upload(
         Ok(attachments.receive(by.user).await?)
     })
     .await?;
-    let (file, times) = described(&form)?;
+    let (file, times) = read(&form)?;
     let resource = attachments.complete(editor.edit(times), file, intake).await?;
     Ok(Json(resource.into()))
 }

@@ -4,6 +4,7 @@ use mosaic_application::attachments::Intake;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{Violation, Violations};
 
+use super::described::mime_type;
 use crate::field::{Check, Field};
 use crate::multipart::{AROUND_BYTES, Multipart, Part};
 use crate::problem::{FieldError, Problem};
@@ -37,10 +38,9 @@ impl Form {
         check.required(FILE, named, Filename::new)
     }
 
-    /// What kind of file it is said to be, where that can be read. Browsers add parameters: `text/plain;charset=utf-8`.
+    /// What kind of file it is said to be, where that can be read.
     pub(super) fn declared(&self) -> Option<MimeType> {
-        let said = self.file.as_ref()?.content_type.as_ref()?;
-        MimeType::new(said.split(';').next()?.trim()).ok()
+        mime_type(self.file.as_ref()?.content_type.as_ref()?).ok()
     }
 }
 

@@ -6,6 +6,7 @@ mod admin;
 mod attachments;
 mod avatars;
 mod bots;
+mod described;
 mod devices;
 mod diaries;
 mod events;

@@ -190,6 +190,7 @@ fn state(ports: Ports) -> AppState {
 
 mod files;
 mod live;
+mod site;
 mod uploads;
 
 struct Answer {

@@ -31,7 +31,11 @@ pub struct Server {
 const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"http_postgres");
 
 /// The text of all migrations: a template that was made from others is not used.
-const MIGRATIONS: &str = include_str!("../../../../migrations/postgres/V1__initial.sql");
+const MIGRATIONS: &str = concat!(
+    include_str!("../../../../migrations/postgres/V1__initial.sql"),
+    include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
+    include_str!("../../../../migrations/postgres/V3__attachments.sql"),
+);
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.
 #[derive(Clone)]

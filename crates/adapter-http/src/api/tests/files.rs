@@ -1,186 +1,19 @@
 //! The bytes behind resources: uploads in one request, downloads, avatars, over stores in memory.
 
-use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
-
-use actix_web::dev::ServerHandle;
 use actix_web::rt;
 use actix_web::web::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
 use mosaic_domain::ResourceId;
-use mosaic_domain::entity::{MimeType, Resource};
-use mosaic_ports::{NewAccount, SmallerPicture, Stores};
-use mosaic_testkit::{BlobCall, BlobFailure, ManualClock, MemoryBlobs, MemoryStore, SequentialIds};
+use mosaic_domain::entity::Resource;
+use mosaic_testkit::{BlobCall, BlobFailure, ManualClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 
+use super::site::{AVATAR_BYTES, FILE_BYTES, ID, PATIENCE, SMALLER, Served, Site, USER_BYTES, service, user};
 use super::*;
 
-/// Long enough for any machine: reached only by a failing test.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How many bytes a file may have in these tests.
-const FILE_BYTES: u64 = 1_000_000;
-const AVATAR_BYTES: u64 = 1_000;
-/// How many bytes a user may have.
-const USER_BYTES: u64 = 3_000_000;
-/// A resource.
-const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
 const PNG: &[u8] = b"\x89PNG a picture";
-const SMALLER: &[u8] = b"\xff\xd8 a smaller picture";
-
-/// Takes requests in process. It takes longer to make than what most of these tests do.
-type TestService = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>;
-
-async fn service(settings: &HttpSettings, state: &AppState) -> TestService {
-    let site = crate::server::Site::of(state.clone());
-    let document = Document::new(&table().document()).unwrap();
-    let service = Rc::new(init_service(app(settings, &site, &document)).await);
-    Box::new(move |request| {
-        let service = Rc::clone(&service);
-        let answer = async move {
-            let Ok(response) = service.call(request.to_request()).await else {
-                panic!("no answer")
-            };
-            Answer::of(response).await
-        };
-        answer.boxed_local()
-    })
-}
-
-struct Site {
-    state: AppState,
-    service: OnceCell<TestService>,
-    stores: Stores,
-    blobs: MemoryBlobs,
-}
-
-fn user(number: u128) -> UserId {
-    UserId::new(Uuid::from_u128(number))
-}
-
-/// Knows PNG; takes the word of whoever brings anything else.
-fn recognised() -> MockMediaTypes {
-    let mut types = MockMediaTypes::new();
-    types.expect_recognise().returning(|head, declared, _| {
-        if head.starts_with(b"\x89PNG") {
-            return MimeType::new("image/png").unwrap();
-        }
-        declared.cloned().unwrap_or_else(MimeType::unknown)
-    });
-    types
-}
-
-fn pictures() -> MockPictures {
-    let mut pictures = MockPictures::new();
-    pictures.expect_smaller().returning(|_, _| {
-        Ok(SmallerPicture {
-            bytes: Bytes::from_static(SMALLER),
-            mime_type: MimeType::new("image/jpeg").unwrap(),
-        })
-    });
-    pictures
-}
 
 impl Site {
-    /// A server whose user 1 has the token `user`.
-    async fn new() -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let blobs = MemoryBlobs::new(clock.clone());
-        Self::over(clock, blobs).await
-    }
-
-    /// One whose storage gives out addresses.
-    async fn signing() -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let blobs = MemoryBlobs::new(clock.clone());
-        blobs.sign(true);
-        Self::over(clock, blobs).await
-    }
-
-    async fn over(clock: Arc<ManualClock>, blobs: MemoryBlobs) -> Self {
-        let ids = Arc::new(SequentialIds::default());
-        let stores = Arc::new(MemoryStore::new(clock.clone())).stores();
-        let records = Records::new(stores.write.clone(), stores.reader.clone(), ids.clone());
-        let ports = AttachmentPorts {
-            blobs: blobs.port(),
-            contents: stores.contents.clone(),
-            types: Arc::new(recognised()),
-            pictures: Arc::new(pictures()),
-            clock: clock.clone(),
-            ids: ids.clone(),
-        };
-        let limits = AttachmentLimits {
-            storage: StorageType::Local,
-            file_bytes: FILE_BYTES,
-            avatar_bytes: AVATAR_BYTES,
-            user_bytes: USER_BYTES,
-        };
-        let attachments = Attachments::new(ports, records.clone(), limits);
-        let mocked = state(Ports::default());
-        let accounts = AccountPorts {
-            accounts: stores.accounts.clone(),
-            refresh_tokens: stores.tokens.clone(),
-            passwords: Arc::new(MockPasswordHasher::new()),
-            clock: clock.clone(),
-            ids: ids.clone(),
-            randomness: Arc::new(MockRandomness::new()),
-        };
-        let state = AppState {
-            uploads: Uploads::new(
-                attachments.clone(),
-                records.clone(),
-                stores.uploads.clone(),
-                3_600_000,
-            ),
-            records,
-            attachments,
-            accounts: Accounts::new(accounts, mocked.sessions.clone(), Registration::Closed, 1000),
-            clock: clock.clone(),
-            ids,
-            ..mocked
-        };
-        let site = Self {
-            state,
-            service: OnceCell::new(),
-            stores,
-            blobs,
-        };
-        site.add_user(1).await;
-        site
-    }
-
-    async fn add_user(&self, number: u128) {
-        let now = UnixMillis::clamped(ManualClock::START_MS);
-        let account = NewAccount {
-            user: User {
-                id: user(number),
-                username: format!("user-{number}").parse().unwrap(),
-                avatar_url: None,
-                role: Role::User,
-                must_change_password: false,
-                disabled: false,
-                created_at: now,
-                updated_at: now,
-            },
-            password: PasswordHash::new("$argon2id$".to_owned()),
-        };
-        self.stores.accounts.create(account, false).await.unwrap();
-    }
-
-    async fn send(&self, request: TestRequest) -> Answer {
-        let start = async || service(&HttpSettings::default(), &self.state).await;
-        let service = self.service.get_or_init(start).await;
-        service(request).await
-    }
-
-    /// Goes on with other settings.
-    fn set(&mut self, change: impl FnOnce(&mut DownloadSettings)) {
-        change(&mut self.state.downloads);
-        self.service = OnceCell::new();
-    }
-
     async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[]).await
     }
@@ -227,44 +60,9 @@ impl Site {
         let waited = tokio::time::timeout(PATIENCE, change).await;
         assert!(waited.is_ok(), "something is being stored still");
     }
-
-    /// Serves it on a port of its own.
-    fn serve(&self) -> Served {
-        let settings = HttpSettings {
-            workers: 1,
-            ..HttpSettings::default()
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = crate::start(&settings, listener, self.state.clone()).unwrap();
-        let handle = server.handle();
-        rt::spawn(server);
-        Served { address, handle }
-    }
-}
-
-struct Served {
-    address: SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
-    }
 }
 
 impl Served {
-    /// Sends the head of a request, and the beginning of its body.
-    async fn begin(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer user\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body).await.unwrap();
-        stream
-    }
-
     /// Sends a request without a body, and splits what is answered.
     async fn ask(&self, method: &str, path: &str, headers: &str) -> (String, Vec<u8>) {
         split(&self.read(method, path, headers).await)
@@ -697,7 +495,7 @@ fn begun(fields: &[Vec<u8>]) -> Vec<u8> {
 #[actix_web::test]
 async fn an_early_refusal_is_read_by_a_client_that_goes_on_sending() {
     let site = Site::new().await;
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     let large = 10 * FILE_BYTES;
     for (fields, status, code) in [
         (vec![], 413, "file_too_large"),
@@ -723,7 +521,7 @@ async fn an_early_refusal_is_read_by_a_client_that_goes_on_sending() {
 async fn an_upload_that_stands_still_is_given_up_however_it_began() {
     let mut site = Site::new().await;
     site.set(|downloads| downloads.upload_idle = Duration::from_millis(50));
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     for path in ["/resources/upload", "/resources/upload-avatar"] {
         for body in [&begun(&[])[..], &field("id", ID), b"--the-b", b""] {
             let mut stream = served.begin("POST", path, &announces(900), body).await;
@@ -739,7 +537,7 @@ async fn an_upload_that_stands_still_is_given_up_however_it_began() {
 #[actix_web::test]
 async fn an_upload_whose_client_goes_away_leaves_nothing() {
     let site = Site::new().await;
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     let stream = served
         .begin("POST", "/resources/upload", &announces(900_000), &begun(&[]))
         .await;
@@ -757,7 +555,7 @@ async fn an_upload_whose_client_goes_away_leaves_nothing() {
 #[actix_web::test]
 async fn a_connection_goes_on_after_an_upload() {
     let site = Site::new().await;
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     let body = form(&[text()]);
     let length = body.len() as u64;
     let mut stream = served
@@ -878,7 +676,7 @@ async fn ranges_are_sent() {
 async fn several_ranges_are_sent_in_one_answer() {
     let site = Site::new().await;
     let url = site.store("a.bin", "a/b", b"0123456789").await;
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     let (head, body) = served
         .ask("GET", &url, "range: bytes=7-8, 0-1,1-2, -1,50-\r\n")
         .await;
@@ -955,7 +753,7 @@ async fn a_client_that_has_the_file_is_told_so() {
 async fn a_head_tells_the_length_and_reads_nothing() {
     let site = Site::new().await;
     let url = site.store("a.bin", "a/b", &bytes(5_000)).await;
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     for headers in ["", "range: bytes=0-1\r\n"] {
         let (head, body) = served.ask("HEAD", &url, headers).await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -972,7 +770,7 @@ async fn a_head_tells_the_length_and_reads_nothing() {
 async fn a_download_that_fails_in_the_middle_never_looks_whole() {
     let site = Site::new().await;
     let url = site.store("a.bin", "a/b", &bytes(400_000)).await;
-    let served = site.serve();
+    let served = site.serve(HttpSettings::default());
     for (headers, pieces) in [
         ("", 2),
         ("range: bytes=1-399999\r\n", 2),

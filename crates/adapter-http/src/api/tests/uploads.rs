@@ -1,146 +1,24 @@
 //! Resumable uploads (tus), over stores in memory.
 
-use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
-
-use actix_web::dev::ServerHandle;
 use actix_web::rt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
-use mosaic_domain::entity::{MimeType, Resource, Sha256};
+use mosaic_domain::entity::{Resource, Sha256};
 use mosaic_domain::{Live, ResourceId, UploadId};
-use mosaic_ports::{BeginOutcome, BlobName, Clock, NewAccount, Stores, Upload, UploadKind};
-use mosaic_testkit::{BlobCall, BlobFailure, ManualClock, MemoryBlobs, MemoryStore, SequentialIds};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use mosaic_ports::{BeginOutcome, BlobName, Clock, Upload, UploadKind};
+use mosaic_testkit::{BlobCall, BlobFailure};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::site::{self, FILE_BYTES, ID, LIFETIME_MS, PATIENCE, Site, USER_BYTES, service, user};
 use super::*;
 use crate::body::BodyLimits;
 
-/// Long enough for any machine: reached only by a failing test.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How many bytes a file may have in these tests.
-const FILE_BYTES: u64 = 1_000_000;
-/// How many bytes a user may have.
-const USER_BYTES: u64 = 3_000_000;
-/// How long an upload is waited for.
-const LIFETIME_MS: i64 = 3_600_000;
-/// `ManualClock::START_MS` plus that lifetime, as HTTP tells it.
+/// `ManualClock::START_MS` plus the lifetime of an upload, as HTTP tells it.
 const EXPIRES: &str = "Mon, 06 May 2024 13:53:20 GMT";
 const FILENAME: &str = "filename YS5iaW4=";
-/// A resource.
-const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
-
-/// Takes requests in process. It takes longer to make than what most of these tests do.
-type TestService = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>;
-
-async fn service(settings: &HttpSettings, state: &AppState) -> TestService {
-    let site = crate::server::Site::of(state.clone());
-    let document = Document::new(&table().document()).unwrap();
-    let service = Rc::new(init_service(app(settings, &site, &document)).await);
-    Box::new(move |request| {
-        let service = Rc::clone(&service);
-        let answer = async move {
-            let Ok(response) = service.call(request.to_request()).await else {
-                panic!("no answer")
-            };
-            Answer::of(response).await
-        };
-        answer.boxed_local()
-    })
-}
-
-struct Site {
-    state: AppState,
-    service: TestService,
-    stores: Stores,
-    blobs: MemoryBlobs,
-    clock: Arc<ManualClock>,
-}
-
-fn user(number: u128) -> UserId {
-    UserId::new(Uuid::from_u128(number))
-}
-
-fn recognised_as_declared() -> MockMediaTypes {
-    let mut types = MockMediaTypes::new();
-    types
-        .expect_recognise()
-        .returning(|_, declared, _| declared.cloned().unwrap_or_else(MimeType::unknown));
-    types
-}
 
 impl Site {
-    /// A server whose user 1 has the token `user`.
-    async fn new() -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let ids = Arc::new(SequentialIds::default());
-        let stores = Arc::new(MemoryStore::new(clock.clone())).stores();
-        let blobs = MemoryBlobs::new(clock.clone());
-        let records = Records::new(stores.write.clone(), stores.reader.clone(), ids.clone());
-        let ports = AttachmentPorts {
-            blobs: blobs.port(),
-            contents: stores.contents.clone(),
-            types: Arc::new(recognised_as_declared()),
-            pictures: Arc::new(MockPictures::new()),
-            clock: clock.clone(),
-            ids: ids.clone(),
-        };
-        let limits = AttachmentLimits {
-            storage: StorageType::Local,
-            file_bytes: FILE_BYTES,
-            avatar_bytes: 100,
-            user_bytes: USER_BYTES,
-        };
-        let attachments = Attachments::new(ports, records.clone(), limits);
-        let uploads = Uploads::new(
-            attachments.clone(),
-            records.clone(),
-            stores.uploads.clone(),
-            LIFETIME_MS,
-        );
-        let state = AppState {
-            records,
-            attachments,
-            uploads,
-            clock: clock.clone(),
-            ..state(Ports::default())
-        };
-        let site = Self {
-            service: service(&HttpSettings::default(), &state).await,
-            state,
-            stores,
-            blobs,
-            clock,
-        };
-        site.add_user(1).await;
-        site
-    }
-
-    async fn add_user(&self, number: u128) {
-        let now = UnixMillis::clamped(ManualClock::START_MS);
-        let account = NewAccount {
-            user: User {
-                id: user(number),
-                username: format!("user-{number}").parse().unwrap(),
-                avatar_url: None,
-                role: Role::User,
-                must_change_password: false,
-                disabled: false,
-                created_at: now,
-                updated_at: now,
-            },
-            password: PasswordHash::new("$argon2id$".to_owned()),
-        };
-        self.stores.accounts.create(account, false).await.unwrap();
-    }
-
-    async fn send(&self, request: TestRequest) -> Answer {
-        (self.service)(request).await
-    }
-
     /// Begins an upload of that many bytes; its address, and the resource that it becomes.
     async fn begin(&self, length: usize, metadata: &str) -> (String, ResourceId) {
         let answer = self.send(begin(length, metadata)).await;
@@ -829,22 +707,14 @@ async fn storage_that_fails_takes_nothing_and_says_so() {
 /// The same, on a port.
 struct Served {
     site: Site,
-    address: SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
-    }
+    served: site::Served,
 }
 
 impl Served {
     async fn new(idle: Duration) -> Self {
         let mut site = Site::new().await;
-        site.state.downloads.upload_idle = idle;
+        site.set(|downloads| downloads.upload_idle = idle);
         let settings = HttpSettings {
-            workers: 1,
             keep_alive: PATIENCE,
             head_timeout: PATIENCE,
             body: BodyLimits {
@@ -854,28 +724,15 @@ impl Served {
             },
             ..HttpSettings::default()
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = crate::start(&settings, listener, site.state.clone()).unwrap();
-        let handle = server.handle();
-        rt::spawn(server);
-        Self {
-            site,
-            address,
-            handle,
-        }
+        let served = site.serve(settings);
+        Self { site, served }
     }
 
     /// Sends the head of a `PATCH`, and these bytes.
     async fn append(&self, address: &str, headers: &str, bytes: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!(
-            "PATCH {address} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer user\r\ntus-resumable: 1.0.0\r\n\
-             content-type: application/offset+octet-stream\r\n{headers}\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
-        stream
+        let headers =
+            format!("tus-resumable: 1.0.0\r\ncontent-type: application/offset+octet-stream\r\n{headers}");
+        self.served.begin("PATCH", address, &headers, bytes).await
     }
 }
 

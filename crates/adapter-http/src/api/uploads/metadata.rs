@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use mosaic_application::attachments::NewFile;
-use mosaic_domain::entity::{Filename, KeptObject, MimeType};
-use mosaic_domain::{EditTime, MemoId, ResourceId, UnixMillis, Violation};
-use serde_json::Value;
+use mosaic_domain::Violation;
+use mosaic_domain::entity::Filename;
 
+use super::super::described::{FILENAME, MIME_TYPE, described, mime_type};
 use super::headers::decode;
 use crate::entities::Times;
-use crate::field::{Check, Field, Int, from_text};
+use crate::field::{Check, Field};
 use crate::problem::Problem;
 
 /// The file that an upload becomes, and its times.
@@ -17,32 +17,12 @@ pub(super) fn read(header: &str) -> Result<(NewFile, Times), Problem> {
     let mut check = Check::of_whole();
     let said = Said::read(header, &mut check);
     // What web pages know of a file is called `name` and `type` by some clients, `filename` and `filetype` by most.
-    let filename = said.take(["filename", "name"]);
+    let filename = said.take([FILENAME, "name"]);
     let filename = check.required(filename.0, filename.1, Filename::new);
-    let declared = said.take(["filetype", "mimeType", "type"]);
-    let declared = check.optional(declared.0, declared.1, |text| mime_type(&text));
-    let (name, id) = said.take(["id"]);
-    let id = check.optional(name, id, from_text::<ResourceId>);
-    let (name, memo_id) = said.take(["memoId"]);
-    let memo_id = check.optional(name, memo_id, from_text::<MemoId>);
-    let (name, metadata) = said.take(["metadata"]);
-    let metadata = check.optional(name, metadata, |text| object(&text));
-    let (name, created_at) = said.take(["createdAt"]);
-    let created_at = check.optional(name, created_at, |text| UnixMillis::new(whole(&text)?));
-    let (name, updated_at) = said.take(["updatedAt"]);
-    let updated_at = check.optional(name, updated_at, |text| EditTime::new(whole(&text)?));
-    let file = filename.map(|filename| NewFile {
-        id,
-        memo_id,
-        filename,
-        declared,
-        metadata,
-    });
-    let times = Times {
-        created_at,
-        updated_at,
-    };
-    Ok((check.finish(file)?, times))
+    let declared = said.take(["filetype", MIME_TYPE, "type"]);
+    let declared = check.optional(declared.0, declared.1, mime_type);
+    let file = described(&mut check, filename, declared, |name| said.take([name]).1);
+    Ok(check.finish(file)?)
 }
 
 /// The base64 that was sent under each name.
@@ -77,21 +57,4 @@ impl<'a> Said<'a> {
 fn text(base64: &str) -> Result<String, Violation> {
     let bytes = decode(base64).ok_or_else(|| Violation::new("invalid_base64", "must be base64"))?;
     String::from_utf8(bytes).map_err(|_| Violation::new("invalid_utf8", "must be UTF-8"))
-}
-
-/// Browsers add parameters: `text/plain;charset=utf-8`.
-fn mime_type(text: &str) -> Result<MimeType, Violation> {
-    MimeType::new(text.split(';').next().unwrap_or(text).trim())
-}
-
-fn object(text: &str) -> Result<KeptObject, Violation> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => KeptObject::new(object),
-        Ok(_) => Err(Violation::new("invalid_type", "must be a JSON object")),
-        Err(_) => Err(Violation::new("malformed_json", "must be JSON")),
-    }
-}
-
-fn whole(text: &str) -> Result<i64, Violation> {
-    text.parse().map(|Int(ms)| ms)
 }
