@@ -162,6 +162,8 @@ problem_codes! {
     ValidationFailed = 422 "validation_failed" "Some values are not valid";
     /// An edit time lies more than five minutes ahead of the server's clock (W6); `serverTime` tells the latter.
     EditTimeAhead = 422 "edit_time_ahead" "The edit time is in the future";
+    /// The bytes of an upload are all there, and can't become a resource: it was deleted, or has other bytes by now.
+    UploadRefused = 422 "upload_refused" "The upload can not become a resource";
     /// The memo that a resource is to belong to is unknown, or somebody else's (W9).
     UnknownMemo = 422 "unknown_memo" "No such memo";
     /// A list names a resource that is unknown, deleted or somebody else's.
@@ -354,6 +356,7 @@ impl From<AppError> for Problem {
             AppError::ChecksumMismatch => Self::new(Code::ChecksumMismatch, detail),
             AppError::UploadExpired => Self::new(Code::UploadExpired, detail),
             AppError::TooManyAvatars => Self::new(Code::TooManyAvatars, detail),
+            AppError::UploadRefused(_) => Self::new(Code::UploadRefused, detail),
             AppError::UploadBusy => Self::new(Code::UploadBusy, detail).retry_after(Duration::from_secs(1)),
             AppError::TooManyParts => Self::new(Code::TooManyParts, detail),
             AppError::UploadIncomplete(_) => Self::new(Code::UploadIncomplete, detail),
@@ -913,6 +916,12 @@ mod tests {
             (AppError::ChecksumMismatch, 460, "checksum_mismatch", json!({})),
             (AppError::UploadExpired, 410, "upload_expired", json!({})),
             (AppError::TooManyAvatars, 409, "too_many_avatars", json!({})),
+            (
+                AppError::UploadRefused(AppError::OtherContent.into()),
+                422,
+                "upload_refused",
+                json!({}),
+            ),
             (AppError::UploadBusy, 423, "upload_busy", json!({})),
             (AppError::TooManyParts, 409, "too_many_parts", json!({})),
             (

@@ -70,6 +70,9 @@ pub enum AppError {
     /// The account has too many avatars.
     #[error("the account has too many pictures that nothing shows: try again tomorrow")]
     TooManyAvatars,
+    /// The bytes of an upload are all there, and can't become a resource.
+    #[error("the upload can not become a resource: {0}")]
+    UploadRefused(#[source] Box<AppError>),
     /// Another request of the same upload is not done yet.
     #[error("another request of this upload is not done yet: try again")]
     UploadBusy,

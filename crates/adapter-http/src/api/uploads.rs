@@ -100,7 +100,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ],
         )
         .problems(&GONE)
-        .problems(&[ProblemCode::UploadBusy]);
+        .problems(&[ProblemCode::UploadBusy, ProblemCode::UploadRefused]);
     let append = described_as_append(Endpoint::patch(&one, "continueUpload", append))
         .about(TAG, "Goes on with a resumable upload");
     let end = spoken(Endpoint::delete(&one, "endUpload", end))
@@ -175,15 +175,13 @@ fn described_as_append(endpoint: Endpoint) -> Endpoint {
             ProblemCode::RequestTimeout,
             ProblemCode::UploadOffsetConflict,
             ProblemCode::TooManyParts,
-            ProblemCode::ContentDiffers,
-            ProblemCode::DeletedConflict,
             ProblemCode::UploadExpired,
             ProblemCode::UnsupportedTusVersion,
             ProblemCode::BeyondUploadLength,
             ProblemCode::QuotaExceeded,
             ProblemCode::UnsupportedMediaType,
             ProblemCode::UnsupportedEncoding,
-            ProblemCode::UnknownMemo,
+            ProblemCode::UploadRefused,
             ProblemCode::UploadBusy,
             ProblemCode::ChecksumMismatch,
             ProblemCode::StorageUnavailable,

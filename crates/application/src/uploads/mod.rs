@@ -334,6 +334,10 @@ impl Uploads {
     /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
     /// does not interrupt it. One that was finished already, perhaps meanwhile, answers what it became.
     async fn complete(&self, user: UserId, upload: Upload) -> Result<Live<Resource>, AppError> {
+        // What is known to be refused is not put together for it.
+        let (by, file) = self.edit(user, &upload)?;
+        let looked = self.attachments.check(&by, &file).await;
+        looked.map_err(|error| refused(error, upload.kind))?;
         let this = self.clone();
         let task = tokio::spawn(async move {
             match this.join(user, &upload).await {
@@ -380,6 +384,21 @@ impl Uploads {
         upload: &Upload,
         received: Received,
     ) -> Result<Live<Resource>, AppError> {
+        let (by, file) = self.edit(user, upload)?;
+        if self.store.upload(user, upload.id).await?.is_none() {
+            // It was given up while its bytes were on their way.
+            self.attachments.discard(received.blob).await;
+            return Err(AppError::NotFound);
+        }
+        let added = self.attachments.add(&by, file, received).await;
+        let resource = added.map_err(|error| refused(error, upload.kind))?;
+        let blobs = self.store.finish(user, upload.id).await?;
+        self.discard(user, blobs).await?;
+        Ok(resource)
+    }
+
+    /// The edit that an upload comes to.
+    fn edit(&self, user: UserId, upload: &Upload) -> Result<(EditBy, NewFile), AppError> {
         let fields: Fields =
             serde_json::from_str(&upload.fields).map_err(|error| AppError::Internal(error.into()))?;
         let by = EditBy {
@@ -397,15 +416,21 @@ impl Uploads {
             declared: fields.declared,
             metadata: fields.metadata,
         };
-        if self.store.upload(user, upload.id).await?.is_none() {
-            // It was given up while its bytes were on their way.
-            self.attachments.discard(received.blob).await;
-            return Err(AppError::NotFound);
-        }
-        let resource = self.attachments.add(&by, file, received).await?;
-        let blobs = self.store.finish(user, upload.id).await?;
-        self.discard(user, blobs).await?;
-        Ok(resource)
+        Ok((by, file))
+    }
+}
+
+/// What an upload that comes through the server is refused with once its bytes are there. Sending them again would not help, and
+/// clients of such uploads do so after any conflict.
+fn refused(error: AppError, kind: UploadKind) -> AppError {
+    let is_final = matches!(
+        error,
+        AppError::Deleted | AppError::OtherContent | AppError::Superseded { .. } | AppError::UnknownMemo(_)
+    );
+    if is_final && kind == UploadKind::Parts {
+        AppError::UploadRefused(Box::new(error))
+    } else {
+        error
     }
 }
 

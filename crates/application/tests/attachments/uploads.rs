@@ -245,7 +245,7 @@ async fn of_two_that_go_on_at_once_one_does() {
         let refused = other.complete().await;
         match refused {
             Err(AppError::OffsetConflict { received: 5 }) if !whole => {}
-            Err(AppError::OtherContent) if whole => {}
+            Err(AppError::UploadRefused(why)) if whole => assert!(matches!(*why, AppError::OtherContent)),
             refused => panic!("{refused:?}"),
         }
         if whole {
@@ -411,6 +411,15 @@ async fn a_request_that_the_storage_fails_leaves_the_upload_as_it_was() {
     w.assert_clean_with(1).await;
 }
 
+/// It is refused for good, and the reason is said.
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, AppError>, why: &str) {
+    match outcome {
+        Err(error @ AppError::UploadRefused(_)) => assert!(error.to_string().contains(why), "{error}"),
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_resource_that_was_deleted_meanwhile_leaves_the_upload_as_it_was() {
     let w = World::new().await;
@@ -421,11 +430,17 @@ async fn a_resource_that_was_deleted_meanwhile_leaves_the_upload_as_it_was() {
         }
         w.h.write(w.user, [bury(resource_key(n))]).await;
         let refused = w.send(id, cut, &png("x")[cut..], None).await;
-        assert!(matches!(refused, Err(AppError::Deleted)), "{refused:?}");
+        assert_refused(refused, "the record is deleted");
         let all_there = cut > 0;
         assert_eq!(w.received(id).await, if all_there { 5 } else { 0 });
         if all_there {
-            assert!(matches!(w.state(id).await, Err(AppError::Deleted)));
+            let reads = w.blobs.calls(BlobCall::Read);
+            assert_refused(w.state(id).await, "the record is deleted");
+            assert_eq!(
+                w.blobs.calls(BlobCall::Read),
+                reads,
+                "it is not put together for that"
+            );
         }
         assert!(w.stored(n).await.unwrap().is_deleted());
         w.assert_clean().await;
@@ -441,7 +456,7 @@ async fn a_resource_that_got_other_bytes_meanwhile_leaves_the_upload_as_it_was()
     w.send(id, 0, &png("x")[..2], None).await.unwrap();
     w.add(file_as(1), &png("y")).await.unwrap();
     let refused = w.send(id, 2, &png("x")[2..], None).await;
-    assert!(matches!(refused, Err(AppError::OtherContent)), "{refused:?}");
+    assert_refused(refused, "the resource has other bytes already");
     assert_eq!(w.received(id).await, 5);
     assert_eq!(w.read(resource_id(1), None).await.unwrap(), png("y"));
     w.assert_clean_with(3).await;
