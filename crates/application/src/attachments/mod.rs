@@ -188,7 +188,10 @@ impl Attachments {
 
     /// Removes a blob that is not needed, best effort: what can't be removed now, a purge removes.
     pub(crate) async fn discard(&self, blob: BlobName) {
-        discard(self.ports.blobs.as_ref(), blob).await;
+        if let Err(error) = self.ports.blobs.remove(blob).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(user = %blob.user, blob = %blob.id, error, "a blob that is not needed stays until the next purge");
+        }
     }
 
     /// Whether a blob holds something.
@@ -201,14 +204,6 @@ impl Attachments {
     async fn held(&self, user: UserId, sha256: Sha256) -> Result<HeldContent, AppError> {
         let held = self.ports.contents.content(user, sha256).await?;
         held.ok_or(AppError::NotUploaded)
-    }
-}
-
-/// Removes a blob that is not needed, best effort.
-pub(crate) async fn discard(blobs: &dyn BlobStore, blob: BlobName) {
-    if let Err(error) = blobs.remove(blob).await {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(user = %blob.user, blob = %blob.id, error, "a blob that is not needed stays until the next purge");
     }
 }
 

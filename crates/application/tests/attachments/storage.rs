@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use mosaic_application::storage::NamedStorage;
 use mosaic_ports::{BlobError, BlobName, BlobStore};
-use mosaic_testkit::{Harness, MemoryBlobs};
+use mosaic_testkit::{BlobCall, BlobFailure, Harness, MemoryBlobs};
 use uuid::Uuid;
 
 use crate::world::{World, png};
@@ -74,4 +74,17 @@ async fn instances_that_start_at_once_agree_on_a_name() {
         check.unwrap();
     }
     assert_eq!(w.blobs.count(), 1, "one proof is left");
+}
+
+#[tokio::test]
+async fn a_check_of_storage_that_is_away_waits_for_no_proof() {
+    let w = World::new().await;
+    let storage = named(&w.h, &w.blobs);
+    w.blobs.fail(BlobCall::Check, BlobFailure::Unavailable);
+    let held = w.blobs.hold(BlobCall::Create);
+    let check = tokio::time::timeout(std::time::Duration::from_secs(20), storage.check());
+    assert!(check.await.expect("an answer").is_err());
+    drop(held);
+    w.blobs.heal();
+    storage.check().await.unwrap();
 }
