@@ -10,6 +10,7 @@ mod failure;
 mod links;
 mod metadata;
 mod needs;
+mod profiles;
 mod runner;
 mod steps;
 mod tally;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::metadata::Metadata;
 use crate::runner::{Workspace, output, run as run_program, run_tests, say};
-use crate::{deps, links, needs};
+use crate::{deps, links, needs, profiles};
 
 type Work = Box<dyn Fn(&Workspace) -> Result<Option<String>>>;
 
@@ -119,9 +119,13 @@ pub(crate) fn links() -> Step {
     })
 }
 
-/// Licences, sources, bans, versions.
+/// Licences, sources, bans, versions, and how they are built.
 pub(crate) fn deps() -> Step {
     Step::new("dependencies", |workspace| {
+        let path = workspace.root().join("Cargo.toml");
+        let manifest = std::fs::read_to_string(&path)
+            .map_err(|error| Failure(format!("{}: {error}", path.display())))?;
+        profiles::check(&manifest)?;
         let json = output(
             workspace
                 .bare_cargo("metadata")
@@ -171,8 +175,6 @@ fn print_total(line: &str) -> Result<()> {
 pub(crate) fn bench() -> Step {
     Step::new("benchmarks", |workspace| {
         run_program(workspace.cargo("bench").args([
-            "--profile",
-            "dist",
             "--package",
             "mosaic-server",
             "--bench",
