@@ -2,11 +2,12 @@
 //!
 //! actix's own extractor unpacks each chunk into memory before anything can count it, so a brotli bomb of a few
 //! kilobytes costs gigabytes. Here the packed body is read first (it is bounded), and unpacked through a reader that stops
-//! at the limit, off the async workers.
+//! at the limit. What is packed or large is unpacked and parsed off the async workers, as many at once as there are cores.
 
 use std::future::Future;
 use std::io::{self, Read};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -15,7 +16,9 @@ use actix_web::http::header;
 use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
+use mosaic_domain::json::Skipped;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::problem::{FieldError, Problem, ProblemCode};
 
@@ -59,6 +62,28 @@ impl Default for BodyLimits {
     }
 }
 
+/// Bodies with more bytes than this are parsed off the async workers.
+const PARSED_AT_ONCE: usize = 64 * 1024;
+
+/// The turns of the bodies that are parsed off the async workers.
+static PARSERS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+
+/// A type that can be read from the text of a body.
+pub trait FromBody: Sized + Send + 'static {
+    /// Reads the text, which may take long.
+    ///
+    /// # Errors
+    /// 400 for what is no JSON, 422 for JSON of the wrong shape.
+    fn from_body(text: &str) -> Result<Self, Problem>;
+}
+
+impl<T: DeserializeOwned + Send + 'static> FromBody for T {
+    fn from_body(text: &str) -> Result<Self, Problem> {
+        Ok(parse_object(text)?)
+    }
+}
+
 /// The body of a request, parsed from JSON.
 ///
 /// Refuses with 400 what is no JSON, 408 what is too slow, 413 what is too large, 415 what is announced as something
@@ -66,17 +91,14 @@ impl Default for BodyLimits {
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+impl<T: FromBody> FromRequest for JsonBody<T> {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = payload.take();
-        Box::pin(async move {
-            let bytes = read(&request, payload).await?;
-            parse(&bytes).map(Self)
-        })
+        Box::pin(async move { read(&request, payload, parse).await.map(Self) })
     }
 }
 
@@ -84,21 +106,18 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct OptionalJsonBody<T>(pub Option<T>);
 
-impl<T: DeserializeOwned + 'static> FromRequest for OptionalJsonBody<T> {
+impl<T: FromBody> FromRequest for OptionalJsonBody<T> {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let payload = payload.take();
-        Box::pin(async move {
-            let bytes = read(&request, payload).await?;
-            if bytes.is_empty() {
-                Ok(Self(None))
-            } else {
-                parse(&bytes).map(|value| Self(Some(value)))
-            }
-        })
+        let parse: fn(&[u8]) -> Result<Option<T>, Problem> = |bytes: &[u8]| match bytes {
+            [] => Ok(None),
+            bytes => parse(bytes).map(Some),
+        };
+        Box::pin(async move { read(&request, payload, parse).await.map(Self) })
     }
 }
 
@@ -110,7 +129,11 @@ enum Encoding {
     Brotli,
 }
 
-async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
+async fn read<R: Send + 'static>(
+    request: &HttpRequest,
+    payload: Payload,
+    parse: fn(&[u8]) -> Result<R, Problem>,
+) -> Result<R, Problem> {
     let limits = BodyLimits::of(request);
     check_content_type(request)?;
     let encoding = content_encoding(request)?;
@@ -120,7 +143,18 @@ async fn read(request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem>
     let packed = tokio::time::timeout(limits.timeout, read_packed(payload, limits.packed_bytes))
         .await
         .map_err(|_| too_slow())??;
-    unpack(packed, encoding, limits.unpacked_bytes).await
+    let small = packed.len() <= PARSED_AT_ONCE;
+    let work = move || parse(&unpack(packed, encoding, limits.unpacked_bytes)?);
+    if encoding == Encoding::Identity && small {
+        return work();
+    }
+    // Held until the work is done, also when nobody waits for it any more.
+    let turn = PARSERS.acquire().await.map_err(Problem::internal)?;
+    let done = web::block(move || {
+        let _turn = turn;
+        work()
+    });
+    done.await.map_err(Problem::internal)?
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
@@ -220,25 +254,19 @@ pub(crate) fn payload_problem(error: &PayloadError) -> Problem {
     )
 }
 
-async fn unpack(packed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Problem> {
+fn unpack(packed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Problem> {
     let unpacked = match encoding {
-        Encoding::Identity if packed.len() > limit => return Err(too_large(limit)),
-        Encoding::Identity => return Ok(packed),
-        Encoding::Gzip => {
-            web::block(move || read_up_to(flate2::read::MultiGzDecoder::new(&packed[..]), limit)).await
-        }
-        Encoding::Brotli => {
-            web::block(move || read_up_to(brotli::Decompressor::new(&packed[..], 4096), limit)).await
-        }
+        Encoding::Identity => Ok((packed.len() <= limit).then_some(packed)),
+        Encoding::Gzip => read_up_to(flate2::read::MultiGzDecoder::new(&packed[..]), limit),
+        Encoding::Brotli => read_up_to(brotli::Decompressor::new(&packed[..], 4096), limit),
     };
     match unpacked {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(too_large(limit)),
-        Ok(Err(_)) => Err(Problem::new(
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(too_large(limit)),
+        Err(_) => Err(Problem::new(
             ProblemCode::MalformedEncoding,
             "the body can not be unpacked",
         )),
-        Err(canceled) => Err(Problem::internal(canceled)),
     }
 }
 
@@ -249,7 +277,7 @@ fn read_up_to(reader: impl Read, limit: usize) -> io::Result<Option<Bytes>> {
     Ok((unpacked.len() <= limit).then(|| unpacked.into()))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::new(
             ProblemCode::MalformedJson,
@@ -259,7 +287,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would look at the bytes of those texts alone that it does not ignore.
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Problem::new(ProblemCode::MalformedJson, "the body is not UTF-8"))?;
-    Ok(parse_object(text)?)
+    T::from_body(text)
 }
 
 /// Why a text is not the object that it should be.
@@ -307,14 +335,20 @@ pub(crate) fn parse_object<T: DeserializeOwned>(text: &str) -> Result<T, Unreada
 
 /// serde would also read a struct from a list, by position: bodies are objects.
 fn not_an_object(text: &str) -> Unreadable {
-    match serde_json::from_str::<serde_json::Value>(text) {
+    match serde_json::from_str::<Skipped>(text) {
         Ok(_) => Unreadable::Misshapen(FieldError::new("", "invalid_type", "must be a JSON object")),
         Err(error) => unreadable("", &error),
     }
 }
 
-fn unreadable(path: &str, error: &serde_json::Error) -> Unreadable {
-    let path = if path == "." { "" } else { path };
+/// How much of a path is told.
+const PATH_CHARS: usize = 200;
+
+/// What serde says of a text, with the path to where it stands.
+pub(crate) fn unreadable(path: &str, error: &serde_json::Error) -> Unreadable {
+    // What a client wrote stands in it.
+    let path: String = path.chars().take(PATH_CHARS).collect();
+    let path = if path == "." { "" } else { path.as_str() };
     if error.is_data() {
         Unreadable::Misshapen(data_error(path, error))
     } else {
@@ -371,7 +405,7 @@ mod tests {
         #[serde(default)]
         updated_at: Option<i64>,
         #[serde(default, rename = "metadata")]
-        _metadata: Option<serde_json::Value>,
+        _metadata: Option<Skipped>,
     }
 
     const LIMITS: BodyLimits = BodyLimits {

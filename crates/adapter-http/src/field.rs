@@ -3,12 +3,15 @@
 //!
 //! A body is a struct of [`Field`]s with `#[serde(default)]`; [`Check`] turns them into domain types.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
+use mosaic_domain::json::{AnyObject, JsonObject, Skipped};
 use mosaic_domain::{EditTime, MAX_SAFE_INTEGER, UnixMillis, Violation, Violations};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
-use serde_json::Value;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -27,24 +30,61 @@ pub(crate) enum Field<T> {
     Given(T),
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        if value.is_null() {
-            return Ok(Self::Null);
-        }
-        Ok(match serde_path_to_error::deserialize(value) {
-            Ok(value) => Self::Given(value),
-            Err(error) => {
-                let path = error.path().to_string();
-                let violation = Violation::new("invalid_type", error.into_inner().to_string());
-                Self::Wrong(if path == "." {
-                    violation
-                } else {
-                    violation.at(&path)
-                })
-            }
-        })
+/// The most items of any list, and the most names of any object that is looked into.
+const MOST_ITEMS: usize = 1_000;
+
+/// What a field may hold. It is read straight from the body, in one pass and with its limits, never by way of a value of any shape:
+/// where something else stands, that is read to its end and dropped.
+pub(crate) trait FieldValue: Sized {
+    /// What it must be, for people.
+    const EXPECTED: &'static str;
+
+    /// The value that a text is.
+    fn of_text(_text: &str) -> Option<Self> {
+        None
+    }
+
+    /// The value that a truth value is.
+    fn of_bool(_value: bool) -> Option<Self> {
+        None
+    }
+
+    /// The value that a whole number is.
+    fn of_integer(_value: i64) -> Option<Self> {
+        None
+    }
+
+    /// The value that a list is.
+    fn of_list<'de, A: SeqAccess<'de>>(items: A) -> Result<Field<Self>, A::Error> {
+        rest_of_list(items)?;
+        Ok(Field::wrong())
+    }
+
+    /// The value that an object is.
+    fn of_object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
+        while members.next_entry::<Skipped, Skipped>()?.is_some() {}
+        Ok(Field::wrong())
+    }
+}
+
+fn rest_of_list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<(), A::Error> {
+    while items.next_element::<Skipped>()?.is_some() {}
+    Ok(())
+}
+
+impl FieldValue for String {
+    const EXPECTED: &'static str = "a text";
+
+    fn of_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl FieldValue for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn of_bool(value: bool) -> Option<Self> {
+        Some(value)
     }
 }
 
@@ -52,35 +92,137 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Int(pub(crate) i64);
 
-impl<'de> Deserialize<'de> for Int {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IntVisitor;
-        impl Visitor<'_> for IntVisitor {
-            type Value = Int;
+impl FieldValue for Int {
+    const EXPECTED: &'static str = "a whole number";
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a whole number")
-            }
+    fn of_integer(value: i64) -> Option<Self> {
+        Some(Self(value))
+    }
+}
 
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Int, E> {
-                Ok(Int(value))
-            }
+impl FieldValue for Vec<String> {
+    const EXPECTED: &'static str = "a list of texts";
 
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Int, E> {
-                Ok(Int(i64::try_from(value).unwrap_or(i64::MAX)))
-            }
-
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Int, E> {
-                // Digits beyond 64 bits arrive as a float.
-                const BEYOND: f64 = 9_007_199_254_740_992.0;
-                match value {
-                    _ if value >= BEYOND => Ok(Int(i64::MAX)),
-                    _ if value <= -BEYOND => Ok(Int(i64::MIN)),
-                    _ => Err(E::invalid_type(serde::de::Unexpected::Float(value), &self)),
+    fn of_list<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Field<Self>, A::Error> {
+        let mut list = Self::new();
+        while let Some(item) = items.next_element::<Field<String>>()? {
+            let violation = match item {
+                Field::Given(text) if list.len() < MOST_ITEMS => {
+                    list.push(text);
+                    continue;
                 }
-            }
+                Field::Given(_) => too_many(),
+                _ => Field::<String>::violation().at(&format!("[{}]", list.len())),
+            };
+            rest_of_list(items)?;
+            return Ok(Field::Wrong(violation));
         }
-        deserializer.deserialize_any(IntVisitor)
+        Ok(Field::Given(list))
+    }
+}
+
+fn too_many() -> Violation {
+    Violation::new("too_many", format!("must be at most {MOST_ITEMS}"))
+}
+
+/// An object of numbers, in the order in which they stand there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Numbers(pub(crate) Vec<(String, Field<Int>)>);
+
+impl FieldValue for Numbers {
+    const EXPECTED: &'static str = "an object";
+
+    fn of_object<'de, A: MapAccess<'de>>(mut members: A) -> Result<Field<Self>, A::Error> {
+        let mut numbers = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            if numbers.len() == MOST_ITEMS {
+                while members.next_entry::<Skipped, Skipped>()?.is_some() {}
+                return Ok(Field::Wrong(too_many()));
+            }
+            numbers.push(member);
+        }
+        Ok(Field::Given(Self(numbers)))
+    }
+}
+
+impl<const MAX_BYTES: usize> FieldValue for JsonObject<MAX_BYTES> {
+    const EXPECTED: &'static str = "a JSON object";
+
+    fn of_object<'de, A: MapAccess<'de>>(members: A) -> Result<Field<Self>, A::Error> {
+        let AnyObject(object) = AnyObject::deserialize(MapAccessDeserializer::new(members))?;
+        Ok(object.map_or_else(Field::Wrong, Field::Given))
+    }
+}
+
+impl<T: FieldValue> Field<T> {
+    fn violation() -> Violation {
+        Violation::new("invalid_type", format!("must be {}", T::EXPECTED))
+    }
+
+    fn wrong() -> Self {
+        Self::Wrong(Self::violation())
+    }
+
+    fn or_wrong(value: Option<T>) -> Self {
+        value.map_or_else(Self::wrong, Self::Given)
+    }
+}
+
+impl<'de, T: FieldValue> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor(PhantomData))
+    }
+}
+
+struct FieldVisitor<T>(PhantomData<T>);
+
+impl<'de, T: FieldValue> Visitor<'de> for FieldVisitor<T> {
+    type Value = Field<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Field<T>, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Field<T>, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Field<T>, E> {
+        Ok(Field::or_wrong(T::of_bool(value)))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Field<T>, E> {
+        Ok(Field::or_wrong(T::of_integer(value)))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Field<T>, E> {
+        self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Field<T>, E> {
+        // Digits beyond 64 bits arrive as a float.
+        const BEYOND: f64 = 9_007_199_254_740_992.0;
+        Ok(match value {
+            _ if value >= BEYOND => Field::or_wrong(T::of_integer(i64::MAX)),
+            _ if value <= -BEYOND => Field::or_wrong(T::of_integer(i64::MIN)),
+            _ => Field::wrong(),
+        })
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Field<T>, E> {
+        Ok(Field::or_wrong(T::of_text(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Field<T>, A::Error> {
+        T::of_list(items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Field<T>, A::Error> {
+        T::of_object(members)
     }
 }
 

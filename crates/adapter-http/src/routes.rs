@@ -33,6 +33,9 @@ use crate::problem::{self, Problem, ProblemBody, ProblemCode};
 /// The name of the security scheme in the document.
 const BEARER: &str = "bearer";
 
+/// The most bytes of a JSON body, unless its route says otherwise.
+const JSON_BYTES: usize = 64 * 1024;
+
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// One route: how it is served and how it is described.
@@ -135,8 +138,8 @@ impl Endpoint {
         self
     }
 
-    /// It takes bodies of at most this many bytes, packed or unpacked, instead of the server's limits. Holds for all methods
-    /// of its path.
+    /// It takes bodies of at most this many bytes, packed or unpacked, instead of 64 KiB of JSON: room for the largest one that
+    /// is acceptable, however it is written. The server's limits hold as well. Of several methods of a path the greatest counts.
     #[must_use]
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = Some(bytes);
@@ -190,6 +193,7 @@ impl Endpoint {
             .content("application/json", content)
             .required(Some(Required::True));
         self.operation = self.operation.request_body(Some(body.build()));
+        self.body_limit.get_or_insert(JSON_BYTES);
         self
     }
 
@@ -201,6 +205,7 @@ impl Endpoint {
             .content("application/json", content)
             .required(Some(Required::False));
         self.operation = self.operation.request_body(Some(body.build()));
+        self.body_limit.get_or_insert(JSON_BYTES);
         self
     }
 
@@ -466,7 +471,7 @@ impl RouteTable {
         }
         for ((_, path), endpoints) in by_path {
             let allow = allowed(&endpoints);
-            let limit = endpoints.iter().filter_map(|endpoint| endpoint.body_limit).min();
+            let limit = endpoints.iter().filter_map(|endpoint| endpoint.body_limit).max();
             let empty = Resource::new(path);
             let resource = endpoints
                 .into_iter()

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
+use mosaic_domain::json::{JsonObject, MAX_JSON_DEPTH};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{Action, Locked, Outcome, RecordEdit, WriteScope, decide};
 use mosaic_domain::{Content, EditTime, EntityType, Record, RevisionReason, Stamp, UnixMillis, UserId};
 use mosaic_ports::{Accounts, Clock, Decide, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::error::{AppError, Unauthenticated};
@@ -31,6 +31,9 @@ const BATCH: PageLimits = PageLimits {
     records: 500,
     bytes: 4 * 1024 * 1024,
 };
+
+/// The content of a record: with all that may surround a kept object, and more than any record may have.
+type Document = JsonObject<{ 64 * 1024 * 1024 }, { MAX_JSON_DEPTH + 4 }>;
 
 /// One line of an export.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,7 +68,7 @@ struct RecordLine {
     revision_count: u32,
     deleted: bool,
     /// `null` for a tombstone whose content is unknown or erased.
-    content: Option<Box<RawValue>>,
+    content: Option<Document>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,7 +83,7 @@ struct RevisionLine {
     created_at: i64,
     reason: String,
     recorded_at: i64,
-    content: Box<RawValue>,
+    content: Document,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -232,7 +235,7 @@ fn record_line(record: &Record) -> Result<RecordLine, AppError> {
         created_at: record.created_at.get(),
         revision_count: record.revision_count,
         deleted: record.is_deleted(),
-        content: record.state.content().map(raw).transpose()?,
+        content: record.state.content().map(document).transpose()?,
     })
 }
 
@@ -248,12 +251,12 @@ fn revision_line(kept: &KeptRevision) -> Result<RevisionLine, AppError> {
         created_at: revision.created_at.get(),
         reason: revision.reason.name().to_owned(),
         recorded_at: revision.recorded_at.get(),
-        content: raw(&revision.content)?,
+        content: document(&revision.content)?,
     })
 }
 
-fn raw(content: &Content) -> Result<Box<RawValue>, AppError> {
-    RawValue::from_string(content.to_document()).map_err(|error| AppError::Internal(error.into()))
+fn document(content: &Content) -> Result<Document, AppError> {
+    serde_json::from_str(&content.to_document()).map_err(|error| AppError::Internal(error.into()))
 }
 
 fn hex(hash: Sha256) -> String {
@@ -645,8 +648,8 @@ impl Whole {
         RecordEdit { action, ..self.edit }
     }
 
-    fn put(self, at: u64, created_at: i64, document: &RawValue) -> Result<RecordEdit, ImportError> {
-        let content = self.entity.parse_document(document.get()).map_err(bad(at))?;
+    fn put(self, at: u64, created_at: i64, document: &Document) -> Result<RecordEdit, ImportError> {
+        let content = self.entity.parse_document(document.as_str()).map_err(bad(at))?;
         let action = Action::Put {
             content,
             created_at: Some(UnixMillis::new(created_at).map_err(bad(at))?),

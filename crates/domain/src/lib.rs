@@ -17,6 +17,7 @@ pub mod account;
 pub mod digest;
 pub mod entity;
 pub mod id;
+pub mod json;
 pub mod pull;
 pub mod query;
 pub mod record;

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::violation::Violation;
 
 /// PostgreSQL can't store NUL in text, so no store takes it.
-fn check_nul(value: &str) -> Result<(), Violation> {
+pub(crate) fn check_nul(value: &str) -> Result<(), Violation> {
     if value.contains('\0') {
         return Err(Violation::new("nul", "must not contain the character U+0000"));
     }
@@ -168,104 +167,9 @@ impl From<Tags> for Vec<String> {
     }
 }
 
-/// A JSON object that the server keeps without understanding it: up to `MAX_BYTES` bytes, at most
-/// [`MAX_JSON_DEPTH`] levels deep, no NUL. The order of its names has no meaning and is not kept: they are sorted, so
-/// that equal objects have equal bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
-pub struct JsonObject<const MAX_BYTES: usize>(Map<String, Value>);
-
-/// How deep a [`JsonObject`] may be nested.
-pub const MAX_JSON_DEPTH: usize = 16;
-
-impl<const MAX_BYTES: usize> JsonObject<MAX_BYTES> {
-    /// Reads an object that came from outside.
-    ///
-    /// # Errors
-    /// `nul`, `too_deep`, or `too_long` when its compact JSON has more than `MAX_BYTES` bytes.
-    pub fn new(object: Map<String, Value>) -> Result<Self, Violation> {
-        let Value::Object(object) = canonical(Value::Object(object), 1)? else {
-            unreachable!("an object stays one")
-        };
-        let compact = serde_json::to_string(&object).map_err(|_| Violation::new("invalid", "is no JSON"))?;
-        if compact.len() > MAX_BYTES {
-            return Err(Violation::new(
-                "too_long",
-                format!("must be at most {MAX_BYTES} bytes of JSON"),
-            ));
-        }
-        Ok(Self(object))
-    }
-
-    /// The object with its names sorted.
-    pub fn as_map(&self) -> &Map<String, Value> {
-        &self.0
-    }
-}
-
-impl<const MAX_BYTES: usize> Default for JsonObject<MAX_BYTES> {
-    fn default() -> Self {
-        Self(Map::new())
-    }
-}
-
-impl<const MAX_BYTES: usize> TryFrom<Map<String, Value>> for JsonObject<MAX_BYTES> {
-    type Error = Violation;
-    fn try_from(object: Map<String, Value>) -> Result<Self, Violation> {
-        Self::new(object)
-    }
-}
-
-impl<const MAX_BYTES: usize> From<JsonObject<MAX_BYTES>> for Map<String, Value> {
-    fn from(object: JsonObject<MAX_BYTES>) -> Self {
-        object.0
-    }
-}
-
-/// Sorts the names on every level, whatever map serde_json was built with, and checks depth and characters.
-fn canonical(value: Value, depth: usize) -> Result<Value, Violation> {
-    if depth > MAX_JSON_DEPTH && (value.is_array() || value.is_object()) {
-        return Err(Violation::new(
-            "too_deep",
-            format!("must be nested at most {MAX_JSON_DEPTH} levels deep"),
-        ));
-    }
-    Ok(match value {
-        Value::String(text) => {
-            check_nul(&text)?;
-            Value::String(text)
-        }
-        Value::Array(items) => Value::Array(
-            items
-                .into_iter()
-                .map(|item| canonical(item, depth + 1))
-                .collect::<Result<_, _>>()?,
-        ),
-        Value::Object(object) => {
-            let mut entries: Vec<_> = object.into_iter().collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            let mut sorted = Map::new();
-            for (name, item) in entries {
-                check_nul(&name)?;
-                sorted.insert(name, canonical(item, depth + 1)?);
-            }
-            Value::Object(sorted)
-        }
-        scalar => scalar,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn object(value: Value) -> Result<JsonObject<64>, Violation> {
-        match value {
-            Value::Object(map) => JsonObject::new(map),
-            _ => unreachable!(),
-        }
-    }
 
     #[test]
     fn text_is_bounded_in_bytes_and_may_be_empty() {
@@ -289,28 +193,5 @@ mod tests {
         );
         let long = Tags::new(vec!["x".repeat(101)]).unwrap_err();
         assert_eq!((long.code, long.path.as_str()), ("too_long", "[0]"));
-    }
-
-    #[test]
-    fn json_objects_with_equal_members_are_equal_to_the_byte() {
-        let a: JsonObject<64> = serde_json::from_str(r#"{"b":{"y":1,"x":2},"a":0.1}"#).unwrap();
-        let b: JsonObject<64> = serde_json::from_str(r#"{"a":0.1,"b":{"x":2,"y":1}}"#).unwrap();
-        assert_eq!(
-            serde_json::to_string(&a).unwrap(),
-            serde_json::to_string(&b).unwrap()
-        );
-    }
-
-    #[test]
-    fn json_objects_are_bounded_in_bytes_depth_and_characters() {
-        assert_eq!(object(json!({"a": "x".repeat(64)})).unwrap_err().code, "too_long");
-        assert_eq!(object(json!({"a\0": 1})).unwrap_err().code, "nul");
-        assert_eq!(object(json!({"a": ["\0"]})).unwrap_err().code, "nul");
-        let nested = |lists| (0..lists).fold(json!(1), |inner, _| json!([inner]));
-        assert!(object(json!({"a": nested(MAX_JSON_DEPTH - 1)})).is_ok());
-        assert_eq!(
-            object(json!({"a": nested(MAX_JSON_DEPTH)})).unwrap_err().code,
-            "too_deep"
-        );
     }
 }

@@ -6,11 +6,9 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::attachments::NewFile;
 use mosaic_application::uploads::DirectUpload;
-use mosaic_domain::entity::{FileSize, Filename, Resource, Variant};
-use mosaic_domain::text::JsonObject;
+use mosaic_domain::entity::{FileSize, Filename, KeptObject, Resource, Variant};
 use mosaic_domain::{ResourceId, UploadId, UserId, Violations};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::described::{
@@ -92,6 +90,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ))
         .about(TAG, "Begins an upload into the storage, past this server")
         .details("Send the bytes to `uploadUrl` with `method` and `headers`, then confirm.")
+        .body_limit(Resource::BODY_BYTES)
         .body::<DirectBody>()
         .returns::<DirectDto>("Where the bytes go")
         .problems(&[ProblemCode::NoDirectUploads, ProblemCode::TooManyUploads])
@@ -265,7 +264,7 @@ struct DirectBody {
     /// Up to 16 KiB of JSON, 16 levels deep.
     #[schema(value_type = Object, required = false)]
     #[serde(default)]
-    metadata: Field<Map<String, Value>>,
+    metadata: Field<KeptObject>,
     #[schema(value_type = UnixMs, required = false)]
     #[serde(default)]
     created_at: Field<Int>,
@@ -282,7 +281,7 @@ impl DirectBody {
         let filename = check.required(FILENAME, self.filename, Filename::new);
         let declared = check.optional(MIME_TYPE, self.mime_type, mime_type);
         let size = check.required("fileSize", self.file_size, |Int(bytes)| FileSize::new(bytes));
-        let metadata = check.optional(METADATA, self.metadata, JsonObject::new);
+        let metadata = check.optional(METADATA, self.metadata, Ok);
         let times = Times {
             created_at: check.created_at(self.created_at),
             updated_at: check.updated_at(self.updated_at),

@@ -32,6 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 .details(
                     "Each bot that moves is an edit that syncs; those that are not named keep their places.",
                 )
+                .body_limit(Bot::BODY_BYTES)
                 .body::<OrderBody>()
                 .returns_nothing("They are in that order")
                 .problems(&[ProblemCode::UnknownBot]),

@@ -3,8 +3,8 @@
 
 use mosaic_application::attachments::NewFile;
 use mosaic_domain::entity::{Filename, KeptObject, MimeType};
+use mosaic_domain::json::AnyObject;
 use mosaic_domain::{EditTime, UnixMillis, Violation};
-use serde_json::{Map, Value};
 
 use crate::body::{self, Unreadable};
 use crate::entities::Times;
@@ -53,8 +53,8 @@ pub(super) fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
 }
 
 fn object(text: &str) -> Result<KeptObject, Violation> {
-    match body::parse_object::<Map<String, Value>>(text) {
-        Ok(object) => KeptObject::new(object),
+    match body::parse_object::<AnyObject<KeptObject>>(text) {
+        Ok(AnyObject(object)) => object,
         Err(Unreadable::Malformed { .. }) => Err(Violation::new("malformed_json", "must be JSON")),
         Err(Unreadable::Misshapen(_)) => Err(Violation::new("invalid_type", "must be a JSON object")),
     }

@@ -32,6 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::by_device(
             Endpoint::put("/diaries/{date}/summary", "setDiarySummary", summary)
                 .about(Diary::PATH, "Sets the text of a day")
+                .body_limit(Diary::BODY_BYTES)
                 .body::<SummaryBody>()
                 .returns::<DiaryDto>("The diary"),
         ),

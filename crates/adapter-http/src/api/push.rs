@@ -8,15 +8,16 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation, Violations};
+use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use self::raw::{RawChanges, RawEdits};
 use super::records::Answered;
 use crate::access_log;
-use crate::body::JsonBody;
+use crate::body::{FromBody, JsonBody, parse_object};
 use crate::caller::{CLIENT_TIME, Editor};
 use crate::entities::{self, Entry, PerType, PushChanges};
 use crate::field::{Check, Field, Int, UnixMs, from_text};
@@ -39,6 +40,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 CLIENT_TIME,
                 "The device's own clock, where the body has no `clientTime`",
             )
+            .body_limit(usize::MAX)
             .body::<PushBody>()
             .returns::<PushAnswer>("What became of each record")
             .problems(&[ProblemCode::ValidationFailed, ProblemCode::BodyTooLarge]),
@@ -61,24 +63,30 @@ struct PushBody {
     /// The edits, per entity type.
     #[schema(value_type = PushChanges, inline, required)]
     #[serde(default)]
-    changes: Option<RawChanges>,
+    changes: Option<IgnoredAny>,
 }
 
-/// A push whose records are not read yet.
-#[derive(Debug)]
-struct PushRequest {
+/// A push, as far as it could be read.
+struct Push {
     client: ClientId,
     client_time: Option<UnixMillis>,
-    types: PerEntity<Option<RawEdits>>,
+    /// The types that it names.
+    named: Vec<EntityType>,
+    tried: Vec<Tried>,
+    edits: Vec<PushEdit>,
 }
 
-impl PushBody {
-    fn parse(self) -> Result<PushRequest, Violations> {
+impl FromBody for Push {
+    fn from_body(text: &str) -> Result<Self, Problem> {
+        let body: PushBody = parse_object(text)?;
         let mut check = Check::default();
-        let client = check.required("clientId", self.client_id, from_text);
-        let client_time = check.nullable("clientTime", self.client_time, |Int(ms)| UnixMillis::new(ms));
-        let changes = self.changes.map_or(Field::Absent, Field::Given);
-        let changes = check.required("changes", changes, Ok).unwrap_or_default();
+        let client = check.required("clientId", body.client_id, from_text);
+        let client_time = check.nullable("clientTime", body.client_time, |Int(ms)| UnixMillis::new(ms));
+        let given = body.changes.map_or(Field::Absent, Field::Given);
+        let changes = match check.required("changes", given, Ok) {
+            Some(_) => RawChanges::find(text)?,
+            None => RawChanges::default(),
+        };
         for violation in changes.unknown {
             check.push(violation.at("changes"));
         }
@@ -92,11 +100,17 @@ impl PushBody {
                 );
             }
         }
-        check.finish(client.map(|client| PushRequest {
+        let client = check.finish(client)?;
+        let named = changes.types.iter().filter(|(_, edits)| edits.is_some());
+        let named = named.map(|(entity, _)| entity).collect();
+        let (tried, edits) = read(changes.types);
+        Ok(Self {
             client,
             client_time: client_time.flatten(),
-            types: changes.types,
-        }))
+            named,
+            tried,
+            edits,
+        })
     }
 }
 
@@ -131,7 +145,7 @@ struct PushResult {
     /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
-    current: Option<Box<RawValue>>,
+    current: Option<Value>,
     /// Why: with `rejected`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -203,10 +217,10 @@ struct Tried {
 }
 
 /// The records of a push, and the edits of those that could be read.
-fn read(types: PerEntity<Option<RawEdits>>) -> (Vec<Tried>, Vec<PushEdit>) {
+fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
     let (mut tried, mut edits) = (Vec::new(), Vec::new());
     for (entity, raw) in types.into_pairs() {
-        for (path, Entry { id, edit }) in raw.into_iter().flat_map(|raw| raw.read(entity)) {
+        for (path, Entry { id, edit }) in raw.into_iter().flat_map(|raw| raw.into_entries(entity)) {
             let unreadable = match edit {
                 Ok(edit) => {
                     edits.push(edit);
@@ -247,12 +261,12 @@ impl Showing {
         })
     }
 
-    fn current(&mut self, record: Record) -> Result<Option<Box<RawValue>>, Problem> {
+    fn current(&mut self, record: Record) -> Result<Option<Value>, Problem> {
         if self.shown_bytes >= PageLimits::PROTOCOL.bytes {
             return Ok(None);
         }
-        let shown = to_raw_value(&entities::wire_form(record)).map_err(Problem::internal)?;
-        self.shown_bytes += shown.get().len();
+        let shown = entities::wire_form(record);
+        self.shown_bytes += serde_json::to_vec(&shown).map_err(Problem::internal)?.len();
         Ok(Some(shown))
     }
 }
@@ -261,17 +275,18 @@ async fn push(
     editor: Editor,
     request: HttpRequest,
     state: Data<AppState>,
-    body: JsonBody<PushBody>,
+    body: JsonBody<Push>,
 ) -> Answered<PushAnswer> {
-    let PushRequest {
+    let Push {
         client,
         client_time,
-        types,
-    } = body.0.parse()?;
+        named,
+        tried,
+        edits,
+    } = body.0;
     access_log::note_client(&request, &client);
-    let named = types.iter().filter(|(_, edits)| edits.is_some());
-    let mut answer: BTreeMap<_, _> = named.map(|(entity, _)| (entity.name(), Vec::new())).collect();
-    let (tried, edits) = read(types);
+    let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
+    let mut answer: BTreeMap<_, _> = named.collect();
     let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
     let (mut outcomes, mut showing) = (results.into_iter(), Showing::default());
     for one in tried {
@@ -295,12 +310,10 @@ async fn push(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::parse_object;
 
     fn refused(json: &str) -> Vec<(String, String)> {
-        let problem = match parse_object::<PushBody>(json) {
-            Ok(body) => Problem::from(body.parse().expect_err(json)),
-            Err(unreadable) => unreadable.into(),
+        let Err(problem) = Push::from_body(json) else {
+            panic!("{json} must be refused");
         };
         let told = problem.errors().iter();
         told.map(|error| (error.path.clone(), error.code.to_string()))
@@ -375,8 +388,9 @@ mod tests {
         record: &str,
     ) -> Result<String, (Option<String>, String, Vec<String>)> {
         let json = format!(r#"{{"clientId": "a", "changes": {{"{entity}": {{"{list}": [0, {record}]}}}}}}"#);
-        let body: PushBody = parse_object(&json).unwrap();
-        let (mut tried, mut edits) = read(body.parse().unwrap().types);
+        let Push {
+            mut tried, mut edits, ..
+        } = Push::from_body(&json).unwrap();
         let tried = tried.pop().unwrap();
         let Some(problem) = tried.unreadable else {
             return Ok(edits.pop().unwrap().key.to_string());

@@ -46,6 +46,7 @@ pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
         .about(E::PATH, "Edits some fields of a record")
         .details("Absent fields stay, `null` clears a nullable field. Without `updatedAt` the edit is the latest there is; \
             with it, the newer version wins.")
+        .body_limit(E::BODY_BYTES)
         .body::<E::Edit>()
         .returns::<E::Answer>("The record as it is now");
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
@@ -99,6 +100,7 @@ fn created<E: Wire>(endpoint: Endpoint) -> Endpoint {
     by_device(endpoint)
         .about(E::PATH, "Stores a whole record")
         .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored.")
+        .body_limit(E::BODY_BYTES)
         .body::<E::New>()
         .returns::<E::Answer>("The record as it is stored")
         .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])

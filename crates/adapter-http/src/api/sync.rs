@@ -8,7 +8,6 @@ use mosaic_application::pull::Pulled;
 use mosaic_domain::pull::PullRequest;
 use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, Violation, Violations};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::records::Answered;
@@ -16,7 +15,7 @@ use crate::access_log;
 use crate::body::JsonBody;
 use crate::caller::SignedIn;
 use crate::entities::{Changes, PerType};
-use crate::field::{Check, Field, Int, from_text};
+use crate::field::{Check, Field, Int, Numbers, from_text};
 use crate::names::EntityName;
 use crate::routes::Endpoint;
 use crate::state::AppState;
@@ -47,7 +46,7 @@ struct PullBody {
     /// beginning.
     #[schema(value_type = PerType<i64>, inline, required = false)]
     #[serde(default)]
-    cursors: Field<Map<String, Value>>,
+    cursors: Field<Numbers>,
     /// The entity types to pull; all of them where it is not given.
     #[schema(value_type = Vec<EntityName>, required = false)]
     #[serde(default)]
@@ -62,7 +61,7 @@ impl PullBody {
     fn parse(self) -> Result<PullRequest, Violations> {
         let mut check = Check::default();
         let client = check.required("clientId", self.client_id, from_text);
-        let pairs = check
+        let Numbers(pairs) = check
             .nullable("cursors", self.cursors, Ok)
             .flatten()
             .unwrap_or_default();
@@ -87,10 +86,11 @@ impl PullBody {
     }
 }
 
-fn cursor(name: &str, value: Value) -> Result<(EntityType, Cursor), Violation> {
+fn cursor(name: &str, value: Field<Int>) -> Result<(EntityType, Cursor), Violation> {
     let entity = name.parse()?;
-    let Int(stamp) =
-        serde_json::from_value(value).map_err(|error| Violation::new("invalid_type", error.to_string()))?;
+    let Field::Given(Int(stamp)) = value else {
+        return Err(Violation::new("invalid_type", "must be a whole number"));
+    };
     Ok((entity, Cursor::new(stamp)?))
 }
 

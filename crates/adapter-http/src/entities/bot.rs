@@ -2,11 +2,10 @@
 
 use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
-use mosaic_domain::entity::{Bot, BotPatch};
-use mosaic_domain::text::{JsonObject, Label, Tags, Text};
+use mosaic_domain::entity::{Bot, BotPatch, KeptObject};
+use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{Amendment, Times, Wire, answers_the_record, describes_whole};
@@ -32,7 +31,7 @@ pub(crate) struct BotDto {
     model: Option<String>,
     /// Kept as given.
     #[schema(value_type = Option<Object>, required)]
-    ai_config: Option<Map<String, Value>>,
+    ai_config: Option<KeptObject>,
     /// Unix milliseconds.
     created_at: i64,
     /// The edit time, in Unix milliseconds: the newest edit wins.
@@ -51,7 +50,7 @@ impl From<Live<Bot>> for BotDto {
             auto_reply: bot.auto_reply,
             sort_order: bot.sort_order,
             model: bot.model.map(String::from),
-            ai_config: bot.ai_config.map(Map::from),
+            ai_config: bot.ai_config,
             created_at: live.created_at.get(),
             updated_at: live.version.time.get(),
         }
@@ -94,7 +93,7 @@ pub(crate) struct BotBody {
     /// Up to 16 KiB of JSON, 16 levels deep.
     #[schema(value_type = Option<Object>)]
     #[serde(default)]
-    ai_config: Field<Map<String, Value>>,
+    ai_config: Field<KeptObject>,
     #[schema(value_type = UnixMs, required = false)]
     #[serde(default)]
     created_at: Field<Int>,
@@ -109,6 +108,7 @@ impl Wire for Bot {
     const PATH: &'static str = "bots";
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "botId";
+    const BODY_BYTES: usize = 1024 * 1024;
     type Shown = BotDto;
     type Body = BotBody;
     type New = NewBot;
@@ -127,7 +127,7 @@ impl Wire for Bot {
             auto_reply: check.optional("autoReply", body.auto_reply, Ok),
             sort_order: check.optional("sortOrder", body.sort_order, sort_order),
             model: check.nullable("model", body.model, Label::new),
-            ai_config: check.nullable("aiConfig", body.ai_config, JsonObject::new),
+            ai_config: check.nullable("aiConfig", body.ai_config, Ok),
         };
         Amendment {
             times: Times::read(body.created_at, body.updated_at, check),

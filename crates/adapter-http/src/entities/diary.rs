@@ -197,6 +197,7 @@ impl Wire for Diary {
     const PATH: &'static str = "diaries";
     const KEY: &'static str = "date";
     const FOREIGN_KEY: &'static str = "date";
+    const BODY_BYTES: usize = 8 * 1024 * 1024;
     type Shown = DiaryDto;
     type Body = DiaryBody;
     type New = DiaryBody;

@@ -153,6 +153,7 @@ impl Wire for Memo {
     const PATH: &'static str = "memos";
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "memoId";
+    const BODY_BYTES: usize = 8 * 1024 * 1024;
     type Shown = MemoDto;
     type Answer = MemoWithResources;
     type Body = MemoBody;

@@ -42,12 +42,14 @@ pub(crate) trait Wire: Entity {
     const KEY: &'static str;
     /// What its key is called where the record is not the subject, as in its revisions.
     const FOREIGN_KEY: &'static str;
+    /// The most bytes of a body with all of its fields, every character of them written as an escape.
+    const BODY_BYTES: usize;
     /// A live record, as pulls and conflicts show it.
     type Shown: From<Live<Self>> + Serialize + ToSchema + 'static;
     /// A live record, as its own routes answer it.
     type Answer: Serialize + ToSchema + 'static;
     /// What a client sends: a whole record, or some of its fields.
-    type Body: DeserializeOwned + 'static;
+    type Body: DeserializeOwned + Send + 'static;
     /// Describes a whole record.
     type New: ToSchema + 'static;
     /// Describes a partial edit: absent fields stay, `null` clears a nullable one (W7).

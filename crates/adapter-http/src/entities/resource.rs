@@ -2,11 +2,9 @@
 
 use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
-use mosaic_domain::entity::{FileSize, Filename, MimeType, Resource, ResourcePatch, StorageType};
-use mosaic_domain::text::JsonObject;
+use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch, StorageType};
 use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId, Violation};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{Amendment, Times, Wire, answers_the_record, describes_whole};
@@ -44,7 +42,7 @@ pub(crate) struct ResourceDto {
     sort_order: i64,
     /// Kept as given.
     #[schema(value_type = Object)]
-    metadata: Map<String, Value>,
+    metadata: KeptObject,
     /// Unix milliseconds.
     created_at: i64,
     /// The edit time, in Unix milliseconds: the newest edit wins.
@@ -68,7 +66,7 @@ impl From<Live<Resource>> for ResourceDto {
             url: format!("/api/resources/{}/download", live.key),
             thumbnail_url,
             sort_order: resource.sort_order,
-            metadata: resource.metadata.into(),
+            metadata: resource.metadata,
             created_at: live.created_at.get(),
             updated_at: live.version.time.get(),
         }
@@ -114,7 +112,7 @@ pub(crate) struct ResourceBody {
     /// Up to 16 KiB of JSON, 16 levels deep.
     #[schema(value_type = Object, required = false)]
     #[serde(default)]
-    metadata: Field<Map<String, Value>>,
+    metadata: Field<KeptObject>,
     #[schema(value_type = UnixMs, required = false)]
     #[serde(default)]
     created_at: Field<Int>,
@@ -137,6 +135,7 @@ impl Wire for Resource {
     const PATH: &'static str = "resources";
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "resourceId";
+    const BODY_BYTES: usize = 256 * 1024;
     type Shown = ResourceDto;
     type Body = ResourceBody;
     type New = NewResource;
@@ -155,7 +154,7 @@ impl Wire for Resource {
             sha256: check.nullable("sha256", body.sha256, from_text),
             storage_type: check.optional("storageType", body.storage_type, from_text),
             sort_order: check.optional("sortOrder", body.sort_order, sort_order),
-            metadata: check.optional("metadata", body.metadata, JsonObject::new),
+            metadata: check.optional("metadata", body.metadata, Ok),
         };
         Amendment {
             times: Times::read(body.created_at, body.updated_at, check),

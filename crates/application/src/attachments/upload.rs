@@ -2,7 +2,6 @@
 
 use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch};
 use mosaic_domain::{Live, MemoId, RecordKey, ResourceId, State, UserId};
-use serde_json::Value;
 
 use super::{Attachments, Intake, Received};
 use crate::error::AppError;
@@ -141,7 +140,8 @@ impl Attachments {
         let kept = kept.unwrap_or_default();
         let noted = declared
             .filter(|declared| *declared != mime_type && declared.as_str() != MimeType::UNKNOWN)
-            .and_then(|declared| note(&kept, &declared));
+            // Where there is no room for it, it is left out.
+            .and_then(|declared| kept.with_text(DECLARED, declared.as_str()).ok());
         let patch = ResourcePatch {
             memo_id: memo_id.map(Some),
             mime_type: Some(mime_type.clone()),
@@ -163,11 +163,4 @@ impl Attachments {
         };
         Ok((content, patch))
     }
-}
-
-/// The metadata with what the file was said to be; `None` where there is no room for it.
-fn note(metadata: &KeptObject, declared: &MimeType) -> Option<KeptObject> {
-    let mut map = metadata.as_map().clone();
-    map.insert(DECLARED.to_owned(), Value::from(declared.as_str()));
-    KeptObject::new(map).ok()
 }

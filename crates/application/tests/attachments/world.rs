@@ -321,7 +321,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256 {
 }
 
 pub(crate) fn kept(json: &str) -> KeptObject {
-    KeptObject::new(serde_json::from_str(json).unwrap()).unwrap()
+    serde_json::from_str(json).unwrap()
 }
 
 /// A store of records that fails when a test wants it to.

@@ -416,4 +416,4 @@ fn pick<T: Clone>(named: Option<&T>, old: &T) -> T {
 }
 
 /// An object that apps keep with a record and the server does not look into: up to 16 KiB.
-pub type KeptObject = crate::text::JsonObject<{ 16 * 1024 }>;
+pub type KeptObject = crate::json::JsonObject<{ 16 * 1024 }>;

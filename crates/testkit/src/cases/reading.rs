@@ -547,7 +547,7 @@ pub async fn kept_objects_come_back_to_the_last_digit(h: &Harness) {
     let numbers = r#"{"a":0.1,"b":1e300,"c":-9223372036854775808,"d":18446744073709551615,"e":5e-324,"f":[null,true,{"":""}]}"#;
     let odd: KeptObject = serde_json::from_str(numbers).unwrap();
     let name = "n".repeat(16 * 1024 - r#"{"n":""}"#.len());
-    let large: KeptObject = serde_json::from_value(serde_json::json!({ "n": name })).unwrap();
+    let large: KeptObject = serde_json::from_str(&format!(r#"{{"n":"{name}"}}"#)).unwrap();
     let attached = Resource {
         metadata: odd.clone(),
         filename: Filename::new("ß".repeat(255)).unwrap(),

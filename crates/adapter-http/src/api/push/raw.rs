@@ -1,158 +1,196 @@
 //! The edits of a push as they stand in the body: counted and set apart from each other before any of them is read, so that
 //! one that can't be read spoils no other (B2).
 
-use std::collections::HashSet;
-use std::fmt;
-
 use mosaic_application::push::EDITS_PER_TYPE;
 use mosaic_domain::{EntityType, PerEntity, Violation};
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
+use crate::body::{Unreadable, unreadable};
 use crate::entities::{self, Entry};
+use crate::problem::FieldError;
 
-/// How many unknown entity types are told at most.
+/// How many unknown entity types are told at most, and how much of the name of each.
 const UNKNOWN_TOLD: usize = 16;
+const UNKNOWN_CHARS: usize = 64;
 
 /// The edits of a push, none of them read yet, but counted.
 #[derive(Debug, Default)]
-pub(super) struct RawChanges {
-    pub(super) types: PerEntity<Option<RawEdits>>,
+pub(super) struct RawChanges<'t> {
+    pub(super) types: PerEntity<Option<RawEdits<'t>>>,
     /// The types that nobody knows, the first few of them.
     pub(super) unknown: Vec<Violation>,
 }
 
 /// The edits of one type.
 #[derive(Debug, Default)]
-pub(super) struct RawEdits {
-    updated: RawList,
-    deleted: RawList,
+pub(super) struct RawEdits<'t> {
+    updated: Option<RawList<'t>>,
+    deleted: Option<RawList<'t>>,
 }
 
 /// The records of one list. Those past the greatest number that a push may have are only counted, so that a body of many
 /// small ones costs no more memory than its bytes.
 #[derive(Debug, Default)]
-struct RawList {
-    records: Vec<Box<RawValue>>,
+struct RawList<'t> {
+    records: Vec<&'t str>,
     count: usize,
 }
 
-impl<'de> Deserialize<'de> for RawChanges {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ChangesVisitor;
-        impl<'de> Visitor<'de> for ChangesVisitor {
-            type Value = RawChanges;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+impl<'t> RawChanges<'t> {
+    /// Finds the edits in a body that is JSON.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(super) fn find(body: &'t str) -> Result<Self, Unreadable> {
+        let mut changes = Self::default();
+        for member in Members::of(body, "")? {
+            let (name, value) = member?;
+            if name == "changes" {
+                changes.read(value)?;
             }
+        }
+        Ok(changes)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawChanges, A::Error> {
-                let mut changes = RawChanges::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.parse::<EntityType>() {
-                        Ok(entity) if changes.types[entity].is_some() => {
-                            return Err(Error::duplicate_field(entity.name()));
-                        }
-                        Ok(entity) => changes.types[entity] = Some(map.next_value()?),
-                        Err(violation) => {
-                            map.next_value::<IgnoredAny>()?;
-                            if changes.unknown.len() < UNKNOWN_TOLD {
-                                changes.unknown.push(violation.at(&name));
-                            }
-                        }
+    fn read(&mut self, text: &'t str) -> Result<(), Unreadable> {
+        for member in Members::of(text, "changes")? {
+            let (name, value) = member?;
+            match name.parse::<EntityType>() {
+                Ok(entity) => {
+                    let path = format!("changes.{entity}");
+                    let edits = RawEdits::read(value, &path)?;
+                    if self.types[entity].replace(edits).is_some() {
+                        return Err(twice(&path));
                     }
                 }
-                Ok(changes)
+                Err(violation) if self.unknown.len() < UNKNOWN_TOLD => {
+                    let name: String = name.chars().take(UNKNOWN_CHARS).collect();
+                    self.unknown.push(violation.at(&name));
+                }
+                Err(_) => {}
             }
         }
-        deserializer.deserialize_map(ChangesVisitor)
+        Ok(())
     }
 }
 
-impl<'de> Deserialize<'de> for RawEdits {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EditsVisitor;
-        impl<'de> Visitor<'de> for EditsVisitor {
-            type Value = RawEdits;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEdits, A::Error> {
-                let (mut edits, mut seen) = (RawEdits::default(), HashSet::new());
-                while let Some(name) = map.next_key::<String>()? {
-                    let (list, known) = match name.as_str() {
-                        "updated" => (&mut edits.updated, "updated"),
-                        "deleted" => (&mut edits.deleted, "deleted"),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if !seen.insert(known) {
-                        return Err(Error::duplicate_field(known));
-                    }
-                    *list = map.next_value()?;
-                }
-                Ok(edits)
+impl<'t> RawEdits<'t> {
+    fn read(text: &'t str, path: &str) -> Result<Self, Unreadable> {
+        let mut edits = Self::default();
+        for member in Members::of(text, path)? {
+            let (name, value) = member?;
+            let list = match name.as_str() {
+                "updated" => &mut edits.updated,
+                "deleted" => &mut edits.deleted,
+                _ => continue,
+            };
+            let path = format!("{path}.{name}");
+            if list.replace(RawList::read(value, &path)?).is_some() {
+                return Err(twice(&path));
             }
         }
-        deserializer.deserialize_map(EditsVisitor)
+        Ok(edits)
     }
-}
 
-impl<'de> Deserialize<'de> for RawList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor;
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = RawList;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RawList, A::Error> {
-                let mut list = RawList::default();
-                while list.count < EDITS_PER_TYPE {
-                    let Some(record) = seq.next_element()? else {
-                        return Ok(list);
-                    };
-                    list.records.push(record);
-                    list.count += 1;
-                }
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    list.count += 1;
-                }
-                Ok(list)
-            }
-        }
-        deserializer.deserialize_seq(ListVisitor)
-    }
-}
-
-impl RawEdits {
     /// Whether there are more than a push may have of one type.
     pub(super) fn too_many(&self) -> bool {
-        self.updated.count + self.deleted.count > EDITS_PER_TYPE
+        let lists = [&self.updated, &self.deleted].into_iter().flatten();
+        lists.map(|list| list.count).sum::<usize>() > EDITS_PER_TYPE
     }
 
     /// Reads the records: first the updated, then the deleted ones. Each comes with its place in the body.
-    pub(super) fn read(self, entity: EntityType) -> impl Iterator<Item = (String, Entry)> {
+    pub(super) fn into_entries(self, entity: EntityType) -> impl Iterator<Item = (String, Entry)> {
         type Read = fn(EntityType, &str, &str) -> Entry;
-        let lists: [(&str, RawList, Read); 2] = [
+        let lists: [(&str, Option<RawList<'t>>, Read); 2] = [
             ("updated", self.updated, entities::read_whole),
             ("deleted", self.deleted, entities::read_deleted),
         ];
         lists.into_iter().flat_map(move |(name, list, read)| {
-            let records = list.records.into_iter().enumerate();
+            let records = list.unwrap_or_default().records.into_iter().enumerate();
             records.map(move |(i, text)| {
                 let path = format!("changes.{entity}.{name}[{i}]");
-                let entry = read(entity, text.get(), &path);
+                let entry = read(entity, text, &path);
                 (path, entry)
             })
         })
+    }
+}
+
+impl<'t> RawList<'t> {
+    fn read(text: &'t str, path: &str) -> Result<Self, Unreadable> {
+        let mut list = Self::default();
+        let mut rest = Rest::opened(text, '[').ok_or_else(|| misshapen(path, "must be a list"))?;
+        while rest.has_more(']') {
+            let record = rest.value()?;
+            if list.count < EDITS_PER_TYPE {
+                list.records.push(record);
+            }
+            list.count += 1;
+        }
+        Ok(list)
+    }
+}
+
+fn misshapen(path: &str, message: &'static str) -> Unreadable {
+    Unreadable::Misshapen(FieldError::new(path, "invalid_type", message))
+}
+
+fn twice(path: &str) -> Unreadable {
+    Unreadable::Misshapen(FieldError::new(path, "duplicate_field", "stands there twice"))
+}
+
+/// The members of an object, none of the values read.
+struct Members<'t>(Rest<'t>);
+
+impl<'t> Members<'t> {
+    fn of(text: &'t str, path: &str) -> Result<Self, Unreadable> {
+        let rest = Rest::opened(text, '{').ok_or_else(|| misshapen(path, "must be an object"))?;
+        Ok(Self(rest))
+    }
+
+    fn member(&mut self) -> Result<(String, &'t str), Unreadable> {
+        let name = serde_json::from_str(self.0.value()?).map_err(|error| unreadable("", &error))?;
+        self.0.skip(':');
+        Ok((name, self.0.value()?))
+    }
+}
+
+impl<'t> Iterator for Members<'t> {
+    type Item = Result<(String, &'t str), Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.has_more('}').then(|| self.member())
+    }
+}
+
+/// What is left of a list or an object that is JSON.
+struct Rest<'t>(&'t str);
+
+impl<'t> Rest<'t> {
+    fn opened(text: &'t str, bracket: char) -> Option<Self> {
+        text.trim_ascii_start().strip_prefix(bracket).map(Self)
+    }
+
+    fn skip(&mut self, mark: char) {
+        let rest = self.0.trim_ascii_start();
+        self.0 = rest.strip_prefix(mark).unwrap_or(rest);
+    }
+
+    fn has_more(&mut self, bracket: char) -> bool {
+        self.skip(',');
+        let rest = self.0.trim_ascii_start();
+        !rest.is_empty() && !rest.starts_with(bracket)
+    }
+
+    /// The text of the next value, however deep it is.
+    fn value(&mut self) -> Result<&'t str, Unreadable> {
+        let mut values = serde_json::Deserializer::from_str(self.0).into_iter::<IgnoredAny>();
+        values
+            .next()
+            .transpose()
+            .map_err(|error| unreadable("", &error))?;
+        let (value, rest) = self.0.split_at(values.byte_offset());
+        self.0 = rest;
+        Ok(value.trim_ascii_start())
     }
 }
