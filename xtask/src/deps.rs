@@ -31,7 +31,7 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 const BANNED: &[(&str, &str)] = &[
     (
         "actix-governor",
-        "is GPL-3.0; the rate limits are built on governor",
+        "is GPL-3.0; the rate limits are a counter of ours",
     ),
     (
         "aws-lc-rs",

@@ -12,6 +12,7 @@ use mosaic_ports::{
     StoredRefreshToken, TokenHash, UpdateOutcome,
 };
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::error::{AppError, Unauthenticated};
 use crate::sessions::{Caller, Sessions};
@@ -162,6 +163,20 @@ impl Accounts {
             request.device_name,
         )
         .await
+    }
+
+    /// Whether a device has a login of the account with that name. Asks as much for a name that does not exist.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn has_login(&self, username: &str, client: &ClientId) -> Result<bool, AppError> {
+        let account = match username.parse::<Username>() {
+            Ok(name) => self.ports.accounts.by_name(&name).await?,
+            Err(_) => None,
+        };
+        let user = account.map_or(UserId::new(Uuid::nil()), |account| account.user.id);
+        let logins = self.ports.refresh_tokens.logins(user, self.ports.clock.now());
+        Ok(logins.await?.iter().any(|login| login.client == *client))
     }
 
     /// Spends a refresh token for a new pair. One that is spent twice ends its whole family: somebody has a copy.

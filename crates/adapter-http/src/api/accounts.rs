@@ -2,7 +2,9 @@
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::AppError;
 use mosaic_application::accounts::{Login, LoginRequest, LoginTokens};
+use mosaic_application::error::Unauthenticated;
 use mosaic_domain::account::{Password, User, Username};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, Violations};
@@ -14,7 +16,7 @@ use crate::body::JsonBody;
 use crate::caller::SignedIn;
 use crate::client_addr;
 use crate::field::{Check, Field, from_text};
-use crate::limits::LoginLimiter;
+use crate::limits::{Attempt, Candidate, LoginLimiter};
 use crate::names::RoleName;
 use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
@@ -211,8 +213,49 @@ async fn login(
     body: JsonBody<LoginBody>,
 ) -> Answered<LoginAnswer> {
     let login = body.0.parse()?;
-    limiter.attempt(&login.username, client_addr::of(&request))?;
-    Ok(Json(state.accounts.login(login).await?.into()))
+    let username = login.username.clone();
+    let client = login.client.clone();
+    let candidate = Candidate {
+        account: &username,
+        address: client_addr::of(&request),
+        client: client.as_ref(),
+    };
+    let attempt = begin(&state, &limiter, &candidate).await?;
+    let outcome = state.accounts.login(login).await;
+    count(attempt, &outcome);
+    Ok(Json(outcome?.into()))
+}
+
+/// Begins an attempt to log in. Who would be refused, and names a device that has a login of the account, is known: also
+/// after a restart, and on an instance that the device comes to for the first time.
+async fn begin<'a>(
+    state: &AppState,
+    limiter: &'a LoginLimiter,
+    candidate: &Candidate<'_>,
+) -> Result<Attempt<'a>, Problem> {
+    let refusal = match limiter.begin(candidate) {
+        Err(refusal) if refusal.code() == ProblemCode::RateLimited => refusal,
+        begun => return begun,
+    };
+    let Some(client) = candidate.client else {
+        return Err(refusal);
+    };
+    if !state.accounts.has_login(candidate.account, client).await? {
+        return Err(refusal);
+    }
+    limiter.vouch(candidate.account, client);
+    limiter.begin(candidate)
+}
+
+/// Counts what came of a password. Anything but a wrong one says nothing against whoever sent it.
+fn count<T>(attempt: Attempt<'_>, outcome: &Result<T, AppError>) {
+    match outcome {
+        Err(AppError::WrongPassword | AppError::Unauthenticated(Unauthenticated::BadCredentials)) => {
+            attempt.failed();
+        }
+        Ok(_) | Err(AppError::Unauthenticated(Unauthenticated::AccountDisabled)) => attempt.succeeded(),
+        Err(_) => {}
+    }
 }
 
 /// An account to make.
@@ -248,11 +291,12 @@ async fn register(
     let password = check.required("password", body.password, Password::chosen);
     let (client, device_name) = device(&mut check, body.client_id, body.device_name);
     let (username, password) = check.finish(username.zip(password))?;
-    limiter.attempt_from(client_addr::of(&request))?;
+    let registration = limiter.begin_registration(client_addr::of(&request))?;
     let login = state
         .accounts
         .register(username, password, client, device_name)
         .await?;
+    registration.succeeded();
     Ok(Json(login.into()))
 }
 
@@ -311,10 +355,10 @@ async fn change_password(
     let old = check.required("oldPassword", body.0.old_password, Password::given);
     let new = check.required("newPassword", body.0.new_password, Password::chosen);
     let (old, new) = check.finish(old.zip(new))?;
-    limiter.attempt(&caller.user().to_string(), client_addr::of(&request))?;
-    Ok(Json(
-        state.accounts.change_password(&caller.0, old, new).await?.into(),
-    ))
+    let attempt = limiter.begin_change(caller.user(), client_addr::of(&request))?;
+    let outcome = state.accounts.change_password(&caller.0, old, new).await;
+    count(attempt, &outcome);
+    Ok(Json(outcome?.into()))
 }
 
 /// A change of one's own account.

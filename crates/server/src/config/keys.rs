@@ -147,10 +147,10 @@ keys! {
         "How long a login lasts that is not used, in milliseconds (30 days). Not less than an access token.";
     AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE: "auth.account_attempts_per_minute", Kind::Integer(1, 1_000_000),
         DefaultValue::Is("10"), false,
-        "Login attempts per minute for one account.";
+        "Wrong passwords per minute for one account: of all strangers together, and of each device that is known to it.";
     AUTH_ADDRESS_ATTEMPTS_PER_MINUTE: "auth.address_attempts_per_minute", Kind::Integer(1, 1_000_000),
         DefaultValue::Is("30"), false,
-        "Login attempts per minute from one address.";
+        "Wrong passwords per minute from one address, and registrations.";
 
     RETENTION_DAYS: "retention.days", Kind::Integer(0, 36_500), DefaultValue::Is("90"), false,
         "After how many days revisions, and the content of deleted records, are forgotten. 0: never.";

@@ -441,6 +441,52 @@ async fn guessing_at_one_account_is_limited_and_harms_no_other() {
     admin.get("/memos").await.ok();
 }
 
+/// Right passwords never count, and a device that is known to the account gets in while strangers guess: also after a
+/// restart, when only the store knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_failures_count_and_strangers_lock_no_known_device_out() {
+    let flags = [
+        "--auth-account-attempts-per-minute",
+        "3",
+        "--auth-address-attempts-per-minute",
+        "5",
+    ];
+    let server = Server::start_with(&flags);
+    make(&server.device("phone").await, "anna").await;
+    let from = async |server: &Server, device: Option<&str>, password: &str| {
+        let body = json!({"username": "anna", "password": password, "clientId": device});
+        server.anonymous().post("/auth/login", &body).await
+    };
+    for _ in 0..12 {
+        from(&server, Some("annas-phone"), PASSWORD).await.ok();
+    }
+    let server = server.kill().start(&flags);
+    for _ in 0..3 {
+        let guess = from(&server, Some("stranger"), "not the password").await;
+        guess.problem(401, "bad_credentials");
+    }
+    assert_limited(from(&server, Some("stranger"), PASSWORD).await);
+    assert_limited(from(&server, None, PASSWORD).await);
+    let login = from(&server, Some("annas-phone"), PASSWORD).await.ok();
+    for n in 0..2 {
+        try_login(&server.anonymous(), &format!("nobody{n}"), "guess").await;
+    }
+    from(&server, Some("annas-phone"), PASSWORD).await.ok();
+
+    // The old password is guessed at no faster, and that keeps nobody out.
+    let anna = Login::of(&server.anonymous(), login);
+    let change = |old| json!({"oldPassword": old, "newPassword": "another password"});
+    for _ in 0..3 {
+        let guess = anna
+            .client
+            .post("/auth/change-password", &change("a guess"))
+            .await;
+        guess.problem(422, "wrong_password");
+    }
+    assert_limited(anna.client.post("/auth/change-password", &change(PASSWORD)).await);
+    from(&server, Some("annas-phone"), PASSWORD).await.ok();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_from_one_address_is_limited_whatever_the_account() {
     let server = Server::start_with(&[
