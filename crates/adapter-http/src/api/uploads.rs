@@ -29,12 +29,13 @@ use crate::routes::Endpoint;
 use crate::state::AppState;
 
 /// The headers that web pages send for uploads.
-pub(crate) const ASKED: [&str; 7] = [
+pub(crate) const ASKED: [&str; 8] = [
     "tus-resumable",
     "upload-length",
     "upload-offset",
     "upload-metadata",
     "upload-checksum",
+    "upload-concat",
     "upload-defer-length",
     "x-http-method-override",
 ];
@@ -64,7 +65,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "`Upload-Metadata` has pairs of a name and a text in base64, separated by commas: `filename`, and optionally \
              `filetype` (a MIME type), `id` (of the resource), `memoId`, `metadata` (a JSON object), `createdAt` and \
              `updatedAt` (Unix milliseconds, in digits). Others are ignored. The resource is written with the last byte; an \
-             upload of no bytes is complete at once.",
+             upload of no bytes is complete at once. `Upload-Concat` and `Upload-Defer-Length` are refused: those extensions are not \
+             spoken here.",
         )
         .required_header::<u64>("Upload-Length", "The bytes of the file")
         .required_header::<String>("Upload-Metadata", "What is said of the file")

@@ -17,7 +17,7 @@ use mosaic_ports::{PictureError, SmallerPicture};
 
 use super::average::average;
 use super::header::Header;
-use super::whole::is_whole;
+use super::whole::picture_of;
 use super::{MAX_SIDE, MEGAPIXEL, megapixels, unreadable};
 
 /// Of a JPEG: above it files grow quicker than anybody sees.
@@ -35,11 +35,10 @@ pub(super) fn smaller(
     header: Header,
     longest_side: u32,
 ) -> Result<SmallerPicture, PictureError> {
-    if !is_whole(bytes, header) {
-        return Err(unreadable("it is cut off, or its parts do not fit"));
-    }
+    let picture =
+        picture_of(bytes, header).ok_or_else(|| unreadable("it has no pixels, or its parts do not fit"))?;
     let refused = |error: ImageError| PictureError::Unreadable(error.into());
-    let mut decoder = open(bytes, header).map_err(refused)?;
+    let mut decoder = open(&picture, header).map_err(refused)?;
     if decoder.dimensions() != (header.width, header.height) {
         return Err(unreadable("its sizes do not agree"));
     }

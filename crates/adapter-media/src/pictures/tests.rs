@@ -338,10 +338,7 @@ fn what_is_no_picture_or_a_damaged_one_is_unreadable() {
         webp(&noise, &none),
     );
     let gif = gif(&[DynamicImage::from(noise).to_rgba8()]);
-    let mut garbage = jpeg.clone();
-    let scan = garbage.windows(2).position(|two| two == [0xFF, 0xDA]).unwrap();
-    garbage.truncate(scan + 14);
-    garbage.extend((0..2_000_u32).map(|n| (n * n % 251).to_le_bytes()[0]));
+    let scan = jpeg.windows(2).position(|two| two == [0xFF, 0xDA]).unwrap();
     let mut bad_crc = png.clone();
     let pixels = bad_crc.windows(4).position(|four| four == b"IDAT").unwrap();
     bad_crc[pixels + 20] ^= 0xFF;
@@ -356,7 +353,6 @@ fn what_is_no_picture_or_a_damaged_one_is_unreadable() {
             "bmp",
             b"BM\x3A\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0".to_vec(),
         ),
-        ("half a jpeg", jpeg[..jpeg.len() / 2].to_vec()),
         ("half a png", png[..png.len() / 2].to_vec()),
         ("half a webp", webp[..webp.len() / 2].to_vec()),
         ("half a gif", gif[..gif.len() / 2].to_vec()),
@@ -365,7 +361,7 @@ fn what_is_no_picture_or_a_damaged_one_is_unreadable() {
         ("the header of a webp", files::webp_header(100, 100)),
         ("the header of a gif", files::gif_header(100, 100)),
         ("no pixels", files::gif_header(0, 100)),
-        ("garbage", garbage),
+        ("a jpeg before its pixels", jpeg[..scan].to_vec()),
         ("a bad checksum", bad_crc),
         ("a jpeg with two frames", two_frames),
         (
@@ -395,6 +391,34 @@ fn what_follows_the_end_of_a_picture_is_nobodys_business() {
     let mut file = jpeg(quarters(64, 32), &Metadata::default());
     file.extend(b"\0\0\0\x18ftypmp42 the film that a phone keeps behind the photo");
     assert_eq!(corners(&smaller(&file, 320).1), [RED, GREEN, BLUE, WHITE]);
+}
+
+#[test]
+fn a_jpeg_needs_no_marker_at_its_end() {
+    let file = jpeg(quarters(64, 32), &Metadata::default());
+    let pixels = &file[..file.len() - 2];
+    for (what, trailer) in [
+        ("nothing", Vec::new()),
+        ("half a marker", vec![0xFF]),
+        (
+            "what a camera noted",
+            b"\0\0\x01\x0A\x0E\0\0\0Panorama_Shot_InfoSEFH\x6B\0\0\0SEFT".to_vec(),
+        ),
+        ("a map of depths", b"\xFF\xE2\0\x06depth\0\0".to_vec()),
+        (
+            "another picture",
+            jpeg(GrayImage::new(8, 8), &Metadata::default()),
+        ),
+        ("another frame", files::jpeg_header(9_000, 9_000)[2..].to_vec()),
+    ] {
+        let file = [pixels, &trailer].concat();
+        let (_, small) = smaller(&file, 320);
+        assert_eq!(small.dimensions(), (64, 32), "{what}");
+        assert_eq!(corners(&small), [RED, GREEN, BLUE, WHITE], "{what}");
+    }
+    // What is missing is grey, as every app shows it.
+    let (_, small) = smaller(&pixels[..pixels.len() - 8], 320);
+    assert_eq!(corners(&small)[0], RED);
 }
 
 fn scaler(megapixels_at_once: u64, cores: usize) -> PictureScaler {

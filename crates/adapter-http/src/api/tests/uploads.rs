@@ -322,6 +322,18 @@ async fn the_length_is_needed_and_limited() {
             "Upload-Defer-Length",
             "unsupported",
         ),
+        (
+            post()
+                .insert_header(("upload-length", "5"))
+                .insert_header(("upload-concat", "partial")),
+            "Upload-Concat",
+            "unsupported",
+        ),
+        (
+            post().insert_header(("upload-concat", "final;/uploads/a /uploads/b")),
+            "Upload-Concat",
+            "unsupported",
+        ),
     ] {
         let answer = site.send(request).await;
         assert_is(&answer, 400, "invalid_upload_header");

@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::time::{Duration, SystemTime};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderName, HttpDate};
+use actix_web::http::header::{HeaderName, HttpDate, TRAILER};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -64,11 +64,16 @@ impl FromRequest for Tus {
     }
 }
 
-/// How many bytes the upload has when it is complete.
+/// How many bytes the upload has when it is complete. What asks for an extension that is not spoken here is refused: an upload
+/// that is begun would be something else than its client thinks.
 pub(super) fn length(request: &HttpRequest) -> Result<u64, Problem> {
-    if request.headers().contains_key("Upload-Defer-Length") {
-        let message = "is not supported: send Upload-Length";
-        return Err(invalid("Upload-Defer-Length", "unsupported", message));
+    for (name, message) in [
+        ("Upload-Concat", "is not supported: send each file as one upload"),
+        ("Upload-Defer-Length", "is not supported: send Upload-Length"),
+    ] {
+        if request.headers().contains_key(name) {
+            return Err(invalid(name, "unsupported", message));
+        }
     }
     count(request, "Upload-Length")
 }
@@ -81,6 +86,14 @@ pub(super) fn offset(request: &HttpRequest) -> Result<u64, Problem> {
 /// What the bytes of the request must come to.
 pub(super) fn checksum(request: &HttpRequest) -> Result<Option<Checksum>, Problem> {
     const NAME: &str = "Upload-Checksum";
+    if let Some(announced) = request.headers().get(TRAILER)
+        && announced
+            .to_str()
+            .is_ok_and(|names| names.to_ascii_lowercase().contains("upload-checksum"))
+    {
+        let message = "is not supported behind the bytes: send it before them";
+        return Err(invalid(NAME, "unsupported", message));
+    }
     let Some(value) = only(request, NAME)? else {
         return Ok(None);
     };
