@@ -40,11 +40,11 @@ fn value(text: &str) -> Option<(&str, &str)> {
         let (value, rest) = text.split_once(';').unwrap_or((text, ""));
         return Some((value.trim(), rest));
     };
-    let marks = || quoted.match_indices('"').map(|(at, _)| at);
+    let mut marks = quoted.match_indices('"').map(|(at, _)| at);
     // Where all of them are escaped, the last one ends a name that ends in a backslash.
-    let end = marks()
+    let end = marks
         .find(|at| !quoted[..*at].ends_with('\\'))
-        .or(marks().last())?;
+        .or_else(|| quoted.rfind('"'))?;
     let rest = quoted[end + 1..].trim_start();
     match rest.strip_prefix(';') {
         Some(rest) => Some((&quoted[..end], rest)),
