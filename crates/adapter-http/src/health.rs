@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use actix_web::web::{Data, Json};
-use mosaic_ports::BlobError;
+use mosaic_ports::{BlobError, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -52,17 +52,24 @@ async fn health() -> Json<Health> {
     })
 }
 
+/// What does not work, as far as strangers may know.
+fn failing(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full(_) => "the store can not work at the moment: its disk is full",
+        StoreError::Corrupt { .. } => "the store can not work at the moment: it is damaged",
+        StoreError::Unavailable(_) | StoreError::Failed(_) => "the store can not work at the moment",
+    }
+}
+
 /// Whoever asks stops sending requests to a server that is not ready: that would end syncing for the sake of attachments.
 async fn ready(state: Data<AppState>) -> Result<Json<Health>, Problem> {
     let attachments = match state.health.check().await {
         Ok(()) => None,
         Err(error) if error.source().is_some_and(<dyn Error>::is::<BlobError>) => Some("unavailable"),
         Err(error) => {
-            return Err(
-                Problem::new(ProblemCode::NotReady, "the store can not work at the moment")
-                    .because(error)
-                    .retry_after(Duration::from_secs(1)),
-            );
+            return Err(Problem::new(ProblemCode::NotReady, failing(&error))
+                .because(error)
+                .retry_after(Duration::from_secs(1)));
         }
     };
     Ok(Json(Health {

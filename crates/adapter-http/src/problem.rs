@@ -196,8 +196,8 @@ problem_codes! {
     Unavailable = 503 "unavailable" "Not available at the moment";
     /// The storage of the files does not answer; `Retry-After` tells when to try again.
     StorageUnavailable = 503 "storage_unavailable" "The storage of files is not available";
-    /// The storage of the files has no room left.
-    StorageFull = 507 "storage_full" "The storage of files is full";
+    /// There is no room left for what was sent: on the disk of the database, or in the storage of the files.
+    StorageFull = 507 "storage_full" "The storage is full";
 }
 
 impl ProblemCode {
@@ -364,6 +364,9 @@ impl From<AppError> for Problem {
             AppError::Blobs(error) => Self::storage(error),
             AppError::Store(unavailable @ StoreError::Unavailable(_)) => {
                 Self::unavailable(Duration::from_secs(1), unavailable)
+            }
+            AppError::Store(full @ StoreError::Full(_)) => {
+                Self::new(Code::StorageFull, "the disk of the server is full").because(full)
             }
             AppError::Store(other) => Self::internal(other),
             AppError::Internal(cause) => Self::internal(cause),
@@ -938,6 +941,7 @@ mod tests {
                 json!({}),
             ),
             (BlobError::Full(cause()).into(), 507, "storage_full", json!({})),
+            (StoreError::Full(cause()).into(), 507, "storage_full", json!({})),
             (BlobError::Failed(cause()).into(), 500, "internal", json!({})),
         ] {
             let problem = Problem::from(error);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -96,6 +97,9 @@ pub(crate) fn prepare(settings: &PostgresSettings) -> Result<(Connector, Config)
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(settings.connect_timeout);
     }
+    // A standby, which the address may lead to while a failover is under way, is of no use; of several hosts the one that
+    // takes writes is.
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     config.keepalives_idle(settings.keepalive);
     config.keepalives_interval(settings.keepalive / 3);
     config.keepalives_retries(3);

@@ -23,6 +23,12 @@ pub(crate) enum Failure {
     /// The connection was lost before the transaction was to be committed.
     #[error("the connection to the database was lost")]
     Lost,
+    /// The database answers, and takes no writes.
+    #[error("the database takes no writes: a standby, or set to be read only")]
+    ReadOnly,
+    /// The disk was full when something was to be written, a moment ago.
+    #[error("the disk of the database is full")]
+    Full,
     /// A stored value is not one that this version writes.
     #[error("the store holds a corrupt {what}")]
     Corrupt {
@@ -57,7 +63,7 @@ impl Failure {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Postgres(error) => match error.as_db_error() {
-                Some(refused) => is_passing(refused.code()) || is_stale_statement(error),
+                Some(refused) => kind(refused.code()) == Kind::Passing || is_stale_statement(error),
                 None => is_lost(error),
             },
             Self::Lost => true,
@@ -69,8 +75,8 @@ impl Failure {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Postgres(error) => self.is_transient() || is_unavailable(error),
-            Self::NoConnection(_) | Self::Silent | Self::Lost | Self::Undecided(_) => true,
-            Self::Corrupt { .. } | Self::UnknownUser | Self::Clock(_) | Self::Panicked => false,
+            Self::NoConnection(_) | Self::Silent | Self::Lost | Self::ReadOnly | Self::Undecided(_) => true,
+            Self::Full | Self::Corrupt { .. } | Self::UnknownUser | Self::Clock(_) | Self::Panicked => false,
         }
     }
 
@@ -81,16 +87,52 @@ impl Failure {
     }
 }
 
-/// A conflict with others, or a server that is going down and comes back.
-fn is_passing(code: &SqlState) -> bool {
-    [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-    ]
-    .contains(code)
-        || code.code().starts_with("08")
+/// What a refusal by the database is, by its SQLSTATE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The same may succeed right away, on another connection: a conflict with others, a server that is going down, one that
+    /// takes no writes because the address led to a standby.
+    Passing,
+    /// The database can't now, and may later.
+    Away,
+    /// The disk is full.
+    Full,
+    /// What is stored is damaged.
+    Corrupt,
+    /// Our fault.
+    Bug,
+}
+
+fn kind(code: &SqlState) -> Kind {
+    // Classes: connections, who may connect, resources, the state of objects, intervention, the system around it.
+    const AWAY_CLASSES: [&str; 6] = ["28", "40", "53", "55", "57", "58"];
+    // Too long in a transaction. And what is so while an operator restores a database: it, its schema, its tables or the
+    // rights to them are not there.
+    const AWAY: [&str; 5] = ["25P03", "3D000", "3F000", "42P01", "42501"];
+    match code.code() {
+        "40001" | "40P01" | "57P01" | "57P02" | READ_ONLY => Kind::Passing,
+        "53100" => Kind::Full,
+        "XX001" | "XX002" => Kind::Corrupt,
+        code if code.starts_with("08") => Kind::Passing,
+        code if AWAY.contains(&code) || AWAY_CLASSES.iter().any(|class| code.starts_with(class)) => {
+            Kind::Away
+        }
+        _ => Kind::Bug,
+    }
+}
+
+/// `read_only_sql_transaction`: a standby, or a database whose operator set `default_transaction_read_only`.
+const READ_ONLY: &str = "25006";
+
+/// Whether the database takes no writes over this connection. It never will: where the address leads to another server by
+/// now, only a new connection gets there.
+pub(crate) fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code() == READ_ONLY)
+}
+
+/// Whether there is no room left on the disk of the database.
+pub(crate) fn is_full(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| kind(code) == Kind::Full)
 }
 
 /// Whether a statement that a connection had prepared no longer fits the schema, because another instance migrated it, or
@@ -123,9 +165,12 @@ impl From<Failure> for StoreError {
             Failure::Postgres(error) => of_postgres(error),
             Failure::Corrupt { what, source } => Self::Corrupt { what, source },
             Failure::NoConnection(PoolError::Backend(error)) => Self::Unavailable(described(error)),
-            Failure::NoConnection(_) | Failure::Silent | Failure::Lost | Failure::Undecided(_) => {
-                Self::Unavailable(failure.into())
-            }
+            Failure::NoConnection(_)
+            | Failure::Silent
+            | Failure::Lost
+            | Failure::ReadOnly
+            | Failure::Undecided(_) => Self::Unavailable(failure.into()),
+            Failure::Full => Self::Full(failure.into()),
             Failure::UnknownUser | Failure::Clock(_) | Failure::Panicked => Self::Failed(failure.into()),
         }
     }
@@ -143,30 +188,25 @@ impl From<Failure> for WriteError {
 
 /// Whether the database can't now, and may later.
 fn is_unavailable(error: &tokio_postgres::Error) -> bool {
-    match error.as_db_error() {
-        Some(refused) => is_capacity(refused.code()),
+    match error.code() {
+        Some(code) => matches!(kind(code), Kind::Passing | Kind::Away),
         None => is_lost(error),
     }
 }
 
 fn of_postgres(error: tokio_postgres::Error) -> StoreError {
     let unavailable = is_unavailable(&error);
+    let kind = error.code().map(kind);
     let source = described(error);
-    if unavailable {
-        StoreError::Unavailable(source)
-    } else {
-        StoreError::Failed(source)
+    match kind {
+        Some(Kind::Full) => StoreError::Full(source),
+        Some(Kind::Corrupt) => StoreError::Corrupt {
+            what: "page of the database",
+            source,
+        },
+        _ if unavailable => StoreError::Unavailable(source),
+        _ => StoreError::Failed(source),
     }
-}
-
-/// SQLSTATEs of a database that can't now, and may later: connections (08), conflicts (40), resources (53), shutdown
-/// (57P), a limit of time (55P03, 57014, 25P03), a read-only replica after a failover (25006).
-fn is_capacity(code: &SqlState) -> bool {
-    // A full disk does not empty itself.
-    let full = *code == SqlState::DISK_FULL;
-    let classes = ["08", "40", "53", "57"];
-    let codes = ["55P03", "25P03", "25006"];
-    !full && (classes.contains(&&code.code()[..2]) || codes.contains(&code.code()))
 }
 
 /// What the database said, as far as it may be logged: details and contexts quote rows, and with them what people wrote.
@@ -303,6 +343,39 @@ impl OpenError {
         move |source| Self::Start {
             database: database.clone(),
             source: described(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a refusal means rests on its SQLSTATE alone.
+    #[test]
+    fn what_passes_is_told_from_what_is_full_or_broken() {
+        for (kinds, codes) in [
+            (
+                Kind::Passing,
+                &["08006", "08P01", "25006", "40001", "40P01", "57P01", "57P02"][..],
+            ),
+            (
+                Kind::Away,
+                &[
+                    "25P03", "28000", "28P01", "3D000", "3F000", "40003", "42501", "42P01", "53200", "53300",
+                    "53400", "55000", "55006", "55P03", "57014", "57P03", "57P04", "57P05", "58030", "58P01",
+                ],
+            ),
+            (Kind::Full, &["53100"]),
+            (Kind::Corrupt, &["XX001", "XX002"]),
+            (
+                Kind::Bug,
+                &["0A000", "22P02", "23505", "42601", "42703", "54000", "XX000"],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(kind(&SqlState::from_code(code)), kinds, "{code}");
+            }
         }
     }
 }

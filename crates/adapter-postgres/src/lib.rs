@@ -159,9 +159,6 @@ pub async fn pending_migrations(settings: &PostgresSettings) -> Result<Vec<Pendi
 #[async_trait]
 impl Health for PostgresStore {
     async fn check(&self) -> Result<(), StoreError> {
-        self.database
-            .read("SELECT 1 FROM meta WHERE only_row = 1", &[])
-            .await?;
-        Ok(())
+        Ok(self.database.check().await?)
     }
 }

@@ -8,19 +8,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::poll_fn;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row, Statement};
 
 use crate::connect::{Connector, limits};
-use crate::error::{Failure, is_refusal, is_stale_statement};
+use crate::error::{Failure, is_full, is_read_only, is_refusal, is_stale_statement};
 use crate::retry::retrying;
 use crate::settings::PostgresSettings;
 
@@ -28,6 +28,9 @@ use crate::settings::PostgresSettings;
 const GRACE: Duration = Duration::from_millis(50);
 /// How long after its own limit the database may take to say that a limit was reached.
 const LATENCY: Duration = Duration::from_secs(2);
+
+/// How long a disk that was found to be full is taken to be, unless something is committed.
+const STAYS_FULL: Duration = Duration::from_secs(5);
 
 /// A value of a statement, with its type.
 pub(crate) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -56,13 +59,15 @@ struct Inner {
     prepares: bool,
     begin: String,
     answer_timeout: Duration,
+    /// When the disk of the database was found to be full, if nothing was committed since.
+    full_at: Mutex<Option<Instant>>,
 }
 
 impl Database {
     pub(crate) fn new(settings: &PostgresSettings, pool: Pool, connector: Connector) -> Self {
         // Reads after the lock must see what was committed before it was given: a snapshot per statement, whatever the
-        // database's default is.
-        let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE".to_owned();
+        // database's default is. That it may be read only by default is respected: its operator wants no writes then.
+        let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
         if !settings.prepared_statements {
             begin.extend(limits(settings).map(|(name, ms)| format!("; SET LOCAL {name} = {ms}")));
         }
@@ -73,6 +78,7 @@ impl Database {
             prepares: settings.prepared_statements,
             begin,
             answer_timeout: settings.statement_timeout + LATENCY,
+            full_at: Mutex::new(None),
         }))
     }
 
@@ -84,7 +90,38 @@ impl Database {
             database: self.clone(),
             in_flight: false,
             in_transaction: false,
+            is_useless: false,
         })
+    }
+
+    /// Whether the database can be written to: it is no standby, not read only, and has room. Only where the disk was full
+    /// is a write tried, in a table of its own that nobody keeps.
+    pub(crate) async fn check(&self) -> Result<(), Failure> {
+        let sql = "SELECT current_setting('transaction_read_only') FROM meta WHERE only_row = 1";
+        let rows = self.read(sql, &[]).await?;
+        if rows.first().is_none_or(|row| row.get::<_, &str>(0) != "off") {
+            self.forget_connections();
+            return Err(Failure::ReadOnly);
+        }
+        let full_at = *self.full_at();
+        if let Some(at) = full_at {
+            if at.elapsed() < STAYS_FULL {
+                return Err(Failure::Full);
+            }
+            let room = "CREATE TEMP TABLE mosaic_room ON COMMIT DROP AS SELECT random() FROM generate_series(1, 50000)";
+            self.session().await?.begin(vec![Step::Command(room)]).await?;
+            *self.full_at() = None;
+        }
+        Ok(())
+    }
+
+    fn full_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.full_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connections that nobody uses now: new ones lead to wherever the address leads by now.
+    fn forget_connections(&self) {
+        self.0.pool.retain(|_, _| false);
     }
 
     /// Runs a fixed statement that only reads, in a snapshot of its own.
@@ -134,6 +171,8 @@ pub(crate) struct Session {
     database: Database,
     in_flight: bool,
     in_transaction: bool,
+    /// Whether the connection leads to a database that takes no writes.
+    is_useless: bool,
 }
 
 impl Session {
@@ -176,6 +215,7 @@ impl Session {
             });
         }
         self.in_transaction = false;
+        *self.database.full_at() = None;
         Ok(())
     }
 
@@ -211,12 +251,27 @@ impl Session {
         let answers: Result<Answers, Error> = answers.map_err(|_| Failure::Silent)?;
         self.in_flight = false;
         let answers = answers?;
+        self.learn_from(&answers);
         let stale = |answer: &Result<_, _>| answer.as_ref().is_err_and(is_stale_statement);
         if answers.iter().any(stale) {
             // After a migration by another instance no connection's statements may fit any more.
             self.database.0.pool.manager().statement_caches.clear();
         }
         Ok(answers)
+    }
+}
+
+impl Session {
+    /// Notes what refusals tell about the database as a whole.
+    fn learn_from(&mut self, answers: &Answers) {
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            if is_read_only(error) {
+                self.is_useless = true;
+                self.database.forget_connections();
+            } else if is_full(error) {
+                *self.database.full_at() = Some(Instant::now());
+            }
+        }
     }
 }
 
@@ -292,6 +347,10 @@ impl<F> Slot<F> {
 impl Drop for Session {
     fn drop(&mut self) {
         let Some(conn) = self.conn.take() else { return };
+        if self.is_useless {
+            drop(Object::take(conn));
+            return;
+        }
         if self.in_flight || self.in_transaction {
             let sweep = sweep(conn, self.database.clone(), self.in_transaction);
             self.database.0.runtime.spawn(sweep);

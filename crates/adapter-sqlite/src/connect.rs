@@ -43,7 +43,9 @@ impl FileLock {
 
 /// Opens a file for writing, made if it is not there.
 fn private_file(path: &Path) -> std::io::Result<File> {
-    files::private().create(true).truncate(false).open(path)
+    let file = files::private().create(true).truncate(false).open(path)?;
+    files::belong_to_folder(path);
+    Ok(file)
 }
 
 /// The write connection, ready for work, and the lock that goes with it.
@@ -79,6 +81,7 @@ fn open_file(path: &Path) -> Result<(Connection, Option<FileLock>, Location), Op
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(io)?;
     }
+    refuse_lost(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))?;
     private_file(path).map_err(io)?;
     let path = fs::canonicalize(path).map_err(io)?;
     let lock = FileLock::take(&path)?;
@@ -86,11 +89,49 @@ fn open_file(path: &Path) -> Result<(Connection, Option<FileLock>, Location), Op
     if !may_be_database(&path).map_err(io)? {
         return Err(OpenError::Foreign(path));
     }
+    if is_cut_short(&path).map_err(io)? {
+        return Err(OpenError::Lost {
+            path,
+            what: "is shorter than it says itself: a part of the database is missing",
+        });
+    }
     let conn = Connection::open(&path).map_err(OpenError::sqlite(&location))?;
     match inspect::owner(&conn).map_err(OpenError::sqlite(&location))? {
         Owner::Us | Owner::Nobody => Ok((conn, Some(lock), location)),
         Owner::Another => Err(OpenError::Foreign(path)),
     }
+}
+
+/// Refuses to make a new database where there was one: beside the log of one, which SQLite would remove.
+fn refuse_lost(path: &Path) -> Result<(), OpenError> {
+    let holds = |path: &Path| fs::metadata(path).is_ok_and(|found| found.len() > 0);
+    let logs = ["-wal", "-journal"].map(|suffix| files::with_suffix(path, suffix));
+    if !holds(path) && logs.iter().any(|log| holds(log)) {
+        return Err(OpenError::Lost {
+            path: path.to_owned(),
+            what: "is gone or empty, and the log of a database lies beside it, with changes",
+        });
+    }
+    Ok(())
+}
+
+/// Whether a database has fewer pages than its first one says, and no log that has the others.
+fn is_cut_short(path: &Path) -> std::io::Result<bool> {
+    let mut header = Vec::new();
+    File::open(path)?.take(100).read_to_end(&mut header)?;
+    let number = |at: usize| {
+        let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_be_bytes)
+    };
+    // The number of pages counts where it was written with the latest change. A page size of 1 means 65,536.
+    let (page_size, pages, is_valid) = (number(16) >> 16, number(28), number(24) == number(92));
+    let page_size = if page_size == 1 {
+        65_536
+    } else {
+        u64::from(page_size)
+    };
+    let has_log = fs::metadata(files::with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    Ok(is_valid && !has_log && fs::metadata(path)?.len() < u64::from(pages) * page_size)
 }
 
 /// Whether a file is empty or begins as a database does. SQLite takes a short text for an empty database, and overwrites

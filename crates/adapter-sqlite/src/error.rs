@@ -31,6 +31,9 @@ pub(crate) enum Failure {
     /// Nobody could take the job or the look-up now.
     #[error(transparent)]
     Unavailable(BoxError),
+    /// There is no room on the disk.
+    #[error("there is no room on the disk")]
+    Full(#[source] BoxError),
     /// The transaction that the job shared with others was not committed.
     #[error("the transaction was not committed")]
     Uncommitted(#[source] Arc<rusqlite::Error>),
@@ -60,7 +63,8 @@ impl From<Failure> for StoreError {
             Failure::Sqlite(error) => of_sqlite(error),
             Failure::Corrupt { what, source } => Self::Corrupt { what, source },
             Failure::Unavailable(source) => Self::Unavailable(source),
-            Failure::Uncommitted(ref error) if is_out_of_space(error) => Self::Failed(failure.into()),
+            Failure::Full(source) => Self::Full(source),
+            Failure::Uncommitted(ref error) if is_out_of_space(error) => Self::Full(failure.into()),
             // Whether a commit that failed half-way survives a crash can't be known: the client sends it again (W3).
             Failure::Uncommitted(_) => Self::Unavailable(failure.into()),
             Failure::UnknownUser | Failure::Clock(_) | Failure::Panicked => Self::Failed(failure.into()),
@@ -81,9 +85,21 @@ impl From<Failure> for WriteError {
 fn of_sqlite(error: rusqlite::Error) -> StoreError {
     use rusqlite::Error as E;
     match (&error, error.sqlite_error_code()) {
-        (_, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => {
-            StoreError::Unavailable(error.into())
-        }
+        (_, Some(ErrorCode::DiskFull)) => StoreError::Full(error.into()),
+        // Others have the file; or the disk, the rights to it or the memory are not there now.
+        (
+            _,
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OutOfMemory,
+            ),
+        ) => StoreError::Unavailable(error.into()),
         (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => StoreError::Corrupt {
             what: "database file",
             source: error.into(),
@@ -115,6 +131,18 @@ pub enum OpenError {
     /// The file is not a database of this server. It is left as it is.
     #[error("{}: is not a database of this server", .0.display())]
     Foreign(PathBuf),
+    /// There was a database, and it is not there any more, or not whole. What is left is not touched.
+    #[error(
+        "{}: {what}. Put the file back, or restore a backup (mosaic restore FILE). To begin anew all the same, move it and what \
+         lies beside it (-wal, -shm, -journal) elsewhere",
+        path.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The file or its folder can't be made or opened.
     #[error("{}: can't be opened", path.display())]
     Io {

@@ -23,6 +23,47 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
+/// Gives what root has just made in somebody else's folder to whoever the folder belongs to. A command that is run as root
+/// would else leave files behind that the service can't open.
+pub fn belong_to_folder(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let look = || Ok((fs::symlink_metadata(path)?, fs::metadata(folder(path))?));
+        let given = look().and_then(|(made, folder)| {
+            let is_given = made.uid() == 0 && folder.uid() != 0;
+            if is_given {
+                std::os::unix::fs::lchown(path, Some(folder.uid()), Some(folder.gid()))
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = given {
+            tracing::warn!(%error, path = %path.display(), "is not given to the owner of its folder");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+/// Has a file belong to whom the one belongs that it takes the place of, and be as open as that one; where there is none, to
+/// whoever its folder belongs to.
+pub(crate) fn succeed(path: &Path, predecessor: &Path) -> io::Result<()> {
+    let Ok(before) = fs::metadata(predecessor) else {
+        return Ok(());
+    };
+    fs::set_permissions(path, before.permissions())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let now = fs::metadata(path)?;
+        if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
+            std::os::unix::fs::chown(path, Some(before.uid()), Some(before.gid()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether there is something of that name, be it a link to nowhere.
 pub(crate) fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
@@ -66,7 +107,10 @@ impl Partial {
         loop {
             let path = unused_name(&with_suffix(target, ".partial"));
             match private().create_new(true).open(&path) {
-                Ok(_) => return Ok(Self(path)),
+                Ok(_) => {
+                    belong_to_folder(&path);
+                    return Ok(Self(path));
+                }
                 // Somebody was quicker.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),

@@ -23,6 +23,7 @@
 mod accounts;
 mod backup;
 mod commits;
+mod condition;
 mod connect;
 mod contents;
 mod cursors;
@@ -53,12 +54,14 @@ use async_trait::async_trait;
 use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
 use tokio::runtime::Handle;
 
+use crate::condition::{Condition, DatabaseFile, MustTry};
 use crate::error::Failure;
 use crate::readers::{ReaderPool, Readers};
 use crate::writer::{Writer, WriterSettings};
 
 pub use backup::{BackupError, BackupProgress, BackupSummary, backup};
 pub use error::{FileError, Flaw, OpenError};
+pub use files::belong_to_folder;
 pub use migrations::PendingMigration;
 pub use restore::{RestoreError, RestoreSummary, restore};
 pub use settings::{Location, SqliteSettings, UrlError};
@@ -70,6 +73,9 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     clock: Arc<dyn Clock>,
+    condition: Arc<Condition>,
+    /// One check at a time: a disk that does not answer keeps the thread that asked it.
+    checking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -109,12 +115,16 @@ impl SqliteStore {
             group_commit_max: settings.group_commit_max,
             queue_max: settings.queue_max,
         };
-        let writer =
-            Writer::start(conn, lock, settled).map_err(|error| OpenError::start(&location, error))?;
+        let condition = Arc::new(Condition::new(match &location {
+            Location::Memory => None,
+            Location::File(path) => Some(DatabaseFile::of(path)),
+        }));
+        let writer = Writer::start(conn, lock, settled, Arc::clone(&condition))
+            .map_err(|error| OpenError::start(&location, error))?;
         let readers = match &location {
             Location::Memory => Readers::Writer(writer.clone()),
             Location::File(path) => Readers::Pool(
-                ReaderPool::new(path, settings.readers, settings.busy_timeout, runtime)
+                ReaderPool::new(path, settings, runtime, Arc::clone(&condition))
                     .map_err(|error| OpenError::start(&location, error))?,
             ),
         };
@@ -122,6 +132,8 @@ impl SqliteStore {
             writer,
             readers,
             clock,
+            condition,
+            checking: Arc::default(),
         })
     }
 
@@ -158,9 +170,19 @@ impl Health for SqliteStore {
         if !self.writer.is_open() {
             return Err(Failure::unavailable("the writer has stopped").into());
         }
-        let look_up = |conn: &rusqlite::Connection| {
-            Ok(conn.query_row("SELECT 1 FROM meta WHERE only_row = 1", [], |_| Ok(()))?)
+        let turn = Arc::clone(&self.checking).lock_owned().await;
+        let condition = Arc::clone(&self.condition);
+        let look = move || {
+            let _turn = turn;
+            condition.look()
         };
-        Ok(self.readers.read(look_up).await?)
+        let looked = tokio::task::spawn_blocking(look).await;
+        let MustTry(must_try) = looked.unwrap_or(Err(Failure::Panicked))?;
+        self.readers.read(condition::has_everything).await?;
+        if must_try {
+            let sql = "UPDATE meta SET epoch = epoch WHERE only_row = 1";
+            self.writer.run(|conn| Ok(conn.execute(sql, [])?)).await?;
+        }
+        Ok(())
     }
 }

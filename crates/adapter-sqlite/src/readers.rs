@@ -4,14 +4,16 @@
 //! nor makes it wait. A database in memory has one connection for everything, so there the writer reads too.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 use deadpool_sqlite::{Config, Hook, HookError, InteractError, Pool, PoolError, Runtime};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::runtime::Handle;
 
+use crate::condition::Condition;
 use crate::connect::set_up_reader;
 use crate::error::Failure;
+use crate::settings::SqliteSettings;
 use crate::writer::Writer;
 
 /// Whoever reads.
@@ -28,16 +30,18 @@ pub(crate) enum Readers {
 pub(crate) struct ReaderPool {
     pool: Pool,
     runtime: Handle,
+    condition: Arc<Condition>,
 }
 
 impl ReaderPool {
     /// A pool of connections to that file, made as they are needed.
     pub(crate) fn new(
         path: &Path,
-        readers: usize,
-        busy: Duration,
+        settings: &SqliteSettings,
         runtime: Handle,
+        condition: Arc<Condition>,
     ) -> Result<Self, deadpool_sqlite::BuildError> {
+        let busy = settings.busy_timeout;
         let set_up = Hook::async_fn(move |conn, _| {
             Box::pin(async move {
                 let done = conn.interact(move |conn| set_up_reader(conn, busy)).await;
@@ -48,11 +52,28 @@ impl ReaderPool {
         let config = Config::new(path);
         let Ok(builder) = config.builder(Runtime::Tokio1);
         let pool = builder
-            .max_size(readers.max(1))
+            .max_size(settings.readers.max(1))
             .wait_timeout(Some(busy))
             .post_create(set_up)
             .build()?;
-        Ok(Self { pool, runtime })
+        Ok(Self {
+            pool,
+            runtime,
+            condition,
+        })
+    }
+}
+
+impl ReaderPool {
+    async fn read<T, L>(&self, look_up: L) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        L: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        let conn = self.pool.get().await.map_err(no_reader)?;
+        conn.interact(move |conn| in_snapshot(conn, look_up))
+            .await
+            .map_err(|error| interrupted(&error))?
     }
 }
 
@@ -72,12 +93,10 @@ impl Readers {
         L: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
         match self {
-            Self::Pool(readers) => {
-                let conn = readers.pool.get().await.map_err(no_reader)?;
-                conn.interact(move |conn| in_snapshot(conn, look_up))
-                    .await
-                    .map_err(|error| interrupted(&error))?
-            }
+            Self::Pool(readers) => readers
+                .read(look_up)
+                .await
+                .inspect_err(|failure| readers.condition.learn_from(failure)),
             Self::Writer(writer) => writer.run(look_up).await,
         }
     }

@@ -107,6 +107,7 @@ fn put_back(
     partial.sync().map_err(FileError::io(&path))?;
 
     finish_log(&path)?;
+    files::succeed(partial.path(), &path).map_err(FileError::io(&path))?;
     let aside = Aside::put(&path, now).map_err(FileError::io(&path))?;
     if let Err(error) = partial.replace(&path) {
         aside.bring_back();

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::commits::{Listeners, Moved};
+use crate::condition::Condition;
 use crate::connect::FileLock;
 use crate::cursors::Remembered;
 use crate::error::Failure;
@@ -100,6 +101,7 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
     remembered: Arc<Remembered>,
     listeners: Arc<Listeners>,
+    condition: Arc<Condition>,
 }
 
 /// How the thread works.
@@ -117,6 +119,7 @@ impl Writer {
         conn: Connection,
         lock: Option<FileLock>,
         settings: WriterSettings,
+        condition: Arc<Condition>,
     ) -> std::io::Result<Self> {
         let (queue, inbox) = mpsc::channel(settings.queue_max.max(1));
         let remembered = Arc::<Remembered>::default();
@@ -126,6 +129,7 @@ impl Writer {
             inbox,
             remembered: remembered.clone(),
             listeners: listeners.clone(),
+            condition: Arc::clone(&condition),
             group_max: settings.group_commit_max.max(1),
             closing: Vec::new(),
         };
@@ -136,6 +140,7 @@ impl Writer {
             queue,
             remembered,
             listeners,
+            condition,
         })
     }
 
@@ -177,7 +182,8 @@ impl Writer {
                 TrySendError::Full(_) => Failure::unavailable("too many writes are waiting"),
                 TrySendError::Closed(_) => closed(),
             })?;
-        answer.await.map_err(|_| closed())?
+        let answer = answer.await.map_err(|_| closed())?;
+        answer.inspect_err(|failure| self.condition.learn_from(failure))
     }
 
     /// Has cursors written soon. Never waits.
@@ -217,6 +223,7 @@ struct WriterThread {
     inbox: mpsc::Receiver<Message>,
     remembered: Arc<Remembered>,
     listeners: Arc<Listeners>,
+    condition: Arc<Condition>,
     group_max: usize,
     closing: Vec<oneshot::Sender<()>>,
 }
@@ -275,6 +282,9 @@ impl WriterThread {
             tracing::warn!(%error, "served cursors were not written");
         }
         if committed.is_ok() {
+            if !done.is_empty() {
+                self.condition.committed();
+            }
             self.listeners.tell(done.iter().filter_map(|job| job.moved()));
         }
         for job in done {
@@ -292,7 +302,8 @@ impl WriterThread {
         if group.is_empty() && served.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+        let begun = self.condition.check_file();
+        if let Err(error) = begun.and_then(|()| self.execute("BEGIN IMMEDIATE")) {
             done.extend(group.drain(..));
             return Err(error.into());
         }

@@ -33,6 +33,15 @@ const SAYS: &str = "This storage belongs to a Mosaic server. Do not remove this 
 )]
 struct WrongStorage;
 
+/// The store has no name for the storage yet, and the storage holds files: of a store that was lost, or of another one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the storage of attachments holds files, and the database knows nothing of them: was it emptied or lost, or is it another one? \
+     Restore it from a backup (mosaic restore FILE, or pg_restore). If they belong together all the same: mosaic migrate, then \
+     mosaic doctor --accept-storage. To begin anew, move the files elsewhere"
+)]
+pub struct LostStore;
+
 /// Storage that is used only if it is the right one.
 pub struct NamedStorage {
     storage: Arc<dyn BlobStore>,
@@ -50,6 +59,22 @@ impl NamedStorage {
             ids,
             proved: OnceCell::new(),
         }
+    }
+
+    /// Whether the storage holds files that a store without a name for it can't have brought: whoever brings some has named
+    /// it before.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn holds_files_of_another_store(&self) -> Result<bool, BlobError> {
+        let is_named = self.store.storage().await.map_err(unknown)?.is_some();
+        Ok(!is_named && self.holds_files().await?)
+    }
+
+    async fn holds_files(&self) -> Result<bool, BlobError> {
+        // Markers alone are no files: two instances that start together may each make one.
+        let last_marker = marker(Uuid::max());
+        Ok(!self.storage.list(Some(last_marker), 1).await?.is_empty())
     }
 
     /// Makes this storage the one that the store belongs to, whatever was before.
@@ -85,6 +110,9 @@ impl NamedStorage {
 
     /// The proof comes first, so that there is no name without one.
     async fn give_a_name(&self) -> Result<Uuid, BlobError> {
+        if self.holds_files().await? {
+            return Err(BlobError::Unavailable(LostStore.into()));
+        }
         let ours = self.ids.next();
         self.mark(ours).await?;
         let name = self.store.name_storage(ours).await.map_err(unknown)?;

@@ -11,6 +11,10 @@ pub enum StoreError {
     /// The database can't be reached or has no capacity now; trying again later may help.
     #[error("the store is not available now")]
     Unavailable(#[source] BoxError),
+    /// The database has no room left for what was to be written: the disk is full. Reads go on, and so do writes once there
+    /// is room again.
+    #[error("the store has no room left")]
+    Full(#[source] BoxError),
     /// The database holds something that this version did not write.
     #[error("the store holds a corrupt {what}")]
     Corrupt {
@@ -20,7 +24,7 @@ pub enum StoreError {
         #[source]
         source: BoxError,
     },
-    /// Anything else: a bug, or a disk that is full.
+    /// Anything else: a bug.
     #[error("the store failed")]
     Failed(#[source] BoxError),
 }

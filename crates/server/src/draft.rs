@@ -34,6 +34,7 @@ impl Draft {
             }
             opened => opened?,
         };
+        mosaic_adapter_sqlite::belong_to_folder(&beside);
         Ok(Self {
             file,
             beside,

@@ -100,7 +100,12 @@ pub fn create_data_dir(path: &Path) -> Result<(), SecretError> {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
-    builder.create(path).map_err(SecretError::io(path))
+    let is_new = !path.exists();
+    builder.create(path).map_err(SecretError::io(path))?;
+    if is_new {
+        mosaic_adapter_sqlite::belong_to_folder(path);
+    }
+    Ok(())
 }
 
 /// The key in this file; if there is no file, a new one with the bytes that `generate` gives. Its folder must be there.

@@ -63,6 +63,7 @@ async fn serve_on(
     tell: &impl Fn(&str),
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
+    services.refuse_lost_store().await?;
     first_account(config, services, tell).await?;
     // Before anybody can know that the server runs, and stop it.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;

@@ -10,14 +10,14 @@ use mosaic_adapter_blobs::{
 };
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_application::garbage::Garbage;
-use mosaic_application::storage::NamedStorage;
+use mosaic_application::storage::{LostStore, NamedStorage};
 use mosaic_domain::entity::StorageType;
 use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
 use tempfile::TempDir;
 
 use crate::config::{Config, S3Config, StorageConfig};
 
-/// How long the storage of attachments may take to say that it works.
+/// How long the store and the storage of attachments may take to say that they work.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why attachments can't be kept.
@@ -88,6 +88,19 @@ impl Storage {
         }
     }
 
+    /// Fails where the storage holds files and the store knows nothing of them: it was emptied or lost. A storage that does
+    /// not answer soon is asked again when it is first used.
+    ///
+    /// # Errors
+    /// [`LostStore`].
+    pub(crate) async fn refuse_lost_store(&self) -> Result<(), LostStore> {
+        let Some(named) = &self.named else { return Ok(()) };
+        match tokio::time::timeout(CHECK_TIMEOUT, named.holds_files_of_another_store()).await {
+            Ok(Ok(true)) => Err(LostStore),
+            Ok(Ok(false) | Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// Makes this storage the one that the store belongs to.
     ///
     /// # Errors
@@ -155,11 +168,15 @@ struct Both {
 #[async_trait]
 impl Health for Both {
     async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await?;
-        // Whether the storage is the right one may have to be asked first.
-        let check = tokio::time::timeout(CHECK_TIMEOUT, self.blobs.check()).await;
-        let check = check.unwrap_or_else(|elapsed| Err(BlobError::Unavailable(elapsed.into())));
-        check.map_err(|error| StoreError::Unavailable(error.into()))
+        // Both at once: whoever asks waits for so long and no longer.
+        let (store, blobs) = tokio::join!(
+            tokio::time::timeout(CHECK_TIMEOUT, self.store.check()),
+            // Whether the storage is the right one may have to be asked first.
+            tokio::time::timeout(CHECK_TIMEOUT, self.blobs.check()),
+        );
+        store.unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))?;
+        let blobs = blobs.unwrap_or_else(|elapsed| Err(BlobError::Unavailable(elapsed.into())));
+        blobs.map_err(|error| StoreError::Unavailable(error.into()))
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{LogConfig, LogFormat};
@@ -25,9 +28,38 @@ where
         .with_ansi(colours)
         .with_writer(writer);
     match log.format {
-        LogFormat::Pretty => Box::new(builder.finish()),
+        LogFormat::Pretty => Box::new(builder.finish().with(Strangers)),
         // Fields at the top level, where log collectors look for them.
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_span_list(false);
+            Box::new(builder.finish().with(Strangers))
+        }
+    }
+}
+
+/// Leaves out what actix says, as errors, of requests that are malformed. Anybody can send these; the server has refused them,
+/// and there is nothing to be done about them.
+struct Strangers;
+
+impl<S: Subscriber> Layer<S> for Strangers {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if !event.metadata().target().starts_with("actix_http::h1") {
+            return true;
+        }
+        let mut said = Said(String::new());
+        event.record(&mut said);
+        !said.0.starts_with("stream error")
+    }
+}
+
+/// The message of an event.
+struct Said(String);
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
     }
 }
 
@@ -85,6 +117,21 @@ mod tests {
         let text = logged("pretty", "info");
         assert!(text.contains("served") && text.contains("status=200"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn what_strangers_send_is_no_error_and_what_fails_here_is() {
+        let config = load(&Sources::default()).unwrap().config;
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        tracing::subscriber::with_default(subscriber(&config.log, false, move || writer.clone()), || {
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error: {}", "Invalid Method specified");
+            tracing::error!(target: "actix_http::h1::dispatcher", "Response payload stream error: gone");
+            tracing::error!("stream error: ours");
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("Invalid Method"), "{text}");
+        assert!(text.contains("payload") && text.contains("ours"), "{text}");
     }
 
     #[test]

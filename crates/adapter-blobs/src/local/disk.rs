@@ -12,7 +12,9 @@ pub(crate) trait Disk: Send + Sync {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path)
+        let file = options.open(path)?;
+        belong_to_folder(path);
+        Ok(file)
     }
 
     /// Writes all of it.
@@ -37,7 +39,10 @@ pub(crate) trait Disk: Send + Sync {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path)
+        let missing: Vec<_> = path.ancestors().take_while(|dir| !dir.exists()).collect();
+        builder.create(path)?;
+        missing.into_iter().rev().for_each(belong_to_folder);
+        Ok(())
     }
 
     /// Brings to disk which names a folder has.
@@ -53,3 +58,31 @@ pub(crate) trait Disk: Send + Sync {
 pub(crate) struct OsDisk;
 
 impl Disk for OsDisk {}
+
+/// Gives what root has just made in somebody else's folder to whoever the folder belongs to. A command that is run as root
+/// would else leave files behind that the service can't open.
+fn belong_to_folder(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let look = || Ok((fs::symlink_metadata(path)?, fs::metadata(folder_of(path))?));
+        let given = look().and_then(|(made, folder)| {
+            let is_given = made.uid() == 0 && folder.uid() != 0;
+            if is_given {
+                std::os::unix::fs::lchown(path, Some(folder.uid()), Some(folder.gid()))
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = given {
+            tracing::warn!(%error, path = %path.display(), "is not given to the owner of its folder");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}

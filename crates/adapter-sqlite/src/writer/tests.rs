@@ -28,7 +28,7 @@ fn start(settings: WriterSettings) -> Writer {
                                     PRIMARY KEY (client_id, user_id, entity_type))",
     )
     .unwrap();
-    Writer::start(conn, None, settings).unwrap()
+    Writer::start(conn, None, settings, Arc::new(Condition::new(None))).unwrap()
 }
 
 fn insert(n: i64) -> impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static {

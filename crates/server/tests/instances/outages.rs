@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mosaic_testkit::postgres::{Cluster, ClusterOptions, Stop, Template, TestDatabase};
+use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Stop, Template, TestDatabase};
 use tokio::time::timeout;
 
 use crate::harness::{Answer, Client, Data};
@@ -104,6 +104,116 @@ async fn without_a_free_connection_the_server_says_so_at_once_and_recovers_by_it
     waiting.await.unwrap().ok();
     phone.post("/memos", &memo(2)).await.ok();
     phone.get("/health/ready").await.ok();
+    drop(server);
+    database.remove().await;
+}
+
+/// As at a standby, or where the operator of the database wants no writes: no connection takes any.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_database_takes_no_writes_the_server_says_so_and_recovers_by_itself() {
+    let cluster = Cluster::start(ClusterOptions::durable()).await;
+    let database = TestDatabase::create_on(cluster.server(), &Template::empty()).await;
+    let server = start(&Data::new(), &database.url(), &[]);
+    let phone = server.device("phone").await;
+    phone.post("/memos", &memo(1)).await.ok();
+    let superuser = mosaic_testkit::postgres::Server::at(&cluster.superuser_url("postgres")).await;
+    let operator = superuser.connect().await;
+    let set = async |setting: &str| {
+        for command in [
+            "SET default_transaction_read_only = off",
+            &format!("ALTER SYSTEM SET default_transaction_read_only = {setting}"),
+            "SELECT pg_reload_conf()",
+        ] {
+            operator.batch_execute(command).await.unwrap();
+        }
+    };
+    set("on").await;
+    // The setting reaches connections at their next statement.
+    let refused = async {
+        while phone.post("/memos", &memo(2)).await.status.is_success() {
+            phone
+                .delete(&format!("/memos/{}", crate::support::memo_id(2)))
+                .await;
+        }
+    };
+    timeout(SOON, refused).await.expect("it is refused");
+    for _ in 0..3 {
+        assert_down(&phone).await;
+    }
+    set("off").await;
+    until_ready(&phone).await;
+    for n in 10..30 {
+        phone.post("/memos", &memo(n)).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_database_is_said_to_be_full() {
+    let database = empty_database().await;
+    let server = start(&Data::new(), &database.url(), &[]);
+    let phone = new_users(&server, 1).await.remove(0);
+    phone.post("/memos", &memo(1)).await.ok();
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON records FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    let operator = database.connect().await;
+    operator.batch_execute(full).await.unwrap();
+    phone.post("/memos", &memo(2)).await.problem(507, "storage_full");
+    let not_ready = phone.get("/health/ready").await;
+    assert_try_again(not_ready, "not_ready");
+    phone
+        .get(&format!("/memos/{}", crate::support::memo_id(1)))
+        .await
+        .ok();
+    operator
+        .batch_execute("DROP TRIGGER full_disk ON records")
+        .await
+        .unwrap();
+    phone.post("/memos", &memo(2)).await.ok();
+    phone.get("/health/ready").await.ok();
+    drop(server);
+    database.remove().await;
+}
+
+/// Neither a database that is dropped, nor the one that is made in its place, is taken for a fault of the program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_gone_is_something_that_passes() {
+    let database = empty_database().await;
+    let server = start(&Data::new(), &database.url(), &[]);
+    let phone = new_users(&server, 1).await.remove(0);
+    let operator = database.connect().await;
+    operator
+        .batch_execute("ALTER SCHEMA public RENAME TO elsewhere")
+        .await
+        .unwrap();
+    assert_down(&phone).await;
+    operator
+        .batch_execute("ALTER SCHEMA elsewhere RENAME TO public")
+        .await
+        .unwrap();
+    until_ready(&phone).await;
+    phone.post("/memos", &memo(2)).await.ok();
+    drop(server);
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_says_nothing_holds_up_nobody_who_asks_whether_the_server_is_ready() {
+    let database = empty_database().await;
+    let proxy = Proxy::start(&database.url()).await;
+    let (data, url) = (Data::new(), proxy.url());
+    let server = tokio::task::spawn_blocking(move || start(&data, &url, &[]))
+        .await
+        .unwrap();
+    let phone = server.device("phone").await;
+    until_ready(&phone).await;
+    proxy.freeze();
+    let asked = Instant::now();
+    assert_try_again(phone.get("/health/ready").await, "not_ready");
+    assert!(asked.elapsed() < 2 * QUICK, "{:?}", asked.elapsed());
+    phone.get("/health").await.ok();
+    proxy.thaw();
+    until_ready(&phone).await;
     drop(server);
     database.remove().await;
 }

@@ -21,6 +21,7 @@ mod files;
 #[path = "../http/harness.rs"]
 #[expect(dead_code, reason = "the other tests use the rest of it")]
 mod harness;
+mod lost;
 mod purges;
 mod streams;
 mod support;
