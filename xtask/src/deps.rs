@@ -54,6 +54,20 @@ const BANNED: &[(&str, &str)] = &[
     ),
 ];
 
+/// Features that must not come back, not even through a dependency, and why.
+const BANNED_FEATURES: &[(&str, &str, &str)] = &[
+    (
+        "serde_json",
+        "raw_value",
+        "makes `Value` parse what stands below a name that anybody can write (docs/adr/0019)",
+    ),
+    (
+        "serde_json",
+        "arbitrary_precision",
+        "makes numbers of objects with a name that anybody can write (docs/adr/0019)",
+    ),
+];
+
 /// Checks the whole graph; the failure lists everything that is wrong with it.
 pub(crate) fn check(metadata: &Metadata) -> Result<()> {
     let mut findings = Vec::new();
@@ -61,6 +75,7 @@ pub(crate) fn check(metadata: &Metadata) -> Result<()> {
         findings.extend(licence(package));
         findings.extend(source(package));
         findings.extend(ban(package));
+        findings.extend(features(package, metadata.features(package)));
     }
     let members: Vec<_> = metadata.members().collect();
     findings.extend(wrong_arrows(&members));
@@ -113,6 +128,18 @@ fn source(package: &Package) -> Option<String> {
 fn ban(package: &Package) -> Option<String> {
     let (name, reason) = BANNED.iter().find(|(name, _)| *name == package.name)?;
     Some(format!("{name} {reason}"))
+}
+
+fn features<'a>(package: &Package, features: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let of_package = |feature| {
+        BANNED_FEATURES
+            .iter()
+            .find(move |(name, banned, _)| *name == package.name && *banned == feature)
+    };
+    let found = features.filter_map(of_package);
+    found
+        .map(|(name, feature, reason)| format!("the feature {feature} of {name} {reason}"))
+        .collect()
 }
 
 /// Dependencies of a member manifest that do not come from `[workspace.dependencies]`.
@@ -211,6 +238,18 @@ mod tests {
                 .contains("rustls")
         );
         assert_eq!(ban(&package("ring", Some("ISC"), None)), None);
+    }
+
+    #[test]
+    fn banned_features_are_refused_with_a_reason() {
+        let serde_json = package("serde_json", Some("MIT"), Some(CRATES_IO));
+        let found = features(&serde_json, ["std", "raw_value"].into_iter());
+        assert!(
+            matches!(found.as_slice(), [one] if one.contains("raw_value")),
+            "{found:?}"
+        );
+        let other = package("other", Some("MIT"), None);
+        assert!(features(&other, ["raw_value"].into_iter()).is_empty());
     }
 
     #[test]

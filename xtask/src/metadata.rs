@@ -12,6 +12,20 @@ pub(crate) struct Metadata {
     /// Every package of the graph, members included.
     pub(crate) packages: Vec<Package>,
     workspace_members: Vec<String>,
+    #[serde(default)]
+    resolve: Resolve,
+}
+
+/// What cargo decided for each package.
+#[derive(Debug, Default, Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    id: String,
+    features: Vec<String>,
 }
 
 /// One crate in one version.
@@ -42,6 +56,12 @@ impl Metadata {
     pub(crate) fn parse(json: &[u8]) -> Result<Self> {
         serde_json::from_slice(json)
             .map_err(|error| Failure(format!("cargo metadata is not as expected: {error}")))
+    }
+
+    /// The features that a package has in this graph.
+    pub(crate) fn features(&self, package: &Package) -> impl Iterator<Item = &str> {
+        let nodes = self.resolve.nodes.iter().filter(|node| node.id == package.id);
+        nodes.flat_map(|node| &node.features).map(String::as_str)
     }
 
     /// The crates of this repository.

@@ -190,6 +190,8 @@ problem_codes! {
     ChecksumMismatch = 460 "checksum_mismatch" "The checksum does not match";
     /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
     Internal = 500 "internal" "Internal error";
+    /// What is stored can't be read. A whole record takes its place, and it can be deleted.
+    CorruptRecord = 500 "corrupt_record" "The stored record can not be read";
     /// The server is up, but its store can not work at the moment.
     NotReady = 503 "not_ready" "Not ready";
     /// For the moment nothing can be done; `Retry-After` tells when to try again.
@@ -309,6 +311,7 @@ impl From<AppError> for Problem {
             AppError::NotFound => Self::new(Code::NotFound, detail),
             AppError::Deleted => Self::new(Code::DeletedConflict, detail),
             AppError::ContentGone => Self::new(Code::Deleted, detail),
+            AppError::Unreadable => Self::new(Code::CorruptRecord, detail),
             AppError::UnknownMemo(_) => Self::new(Code::UnknownMemo, "there is no such memo").at(
                 FieldError::new("memoId", Code::UnknownMemo.code(), "there is no such memo"),
             ),

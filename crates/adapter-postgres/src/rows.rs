@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::{
-    ClientId, Content, EditTime, EntityType, Record, RecordKey, Revision, RevisionId, Stamp, State,
+    ClientId, Content, EditTime, EntityType, MemoId, Record, RecordKey, Revision, RevisionId, Stamp, State,
     UnixMillis, Version, Violation,
 };
 use mosaic_ports::{BoxError, KeptRevision};
@@ -16,9 +16,9 @@ use crate::error::Failure;
 
 /// The columns that [`record`] reads, in its order, of a table called `r`.
 pub(crate) const RECORD_COLUMNS: &str = "r.entity_type, r.record_key, r.stamp, r.edit_time, r.author, r.created_at, \
-     r.revision_count, r.is_deleted, r.document";
+     r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document";
 /// How many they are: the next column of a statement has this place.
-pub(crate) const RECORD_WIDTH: usize = 9;
+pub(crate) const RECORD_WIDTH: usize = 11;
 
 /// Reads a record from the first columns of a row.
 pub(crate) fn record(row: &Row) -> Result<Record, Failure> {
@@ -28,11 +28,12 @@ pub(crate) fn record(row: &Row) -> Result<Record, Failure> {
 /// Reads a record from the columns that begin at a place.
 pub(crate) fn record_from(row: &Row, start: usize) -> Result<Record, Failure> {
     let entity_type = parsed(row, start, "records.entity_type")?;
-    let content = document(row, start + 8, entity_type)?;
+    let beside = || (parent(row, start + 8), attachment(row, start + 9));
+    let content = content(row, start + 10, entity_type, beside)?;
     let state = match (column::<bool>(row, start + 7, "records.is_deleted")?, content) {
         (true, kept) => State::Deleted(kept),
         (false, Some(content)) => State::Live(content),
-        (false, None) => return Err(Failure::corrupt("records.document", "a live record has none")),
+        (false, None) => State::Live(entity_type.stored_content(&[], beside)),
     };
     Ok(Record {
         key: key(row, start + 1, entity_type)?,
@@ -46,15 +47,15 @@ pub(crate) fn record_from(row: &Row, start: usize) -> Result<Record, Failure> {
 
 /// The columns that [`revision`] reads, in its order, of a table called `k`.
 pub(crate) const REVISION_COLUMNS: &str = "k.entity_type, k.record_key, k.revision_id, k.edit_time, k.author, \
-     k.created_at, k.reason, k.recorded_at, k.revision_number, k.document";
+     k.created_at, k.reason, k.recorded_at, k.revision_number, k.attachment, k.document";
 
 /// How many they are: the next column of a statement has this place.
-pub(crate) const REVISION_WIDTH: usize = 10;
+pub(crate) const REVISION_WIDTH: usize = 11;
 
 /// Reads a revision.
 pub(crate) fn revision(row: &Row) -> Result<KeptRevision, Failure> {
     let entity_type = parsed(row, 0, "revisions.entity_type")?;
-    let content = document(row, 9, entity_type)?
+    let content = content(row, 10, entity_type, || (None, attachment(row, 9)))?
         .ok_or_else(|| Failure::corrupt("revisions.document", "a revision has none"))?;
     let revision = Revision {
         id: RevisionId::new(column(row, 2, "revisions.revision_id")?),
@@ -155,19 +156,24 @@ fn version(row: &Row, time: usize, author: usize) -> Result<Version, Failure> {
     ))
 }
 
-fn document(row: &Row, at: usize, entity_type: EntityType) -> Result<Option<Content>, Failure> {
-    column::<Option<&str>>(row, at, "document")?
-        .map(|document| entity_type.parse_document(document))
-        .transpose()
-        .map_err(|error| Failure::corrupt("document", hidden(&error)))
+/// Reads a document. One that this version did not write is no error: it concerns its record alone.
+fn content(
+    row: &Row,
+    at: usize,
+    entity_type: EntityType,
+    beside: impl FnOnce() -> (Option<MemoId>, Option<Sha256>),
+) -> Result<Option<Content>, Failure> {
+    let stored = column::<Option<&str>>(row, at, "document")?;
+    Ok(stored.map(|document| entity_type.stored_content(document.as_bytes(), beside)))
 }
 
-/// What serde says of a document, without the parts of it that its messages quote.
-fn hidden(error: &serde_json::Error) -> String {
-    format!(
-        "{:?} error at line {}, column {}",
-        error.classify(),
-        error.line(),
-        error.column()
-    )
+/// The memo that a record belongs to, as far as that can be read.
+fn parent(row: &Row, at: usize) -> Option<MemoId> {
+    row.try_get::<_, Option<&str>>(at).ok()??.parse().ok()
+}
+
+/// The content of the attachment that a record names, as far as that can be read.
+fn attachment(row: &Row, at: usize) -> Option<Sha256> {
+    let bytes = row.try_get::<_, Option<&[u8]>>(at).ok()??;
+    hash(bytes, "records.attachment").ok()
 }

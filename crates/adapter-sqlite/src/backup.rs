@@ -35,6 +35,8 @@ pub struct BackupSummary {
     pub users: u64,
     /// How many records, tombstones included.
     pub records: u64,
+    /// How many records and revisions can't be read. They are in it as they are.
+    pub unreadable: u64,
 }
 
 /// Why no backup was taken. Nothing is left of it.
@@ -88,7 +90,12 @@ fn take(
         return Err(BackupError::Exists(target));
     }
     let from = inspect::open_existing(database)?;
-    let (partial, Contents { users, records }) = copy_of(&from, database, &target, tell)?;
+    let (partial, contents) = copy_of(&from, database, &target, tell)?;
+    let Contents {
+        users,
+        records,
+        unreadable,
+    } = contents;
     drop(from);
     let bytes = partial.sync().map_err(FileError::io(&target))?;
     match partial.publish(&target) {
@@ -97,6 +104,7 @@ fn take(
             bytes,
             users,
             records,
+            unreadable,
         }),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(BackupError::Exists(target)),
         Err(error) => Err(FileError::io(&target)(error).into()),

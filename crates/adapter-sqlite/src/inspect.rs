@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use mosaic_domain::EntityType;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ffi};
 
@@ -121,6 +122,8 @@ pub(crate) fn copy(
 pub(crate) struct Contents {
     pub(crate) users: u64,
     pub(crate) records: u64,
+    /// How many documents can't be read.
+    pub(crate) unreadable: u64,
 }
 
 /// Makes a copy a plain single file without a log beside it, checks that it is whole, and leaves out the space in which what
@@ -141,9 +144,32 @@ pub(crate) fn settle(copy: &Path, of: &Path) -> Result<Contents, FileError> {
     let contents = Contents {
         users: count("SELECT count(*) FROM users")?,
         records: count("SELECT count(*) FROM records")?,
+        unreadable: unreadable(&conn).map_err(&sqlite)?,
     };
     conn.close().map_err(|(_, error)| sqlite(error))?;
     Ok(contents)
+}
+
+/// How many documents this version can't read.
+fn unreadable(conn: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT entity_type, document FROM records WHERE document IS NOT NULL
+               UNION ALL SELECT entity_type, document FROM revisions";
+    let mut statement = conn.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut unreadable = 0;
+    while let Some(row) = rows.next()? {
+        let entity = row
+            .get_ref(0)?
+            .as_str()
+            .ok()
+            .and_then(|name| name.parse::<EntityType>().ok());
+        let document = row.get_ref(1)?.as_str().ok();
+        let content = entity
+            .zip(document)
+            .map(|(entity, document)| entity.parse_document(document));
+        unreadable += u64::from(!matches!(content, Some(Ok(_))));
+    }
+    Ok(unreadable)
 }
 
 /// What is wrong with a database, in SQLite's words; they name pages, tables and indexes, never what these hold.

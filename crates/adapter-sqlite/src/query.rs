@@ -20,6 +20,9 @@ use crate::{digest, history, records};
 /// The trigram index knows no shorter terms: those are looked for in the text alone.
 const INDEXED_TERM_CHARS: usize = 3;
 
+/// The tags of a record called `r`: none of a document that is no JSON, which would end the whole statement.
+const TAGS: &str = "json_each(CASE WHEN json_valid(r.document) THEN r.document END, '$.tags')";
+
 #[async_trait]
 impl RecordReader for SqliteStore {
     async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, StoreError> {
@@ -122,8 +125,8 @@ impl Conditions {
             );
         }
         for tag in &query.tags {
-            let carries = "EXISTS (SELECT 1 FROM json_each(r.document, '$.tags') AS tag WHERE tag.value = ?)";
-            all.and(carries, [tag.as_str().to_owned()]);
+            let carries = format!("EXISTS (SELECT 1 FROM {TAGS} AS tag WHERE tag.value = ?)");
+            all.and(&carries, [tag.as_str().to_owned()]);
         }
         all.search(&query.search);
         all
@@ -200,11 +203,11 @@ fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<
 }
 
 fn tags(conn: &Connection, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT tag.value, count(*) FROM records AS r, json_each(r.document, '$.tags') AS tag
-         WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.is_deleted = 0
-         GROUP BY tag.value ORDER BY count(*) DESC, tag.value",
-    )?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT tag.value, count(*) FROM records AS r, {TAGS} AS tag
+         WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.is_deleted = 0 AND tag.type = 'text'
+         GROUP BY tag.value ORDER BY count(*) DESC, tag.value"
+    ))?;
     let mut rows = statement.query((user.uuid(), entity_type.name()))?;
     let mut tags = Vec::new();
     while let Some(row) = rows.next()? {

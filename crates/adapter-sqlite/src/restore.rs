@@ -101,7 +101,7 @@ fn put_back(
     })?;
     let from = inspect::open_existing(backup)?;
     inspect::check_version(&from, backup)?;
-    let (partial, Contents { users, records }) = copy_of(&from, backup, &path, tell)?;
+    let (partial, Contents { users, records, .. }) = copy_of(&from, backup, &path, tell)?;
     drop(from);
     let epoch = begin_history(partial.path(), backup, ids)?;
     partial.sync().map_err(FileError::io(&path))?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::{
-    ClientId, Content, EditTime, EntityType, Record, RecordKey, Revision, RevisionId, Stamp, State,
+    ClientId, Content, EditTime, EntityType, MemoId, Record, RecordKey, Revision, RevisionId, Stamp, State,
     UnixMillis, Version, Violation,
 };
 use mosaic_ports::{BoxError, KeptRevision};
@@ -16,17 +16,19 @@ use crate::error::Failure;
 
 /// The columns that [`record`] reads, in its order, of a table called `r`.
 pub(crate) const RECORD_COLUMNS: &str = "r.record_key, r.stamp, r.edit_time, r.author, r.created_at, \
-     r.revision_count, r.is_deleted, r.document";
+     r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document";
 /// How many they are: the next column of a statement has this place.
-pub(crate) const RECORD_WIDTH: usize = 8;
+pub(crate) const RECORD_WIDTH: usize = 10;
 
 /// Reads a record of a known type.
 pub(crate) fn record(row: &Row<'_>, entity_type: EntityType) -> Result<Record, Failure> {
-    let content = document(row, 7, entity_type)?;
+    let content = content(row, 9, entity_type, || (parent(row, 7), attachment(row, 8)))?;
     let state = match (column::<bool>(row, 6, "records.is_deleted")?, content) {
         (true, kept) => State::Deleted(kept),
         (false, Some(content)) => State::Live(content),
-        (false, None) => return Err(Failure::corrupt("records.document", "a live record has none")),
+        (false, None) => {
+            State::Live(entity_type.stored_content(&[], || (parent(row, 7), attachment(row, 8))))
+        }
     };
     Ok(Record {
         key: key(row, 0, entity_type)?,
@@ -40,14 +42,14 @@ pub(crate) fn record(row: &Row<'_>, entity_type: EntityType) -> Result<Record, F
 
 /// The columns that [`revision`] reads, in its order.
 pub(crate) const REVISION_COLUMNS: &str = "record_key, revision_id, edit_time, author, created_at, reason, \
-     recorded_at, revision_number, document";
+     recorded_at, revision_number, attachment, document";
 
 /// How many they are.
-pub(crate) const REVISION_WIDTH: usize = 9;
+pub(crate) const REVISION_WIDTH: usize = 10;
 
 /// Reads a revision of a record of a known type.
 pub(crate) fn revision(row: &Row<'_>, entity_type: EntityType) -> Result<KeptRevision, Failure> {
-    let content = document(row, 8, entity_type)?
+    let content = content(row, 9, entity_type, || (None, attachment(row, 8)))?
         .ok_or_else(|| Failure::corrupt("revisions.document", "a revision has none"))?;
     let revision = Revision {
         id: RevisionId::new(column(row, 1, "revisions.revision_id")?),
@@ -140,25 +142,28 @@ fn version(row: &Row<'_>, time: usize, author: usize) -> Result<Version, Failure
     ))
 }
 
-fn document(row: &Row<'_>, at: usize, entity_type: EntityType) -> Result<Option<Content>, Failure> {
+/// Reads a document. One that this version did not write is no error: it concerns its record alone.
+fn content(
+    row: &Row<'_>,
+    at: usize,
+    entity_type: EntityType,
+    beside: impl FnOnce() -> (Option<MemoId>, Option<Sha256>),
+) -> Result<Option<Content>, Failure> {
     let stored = row
         .get_ref(at)?
-        .as_str_or_null()
+        .as_bytes_or_null()
         .map_err(|error| Failure::corrupt("document", error))?;
-    stored
-        .map(|document| entity_type.parse_document(document))
-        .transpose()
-        .map_err(|error| Failure::corrupt("document", hidden(&error)))
+    Ok(stored.map(|document| entity_type.stored_content(document, beside)))
 }
 
-/// What serde says of a document, without the parts of it that its messages quote.
-fn hidden(error: &serde_json::Error) -> String {
-    format!(
-        "{:?} error at line {}, column {}",
-        error.classify(),
-        error.line(),
-        error.column()
-    )
+/// The memo that a record belongs to, as far as that can be read.
+fn parent(row: &Row<'_>, at: usize) -> Option<MemoId> {
+    row.get_ref(at).ok()?.as_str().ok()?.parse().ok()
+}
+
+/// The content of the attachment that a record names, as far as that can be read.
+fn attachment(row: &Row<'_>, at: usize) -> Option<Sha256> {
+    row.get(at).ok().map(Sha256::from_bytes)
 }
 
 /// How many bytes a document has, without reading it.

@@ -59,6 +59,8 @@ pub struct Progress {
     pub records: u64,
     /// Revisions that are done, of all users.
     pub revisions: u64,
+    /// Records and revisions among them that can't be read, as far as they were compared.
+    pub unreadable: u64,
 }
 
 /// What a copy is doing.
@@ -80,6 +82,8 @@ pub struct Copied {
     pub records: u64,
     /// How many revisions.
     pub revisions: u64,
+    /// How many records and revisions can't be read. They were copied as they are.
+    pub unreadable: u64,
     /// A SHA-256, in hexadecimal, over users, clocks, records and revisions; the same for both stores.
     pub content_hash: String,
 }
@@ -128,12 +132,14 @@ impl Copy {
             users,
             records,
             revisions,
+            unreadable,
             ..
         } = progress;
         Ok(Copied {
             users,
             records,
             revisions,
+            unreadable,
             content_hash,
         })
     }
@@ -301,6 +307,7 @@ impl Copy {
             after = last.record.stamp;
             progress.records += ours.len() as u64;
             for dumped in &ours {
+                progress.unreadable += u64::from(dumped.record.is_unreadable());
                 add_record(hash, &dumped.record);
             }
             tell(*progress);
@@ -332,6 +339,7 @@ impl Copy {
             after = Some(RevisionPlace::of(last));
             progress.revisions += ours.len() as u64;
             for kept in &ours {
+                progress.unreadable += u64::from(kept.revision.content.is_unreadable());
                 add_revision(hash, kept);
             }
             tell(*progress);

@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use mosaic_domain::entity::Sha256;
-use mosaic_domain::{RecordKey, UserId};
-use mosaic_ports::{BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, HeldContent, Transfer};
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::{Content, RecordKey, Stamp, UserId};
+use mosaic_ports::{
+    BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, HeldContent, RevisionPlace, Transfer,
+};
 use sha2::Digest;
 use uuid::Uuid;
 
@@ -19,6 +22,11 @@ use crate::storage::MARKERS;
 
 /// How many rows are asked for at once.
 const ROWS_AT_ONCE: u32 = 500;
+/// How many documents are read at once.
+const DOCUMENTS_AT_ONCE: PageLimits = PageLimits {
+    records: 1_000,
+    bytes: 8 * 1024 * 1024,
+};
 /// How many blobs are asked for at once.
 const BLOBS_AT_ONCE: u32 = 1_000;
 /// Of how many removed accounts is known that they are.
@@ -27,6 +35,15 @@ const MOST_REMOVED: u32 = 100_000;
 /// Something that does not agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
+    /// A record or a revision can't be read.
+    Unreadable {
+        /// Whose.
+        user: UserId,
+        /// Which record.
+        key: RecordKey,
+        /// Which of its revisions; `None` for what is current.
+        revision: Option<u32>,
+    },
     /// A live record names a content that was not uploaded: the record was pushed or imported before its bytes.
     WithoutBytes {
         /// Whose record.
@@ -84,9 +101,12 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether somebody misses bytes. Everything else takes room at worst, and what is waste goes with a purge.
+    /// Whether somebody misses something. Everything else takes room at worst, and what is waste goes with a purge.
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::BlobMissing { .. } | Self::BlobDamaged { .. })
+        matches!(
+            self,
+            Self::Unreadable { .. } | Self::BlobMissing { .. } | Self::BlobDamaged { .. }
+        )
     }
 }
 
@@ -143,6 +163,7 @@ impl Doctor {
             let Some(last) = users.last() else { break };
             after = Some(*last);
             for user in users {
+                self.documents(user, &mut find).await?;
                 self.records(user, &mut find).await?;
                 let step = self
                     .contents(user, read_all, &mut find, &mut progress, &mut tell)
@@ -158,6 +179,32 @@ impl Doctor {
         }
         self.blobs(&mut find).await?;
         Ok(ControlFlow::Continue(progress))
+    }
+
+    /// Reads every document.
+    async fn documents(&self, user: UserId, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
+        let mut after = Stamp::ZERO;
+        loop {
+            let dumped = self.users.dump_records(user, after, DOCUMENTS_AT_ONCE).await?;
+            let Some(last) = dumped.last() else { break };
+            after = last.record.stamp;
+            let contents = dumped.iter().map(|dumped| &dumped.record);
+            for record in contents.filter(|record| record.state.content().is_some_and(Content::is_unreadable))
+            {
+                let (key, revision) = (record.key, None);
+                find(Finding::Unreadable { user, key, revision });
+            }
+        }
+        let mut after = None;
+        loop {
+            let kept = self.users.dump_revisions(user, after, DOCUMENTS_AT_ONCE).await?;
+            let Some(last) = kept.last() else { return Ok(()) };
+            after = Some(RevisionPlace::of(last));
+            for kept in kept.iter().filter(|kept| kept.revision.content.is_unreadable()) {
+                let (key, revision) = (kept.revision.key, Some(kept.number));
+                find(Finding::Unreadable { user, key, revision });
+            }
+        }
     }
 
     async fn records(&self, user: UserId, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {

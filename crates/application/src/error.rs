@@ -27,6 +27,9 @@ pub enum AppError {
     /// The record is deleted and its content gone; only a whole record brings it back (W5).
     #[error("the record is deleted and its content is gone: send the whole record")]
     ContentGone,
+    /// What is stored can't be read: the document was changed by hand, damaged, or written by another version.
+    #[error("the stored record can not be read: a whole record takes its place, and it can be deleted")]
+    Unreadable,
     /// A resource names a memo that does not exist (W9).
     #[error("there is no memo {0}")]
     UnknownMemo(MemoId),

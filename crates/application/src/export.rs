@@ -15,8 +15,12 @@ use mosaic_domain::json::{JsonObject, MAX_JSON_DEPTH};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{Action, Locked, Outcome, RecordEdit, WriteScope, decide};
-use mosaic_domain::{Content, EditTime, EntityType, Record, RevisionReason, Stamp, UnixMillis, UserId};
-use mosaic_ports::{Accounts, Clock, Decide, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore};
+use mosaic_domain::{
+    Content, EditTime, EntityType, Record, RecordKey, RevisionReason, Stamp, UnixMillis, UserId,
+};
+use mosaic_ports::{
+    Accounts, Clock, Decide, DumpedRecord, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -90,7 +94,15 @@ struct RevisionLine {
 struct End {
     records: u64,
     revisions: u64,
+    /// Records and revisions that can't be read, and are not in the export.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skipped: u64,
     sha256: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Writes exports.
@@ -116,6 +128,7 @@ struct Writing {
     hash: Sha256,
     records: u64,
     revisions: u64,
+    skipped: u64,
 }
 
 impl Export {
@@ -142,6 +155,7 @@ impl Export {
             hash: Sha256::new(),
             records: 0,
             revisions: 0,
+            skipped: 0,
         };
         try_unfold(writing, Writing::chunk)
     }
@@ -163,9 +177,13 @@ impl Writing {
                         Some(last) => Next::Records(last.record.stamp),
                         None => Next::Revisions(None),
                     };
-                    self.records += records.len() as u64;
-                    for dumped in &records {
-                        self.push(&mut text, &Line::Record(record_line(&dumped.record)?))?;
+                    for DumpedRecord { record, .. } in &records {
+                        if record.is_unreadable() {
+                            self.skip(record.key, None);
+                            continue;
+                        }
+                        self.records += 1;
+                        self.push(&mut text, &Line::Record(record_line(record)?))?;
                     }
                 }
                 Next::Revisions(after) => {
@@ -174,8 +192,12 @@ impl Writing {
                         .transfer
                         .dump_revisions(self.user, after, BATCH)
                         .await?;
-                    self.revisions += revisions.len() as u64;
                     for kept in &revisions {
+                        if kept.revision.content.is_unreadable() {
+                            self.skip(kept.revision.key, Some(kept.number));
+                            continue;
+                        }
+                        self.revisions += 1;
                         self.push(&mut text, &Line::Revision(revision_line(kept)?))?;
                     }
                     if let Some(last) = revisions.last() {
@@ -185,6 +207,7 @@ impl Writing {
                         let end = End {
                             records: self.records,
                             revisions: self.revisions,
+                            skipped: self.skipped,
                             sha256: hex(self.hash.clone()),
                         };
                         self.push(&mut text, &Line::End(end))?;
@@ -194,6 +217,13 @@ impl Writing {
             }
         }
         Ok(Some((text, self)))
+    }
+
+    /// Leaves out what can't be read, and says so.
+    fn skip(&mut self, key: RecordKey, revision: Option<u32>) {
+        let (user, entity) = (self.user, key.entity_type());
+        tracing::warn!(%user, %entity, %key, revision, "it can not be read, and is not in the export");
+        self.skipped += 1;
     }
 
     /// An account that is being removed while it is read must not look as if this were all that it had.
@@ -225,6 +255,15 @@ impl Writing {
     }
 }
 
+/// How much an export left out because it can't be read; its last chunk says so.
+pub fn skipped(chunk: &str) -> u64 {
+    let last = chunk.lines().last().filter(|line| line.starts_with(r#"{"end":"#));
+    match last.map(serde_json::from_str) {
+        Some(Ok(Line::End(end))) => end.skipped,
+        _ => 0,
+    }
+}
+
 fn record_line(record: &Record) -> Result<RecordLine, AppError> {
     Ok(RecordLine {
         entity: record.key.entity_type().name().to_owned(),
@@ -235,7 +274,13 @@ fn record_line(record: &Record) -> Result<RecordLine, AppError> {
         created_at: record.created_at.get(),
         revision_count: record.revision_count,
         deleted: record.is_deleted(),
-        content: record.state.content().map(document).transpose()?,
+        // What a tombstone holds is of no use to an import.
+        content: record
+            .state
+            .content()
+            .filter(|content| !content.is_unreadable())
+            .map(document)
+            .transpose()?,
     })
 }
 

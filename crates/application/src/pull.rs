@@ -1,9 +1,10 @@
 //! `POST /sync/pull`: what changed since a device's cursors (rules P1 to P7, D1, R1, R2).
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, cut};
-use mosaic_domain::{ClientId, EntitySet, FamilyId, PerEntity, Stamp, UnixMillis, UserId};
+use mosaic_domain::{ClientId, EntitySet, FamilyId, PerEntity, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, ServedCursors};
 
 use crate::error::{AppError, Unauthenticated};
@@ -14,7 +15,11 @@ pub struct Pull {
     feed: Arc<dyn ChangeFeed>,
     cursors: Arc<dyn DeviceCursors>,
     clock: Arc<dyn Clock>,
+    told: Arc<Mutex<BTreeSet<(UserId, Stamp)>>>,
 }
+
+/// How many records that can't be read are remembered, so that each is told once.
+const TOLD_AT_MOST: usize = 10_000;
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +33,12 @@ pub struct Pulled {
 impl Pull {
     /// A pull over these ports.
     pub fn new(feed: Arc<dyn ChangeFeed>, cursors: Arc<dyn DeviceCursors>, clock: Arc<dyn Clock>) -> Self {
-        Self { feed, cursors, clock }
+        Self {
+            feed,
+            cursors,
+            clock,
+            told: Arc::default(),
+        }
     }
 
     /// Serves one pull. What the device holds now is remembered only when it moved (D1); a device at rest costs one
@@ -58,7 +68,22 @@ impl Pull {
                 served_at: server_time,
             });
         }
+        let records = page.types.iter().filter_map(|(_, page)| page.as_ref());
+        for record in records.flat_map(|page| &page.records) {
+            if record.is_unreadable() {
+                self.tell(user, record);
+            }
+        }
         Ok(Pulled { page, server_time })
+    }
+
+    /// Logs that a record can't be read, once.
+    fn tell(&self, user: UserId, record: &Record) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD_AT_MOST && told.insert((user, record.stamp)) {
+            let entity = record.key.entity_type();
+            tracing::warn!(%user, %entity, key = %record.key, "a stored record can not be read: pulls leave it out");
+        }
     }
 }
 

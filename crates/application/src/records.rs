@@ -167,10 +167,10 @@ impl Records {
     /// A live record, if there is one.
     ///
     /// # Errors
-    /// A store's error.
+    /// [`AppError::Unreadable`], or a store's error.
     pub async fn find<E: Entity>(&self, user: UserId, key: E::Key) -> Result<Option<Live<E>>, AppError> {
         let record = self.reader.record(user, E::record_key(key)).await?;
-        Ok(record.and_then(Record::into_live))
+        record.map_or(Ok(None), readable)
     }
 
     /// A record as it is stored, tombstones included.
@@ -200,7 +200,7 @@ impl Records {
         live(self.edit(by, RecordKey::Resource(id), action).await?)
     }
 
-    /// One page of live records.
+    /// One page of live records. Those that can't be read are left out, and counted nevertheless.
     ///
     /// # Errors
     /// A store's error.
@@ -251,7 +251,7 @@ impl Records {
     /// One revision of a record.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] where this record has no such revision, or no longer (H2).
+    /// [`AppError::NotFound`] where this record has no such revision, or no longer (H2); [`AppError::Unreadable`].
     pub async fn revision<E: Entity>(
         &self,
         user: UserId,
@@ -259,7 +259,8 @@ impl Records {
         id: RevisionId,
     ) -> Result<TypedRevision<E>, AppError> {
         let kept = self.reader.revision(user, E::record_key(key), id).await?;
-        kept.and_then(typed).ok_or(AppError::NotFound)
+        let kept = kept.ok_or(AppError::NotFound)?;
+        typed(kept).ok_or(AppError::Unreadable)
     }
 
     /// Restores a revision: an ordinary new edit with the content that the revision has. It keeps what it takes the place
@@ -364,6 +365,7 @@ impl From<Refusal> for AppError {
             Refusal::NotFound => Self::NotFound,
             Refusal::Deleted => Self::Deleted,
             Refusal::ContentGone => Self::ContentGone,
+            Refusal::Unreadable => Self::Unreadable,
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
             Refusal::OtherContent => Self::OtherContent,
             Refusal::UnknownResource { index, .. } => {
@@ -371,6 +373,14 @@ impl From<Refusal> for AppError {
             }
         }
     }
+}
+
+/// A live record with its type known; `None` where it is deleted.
+fn readable<E: Entity>(record: Record) -> Result<Option<Live<E>>, AppError> {
+    if record.is_unreadable() {
+        return Err(AppError::Unreadable);
+    }
+    Ok(record.into_live())
 }
 
 fn typed<E: Entity>(kept: KeptRevision) -> Option<TypedRevision<E>> {

@@ -54,6 +54,12 @@ impl Record {
         matches!(self.state, State::Deleted(_))
     }
 
+    /// Whether the record lives, with a content that can't be read. Whatever edit comes takes its place: it has nothing that
+    /// could win.
+    pub fn is_unreadable(&self) -> bool {
+        self.live_content().is_some_and(Content::is_unreadable)
+    }
+
     /// The content of a live record.
     pub fn live_content(&self) -> Option<&Content> {
         match &self.state {
@@ -76,7 +82,7 @@ impl Record {
         self.state.content().and_then(|content| content.facets().parent)
     }
 
-    /// The record with its type known; `None` when it is a tombstone or of another type.
+    /// The record with its type known; `None` when it is a tombstone, of another type, or can't be read.
     pub fn into_live<E: Entity>(self) -> Option<Live<E>> {
         let State::Live(content) = self.state else {
             return None;

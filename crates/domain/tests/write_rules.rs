@@ -46,6 +46,7 @@ impl World {
             Content::Diary(diary) => Some(diary.summary.as_str()),
             Content::Resource(resource) => Some(resource.filename.as_str()),
             Content::Bot(bot) => Some(bot.name.as_str()),
+            Content::Unreadable(unreadable) => Some(&unreadable.document),
         }
     }
 

@@ -7,6 +7,7 @@ use mosaic_adapter_sqlite::{BackupProgress, BackupSummary, Location, RestoreSumm
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_ports::{Clock, StoreError};
 
+use crate::commands::Done;
 use crate::config::{Config, DatabaseUrl};
 use crate::confirm::{ConfirmError, confirm};
 use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO, hold_purges_back};
@@ -60,7 +61,7 @@ fn hint(error: &mosaic_adapter_sqlite::RestoreError) -> &'static str {
 }
 
 /// Takes a backup; returns what to print. Works while a server runs.
-pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<String, BackupCommandError> {
+pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<Done, BackupCommandError> {
     let location = location(config)?;
     let mut meter = Meter::of("copying", 0);
     let tell = move |progress| show(&mut meter, progress);
@@ -70,11 +71,13 @@ pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<String, Bac
         bytes,
         users,
         records,
+        unreadable,
     } = done;
-    Ok(format!(
+    let said = format!(
         "Backed up and checked: {users} users, {records} records, {bytes} bytes in {}.\n",
         path.display()
-    ))
+    );
+    Ok(Done { said, unreadable })
 }
 
 /// Puts a backup in the place of the database; returns what to print.

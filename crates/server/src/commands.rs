@@ -23,6 +23,15 @@ use crate::telemetry;
 use crate::users::{self, UserError};
 use crate::wiring::{self, Migrations, OpenStore, WiringError};
 
+/// What a command did that goes on past what it can't read.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// What to print.
+    pub(crate) said: String,
+    /// How many records and revisions can't be read.
+    pub(crate) unreadable: u64,
+}
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
@@ -68,9 +77,12 @@ enum CommandError {
     /// Nothing was examined, or not everything.
     #[error(transparent)]
     Doctor(#[from] DoctorError),
-    /// The doctor found attachments that are lost or damaged; it printed which.
-    #[error("{0} attachments are lost or damaged")]
+    /// The doctor found what is lost, damaged or can't be read; it printed which.
+    #[error("{0} attachments or records are lost, damaged or unreadable")]
     Losses(u64),
+    /// Records or revisions can't be read; the rest was done, and printed.
+    #[error("{0} records or revisions can not be read: `mosaic doctor` says which")]
+    Unreadable(u64),
     /// Somebody wanted the doctor to end.
     #[error("stopped before everything was examined")]
     Unfinished,
@@ -149,11 +161,16 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
             block_on(serve::serve(config, migrations, tell))?.map_err(Into::into)
         }
         Command::User(command) => on_store(&loaded, users::run(config, command)),
-        Command::Copy { from, to } => on_store(&loaded, copy::run(config, &from, &to)),
+        Command::Copy { from, to } => {
+            on_store(&loaded, whatever_was_unreadable(copy::run(config, &from, &to)))
+        }
         Command::Migrate { check } => on_store(&loaded, migrate(config, check)),
-        Command::Backup { file } => on_store(&loaded, backup::backup(config, file)),
+        Command::Backup { file } => on_store(&loaded, whatever_was_unreadable(backup::backup(config, file))),
         Command::Restore { file, yes } => on_store(&loaded, backup::restore(config, file, yes)),
-        Command::Export { user, output } => on_store(&loaded, export::run(config, &user, output.as_deref())),
+        Command::Export { user, output } => on_store(
+            &loaded,
+            whatever_was_unreadable(export::run(config, &user, output.as_deref())),
+        ),
         Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
         Command::Purge => on_store(&loaded, purge::run(config)),
         Command::Doctor {
@@ -171,6 +188,21 @@ where
 {
     log(loaded)?;
     print(&block_on(command)??)
+}
+
+/// What was done is printed, whatever could not be read.
+async fn whatever_was_unreadable<E>(
+    command: impl Future<Output = Result<Done, E>>,
+) -> Result<String, CommandError>
+where
+    CommandError: From<E>,
+{
+    let Done { said, unreadable } = command.await?;
+    if unreadable > 0 {
+        print(&said)?;
+        return Err(CommandError::Unreadable(unreadable));
+    }
+    Ok(said)
 }
 
 /// What an import came to is printed whatever it was.

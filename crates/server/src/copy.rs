@@ -3,6 +3,7 @@
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase, Progress};
 use mosaic_ports::{StoreError, Transfer};
 
+use crate::commands::Done;
 use crate::config::{Config, DatabaseUrl};
 use crate::epoch::hold_purges_back;
 use crate::progress::Meter;
@@ -44,7 +45,7 @@ pub(crate) async fn run(
     config: &Config,
     from: &DatabaseUrl,
     to: &DatabaseUrl,
-) -> Result<String, CopyCommandError> {
+) -> Result<Done, CopyCommandError> {
     if from == to {
         return Err(CopyCommandError::SameStore);
     }
@@ -60,7 +61,11 @@ pub(crate) async fn run(
     let copied = copy(&source, &target).await;
     source.close().await;
     target.close().await;
-    Ok(said(&copied?))
+    let copied = copied?;
+    Ok(Done {
+        said: said(&copied),
+        unreadable: copied.unreadable,
+    })
 }
 
 async fn copy(source: &OpenStore, target: &OpenStore) -> Result<Copied, CopyError> {

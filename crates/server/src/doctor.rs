@@ -41,7 +41,7 @@ pub(crate) enum DoctorError {
 pub(crate) struct Report {
     /// What to print.
     pub(crate) said: String,
-    /// How many attachments are lost or damaged.
+    /// How many attachments are lost or damaged, and how many records can't be read.
     pub(crate) losses: u64,
     /// Whether everything was looked at.
     pub(crate) is_whole: bool,
@@ -134,6 +134,13 @@ impl Findings {
 
     fn line(&self, finding: &Finding) -> String {
         match finding {
+            Finding::Unreadable { user, key, revision } => format!(
+                "unreadable: {} {key} of {}{} holds a document that can not be read. Bring it back from a backup; or write it \
+                 anew, or delete it",
+                key.entity_type().name(),
+                self.whose(*user),
+                revision.map_or(String::new(), |number| format!(", revision {number},"))
+            ),
             Finding::WithoutBytes { user, key, sha256 } => format!(
                 "not uploaded: {} {key} of {} names the content {sha256}, which never came. A device that has the file can \
                  upload it",
@@ -203,7 +210,7 @@ impl Findings {
         let outcome = match (losses, others) {
             (0, 0) => "all as they should be".to_owned(),
             (0, others) => format!("none is lost or damaged, and {} other findings", number(others)),
-            (losses, _) => format!("{} are lost or damaged", number(losses)),
+            (losses, _) => format!("{} are lost, damaged or unreadable", number(losses)),
         };
         let how_far = if is_whole {
             ""
@@ -387,7 +394,7 @@ mod tests {
         }
         assert_eq!(
             lines[7],
-            "12,345 attachments of 3 accounts, 18.2 GiB read: 2 are lost or damaged."
+            "12,345 attachments of 3 accounts, 18.2 GiB read: 2 are lost, damaged or unreadable."
         );
         assert_eq!((report.losses, lines.len()), (2, 8));
         let waste = findings(&all[3..5]).report(&REACHED, false, true);

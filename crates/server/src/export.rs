@@ -6,10 +6,12 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 use mosaic_application::AppError;
+use mosaic_application::export::skipped;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_ports::StoreError;
 
+use crate::commands::Done;
 use crate::config::Config;
 use crate::draft::Draft;
 use crate::progress::Meter;
@@ -111,7 +113,7 @@ pub(crate) async fn run(
     config: &Config,
     username: &Username,
     output: Option<&Path>,
-) -> Result<String, ExportError> {
+) -> Result<Done, ExportError> {
     let mut signals = StopSignals::listen().map_err(ExportError::Signals)?;
     let target = Target::open(output)?;
     let store = OpenStore::existing(config, IN_USE).await?;
@@ -121,14 +123,19 @@ pub(crate) async fn run(
         done = export(&store, username, target) => done,
     };
     store.close().await;
-    let lines = done?;
-    Ok(output.map_or_else(String::new, |path| {
+    let (lines, unreadable) = done?;
+    let said = output.map_or_else(String::new, |path| {
         format!("Exported {username} to {}: {lines} lines.\n", path.display())
-    }))
+    });
+    Ok(Done { said, unreadable })
 }
 
-/// Says how many lines were written.
-async fn export(store: &OpenStore, username: &Username, mut target: Target) -> Result<u64, ExportError> {
+/// Says how many lines were written, and how much can't be read.
+async fn export(
+    store: &OpenStore,
+    username: &Username,
+    mut target: Target,
+) -> Result<(u64, u64), ExportError> {
     let account = store.ports.accounts.by_name(username).await?;
     let Some(account) = account else {
         return Err(ExportError::NoSuchUser(username.clone()));
@@ -138,14 +145,15 @@ async fn export(store: &OpenStore, username: &Username, mut target: Target) -> R
     let mut meter =
         (!target.is_terminal()).then(|| Meter::of("exporting", loaded.records + loaded.revisions + 2));
     let mut chunks = pin!(wiring::export(&store.ports).run(user));
-    let mut lines = 0;
+    let (mut lines, mut unreadable) = (0, 0);
     while let Some(chunk) = chunks.try_next().await.map_err(ExportError::Export)? {
         target.write(&chunk)?;
+        unreadable += skipped(&chunk);
         lines += chunk.bytes().filter(|byte| *byte == b'\n').count() as u64;
         if let Some(meter) = &mut meter {
             meter.at(lines, format!("{lines} lines"));
         }
     }
     target.finish()?;
-    Ok(lines)
+    Ok((lines, unreadable))
 }

@@ -54,6 +54,14 @@ macro_rules! conformance {
                 s4_a_replay_draws_no_stamp_and_writes_nothing
                 s5_integers_up_to_2_pow_53_minus_1_survive
             }
+            unreadable {
+                p8_what_can_not_be_read_stands_in_nobody_s_way
+                h1_a_whole_record_takes_the_place_of_what_can_not_be_read
+                w7_a_partial_edit_of_what_can_not_be_read_is_refused
+                w9_what_can_not_be_read_can_be_deleted_and_purged
+                a_dump_has_what_can_not_be_read_as_it_stands
+                kept_objects_are_read_whatever_their_names_are
+            }
             pull {
                 p1_a_page_ends_after_the_limit_and_says_whether_there_is_more
                 p1_updates_and_tombstones_come_in_stamp_order

@@ -19,7 +19,8 @@ use crate::state::AppState;
 pub(super) type Answered<T> = Result<Json<T>, Problem>;
 
 /// What an edit can be answered with besides success.
-pub(super) const EDIT_PROBLEMS: [ProblemCode; 5] = [
+pub(super) const EDIT_PROBLEMS: [ProblemCode; 6] = [
+    ProblemCode::CorruptRecord,
     ProblemCode::NotFound,
     ProblemCode::Deleted,
     ProblemCode::Superseded,
@@ -67,7 +68,7 @@ pub(super) fn get_endpoint<E: Wire>(name: &str) -> Endpoint {
     )
     .about(E::PATH, "Reads a record")
     .returns::<E::Answer>("The record")
-    .problems(&[ProblemCode::NotFound])
+    .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord])
 }
 
 /// `POST` with the key in the body, or a new one.

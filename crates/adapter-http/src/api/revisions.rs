@@ -45,7 +45,7 @@ pub(super) fn endpoints<E: Wire>(name: &str, path: &str) -> Vec<Endpoint> {
     let get = Endpoint::get(&one, &format!("get{name}Revision"), get::<E>)
         .about(E::PATH, "Reads one version of a record")
         .returns::<RevisionDto>("The revision")
-        .problems(&[ProblemCode::NotFound]);
+        .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord]);
     let restore = Endpoint::post(
         format!("{one}/restore"),
         &format!("restore{name}Revision"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use mosaic_application::pull::Pulled;
-use mosaic_domain::pull::PullRequest;
+use mosaic_domain::pull::{PullRequest, TypePage};
 use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, Violation, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -126,6 +126,11 @@ struct PullAnswer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<EntityName>, required = false)]
     reset: Vec<&'static str>,
+    /// The keys of records that are stored and can't be read, per entity type: they are left out, and the cursors pass over
+    /// them. The device keeps what it has of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = PerType<Vec<String>>, inline, required = false)]
+    skipped: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl From<Pulled> for PullAnswer {
@@ -141,9 +146,18 @@ impl From<Pulled> for PullAnswer {
             server_time: server_time.get(),
             epoch: page.epoch.to_string(),
             reset: page.reset.iter().map(EntityType::name).collect(),
+            skipped: asked()
+                .map(|(name, page)| (name, skipped(page)))
+                .filter(|(_, keys)| !keys.is_empty())
+                .collect(),
             changes: Changes::of(page.types),
         }
     }
+}
+
+fn skipped(page: &TypePage) -> Vec<String> {
+    let unreadable = page.records.iter().filter(|record| record.is_unreadable());
+    unreadable.map(|record| record.key.to_string()).collect()
 }
 
 async fn pull(

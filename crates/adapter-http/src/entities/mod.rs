@@ -293,6 +293,9 @@ impl<T> TypeChanges<T> {
     {
         let (mut updated, mut deleted_ids) = (Vec::new(), Vec::new());
         for record in page.records {
+            if record.is_unreadable() {
+                continue;
+            }
             let key = record.key;
             match record.into_live::<E>() {
                 Some(live) => updated.push(live.into()),

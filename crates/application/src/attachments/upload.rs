@@ -1,7 +1,7 @@
 //! A file becomes a resource.
 
 use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch};
-use mosaic_domain::{Live, MemoId, RecordKey, ResourceId, State, UserId};
+use mosaic_domain::{Live, MemoId, Record, RecordKey, ResourceId, State, UserId};
 
 use super::{Attachments, Intake, Received};
 use crate::error::AppError;
@@ -42,7 +42,8 @@ impl Attachments {
     /// A store's error.
     pub async fn is_repeated(&self, user: UserId, id: Option<ResourceId>) -> Result<bool, AppError> {
         let Some(id) = id else { return Ok(false) };
-        let stored = self.records.find::<Resource>(user, id).await?;
+        let stored = self.records.record(user, RecordKey::Resource(id)).await?;
+        let stored = stored.and_then(Record::into_live::<Resource>);
         Ok(stored.is_some_and(|stored| stored.content.sha256.is_some()))
     }
 
@@ -110,7 +111,7 @@ impl Attachments {
             Some(record) if matches!(record.state, State::Deleted(_)) && by.edit_time.is_none() => {
                 Err(AppError::Deleted)
             }
-            record => Ok(record.and_then(mosaic_domain::Record::into_live)),
+            record => Ok(record.and_then(Record::into_live)),
         }
     }
 

@@ -53,7 +53,7 @@ macro_rules! registry {
                 match self { $(Self::$variant => text.parse().map(RecordKey::$variant),)* }
             }
 
-            /// Reads a stored document of this type.
+            /// Reads a document of this type.
             ///
             /// # Errors
             /// When the document is not one that [`Content::to_document`] wrote.
@@ -85,23 +85,34 @@ macro_rules! registry {
         #[derive(Debug, Clone, PartialEq)]
         pub enum Content {
             $(#[doc = concat!("The fields of a `", $name, "`.")] $variant($variant),)*
+            /// A stored document that can't be read.
+            Unreadable(Unreadable),
         }
 
         impl Content {
             /// The type that has these fields.
             pub const fn entity_type(&self) -> EntityType {
-                match self { $(Self::$variant(_) => EntityType::$variant,)* }
+                match self {
+                    $(Self::$variant(_) => EntityType::$variant,)*
+                    Self::Unreadable(unreadable) => unreadable.entity_type,
+                }
             }
 
             /// The document that the stores keep: compact JSON, names in a fixed order, so that equal content has equal
             /// bytes.
             pub fn to_document(&self) -> String {
-                match self { $(Self::$variant(content) => document(content),)* }
+                match self {
+                    $(Self::$variant(content) => document(content),)*
+                    Self::Unreadable(unreadable) => unreadable.document.clone(),
+                }
             }
 
             /// What the stores index.
             pub fn facets(&self) -> Facets {
-                match self { $(Self::$variant(content) => content.facets(),)* }
+                match self {
+                    $(Self::$variant(content) => content.facets(),)*
+                    Self::Unreadable(unreadable) => unreadable.facets(),
+                }
             }
 
             /// The content after a partial edit; `None` when the patch is for another type.
@@ -116,12 +127,18 @@ macro_rules! registry {
 
             /// The content placed among its siblings. Nothing changes for types that have no order.
             pub fn with_sort_order(self, sort_order: i64) -> Self {
-                match self { $(Self::$variant(content) => Self::$variant(content.with_sort_order(sort_order)),)* }
+                match self {
+                    $(Self::$variant(content) => Self::$variant(content.with_sort_order(sort_order)),)*
+                    Self::Unreadable(_) => self,
+                }
             }
 
             /// The content without the memo it belonged to. Nothing changes for types that belong to none.
             pub fn detached(self) -> Self {
-                match self { $(Self::$variant(content) => Self::$variant(content.detached()),)* }
+                match self {
+                    $(Self::$variant(content) => Self::$variant(content.detached()),)*
+                    Self::Unreadable(unreadable) => Self::Unreadable(Unreadable { parent: None, ..unreadable }),
+                }
             }
         }
 
@@ -181,6 +198,60 @@ registry! {
     Diary(DiaryPatch) "diary" keyed by DiaryDate;
     Resource(ResourcePatch) "resource" keyed by ResourceId;
     Bot(BotPatch) "bot" keyed by BotId;
+}
+
+/// A stored document that this version can't read: it was changed by hand, damaged, or written by another version. It is kept as
+/// it is, with what the store knows of it beside the document, until an edit takes its place or it is deleted; then it is a
+/// revision like any other content (H1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What it should be.
+    pub entity_type: EntityType,
+    /// The text.
+    pub document: String,
+    /// The memo that the record belongs to.
+    pub parent: Option<MemoId>,
+    /// The content of the attachment that it is the record of.
+    pub attachment: Option<Sha256>,
+}
+
+impl Unreadable {
+    fn facets(&self) -> Facets {
+        Facets {
+            parent: self.parent,
+            attachment: self.attachment,
+            ..Facets::default()
+        }
+    }
+}
+
+impl Content {
+    /// Whether it is a document that can't be read.
+    pub const fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable(_))
+    }
+}
+
+impl EntityType {
+    /// Reads a stored document, as bytes, with the parent and the attachment that the store has beside it.
+    pub fn stored_content(
+        self,
+        document: &[u8],
+        beside: impl FnOnce() -> (Option<MemoId>, Option<Sha256>),
+    ) -> Content {
+        let readable = std::str::from_utf8(document).ok();
+        let content = readable.and_then(|document| self.parse_document(document).ok());
+        content.unwrap_or_else(|| {
+            let (parent, attachment) = beside();
+            Content::Unreadable(Unreadable {
+                entity_type: self,
+                // No store holds U+0000 but one that was written by hand.
+                document: String::from_utf8_lossy(document).replace('\0', "\u{fffd}"),
+                parent,
+                attachment,
+            })
+        })
+    }
 }
 
 /// How one type takes part in what all types share. Implemented by the registry; [`Fields`] is what a type writes.

@@ -113,6 +113,7 @@ impl<'a> Draft<'a> {
         };
         let stored = self.records.get(&edit.key);
         let live = stored.and_then(|stored| Some((stored, stored.live_content()?)));
+        let live = live.filter(|(stored, _)| !stored.is_unreadable());
         let (time, action) = match live {
             None => {
                 let action = Action::Put {
@@ -210,9 +211,10 @@ impl<'a> Draft<'a> {
             None => Claim::Deleted,
         };
         let stored = self.records.get(&edit.key);
-        let verdict = stored.map_or(Ordering::Greater, |stored| {
-            compare((&proposal.version, claim), stored.claim())
-        });
+        let verdict = match stored {
+            Some(stored) if !stored.is_unreadable() => compare((&proposal.version, claim), stored.claim()),
+            _ => Ordering::Greater,
+        };
         match verdict {
             Ordering::Equal => Ok(Outcome::Unchanged),
             // Deleted is deleted: an older delete has nothing to lose (W5).
@@ -413,8 +415,11 @@ impl<'a> Draft<'a> {
         let Some(content) = stored.live_content() else {
             return Ok(());
         };
-        let moved = content.patched(&Patch::Resource(patch));
-        if moved.as_ref() == Some(content) {
+        // One that can't be read stays where it is.
+        let Some(moved) = content.patched(&Patch::Resource(patch)) else {
+            return Ok(());
+        };
+        if moved == *content {
             return Ok(());
         }
         let edited = edit.time.unwrap_or_else(|| EditTime::at(self.clock.now()));
@@ -425,7 +430,7 @@ impl<'a> Draft<'a> {
             Proposal {
                 version,
                 created_at,
-                content: moved,
+                content: Some(moved),
             },
         )
     }
@@ -437,8 +442,10 @@ fn base_of<'a>(
     stored: Option<&'a Record>,
 ) -> Result<Option<(&'a Content, UnixMillis)>, Settled> {
     let Some(stored) = stored else { return Ok(None) };
-    let content = stored.state.content();
+    let content = stored.state.content().filter(|content| !content.is_unreadable());
     match &edit.action {
+        Action::Patch { .. } if stored.is_unreadable() => Err(Refusal::Unreadable.into()),
+        _ if stored.is_unreadable() => Ok(None),
         Action::Put {
             overwrites: false, ..
         } if edit.time.is_none() => Err(if stored.is_deleted() {

@@ -119,6 +119,9 @@ pub enum Refusal {
     /// The record is deleted and its content is gone, so a partial edit can't bring it back (W5).
     #[error("the record is deleted and its content is gone: send the whole record")]
     ContentGone,
+    /// The record can't be read, so a partial edit has nothing to be completed from (W7).
+    #[error("the stored record can not be read: send the whole record")]
+    Unreadable,
     /// The memo that a resource names does not exist (W9).
     #[error("there is no such memo")]
     UnknownMemo(MemoId),

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::files::Form;
 use crate::harness::{Answer, Client, Server};
 use crate::scene::Scene;
 
@@ -234,4 +235,96 @@ fn what_is_no_http_is_400() {
         let answer = server.talk(said);
         assert!(answer.starts_with("HTTP/1.1 400"), "{said:?}: {answer}");
     }
+}
+
+/// A name that serde_json keeps for itself: with some of its features, what stands below it is parsed anew.
+const PRIVATE: &str = "$serde_json::private::RawValue";
+
+/// Texts of lists within texts of lists, each below that name.
+fn nested_texts(times: usize) -> String {
+    let (open, close) = ("[".repeat(12), "]".repeat(12));
+    (0..times).fold(format!("{open}{close}"), |text, _| {
+        format!(
+            r#"{open}{{"{PRIVATE}":{}}}{close}"#,
+            serde_json::to_string(&text).unwrap()
+        )
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_a_parser_mean_nothing_whatever_road_they_come_by() {
+    let server = Server::start();
+    let phone = server.device("phone").await;
+    let metadata =
+        json!({"x": {"a": 1, PRIVATE: "{}"}, "y": [{PRIVATE: "[[[["}], "$serde_json::private::Number": "1"});
+    let id = |n: u32| format!("0198f3a2-7b1c-7def-8000-00000000000{n}");
+    let whole =
+        |n: u32| json!({"id": id(n), "filename": "f", "fileSize": 1, "metadata": metadata, "updatedAt": 1});
+    phone.post("/resources", &whole(1)).await.ok();
+    let push = json!({"clientId": "phone", "changes": {"resource": {"updated": [whole(2)]}}});
+    let pushed = phone.post("/sync/push", &push).await.ok();
+    assert_eq!(pushed["results"]["resource"][0]["outcome"], "applied", "{pushed}");
+    let form = Form::new()
+        .field("id", &id(3))
+        .field("metadata", &metadata.to_string());
+    let form = form.file("a.txt", "text/plain", b"hello");
+    phone.upload(form).await.ok();
+    let texts = json!({"content": {PRIVATE: "\"a text\""}});
+    phone
+        .post("/memos", &texts)
+        .await
+        .invalid("content", "invalid_type");
+    let pulled = phone.post("/sync/pull", &json!({"clientId": "phone"})).await.ok();
+    let resources = pulled["changes"]["resource"]["updated"].as_array().unwrap();
+    assert_eq!(resources.len(), 3, "{pulled}");
+    assert!(
+        resources.iter().all(|resource| resource["metadata"] == metadata),
+        "{pulled}"
+    );
+    let body = format!(
+        r#"{{"filename":"f","fileSize":1,"metadata":{{"a":{}}}}}"#,
+        nested_texts(4)
+    );
+    phone.raw(&Method::POST, "/resources", body).await.ok();
+    phone.post("/sync/pull", &json!({"clientId": "phone"})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_takes_no_more_than_its_largest_body_however_it_is_packed() {
+    let scene = Scene::new(&[]).await;
+    let zeros = |n: usize| format!("[{}0]", "0,".repeat(n));
+    let bot = format!(r#"{{"name":"x","aiConfig":{{"a":{}}}}}"#, zeros(8_000_000));
+    let request = |path: &str, body: &str| {
+        let request = scene.phone.request(Method::POST, path);
+        let request = request
+            .header("content-type", "application/json")
+            .header("content-encoding", "gzip");
+        scene.phone.send(request.body(gzip(body.as_bytes())))
+    };
+    request("/bots", &bot).await.problem(413, "body_too_large");
+    request("/sync/pull", &bot).await.problem(413, "body_too_large");
+    let one = |list: &str| format!(r#"{{"clientId":"a","changes":{{"bot":{{"updated":[{list}]}}}}}}"#);
+    let large = format!(
+        r#"{{"id":"x","name":"x","aiConfig":{{"a":{}}},"unknown":{}}}"#,
+        zeros(50_000),
+        zeros(50_000)
+    );
+    let pushed = request("/sync/push", &one(&large)).await.ok();
+    let error = &pushed["results"]["bot"][0]["error"];
+    let told: Vec<_> = error["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| &error["code"])
+        .collect();
+    assert_eq!(told, ["invalid_uuid", "too_long"], "{pushed}");
+    let many = "0,".repeat(50_000) + "0";
+    request("/sync/push", &one(&many))
+        .await
+        .invalid("changes.bot", "too_many");
+    let names: Vec<_> = (0..20_000).map(|n| format!(r#""{n}":{{}}"#)).collect();
+    let names = format!(r#"{{"clientId":"a","changes":{{{}}}}}"#, names.join(","));
+    let unknown = request("/sync/push", &names).await;
+    assert!(unknown.body.to_string().len() < 10_000, "{}", unknown.body);
+    scene.assert_untouched("bodies that are too large").await;
 }

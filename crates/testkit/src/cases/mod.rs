@@ -14,5 +14,6 @@ pub mod removal;
 pub mod retention;
 pub mod stamps;
 pub mod transfer;
+pub mod unreadable;
 pub mod uploads;
 pub mod writes;

@@ -265,6 +265,7 @@ fn text_of(content: &Content) -> String {
         Content::Diary(diary) => diary.summary.as_str(),
         Content::Resource(resource) => resource.filename.as_str(),
         Content::Bot(bot) => bot.name.as_str(),
+        Content::Unreadable(unreadable) => &unreadable.document,
     }
     .to_owned()
 }
