@@ -28,7 +28,10 @@ pub struct Server {
 }
 
 /// Which store the servers of this test binary have: the same tests run on both.
-const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"http_postgres");
+const ON_POSTGRES: bool = matches!(
+    env!("CARGO_CRATE_NAME").as_bytes(),
+    b"http_postgres" | b"attack_postgres"
+);
 
 /// The text of all migrations: a template that was made from others is not used.
 const MIGRATIONS: &str = concat!(
