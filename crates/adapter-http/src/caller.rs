@@ -5,10 +5,12 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::future::LocalBoxFuture;
+use mosaic_application::AppError;
 use mosaic_application::push::PushBy;
 use mosaic_application::records::EditBy;
-use mosaic_application::sessions::{Caller, Sessions};
-use mosaic_domain::{ClientId, UnixMillis, UserId, Violation, Violations};
+use mosaic_application::sessions::{Asking, Caller, Sessions};
+use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId, Violation, Violations};
 
 use crate::access_log;
 use crate::entities::Times;
@@ -21,7 +23,7 @@ pub(crate) const CLIENT_ID: &str = "X-Client-Id";
 /// The header that carries the device's clock (W6).
 pub(crate) const CLIENT_TIME: &str = "X-Client-Time";
 
-/// A request of somebody who is signed in: `Authorization: Bearer`.
+/// A request of somebody who is signed in: `Authorization: Bearer`, of a login that goes on.
 #[derive(Debug, Clone)]
 pub(crate) struct SignedIn(pub(crate) Caller);
 
@@ -30,51 +32,99 @@ impl SignedIn {
     pub(crate) fn user(&self) -> UserId {
         self.0.user
     }
+
+    /// Whose behalf it is on, by which login.
+    pub(crate) fn asking(&self) -> Asking {
+        (&self.0).into()
+    }
 }
 
 impl FromRequest for SignedIn {
     type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let signed_in = signed_in(request);
+        Box::pin(async move { Ok(Self(signed_in.await?)) })
+    }
+}
+
+/// The same, where it may be that the password must be changed first: for the few routes that are there for that.
+#[derive(Debug, Clone)]
+pub(crate) struct MayOwePassword(pub(crate) Caller);
+
+impl FromRequest for MayOwePassword {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = authenticate(request);
+        Box::pin(async move {
+            let (caller, sessions) = caller?;
+            sessions.check_but_password(&caller).await?;
+            Ok(Self(caller))
+        })
+    }
+}
+
+/// Whoever pulls. The access token is good; whether the login goes on is looked at in the snapshot of the pull, so that a
+/// pull at rest stays one look-up. For nothing else.
+#[derive(Debug, Clone)]
+pub(crate) struct Puller(pub(crate) Caller);
+
+impl FromRequest for Puller {
+    type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(authenticate(request).map(Self))
+        ready(authenticate(request).map(|(caller, _)| Self(caller)))
     }
 }
 
 /// A request of somebody who is signed in, whose answer goes on for so long that the login may end meanwhile.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StaysSignedIn {
-    user: UserId,
+    caller: Caller,
     sessions: Sessions,
     token: String,
 }
 
 impl StaysSignedIn {
-    /// Whose records the request is about.
-    pub(crate) fn user(&self) -> UserId {
-        self.user
+    /// Whose behalf it is on, by which login.
+    pub(crate) fn asking(&self) -> Asking {
+        (&self.caller).into()
     }
 
-    /// Whether the access token still counts: it has not expired, and its login has not ended.
-    pub(crate) fn counts(&self) -> bool {
-        self.sessions.authenticate(&self.token).is_ok()
+    /// Whether the access token has not expired.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.sessions.read(&self.token).is_ok()
+    }
+
+    /// Whether the login goes on. A store that is away for a while ends nothing.
+    pub(crate) async fn goes_on(&self) -> bool {
+        let checked = self.sessions.check(&self.caller).await;
+        !matches!(
+            checked,
+            Err(AppError::Unauthenticated(_) | AppError::PasswordChangeRequired)
+        )
     }
 }
 
 impl FromRequest for StaysSignedIn {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let stays = || {
-            let caller = authenticate(request)?;
+        let signed_in = signed_in(request);
+        let token = bearer(request).unwrap_or_default().to_owned();
+        let sessions = state(request).map(|state| state.sessions.clone());
+        Box::pin(async move {
             Ok(Self {
-                user: caller.user,
-                sessions: state(request)?.sessions.clone(),
-                token: bearer(request).unwrap_or_default().to_owned(),
+                caller: signed_in.await?,
+                sessions: sessions?,
+                token,
             })
-        };
-        ready(stays())
+        })
     }
 }
 
@@ -84,20 +134,23 @@ pub(crate) struct Administrator;
 
 impl FromRequest for Administrator {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(authenticate(request).and_then(|caller| {
-            caller.require_admin()?;
+        let signed_in = signed_in(request);
+        Box::pin(async move {
+            signed_in.await?.require_admin()?;
             Ok(Self)
-        }))
+        })
     }
 }
 
-/// Somebody who edits records, from a device.
+/// Somebody who is signed in and edits records, from a device. The store looks at the login once more, under the lock of the
+/// write.
 #[derive(Debug, Clone)]
 pub(crate) struct Editor {
     user: UserId,
+    login: FamilyId,
     client: ClientId,
     client_time: Option<UnixMillis>,
     arrived_at: UnixMillis,
@@ -108,6 +161,7 @@ impl Editor {
     pub(crate) fn edit(&self, times: Times) -> EditBy {
         EditBy {
             user: self.user,
+            login: Some(self.login),
             client: self.client.clone(),
             edit_time: times.updated_at,
             created_at: times.created_at,
@@ -121,6 +175,7 @@ impl Editor {
     pub(crate) fn push(&self, client: ClientId, client_time: Option<UnixMillis>) -> PushBy {
         PushBy {
             user: self.user,
+            login: Some(self.login),
             client,
             client_time: client_time.or(self.client_time),
             arrived_at: self.arrived_at,
@@ -130,17 +185,21 @@ impl Editor {
 
 impl FromRequest for Editor {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(editor(request))
+        let (signed_in, editor) = (signed_in(request), editor(request));
+        Box::pin(async move {
+            signed_in.await?;
+            editor
+        })
     }
 }
 
 fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
     // Before the body is read: a slow network is no wrong clock (W6).
     let arrived_at = state(request)?.clock.now();
-    let caller = authenticate(request)?;
+    let (caller, _) = authenticate(request)?;
     let mut violations = Violations::none();
     let named = header(request, CLIENT_ID, &mut violations, str::parse::<ClientId>);
     let client_time = header(request, CLIENT_TIME, &mut violations, parse_time);
@@ -149,6 +208,7 @@ fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
     access_log::note_client(request, &client);
     Ok(Editor {
         user: caller.user,
+        login: caller.family,
         client,
         client_time,
         arrived_at,
@@ -189,19 +249,31 @@ fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, Problem> {
         .ok_or_else(|| Problem::internal("the app has no state"))
 }
 
-fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
+/// Reads the access token of a request. Whether its login goes on is another question.
+fn authenticate(request: &HttpRequest) -> Result<(Caller, Sessions), Problem> {
     let token = bearer(request).ok_or_else(|| {
         Problem::new(
             ProblemCode::NotSignedIn,
             "the header `Authorization: Bearer` is missing",
         )
     })?;
-    let caller = state(request)?.sessions.authenticate(token)?;
+    let sessions = &state(request)?.sessions;
+    let caller = sessions.read(token)?;
     access_log::note_user(request, &caller.user);
     if let Some(client) = &caller.client {
         access_log::note_client(request, client);
     }
-    Ok(caller)
+    Ok((caller, sessions.clone()))
+}
+
+/// Reads the access token of a request, and looks whether its login goes on.
+fn signed_in(request: &HttpRequest) -> impl Future<Output = Result<Caller, Problem>> + use<> {
+    let caller = authenticate(request);
+    async move {
+        let (caller, sessions) = caller?;
+        sessions.check(&caller).await?;
+        Ok(caller)
+    }
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

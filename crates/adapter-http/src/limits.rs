@@ -27,6 +27,9 @@ use crate::problem::{Problem, ProblemCode};
 
 pub use self::meter::Budget;
 
+/// For renewing one login. An app does it once an hour, and a few times more when its network is bad.
+const REFRESHES: Budget = Budget::new(30, 30);
+
 /// The budgets for logging in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginBudgets {
@@ -73,6 +76,7 @@ pub struct Candidate<'a> {
 pub struct LoginLimiter {
     accounts: Meter,
     addresses: Meter,
+    refreshes: Meter,
     known: Mutex<HashMap<u64, Instant>>,
     shares: Shares,
     address_at_once: usize,
@@ -102,6 +106,7 @@ enum Key<'a> {
     Password(UserId),
     Address(IpAddr),
     Registration(IpAddr),
+    Login(&'a str),
     Everybody,
     Strangers,
 }
@@ -117,6 +122,7 @@ impl LoginLimiter {
         Self {
             accounts: Meter::new(budgets.account),
             addresses: Meter::new(budgets.address),
+            refreshes: Meter::new(REFRESHES),
             known: Mutex::default(),
             shares: Shares::default(),
             address_at_once: burst.clamp(ADDRESS_AT_ONCE, STRANGERS_AT_ONCE),
@@ -155,6 +161,17 @@ impl LoginLimiter {
             wanted.push((self.key(&Key::Strangers), STRANGERS_AT_ONCE));
         }
         self.attempt(budget, address, proves, &wanted)
+    }
+
+    /// Counts one renewal of the login whose refresh tokens have that key.
+    ///
+    /// # Errors
+    /// 429 `rate_limited` with `Retry-After` when the login is renewed again and again.
+    pub fn refresh(&self, login: &str) -> Result<(), Problem> {
+        let key = self.key(&Key::Login(login));
+        self.allow(&self.refreshes, key)?;
+        self.refreshes.count(key, (self.now)());
+        Ok(())
     }
 
     /// Begins a change of password: the failures of one user are counted by themselves, so that a stolen access token is no

@@ -102,6 +102,9 @@ problem_codes! {
     AccountDisabled = 401 "account_disabled" "The account is closed";
     /// The user may not do this.
     Forbidden = 403 "forbidden" "Not allowed";
+    /// Somebody else set the password: nothing goes before it is changed but `/auth/me`, `/auth/change-password`,
+    /// `/auth/refresh` and `/auth/logout`.
+    PasswordChangeRequired = 403 "password_change_required" "The password must be changed first";
     /// The server takes no registrations.
     RegistrationClosed = 403 "registration_closed" "Registration is closed";
     /// Nothing of this user has that key: other people's records answer the same.
@@ -327,6 +330,7 @@ impl From<AppError> for Problem {
             }
             AppError::Unauthenticated(why) => Self::new(unauthenticated_code(why), detail),
             AppError::Forbidden => Self::new(Code::Forbidden, detail),
+            AppError::PasswordChangeRequired => Self::new(Code::PasswordChangeRequired, detail),
             AppError::RegistrationClosed => Self::new(Code::RegistrationClosed, detail),
             AppError::NameTaken => Self::new(Code::UsernameTaken, detail),
             AppError::LastAdmin => Self::new(Code::LastAdmin, detail),

@@ -18,10 +18,10 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::query::bounds;
-use crate::removal;
 use crate::retry::retrying;
 use crate::rows::{checked, column, optional, parsed};
 use crate::session::{Step, Value};
+use crate::{removal, scope, tokens};
 
 #[async_trait]
 impl Accounts for PostgresStore {
@@ -189,8 +189,6 @@ const UPDATE: &str = "
                      must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10
     WHERE user_id = $1";
 
-pub(crate) const END_LOGINS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
-
 /// What stands behind [`Others::name_taken`].
 const NAME_IS_UNIQUE: &str = "users_username_is_unique";
 
@@ -264,12 +262,18 @@ impl PostgresStore {
         let values = UserValues::new(&new.user, &new.password);
         let mut steps = vec![Step::Fixed(UPDATE, values.values())];
         if change.end_logins {
-            steps.push(Step::Fixed(END_LOGINS, vec![(&uuid, Type::UUID)]));
+            // A write that has the clock is waited for; one that gets it later finds no login.
+            steps.push(Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]));
+            steps.push(Step::Fixed(tokens::END_ALL, vec![(&uuid, Type::UUID)]));
         }
         match session.commit(steps).await.map_err(Failure::from) {
-            Err(failure) if failure.broke(NAME_IS_UNIQUE) => Ok(UpdateOutcome::NameTaken),
-            committed => committed.map(|()| UpdateOutcome::Updated(new.user)),
+            Err(failure) if failure.broke(NAME_IS_UNIQUE) => return Ok(UpdateOutcome::NameTaken),
+            committed => committed?,
         }
+        if change.end_logins {
+            self.commits.logins_ended(id);
+        }
+        Ok(UpdateOutcome::Updated(new.user))
     }
 
     async fn list_accounts(&self, page: PageNumber) -> Result<Listing<User>, Failure> {

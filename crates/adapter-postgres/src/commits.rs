@@ -6,8 +6,8 @@
 //!
 //! Stores that nobody listens to tell the others all the same: an import runs beside servers.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tokio_postgres::types::Type;
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::listen::{Ear, ListenSettings};
-use crate::payload::{Token, of_commits};
+use crate::payload::{Token, of_commits, of_ended};
 use crate::retry::{jittered, retrying};
 use crate::rows::checked;
 use crate::scope;
@@ -53,10 +53,37 @@ pub(crate) struct Hub {
     /// Who this store is to the others.
     pub(crate) sender: Token,
     listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
-    untold: Mutex<BTreeMap<UserId, Stamp>>,
+    untold: Mutex<Untold>,
     wake: Notify,
     /// Held from emptying the map until the others are told.
     telling: tokio::sync::Mutex<()>,
+}
+
+/// What other instances have not been told yet.
+#[derive(Debug, Default)]
+struct Untold {
+    commits: BTreeMap<UserId, Stamp>,
+    /// Whose logins ended.
+    ended: BTreeSet<UserId>,
+}
+
+impl Untold {
+    fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.ended.is_empty()
+    }
+
+    fn add(&mut self, more: Self) {
+        let has_room = self.commits.len() + self.ended.len() < USERS_MAX;
+        for (user, clock) in more.commits {
+            if has_room || self.commits.contains_key(&user) {
+                let latest = self.commits.entry(user).or_insert(clock);
+                *latest = clock.max(*latest);
+            }
+        }
+        if has_room {
+            self.ended.extend(more.ended);
+        }
+    }
 }
 
 impl Commits {
@@ -81,6 +108,16 @@ impl Commits {
     /// A commit has succeeded.
     pub(crate) fn committed(&self, user: UserId, clock: Stamp) {
         self.hub.committed(user, clock);
+    }
+
+    /// Logins of a user have ended.
+    pub(crate) fn logins_ended(&self, user: UserId) {
+        self.hub.tell_ended(user);
+        self.hub.add(Untold {
+            ended: BTreeSet::from([user]),
+            ..Untold::default()
+        });
+        self.hub.wake.notify_one();
     }
 
     /// A commit is about to be tried that moves the clock from `before` to `after`.
@@ -152,13 +189,22 @@ impl Hub {
     /// Tells the listeners of this store, and has the others told.
     fn committed(&self, user: UserId, clock: Stamp) {
         self.tell_listeners(user, clock);
-        self.add([(user, clock)]);
+        self.add(Untold {
+            commits: BTreeMap::from([(user, clock)]),
+            ..Untold::default()
+        });
         self.wake.notify_one();
     }
 
     pub(crate) fn tell_listeners(&self, user: UserId, clock: Stamp) {
         for listener in self.listeners() {
             listener.committed(user, clock);
+        }
+    }
+
+    pub(crate) fn tell_ended(&self, user: UserId) {
+        for listener in self.listeners() {
+            listener.logins_ended(user);
         }
     }
 
@@ -174,33 +220,26 @@ impl Hub {
         lock(&self.listeners).clone()
     }
 
-    fn add(&self, commits: impl IntoIterator<Item = (UserId, Stamp)>) {
-        let mut untold = lock(&self.untold);
-        for (user, clock) in commits {
-            if untold.len() < USERS_MAX || untold.contains_key(&user) {
-                let latest = untold.entry(user).or_insert(clock);
-                *latest = clock.max(*latest);
-            }
-        }
+    fn add(&self, more: Untold) {
+        lock(&self.untold).add(more);
     }
 
     async fn tell_others(&self) -> Result<(), Failure> {
         let _telling = self.telling.lock().await;
         let mut taken = Taken {
             hub: self,
-            commits: std::mem::take(&mut *lock(&self.untold)),
+            untold: std::mem::take(&mut *lock(&self.untold)),
         };
-        let payloads = of_commits(
-            self.sender,
-            taken.commits.iter().map(|(user, clock)| (*user, *clock)),
-        );
+        let Untold { commits, ended } = &taken.untold;
+        let mut payloads = of_commits(self.sender, commits.iter().map(|(user, clock)| (*user, *clock)));
+        payloads.extend(of_ended(self.sender, ended.iter().copied()));
         if payloads.is_empty() {
             return Ok(());
         }
         let told = self.notify(&payloads).await;
         // What the database refuses for good would be refused for ever.
         if !told.as_ref().is_err_and(Failure::may_pass) {
-            taken.commits.clear();
+            taken.untold = Untold::default();
         }
         told
     }
@@ -234,13 +273,13 @@ impl Hub {
 /// Commits that were taken to be told. What is left goes back, also when the task is ended.
 struct Taken<'a> {
     hub: &'a Hub,
-    commits: BTreeMap<UserId, Stamp>,
+    untold: Untold,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        if !self.commits.is_empty() {
-            self.hub.add(std::mem::take(&mut self.commits));
+        if !self.untold.is_empty() {
+            self.hub.add(std::mem::take(&mut self.untold));
             self.hub.wake.notify_one();
         }
     }

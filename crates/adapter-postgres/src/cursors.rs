@@ -178,9 +178,9 @@ const OWNER_EXISTS: &str = "sync_cursors_user_id_fkey";
 /// gone, or going and has no clock any more, is dropped. A login that named no device belongs to the one that it pulled as.
 const WRITE: &str = "
     WITH bound AS (
-        UPDATE refresh_tokens AS t SET client_id = n.client_id
-        FROM unnest($6::text[], $7::uuid[], $8::uuid[]) AS n (client_id, user_id, family_id)
-        WHERE t.user_id = n.user_id AND t.family_id = n.family_id AND t.client_id IS NULL
+        UPDATE logins AS t SET client_id = n.client_id
+        FROM unnest($6::text[], $7::uuid[], $8::uuid[]) AS n (client_id, user_id, login_id)
+        WHERE t.user_id = n.user_id AND t.login_id = n.login_id AND t.client_id IS NULL
     )
     INSERT INTO sync_cursors AS c (client_id, user_id, entity_type, last_sync_at, served_at)
     SELECT n.client_id, n.user_id, n.entity_type, n.last_sync_at, n.served_at

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use deadpool_postgres::PoolError;
 use mosaic_domain::stamp::ClockExhausted;
-use mosaic_ports::{BoxError, StoreError, WriteError};
+use mosaic_ports::{BoxError, LoginRefusal, StoreError, WriteError};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Why something did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.
@@ -39,6 +39,9 @@ pub(crate) enum Failure {
     /// There is no such user.
     #[error("there is no such user")]
     UnknownUser,
+    /// The login that writes may not, or no longer.
+    #[error(transparent)]
+    Login(#[from] LoginRefusal),
     /// The user's clock is at its end (S5).
     #[error(transparent)]
     Clock(#[from] ClockExhausted),
@@ -76,7 +79,12 @@ impl Failure {
         match self {
             Self::Postgres(error) => self.is_transient() || is_unavailable(error),
             Self::NoConnection(_) | Self::Silent | Self::Lost | Self::ReadOnly | Self::Undecided(_) => true,
-            Self::Full | Self::Corrupt { .. } | Self::UnknownUser | Self::Clock(_) | Self::Panicked => false,
+            Self::Full
+            | Self::Corrupt { .. }
+            | Self::UnknownUser
+            | Self::Login(_)
+            | Self::Clock(_)
+            | Self::Panicked => false,
         }
     }
 
@@ -171,7 +179,9 @@ impl From<Failure> for StoreError {
             | Failure::ReadOnly
             | Failure::Undecided(_) => Self::Unavailable(failure.into()),
             Failure::Full => Self::Full(failure.into()),
-            Failure::UnknownUser | Failure::Clock(_) | Failure::Panicked => Self::Failed(failure.into()),
+            Failure::UnknownUser | Failure::Login(_) | Failure::Clock(_) | Failure::Panicked => {
+                Self::Failed(failure.into())
+            }
         }
     }
 }
@@ -180,6 +190,7 @@ impl From<Failure> for WriteError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::UnknownUser => Self::UnknownUser,
+            Failure::Login(refusal) => Self::Login(refusal),
             Failure::Clock(exhausted) => Self::Clock(exhausted),
             other => Self::Store(other.into()),
         }

@@ -126,10 +126,15 @@ impl Ear {
                     self.hub.tell_listeners(user, clock);
                 }
             }
+            Some(Payload::LoginsEnded(sender, users)) if sender != self.hub.sender => {
+                for user in users {
+                    self.hub.tell_ended(user);
+                }
+            }
             Some(Payload::Probe(token)) => {
                 heard.send_replace(Some(token));
             }
-            Some(Payload::Commits(..)) | None => {}
+            Some(Payload::Commits(..) | Payload::LoginsEnded(..)) | None => {}
         }
     }
 

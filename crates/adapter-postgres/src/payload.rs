@@ -2,6 +2,7 @@
 //!
 //! * `c<sender>;<user>:<clock>,<user>:<clock>…`: commits, several users in one payload. The sender does not listen to itself:
 //!   it knows already.
+//! * `e<sender>;<user>,<user>…`: users whose logins have ended.
 //! * `p<token>`: a listener's question whether it hears anything.
 //!
 //! Numbers are hexadecimal, users without hyphens. What can't be read is left alone: another version may have sent it.
@@ -29,6 +30,8 @@ impl fmt::Display for Token {
 pub(crate) enum Payload {
     /// Commits, and who tells of them.
     Commits(Token, Vec<(UserId, Stamp)>),
+    /// Users whose logins have ended, and who tells of it.
+    LoginsEnded(Token, Vec<UserId>),
     /// A listener's question to itself.
     Probe(Token),
 }
@@ -38,6 +41,11 @@ impl Payload {
     pub(crate) fn read(text: &str) -> Option<Self> {
         if let Some(token) = text.strip_prefix('p') {
             return hexadecimal(token).map(|token| Self::Probe(Token(token)));
+        }
+        if let Some(ended) = text.strip_prefix('e') {
+            let (sender, users) = ended.split_once(';')?;
+            let users: Option<Vec<_>> = users.split(',').map(read_user).collect();
+            return Some(Self::LoginsEnded(Token(hexadecimal(sender)?), users?));
         }
         let (sender, commits) = text.strip_prefix('c')?.split_once(';')?;
         let sender = Token(hexadecimal(sender)?);
@@ -49,7 +57,11 @@ impl Payload {
 fn read_commit(text: &str) -> Option<(UserId, Stamp)> {
     let (user, clock) = text.split_once(':')?;
     let clock = Stamp::new(i64::try_from(hexadecimal(clock)?).ok()?).ok()?;
-    Some((UserId::new(Uuid::try_parse(user).ok()?), clock))
+    Some((read_user(user)?, clock))
+}
+
+fn read_user(text: &str) -> Option<UserId> {
+    Some(UserId::new(Uuid::try_parse(text).ok()?))
 }
 
 fn hexadecimal(text: &str) -> Option<u64> {
@@ -63,12 +75,22 @@ pub(crate) fn probe(token: Token) -> String {
 
 /// The payloads that tell of these commits: as few as it takes.
 pub(crate) fn of_commits(sender: Token, commits: impl IntoIterator<Item = (UserId, Stamp)>) -> Vec<String> {
+    let commit = |(user, clock): (UserId, Stamp)| format!("{}:{:x}", user.uuid().simple(), clock.get());
+    joined(&format!("c{sender};"), commits.into_iter().map(commit))
+}
+
+/// The payloads that tell whose logins have ended.
+pub(crate) fn of_ended(sender: Token, users: impl IntoIterator<Item = UserId>) -> Vec<String> {
+    let user = |user: UserId| user.uuid().simple().to_string();
+    joined(&format!("e{sender};"), users.into_iter().map(user))
+}
+
+fn joined(start: &str, items: impl Iterator<Item = String>) -> Vec<String> {
     let mut payloads: Vec<String> = Vec::new();
-    for (user, clock) in commits {
-        let commit = format!("{}:{:x}", user.uuid().simple(), clock.get());
+    for item in items {
         match payloads.last_mut() {
-            Some(last) if last.len() + 1 + commit.len() <= BYTES_MAX => last.extend([",", &commit]),
-            _ => payloads.push(format!("c{sender};{commit}")),
+            Some(last) if last.len() + 1 + item.len() <= BYTES_MAX => last.extend([",", &item]),
+            _ => payloads.push(format!("{start}{item}")),
         }
     }
     payloads
@@ -103,6 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn users_whose_logins_ended_come_back_as_they_were_sent() {
+        for count in [1, 240, 1_000] {
+            let users: Vec<_> = (0..count).map(|n| commit(n).0).collect();
+            let mut read = Vec::new();
+            for payload in of_ended(Token(7), users.iter().copied()) {
+                assert!(payload.len() < 8_000);
+                let Some(Payload::LoginsEnded(Token(7), users)) = Payload::read(&payload) else {
+                    panic!("{payload}");
+                };
+                read.extend(users);
+            }
+            assert_eq!(read, users);
+        }
+    }
+
+    #[test]
     fn a_probe_comes_back_as_it_was_sent() {
         let token = Token(u64::MAX);
         assert_eq!(Payload::read(&probe(token)), Some(Payload::Probe(token)));
@@ -112,7 +150,8 @@ mod tests {
     fn what_is_something_else_is_left_alone() {
         let user = "0".repeat(32);
         for other in [
-            "", "c", "p", "x1", "p-", "pq", "c1", "c1;", "c1;1:2", "cx;1:2", "hello", "ç1;2",
+            "", "c", "e", "e1", "e1;", "e1;x", "p", "x1", "p-", "pq", "c1", "c1;", "c1;1:2", "cx;1:2",
+            "hello", "ç1;2",
         ] {
             assert_eq!(Payload::read(other), None, "{other}");
         }

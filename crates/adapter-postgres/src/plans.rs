@@ -7,7 +7,7 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::write::WriteScope;
-use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, UserId};
+use mosaic_domain::{Cursor, EntitySet, EntityType, FamilyId, PerEntity, UserId};
 use mosaic_testkit::postgres::{Template, TestDatabase};
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, bot, bot_key, delete, memo_id, memo_key, patch_memo, put,
@@ -137,7 +137,8 @@ async fn every_statement_is_answered_from_an_index() {
 
 fn question(cursor: i64) -> Question {
     let cursors = PerEntity::from_fn(|_| Cursor::clamped(cursor));
-    Question::new(BIG, EntitySet::all(), &cursors, PageLimits::PROTOCOL)
+    let login = Some(FamilyId::new(Uuid::from_u128(1)));
+    Question::new(BIG, login, EntitySet::all(), &cursors, PageLimits::PROTOCOL)
 }
 
 /// The one row of `meta` needs no index.

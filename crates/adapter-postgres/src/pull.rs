@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
-use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, PerEntity, Stamp, UserId};
-use mosaic_ports::{ChangeFeed, StoreError};
+use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
+use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
 use crate::session::Value;
+use crate::tokens;
 
 /// How often a pull is read again because the history changed under it, before it gives up.
 const READS_MAX: u32 = 4;
@@ -24,15 +25,17 @@ impl ChangeFeed for PostgresStore {
         user: UserId,
         request: &PullRequest,
         limits: PageLimits,
-    ) -> Result<Option<Snapshot>, StoreError> {
+    ) -> Result<Result<Snapshot, LoginRefusal>, StoreError> {
         // Where a type starts is decided with the snapshot's own clock and epoch (R1, R2). Nearly always that is where
         // the request says, so this is what is read first. A type that starts elsewhere is read from there.
         let mut cursors = request.cursors.clone();
         for _ in 0..READS_MAX {
-            let question = Question::new(user, request.entities, &cursors, limits);
+            let question = Question::new(user, request.login, request.entities, &cursors, limits);
             let rows = self.database.read(&snapshot_sql(), &question.values()).await?;
-            let Some(snapshot) = read_rows(rows, snapshot).await? else {
-                return Ok(None);
+            let has_login = request.login.is_some();
+            let snapshot = match read_rows(rows, move |rows| snapshot(rows, has_login)).await? {
+                Ok(snapshot) => snapshot,
+                Err(refusal) => return Ok(Err(refusal)),
             };
             let start = request.start(snapshot.clock, snapshot.epoch);
             if request
@@ -40,7 +43,7 @@ impl ChangeFeed for PostgresStore {
                 .iter()
                 .all(|entity| start.cursors[entity] == cursors[entity])
             {
-                return Ok(Some(snapshot));
+                return Ok(Ok(snapshot));
             }
             cursors = start.cursors;
         }
@@ -49,14 +52,15 @@ impl ChangeFeed for PostgresStore {
     }
 }
 
-/// The clock and the epoch, and with them the changes of each type that is behind its clock: none for a device at rest,
-/// for which no index of the records is touched.
+/// The clock, the epoch and the standing of the login $7, and with them the changes of each type that is behind its clock:
+/// none for a device at rest, for which no index of the records is touched.
 ///
 /// A page is cut by the lengths of the documents before the documents themselves are fetched. Each row knows whether
 /// there is another one after it.
 pub(crate) fn snapshot_sql() -> String {
+    let standing = tokens::standing_sql("$7");
     format!(
-        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), changed.*
+        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), ({standing}), changed.*
          FROM sync_clocks AS c
          LEFT JOIN LATERAL (
              SELECT {RECORD_COLUMNS}, r.has_next,
@@ -82,6 +86,7 @@ pub(crate) fn snapshot_sql() -> String {
 /// The values of [`snapshot_sql`].
 pub(crate) struct Question {
     user: Uuid,
+    login: Option<Uuid>,
     entities: Vec<&'static str>,
     cursors: Vec<i64>,
     records: i64,
@@ -92,12 +97,14 @@ pub(crate) struct Question {
 impl Question {
     pub(crate) fn new(
         user: UserId,
+        login: Option<FamilyId>,
         entities: EntitySet,
         cursors: &PerEntity<Cursor>,
         limits: PageLimits,
     ) -> Self {
         Self {
             user: user.uuid(),
+            login: login.map(FamilyId::uuid),
             entities: entities.iter().map(EntityType::name).collect(),
             cursors: entities.iter().map(|entity| cursors[entity].get()).collect(),
             records: i32::try_from(limits.records).unwrap_or(i32::MAX).into(),
@@ -106,7 +113,7 @@ impl Question {
         }
     }
 
-    pub(crate) fn values(&self) -> [Value<'_>; 6] {
+    pub(crate) fn values(&self) -> [Value<'_>; 7] {
         [
             (&self.user, Type::UUID),
             (&self.entities, Type::TEXT_ARRAY),
@@ -114,17 +121,22 @@ impl Question {
             (&self.records, Type::INT8),
             (&self.bytes, Type::INT8),
             (&self.parent_type, Type::TEXT),
+            (&self.login, Type::UUID),
         ]
     }
 }
 
 /// What comes before the columns of the record, and where they begin.
-const BEFORE: usize = 2;
+const BEFORE: usize = 3;
 
-fn snapshot(rows: &[Row]) -> Result<Option<Snapshot>, Failure> {
+fn snapshot(rows: &[Row], has_login: bool) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
     let Some(first) = rows.first() else {
-        return Ok(None);
+        return Ok(Err(LoginRefusal::Ended));
     };
+    let standing = LoginRefusal::check(column(first, 2, "users.must_change_password")?);
+    if let (true, Err(refusal)) = (has_login, standing) {
+        return Ok(Err(refusal));
+    }
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         found.extend(change(row)?);
@@ -136,7 +148,7 @@ fn snapshot(rows: &[Row]) -> Result<Option<Snapshot>, Failure> {
         of_type.changes.push(change);
         of_type.more = has_next;
     }
-    Ok(Some(Snapshot {
+    Ok(Ok(Snapshot {
         clock: checked(first, 0, "sync_clocks.last_stamp", Stamp::new)?,
         epoch: Epoch::new(column(first, 1, "meta.epoch")?),
         changes,

@@ -11,10 +11,10 @@ use tokio_postgres::types::Type;
 
 use crate::PostgresStore;
 use crate::accounts::{self, Others, by_id_sql};
-use crate::contents;
 use crate::error::Failure;
 use crate::rows::column;
 use crate::session::{Step, Value};
+use crate::{contents, tokens};
 
 /// Whether the user $1 still has a clock.
 pub(crate) const HAS_CLOCK: &str = "SELECT EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
@@ -107,10 +107,11 @@ impl PostgresStore {
         }
         let steps = vec![
             Step::Fixed(CLOSE, user()),
-            Step::Fixed(accounts::END_LOGINS, user()),
             Step::Fixed(REMOVE_CLOCK, user()),
+            Step::Fixed(tokens::END_ALL, user()),
         ];
         session.commit(steps).await?;
+        self.commits.logins_ended(id);
         Ok(None)
     }
 
@@ -140,7 +141,7 @@ impl PostgresStore {
             .await?;
         let steps = vec![
             Step::Fixed(FORGET_CURSORS, user()),
-            Step::Fixed(accounts::END_LOGINS, user()),
+            Step::Fixed(tokens::END_ALL, user()),
             Step::Fixed(REMOVE_USER, user()),
             Step::Fixed(contents::NOTE_REMOVED, user()),
         ];

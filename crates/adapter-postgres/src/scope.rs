@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mosaic_domain::entity::SortGroup;
 use mosaic_domain::write::{CHILD_TYPE, Locked, WriteScope};
-use mosaic_domain::{EntityType, Stamp, SyncClock};
+use mosaic_domain::{EntityType, FamilyId, Stamp, SyncClock};
 use mosaic_ports::Clock;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
+use crate::tokens;
 
 /// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn.
 pub(crate) const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
@@ -145,6 +146,7 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     clock: Vec<Row>,
+    standing: Vec<Row>,
     records: Vec<Row>,
     places: Vec<Row>,
     history: Vec<Row>,
@@ -157,6 +159,14 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
     let (records_sql, history_sql) = (records_sql(), history_sql());
     let mut steps = vec![Step::Fixed(LOCK, vec![wanted.user()])];
     let mut targets: Vec<fn(&mut Found) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
+    let (standing_sql, login) = (tokens::standing_sql("$2"), scope.login.map(FamilyId::uuid));
+    if login.is_some() {
+        steps.push(Step::Fixed(
+            &standing_sql,
+            vec![wanted.user(), (&login, Type::UUID)],
+        ));
+        targets.push(|found| &mut found.standing);
+    }
     if !scope.keys.is_empty() || !scope.children_of.is_empty() {
         steps.push(Step::Fixed(&records_sql, wanted.records()));
         targets.push(|found| &mut found.records);
@@ -199,6 +209,9 @@ impl Found {
     pub(crate) fn read(self, scope: &WriteScope, clock: &dyn Clock) -> Result<Locked, Failure> {
         let lock = self.clock.first().ok_or(Failure::UnknownUser)?;
         let last = rows::checked(lock, 0, "sync_clocks.last_stamp", Stamp::new)?;
+        if scope.login.is_some() {
+            tokens::standing(&self.standing)??;
+        }
         let mut records = BTreeMap::new();
         for row in &self.records {
             let record = rows::record(row)?;

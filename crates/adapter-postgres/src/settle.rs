@@ -39,6 +39,8 @@ pub(crate) fn scope(user: UserId, plan: &WritePlan) -> WriteScope {
         .map(|record| (record.key, record.version.clone()));
     WriteScope {
         user,
+        // It was looked at before the commit was tried.
+        login: None,
         keys: plan.records.iter().map(|record| record.key).collect(),
         children_of: BTreeSet::new(),
         sort_groups: BTreeSet::new(),

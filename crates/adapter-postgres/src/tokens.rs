@@ -1,8 +1,9 @@
-//! Refresh tokens. A spent token is kept until it expires, to recognise that somebody else has a copy of it.
+//! Logins and their refresh tokens: one row for each login, however often it is renewed.
 //!
-//! What is done with the tokens of one user takes turns by a lock on the user's row: a family that is being ended has no
-//! token that is given out meanwhile. A change of the account updates that row before it ends the logins, so a login either
-//! sees the change or is ended by it.
+//! What is done with the logins of one user takes turns by a lock on the user's row: a login that is being ended gets no
+//! token meanwhile. A change of the account updates that row before it ends the logins, so a login either sees the change or
+//! is ended by it. Whoever ends a login takes the lock of the user's clock next: a write that has it already is waited for,
+//! and one that gets it later finds no login.
 
 use std::cmp::Reverse;
 
@@ -10,8 +11,9 @@ use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    DeviceLogin, DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation,
-    StoreError, StoredRefreshToken, TokenHash,
+    DeviceLogin, EarlierToken, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken,
+    PasswordHash, PresentedToken, RefreshTokens, Rotation, Spending, StoreError, StoredRefreshToken,
+    TokenHash, TokenSeed,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -22,23 +24,38 @@ use crate::accounts::{account, by_id_sql};
 use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::{checked, column, optional, parsed};
+use crate::scope;
 use crate::session::{Database, Session, Step, Value};
 
 #[async_trait]
 impl RefreshTokens for PostgresStore {
     async fn issue(
         &self,
-        token: StoredRefreshToken,
+        login: StoredRefreshToken,
         proved_by: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
-        Ok(retrying(|| self.issue_once(&token, &proved_by)).await?)
+        Ok(retrying(|| self.issue_once(&login, &proved_by)).await?)
     }
 
-    async fn rotate(&self, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, StoreError> {
-        Ok(retrying(|| self.rotate_once(spent, &next)).await?)
+    async fn rotate(
+        &self,
+        spent: PresentedToken,
+        next: NewRefreshToken,
+        grace_ms: i64,
+    ) -> Result<Rotation, StoreError> {
+        Ok(retrying(|| self.rotate_once(spent, &next, grace_ms)).await?)
     }
 
-    async fn end_family(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, StoreError> {
+    async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
+        let (user, login) = (user.uuid(), login.uuid());
+        let rows = self
+            .database
+            .read(&standing_sql("$2"), &[(&user, Type::UUID), (&login, Type::UUID)])
+            .await?;
+        Ok(standing(&rows)?)
+    }
+
+    async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
         Ok(retrying(|| self.end_family_once(token)).await?)
     }
 
@@ -59,111 +76,163 @@ impl RefreshTokens for PostgresStore {
     }
 }
 
-const LOCK_OWNER: &str = "
-    SELECT 1 FROM users
-    WHERE user_id IN (SELECT user_id FROM refresh_tokens WHERE token_hash = $1) FOR NO KEY UPDATE";
+/// Whether the password must be changed before a login of the user $1 goes on; `login` is the parameter that names it. NULL or
+/// no row: there is no such login, or its account is closed.
+pub(crate) fn standing_sql(login: &str) -> String {
+    format!(
+        "SELECT u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+         WHERE l.user_id = $1 AND l.login_id = {login} AND NOT u.is_disabled"
+    )
+}
 
-/// The hash is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
-const FIND: &str = "
-    SELECT t.user_id, t.family_id, t.client_id, t.device_name, t.issued_at, t.expires_at, t.is_spent, u.is_disabled
-    FROM refresh_tokens AS t JOIN users AS u ON u.user_id = t.user_id WHERE t.token_hash = $1";
+/// What [`standing_sql`] says.
+pub(crate) fn standing(rows: &[Row]) -> Result<Result<(), LoginRefusal>, Failure> {
+    let must_change = rows
+        .first()
+        .map(|row| column(row, 0, "users.must_change_password"));
+    Ok(LoginRefusal::check(must_change.transpose()?))
+}
 
-const ALL_OF: &str = "
-    SELECT t.user_id, t.family_id, t.client_id, t.device_name, t.issued_at, t.expires_at, t.is_spent, u.is_disabled,
-           t.token_hash
-    FROM refresh_tokens AS t JOIN users AS u ON u.user_id = t.user_id WHERE t.user_id = $1 ORDER BY t.token_hash";
+const COLUMNS: &str = "l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash, l.seed, l.issued_at, \
+     l.expires_at, l.spent_hash";
 
-/// All tokens of a user, by their hashes.
-pub(crate) async fn all_of(database: &Database, user: UserId) -> Result<Vec<DumpedRefreshToken>, Failure> {
-    let rows = database.read(ALL_OF, &[(&user.uuid(), Type::UUID)]).await?;
+fn bytes(row: &Row, index: usize, what: &'static str) -> Result<[u8; 32], Failure> {
+    <[u8; 32]>::try_from(column::<&[u8]>(row, index, what)?).map_err(|error| Failure::corrupt(what, error))
+}
+
+fn kept(row: &Row) -> Result<KeptLogin, Failure> {
+    let spent = match column::<Option<&[u8]>>(row, 9, "logins.spent_hash")? {
+        Some(_) => Some(TokenHash(bytes(row, 9, "logins.spent_hash")?)),
+        None => None,
+    };
+    Ok(KeptLogin {
+        stored: StoredRefreshToken {
+            token: NewRefreshToken {
+                key: TokenHash(bytes(row, 4, "logins.key_hash")?),
+                hash: TokenHash(bytes(row, 5, "logins.token_hash")?),
+                seed: TokenSeed(bytes(row, 6, "logins.seed")?),
+                issued_at: checked(row, 7, "logins.issued_at", UnixMillis::new)?,
+                expires_at: checked(row, 8, "logins.expires_at", UnixMillis::new)?,
+            },
+            user: UserId::new(column(row, 0, "logins.user_id")?),
+            family: FamilyId::new(column(row, 1, "logins.login_id")?),
+            client: optional(row, 2, "logins.client_id", ClientId::try_from)?,
+            device_name: optional(row, 3, "logins.device_name", Label::new)?,
+        },
+        spent,
+    })
+}
+
+/// All logins of a user, by id.
+pub(crate) async fn all_of(database: &Database, user: UserId) -> Result<Vec<KeptLogin>, Failure> {
+    let sql = format!("SELECT {COLUMNS} FROM logins AS l WHERE l.user_id = $1 ORDER BY l.login_id");
+    let rows = database.read(&sql, &[(&user.uuid(), Type::UUID)]).await?;
+    rows.iter().map(kept).collect()
+}
+
+/// The tokens of a user that carry no key, by hash.
+pub(crate) async fn earlier_of(database: &Database, user: UserId) -> Result<Vec<EarlierToken>, Failure> {
+    let sql =
+        "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY token_hash";
+    let rows = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
     let token = |row: &Row| {
-        let hash = <[u8; 32]>::try_from(column::<&[u8]>(row, 8, "refresh_tokens.token_hash")?)
-            .map_err(|error| Failure::corrupt("refresh_tokens.token_hash", error))?;
-        let found = found(row, TokenHash(hash))?;
-        Ok(DumpedRefreshToken {
-            stored: found.kept,
-            spent: found.is_spent,
+        Ok(EarlierToken {
+            hash: TokenHash(bytes(row, 0, "earlier_tokens.token_hash")?),
+            family: FamilyId::new(column(row, 1, "earlier_tokens.login_id")?),
+            expires_at: checked(row, 2, "earlier_tokens.expires_at", UnixMillis::new)?,
         })
     };
     rows.iter().map(token).collect()
 }
 
-/// The tokens of the user $1 that work at $2 and name a device.
+/// The token's key is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
+const LOCK_OWNER: &str = "
+    SELECT 1 FROM users
+    WHERE user_id IN (SELECT user_id FROM logins WHERE key_hash = $1
+                      UNION SELECT user_id FROM earlier_tokens WHERE token_hash = $2) FOR NO KEY UPDATE";
+
+fn find_sql() -> String {
+    format!(
+        "SELECT {COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+         WHERE (l.user_id, l.login_id) IN (
+             SELECT user_id, login_id FROM logins WHERE key_hash = $1
+             UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = $2)"
+    )
+}
+
+/// The logins of the user $1 that work at $2 and name a device.
 const LOGINS: &str = "
-    SELECT client_id, device_name, issued_at FROM refresh_tokens
-    WHERE user_id = $1 AND client_id IS NOT NULL AND NOT is_spent AND expires_at > $2";
+    SELECT client_id, device_name, issued_at FROM logins
+    WHERE user_id = $1 AND client_id IS NOT NULL AND expires_at > $2";
 
 fn login(row: &Row) -> Result<DeviceLogin, Failure> {
     Ok(DeviceLogin {
-        client: parsed(row, 0, "refresh_tokens.client_id")?,
-        device_name: optional(row, 1, "refresh_tokens.device_name", Label::new)?,
-        issued_at: checked(row, 2, "refresh_tokens.issued_at", UnixMillis::new)?,
+        client: parsed(row, 0, "logins.client_id")?,
+        device_name: optional(row, 1, "logins.device_name", Label::new)?,
+        issued_at: checked(row, 2, "logins.issued_at", UnixMillis::new)?,
     })
 }
 
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
 /// The logins of the user $1 that belong to the device $2.
-const FAMILIES: &str = "
-    SELECT DISTINCT family_id FROM refresh_tokens WHERE user_id = $1 AND client_id = $2 ORDER BY family_id";
+const FAMILIES: &str = "SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY login_id";
 
-const END_ALL: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND family_id = ANY ($2)";
+const END: &str = "
+    WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND login_id = ANY ($2))
+    DELETE FROM logins WHERE user_id = $1 AND login_id = ANY ($2)";
 
-const SPEND: &str = "UPDATE refresh_tokens SET is_spent = true WHERE user_id = $1 AND token_hash = $2";
+/// Ends every login of the user $1.
+pub(crate) const END_ALL: &str = "
+    WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1)
+    DELETE FROM logins WHERE user_id = $1";
 
-const FORGET_EXPIRED: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND expires_at <= $2";
+const FORGET_EXPIRED: &str = "
+    WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <= $2)
+    DELETE FROM logins WHERE user_id = $1 AND expires_at <= $2";
 
-const END: &str = "DELETE FROM refresh_tokens WHERE user_id = $1 AND family_id = $2";
+/// All logins of the user $1 but the $2 that were renewed last.
+const END_UNUSED: &str = "
+    DELETE FROM logins WHERE user_id = $1 AND login_id IN (
+        SELECT login_id FROM logins WHERE user_id = $1 ORDER BY issued_at DESC, login_id OFFSET $2) RETURNING 1";
 
-const INSERT: &str = "
-    INSERT INTO refresh_tokens (user_id, token_hash, family_id, client_id, device_name, issued_at, expires_at, is_spent)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, false)";
+/// Keeps a login, whether it is there or not.
+const PUT: &str = "
+    INSERT INTO logins (user_id, login_id, client_id, device_name, key_hash, token_hash, spent_hash, seed, issued_at,
+                        expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (user_id, login_id) DO UPDATE SET
+        key_hash = excluded.key_hash, token_hash = excluded.token_hash, spent_hash = excluded.spent_hash,
+        seed = excluded.seed, issued_at = excluded.issued_at, expires_at = excluded.expires_at";
 
-struct Found {
-    kept: StoredRefreshToken,
-    is_spent: bool,
-    is_disabled: bool,
-}
-
-fn found(row: &Row, hash: TokenHash) -> Result<Found, Failure> {
-    Ok(Found {
-        kept: StoredRefreshToken {
-            token: NewRefreshToken {
-                hash,
-                issued_at: checked(row, 4, "refresh_tokens.issued_at", UnixMillis::new)?,
-                expires_at: checked(row, 5, "refresh_tokens.expires_at", UnixMillis::new)?,
-            },
-            user: UserId::new(column(row, 0, "refresh_tokens.user_id")?),
-            family: FamilyId::new(column(row, 1, "refresh_tokens.family_id")?),
-            client: optional(row, 2, "refresh_tokens.client_id", ClientId::try_from)?,
-            device_name: optional(row, 3, "refresh_tokens.device_name", Label::new)?,
-        },
-        is_spent: column(row, 6, "refresh_tokens.is_spent")?,
-        is_disabled: column(row, 7, "users.is_disabled")?,
-    })
-}
-
-/// The columns of a token that is to be stored.
-struct TokenValues {
+/// The columns of a login that is to be stored.
+pub(crate) struct LoginValues {
     user: Uuid,
-    hash: Vec<u8>,
-    family: Uuid,
+    login: Uuid,
     client: Option<String>,
     device_name: Option<String>,
+    key: Vec<u8>,
+    hash: Vec<u8>,
+    spent: Option<Vec<u8>>,
+    seed: Vec<u8>,
     issued_at: i64,
     expires_at: i64,
 }
 
-impl TokenValues {
-    fn new(kept: &StoredRefreshToken) -> Self {
+impl LoginValues {
+    pub(crate) fn new(stored: &StoredRefreshToken, spent: Option<TokenHash>) -> Self {
+        let token = &stored.token;
         Self {
-            user: kept.user.uuid(),
-            hash: kept.token.hash.0.to_vec(),
-            family: kept.family.uuid(),
-            client: kept.client.as_ref().map(ToString::to_string),
-            device_name: kept.device_name.as_ref().map(|name| name.as_str().to_owned()),
-            issued_at: kept.token.issued_at.get(),
-            expires_at: kept.token.expires_at.get(),
+            user: stored.user.uuid(),
+            login: stored.family.uuid(),
+            client: stored.client.as_ref().map(ToString::to_string),
+            device_name: stored.device_name.as_ref().map(|name| name.as_str().to_owned()),
+            key: token.key.0.to_vec(),
+            hash: token.hash.0.to_vec(),
+            spent: spent.map(|hash| hash.0.to_vec()),
+            seed: token.seed.0.to_vec(),
+            issued_at: token.issued_at.get(),
+            expires_at: token.expires_at.get(),
         }
     }
 
@@ -171,114 +240,182 @@ impl TokenValues {
         (&self.user, Type::UUID)
     }
 
-    /// What is done with every token that is given out: what has expired by then goes.
-    fn insert(&self) -> [Step<'_>; 2] {
+    pub(crate) fn put(&self) -> Step<'_> {
         let values = vec![
             self.user(),
-            (&self.hash, Type::BYTEA),
-            (&self.family, Type::UUID),
+            (&self.login, Type::UUID),
             (&self.client, Type::TEXT),
             (&self.device_name, Type::TEXT),
+            (&self.key, Type::BYTEA),
+            (&self.hash, Type::BYTEA),
+            (&self.spent, Type::BYTEA),
+            (&self.seed, Type::BYTEA),
             (&self.issued_at, Type::INT8),
             (&self.expires_at, Type::INT8),
         ];
-        let expired = vec![self.user(), (&self.issued_at, Type::INT8)];
-        [Step::Fixed(FORGET_EXPIRED, expired), Step::Fixed(INSERT, values)]
+        Step::Fixed(PUT, values)
     }
+
+    /// What is done with every token that is given out: what has expired by then goes.
+    fn forget_expired(&self) -> Step<'_> {
+        Step::Fixed(FORGET_EXPIRED, vec![self.user(), (&self.issued_at, Type::INT8)])
+    }
+}
+
+const PUT_EARLIER: &str = "
+    INSERT INTO earlier_tokens (user_id, token_hash, login_id, expires_at)
+    SELECT $1, n.token_hash, n.login_id, n.expires_at
+    FROM unnest($2::bytea[], $3::uuid[], $4::bigint[]) AS n (token_hash, login_id, expires_at)";
+
+/// Earlier tokens of a dump, as columns.
+pub(crate) struct EarlierColumns {
+    hashes: Vec<Vec<u8>>,
+    logins: Vec<Uuid>,
+    expire_at: Vec<i64>,
+}
+
+impl EarlierColumns {
+    pub(crate) fn of(tokens: &[EarlierToken]) -> Self {
+        Self {
+            hashes: tokens.iter().map(|token| token.hash.0.to_vec()).collect(),
+            logins: tokens.iter().map(|token| token.family.uuid()).collect(),
+            expire_at: tokens.iter().map(|token| token.expires_at.get()).collect(),
+        }
+    }
+
+    pub(crate) fn put<'a>(&'a self, user: &'a Uuid) -> Step<'a> {
+        let values = vec![
+            (user as _, Type::UUID),
+            (&self.hashes as _, Type::BYTEA_ARRAY),
+            (&self.logins as _, Type::UUID_ARRAY),
+            (&self.expire_at as _, Type::INT8_ARRAY),
+        ];
+        Step::Fixed(PUT_EARLIER, values)
+    }
+}
+
+struct Found {
+    kept: KeptLogin,
+    is_disabled: bool,
 }
 
 impl PostgresStore {
     async fn issue_once(
         &self,
-        token: &StoredRefreshToken,
+        login: &StoredRefreshToken,
         proved_by: &PasswordHash,
     ) -> Result<IssueOutcome, Failure> {
-        let new = TokenValues::new(token);
+        let new = LoginValues::new(login, None);
         let lock = format!("{} FOR NO KEY UPDATE", by_id_sql());
+        let others_max = i64::from(LOGINS_MAX) - 1;
+        let steps = vec![
+            Step::Fixed(&lock, vec![new.user()]),
+            new.forget_expired(),
+            Step::Fixed(END_UNUSED, vec![new.user(), (&others_max, Type::INT8)]),
+        ];
         let mut session = self.database.session().await?;
-        let answers = session.begin(vec![Step::Fixed(&lock, vec![new.user()])]).await?;
+        let answers = session.begin(steps).await?;
+        let [found, _, ended] = answers.as_slice() else {
+            return Err(Failure::Lost);
+        };
         // A lock that was waited for gives the row as it was committed meanwhile.
-        let row = answers.last().and_then(|rows| rows.first());
-        let outcome = IssueOutcome::of(row.map(account).transpose()?, proved_by);
+        let outcome = IssueOutcome::of(found.first().map(account).transpose()?, proved_by);
+        // Else the session goes, and the transaction with it.
         if let IssueOutcome::Issued(_) = outcome {
-            session.commit(new.insert().into()).await?;
+            session.commit(vec![new.put()]).await?;
+            if !ended.is_empty() {
+                self.commits.logins_ended(login.user);
+            }
         }
         Ok(outcome)
     }
 
-    async fn rotate_once(&self, spent: TokenHash, next: &NewRefreshToken) -> Result<Rotation, Failure> {
-        let now = next.issued_at;
+    async fn rotate_once(
+        &self,
+        spent: PresentedToken,
+        next: &NewRefreshToken,
+        grace_ms: i64,
+    ) -> Result<Rotation, Failure> {
         let (session, found) = self.lock_and_find(spent).await?;
-        let Some(found) = found.filter(|found| now < found.kept.token.expires_at) else {
+        let Some(Found {
+            kept,
+            is_disabled: false,
+        }) = found
+        else {
             return Ok(Rotation::Refused);
         };
-        let kept = found.kept;
-        if found.is_spent {
-            end(session, &kept).await?;
-            return Ok(Rotation::Reused {
-                user: kept.user,
-                family: kept.family,
-            });
-        }
-        if found.is_disabled {
-            return Ok(Rotation::Refused);
-        }
-        let next = StoredRefreshToken {
-            token: next.clone(),
-            ..kept
-        };
-        let new = TokenValues::new(&next);
-        let spent = spent.0.to_vec();
-        let mut steps = vec![Step::Fixed(SPEND, vec![new.user(), (&spent, Type::BYTEA)])];
-        steps.extend(new.insert());
-        session.commit(steps).await?;
-        Ok(Rotation::Rotated(next))
+        let StoredRefreshToken { user, family, .. } = kept.stored;
+        Ok(match kept.spend(spent, next, grace_ms) {
+            Spending::Rotate(next) => {
+                let new = LoginValues::new(&next.stored, next.spent);
+                session.commit(vec![new.put(), new.forget_expired()]).await?;
+                Rotation::Rotated(next.stored)
+            }
+            Spending::Again => Rotation::Again(kept.stored),
+            Spending::Reuse => {
+                self.end(session, user, &[family]).await?;
+                Rotation::Reused { user, family }
+            }
+            Spending::Refuse => Rotation::Refused,
+        })
     }
 
-    async fn end_family_once(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, Failure> {
+    async fn end_family_once(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, Failure> {
         let (session, found) = self.lock_and_find(token).await?;
         let Some(Found { kept, .. }) = found else {
             return Ok(None);
         };
-        end(session, &kept).await?;
-        Ok(Some((kept.user, kept.family)))
+        let (user, family) = (kept.stored.user, kept.stored.family);
+        self.end(session, user, &[family]).await?;
+        Ok(Some((user, family)))
     }
 
     async fn end_client_once(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
-        let (user, client) = (user.uuid(), client.to_string());
-        let owner = || -> Value<'_> { (&user, Type::UUID) };
+        let (uuid, client) = (user.uuid(), client.to_string());
         let steps = vec![
-            Step::Fixed(LOCK_USER, vec![owner()]),
-            Step::Fixed(FAMILIES, vec![owner(), (&client, Type::TEXT)]),
+            Step::Fixed(LOCK_USER, vec![(&uuid, Type::UUID)]),
+            Step::Fixed(FAMILIES, vec![(&uuid, Type::UUID), (&client, Type::TEXT)]),
         ];
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
-        let mut families = Vec::<Uuid>::new();
+        let mut families = Vec::new();
         for row in answers.last().into_iter().flatten() {
-            families.push(column(row, 0, "refresh_tokens.family_id")?);
+            families.push(FamilyId::new(column(row, 0, "logins.login_id")?));
         }
         if !families.is_empty() {
-            let values: Vec<Value<'_>> = vec![owner(), (&families, Type::UUID_ARRAY)];
-            session.commit(vec![Step::Fixed(END_ALL, values)]).await?;
+            self.end(session, user, &families).await?;
         }
-        Ok(families.into_iter().map(FamilyId::new).collect())
+        Ok(families)
     }
 
-    /// Begins a transaction, locks the row of the token's user, and reads the token.
-    async fn lock_and_find(&self, hash: TokenHash) -> Result<(Session, Option<Found>), Failure> {
-        let bytes = hash.0.to_vec();
-        let value = || vec![(&bytes as &(dyn tokio_postgres::types::ToSql + Sync), Type::BYTEA)];
-        let steps = vec![Step::Fixed(LOCK_OWNER, value()), Step::Fixed(FIND, value())];
+    /// Begins a transaction, locks the row of the token's user, and reads the login.
+    async fn lock_and_find(&self, token: PresentedToken) -> Result<(Session, Option<Found>), Failure> {
+        let (key, hash, find) = (token.key.0.to_vec(), token.hash.0.to_vec(), find_sql());
+        let values = || -> Vec<Value<'_>> { vec![(&key, Type::BYTEA), (&hash, Type::BYTEA)] };
+        let steps = vec![Step::Fixed(LOCK_OWNER, values()), Step::Fixed(&find, values())];
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
+        let found = |row: &Row| {
+            Ok::<_, Failure>(Found {
+                kept: kept(row)?,
+                is_disabled: column(row, 10, "users.is_disabled")?,
+            })
+        };
         let row = answers.last().and_then(|rows| rows.first());
-        let found = row.map(|row| found(row, hash)).transpose()?;
+        let found = row.map(found).transpose()?;
         Ok((session, found))
     }
-}
 
-async fn end(session: Session, kept: &StoredRefreshToken) -> Result<(), Failure> {
-    let (user, family) = (kept.user.uuid(), kept.family.uuid());
-    let values: Vec<Value<'_>> = vec![(&user, Type::UUID), (&family, Type::UUID)];
-    Ok(session.commit(vec![Step::Fixed(END, values)]).await?)
+    /// Ends logins of a user whose row is locked, and tells whoever listens.
+    async fn end(&self, session: Session, user: UserId, families: &[FamilyId]) -> Result<(), Failure> {
+        let uuid = user.uuid();
+        let families: Vec<Uuid> = families.iter().map(|family| family.uuid()).collect();
+        let steps = vec![
+            Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]),
+            Step::Fixed(END, vec![(&uuid, Type::UUID), (&families, Type::UUID_ARRAY)]),
+        ];
+        session.commit(steps).await?;
+        self.commits.logins_ended(user);
+        Ok(())
+    }
 }

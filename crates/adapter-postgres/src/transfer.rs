@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{ClientId, Epoch, Stamp, UserId};
+use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    Accounts as _, DeviceCursors as _, DumpedRecord, DumpedRefreshToken, HeldContent, KeptRevision, Loaded,
-    RevisionPlace, StoreError, Transfer, UserDump,
+    Accounts as _, DeviceCursors as _, DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace,
+    StoreError, Transfer, UserDump,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -18,6 +18,7 @@ use crate::contents::AvatarColumns;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, checked, column};
 use crate::session::{Step, Value};
+use crate::tokens::{EarlierColumns, LoginValues};
 use crate::{accounts, contents, tokens};
 
 #[async_trait]
@@ -84,12 +85,12 @@ impl Transfer for PostgresStore {
             return Ok(None);
         };
         let clock = checked(clock, 0, "sync_clocks.last_stamp", Stamp::new)?;
-        let refresh_tokens = tokens::all_of(&self.database, user).await?;
         Ok(Some(UserDump {
             account,
             clock,
             cursors: self.cursors(user).await?,
-            refresh_tokens,
+            logins: tokens::all_of(&self.database, user).await?,
+            earlier_tokens: tokens::earlier_of(&self.database, user).await?,
             avatars: contents::avatars_of(&self.database, user).await?,
         }))
     }
@@ -321,59 +322,6 @@ const FORGET_AVATARS: &str = "DELETE FROM avatars WHERE user_id = $1";
 const FORGET_VARIANTS: &str = "DELETE FROM content_variants WHERE user_id = $1";
 const FORGET_CONTENTS: &str = "DELETE FROM contents WHERE user_id = $1";
 
-const FORGET_TOKENS: &str = "DELETE FROM refresh_tokens WHERE user_id = $1";
-
-const PUT_TOKENS: &str = "
-    INSERT INTO refresh_tokens (user_id, token_hash, family_id, client_id, device_name, issued_at, expires_at, is_spent)
-    SELECT $1, n.token_hash, n.family_id, n.client_id, n.device_name, n.issued_at, n.expires_at, n.is_spent
-    FROM unnest($2::bytea[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[])
-         AS n (token_hash, family_id, client_id, device_name, issued_at, expires_at, is_spent)";
-
-/// The tokens of a dump, as columns.
-#[derive(Default)]
-struct TokenColumns {
-    token_hash: Vec<Vec<u8>>,
-    family_id: Vec<Uuid>,
-    client_id: Vec<Option<String>>,
-    device_name: Vec<Option<String>>,
-    issued_at: Vec<i64>,
-    expires_at: Vec<i64>,
-    is_spent: Vec<bool>,
-}
-
-impl TokenColumns {
-    fn of(tokens: &[DumpedRefreshToken]) -> Self {
-        let mut columns = Self::default();
-        for DumpedRefreshToken { stored, spent } in tokens {
-            columns.token_hash.push(stored.token.hash.0.to_vec());
-            columns.family_id.push(stored.family.uuid());
-            columns
-                .client_id
-                .push(stored.client.as_ref().map(ClientId::to_string));
-            columns
-                .device_name
-                .push(stored.device_name.as_ref().map(|name| name.as_str().to_owned()));
-            columns.issued_at.push(stored.token.issued_at.get());
-            columns.expires_at.push(stored.token.expires_at.get());
-            columns.is_spent.push(*spent);
-        }
-        columns
-    }
-
-    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
-        vec![
-            (user, Type::UUID),
-            (&self.token_hash, Type::BYTEA_ARRAY),
-            (&self.family_id, Type::UUID_ARRAY),
-            (&self.client_id, Type::TEXT_ARRAY),
-            (&self.device_name, Type::TEXT_ARRAY),
-            (&self.issued_at, Type::INT8_ARRAY),
-            (&self.expires_at, Type::INT8_ARRAY),
-            (&self.is_spent, Type::BOOL_ARRAY),
-        ]
-    }
-}
-
 impl PostgresStore {
     async fn load_user_once(&self, dump: &UserDump) -> Result<(), Failure> {
         let id = dump.account.user.id.uuid();
@@ -403,15 +351,20 @@ impl PostgresStore {
             (&stamps as _, Type::INT8_ARRAY),
             (&served as _, Type::INT8_ARRAY),
         ];
-        let tokens = TokenColumns::of(&dump.refresh_tokens);
+        let logins: Vec<LoginValues> = dump
+            .logins
+            .iter()
+            .map(|kept| LoginValues::new(&kept.stored, kept.spent))
+            .collect();
+        let earlier = EarlierColumns::of(&dump.earlier_tokens);
         let avatars = AvatarColumns::of(&dump.avatars);
-        let steps = vec![
+        let mut steps = vec![
             Step::Fixed(accounts::PUT, account.values()),
             Step::Fixed(PUT_CLOCK, vec![user(), (&clock, Type::INT8)]),
             Step::Fixed(FORGET_CURSORS, vec![user()]),
             Step::Fixed(PUT_CURSORS, cursors),
-            Step::Fixed(FORGET_TOKENS, vec![user()]),
-            Step::Fixed(PUT_TOKENS, tokens.values(&id)),
+            Step::Fixed(tokens::END_ALL, vec![user()]),
+            earlier.put(&id),
             Step::Fixed(FORGET_AVATARS, vec![user()]),
             Step::Fixed(contents::ADD_AVATARS, avatars.values(&id)),
             // One that was removed here before is back, with its blobs.
@@ -419,6 +372,7 @@ impl PostgresStore {
             Step::Fixed(FORGET_CONTENTS, vec![user()]),
             Step::Fixed(contents::FORGET_REMOVED, vec![user()]),
         ];
+        steps.extend(logins.iter().map(LoginValues::put));
         let mut session = self.database.session().await?;
         session.begin(Vec::new()).await?;
         Ok(session.commit(steps).await?)

@@ -45,6 +45,7 @@ async fn explaining_cluster() -> Cluster {
 fn request(cursor: i64) -> PullRequest {
     PullRequest {
         client: "phone".parse().unwrap(),
+        login: None,
         cursors: PerEntity::from_fn(|_| Cursor::clamped(cursor)),
         entities: EntitySet::all(),
         epoch: None,

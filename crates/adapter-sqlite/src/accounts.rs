@@ -16,7 +16,7 @@ use crate::SqliteStore;
 use crate::error::Failure;
 use crate::query::bounds;
 use crate::rows::{checked, column, optional, parsed};
-use crate::{records, removal};
+use crate::{records, removal, tokens};
 
 #[async_trait]
 impl Accounts for SqliteStore {
@@ -47,13 +47,20 @@ impl Accounts for SqliteStore {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
+        let ends_logins = change.end_logins;
         let job = move |conn: &Connection| update(conn, id, &change, now);
-        Ok(self.writer.run(job).await?)
+        let ends = move |outcome: &UpdateOutcome| {
+            (ends_logins && matches!(outcome, UpdateOutcome::Updated(_))).then_some(id)
+        };
+        Ok(self.writer.end_logins(job, ends).await?)
     }
 
     async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
         let job = move |conn: &Connection| removal::step(conn, id, limit);
-        Ok(self.writer.run(job).await?)
+        let ends = move |outcome: &RemoveOutcome| {
+            matches!(outcome, RemoveOutcome::Removing | RemoveOutcome::Removed).then_some(id)
+        };
+        Ok(self.writer.end_logins(job, ends).await?)
     }
 }
 
@@ -201,8 +208,7 @@ fn update(
     }
     store(conn, UPDATE, &new.user, &new.password)?;
     if change.end_logins {
-        conn.prepare_cached("DELETE FROM refresh_tokens WHERE user_id = ?1")?
-            .execute([id.uuid()])?;
+        tokens::end_all(conn, id)?;
     }
     Ok(UpdateOutcome::Updated(new.user))
 }

@@ -1,6 +1,6 @@
 //! Who hears of commits (N1). The writer tells: it knows what became of a transaction, and which clocks it moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,14 @@ use mosaic_ports::{CommitFeed, CommitListener};
 
 use crate::SqliteStore;
 
-/// A clock that a job moved, and where it stands now.
-pub(crate) type Moved = (UserId, Stamp);
+/// What a job has done that others hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It moved this user's clock, which stands here now.
+    Moved(UserId, Stamp),
+    /// It ended logins of this user.
+    LoginsEnded(UserId),
+}
 
 /// Whoever listens.
 #[derive(Default)]
@@ -25,17 +31,27 @@ impl Listeners {
 
     /// Tells everybody of a commit. The jobs' clocks come in the order in which the jobs ran, so the last one of a user
     /// stands for those before it.
-    pub(crate) fn tell(&self, moved: impl Iterator<Item = Moved>) {
-        let latest: BTreeMap<UserId, Stamp> = moved.collect();
-        if latest.is_empty() {
+    pub(crate) fn tell(&self, news: impl Iterator<Item = News>) {
+        let mut latest = BTreeMap::<UserId, Stamp>::new();
+        let mut ended = BTreeSet::<UserId>::new();
+        for news in news {
+            match news {
+                News::Moved(user, clock) => drop(latest.insert(user, clock)),
+                News::LoginsEnded(user) => drop(ended.insert(user)),
+            }
+        }
+        if latest.is_empty() && ended.is_empty() {
             return;
         }
         // Told without the lock, so that a listener may add another one.
         let listeners = self.all().clone();
         for listener in listeners {
+            // The panic hook reports it; the writer, and whoever else listens, goes on.
             for (user, clock) in &latest {
-                // The panic hook reports it; the writer, and whoever else listens, goes on.
                 let _ = catch_unwind(AssertUnwindSafe(|| listener.committed(*user, *clock)));
+            }
+            for user in &ended {
+                let _ = catch_unwind(AssertUnwindSafe(|| listener.logins_ended(*user)));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mosaic_domain::stamp::ClockExhausted;
-use mosaic_ports::{BoxError, StoreError, WriteError};
+use mosaic_ports::{BoxError, LoginRefusal, StoreError, WriteError};
 use rusqlite::ErrorCode;
 
 /// Why a look-up or a job of the writer did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.
@@ -25,6 +25,9 @@ pub(crate) enum Failure {
     /// There is no such user.
     #[error("there is no such user")]
     UnknownUser,
+    /// The login that writes may not, or no longer.
+    #[error(transparent)]
+    Login(#[from] LoginRefusal),
     /// The user's clock is at its end (S5).
     #[error(transparent)]
     Clock(#[from] ClockExhausted),
@@ -67,7 +70,9 @@ impl From<Failure> for StoreError {
             Failure::Uncommitted(ref error) if is_out_of_space(error) => Self::Full(failure.into()),
             // Whether a commit that failed half-way survives a crash can't be known: the client sends it again (W3).
             Failure::Uncommitted(_) => Self::Unavailable(failure.into()),
-            Failure::UnknownUser | Failure::Clock(_) | Failure::Panicked => Self::Failed(failure.into()),
+            Failure::UnknownUser | Failure::Login(_) | Failure::Clock(_) | Failure::Panicked => {
+                Self::Failed(failure.into())
+            }
         }
     }
 }
@@ -76,6 +81,7 @@ impl From<Failure> for WriteError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::UnknownUser => Self::UnknownUser,
+            Failure::Login(refusal) => Self::Login(refusal),
             Failure::Clock(exhausted) => Self::Clock(exhausted),
             other => Self::Store(other.into()),
         }

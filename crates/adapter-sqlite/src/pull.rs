@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{Cursor, EntityType, Epoch, PerEntity, Stamp, UserId};
-use mosaic_ports::{ChangeFeed, StoreError};
+use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
+use crate::tokens;
 
 #[async_trait]
 impl ChangeFeed for SqliteStore {
@@ -17,7 +18,7 @@ impl ChangeFeed for SqliteStore {
         user: UserId,
         request: &PullRequest,
         limits: PageLimits,
-    ) -> Result<Option<Snapshot>, StoreError> {
+    ) -> Result<Result<Snapshot, LoginRefusal>, StoreError> {
         let request = request.clone();
         let look_up = move |conn: &Connection| snapshot(conn, user, &request, limits);
         Ok(self.readers.read(look_up).await?)
@@ -44,16 +45,19 @@ fn snapshot(
     user: UserId,
     request: &PullRequest,
     limits: PageLimits,
-) -> Result<Option<Snapshot>, Failure> {
+) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
     let Some((clock, epoch)) = clock_and_epoch(conn, user)? else {
-        return Ok(None);
+        return Ok(Err(LoginRefusal::Ended));
     };
+    if let Err(refusal) = tokens::standing(conn, user, request.login)? {
+        return Ok(Err(refusal));
+    }
     let start = request.start(clock, epoch);
     let mut changes = PerEntity::<TypeChanges>::default();
     for entity in start.behind(request.entities, clock).iter() {
         changes[entity] = changes_after(conn, user, entity, start.cursors[entity], limits)?;
     }
-    Ok(Some(Snapshot {
+    Ok(Ok(Snapshot {
         clock,
         epoch,
         changes,
@@ -141,6 +145,19 @@ mod tests {
         assert!(steps.iter().all(|step| !step.starts_with("SCAN")), "{steps:#?}");
         assert!(
             steps[0].contains("SEARCH sync_clocks USING PRIMARY KEY (user_id=?)"),
+            "{steps:#?}"
+        );
+    }
+
+    #[test]
+    fn a_login_is_looked_up_by_its_keys() {
+        let steps = plan(&database(), tokens::STANDING, [[0_u8; 16], [1; 16]]);
+        assert_eq!(
+            steps,
+            [
+                "SEARCH l USING PRIMARY KEY (user_id=? AND login_id=?)",
+                "SEARCH u USING PRIMARY KEY (user_id=?)",
+            ],
             "{steps:#?}"
         );
     }

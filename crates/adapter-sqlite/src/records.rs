@@ -15,6 +15,7 @@ use rusqlite::{Connection, named_params};
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+use crate::tokens;
 
 #[async_trait]
 impl WriteStore for SqliteStore {
@@ -41,6 +42,7 @@ fn write(
 fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Locked, Failure> {
     let user = scope.user;
     let last = last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
+    tokens::standing(conn, user, scope.login)??;
     Ok(Locked {
         // The time is read here, where nobody else writes (S2).
         clock: SyncClock::new(last, clock.now()),

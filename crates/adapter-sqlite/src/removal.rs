@@ -7,8 +7,8 @@ use mosaic_ports::RemoveOutcome;
 use rusqlite::Connection;
 
 use crate::accounts::{by_id, has_other_admin};
-use crate::contents;
 use crate::error::Failure;
+use crate::{contents, tokens};
 
 /// Takes the next step. Every step begins with what closes the account, which finds nothing to do but the first time.
 pub(crate) fn step(conn: &Connection, id: UserId, limit: u32) -> Result<RemoveOutcome, Failure> {
@@ -37,9 +37,8 @@ pub(crate) fn step(conn: &Connection, id: UserId, limit: u32) -> Result<RemoveOu
 fn close(conn: &Connection, id: UserId) -> Result<usize, Failure> {
     conn.prepare_cached("UPDATE users SET is_disabled = 1 WHERE user_id = ?1")?
         .execute([id.uuid()])?;
-    let mut removed = 0;
+    let mut removed = tokens::end_all(conn, id)?;
     for sql in [
-        "DELETE FROM refresh_tokens WHERE user_id = ?1",
         "DELETE FROM sync_cursors WHERE user_id = ?1",
         "DELETE FROM sync_clocks WHERE user_id = ?1",
     ] {

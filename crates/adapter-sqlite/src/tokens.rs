@@ -1,15 +1,14 @@
-//! Refresh tokens. A spent token is kept until it expires, to recognise that somebody else has a copy of it.
-
-use std::collections::BTreeSet;
+//! Logins and their refresh tokens: one row for each login, however often it is renewed.
 
 use async_trait::async_trait;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    DeviceLogin, DumpedRefreshToken, IssueOutcome, NewRefreshToken, PasswordHash, RefreshTokens, Rotation,
-    StoreError, StoredRefreshToken, TokenHash,
+    DeviceLogin, EarlierToken, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken,
+    PasswordHash, PresentedToken, RefreshTokens, Rotation, Spending, StoreError, StoredRefreshToken,
+    TokenHash, TokenSeed,
 };
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::SqliteStore;
 use crate::accounts;
@@ -20,27 +19,48 @@ use crate::rows::{checked, column, optional, parsed};
 impl RefreshTokens for SqliteStore {
     async fn issue(
         &self,
-        token: StoredRefreshToken,
+        login: StoredRefreshToken,
         proved_by: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
-        let job = move |conn: &Connection| issue(conn, &token, &proved_by);
-        Ok(self.writer.run(job).await?)
+        let user = login.user;
+        let job = move |conn: &Connection| issue(conn, login, &proved_by);
+        let (outcome, _) = self
+            .writer
+            .end_logins(job, move |(_, ended)| ended.then_some(user))
+            .await?;
+        Ok(outcome)
     }
 
-    async fn rotate(&self, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, StoreError> {
-        let job = move |conn: &Connection| rotate(conn, spent, next);
-        Ok(self.writer.run(job).await?)
+    async fn rotate(
+        &self,
+        spent: PresentedToken,
+        next: NewRefreshToken,
+        grace_ms: i64,
+    ) -> Result<Rotation, StoreError> {
+        let job = move |conn: &Connection| rotate(conn, spent, &next, grace_ms);
+        let ends = |rotation: &Rotation| match rotation {
+            Rotation::Reused { user, .. } => Some(*user),
+            _ => None,
+        };
+        Ok(self.writer.end_logins(job, ends).await?)
     }
 
-    async fn end_family(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, StoreError> {
+    async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
+        let look_up = move |conn: &Connection| standing(conn, user, Some(login));
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
         let job = move |conn: &Connection| {
             let Some(found) = find(conn, token)? else {
                 return Ok(None);
             };
-            end(conn, &found.kept)?;
-            Ok(Some((found.kept.user, found.kept.family)))
+            let (user, family) = (found.kept.stored.user, found.kept.stored.family);
+            end(conn, user, family)?;
+            Ok(Some((user, family)))
         };
-        Ok(self.writer.run(job).await?)
+        let ends = |ended: &Option<(UserId, FamilyId)>| ended.map(|(user, _)| user);
+        Ok(self.writer.end_logins(job, ends).await?)
     }
 
     async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
@@ -52,146 +72,259 @@ impl RefreshTokens for SqliteStore {
     async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
         let client = client.clone();
         let job = move |conn: &Connection| end_client(conn, user, &client);
-        Ok(self.writer.run(job).await?)
+        let ends = move |ended: &Vec<FamilyId>| (!ended.is_empty()).then_some(user);
+        Ok(self.writer.end_logins(job, ends).await?)
     }
 }
 
+/// Whether the password must be changed before the login goes on. No row: there is no such login, or its account is closed.
+pub(crate) const STANDING: &str = "
+    SELECT u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+    WHERE l.user_id = ?1 AND l.login_id = ?2 AND u.is_disabled = 0";
+
+/// Whether a login may go on; the server itself (`None`) may.
+pub(crate) fn standing(
+    conn: &Connection,
+    user: UserId,
+    login: Option<FamilyId>,
+) -> Result<Result<(), LoginRefusal>, Failure> {
+    let Some(login) = login else {
+        return Ok(Ok(()));
+    };
+    let mut statement = conn.prepare_cached(STANDING)?;
+    let must_change = statement
+        .query_row((user.uuid(), login.uuid()), |row| row.get(0))
+        .optional()?;
+    Ok(LoginRefusal::check(must_change))
+}
+
 struct Found {
-    kept: StoredRefreshToken,
-    is_spent: bool,
+    kept: KeptLogin,
     is_disabled: bool,
 }
 
-const FIND_COLUMNS: &str = "
-    SELECT t.user_id, t.family_id, t.client_id, t.device_name, t.issued_at, t.expires_at, t.is_spent, u.is_disabled,
-           t.token_hash
-    FROM refresh_tokens AS t JOIN users AS u ON u.user_id = t.user_id";
+const COLUMNS: &str = "l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash, l.seed, l.issued_at, \
+     l.expires_at, l.spent_hash";
 
-/// All tokens of a user, by their hashes.
-pub(crate) fn all_of(conn: &Connection, user: UserId) -> Result<Vec<DumpedRefreshToken>, Failure> {
-    let mut statement = conn.prepare_cached(&format!(
-        "{FIND_COLUMNS} WHERE t.user_id = ?1 ORDER BY t.token_hash"
-    ))?;
+fn kept(row: &Row<'_>) -> Result<KeptLogin, Failure> {
+    let spent: Option<[u8; 32]> = column(row, 9, "logins.spent_hash")?;
+    Ok(KeptLogin {
+        stored: StoredRefreshToken {
+            token: NewRefreshToken {
+                key: TokenHash(column(row, 4, "logins.key_hash")?),
+                hash: TokenHash(column(row, 5, "logins.token_hash")?),
+                seed: TokenSeed(column(row, 6, "logins.seed")?),
+                issued_at: checked(row, 7, "logins.issued_at", UnixMillis::new)?,
+                expires_at: checked(row, 8, "logins.expires_at", UnixMillis::new)?,
+            },
+            user: UserId::new(column(row, 0, "logins.user_id")?),
+            family: FamilyId::new(column(row, 1, "logins.login_id")?),
+            client: optional(row, 2, "logins.client_id", ClientId::try_from)?,
+            device_name: optional(row, 3, "logins.device_name", Label::new)?,
+        },
+        spent: spent.map(TokenHash),
+    })
+}
+
+/// All logins of a user, by id.
+pub(crate) fn all_of(conn: &Connection, user: UserId) -> Result<Vec<KeptLogin>, Failure> {
+    let sql = format!("SELECT {COLUMNS} FROM logins AS l WHERE l.user_id = ?1 ORDER BY l.login_id");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([user.uuid()])?;
+    let mut logins = Vec::new();
+    while let Some(row) = rows.next()? {
+        logins.push(kept(row)?);
+    }
+    Ok(logins)
+}
+
+/// The tokens of a user that carry no key, by hash.
+pub(crate) fn earlier_of(conn: &Connection, user: UserId) -> Result<Vec<EarlierToken>, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = ?1 ORDER BY token_hash",
+    )?;
     let mut rows = statement.query([user.uuid()])?;
     let mut tokens = Vec::new();
     while let Some(row) = rows.next()? {
-        let hash = TokenHash(column(row, 8, "refresh_tokens.token_hash")?);
-        let found = found(row, hash)?;
-        tokens.push(DumpedRefreshToken {
-            stored: found.kept,
-            spent: found.is_spent,
+        tokens.push(EarlierToken {
+            hash: TokenHash(column(row, 0, "earlier_tokens.token_hash")?),
+            family: FamilyId::new(column(row, 1, "earlier_tokens.login_id")?),
+            expires_at: checked(row, 2, "earlier_tokens.expires_at", UnixMillis::new)?,
         });
     }
     Ok(tokens)
 }
 
-fn find(conn: &Connection, hash: TokenHash) -> Result<Option<Found>, Failure> {
-    // The hash is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
-    let mut statement = conn.prepare_cached(&format!("{FIND_COLUMNS} WHERE t.token_hash = ?1"))?;
-    let mut rows = statement.query([hash.0])?;
-    rows.next()?.map(|row| found(row, hash)).transpose()
+/// Replaces the logins and the earlier tokens of a user.
+pub(crate) fn load(
+    conn: &Connection,
+    user: UserId,
+    logins: &[KeptLogin],
+    earlier: &[EarlierToken],
+) -> Result<(), Failure> {
+    end_all(conn, user)?;
+    logins.iter().try_for_each(|kept| put(conn, kept))?;
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO earlier_tokens (user_id, token_hash, login_id, expires_at) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for token in earlier {
+        statement.execute((
+            user.uuid(),
+            token.hash.0,
+            token.family.uuid(),
+            token.expires_at.get(),
+        ))?;
+    }
+    Ok(())
 }
 
-fn found(row: &Row<'_>, hash: TokenHash) -> Result<Found, Failure> {
-    Ok(Found {
-        kept: StoredRefreshToken {
-            token: NewRefreshToken {
-                hash,
-                issued_at: checked(row, 4, "refresh_tokens.issued_at", UnixMillis::new)?,
-                expires_at: checked(row, 5, "refresh_tokens.expires_at", UnixMillis::new)?,
+/// The token's key is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
+fn find(conn: &Connection, token: PresentedToken) -> Result<Option<Found>, Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+         WHERE (l.user_id, l.login_id) IN (
+             SELECT user_id, login_id FROM logins WHERE key_hash = ?1
+             UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = ?2)"
+    ))?;
+    let mut rows = statement.query((token.key.0, token.hash.0))?;
+    let found = |row| {
+        Ok(Found {
+            kept: kept(row)?,
+            is_disabled: column(row, 10, "users.is_disabled")?,
+        })
+    };
+    rows.next()?.map(found).transpose()
+}
+
+/// Says also whether it ended logins.
+fn issue(
+    conn: &Connection,
+    login: StoredRefreshToken,
+    proved_by: &PasswordHash,
+) -> Result<(IssueOutcome, bool), Failure> {
+    let outcome = IssueOutcome::of(accounts::by_id(conn, login.user)?, proved_by);
+    let mut ended = 0;
+    if let IssueOutcome::Issued(_) = outcome {
+        forget_expired(conn, login.user, login.token.issued_at)?;
+        ended = conn
+            .prepare_cached(
+                "DELETE FROM logins WHERE user_id = ?1 AND login_id IN (
+                     SELECT login_id FROM logins WHERE user_id = ?1
+                     ORDER BY issued_at DESC, login_id LIMIT -1 OFFSET ?2)",
+            )?
+            .execute((login.user.uuid(), LOGINS_MAX - 1))?;
+        put(
+            conn,
+            &KeptLogin {
+                stored: login,
+                spent: None,
             },
-            user: UserId::new(column(row, 0, "refresh_tokens.user_id")?),
-            family: FamilyId::new(column(row, 1, "refresh_tokens.family_id")?),
-            client: optional(row, 2, "refresh_tokens.client_id", ClientId::try_from)?,
-            device_name: optional(row, 3, "refresh_tokens.device_name", Label::new)?,
-        },
-        is_spent: column(row, 6, "refresh_tokens.is_spent")?,
-        is_disabled: column(row, 7, "users.is_disabled")?,
+        )?;
+    }
+    Ok((outcome, ended > 0))
+}
+
+fn rotate(
+    conn: &Connection,
+    spent: PresentedToken,
+    next: &NewRefreshToken,
+    grace_ms: i64,
+) -> Result<Rotation, Failure> {
+    let Some(Found {
+        kept,
+        is_disabled: false,
+    }) = find(conn, spent)?
+    else {
+        return Ok(Rotation::Refused);
+    };
+    let StoredRefreshToken { user, family, .. } = kept.stored;
+    Ok(match kept.spend(spent, next, grace_ms) {
+        Spending::Rotate(next) => {
+            put(conn, &next)?;
+            forget_expired(conn, user, next.stored.token.issued_at)?;
+            Rotation::Rotated(next.stored)
+        }
+        Spending::Again => Rotation::Again(kept.stored),
+        Spending::Reuse => {
+            end(conn, user, family)?;
+            Rotation::Reused { user, family }
+        }
+        Spending::Refuse => Rotation::Refused,
     })
 }
 
-fn issue(
-    conn: &Connection,
-    token: &StoredRefreshToken,
-    proved_by: &PasswordHash,
-) -> Result<IssueOutcome, Failure> {
-    let outcome = IssueOutcome::of(accounts::by_id(conn, token.user)?, proved_by);
-    if let IssueOutcome::Issued(_) = outcome {
-        forget_expired(conn, token.user, token.token.issued_at)?;
-        insert(conn, token, false)?;
-    }
-    Ok(outcome)
-}
-
-fn rotate(conn: &Connection, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, Failure> {
-    let now = next.issued_at;
-    let Some(found) = find(conn, spent)?.filter(|found| now < found.kept.token.expires_at) else {
-        return Ok(Rotation::Refused);
-    };
-    let kept = found.kept;
-    if found.is_spent {
-        end(conn, &kept)?;
-        return Ok(Rotation::Reused {
-            user: kept.user,
-            family: kept.family,
-        });
-    }
-    if found.is_disabled {
-        return Ok(Rotation::Refused);
-    }
-    conn.prepare_cached("UPDATE refresh_tokens SET is_spent = 1 WHERE user_id = ?1 AND token_hash = ?2")?
-        .execute((kept.user.uuid(), spent.0))?;
-    forget_expired(conn, kept.user, now)?;
-    let next = StoredRefreshToken { token: next, ..kept };
-    insert(conn, &next, false)?;
-    Ok(Rotation::Rotated(next))
-}
-
-/// Keeps a token.
-pub(crate) fn insert(conn: &Connection, kept: &StoredRefreshToken, is_spent: bool) -> Result<(), Failure> {
+/// Keeps a login, whether it is there or not.
+fn put(conn: &Connection, kept: &KeptLogin) -> Result<(), Failure> {
+    let KeptLogin { stored, spent } = kept;
     conn.prepare_cached(
-        "INSERT INTO refresh_tokens (user_id, token_hash, family_id, client_id, device_name, issued_at, expires_at,
-                                     is_spent)
-         VALUES (:user_id, :token_hash, :family_id, :client_id, :device_name, :issued_at, :expires_at, :is_spent)",
+        "INSERT INTO logins (user_id, login_id, client_id, device_name, key_hash, token_hash, spent_hash, seed,
+                             issued_at, expires_at)
+         VALUES (:user_id, :login_id, :client_id, :device_name, :key_hash, :token_hash, :spent_hash, :seed,
+                 :issued_at, :expires_at)
+         ON CONFLICT (user_id, login_id) DO UPDATE SET
+             key_hash = excluded.key_hash, token_hash = excluded.token_hash, spent_hash = excluded.spent_hash,
+             seed = excluded.seed, issued_at = excluded.issued_at, expires_at = excluded.expires_at",
     )?
     .execute(named_params! {
-        ":user_id": kept.user.uuid(),
-        ":token_hash": kept.token.hash.0,
-        ":family_id": kept.family.uuid(),
-        ":client_id": kept.client.as_ref().map(ClientId::as_str),
-        ":device_name": kept.device_name.as_ref().map(Label::as_str),
-        ":issued_at": kept.token.issued_at.get(),
-        ":expires_at": kept.token.expires_at.get(),
-        ":is_spent": is_spent,
+        ":user_id": stored.user.uuid(),
+        ":login_id": stored.family.uuid(),
+        ":client_id": stored.client.as_ref().map(ClientId::as_str),
+        ":device_name": stored.device_name.as_ref().map(Label::as_str),
+        ":key_hash": stored.token.key.0,
+        ":token_hash": stored.token.hash.0,
+        ":spent_hash": spent.map(|hash| hash.0),
+        ":seed": stored.token.seed.0,
+        ":issued_at": stored.token.issued_at.get(),
+        ":expires_at": stored.token.expires_at.get(),
     })?;
     Ok(())
 }
 
-fn end(conn: &Connection, kept: &StoredRefreshToken) -> Result<(), Failure> {
-    conn.prepare_cached("DELETE FROM refresh_tokens WHERE user_id = ?1 AND family_id = ?2")?
-        .execute((kept.user.uuid(), kept.family.uuid()))?;
+fn end(conn: &Connection, user: UserId, family: FamilyId) -> Result<(), Failure> {
+    for sql in [
+        "DELETE FROM earlier_tokens WHERE user_id = ?1 AND login_id = ?2",
+        "DELETE FROM logins WHERE user_id = ?1 AND login_id = ?2",
+    ] {
+        conn.prepare_cached(sql)?.execute((user.uuid(), family.uuid()))?;
+    }
     Ok(())
 }
 
+/// Ends every login of a user. Says how many rows went.
+pub(crate) fn end_all(conn: &Connection, user: UserId) -> Result<usize, Failure> {
+    let mut ended = 0;
+    for sql in [
+        "DELETE FROM earlier_tokens WHERE user_id = ?1",
+        "DELETE FROM logins WHERE user_id = ?1",
+    ] {
+        ended += conn.prepare_cached(sql)?.execute([user.uuid()])?;
+    }
+    Ok(ended)
+}
+
 fn forget_expired(conn: &Connection, user: UserId, now: UnixMillis) -> Result<(), Failure> {
-    conn.prepare_cached("DELETE FROM refresh_tokens WHERE user_id = ?1 AND expires_at <= ?2")?
-        .execute((user.uuid(), now.get()))?;
+    for sql in [
+        "DELETE FROM earlier_tokens WHERE user_id = ?1 AND expires_at <= ?2",
+        "DELETE FROM logins WHERE user_id = ?1 AND expires_at <= ?2",
+    ] {
+        conn.prepare_cached(sql)?.execute((user.uuid(), now.get()))?;
+    }
     Ok(())
 }
 
 fn logins(conn: &Connection, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, Failure> {
     let mut statement = conn.prepare_cached(
-        "SELECT client_id, device_name, issued_at FROM refresh_tokens
-         WHERE user_id = ?1 AND client_id IS NOT NULL AND is_spent = 0 AND expires_at > ?2
-         ORDER BY client_id, issued_at DESC, family_id",
+        "SELECT client_id, device_name, issued_at FROM logins
+         WHERE user_id = ?1 AND client_id IS NOT NULL AND expires_at > ?2
+         ORDER BY client_id, issued_at DESC, login_id",
     )?;
     let mut rows = statement.query((user.uuid(), now.get()))?;
     let mut logins = Vec::new();
     while let Some(row) = rows.next()? {
         logins.push(DeviceLogin {
-            client: parsed(row, 0, "refresh_tokens.client_id")?,
-            device_name: optional(row, 1, "refresh_tokens.device_name", Label::new)?,
-            issued_at: checked(row, 2, "refresh_tokens.issued_at", UnixMillis::new)?,
+            client: parsed(row, 0, "logins.client_id")?,
+            device_name: optional(row, 1, "logins.device_name", Label::new)?,
+            issued_at: checked(row, 2, "logins.issued_at", UnixMillis::new)?,
         });
     }
     Ok(logins)
@@ -199,15 +332,12 @@ fn logins(conn: &Connection, user: UserId, now: UnixMillis) -> Result<Vec<Device
 
 fn end_client(conn: &Connection, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
     let mut statement = conn.prepare_cached(
-        "DELETE FROM refresh_tokens WHERE user_id = ?1 AND client_id = ?2 RETURNING family_id",
+        "SELECT login_id FROM logins WHERE user_id = ?1 AND client_id = ?2 ORDER BY login_id",
     )?;
-    let mut rows = statement.query((user.uuid(), client.as_str()))?;
-    // Spent tokens are of the same families.
-    let mut families = BTreeSet::new();
-    while let Some(row) = rows.next()? {
-        families.insert(FamilyId::new(column(row, 0, "refresh_tokens.family_id")?));
-    }
-    Ok(families.into_iter().collect())
+    let ids = statement.query_map((user.uuid(), client.as_str()), |row| row.get(0))?;
+    let families: Vec<FamilyId> = ids.map(|id| id.map(FamilyId::new)).collect::<Result<_, _>>()?;
+    families.iter().try_for_each(|family| end(conn, user, *family))?;
+    Ok(families)
 }
 
 /// Has a login that named no device belong to this one from now on (D2).
@@ -218,7 +348,7 @@ pub(crate) fn name_login(
     client: &ClientId,
 ) -> Result<(), Failure> {
     conn.prepare_cached(
-        "UPDATE refresh_tokens SET client_id = ?3 WHERE user_id = ?1 AND family_id = ?2 AND client_id IS NULL",
+        "UPDATE logins SET client_id = ?3 WHERE user_id = ?1 AND login_id = ?2 AND client_id IS NULL",
     )?
     .execute((user.uuid(), family.uuid(), client.as_str()))?;
     Ok(())

@@ -145,12 +145,12 @@ fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failur
     let Some(clock) = records::last_stamp(conn, user)? else {
         return Ok(None);
     };
-    let refresh_tokens = tokens::all_of(conn, user)?;
     Ok(Some(UserDump {
         account,
         clock,
         cursors: cursors::read(conn, user)?,
-        refresh_tokens,
+        logins: tokens::all_of(conn, user)?,
+        earlier_tokens: tokens::earlier_of(conn, user)?,
         avatars: contents::avatars(conn, user)?,
     }))
 }
@@ -172,10 +172,7 @@ fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
     dump.cursors
         .iter()
         .try_for_each(|cursor| cursors::put(conn, user, cursor))?;
-    conn.execute("DELETE FROM refresh_tokens WHERE user_id = ?1", [user.uuid()])?;
-    dump.refresh_tokens
-        .iter()
-        .try_for_each(|token| tokens::insert(conn, &token.stored, token.spent))?;
+    tokens::load(conn, user, &dump.logins, &dump.earlier_tokens)?;
     for sql in [
         "DELETE FROM content_variants WHERE user_id = ?1",
         "DELETE FROM contents WHERE user_id = ?1",

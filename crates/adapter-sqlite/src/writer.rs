@@ -6,7 +6,7 @@
 //!   in a savepoint of its own, so that one that fails, or panics, takes nobody with it.
 //! * Nobody is answered before the commit has succeeded (W8). A job whose caller has gone before it starts is skipped;
 //!   one that has started is carried out whole.
-//! * Whoever listens hears of the clocks that a group moved, once each, after its commit (N1).
+//! * Whoever listens hears of the clocks that a group moved and of the logins that it ended, once each, after its commit (N1).
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::commits::{Listeners, Moved};
+use crate::commits::{Listeners, News};
 use crate::condition::Condition;
 use crate::connect::FileLock;
 use crate::cursors::Remembered;
@@ -41,24 +41,24 @@ trait Job: Send {
     fn is_abandoned(&self) -> bool;
     /// Does the work, inside the savepoint. Says whether its changes are to be kept.
     fn run(&mut self, conn: &Connection) -> bool;
-    /// The clock that its changes moved, if they are to be kept.
-    fn moved(&self) -> Option<Moved>;
+    /// What others hear of its changes, if they are to be kept.
+    fn news(&self) -> Option<News>;
     /// Answers, once it is known what became of the transaction.
     fn finish(self: Box<Self>, committed: Result<(), Failure>);
 }
 
-struct Task<T, W, M> {
+struct Task<T, W, N> {
     work: Option<W>,
-    moves: M,
+    tells: N,
     outcome: Option<Result<T, Failure>>,
     reply: oneshot::Sender<Result<T, Failure>>,
 }
 
-impl<T, W, M> Job for Task<T, W, M>
+impl<T, W, N> Job for Task<T, W, N>
 where
     T: Send,
     W: FnOnce(&Connection) -> Result<T, Failure> + Send,
-    M: Fn(&T) -> Option<Moved> + Send,
+    N: Fn(&T) -> Option<News> + Send,
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
@@ -74,9 +74,9 @@ where
         keep
     }
 
-    fn moved(&self) -> Option<Moved> {
+    fn news(&self) -> Option<News> {
         let done = self.outcome.as_ref()?.as_ref().ok()?;
-        (self.moves)(done)
+        (self.tells)(done)
     }
 
     fn finish(self: Box<Self>, committed: Result<(), Failure>) {
@@ -159,20 +159,32 @@ impl Writer {
     where
         W: FnOnce(&Connection) -> Result<WritePlan, Failure> + Send + 'static,
     {
-        let moves = move |plan: &WritePlan| (!plan.records.is_empty()).then_some((user, plan.clock));
+        let moves =
+            move |plan: &WritePlan| (!plan.records.is_empty()).then_some(News::Moved(user, plan.clock));
         self.submit(work, moves).await
     }
 
-    async fn submit<T, W, M>(&self, work: W, moves: M) -> Result<T, Failure>
+    /// Does work that may end logins, and tells whoever listens whose; `ends` says it.
+    pub(crate) async fn end_logins<T, W, E>(&self, work: W, ends: E) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-        M: Fn(&T) -> Option<Moved> + Send + 'static,
+        E: Fn(&T) -> Option<UserId> + Send + 'static,
+    {
+        self.submit(work, move |done| ends(done).map(News::LoginsEnded))
+            .await
+    }
+
+    async fn submit<T, W, N>(&self, work: W, tells: N) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        N: Fn(&T) -> Option<News> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let task = Task {
             work: Some(work),
-            moves,
+            tells,
             outcome: None,
             reply,
         };
@@ -285,7 +297,7 @@ impl WriterThread {
             if !done.is_empty() {
                 self.condition.committed();
             }
-            self.listeners.tell(done.iter().filter_map(|job| job.moved()));
+            self.listeners.tell(done.iter().filter_map(|job| job.news()));
         }
         for job in done {
             job.finish(committed.clone().map_err(Failure::Uncommitted));

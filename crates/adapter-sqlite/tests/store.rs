@@ -17,7 +17,7 @@ use mosaic_ports::{
     AccountChange, Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, Health as _,
     IdGenerator as _, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash, RecordReader,
     RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
-    StoredRefreshToken, TokenHash, Transfer as _, UpdateOutcome, WriteError, WriteStore as _,
+    StoredRefreshToken, TokenHash, TokenSeed, Transfer as _, UpdateOutcome, WriteError, WriteStore as _,
 };
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,
@@ -101,6 +101,7 @@ async fn write(store: &SqliteStore, user: UserId, edits: Vec<RecordEdit>) -> Res
 async fn pull(store: &SqliteStore, user: UserId) -> Result<Snapshot, StoreError> {
     let request = PullRequest {
         client: "phone".parse().unwrap(),
+        login: None,
         cursors: PerEntity::default(),
         entities: EntitySet::all(),
         epoch: None,
@@ -478,7 +479,9 @@ async fn d2_a_login_without_a_device_belongs_to_the_first_one_that_pulls_with_it
     let login = FamilyId::new(database.ids.next());
     let token = StoredRefreshToken {
         token: NewRefreshToken {
-            hash: TokenHash([1; 32]),
+            key: TokenHash([1; 32]),
+            hash: TokenHash([2; 32]),
+            seed: TokenSeed([3; 32]),
             issued_at: UnixMillis::clamped(10),
             expires_at: UnixMillis::clamped(1_000),
         },
@@ -543,6 +546,8 @@ async fn what_is_served_to_somebody_who_is_being_removed_is_not_written() {
         "revisions",
         "sync_cursors",
         "sync_clocks",
+        "logins",
+        "earlier_tokens",
     ] {
         let sql = format!("SELECT count(*) FROM {table}");
         let left: i64 = conn.query_row(&sql, [], |row| row.get(0)).unwrap();

@@ -9,16 +9,19 @@ use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
 use mosaic_ports::{
     AccountChange, Accounts as AccountStore, Clock, CreateOutcome, IdGenerator, IssueOutcome, NewAccount,
     NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation,
-    StoredRefreshToken, TokenHash, UpdateOutcome,
+    StoredRefreshToken, TokenSeed, UpdateOutcome,
 };
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::error::{AppError, Unauthenticated};
+use crate::refresh_tokens::{self, RefreshToken, hex};
 use crate::sessions::{Caller, Sessions};
 
 /// How many rows one step of removing an account takes.
 const ROWS_AT_ONCE: u32 = 1_000;
+
+/// How long a refresh token that was spent answers again what it was spent for, while that is unused, in milliseconds.
+const REFRESH_GRACE_MS: i64 = 60_000;
 
 /// Whether people may make accounts themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,20 +182,23 @@ impl Accounts {
         Ok(logins.await?.iter().any(|login| login.client == *client))
     }
 
-    /// Spends a refresh token for a new pair. One that is spent twice ends its whole family: somebody has a copy.
+    /// Spends a refresh token for a new pair. One that was spent a moment ago answers the same refresh token again, for as
+    /// long as that is unused: an answer was lost, or two parts of an app asked at once. One that is used later than that
+    /// ends its login: somebody has a copy.
     ///
     /// # Errors
     /// [`Unauthenticated::InvalidRefreshToken`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<LoginTokens, AppError> {
-        let (text, next) = self.new_refresh_token();
+        let spent = RefreshToken::given(refresh_token);
+        let seed = TokenSeed(self.ports.randomness.secret());
+        let next = self.to_keep(&spent.next(seed), seed);
         let issued_at = next.issued_at;
-        match self
+        let rotation = self
             .ports
             .refresh_tokens
-            .rotate(hash_of(refresh_token), next)
-            .await?
-        {
-            Rotation::Rotated(stored) => {
+            .rotate(spent.presented(), next, REFRESH_GRACE_MS);
+        match rotation.await? {
+            Rotation::Rotated(stored) | Rotation::Again(stored) => {
                 let account = self.ports.accounts.by_id(stored.user).await?;
                 let user = account
                     .map(|account| account.user)
@@ -201,11 +207,10 @@ impl Accounts {
                 let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
                 Ok(LoginTokens {
                     access,
-                    refresh: text,
+                    refresh: spent.next(stored.token.seed).into_text(),
                 })
             }
             Rotation::Reused { user, family } => {
-                self.sessions.end_family(family);
                 tracing::warn!(%user, %family, "a refresh token was used twice: the login was ended");
                 Err(Unauthenticated::InvalidRefreshToken.into())
             }
@@ -218,14 +223,8 @@ impl Accounts {
     /// # Errors
     /// A store's error.
     pub async fn logout(&self, refresh_token: &str) -> Result<(), AppError> {
-        if let Some((_, family)) = self
-            .ports
-            .refresh_tokens
-            .end_family(hash_of(refresh_token))
-            .await?
-        {
-            self.sessions.end_family(family);
-        }
+        let token = RefreshToken::given(refresh_token).presented();
+        self.ports.refresh_tokens.end_family(token).await?;
         Ok(())
     }
 
@@ -279,7 +278,7 @@ impl Accounts {
         self.change(caller.user, change)
             .await
             .map_err(gone_is_logged_out)?;
-        self.begin_excepted(caller.user, password, caller.client.clone())
+        self.begin(caller.user, password, caller.client.clone(), None)
             .await
             .map_err(gone_is_logged_out)
     }
@@ -354,7 +353,8 @@ impl Accounts {
             username,
             password,
             role: Role::Admin,
-            must_change_password: generated.is_some(),
+            // Whoever starts the server reads it off the log: nobody else has chosen it for them.
+            must_change_password: false,
         };
         Ok(match self.store(request, true).await {
             Ok(Some(_)) => generated.map_or(FirstStart::Admin, FirstStart::AdminWithPassword),
@@ -418,11 +418,7 @@ impl Accounts {
             end_logins,
             ..AccountChange::default()
         };
-        let user = self.change(id, change).await?;
-        if end_logins {
-            self.sessions.end_user(id, None);
-        }
-        Ok(user)
+        self.change(id, change).await
     }
 
     /// Removes an account and everything of it, in small steps. `tell` hears of each. What was interrupted goes on with the
@@ -434,14 +430,11 @@ impl Accounts {
         loop {
             let outcome = self.ports.accounts.remove(id, ROWS_AT_ONCE).await?;
             match outcome {
-                RemoveOutcome::Removed | RemoveOutcome::Removing => self.sessions.end_user(id, None),
+                RemoveOutcome::Removed => return Ok(()),
+                RemoveOutcome::Removing => tell(),
                 RemoveOutcome::NotFound => return Err(AppError::NotFound),
                 RemoveOutcome::LastAdmin => return Err(AppError::LastAdmin),
             }
-            if outcome == RemoveOutcome::Removed {
-                return Ok(());
-            }
-            tell();
         }
     }
 
@@ -493,6 +486,8 @@ impl Accounts {
         }
     }
 
+    /// The store has the last word: a password that was changed, or an account that was closed, since the proof begins no
+    /// login. The access token says what the user was then; it ends with the login.
     async fn begin(
         &self,
         user: UserId,
@@ -500,40 +495,14 @@ impl Accounts {
         client: Option<ClientId>,
         device_name: Option<Label<100>>,
     ) -> Result<Login, AppError> {
-        let family = FamilyId::new(self.ports.ids.next());
-        self.begin_family(user, proved_by, family, client, device_name)
-            .await
-    }
-
-    /// A login that begins at the very moment when all others of its user end.
-    async fn begin_excepted(
-        &self,
-        user: UserId,
-        proved_by: PasswordHash,
-        client: Option<ClientId>,
-    ) -> Result<Login, AppError> {
-        let family = FamilyId::new(self.ports.ids.next());
-        self.sessions.end_user(user, Some(family));
-        self.begin_family(user, proved_by, family, client, None).await
-    }
-
-    /// The store has the last word: a password that was changed, or an account that was closed, since the proof begins no
-    /// login. The access token is of a moment before that, so that it ends with whatever ends logins afterwards; and it
-    /// says what the user was then.
-    async fn begin_family(
-        &self,
-        user: UserId,
-        proved_by: PasswordHash,
-        family: FamilyId,
-        client: Option<ClientId>,
-        device_name: Option<Label<100>>,
-    ) -> Result<Login, AppError> {
-        let (refresh, token) = self.new_refresh_token();
+        let secret = || self.ports.randomness.secret();
+        let (first, seed) = (RefreshToken::first(secret(), secret()), TokenSeed(secret()));
+        let token = self.to_keep(&first, seed);
         let issued_at = token.issued_at;
         let stored = StoredRefreshToken {
             token,
             user,
-            family,
+            family: FamilyId::new(self.ports.ids.next()),
             client,
             device_name,
         };
@@ -545,21 +514,17 @@ impl Accounts {
         };
         let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
         Ok(Login {
-            tokens: LoginTokens { access, refresh },
+            tokens: LoginTokens {
+                access,
+                refresh: first.into_text(),
+            },
             user,
         })
     }
 
-    fn new_refresh_token(&self) -> (String, NewRefreshToken) {
-        let text = hex(&self.ports.randomness.secret());
-        let issued_at = self.ports.clock.now();
-        let expires_at = issued_at.plus(self.refresh_ttl_ms);
-        let token = NewRefreshToken {
-            hash: hash_of(&text),
-            issued_at,
-            expires_at,
-        };
-        (text, token)
+    fn to_keep(&self, token: &RefreshToken, seed: TokenSeed) -> NewRefreshToken {
+        let now = self.ports.clock.now();
+        token.to_keep(seed, now, now.plus(self.refresh_ttl_ms))
     }
 }
 
@@ -611,17 +576,9 @@ fn gone_is_logged_out(error: AppError) -> AppError {
     }
 }
 
-fn hash_of(token: &str) -> TokenHash {
-    TokenHash(Sha256::digest(token.as_bytes()).into())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// What all refresh tokens of a login share: to count how often one is renewed. `None` in a token of a version before.
+pub fn refresh_key(token: &str) -> Option<&str> {
+    refresh_tokens::key_of(token)
 }
 
 /// Checks a user name and a password that are being set, and says everything that is wrong with them.

@@ -9,7 +9,6 @@ use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, RecordReader, RefreshTokens
 
 use crate::error::{AppError, Unauthenticated};
 use crate::pull::clock_of;
-use crate::sessions::Sessions;
 
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +39,6 @@ pub struct Devices {
     feed: Arc<dyn ChangeFeed>,
     reader: Arc<dyn RecordReader>,
     clock: Arc<dyn Clock>,
-    sessions: Sessions,
 }
 
 impl Devices {
@@ -51,7 +49,6 @@ impl Devices {
         feed: Arc<dyn ChangeFeed>,
         reader: Arc<dyn RecordReader>,
         clock: Arc<dyn Clock>,
-        sessions: Sessions,
     ) -> Self {
         Self {
             cursors,
@@ -59,7 +56,6 @@ impl Devices {
             feed,
             reader,
             clock,
-            sessions,
         }
     }
 
@@ -69,7 +65,7 @@ impl Devices {
     /// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
     pub async fn list(&self, user: UserId) -> Result<Vec<Device>, AppError> {
         let now = self.clock.now();
-        let clock = clock_of(self.feed.as_ref(), user).await?;
+        let clock = clock_of(self.feed.as_ref(), user, None).await?;
         let mut devices: BTreeMap<ClientId, Device> = BTreeMap::new();
         for row in self.cursors.cursors(user).await? {
             let device = entry(&mut devices, row.client);
@@ -93,17 +89,13 @@ impl Devices {
         Ok(devices)
     }
 
-    /// Forgets a device and ends its logins (D2): its refresh tokens stop working at once, its access tokens here at once and
-    /// on other instances when they expire.
+    /// Forgets a device and ends its logins (D2): their tokens stop working at once, on every instance.
     ///
     /// # Errors
     /// [`AppError::NotFound`] where the user has no such device.
     pub async fn forget(&self, user: UserId, client: &ClientId) -> Result<(), AppError> {
         // The logins first: a device that is forgotten half-way can be forgotten again.
         let ended = self.tokens.end_client(user, client).await?;
-        for family in &ended {
-            self.sessions.end_family(*family);
-        }
         let known = self.cursors.forget(user, client).await?;
         if known || !ended.is_empty() {
             Ok(())

@@ -3,7 +3,7 @@
 use mosaic_domain::skew::EditTimeAhead;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::{MemoId, Record, UnixMillis, Violation, Violations};
-use mosaic_ports::{AccessTokenError, BlobError, BoxError, StoreError, WriteError};
+use mosaic_ports::{AccessTokenError, BlobError, BoxError, LoginRefusal, StoreError, WriteError};
 
 /// Why a use case did not do what it was asked. Nothing was written, except the losing content of
 /// [`AppError::Superseded`].
@@ -127,6 +127,9 @@ pub enum AppError {
     /// The account may not do this.
     #[error("only an administrator may do this")]
     Forbidden,
+    /// The password was set by somebody else; nothing else goes before it is changed.
+    #[error("the password must be changed first: POST /auth/change-password")]
+    PasswordChangeRequired,
     /// The server takes no registrations.
     #[error("registration is closed: ask the administrator of this server for an account")]
     RegistrationClosed,
@@ -194,8 +197,18 @@ impl From<WriteError> for AppError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::UnknownUser => Unauthenticated::LoginEnded.into(),
+            WriteError::Login(refusal) => refusal.into(),
             WriteError::Clock(exhausted) => exhausted.into(),
             WriteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LoginRefusal> for AppError {
+    fn from(refusal: LoginRefusal) -> Self {
+        match refusal {
+            LoginRefusal::Ended => Unauthenticated::LoginEnded.into(),
+            LoginRefusal::PasswordChangeRequired => Self::PasswordChangeRequired,
         }
     }
 }

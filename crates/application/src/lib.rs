@@ -28,6 +28,7 @@ pub mod nudges;
 pub mod pull;
 pub mod push;
 pub mod records;
+mod refresh_tokens;
 pub mod retention;
 pub mod sessions;
 pub mod storage;

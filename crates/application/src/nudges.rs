@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::error::AppError;
 use crate::pull::clock_of;
+use crate::sessions::Asking;
 
 /// What is known of one user's commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +21,8 @@ struct News {
     clock: Stamp,
     /// How often commits may have been missed.
     gaps: u64,
+    /// How often logins ended.
+    ends: u64,
 }
 
 /// Passes commits on to whoever listens. One for each process.
@@ -93,6 +96,12 @@ impl CommitListener for Hub {
         }
     }
 
+    fn logins_ended(&self, user: UserId) {
+        if let Some(news) = self.users().listened.get(&user) {
+            news.send_modify(|news| news.ends += 1);
+        }
+    }
+
     fn missed(&self) {
         for news in self.users().listened.values() {
             // The clock may even have gone back, if the database was restored: it is read anew.
@@ -118,16 +127,16 @@ impl Nudges {
         Self { hub, feed, limit }
     }
 
-    /// Listens to the commits of a user.
+    /// Listens to the commits of a user, for as long as the login goes on.
     ///
     /// # Errors
     /// [`AppError::TooManyListeners`].
-    pub fn listen(&self, user: UserId) -> Result<Listener, AppError> {
+    pub fn listen(&self, asking: Asking) -> Result<Listener, AppError> {
         Ok(Listener {
-            news: Some(self.hub.join(user, self.limit)?),
+            news: Some(self.hub.join(asking.user, self.limit)?),
             told: None,
-            gaps: None,
-            user,
+            seen: None,
+            asking,
             nudges: self.clone(),
         })
     }
@@ -138,9 +147,9 @@ pub struct Listener {
     /// `None` only while it is dropped.
     news: Option<watch::Receiver<News>>,
     told: Option<Stamp>,
-    /// How many gaps have been made up for; `None` before the first look at the clock.
-    gaps: Option<u64>,
-    user: UserId,
+    /// How many gaps and ends of logins there had been at the last look at the clock; `None` before the first.
+    seen: Option<(u64, u64)>,
+    asking: Asking,
     nudges: Nudges,
 }
 
@@ -149,18 +158,24 @@ impl Listener {
     /// again. `None`: the server stops. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// A store's error; the account is gone.
+    /// A store's error; the login has ended, or the password must be changed: that is found out as soon as the store tells
+    /// that logins of the user ended.
     pub async fn next(&mut self) -> Result<Option<Stamp>, AppError> {
         loop {
             let Some(news) = &mut self.news else {
                 return Ok(None);
             };
-            let News { clock, gaps } = *news.borrow_and_update();
-            if self.gaps != Some(gaps) {
-                let clock = clock_of(self.nudges.feed.as_ref(), self.user).await?;
-                self.gaps = Some(gaps);
-                self.told = Some(clock);
-                return Ok(Some(clock));
+            let News { clock, gaps, ends } = *news.borrow_and_update();
+            if self.seen != Some((gaps, ends)) {
+                let Asking { user, login } = self.asking;
+                let clock = clock_of(self.nudges.feed.as_ref(), user, login).await?;
+                let had_gap = self.seen.is_none_or(|(seen, _)| seen != gaps);
+                self.seen = Some((gaps, ends));
+                if had_gap || self.told.is_none_or(|told| clock > told) {
+                    self.told = Some(clock);
+                    return Ok(Some(clock));
+                }
+                continue;
             }
             if self.told.is_none_or(|told| clock > told) {
                 self.told = Some(clock);
@@ -176,7 +191,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.news = None;
-        self.nudges.hub.leave(self.user);
+        self.nudges.hub.leave(self.asking.user);
     }
 }
 
@@ -191,7 +206,7 @@ impl std::fmt::Debug for Nudges {
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener")
-            .field("user", &self.user)
+            .field("user", &self.asking.user)
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, cut};
 use mosaic_domain::{ClientId, EntitySet, FamilyId, PerEntity, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, ServedCursors};
 
-use crate::error::{AppError, Unauthenticated};
+use crate::error::AppError;
 
 /// Serves pulls.
 #[derive(Clone)]
@@ -45,15 +45,15 @@ impl Pull {
     /// look-up and no write (P2).
     ///
     /// # Errors
-    /// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
-    pub async fn run(
-        &self,
-        user: UserId,
-        login: FamilyId,
-        request: &PullRequest,
-    ) -> Result<Pulled, AppError> {
+    /// [`Unauthenticated::LoginEnded`](crate::error::Unauthenticated::LoginEnded), [`AppError::PasswordChangeRequired`], or a
+    /// store's error.
+    pub async fn run(&self, user: UserId, login: FamilyId, request: PullRequest) -> Result<Pulled, AppError> {
+        let request = &PullRequest {
+            login: Some(login),
+            ..request
+        };
         let snapshot = self.feed.snapshot(user, request, PageLimits::PROTOCOL).await?;
-        let page = cut(request, snapshot.ok_or(Unauthenticated::LoginEnded)?);
+        let page = cut(request, snapshot?);
         let server_time = self.clock.now();
         if page.moves(request) {
             self.cursors.remember(ServedCursors {
@@ -87,19 +87,24 @@ impl Pull {
     }
 }
 
-/// The user's clock: a pull of no type at all.
+/// The user's clock: a pull of no type at all, by that login.
 ///
 /// # Errors
-/// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
-pub(crate) async fn clock_of(feed: &dyn ChangeFeed, user: UserId) -> Result<Stamp, AppError> {
+/// As for [`Pull::run`].
+pub(crate) async fn clock_of(
+    feed: &dyn ChangeFeed,
+    user: UserId,
+    login: Option<FamilyId>,
+) -> Result<Stamp, AppError> {
     let nothing = PullRequest {
         client: ClientId::unnamed(),
+        login,
         cursors: PerEntity::default(),
         entities: EntitySet::NONE,
         epoch: None,
     };
     let snapshot = feed.snapshot(user, &nothing, PageLimits::PROTOCOL).await?;
-    Ok(snapshot.ok_or(Unauthenticated::LoginEnded)?.clock)
+    Ok(snapshot?.clock)
 }
 
 impl std::fmt::Debug for Pull {

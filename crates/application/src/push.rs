@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{Action, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide};
-use mosaic_domain::{ClientId, EditTime, Record, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_domain::{ClientId, EditTime, FamilyId, Record, RecordKey, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Decide, WriteStore};
 
 use crate::error::AppError;
@@ -19,6 +19,8 @@ pub const EDITS_PER_TYPE: usize = 200;
 pub struct PushBy {
     /// Whose records.
     pub user: UserId,
+    /// The login that pushes; `None`: the server itself.
+    pub login: Option<FamilyId>,
     /// The device.
     pub client: ClientId,
     /// The device's clock when it sent the request (W6).
@@ -116,9 +118,9 @@ impl Push {
         // A stable sort: parents first, and otherwise in the order in which they came.
         valid.sort_by_key(|edit: &RecordEdit| edit.key.entity_type());
         let (clock, judged) = if valid.is_empty() {
-            (clock_of(self.feed.as_ref(), by.user).await?, Vec::new())
+            (clock_of(self.feed.as_ref(), by.user, by.login).await?, Vec::new())
         } else {
-            self.write(by.user, valid).await?
+            self.write(by, valid).await?
         };
         for result in judged {
             if let Some(place) = places.get(&result.key) {
@@ -130,12 +132,8 @@ impl Push {
         Ok(Pushed { clock, results })
     }
 
-    async fn write(
-        &self,
-        user: UserId,
-        edits: Vec<RecordEdit>,
-    ) -> Result<(Stamp, Vec<EditResult>), AppError> {
-        let scope = WriteScope::of(user, &edits);
+    async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<(Stamp, Vec<EditResult>), AppError> {
+        let scope = WriteScope::of(by.user, &edits).by(by.login);
         let decide: Decide = Arc::new(move |locked: &Locked| decide(locked, &edits));
         let plan = self.store.write(scope, decide).await?;
         Ok((plan.clock, plan.results))

@@ -10,8 +10,8 @@ use mosaic_domain::write::{
     Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide,
 };
 use mosaic_domain::{
-    ClientId, EditTime, Entity, EntityType, Live, Record, RecordKey, ResourceId, Revision, RevisionId,
-    UnixMillis, UserId, Violation,
+    ClientId, EditTime, Entity, EntityType, FamilyId, Live, Record, RecordKey, ResourceId, Revision,
+    RevisionId, UnixMillis, UserId, Violation,
 };
 use mosaic_ports::{Decide, IdGenerator, KeptRevision, RecordReader, WriteStore};
 use uuid::Uuid;
@@ -23,6 +23,8 @@ use crate::error::AppError;
 pub struct EditBy {
     /// Whose records.
     pub user: UserId,
+    /// The login that edits; `None`: the server itself.
+    pub login: Option<FamilyId>,
     /// The device.
     pub client: ClientId,
     /// `updatedAt`, by the device's clock; `None`: now (W1).
@@ -306,9 +308,7 @@ impl Records {
                 attachments: None,
             },
         };
-        let results = self
-            .write(by.user, patches.into_iter().map(edit).collect())
-            .await?;
+        let results = self.write(by, patches.into_iter().map(edit).collect()).await?;
         let refused = results
             .iter()
             .position(|result| matches!(result.outcome, Outcome::Refused(_)));
@@ -325,7 +325,7 @@ impl Records {
             time,
             action,
         };
-        let result = self.write(by.user, vec![edit]).await?.pop();
+        let result = self.write(by, vec![edit]).await?.pop();
         let result = result.ok_or_else(|| AppError::Internal("a write answered no result".into()))?;
         match result.outcome {
             Outcome::Applied | Outcome::Unchanged => Ok(result),
@@ -339,8 +339,8 @@ impl Records {
         }
     }
 
-    async fn write(&self, user: UserId, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
-        let scope = WriteScope::of(user, &edits);
+    async fn write(&self, by: &EditBy, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
+        let scope = WriteScope::of(by.user, &edits).by(by.login);
         let decide: Decide = Arc::new(move |locked: &Locked| {
             let plan = decide(locked, &edits)?;
             Ok(if plan.results.iter().any(is_refused) {

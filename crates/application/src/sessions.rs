@@ -1,15 +1,14 @@
-//! Who a request comes from: access tokens, and the logins that ended before their tokens expired.
+//! Who a request comes from: access tokens, and whether their logins may go on.
 //!
-//! An access token proves itself, so that no request needs a look-up. What would make it wait for its expiry (a log-out,
-//! a new password, a closed account) is remembered in memory and takes effect at once on the instance where it happened;
-//! on others, and after a restart, when the token expires (1 h by default).
+//! An access token proves whose it is and which login it is of. Whether that login has ended is asked of the store, for each
+//! request: writes ask under the lock that they take anyway, pulls in the snapshot that they read anyway, everything else
+//! by [`Sessions::check`]. So the end of a login counts at once, on every instance, whatever clocks say.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mosaic_domain::account::Role;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{AccessClaims, AccessTokens, Clock};
+use mosaic_ports::{AccessClaims, AccessTokens, Clock, LoginRefusal, RefreshTokens};
 
 use crate::error::{AppError, Unauthenticated};
 
@@ -40,49 +39,68 @@ impl Caller {
     }
 }
 
-/// Reads access tokens and knows which of them no longer count.
+/// Whose behalf something is done on, by which login; without one: by the server itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asking {
+    /// The user.
+    pub user: UserId,
+    /// The login, which must not have ended when something is written.
+    pub login: Option<FamilyId>,
+}
+
+impl From<UserId> for Asking {
+    fn from(user: UserId) -> Self {
+        Self { user, login: None }
+    }
+}
+
+impl From<&Caller> for Asking {
+    fn from(caller: &Caller) -> Self {
+        Self {
+            user: caller.user,
+            login: Some(caller.family),
+        }
+    }
+}
+
+/// Reads access tokens and knows which of them count.
 #[derive(Clone)]
 pub struct Sessions {
     tokens: Arc<dyn AccessTokens>,
+    logins: Arc<dyn RefreshTokens>,
     clock: Arc<dyn Clock>,
-    ended: Arc<Mutex<Ended>>,
     ttl_ms: i64,
-}
-
-/// The logins that ended less than one token's life ago.
-#[derive(Debug, Default)]
-struct Ended {
-    families: HashMap<FamilyId, UnixMillis>,
-    users: HashMap<UserId, (UnixMillis, Option<FamilyId>)>,
 }
 
 impl Sessions {
     /// Sessions whose access tokens live for `ttl_ms` milliseconds.
-    pub fn new(tokens: Arc<dyn AccessTokens>, clock: Arc<dyn Clock>, ttl_ms: i64) -> Self {
+    pub fn new(
+        tokens: Arc<dyn AccessTokens>,
+        logins: Arc<dyn RefreshTokens>,
+        clock: Arc<dyn Clock>,
+        ttl_ms: i64,
+    ) -> Self {
         Self {
             tokens,
+            logins,
             clock,
-            ended: Arc::default(),
             ttl_ms,
         }
     }
 
-    /// Reads the access token of a request.
+    /// Reads an access token. Whether its login goes on is another question: [`Self::check`], or the store's to answer
+    /// for a write or a pull that names the login.
     ///
     /// # Errors
-    /// [`Unauthenticated`]: not ours, expired, or of a login that ended.
-    pub fn authenticate(&self, token: &str) -> Result<Caller, AppError> {
-        let claims = self.tokens.verify(token, self.clock.now())?;
-        if self.ended().covers(&claims) {
-            return Err(Unauthenticated::LoginEnded.into());
-        }
+    /// [`Unauthenticated`]: not ours, or expired.
+    pub fn read(&self, token: &str) -> Result<Caller, AppError> {
         let AccessClaims {
             user,
             role,
             family,
             client,
             ..
-        } = claims;
+        } = self.tokens.verify(token, self.clock.now())?;
         Ok(Caller {
             user,
             role,
@@ -91,8 +109,26 @@ impl Sessions {
         })
     }
 
-    /// Signs an access token. It has ended with every login that ends from `issued_at` on, so that moment must be before
-    /// what the token rests on was last looked up.
+    /// Whether the login of a caller may go on.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::LoginEnded`], [`AppError::PasswordChangeRequired`], or a store's error.
+    pub async fn check(&self, caller: &Caller) -> Result<(), AppError> {
+        Ok(self.logins.standing(caller.user, caller.family).await??)
+    }
+
+    /// The same, where a password that must be changed is no hindrance.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::LoginEnded`], or a store's error.
+    pub async fn check_but_password(&self, caller: &Caller) -> Result<(), AppError> {
+        match self.logins.standing(caller.user, caller.family).await? {
+            Ok(()) | Err(LoginRefusal::PasswordChangeRequired) => Ok(()),
+            Err(LoginRefusal::Ended) => Err(Unauthenticated::LoginEnded.into()),
+        }
+    }
+
+    /// Signs an access token, which counts for as long as its login goes on, and until it expires.
     ///
     /// # Errors
     /// [`AppError::Internal`] when the key can't sign.
@@ -106,40 +142,6 @@ impl Sessions {
             expires_at: issued_at.plus(self.ttl_ms),
         };
         self.tokens.sign(&claims).map_err(AppError::Internal)
-    }
-
-    /// Ends one login.
-    pub fn end_family(&self, family: FamilyId) {
-        let now = self.clock.now();
-        let mut ended = self.ended();
-        ended.forget(now, self.ttl_ms);
-        ended.families.insert(family, now);
-    }
-
-    /// Ends all logins of a user so far, but for one.
-    pub fn end_user(&self, user: UserId, except: Option<FamilyId>) {
-        let now = self.clock.now();
-        let mut ended = self.ended();
-        ended.forget(now, self.ttl_ms);
-        ended.users.insert(user, (now, except));
-    }
-
-    fn ended(&self) -> std::sync::MutexGuard<'_, Ended> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ended {
-    fn covers(&self, claims: &AccessClaims) -> bool {
-        let of_user = self.users.get(&claims.user);
-        self.families.contains_key(&claims.family)
-            || of_user.is_some_and(|(at, except)| claims.issued_at <= *at && *except != Some(claims.family))
-    }
-
-    /// Forgets what every token has outlived by now.
-    fn forget(&mut self, now: UnixMillis, ttl_ms: i64) {
-        self.families.retain(|_, at| now.since(*at) <= ttl_ms);
-        self.users.retain(|_, (at, _)| now.since(*at) <= ttl_ms);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Logins and accounts over mocked ports.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use mosaic_application::AppError;
 use mosaic_application::accounts::{
@@ -15,8 +14,9 @@ use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, AccessTokens, Account, BoxError, CreateOutcome, IssueOutcome,
-    MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens,
-    PasswordHash, RemoveOutcome, Rotation, StoredRefreshToken, UpdateOutcome,
+    LoginRefusal, MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness,
+    MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome, Rotation, StoredRefreshToken,
+    UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -72,7 +72,6 @@ struct Ports {
     accounts: MockAccounts,
     refresh: MockRefreshTokens,
     registration: Registration,
-    time: Arc<AtomicI64>,
 }
 
 impl Ports {
@@ -81,16 +80,12 @@ impl Ports {
             accounts: MockAccounts::new(),
             refresh: MockRefreshTokens::new(),
             registration: Registration::Closed,
-            time: Arc::new(AtomicI64::new(NOW)),
         }
     }
 
     fn build(self) -> (Accounts, Sessions) {
         let mut clock = MockClock::new();
-        let time = self.time;
-        clock
-            .expect_now()
-            .returning(move || UnixMillis::clamped(time.load(Ordering::SeqCst)));
+        clock.expect_now().returning(|| UnixMillis::clamped(NOW));
         let clock = Arc::new(clock);
         let mut ids = MockIdGenerator::new();
         let mut next_id = 100;
@@ -111,10 +106,11 @@ impl Ports {
         passwords
             .expect_hash()
             .returning(|given| Ok(PasswordHash::new(format!("hash of {}", given.expose()))));
-        let sessions = Sessions::new(Arc::new(PlainTokens), clock.clone(), 3_600_000);
+        let refresh = Arc::new(self.refresh);
+        let sessions = Sessions::new(Arc::new(PlainTokens), refresh.clone(), clock.clone(), 3_600_000);
         let ports = AccountPorts {
             accounts: Arc::new(self.accounts),
-            refresh_tokens: Arc::new(self.refresh),
+            refresh_tokens: refresh,
             passwords: Arc::new(passwords),
             clock,
             ids: Arc::new(ids),
@@ -157,7 +153,7 @@ async fn a_login_keeps_only_the_hash_of_its_refresh_token() {
         .returning(|_, _| Ok(IssueOutcome::Issued(user())));
     let login = ports.build().0.login(login("secret")).await.unwrap();
     assert_eq!(login.user, user());
-    assert_eq!(login.tokens.refresh, "01".repeat(32));
+    assert_eq!(login.tokens.refresh, "01".repeat(32) + &"02".repeat(32));
 }
 
 #[tokio::test]
@@ -228,79 +224,62 @@ async fn a_password_that_changes_while_it_is_proved_begins_no_login() {
 }
 
 #[tokio::test]
-async fn an_access_token_ends_with_what_ends_logins_before_it_is_signed() {
-    // The other side of the race: the login is stored first; then, before its access token is signed, all logins end.
-    let time = Arc::new(AtomicI64::new(NOW));
-    let sessions: Arc<OnceLock<Sessions>> = Arc::default();
-    let end_logins = {
-        let (time, sessions) = (time.clone(), sessions.clone());
-        move || {
-            time.fetch_add(5, Ordering::SeqCst);
-            sessions.get().unwrap().end_user(USER, None);
-            time.fetch_add(5, Ordering::SeqCst);
-        }
-    };
-    let mut ports = Ports { time, ..Ports::new() };
-    ports
-        .accounts
-        .expect_by_name()
-        .returning(|_| Ok(Some(account(user()))));
+async fn a_token_that_is_spent_again_answers_the_same_as_the_first_time() {
+    let kept = Arc::new(Mutex::new(None::<NewRefreshToken>));
+    let mut ports = Ports::new();
     ports
         .accounts
         .expect_by_id()
         .returning(|_| Ok(Some(account(user()))));
-    let after_login = end_logins.clone();
-    ports.refresh.expect_issue().returning(move |_, _| {
-        after_login();
-        Ok(IssueOutcome::Issued(user()))
-    });
-    ports.refresh.expect_rotate().returning(move |_, token| {
-        end_logins();
-        Ok(Rotation::Rotated(StoredRefreshToken {
-            token,
+    let stored = Arc::clone(&kept);
+    ports.refresh.expect_rotate().returning(move |_, next, grace_ms| {
+        assert_eq!(grace_ms, 60_000);
+        let mut kept = stored.lock().unwrap();
+        let is_first = kept.is_none();
+        let login = StoredRefreshToken {
+            token: kept.get_or_insert(next).clone(),
             user: USER,
             family: FamilyId::new(Uuid::from_u128(5)),
             client: None,
             device_name: None,
-        }))
+        };
+        Ok(if is_first {
+            Rotation::Rotated(login)
+        } else {
+            Rotation::Again(login)
+        })
     });
-    let (accounts, built) = ports.build();
-    sessions.set(built.clone()).unwrap();
-    let login = accounts.login(login("secret")).await.unwrap();
-    let refreshed = accounts.refresh("good").await.unwrap();
-    for access in [login.tokens.access, refreshed.access] {
-        let ended = built.authenticate(&access);
-        assert!(
-            matches!(ended, Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))),
-            "{ended:?}"
-        );
+    let (accounts, _) = ports.build();
+    for earlier in ["ab".repeat(32), "ab".repeat(64)] {
+        kept.lock().unwrap().take();
+        let first = accounts.refresh(&earlier).await.unwrap();
+        let again = accounts.refresh(&earlier).await.unwrap();
+        assert_eq!(first.refresh, again.refresh);
+        assert_ne!(first.refresh, earlier);
     }
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_is_used_twice_ends_the_access_tokens_of_its_login_too() {
-    let family = FamilyId::new(Uuid::from_u128(5));
-    let mut ports = Ports::new();
-    ports
-        .refresh
-        .expect_rotate()
-        .returning(move |_, _| Ok(Rotation::Reused { user: USER, family }));
-    let (accounts, sessions) = ports.build();
-    let token = format!("{USER} {family} {}", NOW - 5);
-    assert!(sessions.authenticate(&token).is_ok());
-    let refused = accounts.refresh("spent").await;
-    assert!(
-        matches!(
-            refused,
-            Err(AppError::Unauthenticated(Unauthenticated::InvalidRefreshToken))
-        ),
-        "{refused:?}"
-    );
-    let ended = sessions.authenticate(&token);
-    assert!(
-        matches!(ended, Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))),
-        "{ended:?}"
-    );
+async fn an_access_token_counts_while_its_login_does() {
+    for (standing, is_granted, may_change_password) in [
+        (Ok(()), true, true),
+        (Err(LoginRefusal::PasswordChangeRequired), false, true),
+        (Err(LoginRefusal::Ended), false, false),
+    ] {
+        let mut ports = Ports::new();
+        ports
+            .refresh
+            .expect_standing()
+            .withf(|user, login| (*user, login.uuid()) == (USER, Uuid::from_u128(5)))
+            .returning(move |_, _| Ok(standing));
+        let (_, sessions) = ports.build();
+        let caller = sessions
+            .read(&format!("{USER} {} {NOW}", Uuid::from_u128(5)))
+            .unwrap();
+        assert_eq!(sessions.check(&caller).await.is_ok(), is_granted);
+        let checked = sessions.check_but_password(&caller).await;
+        assert_eq!(checked.is_ok(), may_change_password);
+    }
 }
 
 #[tokio::test]
@@ -325,7 +304,7 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
         .returning(|_, _| Ok(IssueOutcome::Issued(user())));
     let (accounts, sessions) = ports.build();
     let old = format!("{USER} {} {NOW}", Uuid::from_u128(5));
-    let caller = sessions.authenticate(&old).unwrap();
+    let caller = sessions.read(&old).unwrap();
     let given = |text: &str| Password::given(text.into()).unwrap();
     let wrong = accounts
         .change_password(&caller, given("wrong"), given("new secret"))
@@ -335,12 +314,12 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
         .change_password(&caller, given("secret"), given("new secret"))
         .await
         .unwrap();
-    assert!(sessions.authenticate(&old).is_err());
-    assert!(sessions.authenticate(&login.tokens.access).is_ok());
+    let new = sessions.read(&login.tokens.access).unwrap();
+    assert_ne!(new.family, caller.family);
 }
 
 #[tokio::test]
-async fn closing_an_account_ends_its_logins_at_once() {
+async fn closing_an_account_ends_its_logins() {
     let mut ports = Ports::new();
     ports
         .accounts
@@ -352,17 +331,12 @@ async fn closing_an_account_ends_its_logins_at_once() {
                 ..user()
             }))
         });
-    let (accounts, sessions) = ports.build();
+    let (accounts, _) = ports.build();
     let patch = AccountPatch {
         disabled: Some(true),
         ..AccountPatch::default()
     };
-    accounts.update(USER, patch).await.unwrap();
-    assert!(
-        sessions
-            .authenticate(&format!("{USER} {} {NOW}", Uuid::from_u128(5)))
-            .is_err()
-    );
+    assert!(accounts.update(USER, patch).await.unwrap().disabled);
 }
 
 #[tokio::test]
@@ -401,7 +375,9 @@ async fn the_first_start_makes_an_administrator_with_a_password_that_is_shown_on
         .accounts
         .expect_create()
         .once()
-        .withf(|new, only_first| *only_first && new.user.role == Role::Admin && new.user.must_change_password)
+        .withf(|new, only_first| {
+            *only_first && new.user.role == Role::Admin && !new.user.must_change_password
+        })
         .returning(|_, _| Ok(CreateOutcome::Created));
     let started = ports.build().0.ensure_admin(None).await.unwrap();
     assert_eq!(started, FirstStart::AdminWithPassword("01".repeat(12)));
@@ -490,7 +466,7 @@ async fn a_closed_account_gets_no_new_access_token() {
         let disabled = true;
         Ok(Some(account(User { disabled, ..user() })))
     });
-    ports.refresh.expect_rotate().returning(|_, next| {
+    ports.refresh.expect_rotate().returning(|_, next, _| {
         Ok(Rotation::Rotated(StoredRefreshToken {
             token: next,
             user: USER,

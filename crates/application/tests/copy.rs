@@ -210,7 +210,7 @@ async fn a_target_with_another_history_or_other_users_is_left_alone() {
     let mut dump = other.stores.transfer.dump_user(stranger).await.unwrap().unwrap();
     dump.account.user.id = UserId::new(Uuid::from_u128(5));
     dump.account.user.username = "ben".parse().unwrap();
-    dump.refresh_tokens.clear();
+    dump.logins.clear();
     with_one_more.load_user(dump).await.unwrap();
     let refused = copy(&h.stores.transfer, with_one_more).await;
     assert!(

@@ -12,7 +12,7 @@ use mosaic_domain::{
     Content, Cursor, EditTime, EntitySet, EntityType, Epoch, FamilyId, MemoId, PerEntity, Record, RecordKey,
     Stamp, State, UnixMillis, UserId, Version,
 };
-use mosaic_ports::{MockChangeFeed, MockClock, MockDeviceCursors};
+use mosaic_ports::{LoginRefusal, MockChangeFeed, MockClock, MockDeviceCursors};
 use uuid::Uuid;
 
 const USER: UserId = UserId::new(Uuid::from_u128(1));
@@ -23,6 +23,7 @@ const CLOCK: i64 = 1_000;
 fn request(cursor: i64) -> PullRequest {
     PullRequest {
         client: "phone".parse().unwrap(),
+        login: None,
         cursors: PerEntity::from_fn(|_| Cursor::clamped(cursor)),
         entities: EntitySet::all(),
         epoch: None,
@@ -47,14 +48,14 @@ fn memo(stamp: i64) -> Change {
 fn feed(memos: Vec<Change>, more: bool) -> MockChangeFeed {
     let mut feed = MockChangeFeed::new();
     feed.expect_snapshot()
-        .withf(|_, _, limits| *limits == PageLimits::PROTOCOL)
+        .withf(|_, request, limits| request.login == Some(LOGIN) && *limits == PageLimits::PROTOCOL)
         .returning(move |_, _, _| {
             let mut changes = PerEntity::from_fn(|_| TypeChanges::default());
             changes[EntityType::Memo] = TypeChanges {
                 changes: memos.clone(),
                 more,
             };
-            Ok(Some(Snapshot {
+            Ok(Ok(Snapshot {
                 clock: Stamp::clamped(CLOCK),
                 epoch: EPOCH,
                 changes,
@@ -75,7 +76,7 @@ async fn p1_a_page_is_asked_for_with_the_protocol_s_limit_of_200_records() {
     let mut cursors = MockDeviceCursors::new();
     cursors.expect_remember().returning(|_| ());
     pull(feed(vec![memo(5)], false), cursors)
-        .run(USER, LOGIN, &request(0))
+        .run(USER, LOGIN, request(0))
         .await
         .unwrap();
 }
@@ -98,7 +99,7 @@ async fn d1_what_a_device_was_served_is_remembered_per_type() {
         })
         .returning(|_| ());
     let pulled = pull(feed(vec![memo(5)], true), cursors)
-        .run(USER, LOGIN, &request(0))
+        .run(USER, LOGIN, request(0))
         .await
         .unwrap();
     assert!(pulled.page.has_more());
@@ -110,7 +111,7 @@ async fn p2_a_device_at_rest_writes_nothing() {
     let mut cursors = MockDeviceCursors::new();
     cursors.expect_remember().never();
     let pulled = pull(feed(Vec::new(), false), cursors)
-        .run(USER, LOGIN, &request(CLOCK))
+        .run(USER, LOGIN, request(CLOCK))
         .await
         .unwrap();
     let types: Vec<_> = pulled
@@ -125,9 +126,10 @@ async fn p2_a_device_at_rest_writes_nothing() {
 #[tokio::test]
 async fn a_user_that_is_gone_is_logged_out() {
     let mut feed = MockChangeFeed::new();
-    feed.expect_snapshot().returning(|_, _, _| Ok(None));
+    feed.expect_snapshot()
+        .returning(|_, _, _| Ok(Err(LoginRefusal::Ended)));
     let gone = pull(feed, MockDeviceCursors::new())
-        .run(USER, LOGIN, &request(0))
+        .run(USER, LOGIN, request(0))
         .await;
     assert!(
         matches!(gone, Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))),

@@ -33,7 +33,7 @@ fn store(model: Model) -> (MockWriteStore, Arc<Mutex<(Model, usize)>>) {
 fn feed() -> MockChangeFeed {
     let mut feed = MockChangeFeed::new();
     feed.expect_snapshot().returning(|_, _, _| {
-        Ok(Some(Snapshot {
+        Ok(Ok(Snapshot {
             clock: Stamp::clamped(77),
             epoch: Epoch::new(Uuid::nil()),
             changes: PerEntity::default(),
@@ -45,6 +45,7 @@ fn feed() -> MockChangeFeed {
 fn push_by(client_time: Option<i64>) -> PushBy {
     PushBy {
         user: USER,
+        login: None,
         client: by("phone"),
         client_time: client_time.map(UnixMillis::clamped),
         arrived_at: UnixMillis::clamped(NOW),

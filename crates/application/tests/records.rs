@@ -30,6 +30,7 @@ fn client() -> ClientId {
 fn now_edit() -> EditBy {
     EditBy {
         user: USER,
+        login: None,
         client: client(),
         edit_time: None,
         created_at: None,

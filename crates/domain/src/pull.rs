@@ -1,7 +1,7 @@
 //! How one snapshot of a user's changes becomes the pages of one response (rules P1, P2, P5, R1, R2).
 
 use crate::entity::{EntitySet, EntityType, PerEntity};
-use crate::id::{ClientId, Epoch};
+use crate::id::{ClientId, Epoch, FamilyId};
 use crate::record::Record;
 use crate::stamp::{Cursor, Stamp};
 
@@ -10,6 +10,8 @@ use crate::stamp::{Cursor, Stamp};
 pub struct PullRequest {
     /// The device.
     pub client: ClientId,
+    /// The login that asks: in the snapshot it must not have ended. `None`: the server itself.
+    pub login: Option<FamilyId>,
     /// Up to where it was served, per type. This is the truth; what the server remembers is never used (P6).
     pub cursors: PerEntity<Cursor>,
     /// The types that it wants.

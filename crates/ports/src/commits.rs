@@ -11,7 +11,10 @@ pub trait CommitListener: Send + Sync {
     /// than once, late, or out of order.
     fn committed(&self, user: UserId, clock: Stamp);
 
-    /// Commits of any user may have been missed: the connection to the other instances was lost, and is back now.
+    /// Logins of this user have ended, here or on another instance. May come more than once, or late.
+    fn logins_ended(&self, user: UserId);
+
+    /// Commits of any user, and ends of logins, may have been missed: the connection to the other instances was lost, and is back now.
     fn missed(&self);
 }
 

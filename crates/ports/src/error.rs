@@ -2,6 +2,8 @@
 
 use mosaic_domain::stamp::ClockExhausted;
 
+use crate::logins::LoginRefusal;
+
 /// Any error, as the source of one of ours.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -35,6 +37,9 @@ pub enum WriteError {
     /// There is no such user, or no longer.
     #[error("there is no such user")]
     UnknownUser,
+    /// The login that writes may not, or no longer.
+    #[error(transparent)]
+    Login(#[from] LoginRefusal),
     /// The user's clock can draw no more stamps (S5).
     #[error(transparent)]
     Clock(#[from] ClockExhausted),

@@ -13,6 +13,7 @@ mod attachments;
 mod blobs;
 mod commits;
 mod error;
+mod logins;
 mod media;
 mod store;
 mod stores;
@@ -21,8 +22,7 @@ mod transfer;
 mod upkeep;
 
 pub use accounts::{
-    Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, IssueOutcome, NewAccount, NewRefreshToken,
-    PasswordHash, RefreshTokens, RemoveOutcome, Rotation, StoredRefreshToken, TokenHash, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, RemoveOutcome, UpdateOutcome,
 };
 pub use attachments::{
     AppendOutcome, AttachmentUsage, Avatar, BeginOutcome, ContentIndex, Dropped, HeldContent, HeldVariant,
@@ -31,6 +31,10 @@ pub use attachments::{
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
+pub use logins::{
+    DeviceLogin, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken, PresentedToken,
+    RefreshTokens, Rotation, Spending, StoredRefreshToken, TokenHash, TokenSeed,
+};
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use store::{
     ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, RevisionPage,
@@ -40,17 +44,19 @@ pub use stores::Stores;
 pub use system::{
     AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
 };
-pub use transfer::{DumpedRecord, DumpedRefreshToken, Loaded, RevisionPlace, Transfer, UserDump};
+pub use transfer::{DumpedRecord, EarlierToken, Loaded, RevisionPlace, Transfer, UserDump};
 pub use upkeep::{ClaimOutcome, JobClaim, Jobs, Purged, Retention};
 
 #[cfg(feature = "mock")]
-pub use accounts::{MockAccounts, MockRefreshTokens};
+pub use accounts::MockAccounts;
 #[cfg(feature = "mock")]
 pub use attachments::{MockContentIndex, MockUploads};
 #[cfg(feature = "mock")]
 pub use blobs::{MockBlobStore, MockBlobWriter};
 #[cfg(feature = "mock")]
 pub use commits::{MockCommitFeed, MockCommitListener};
+#[cfg(feature = "mock")]
+pub use logins::MockRefreshTokens;
 #[cfg(feature = "mock")]
 pub use media::{MockMediaTypes, MockPictures};
 #[cfg(feature = "mock")]

@@ -14,6 +14,7 @@ use mosaic_domain::{
 };
 
 use crate::error::{StoreError, WriteError};
+use crate::logins::LoginRefusal;
 
 /// The decision of a write: pure, so that a store may run it again after a retry.
 pub type Decide = Arc<dyn Fn(&Locked) -> Result<WritePlan, ClockExhausted> + Send + Sync>;
@@ -29,6 +30,7 @@ pub trait WriteStore: Send + Sync {
     ///   wait (S1). The clock is read after the lock is held (S2).
     /// * [`Locked::records`] holds every existing record of the scope's keys, tombstones included; the live resources of
     ///   [`WriteScope::children_of`]; and the memo that each of those records belongs to.
+    /// * Where [`WriteScope::login`] names a login, it is looked at under the lock: one that may not go on is refused.
     /// * All or nothing, and returned only once it is durable (W8). A plan that is empty writes nothing (S4).
     /// * When the future is dropped, the write either happens whole or not at all, and holds no lock.
     /// * A revision whose id is stored already is left as it is. Others get the next number of their record; a number is
@@ -45,7 +47,8 @@ pub trait WriteStore: Send + Sync {
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
     /// Reads the user's clock, the epoch, and the changes that each type of the request has after its cursor, in one
-    /// snapshot (P4), in stamp order, as many as the limits allow. `None`: there is no such user.
+    /// snapshot (P4), in stamp order, as many as the limits allow. Refused where the login of the request has ended in that
+    /// snapshot or may not go on, or there is no such user.
     ///
     /// Obligations:
     /// * Where a type starts is decided by [`PullRequest::start`], called with the snapshot's own clock and epoch.
@@ -62,7 +65,7 @@ pub trait ChangeFeed: Send + Sync {
         user: UserId,
         request: &PullRequest,
         limits: PageLimits,
-    ) -> Result<Option<Snapshot>, StoreError>;
+    ) -> Result<Result<Snapshot, LoginRefusal>, StoreError>;
 }
 
 /// A revision with its number.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::accounts::{Accounts, RefreshTokens};
+use crate::accounts::Accounts;
 use crate::attachments::{ContentIndex, Uploads};
 use crate::commits::CommitFeed;
+use crate::logins::RefreshTokens;
 use crate::store::{ChangeFeed, DeviceCursors, Health, RecordReader, WriteStore};
 use crate::transfer::Transfer;
 use crate::upkeep::{Jobs, Retention};

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{Epoch, Record, Stamp, UserId};
+use mosaic_domain::{Epoch, FamilyId, Record, Stamp, UnixMillis, UserId};
 
-use crate::accounts::{Account, StoredRefreshToken};
+use crate::accounts::Account;
 use crate::attachments::{Avatar, HeldContent};
 use crate::error::StoreError;
+use crate::logins::{KeptLogin, TokenHash};
 use crate::store::{DeviceCursor, KeptRevision};
 use uuid::Uuid;
 
@@ -20,19 +21,23 @@ pub struct UserDump {
     pub clock: Stamp,
     /// What the devices were served (D1), by device and type.
     pub cursors: Vec<DeviceCursor>,
-    /// The logins, by the tokens' hashes.
-    pub refresh_tokens: Vec<DumpedRefreshToken>,
+    /// The logins, by id.
+    pub logins: Vec<KeptLogin>,
+    /// The refresh tokens of versions before, by hash.
+    pub earlier_tokens: Vec<EarlierToken>,
     /// The avatars, by id.
     pub avatars: Vec<Avatar>,
 }
 
-/// A refresh token as a store keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DumpedRefreshToken {
-    /// The token.
-    pub stored: StoredRefreshToken,
-    /// Whether it was spent; kept to recognise its reuse.
-    pub spent: bool,
+/// A refresh token of a version before, which carries no key: this says which login it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlierToken {
+    /// Its hash.
+    pub hash: TokenHash,
+    /// Its login.
+    pub family: FamilyId,
+    /// When it stops working.
+    pub expires_at: UnixMillis,
 }
 
 /// How far a user has been loaded.
@@ -112,7 +117,7 @@ pub trait Transfer: Send + Sync {
     /// [`StoreError`].
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError>;
 
-    /// Writes a user; cursors, refresh tokens and avatars that are not in the dump go, and so do all contents.
+    /// Writes a user; cursors, logins and avatars that are not in the dump go, and so do all contents.
     ///
     /// # Errors
     /// [`StoreError`], also where the name belongs to another user.

@@ -377,6 +377,7 @@ fn state(
         PasetoTokens::from_seed(*key.expose()).map_err(|error| WiringError::TokenKey(error.into()))?;
     let sessions = Sessions::new(
         Arc::new(tokens),
+        Arc::clone(&store.tokens),
         Arc::clone(&clock),
         millis(config.auth.access_token_ttl),
     );
@@ -420,7 +421,6 @@ fn state(
             Arc::clone(&store.feed),
             Arc::clone(&store.reader),
             Arc::clone(&clock),
-            sessions.clone(),
         ),
         nudges: Nudges::new(
             Arc::clone(hub),

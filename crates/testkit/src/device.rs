@@ -56,6 +56,7 @@ impl Device {
     pub fn request(&self) -> PullRequest {
         PullRequest {
             client: self.client.clone(),
+            login: None,
             cursors: self.cursors.clone(),
             entities: EntitySet::all(),
             epoch: self.epoch,

@@ -1,7 +1,8 @@
 //! What every case works with: a store, a clock, and short ways to write and pull.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mosaic_domain::account::{Role, User};
 use mosaic_domain::pull::{self, PageLimits, PullPage, PullRequest};
@@ -42,6 +43,8 @@ pub struct Harness {
     /// Whether reads go on while a write holds its lock.
     pub reads_beside_writes: bool,
     users: Arc<AtomicU64>,
+    /// Of which login a token is: the number of its first token.
+    pub(crate) keys: Arc<Mutex<BTreeMap<u8, u8>>>,
 }
 
 impl Harness {
@@ -55,6 +58,7 @@ impl Harness {
             parallel_writers: F::PARALLEL_WRITERS,
             reads_beside_writes: F::READS_BESIDE_WRITES,
             users: Arc::default(),
+            keys: Arc::default(),
         }
     }
 

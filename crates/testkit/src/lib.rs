@@ -22,6 +22,7 @@ mod memory;
 mod memory_blobs;
 pub mod postgres;
 mod stand_ins;
+mod tokens;
 
 pub use device::Device;
 pub use edits::{
@@ -199,10 +200,18 @@ macro_rules! conformance {
                 two_administrators_can_not_both_step_down
                 a_change_proved_by_an_outdated_password_changes_nothing
                 of_changes_proved_by_one_password_one_is_made
+            }
+            logins {
                 a_token_is_spent_for_the_next_one
                 a_token_may_belong_to_no_device
-                a_token_that_is_used_again_ends_its_family
-                two_that_spend_one_token_at_once_end_its_family
+                l2_a_spent_token_answers_the_same_again_for_a_while
+                l2_a_token_that_is_used_again_ends_its_login
+                l2_a_token_that_was_spent_long_ago_ends_its_login
+                a_token_that_no_login_gave_out_ends_nothing
+                l2_two_that_spend_one_token_at_once_get_the_same
+                l2_what_is_kept_does_not_grow_with_renewals
+                l4_a_user_has_only_so_many_logins
+                l2_a_token_of_a_version_before_goes_on
                 a_token_expires
                 a_closed_account_s_tokens_are_refused
                 logging_out_ends_a_family
@@ -210,6 +219,10 @@ macro_rules! conformance {
                 a_token_is_not_issued_for_an_outdated_password
                 a_token_is_not_issued_for_a_closed_account
                 a_login_does_not_outlive_a_new_password
+                l1_a_login_that_ended_may_do_nothing
+                l3_a_login_whose_password_must_be_changed_waits
+                l1_a_login_that_ended_writes_nothing_from_then_on
+                l1_whoever_listens_hears_of_ended_logins
             }
             removal {
                 an_account_is_removed_in_steps

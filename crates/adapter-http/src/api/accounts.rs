@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::AppError;
-use mosaic_application::accounts::{Login, LoginRequest, LoginTokens};
+use mosaic_application::accounts::{Login, LoginRequest, LoginTokens, refresh_key};
 use mosaic_application::error::Unauthenticated;
 use mosaic_domain::account::{Password, User, Username};
 use mosaic_domain::text::Label;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::records::Answered;
 use crate::body::JsonBody;
-use crate::caller::SignedIn;
+use crate::caller::{MayOwePassword, SignedIn};
 use crate::client_addr;
 use crate::field::{Check, Field, from_text};
 use crate::limits::{Attempt, Candidate, LoginLimiter};
@@ -58,11 +58,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .body_limit(SMALL_BODY)
             .about(TAG, "Spends a refresh token for new tokens")
             .details(
-                "Each refresh token works once. One that is used twice ends its login: somebody has a copy.",
+                "Each refresh token is spent by its use. Sent again within a minute, because an answer was lost or two parts of an \
+                 app refresh at once, it answers the same new refresh token, as long as that is unused. One that is used \
+                 later than that ends its login: somebody has a copy.",
             )
             .body::<RefreshBody>()
             .returns::<TokensDto>("The new tokens")
-            .problems(&[ProblemCode::InvalidRefreshToken]),
+            .problems(&[ProblemCode::InvalidRefreshToken, ProblemCode::RateLimited]),
         Endpoint::post("/auth/logout", "logout", logout)
             .public()
             .body_limit(SMALL_BODY)
@@ -317,8 +319,15 @@ impl RefreshBody {
     }
 }
 
-async fn refresh(state: Data<AppState>, body: JsonBody<RefreshBody>) -> Answered<TokensDto> {
+async fn refresh(
+    state: Data<AppState>,
+    limiter: Data<LoginLimiter>,
+    body: JsonBody<RefreshBody>,
+) -> Answered<TokensDto> {
     let token = body.0.parse()?;
+    if let Some(key) = refresh_key(&token) {
+        limiter.refresh(key)?;
+    }
     Ok(Json(state.accounts.refresh(&token).await?.into()))
 }
 
@@ -328,7 +337,7 @@ async fn logout(state: Data<AppState>, body: JsonBody<RefreshBody>) -> Result<Ht
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn me(caller: SignedIn, state: Data<AppState>) -> Answered<UserDto> {
+async fn me(caller: MayOwePassword, state: Data<AppState>) -> Answered<UserDto> {
     Ok(Json(state.accounts.me(&caller.0).await?.into()))
 }
 
@@ -345,7 +354,7 @@ struct ChangePasswordBody {
 }
 
 async fn change_password(
-    caller: SignedIn,
+    caller: MayOwePassword,
     request: HttpRequest,
     state: Data<AppState>,
     limiter: Data<LoginLimiter>,
@@ -355,7 +364,7 @@ async fn change_password(
     let old = check.required("oldPassword", body.0.old_password, Password::given);
     let new = check.required("newPassword", body.0.new_password, Password::chosen);
     let (old, new) = check.finish(old.zip(new))?;
-    let attempt = limiter.begin_change(caller.user(), client_addr::of(&request))?;
+    let attempt = limiter.begin_change(caller.0.user, client_addr::of(&request))?;
     let outcome = state.accounts.change_password(&caller.0, old, new).await;
     count(attempt, &outcome);
     Ok(Json(outcome?.into()))

@@ -103,7 +103,8 @@ struct NewUserBody {
     #[schema(value_type = RoleName, required = false, default = "user")]
     #[serde(default)]
     role: Field<String>,
-    #[schema(value_type = bool, required = false, default = true)]
+    /// Whether nothing goes but a change of password before the user has changed it.
+    #[schema(value_type = bool, required = false, default = false)]
     #[serde(default)]
     must_change_password: Field<bool>,
 }
@@ -120,7 +121,7 @@ async fn create(
     let role = check.optional("role", body.role, from_text).unwrap_or(Role::User);
     let must_change_password = check
         .optional("mustChangePassword", body.must_change_password, Ok)
-        .unwrap_or(true);
+        .unwrap_or(false);
     let (username, password) = check.finish(username.zip(password))?;
     let request = AccountRequest {
         username,

@@ -365,5 +365,5 @@ async fn confirm_direct(
     let mut check = Check::default();
     let id = check.required("uploadId", body.0.upload_id, from_text::<UploadId>);
     let id = check.finish(id)?;
-    Ok(Json(state.uploads.confirm(caller.user(), id).await?.into()))
+    Ok(Json(state.uploads.confirm(&caller.0, id).await?.into()))
 }

@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  `{\"clock\": 1715080000000}`. It carries no records and moves no cursor: it says \"pull now\". Losing, \
                  repeating or reordering events is harmless. The first one comes on connect, and is called `unchanged` \
                  where `Last-Event-ID` is that very clock. Comment lines (`: heartbeat`) show that the connection lives. \
-                 The stream ends when the access token expires, when the login ends, and when the server stops: connect \
+                 The stream ends when the access token expires, at once when the login ends, and when the server stops: connect \
                  again, with a new token.",
             )
             .header::<String>(
@@ -71,7 +71,7 @@ async fn events(
     if request.method() == Method::HEAD {
         return Ok(response.finish());
     }
-    let listener = state.nudges.listen(login.user())?;
+    let listener = state.nudges.listen(login.asking())?;
     let seen = last_event_id(&request);
     Ok(response.streaming(stream(listener, login, seen, state.heartbeat)))
 }
@@ -96,7 +96,12 @@ fn stream(
     let heartbeats = unfold(ticks(heartbeat), next_heartbeat);
     let mut seen = seen;
     let texts = select(clocks, heartbeats)
-        .take_while(move |signal| ready(!matches!(signal, Signal::End) && login.counts()))
+        .take_while(move |signal| {
+            // Whoever listens is told when logins end. Should that get lost, a heartbeat finds out.
+            let (ends, asks) = (matches!(signal, Signal::End), matches!(signal, Signal::Heartbeat));
+            let login = login.clone();
+            async move { !ends && login.is_fresh() && (!asks || login.goes_on().await) }
+        })
         .map(move |signal| text(&signal, &mut seen));
     once(ready(RETRY)).chain(texts).map(Ok)
 }
@@ -108,7 +113,7 @@ async fn next_clock(mut listener: Listener, pause: Duration) -> Option<(Signal, 
         match listener.next().await {
             Ok(clock) => return Some((Signal::Clock(clock?), listener)),
             Err(AppError::Store(StoreError::Unavailable(_))) => sleep(pause).await,
-            Err(AppError::Unauthenticated(_)) => return None,
+            Err(AppError::Unauthenticated(_) | AppError::PasswordChangeRequired) => return None,
             Err(error) => {
                 // The client connects again, and hears the clock then.
                 tracing::warn!(

@@ -3,7 +3,7 @@
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt as _};
 use mosaic_domain::DiaryDate;
 
 use crate::caller::SignedIn;
@@ -43,7 +43,13 @@ async fn export(
         return Ok(response.finish());
     }
     let request_id = RequestId::of(&request).unwrap_or_default();
-    let lines = state.export.run(caller.user()).map(move |lines| {
+    let (sessions, caller) = (state.sessions.clone(), caller.0);
+    let lines = state.export.run(caller.user).and_then(move |lines| {
+        // It may take long, and the login end meanwhile.
+        let (sessions, caller) = (sessions.clone(), caller.clone());
+        async move { sessions.check(&caller).await.map(|()| lines) }
+    });
+    let lines = lines.map(move |lines| {
         // An error closes the connection before the end of the body: the client sees that it was cut short.
         lines.map(Bytes::from).inspect_err(|error| {
             tracing::error!(request_id, cause = causes(error), "an export was cut short");

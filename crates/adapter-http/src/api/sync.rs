@@ -13,10 +13,11 @@ use utoipa::ToSchema;
 use super::records::Answered;
 use crate::access_log;
 use crate::body::JsonBody;
-use crate::caller::SignedIn;
+use crate::caller::Puller;
 use crate::entities::{Changes, PerType};
 use crate::field::{Check, Field, Int, Numbers, from_text};
 use crate::names::EntityName;
+use crate::problem::Problem;
 use crate::routes::Endpoint;
 use crate::state::AppState;
 
@@ -79,6 +80,7 @@ impl PullBody {
         let epoch = check.nullable("epoch", self.epoch, from_text).flatten();
         check.finish(client.map(|client| PullRequest {
             client,
+            login: None,
             cursors,
             entities,
             epoch,
@@ -161,14 +163,21 @@ fn skipped(page: &TypePage) -> Vec<String> {
 }
 
 async fn pull(
-    caller: SignedIn,
+    login: Puller,
     request: HttpRequest,
     state: Data<AppState>,
-    body: JsonBody<PullBody>,
+    body: Result<JsonBody<PullBody>, Problem>,
 ) -> Answered<PullAnswer> {
-    let pull = body.0.parse()?;
+    let pull = match body.and_then(|body| Ok(body.0.parse()?)) {
+        Ok(pull) => pull,
+        Err(problem) => {
+            // What is wrong with a request is said only to who may make it.
+            state.sessions.check(&login.0).await?;
+            return Err(problem);
+        }
+    };
     access_log::note_client(&request, &pull.client);
-    let pulled = state.pull.run(caller.user(), caller.0.family, &pull).await?;
+    let pulled = state.pull.run(login.0.user, login.0.family, pull).await?;
     Ok(Json(pulled.into()))
 }
 

@@ -1,6 +1,6 @@
 //! The whole table of routes, in process, over mocked ports.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
@@ -34,10 +34,11 @@ use mosaic_domain::{
 };
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Account, BlobError, DeviceCursor, DeviceLogin, DumpedRecord,
-    KeptRevision, MockAccessTokens, MockAccounts, MockBlobStore, MockChangeFeed, MockClock, MockContentIndex,
-    MockDeviceCursors, MockHealth, MockIdGenerator, MockMediaTypes, MockPasswordHasher, MockPictures,
-    MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer, MockUploads, MockWriteStore,
-    PasswordHash, RemoveOutcome, RevisionPage, StoreError, SyncDigest, UserDump,
+    KeptRevision, LoginRefusal, MockAccessTokens, MockAccounts, MockBlobStore, MockChangeFeed, MockClock,
+    MockContentIndex, MockDeviceCursors, MockHealth, MockIdGenerator, MockMediaTypes, MockPasswordHasher,
+    MockPictures, MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer, MockUploads,
+    MockWriteStore, NewRefreshToken, PasswordHash, RemoveOutcome, RevisionPage, StoreError,
+    StoredRefreshToken, SyncDigest, TokenHash, TokenSeed, UserDump,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -61,6 +62,33 @@ struct Ports {
     health: MockHealth,
     hub: Arc<Hub>,
     heartbeat: Duration,
+    standing: Standing,
+}
+
+/// Whether the logins of these tests go on.
+#[derive(Clone)]
+struct Standing(Arc<Mutex<Result<(), LoginRefusal>>>);
+
+impl Standing {
+    fn set(&self, refusal: LoginRefusal) {
+        *self.0.lock().unwrap() = Err(refusal);
+    }
+
+    fn get(&self) -> Result<(), LoginRefusal> {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Ok(()))))
+    }
+}
+
+fn logins(standing: &Standing) -> Arc<MockRefreshTokens> {
+    let (standing, mut logins) = (standing.clone(), MockRefreshTokens::new());
+    logins.expect_standing().returning(move |_, _| Ok(standing.get()));
+    Arc::new(logins)
 }
 
 impl Default for Ports {
@@ -77,6 +105,7 @@ impl Default for Ports {
             health: MockHealth::new(),
             hub: Arc::default(),
             heartbeat: HEARTBEAT,
+            standing: Standing::default(),
         }
     }
 }
@@ -149,7 +178,7 @@ fn state(ports: Ports) -> AppState {
         Arc::new(MockUploads::new()),
         1000,
     );
-    let sessions = Sessions::new(tokens(), clock(), 1000);
+    let sessions = Sessions::new(tokens(), logins(&ports.standing), clock(), 1000);
     let account_ports = AccountPorts {
         accounts: accounts.clone(),
         refresh_tokens: refresh_tokens.clone(),
@@ -161,14 +190,7 @@ fn state(ports: Ports) -> AppState {
     AppState {
         pull: Pull::new(feed.clone(), cursors.clone(), clock()),
         push: Push::new(store, feed.clone()),
-        devices: Devices::new(
-            cursors,
-            refresh_tokens,
-            feed.clone(),
-            reader,
-            clock(),
-            sessions.clone(),
-        ),
+        devices: Devices::new(cursors, refresh_tokens, feed.clone(), reader, clock()),
         nudges: Nudges::new(ports.hub, feed, LISTENERS),
         export: Export::new(accounts, Arc::new(ports.transfer), clock()),
         diaries: Diaries::new(records.clone(), memos.clone()),
@@ -297,6 +319,37 @@ async fn every_documented_route_is_answered_and_asks_for_a_token_unless_it_is_pu
                 "{method} {path}"
             );
             assert!(answer.authenticate);
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_login_that_may_not_go_on_gets_nothing_on_any_route() {
+    const LEFT_OPEN: [&str; 2] = ["/auth/me", "/auth/change-password"];
+    for (refusal, expected) in [
+        (LoginRefusal::Ended, (401, "login_ended")),
+        (
+            LoginRefusal::PasswordChangeRequired,
+            (403, "password_change_required"),
+        ),
+    ] {
+        for (method, path, operation) in documented() {
+            if operation["security"].is_null() {
+                continue;
+            }
+            let mut ports = Ports::default();
+            ports.standing.set(refusal);
+            ports
+                .accounts
+                .expect_by_id()
+                .returning(|_| Err(StoreError::Failed("this was not asked before".into())));
+            let answer = send(ports, by("admin", request(&method, &path))).await;
+            let got = (answer.status.as_u16(), answer.code());
+            if refusal == LoginRefusal::PasswordChangeRequired && LEFT_OPEN.contains(&path.as_str()) {
+                assert_ne!(got, expected, "{method} {path}");
+            } else {
+                assert_eq!(got, expected, "{method} {path}: {}", answer.body);
+            }
         }
     }
 }
@@ -1176,7 +1229,8 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
             account: account(id),
             clock: Stamp::ZERO,
             cursors: Vec::new(),
-            refresh_tokens: Vec::new(),
+            logins: Vec::new(),
+            earlier_tokens: Vec::new(),
         }))
     });
     ports
@@ -1232,7 +1286,7 @@ async fn an_export_is_a_file_of_lines() {
 fn feed_at(clock: i64) -> MockChangeFeed {
     let mut feed = MockChangeFeed::new();
     feed.expect_snapshot().returning(move |_, _, _| {
-        Ok(Some(Snapshot {
+        Ok(Ok(Snapshot {
             clock: Stamp::clamped(clock),
             epoch: Epoch::new(Uuid::nil()),
             changes: PerEntity::default(),

@@ -16,6 +16,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
 use futures_util::StreamExt;
 use mosaic_application::AppError;
+use mosaic_application::sessions::Asking;
 use mosaic_application::uploads::{Appended, Appending, Uploads};
 use mosaic_domain::{UploadId, UserId};
 use mosaic_ports::{Upload, UploadKind};
@@ -227,7 +228,7 @@ async fn show(
     _: Tus,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    how_far(caller.user(), id.0, &state).await
+    how_far(caller.asking(), id.0, &state).await
 }
 
 async fn append(
@@ -238,7 +239,7 @@ async fn append(
     state: Data<AppState>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    take_in(caller.user(), id.0, &request, &state, payload).await
+    take_in(caller.asking(), id.0, &request, &state, payload).await
 }
 
 async fn end(
@@ -259,11 +260,11 @@ async fn tunnelled(
     state: Data<AppState>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let user = caller.user();
+    let asking = caller.asking();
     match headers::method_override(&request)? {
-        Some("PATCH") => take_in(user, id.0, &request, &state, payload).await,
-        Some("HEAD") => how_far(user, id.0, &state).await,
-        Some("DELETE") => give_up(user, id.0, &state).await,
+        Some("PATCH") => take_in(asking, id.0, &request, &state, payload).await,
+        Some("HEAD") => how_far(asking, id.0, &state).await,
+        Some("DELETE") => give_up(asking.user, id.0, &state).await,
         _ => Err(Problem::new(
             ProblemCode::MethodNotAllowed,
             "POST stands for PATCH, HEAD or DELETE here: X-HTTP-Method-Override says for which",
@@ -272,8 +273,8 @@ async fn tunnelled(
     }
 }
 
-async fn how_far(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
-    let found = state.uploads.state(user, id).await?;
+async fn how_far(asking: Asking, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
+    let found = state.uploads.state(asking, id).await?;
     if found.upload.kind != UploadKind::Parts {
         return Err(AppError::NotFound.into());
     }
@@ -288,7 +289,7 @@ async fn how_far(user: UserId, id: UploadId, state: &AppState) -> Result<HttpRes
 }
 
 async fn take_in(
-    user: UserId,
+    asking: Asking,
     id: UploadId,
     request: &HttpRequest,
     state: &AppState,
@@ -302,7 +303,7 @@ async fn take_in(
     let (uploads, idle) = (state.uploads.clone(), state.downloads.upload_idle);
     // Where the connection breaks this handler is gone at once: what was read before that is still to be kept.
     let task = rt::spawn(async move {
-        let appending = uploads.go_on(user, id, offset, checksum).await?;
+        let appending = uploads.go_on(asking, id, offset, checksum).await?;
         appending.admit(announced)?;
         feed(appending, payload, idle).await
     });

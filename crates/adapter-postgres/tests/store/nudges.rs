@@ -37,6 +37,8 @@ struct Told {
 pub(crate) struct Listener(watch::Sender<Told>);
 
 impl CommitListener for Listener {
+    fn logins_ended(&self, _: UserId) {}
+
     fn committed(&self, user: UserId, clock: Stamp) {
         self.0.send_modify(|told| told.commits.push((user, clock)));
     }

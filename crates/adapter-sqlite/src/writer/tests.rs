@@ -23,7 +23,7 @@ fn start(settings: WriterSettings) -> Writer {
         .unwrap();
     conn.execute_batch(
         "CREATE TABLE sync_clocks (user_id BLOB);
-         CREATE TABLE refresh_tokens (user_id, family_id, client_id);
+         CREATE TABLE logins (user_id, login_id, client_id);
          CREATE TABLE sync_cursors (client_id, user_id, entity_type, last_sync_at, served_at,
                                     PRIMARY KEY (client_id, user_id, entity_type))",
     )
@@ -278,6 +278,8 @@ struct Heard {
 }
 
 impl CommitListener for Heard {
+    fn logins_ended(&self, _: UserId) {}
+
     fn committed(&self, user: UserId, clock: Stamp) {
         let commits = self.commits.load(Ordering::SeqCst);
         self.calls.lock().unwrap().push((user, clock, commits));
@@ -366,6 +368,8 @@ async fn n1_nobody_is_told_of_what_was_not_committed() {
 async fn a_listener_that_panics_stops_neither_the_writer_nor_the_others() {
     struct Panics;
     impl CommitListener for Panics {
+        fn logins_ended(&self, _: UserId) {}
+
         fn committed(&self, _: UserId, _: Stamp) {
             panic!("this panic is part of a test");
         }

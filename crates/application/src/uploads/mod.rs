@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::attachments::{Attachments, NewFile, Received};
 use crate::error::AppError;
 use crate::records::{EditBy, Records};
+use crate::sessions::Asking;
 
 pub use part::{Appended, Appending, Checksum};
 
@@ -106,7 +107,11 @@ impl Uploads {
     ) -> Result<Upload, AppError> {
         let upload = self.note(by, length, file, UploadKind::Parts, said).await?;
         if length == 0 {
-            self.complete(by.user, upload.clone()).await?;
+            let asking = Asking {
+                user: by.user,
+                login: by.login,
+            };
+            self.complete(asking, upload.clone()).await?;
         }
         Ok(upload)
     }
@@ -209,14 +214,16 @@ impl Uploads {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], and where its bytes become a resource now, those of
     /// [`Attachments::add`].
-    pub async fn state(&self, user: UserId, id: UploadId) -> Result<UploadState, AppError> {
+    pub async fn state(&self, asking: impl Into<Asking>, id: UploadId) -> Result<UploadState, AppError> {
+        let asking = asking.into();
+        let user = asking.user;
         self.find(user, id).await?;
         let _turn = self.turns.take(id).await?;
         let state = self.find(user, id).await?;
         if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
             return Ok(state);
         }
-        self.complete(user, state.upload.clone()).await?;
+        self.complete(asking, state.upload.clone()).await?;
         Ok(UploadState {
             finished: true,
             ..state
@@ -245,11 +252,13 @@ impl Uploads {
     /// storage's error.
     pub async fn go_on(
         &self,
-        user: UserId,
+        asking: impl Into<Asking>,
         id: UploadId,
         offset: u64,
         checksum: Option<Checksum>,
     ) -> Result<Appending, AppError> {
+        let asking = asking.into();
+        let user = asking.user;
         self.find(user, id).await?;
         let turn = self.turns.take(id).await?;
         let state = self.find(user, id).await?;
@@ -265,7 +274,7 @@ impl Uploads {
         }
         Ok(Appending::start(
             self.clone(),
-            user,
+            asking,
             state.upload,
             offset,
             checksum,
@@ -278,7 +287,9 @@ impl Uploads {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::UploadIncomplete`] where the bytes are not there, or
     /// not as many as announced, and those of [`Attachments::add`].
-    pub async fn confirm(&self, user: UserId, id: UploadId) -> Result<Live<Resource>, AppError> {
+    pub async fn confirm(&self, asking: impl Into<Asking>, id: UploadId) -> Result<Live<Resource>, AppError> {
+        let asking = asking.into();
+        let user = asking.user;
         self.find(user, id).await?;
         let _turn = self.turns.take(id).await?;
         let state = self.find(user, id).await?;
@@ -291,7 +302,7 @@ impl Uploads {
         let found = self.blobs.info(BlobName { user, id: blob }).await?;
         let length = state.upload.length;
         match found.map(|found| found.size) {
-            Some(size) if size == length => self.complete(user, state.upload).await,
+            Some(size) if size == length => self.complete(asking, state.upload).await,
             Some(size) => Err(AppError::UploadIncomplete(format!(
                 "{length} bytes were announced, but {size} were stored"
             ))),
@@ -333,15 +344,15 @@ impl Uploads {
 
     /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
     /// does not interrupt it. One that was finished already, perhaps meanwhile, answers what it became.
-    async fn complete(&self, user: UserId, upload: Upload) -> Result<Live<Resource>, AppError> {
+    async fn complete(&self, asking: Asking, upload: Upload) -> Result<Live<Resource>, AppError> {
         // What is known to be refused is not put together for it.
-        let (by, file) = self.edit(user, &upload)?;
+        let (by, file) = self.edit(asking, &upload)?;
         let looked = self.attachments.check(&by, &file).await;
         looked.map_err(|error| refused(error, upload.kind))?;
-        let this = self.clone();
+        let (this, user) = (self.clone(), asking.user);
         let task = tokio::spawn(async move {
             match this.join(user, &upload).await {
-                Ok(received) => this.write(user, &upload, received).await,
+                Ok(received) => this.write(asking, &upload, received).await,
                 // Whoever finishes it removes the parts, which somebody else may be reading.
                 Err(error) => match this.store.upload(user, upload.id).await? {
                     Some(state) if state.finished => this.records.get(user, upload.resource).await,
@@ -380,11 +391,12 @@ impl Uploads {
 
     async fn write(
         &self,
-        user: UserId,
+        asking: Asking,
         upload: &Upload,
         received: Received,
     ) -> Result<Live<Resource>, AppError> {
-        let (by, file) = self.edit(user, upload)?;
+        let user = asking.user;
+        let (by, file) = self.edit(asking, upload)?;
         if self.store.upload(user, upload.id).await?.is_none() {
             // It was given up while its bytes were on their way.
             self.attachments.discard(received.blob).await;
@@ -398,11 +410,12 @@ impl Uploads {
     }
 
     /// The edit that an upload comes to.
-    fn edit(&self, user: UserId, upload: &Upload) -> Result<(EditBy, NewFile), AppError> {
+    fn edit(&self, asking: Asking, upload: &Upload) -> Result<(EditBy, NewFile), AppError> {
         let fields: Fields =
             serde_json::from_str(&upload.fields).map_err(|error| AppError::Internal(error.into()))?;
         let by = EditBy {
-            user,
+            user: asking.user,
+            login: asking.login,
             client: ClientId::clone(&upload.author),
             edit_time: fields.edit_time,
             created_at: fields.created_at,

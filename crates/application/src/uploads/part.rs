@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use mosaic_domain::Live;
 use mosaic_domain::entity::Resource;
-use mosaic_domain::{Live, UserId};
 use mosaic_ports::{AppendOutcome, BlobError, StoreError, Upload, UploadPart};
 use sha2::Digest;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use super::Uploads;
 use super::turns::Turn;
 use crate::attachments::{Intake, Received};
 use crate::error::AppError;
+use crate::sessions::Asking;
 
 /// So many pieces of a request may wait for the storage.
 const PIECES_AHEAD: usize = 4;
@@ -64,7 +65,7 @@ impl Appending {
     /// Begins to take bytes in.
     pub(super) fn start(
         uploads: Uploads,
-        user: UserId,
+        asking: Asking,
         upload: Upload,
         offset: u64,
         checksum: Option<Checksum>,
@@ -75,7 +76,7 @@ impl Appending {
         let left = length.saturating_sub(offset);
         let part = Part {
             uploads,
-            user,
+            asking,
             upload,
             offset,
             checksum: checksum.map(Summing::new),
@@ -158,7 +159,7 @@ impl Summing {
 /// One request of a resumable upload.
 struct Part {
     uploads: Uploads,
-    user: UserId,
+    asking: Asking,
     upload: Upload,
     offset: u64,
     checksum: Option<Summing>,
@@ -193,7 +194,7 @@ impl Part {
             };
             let intake = match &mut intake {
                 Some(intake) => intake,
-                none => none.insert(self.uploads.attachments.receive(self.user).await?),
+                none => none.insert(self.uploads.attachments.receive(self.asking.user).await?),
             };
             if self.offset + intake.size() + bytes.len() as u64 > length {
                 return Err(AppError::BeyondLength { length });
@@ -230,7 +231,7 @@ impl Part {
             self.append(&part).await?;
         }
         let resource = if received == self.upload.length {
-            Some(self.uploads.complete(self.user, self.upload.clone()).await?)
+            Some(self.uploads.complete(self.asking, self.upload.clone()).await?)
         } else {
             None
         };
@@ -245,7 +246,7 @@ impl Part {
     async fn write_or_keep(&mut self, part: Received) -> Result<Live<Resource>, AppError> {
         let kept = part.clone();
         let uploads = &self.uploads;
-        let error = match uploads.write(self.user, &self.upload, part).await {
+        let error = match uploads.write(self.asking, &self.upload, part).await {
             Ok(resource) => return Ok(resource),
             Err(error) => error,
         };
@@ -267,7 +268,11 @@ impl Part {
             blob: received.blob.id,
         };
         let (id, expires_at) = (self.upload.id, self.upload.expires_at);
-        let outcome = self.uploads.store.append(self.user, id, part, expires_at).await;
+        let outcome = self
+            .uploads
+            .store
+            .append(self.asking.user, id, part, expires_at)
+            .await;
         // After an error it may be a part all the same: then the blob stays, and is removed with the upload.
         let error = match outcome? {
             AppendOutcome::Appended => return Ok(()),

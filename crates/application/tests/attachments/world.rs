@@ -152,6 +152,7 @@ impl World {
     pub(crate) fn by(&self) -> EditBy {
         EditBy {
             user: self.user,
+            login: None,
             client: by("phone"),
             edit_time: None,
             created_at: None,

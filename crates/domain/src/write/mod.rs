@@ -11,7 +11,7 @@ mod edit;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entity::{EntityType, RecordKey, SortGroup};
-use crate::id::{MemoId, ResourceId, UserId};
+use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
 use crate::version::Version;
@@ -23,6 +23,8 @@ pub use edit::{Action, RecordEdit};
 pub struct WriteScope {
     /// The user whose clock is locked.
     pub user: UserId,
+    /// The login that writes: under the lock it must not have ended. `None`: the server itself.
+    pub login: Option<FamilyId>,
     /// The records that the edits name. The store also loads the memo that each of them belongs to.
     pub keys: BTreeSet<RecordKey>,
     /// The memos whose live resources are loaded too: only the database knows their keys.
@@ -38,6 +40,7 @@ impl WriteScope {
     pub fn of(user: UserId, edits: &[RecordEdit]) -> Self {
         let mut scope = Self {
             user,
+            login: None,
             keys: BTreeSet::new(),
             children_of: BTreeSet::new(),
             sort_groups: BTreeSet::new(),
@@ -47,6 +50,12 @@ impl WriteScope {
             edit.widen(&mut scope);
         }
         scope
+    }
+
+    /// The same for a write of this login; `None`: of the server itself.
+    #[must_use]
+    pub fn by(self, login: Option<FamilyId>) -> Self {
+        Self { login, ..self }
     }
 }
 

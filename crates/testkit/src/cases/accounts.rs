@@ -1,18 +1,15 @@
-//! Accounts and refresh tokens.
+//! Accounts.
 
 use futures_util::future::join_all;
+use mosaic_domain::UserId;
 use mosaic_domain::account::{Role, User};
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::Label;
-use mosaic_domain::{FamilyId, UserId};
-use mosaic_ports::{
-    AccountChange, CreateOutcome, IssueOutcome, NewRefreshToken, PasswordHash, Rotation, StoredRefreshToken,
-    TokenHash, UpdateOutcome,
-};
+use mosaic_ports::{AccountChange, CreateOutcome, PasswordHash, Rotation, UpdateOutcome};
 
-use crate::{Harness, at, by, memo, memo_key, put};
+use crate::{Harness, at, memo, memo_key, put};
 
-async fn create(h: &Harness, name: &str, role: Role) -> User {
+pub(super) async fn create(h: &Harness, name: &str, role: Role) -> User {
     let account = h.account(name, role);
     let user = account.user.clone();
     assert_eq!(
@@ -22,7 +19,7 @@ async fn create(h: &Harness, name: &str, role: Role) -> User {
     user
 }
 
-async fn update(h: &Harness, id: UserId, change: AccountChange) -> UpdateOutcome {
+pub(super) async fn update(h: &Harness, id: UserId, change: AccountChange) -> UpdateOutcome {
     h.stores.accounts.update(id, change, at(9_000)).await.unwrap()
 }
 
@@ -37,7 +34,7 @@ fn role(role: Role) -> AccountChange {
     }
 }
 
-fn closed(disabled: bool) -> AccountChange {
+pub(super) fn closed(disabled: bool) -> AccountChange {
     AccountChange {
         disabled: Some(disabled),
         ..AccountChange::default()
@@ -287,17 +284,17 @@ pub async fn a_change_proved_by_an_outdated_password_changes_nothing(h: &Harness
         username: Some("berta".parse().unwrap()),
         ..new_password()
     };
-    log_in(h, user.id, 1).await;
+    h.log_in(user.id, 1).await;
     assert_eq!(
         update(h, user.id, proved(named.clone(), "another")).await,
         UpdateOutcome::Outdated
     );
     let account = h.stores.accounts.by_id(user.id).await.unwrap().unwrap();
     assert_eq!((&account.user, &account.password), (&user, &old));
-    assert!(matches!(rotate(h, 1, 2, 1_010).await, Rotation::Rotated(_)));
+    assert!(matches!(h.rotate(1, 2, 1_010).await, Rotation::Rotated(_)));
     let updated = update(h, user.id, proved(named.clone(), old.expose())).await;
     assert!(matches!(updated, UpdateOutcome::Updated(_)));
-    assert_eq!(rotate(h, 2, 3, 1_020).await, Rotation::Refused);
+    assert_eq!(h.rotate(2, 3, 1_020).await, Rotation::Refused);
     assert_eq!(
         update(h, user.id, proved(named.clone(), old.expose())).await,
         UpdateOutcome::Outdated
@@ -341,228 +338,14 @@ pub async fn of_changes_proved_by_one_password_one_is_made(h: &Harness) {
     }
 }
 
-fn hash(n: u8) -> TokenHash {
-    TokenHash([n; 32])
-}
-
-fn token(n: u8, issued_at: i64) -> NewRefreshToken {
-    NewRefreshToken {
-        hash: hash(n),
-        issued_at: at(issued_at),
-        expires_at: at(issued_at + 100),
-    }
-}
-
-/// Token `n` as the first one of a family, at 1,000.
-fn first_token(h: &Harness, user: UserId, n: u8) -> StoredRefreshToken {
-    StoredRefreshToken {
-        token: token(n, 1_000),
-        user,
-        family: FamilyId::new(h.new_id()),
-        client: Some(by("phone")),
-        device_name: Some(Label::new("Anna's phone".into()).unwrap()),
-    }
-}
-
-async fn password(h: &Harness, id: UserId) -> PasswordHash {
+pub(super) async fn password(h: &Harness, id: UserId) -> PasswordHash {
     h.stores.accounts.by_id(id).await.unwrap().unwrap().password
 }
 
-async fn issue(h: &Harness, stored: StoredRefreshToken, proved_by: PasswordHash) -> IssueOutcome {
-    h.stores.tokens.issue(stored, proved_by).await.unwrap()
-}
-
-async fn assert_issued(h: &Harness, stored: StoredRefreshToken) {
-    let account = h.stores.accounts.by_id(stored.user).await.unwrap().unwrap();
-    let outcome = issue(h, stored, account.password).await;
-    assert_eq!(outcome, IssueOutcome::Issued(account.user));
-}
-
-fn new_password() -> AccountChange {
+pub(super) fn new_password() -> AccountChange {
     AccountChange {
         password: Some(PasswordHash::new("new".into())),
         end_logins: true,
         ..AccountChange::default()
-    }
-}
-
-async fn log_in(h: &Harness, user: UserId, n: u8) -> StoredRefreshToken {
-    let stored = first_token(h, user, n);
-    assert_issued(h, stored.clone()).await;
-    stored
-}
-
-async fn rotate(h: &Harness, spent: u8, next: u8, now: i64) -> Rotation {
-    h.stores
-        .tokens
-        .rotate(hash(spent), token(next, now))
-        .await
-        .unwrap()
-}
-
-fn reused(first: &StoredRefreshToken) -> Rotation {
-    Rotation::Reused {
-        user: first.user,
-        family: first.family,
-    }
-}
-
-/// A token is spent for the next one, which has the same user, family and device.
-pub async fn a_token_is_spent_for_the_next_one(h: &Harness) {
-    let first = log_in(h, h.user().await, 1).await;
-    let next = |n, now| {
-        Rotation::Rotated(StoredRefreshToken {
-            token: token(n, now),
-            ..first.clone()
-        })
-    };
-    assert_eq!(rotate(h, 1, 2, 1_010).await, next(2, 1_010));
-    assert_eq!(rotate(h, 2, 3, 1_020).await, next(3, 1_020));
-    assert_eq!(rotate(h, 99, 4, 1_030).await, Rotation::Refused);
-}
-
-/// A login may name no device.
-pub async fn a_token_may_belong_to_no_device(h: &Harness) {
-    let stored = StoredRefreshToken {
-        token: token(1, 1_000),
-        user: h.user().await,
-        family: FamilyId::new(h.new_id()),
-        client: None,
-        device_name: None,
-    };
-    assert_issued(h, stored.clone()).await;
-    let Rotation::Rotated(next) = rotate(h, 1, 2, 1_010).await else {
-        panic!("it was good")
-    };
-    assert_eq!((next.client, next.device_name), (None, None));
-}
-
-/// A token that is spent twice ends its family, and no other.
-pub async fn a_token_that_is_used_again_ends_its_family(h: &Harness) {
-    let user = h.user().await;
-    let (stolen, other) = (log_in(h, user, 1).await, log_in(h, user, 11).await);
-    assert!(matches!(rotate(h, 1, 2, 1_010).await, Rotation::Rotated(_)));
-    assert_eq!(rotate(h, 1, 3, 1_020).await, reused(&stolen));
-    assert_eq!(rotate(h, 2, 4, 1_030).await, Rotation::Refused);
-    assert_eq!(rotate(h, 3, 5, 1_030).await, Rotation::Refused);
-    let Rotation::Rotated(next) = rotate(h, 11, 12, 1_030).await else {
-        panic!("the other login goes on")
-    };
-    assert_eq!(next.family, other.family);
-}
-
-/// Of two that spend one token at the same time, one has a copy: the family ends.
-pub async fn two_that_spend_one_token_at_once_end_its_family(h: &Harness) {
-    let user = h.user().await;
-    for round in 0..10 {
-        let (spent, next) = (round * 10 + 1, [round * 10 + 2, round * 10 + 3]);
-        let first = log_in(h, user, spent).await;
-        let both = next.map(|next| {
-            let h = h.clone();
-            tokio::spawn(async move { rotate(&h, spent, next, 1_010).await })
-        });
-        let outcomes: Vec<_> = join_all(both).await.into_iter().map(Result::unwrap).collect();
-        let rotated = outcomes
-            .iter()
-            .filter(|outcome| matches!(outcome, Rotation::Rotated(_)));
-        assert_eq!(rotated.count(), 1, "{outcomes:?}");
-        assert!(outcomes.contains(&reused(&first)));
-        for next in next {
-            assert_eq!(rotate(h, next, round * 10 + 4, 1_020).await, Rotation::Refused);
-        }
-    }
-}
-
-/// A token works until the moment it expires.
-pub async fn a_token_expires(h: &Harness) {
-    let user = h.user().await;
-    log_in(h, user, 1).await;
-    log_in(h, user, 11).await;
-    assert_eq!(rotate(h, 1, 2, 1_100).await, Rotation::Refused);
-    assert!(matches!(rotate(h, 11, 12, 1_099).await, Rotation::Rotated(_)));
-}
-
-/// A closed account's tokens don't work.
-pub async fn a_closed_account_s_tokens_are_refused(h: &Harness) {
-    let user = h.user().await;
-    log_in(h, user, 1).await;
-    update(h, user, closed(true)).await;
-    assert_eq!(rotate(h, 1, 2, 1_010).await, Rotation::Refused);
-    assert_eq!(rotate(h, 2, 3, 1_010).await, Rotation::Refused);
-}
-
-/// Logging out ends the family of the token, whichever of its tokens is named.
-pub async fn logging_out_ends_a_family(h: &Harness) {
-    let user = h.user().await;
-    let (first, _other) = (log_in(h, user, 1).await, log_in(h, user, 11).await);
-    rotate(h, 1, 2, 1_010).await;
-    let ended = h.stores.tokens.end_family(hash(2)).await.unwrap();
-    assert_eq!(ended, Some((user, first.family)));
-    assert_eq!(rotate(h, 2, 3, 1_020).await, Rotation::Refused);
-    assert!(matches!(rotate(h, 11, 12, 1_020).await, Rotation::Rotated(_)));
-    assert_eq!(h.stores.tokens.end_family(hash(99)).await.unwrap(), None);
-}
-
-/// A change that ends logins ends all of that account's, and nobody else's.
-pub async fn a_change_can_end_every_login(h: &Harness) {
-    let (anna, ben) = (h.user().await, h.user().await);
-    for n in [1, 2] {
-        log_in(h, anna, n).await;
-    }
-    log_in(h, ben, 3).await;
-    update(h, anna, new_password()).await;
-    assert_eq!(rotate(h, 1, 11, 1_010).await, Rotation::Refused);
-    assert_eq!(rotate(h, 2, 12, 1_010).await, Rotation::Refused);
-    assert!(matches!(rotate(h, 3, 13, 1_010).await, Rotation::Rotated(_)));
-}
-
-/// A login that was proved by a password which has been changed since is none.
-pub async fn a_token_is_not_issued_for_an_outdated_password(h: &Harness) {
-    let user = h.user().await;
-    let old = password(h, user).await;
-    update(h, user, new_password()).await;
-    let outcome = issue(h, first_token(h, user, 1), old).await;
-    assert_eq!(outcome, IssueOutcome::Outdated);
-    assert_eq!(rotate(h, 1, 2, 1_010).await, Rotation::Refused);
-    log_in(h, user, 3).await;
-    assert!(matches!(rotate(h, 3, 4, 1_010).await, Rotation::Rotated(_)));
-    let nobody = first_token(h, UserId::new(h.new_id()), 5);
-    let outcome = issue(h, nobody, password(h, user).await).await;
-    assert_eq!(outcome, IssueOutcome::Outdated);
-}
-
-/// A closed account gets no token, also none for when it is opened again; that it is closed is said only of the right
-/// password.
-pub async fn a_token_is_not_issued_for_a_closed_account(h: &Harness) {
-    let user = h.user().await;
-    let known = password(h, user).await;
-    update(h, user, closed(true)).await;
-    let outcome = issue(h, first_token(h, user, 1), known).await;
-    assert_eq!(outcome, IssueOutcome::Closed);
-    let outcome = issue(h, first_token(h, user, 2), PasswordHash::new("other".into())).await;
-    assert_eq!(outcome, IssueOutcome::Outdated);
-    update(h, user, closed(false)).await;
-    for n in [1, 2] {
-        assert_eq!(rotate(h, n, 3, 1_010).await, Rotation::Refused);
-    }
-}
-
-/// Of a login and a new password at the same time, the login comes first and ends, or comes too late.
-pub async fn a_login_does_not_outlive_a_new_password(h: &Harness) {
-    for n in 0..20 {
-        let user = h.user().await;
-        let old = password(h, user).await;
-        let first = first_token(h, user, n);
-        let login = tokio::spawn({
-            let h = h.clone();
-            async move { issue(&h, first, old).await }
-        });
-        let change = tokio::spawn({
-            let h = h.clone();
-            async move { update(&h, user, new_password()).await }
-        });
-        login.await.unwrap();
-        assert!(matches!(change.await.unwrap(), UpdateOutcome::Updated(_)));
-        assert_eq!(rotate(h, n, 100 + n, 1_010).await, Rotation::Refused);
     }
 }

@@ -2,9 +2,7 @@
 
 use mosaic_domain::text::Label;
 use mosaic_domain::{Cursor, EntityType, FamilyId, UserId};
-use mosaic_ports::{
-    DeviceLogin, IssueOutcome, NewRefreshToken, Rotation, ServedCursors, StoredRefreshToken, TokenHash,
-};
+use mosaic_ports::{DeviceLogin, Rotation, ServedCursors};
 use uuid::Uuid;
 
 use crate::{Harness, at, by};
@@ -204,33 +202,9 @@ pub async fn d2_a_forgotten_device_that_goes_on_is_remembered_anew(h: &Harness) 
     }
 }
 
-fn token(n: u8, issued_at: i64) -> NewRefreshToken {
-    NewRefreshToken {
-        hash: TokenHash([n; 32]),
-        issued_at: at(issued_at),
-        expires_at: at(issued_at + 100),
-    }
-}
-
-/// Logs in with token `n`, at that moment, and says which family it is.
+/// Logs in with token `n`, at that moment, and says which login it is.
 async fn log_in(h: &Harness, user: UserId, n: u8, client: Option<&str>, issued_at: i64) -> FamilyId {
-    let family = FamilyId::new(h.new_id());
-    let stored = StoredRefreshToken {
-        token: token(n, issued_at),
-        user,
-        family,
-        client: client.map(by),
-        device_name: client.map(|client| Label::new(format!("the {client}")).unwrap()),
-    };
-    let password = h.stores.accounts.by_id(user).await.unwrap().unwrap().password;
-    let outcome = h.stores.tokens.issue(stored, password).await.unwrap();
-    assert!(matches!(outcome, IssueOutcome::Issued(_)));
-    family
-}
-
-async fn rotate(h: &Harness, spent: u8, next: u8, now: i64) -> Rotation {
-    let spent = TokenHash([spent; 32]);
-    h.stores.tokens.rotate(spent, token(next, now)).await.unwrap()
+    h.log_in_as(user, n, client, issued_at).await.family
 }
 
 async fn logins(h: &Harness, user: UserId, now: i64) -> Vec<(String, i64)> {
@@ -277,7 +251,7 @@ pub async fn d2_logins_are_listed_by_device(h: &Harness) {
     };
     assert_eq!(*first, expected);
     // A token that is spent tells of its login by the next one.
-    assert!(matches!(rotate(h, 2, 12, 1_070).await, Rotation::Rotated(_)));
+    assert!(matches!(h.rotate(2, 12, 1_070).await, Rotation::Rotated(_)));
     let rotated = listed([
         ("phone", 1_070),
         ("phone", 1_030),
@@ -304,14 +278,14 @@ pub async fn d2_the_logins_of_a_device_end(h: &Harness) {
     log_in(h, anna, 3, Some("tablet"), 1_000).await;
     log_in(h, anna, 4, None, 1_000).await;
     log_in(h, ben, 5, Some("phone"), 1_000).await;
-    rotate(h, 1, 11, 1_010).await;
+    h.rotate(1, 11, 1_010).await;
     assert_eq!(end_client(h, anna, "phone").await, phones);
     for spent in [1, 2, 11] {
-        assert_eq!(rotate(h, spent, 90 + spent, 1_020).await, Rotation::Refused);
+        assert_eq!(h.rotate(spent, 90 + spent, 1_020).await, Rotation::Refused);
     }
     for spent in [3, 4, 5] {
         assert!(matches!(
-            rotate(h, spent, 20 + spent, 1_020).await,
+            h.rotate(spent, 20 + spent, 1_020).await,
             Rotation::Rotated(_)
         ));
     }
@@ -342,28 +316,28 @@ pub async fn d2_a_login_belongs_to_the_device_that_pulls_with_it(h: &Harness) {
         logins(h, user, 1_030).await,
         listed([("phone", 1_020), ("phone", 1_000)])
     );
-    let Rotation::Rotated(next) = rotate(h, 2, 12, 1_030).await else {
+    let Rotation::Rotated(next) = h.rotate(2, 12, 1_030).await else {
         panic!("it was good")
     };
     assert_eq!(next.client, Some(by("phone")));
     let mut both = vec![first, second];
     both.sort_unstable();
     assert_eq!(end_client(h, user, "phone").await, both);
-    assert_eq!(rotate(h, 1, 11, 1_040).await, Rotation::Refused);
-    assert_eq!(rotate(h, 12, 22, 1_040).await, Rotation::Refused);
+    assert_eq!(h.rotate(1, 11, 1_040).await, Rotation::Refused);
+    assert_eq!(h.rotate(12, 22, 1_040).await, Rotation::Refused);
 }
 
 /// A login that was renewed meanwhile is bound too, its spent tokens with it: used again, one of them still ends it.
 pub async fn d2_a_renewed_login_is_bound_as_a_whole(h: &Harness) {
     let user = h.user().await;
     let family = log_in(h, user, 1, None, 1_000).await;
-    assert!(matches!(rotate(h, 1, 2, 1_010).await, Rotation::Rotated(_)));
+    assert!(matches!(h.rotate(1, 2, 1_010).await, Rotation::Rotated(_)));
     h.stores
         .cursors
         .remember(served_to(user, family, "phone", &[(EntityType::Memo, 5)]));
     rows(h, user).await;
     assert_eq!(logins(h, user, 1_020).await, listed([("phone", 1_010)]));
-    assert_eq!(rotate(h, 1, 3, 1_020).await, Rotation::Reused { user, family });
+    assert_eq!(h.rotate(1, 3, 1_020).await, Rotation::Reused { user, family });
     assert_eq!(logins(h, user, 1_030).await, []);
     assert_eq!(end_client(h, user, "phone").await, []);
 }
@@ -387,5 +361,5 @@ pub async fn d2_a_login_that_names_a_device_is_not_rebound(h: &Harness) {
     assert_eq!(logins(h, ben, 1_010).await, []);
     assert_eq!(end_client(h, anna, "tablet").await, []);
     assert_eq!(end_client(h, ben, "ben's").await, []);
-    assert!(matches!(rotate(h, 2, 12, 1_020).await, Rotation::Rotated(_)));
+    assert!(matches!(h.rotate(2, 12, 1_020).await, Rotation::Rotated(_)));
 }

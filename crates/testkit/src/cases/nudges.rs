@@ -23,6 +23,8 @@ impl CommitListener for Listener {
         let _ = self.0.send((user, clock));
     }
 
+    fn logins_ended(&self, _: UserId) {}
+
     fn missed(&self) {}
 }
 

@@ -7,7 +7,7 @@ use mosaic_domain::write::RecordEdit;
 use mosaic_domain::{
     Content, Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, RecordKey, State, UserId,
 };
-use mosaic_ports::ServedCursors;
+use mosaic_ports::{LoginRefusal, ServedCursors};
 use uuid::Uuid;
 
 use crate::{
@@ -444,5 +444,5 @@ pub async fn an_unknown_user_has_no_snapshot(h: &Harness) {
         .snapshot(nobody, &request, PageLimits::PROTOCOL)
         .await
         .unwrap();
-    assert!(found.is_none());
+    assert_eq!(found, Err(LoginRefusal::Ended));
 }

@@ -9,12 +9,11 @@ use mosaic_domain::account::Role;
 use mosaic_domain::entity::{MimeType, Resource, Variant};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::text::Label;
 use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, Stamp, UploadId, UserId};
 use mosaic_ports::{
     AccountChange, AttachmentUsage, Avatar, CreateOutcome, HeldContent, HeldVariant, IssueOutcome, Loaded,
-    NewAccount, NewRefreshToken, RemoveOutcome, Rotation, ServedCursors, StoreError, StoredRefreshToken,
-    TokenHash, UpdateOutcome, Upload, UploadKind, UploadPart, WriteError,
+    LoginRefusal, NewAccount, RemoveOutcome, Rotation, ServedCursors, StoreError, StoredRefreshToken,
+    UpdateOutcome, Upload, UploadKind, UploadPart, WriteError,
 };
 use uuid::Uuid;
 
@@ -26,21 +25,10 @@ use crate::{
 /// More steps than any of these removals takes.
 const ENOUGH: usize = 2_000;
 
-fn token(n: u8, issued_at: i64) -> NewRefreshToken {
-    NewRefreshToken {
-        hash: TokenHash([n; 32]),
-        issued_at: at(issued_at),
-        expires_at: at(issued_at + 1_000),
-    }
-}
-
-fn login(account: &NewAccount, n: u8, client: Option<&str>) -> StoredRefreshToken {
+fn login(h: &Harness, account: &NewAccount, n: u8, client: Option<&str>) -> StoredRefreshToken {
     StoredRefreshToken {
-        token: token(n, 1_000),
-        user: account.user.id,
         family: FamilyId::new(Uuid::from_u128(u128::from(n))),
-        client: client.map(by),
-        device_name: Some(Label::new("a device".into()).unwrap()),
+        ..h.login(account.user.id, n, client, 1_000)
     }
 }
 
@@ -151,7 +139,7 @@ async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
         h.stores.cursors.remember(served(user, client));
     }
     for (n, client) in [(n, Some("phone")), (n + 1, Some("tablet")), (n + 2, None)] {
-        let login = login(&account, n, client);
+        let login = login(h, &account, n, client);
         let issued = h
             .stores
             .tokens
@@ -164,12 +152,7 @@ async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
 }
 
 async fn rotate(h: &Harness, spent: u8) -> Rotation {
-    let next = token(spent + 100, 1_010);
-    h.stores
-        .tokens
-        .rotate(TokenHash([spent; 32]), next)
-        .await
-        .unwrap()
+    h.rotate(spent, spent + 100, 1_010).await
 }
 
 async fn remove(h: &Harness, user: UserId, limit: u32) -> RemoveOutcome {
@@ -226,7 +209,7 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
         .snapshot(user, &device.request(), device.limits())
         .await
         .unwrap();
-    assert_eq!(pulled, None);
+    assert_eq!(pulled, Err(LoginRefusal::Ended));
     assert_eq!(h.stores.reader.digest(user).await.unwrap(), None);
     assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
     for spent in n..n + 3 {
@@ -236,7 +219,7 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
     let issued = h
         .stores
         .tokens
-        .issue(login(account, n + 50, None), account.password.clone())
+        .issue(login(h, account, n + 50, None), account.password.clone())
         .await
         .unwrap();
     assert!(
@@ -281,7 +264,7 @@ async fn assert_nothing_left(h: &Harness, account: &NewAccount) {
     assert_eq!(h.stores.transfer.loaded(user).await.unwrap(), Loaded::default());
     let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
     assert_eq!(
-        (dumped.clock, dumped.cursors.len(), dumped.refresh_tokens.len()),
+        (dumped.clock, dumped.cursors.len(), dumped.logins.len()),
         (Stamp::ZERO, 0, 0)
     );
     assert!(h.live(user).await.is_empty());
@@ -543,9 +526,9 @@ pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
                     let upload = UploadId::new(h.new_id());
                     let _late = attach(&h, user, u64::from(n) % 3 + 1, upload).await;
                     h.stores.cursors.remember(served(user, "busy"));
-                    let mut login = login(&account, 200, Some("busy"));
+                    let mut login = login(&h, &account, 200, Some("busy"));
                     login.family = FamilyId::new(h.new_id());
-                    login.token.hash.0[..16].copy_from_slice(h.new_id().as_bytes());
+                    login.token.key.0[..16].copy_from_slice(h.new_id().as_bytes());
                     h.stores
                         .tokens
                         .issue(login, account.password.clone())

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use mosaic_domain::account::Role;
 use mosaic_domain::entity::{MimeType, Variant};
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{AvatarId, ClientId, Cursor, EntityType, Epoch, FamilyId, Stamp, UnixMillis, UserId};
+use mosaic_domain::{AvatarId, Cursor, EntityType, Epoch, FamilyId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    Avatar, DumpedRecord, HeldContent, HeldVariant, KeptRevision, NewRefreshToken, RevisionPlace,
-    ServedCursors, StoredRefreshToken, TokenHash, Transfer,
+    Avatar, DumpedRecord, HeldContent, HeldVariant, KeptRevision, RevisionPlace, ServedCursors,
+    StoredRefreshToken, Transfer,
 };
 use uuid::Uuid;
 
@@ -62,13 +62,12 @@ async fn full_user(h: &Harness) -> UserId {
         cursors,
         served_at: at(1),
     });
-    h.stores.tokens.issue(token(user, 1), password).await.unwrap();
-    let next = NewRefreshToken {
-        hash: TokenHash([2; 32]),
-        issued_at: at(2),
-        expires_at: at(1_000_000),
+    let login = StoredRefreshToken {
+        family: FamilyId::new(Uuid::from_u128(7)),
+        ..h.login(user, 1, Some("phone"), 1)
     };
-    h.stores.tokens.rotate(TokenHash([1; 32]), next).await.unwrap();
+    h.stores.tokens.issue(login, password).await.unwrap();
+    h.rotate(1, 2, 2).await;
     user
 }
 
@@ -114,20 +113,6 @@ fn avatar(id: u128) -> Avatar {
         sha256: hash(4),
         mime_type: MimeType::new("image/png").unwrap(),
         created_at: at(1_000),
-    }
-}
-
-fn token(user: UserId, byte: u8) -> StoredRefreshToken {
-    StoredRefreshToken {
-        token: NewRefreshToken {
-            hash: TokenHash([byte; 32]),
-            issued_at: at(1),
-            expires_at: at(1_000_000),
-        },
-        user,
-        family: FamilyId::new(Uuid::from_u128(7)),
-        client: Some("phone".parse::<ClientId>().unwrap()),
-        device_name: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Accounts and refresh tokens.
+//! Accounts and logins.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,24 +8,20 @@ use mosaic_domain::account::{User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, DumpedRefreshToken, IssueOutcome,
-    NewAccount, NewRefreshToken, PasswordHash, RefreshTokens, RemoveOutcome, Rotation, StoreError,
-    StoredRefreshToken, TokenHash, UpdateOutcome,
+    Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, EarlierToken, IssueOutcome, KeptLogin,
+    LOGINS_MAX, LoginRefusal, NewAccount, NewRefreshToken, PasswordHash, PresentedToken, RefreshTokens,
+    RemoveOutcome, Rotation, Spending, StoreError, StoredRefreshToken, UpdateOutcome,
 };
 
-use super::model::Model;
 use super::store::{MemoryStore, lock};
 
-/// Accounts by folded name, and every refresh token that is still remembered.
+/// Accounts by folded name, and the logins.
 #[derive(Default)]
 pub(super) struct AccountTable {
     accounts: BTreeMap<String, Account>,
-    tokens: BTreeMap<[u8; 32], TokenRow>,
-}
-
-struct TokenRow {
-    stored: StoredRefreshToken,
-    spent: bool,
+    logins: Vec<KeptLogin>,
+    /// Tokens of a version before, and whose they are.
+    earlier: Vec<(UserId, EarlierToken)>,
 }
 
 impl AccountTable {
@@ -33,30 +29,26 @@ impl AccountTable {
         self.accounts.values().find(|account| account.user.id == id)
     }
 
-    /// The tokens of a user, by their hashes.
-    pub(super) fn dump_tokens(&self, user: UserId) -> Vec<DumpedRefreshToken> {
-        let rows = self.tokens.values().filter(|row| row.stored.user == user);
-        rows.map(|row| DumpedRefreshToken {
-            stored: row.stored.clone(),
-            spent: row.spent,
-        })
-        .collect()
+    /// The logins of a user, by id, and the tokens of a version before, by hash.
+    pub(super) fn dump_logins(&self, user: UserId) -> (Vec<KeptLogin>, Vec<EarlierToken>) {
+        let logins = self.logins.iter().filter(|kept| kept.stored.user == user);
+        let mut logins: Vec<_> = logins.cloned().collect();
+        logins.sort_by_key(|kept| kept.stored.family);
+        let earlier = self.earlier.iter().filter(|(owner, _)| *owner == user);
+        let mut earlier: Vec<_> = earlier.map(|(_, token)| *token).collect();
+        earlier.sort_by_key(|token| token.hash);
+        (logins, earlier)
     }
 
-    /// Writes an account and its tokens.
-    pub(super) fn load(&mut self, account: Account, tokens: Vec<DumpedRefreshToken>) {
+    /// Writes an account and its logins.
+    pub(super) fn load(&mut self, account: Account, logins: Vec<KeptLogin>, earlier: Vec<EarlierToken>) {
         let user = account.user.id;
         self.accounts.retain(|_, other| other.user.id != user);
         self.accounts.insert(account.user.username.folded(), account);
-        self.tokens.retain(|_, row| row.stored.user != user);
-        for DumpedRefreshToken { stored, spent } in tokens {
-            self.tokens
-                .insert(stored.token.hash.0, TokenRow { stored, spent });
-        }
-    }
-
-    fn end_family(&mut self, family: FamilyId) {
-        self.tokens.retain(|_, row| row.stored.family != family);
+        self.end(user, |_| true);
+        self.logins.extend(logins);
+        self.earlier
+            .extend(earlier.into_iter().map(|token| (user, token)));
     }
 
     fn update(&mut self, id: UserId, change: &AccountChange, now: UnixMillis) -> UpdateOutcome {
@@ -81,7 +73,7 @@ impl AccountTable {
         self.accounts.remove(&old.user.username.folded());
         self.accounts.insert(name, new.clone());
         if change.end_logins {
-            self.tokens.retain(|_, row| row.stored.user != id);
+            self.end(id, |_| true);
         }
         UpdateOutcome::Updated(new.user)
     }
@@ -103,13 +95,13 @@ impl AccountTable {
         if let Some(account) = self.accounts.get_mut(&name) {
             account.user.disabled = true;
         }
-        self.tokens.retain(|_, row| row.stored.user != id);
+        self.end(id, |_| true);
         None
     }
 
     /// A login that named no device belongs to this one from now on (D2).
     pub(super) fn bind(&mut self, user: UserId, family: FamilyId, client: &ClientId) {
-        let rows = self.tokens.values_mut().map(|row| &mut row.stored);
+        let rows = self.logins.iter_mut().map(|kept| &mut kept.stored);
         for stored in rows.filter(|stored| stored.user == user && stored.family == family) {
             stored.client.get_or_insert_with(|| client.clone());
         }
@@ -117,15 +109,16 @@ impl AccountTable {
 
     fn logins(&self, user: UserId, now: UnixMillis) -> Vec<DeviceLogin> {
         let working = self
-            .tokens
-            .values()
-            .filter(|row| row.stored.user == user && !row.spent && row.stored.token.expires_at > now);
+            .logins
+            .iter()
+            .map(|kept| &kept.stored)
+            .filter(|stored| stored.user == user && stored.token.expires_at > now);
         let mut logins: Vec<_> = working
-            .filter_map(|row| {
+            .filter_map(|stored| {
                 Some(DeviceLogin {
-                    client: row.stored.client.clone()?,
-                    device_name: row.stored.device_name.clone(),
-                    issued_at: row.stored.token.issued_at,
+                    client: stored.client.clone()?,
+                    device_name: stored.device_name.clone(),
+                    issued_at: stored.token.issued_at,
                 })
             })
             .collect();
@@ -134,53 +127,102 @@ impl AccountTable {
     }
 
     fn end_client(&mut self, user: UserId, client: &ClientId) -> Vec<FamilyId> {
-        let is_theirs =
-            |row: &TokenRow| row.stored.user == user && row.stored.client.as_ref() == Some(client);
+        let is_theirs = |stored: &StoredRefreshToken| stored.client.as_ref() == Some(client);
         let mut families: Vec<_> = self
-            .tokens
-            .values()
-            .filter(|row| is_theirs(row))
-            .map(|row| row.stored.family)
+            .logins
+            .iter()
+            .map(|kept| &kept.stored)
+            .filter(|stored| stored.user == user && is_theirs(stored))
+            .map(|stored| stored.family)
             .collect();
         families.sort_unstable();
-        families.dedup();
-        self.tokens.retain(|_, row| !is_theirs(row));
+        self.end(user, is_theirs);
         families
     }
 
-    fn rotate(&mut self, spent: TokenHash, next: NewRefreshToken) -> Rotation {
-        let Some(row) = self.tokens.get(&spent.0) else {
+    fn find(&self, token: PresentedToken) -> Option<&KeptLogin> {
+        let earlier = self
+            .earlier
+            .iter()
+            .find(|(_, earlier)| earlier.hash == token.hash);
+        let is_meant = |kept: &&KeptLogin| {
+            kept.stored.token.key == token.key
+                || earlier.is_some_and(|(user, earlier)| {
+                    (kept.stored.user, kept.stored.family) == (*user, earlier.family)
+                })
+        };
+        self.logins.iter().find(is_meant)
+    }
+
+    fn rotate(&mut self, spent: PresentedToken, next: &NewRefreshToken, grace_ms: i64) -> Rotation {
+        let Some(kept) = self.find(spent).cloned() else {
             return Rotation::Refused;
         };
-        let stored = row.stored.clone();
-        let (user, family) = (stored.user, stored.family);
-        if row.spent {
-            self.end_family(family);
-            return Rotation::Reused { user, family };
-        }
-        if stored.token.expires_at <= next.issued_at {
-            return Rotation::Refused;
-        }
+        let (user, family) = (kept.stored.user, kept.stored.family);
         if self.by_id(user).is_none_or(|account| account.user.disabled) {
             return Rotation::Refused;
         }
-        if let Some(row) = self.tokens.get_mut(&spent.0) {
-            row.spent = true;
+        match kept.spend(spent, next, grace_ms) {
+            Spending::Rotate(next) => {
+                let stored = next.stored.clone();
+                self.put(next);
+                Rotation::Rotated(stored)
+            }
+            Spending::Again => Rotation::Again(kept.stored),
+            Spending::Reuse => {
+                self.end(user, |stored| stored.family == family);
+                Rotation::Reused { user, family }
+            }
+            Spending::Refuse => Rotation::Refused,
         }
-        let stored = StoredRefreshToken {
-            token: next,
-            ..stored
-        };
-        self.keep(&stored);
-        Rotation::Rotated(stored)
     }
 
-    fn keep(&mut self, stored: &StoredRefreshToken) {
-        let row = TokenRow {
-            stored: stored.clone(),
-            spent: false,
+    fn put(&mut self, kept: KeptLogin) {
+        let of = |kept: &KeptLogin| (kept.stored.user, kept.stored.family);
+        self.logins.retain(|other| of(other) != of(&kept));
+        self.logins.push(kept);
+    }
+
+    /// Ends the logins of a user that are meant. Says whether there were any.
+    fn end(&mut self, user: UserId, is_meant: impl Fn(&StoredRefreshToken) -> bool) -> bool {
+        let before = self.logins.len();
+        self.logins
+            .retain(|kept| kept.stored.user != user || !is_meant(&kept.stored));
+        let logins = &self.logins;
+        self.earlier
+            .retain(|(_, token)| logins.iter().any(|kept| kept.stored.family == token.family));
+        self.logins.len() < before
+    }
+
+    /// Whether a login may go on; the server itself (`None`) may.
+    pub(super) fn standing(&self, user: UserId, login: Option<FamilyId>) -> Result<(), LoginRefusal> {
+        let Some(login) = login else {
+            return Ok(());
         };
-        self.tokens.insert(stored.token.hash.0, row);
+        let mut logins = self.logins.iter().map(|kept| &kept.stored);
+        let account = logins
+            .any(|stored| stored.user == user && stored.family == login)
+            .then(|| self.by_id(user))
+            .flatten()
+            .filter(|account| !account.user.disabled);
+        LoginRefusal::check(account.map(|account| account.user.must_change_password))
+    }
+
+    /// Makes room for one more login, and forgets what has expired. Says whether a login ended.
+    fn make_room(&mut self, user: UserId, now: UnixMillis) -> bool {
+        self.end(user, |stored| stored.token.expires_at <= now);
+        let mut times: Vec<_> = self
+            .logins
+            .iter()
+            .map(|kept| &kept.stored)
+            .filter(|stored| stored.user == user)
+            .map(|stored| (Reverse(stored.token.issued_at), stored.family))
+            .collect();
+        times.sort_unstable();
+        let unused: Vec<_> = times.into_iter().skip(LOGINS_MAX as usize - 1).collect();
+        self.end(user, |stored| {
+            unused.iter().any(|(_, family)| *family == stored.family)
+        })
     }
 }
 
@@ -225,11 +267,19 @@ impl Accounts for MemoryStore {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
-        let mut table = lock(&self.accounts);
-        if self.read(id, Model::is_closed) == Some(true) {
-            return Ok(UpdateOutcome::NotFound);
+        let ends_logins = change.end_logins;
+        let change = move |table: &mut AccountTable, is_closed| {
+            if is_closed {
+                UpdateOutcome::NotFound
+            } else {
+                table.update(id, &change, now)
+            }
+        };
+        let outcome = self.with_accounts(id, ends_logins, change).await?;
+        if ends_logins && matches!(outcome, UpdateOutcome::Updated(_)) {
+            self.tell_ended(id);
         }
-        Ok(table.update(id, &change, now))
+        Ok(outcome)
     }
 
     async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
@@ -237,6 +287,7 @@ impl Accounts for MemoryStore {
             return Ok(outcome);
         }
         self.remove_clock(id).await?;
+        self.tell_ended(id);
         if !self.remove_rows(id, limit as usize) {
             return Ok(RemoveOutcome::Removing);
         }
@@ -253,33 +304,60 @@ impl Accounts for MemoryStore {
 impl RefreshTokens for MemoryStore {
     async fn issue(
         &self,
-        token: StoredRefreshToken,
+        login: StoredRefreshToken,
         proved_by: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
+        let user = login.user;
         let mut table = lock(&self.accounts);
-        let (user, now) = (token.user, token.token.issued_at);
         let outcome = IssueOutcome::of(table.by_id(user).cloned(), &proved_by);
+        let mut ended = false;
         if let IssueOutcome::Issued(_) = outcome {
-            table
-                .tokens
-                .retain(|_, row| row.stored.user != user || row.stored.token.expires_at > now);
-            table.keep(&token);
+            ended = table.make_room(user, login.token.issued_at);
+            table.put(KeptLogin {
+                stored: login,
+                spent: None,
+            });
+        }
+        drop(table);
+        if ended {
+            self.tell_ended(user);
         }
         Ok(outcome)
     }
 
-    async fn rotate(&self, spent: TokenHash, next: NewRefreshToken) -> Result<Rotation, StoreError> {
-        Ok(lock(&self.accounts).rotate(spent, next))
+    async fn rotate(
+        &self,
+        spent: PresentedToken,
+        next: NewRefreshToken,
+        grace_ms: i64,
+    ) -> Result<Rotation, StoreError> {
+        let owner = lock(&self.accounts).find(spent).map(|kept| kept.stored.user);
+        let Some(owner) = owner else {
+            return Ok(Rotation::Refused);
+        };
+        let work = move |table: &mut AccountTable, _| table.rotate(spent, &next, grace_ms);
+        let rotation = self.with_accounts(owner, true, work).await?;
+        if let Rotation::Reused { user, .. } = rotation {
+            self.tell_ended(user);
+        }
+        Ok(rotation)
     }
 
-    async fn end_family(&self, token: TokenHash) -> Result<Option<(UserId, FamilyId)>, StoreError> {
-        let mut table = lock(&self.accounts);
-        let Some(row) = table.tokens.get(&token.0) else {
+    async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
+        Ok(lock(&self.accounts).standing(user, Some(login)))
+    }
+
+    async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
+        let found = lock(&self.accounts)
+            .find(token)
+            .map(|kept| (kept.stored.user, kept.stored.family));
+        let Some((user, family)) = found else {
             return Ok(None);
         };
-        let (user, family) = (row.stored.user, row.stored.family);
-        table.end_family(family);
-        Ok(Some((user, family)))
+        let end = move |table: &mut AccountTable, _| table.end(user, |stored| stored.family == family);
+        let ended = self.with_accounts(user, true, end).await?;
+        self.tell_ended(user);
+        Ok(ended.then_some((user, family)))
     }
 
     async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
@@ -287,6 +365,12 @@ impl RefreshTokens for MemoryStore {
     }
 
     async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
-        Ok(lock(&self.accounts).end_client(user, client))
+        let client = client.clone();
+        let end = move |table: &mut AccountTable, _| table.end_client(user, &client);
+        let ended = self.with_accounts(user, true, end).await?;
+        if !ended.is_empty() {
+            self.tell_ended(user);
+        }
+        Ok(ended)
     }
 }

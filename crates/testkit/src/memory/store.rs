@@ -9,8 +9,9 @@ use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{ClientId, EntityType, Epoch, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    ChangeFeed, Clock, CommitListener, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, Purged,
-    RecordReader, RevisionPage, ServedCursors, StoreError, Stores, SyncDigest, WriteError, WriteStore,
+    ChangeFeed, Clock, CommitListener, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision,
+    LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores, SyncDigest,
+    WriteError, WriteStore,
 };
 
 use uuid::Uuid;
@@ -26,7 +27,7 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     users: Mutex<BTreeMap<UserId, Arc<UserSlot>>>,
     cursors: Mutex<BTreeMap<UserId, CursorRows>>,
-    pub(super) accounts: Mutex<AccountTable>,
+    pub(super) accounts: Arc<Mutex<AccountTable>>,
     pub(super) epoch: Mutex<Epoch>,
     pub(super) jobs: Mutex<JobTable>,
     pub(super) listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
@@ -52,8 +53,15 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl UserSlot {
-    fn write(&self, clock: &dyn Clock, scope: &WriteScope, decide: &Decide) -> Result<WritePlan, WriteError> {
+    fn write(
+        &self,
+        clock: &dyn Clock,
+        accounts: &Mutex<AccountTable>,
+        scope: &WriteScope,
+        decide: &Decide,
+    ) -> Result<WritePlan, WriteError> {
         let _turn = lock(&self.turn);
+        lock(accounts).standing(scope.user, scope.login)?;
         let locked = {
             let model = lock(&self.model);
             if model.is_closed() {
@@ -108,7 +116,7 @@ impl MemoryStore {
             clock,
             users: Mutex::default(),
             cursors: Mutex::default(),
-            accounts: Mutex::default(),
+            accounts: Arc::default(),
             epoch: Mutex::new(Model::default().epoch()),
             jobs: Mutex::default(),
             listeners: Mutex::default(),
@@ -197,6 +205,30 @@ impl MemoryStore {
         in_its_turn(move || slot.close()).await
     }
 
+    /// Changes accounts and logins; where that may end logins, when no write of that user runs. The work hears whether the
+    /// user has no clock any more.
+    pub(super) async fn with_accounts<T: Send + 'static>(
+        &self,
+        user: UserId,
+        in_turn: bool,
+        work: impl FnOnce(&mut AccountTable, bool) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (slot, accounts) = (self.user(user), self.accounts.clone());
+        in_its_turn(move || {
+            let _turn = slot.as_ref().filter(|_| in_turn).map(|slot| lock(&slot.turn));
+            let is_closed = slot.as_ref().is_some_and(|slot| lock(&slot.model).is_closed());
+            work(&mut lock(&accounts), is_closed)
+        })
+        .await
+    }
+
+    /// Tells that logins of a user have ended.
+    pub(super) fn tell_ended(&self, user: UserId) {
+        for listener in lock(&self.listeners).clone() {
+            listener.logins_ended(user);
+        }
+    }
+
     /// Removes at most so many rows of a user whose clock is gone. Says whether nothing is left.
     pub(super) fn remove_rows(&self, user: UserId, limit: usize) -> bool {
         let mut left = limit;
@@ -251,10 +283,10 @@ impl WriteStore for MemoryStore {
     async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
         let user = scope.user;
         let slot = self.user(user).ok_or(WriteError::UnknownUser)?;
-        let clock = self.clock.clone();
+        let (clock, accounts) = (self.clock.clone(), self.accounts.clone());
         let listeners = lock(&self.listeners).clone();
         in_its_turn(move || {
-            let plan = slot.write(clock.as_ref(), &scope, &decide)?;
+            let plan = slot.write(clock.as_ref(), &accounts, &scope, &decide)?;
             if !plan.records.is_empty() {
                 for listener in listeners {
                     listener.committed(user, plan.clock);
@@ -273,8 +305,13 @@ impl ChangeFeed for MemoryStore {
         user: UserId,
         request: &PullRequest,
         limits: PageLimits,
-    ) -> Result<Option<Snapshot>, StoreError> {
-        Ok(self.read_open(user, |model| model.snapshot(request, limits)))
+    ) -> Result<Result<Snapshot, LoginRefusal>, StoreError> {
+        // What has ended by now is not read, and what is read is of before or of now.
+        if let Err(refusal) = lock(&self.accounts).standing(user, request.login) {
+            return Ok(Err(refusal));
+        }
+        let snapshot = self.read_open(user, |model| model.snapshot(request, limits));
+        Ok(snapshot.ok_or(LoginRefusal::Ended))
     }
 }
 

@@ -49,12 +49,13 @@ impl Transfer for MemoryStore {
             return Ok(None);
         }
         let clock = self.read(user, Model::clock).unwrap_or_default();
-        let refresh_tokens = lock(&self.accounts).dump_tokens(user);
+        let (logins, earlier_tokens) = lock(&self.accounts).dump_logins(user);
         Ok(Some(UserDump {
             account,
             clock,
             cursors: self.cursors(user).await?,
-            refresh_tokens,
+            logins,
+            earlier_tokens,
             avatars: self.look(user, |_, held| held.avatars()).unwrap_or_default(),
         }))
     }
@@ -65,7 +66,7 @@ impl Transfer for MemoryStore {
             self.add_user(user);
         }
         self.change(user, |model| model.set_clock(dump.clock));
-        lock(&self.accounts).load(dump.account, dump.refresh_tokens);
+        lock(&self.accounts).load(dump.account, dump.logins, dump.earlier_tokens);
         self.set_cursors(user, dump.cursors);
         self.change_attachments(user, |held| {
             held.forget_contents();

@@ -822,6 +822,7 @@ async fn files_are_for_their_user() {
     let received = of_theirs.finish().await.unwrap();
     let by_them = mosaic_application::records::EditBy {
         user: user(2),
+        login: None,
         client: mosaic_domain::ClientId::unnamed(),
         edit_time: None,
         created_at: None,

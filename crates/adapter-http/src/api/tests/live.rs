@@ -19,7 +19,7 @@ struct Server {
     address: SocketAddr,
     handle: ServerHandle,
     hub: Arc<Hub>,
-    sessions: Sessions,
+    standing: Standing,
 }
 
 impl Drop for Server {
@@ -44,8 +44,8 @@ fn settings() -> HttpSettings {
 
 fn serve_with(settings: &HttpSettings, ports: Ports) -> Server {
     let hub = Arc::clone(&ports.hub);
+    let standing = ports.standing.clone();
     let state = state(ports);
-    let sessions = state.sessions.clone();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = crate::start(settings, listener, state).unwrap();
@@ -55,7 +55,7 @@ fn serve_with(settings: &HttpSettings, ports: Ports) -> Server {
         address,
         handle,
         hub,
-        sessions,
+        standing,
     }
 }
 
@@ -64,8 +64,19 @@ fn listening() -> Server {
 }
 
 fn at_fifty() -> Ports {
+    let standing = Standing::default();
+    let mut feed = MockChangeFeed::new();
+    let of_login = standing.clone();
+    feed.expect_snapshot().returning(move |_, _, _| {
+        Ok(of_login.get().map(|()| Snapshot {
+            clock: Stamp::clamped(50),
+            epoch: Epoch::new(Uuid::nil()),
+            changes: PerEntity::default(),
+        }))
+    });
     Ports {
-        feed: feed_at(50),
+        feed,
+        standing,
         ..Ports::default()
     }
 }
@@ -239,11 +250,14 @@ async fn n1_who_hangs_up_listens_no_more_and_only_so_many_do() {
 
 #[actix_web::test]
 async fn n1_the_stream_ends_with_its_login_and_with_the_server() {
-    let server = listening();
-    let mut phone = server.listen().await;
-    server.sessions.end_family(FamilyId::new(Uuid::from_u128(2)));
-    assert!(phone.until(END).await.ends_with(END));
-    server.listeners(0).await;
+    // Nobody tells of it, and a heartbeat finds out.
+    for refusal in [LoginRefusal::Ended, LoginRefusal::PasswordChangeRequired] {
+        let server = listening();
+        let mut phone = server.listen().await;
+        server.standing.set(refusal);
+        assert!(phone.until(END).await.ends_with(END));
+        server.listeners(0).await;
+    }
 
     let server = listening();
     let mut phone = server.listen().await;
@@ -252,16 +266,20 @@ async fn n1_the_stream_ends_with_its_login_and_with_the_server() {
 }
 
 #[actix_web::test]
-async fn n1_nothing_is_told_to_a_login_that_has_ended() {
+async fn n1_the_stream_ends_at_once_with_its_login() {
     let server = serve(Ports {
         heartbeat: Duration::from_hours(1),
         ..at_fifty()
     });
     let mut phone = server.listen().await;
-    server.sessions.end_family(FamilyId::new(Uuid::from_u128(2)));
+    server.hub.logins_ended(UserId::new(Uuid::from_u128(1)));
     server.commit(60);
+    phone.until("data: {\"clock\": 60}").await;
+    server.standing.set(LoginRefusal::Ended);
+    server.hub.logins_ended(UserId::new(Uuid::from_u128(1)));
+    server.commit(70);
     let rest = phone.until(END).await;
-    assert!(!rest.contains("60"), "{rest}");
+    assert!(!rest.contains("70"), "{rest}");
 }
 
 #[actix_web::test]
@@ -293,7 +311,7 @@ async fn n1_a_stream_waits_for_a_store_that_is_away() {
         if failures >= 0 {
             return Err(StoreError::Unavailable("gone".into()));
         }
-        Ok(Some(Snapshot {
+        Ok(Ok(Snapshot {
             clock: Stamp::clamped(50),
             epoch: Epoch::new(Uuid::nil()),
             changes: PerEntity::default(),

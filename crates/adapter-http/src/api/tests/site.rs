@@ -168,7 +168,23 @@ impl Site {
             },
             password: PasswordHash::new("$argon2id$".to_owned()),
         };
+        let proved_by = account.password.clone();
         self.stores.accounts.create(account, false).await.unwrap();
+        // The one that the tests' tokens are of.
+        let login = StoredRefreshToken {
+            token: NewRefreshToken {
+                key: TokenHash([1; 32]),
+                hash: TokenHash([2; 32]),
+                seed: TokenSeed([3; 32]),
+                issued_at: now,
+                expires_at: now.plus(1_000),
+            },
+            user: user(number),
+            family: FamilyId::new(Uuid::from_u128(2)),
+            client: None,
+            device_name: None,
+        };
+        self.stores.tokens.issue(login, proved_by).await.unwrap();
     }
 
     pub(super) async fn send(&self, request: TestRequest) -> Answer {
