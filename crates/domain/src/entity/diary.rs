@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fields, names, pick};
+use super::{Fields, Missing, names, pick};
 use crate::id::MemoId;
 use crate::text::Text;
 use crate::time::UnixMillis;
@@ -173,7 +173,7 @@ impl Fields for Diary {
         }
     }
 
-    fn from_patch(patch: &DiaryPatch) -> Option<Self> {
-        Some(Self::default().patched(patch))
+    fn from_patch(patch: &DiaryPatch) -> Result<Self, Missing> {
+        Ok(Self::default().patched(patch))
     }
 }
