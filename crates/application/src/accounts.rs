@@ -630,7 +630,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The violations, at `username` and `password`.
 pub fn parse_new_account(username: &str, password: String) -> Result<(Username, Password), Violations> {
     let mut violations = Violations::none();
-    let username = violations.check("username", username.parse::<Username>());
+    let username = violations.check("username", Username::chosen(username));
     let password = violations.check("password", Password::chosen(password));
     match username.zip(password) {
         Some(parsed) => Ok(parsed),

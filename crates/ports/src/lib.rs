@@ -33,8 +33,8 @@ pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use store::{
-    ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, RevisionPage,
-    ServedCursors, SyncDigest, WriteStore,
+    ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
+    RevisionPage, ServedCursors, SyncDigest, WriteStore,
 };
 pub use stores::Stores;
 pub use system::{
