@@ -54,6 +54,7 @@ mod settle;
 mod tls;
 mod tokens;
 mod transfer;
+mod turns;
 mod uploads;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, Missing, pick};
+use super::{FEW_BYTES, Facets, Fields, Missing, pick};
 use crate::id::DiaryDate;
 use crate::text::{Tags, Text};
 
@@ -51,6 +51,17 @@ impl Fields for Memo {
             Some(_) => Ok(Self::default().patched(patch)),
             None => Err(Missing::of(&[("content", false)])),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let summary = self.ai_summary.as_ref().map_or(0, |text| text.as_str().len());
+        FEW_BYTES + self.content.as_str().len() + summary
+    }
+
+    fn bytes_of(patch: &MemoPatch) -> usize {
+        let content = patch.content.as_ref().map_or(0, |text| text.as_str().len());
+        let summary = patch.ai_summary.as_ref().and_then(Option::as_ref);
+        FEW_BYTES + content + summary.map_or(0, |text| text.as_str().len())
     }
 
     fn facets(&self) -> Facets {

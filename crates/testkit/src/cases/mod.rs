@@ -14,6 +14,7 @@ pub mod reading;
 pub mod removal;
 pub mod retention;
 pub mod room;
+pub mod searching;
 pub mod stamps;
 pub mod transfer;
 pub mod unreadable;
