@@ -241,8 +241,8 @@ const TRIM: &str = "
     DELETE FROM sync_cursors AS c USING (
         SELECT d.client_id, d.user_id, row_number() OVER (
                    PARTITION BY d.user_id
-                   ORDER BY EXISTS (SELECT 1 FROM refresh_tokens AS t
-                                    WHERE t.user_id = d.user_id AND t.client_id = d.client_id AND NOT t.is_spent) DESC,
+                   ORDER BY EXISTS (SELECT 1 FROM logins AS l
+                                    WHERE l.user_id = d.user_id AND l.client_id = d.client_id) DESC,
                             d.served_at DESC, d.client_id
                ) AS place
         FROM (

@@ -135,7 +135,7 @@ pub(crate) fn write(conn: &Connection, batch: Batch) -> Result<(), Failure> {
 const SURPLUS: &str = "
     DELETE FROM sync_cursors WHERE user_id = ?1 AND client_id IN (
         SELECT client_id FROM sync_cursors AS c WHERE user_id = ?1 GROUP BY client_id
-        ORDER BY client_id IN (SELECT client_id FROM refresh_tokens WHERE user_id = ?1 AND is_spent = 0) DESC,
+        ORDER BY client_id IN (SELECT client_id FROM logins WHERE user_id = ?1 AND client_id IS NOT NULL) DESC,
                  max(served_at) DESC, client_id
         LIMIT -1 OFFSET ?2)";
 

@@ -7,6 +7,8 @@ use mosaic_domain::search::{REFOLDED, normalise};
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use crate::runs;
+
 /// How many texts are changed in one transaction.
 const TEXTS_AT_ONCE: i64 = 32;
 
@@ -44,8 +46,9 @@ pub(crate) fn texts(conn: &Connection) -> rusqlite::Result<()> {
         let page = page(conn, after)?;
         let transaction = conn.unchecked_transaction()?;
         for (id, body) in &page {
-            let sql = "UPDATE record_search SET body = ?2 WHERE rowid = ?1";
-            transaction.execute(sql, (id, normalise(body)))?;
+            let sql = "UPDATE record_search SET body = ?2, runs = ?3 WHERE search_id = ?1";
+            let body = normalise(body);
+            transaction.execute(sql, (id, &body, runs::of(&body)))?;
         }
         let Some((last, _)) = page.last() else {
             transaction.execute("UPDATE meta SET texts_folded = 1 WHERE only_row = 1", [])?;
@@ -66,9 +69,8 @@ pub(crate) fn texts(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 fn page(conn: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, String)>> {
-    // The sign keeps the pattern from the index, which has no runs to look up in it.
     let sql =
-        "SELECT rowid, body FROM record_search WHERE rowid > ?1 AND +body GLOB ?2 ORDER BY rowid LIMIT ?3";
+        "SELECT search_id, body FROM record_search WHERE search_id > ?1 AND body GLOB ?2 ORDER BY search_id LIMIT ?3";
     conn.prepare_cached(sql)?
         .query_map((after, pattern(), TEXTS_AT_ONCE), |row| {
             Ok((row.get(0)?, row.get(1)?))

@@ -297,7 +297,7 @@ pub trait Entity: Fields {
 }
 
 /// What a record without long texts comes to, more or less.
-const FEW_BYTES: usize = 1_024;
+pub(crate) const FEW_BYTES: usize = 1_024;
 
 /// What a type says about its own fields.
 pub trait Fields:

@@ -1,7 +1,7 @@
 //! One edit of one record, before it is judged.
 
 use super::{CHILD_TYPE, WriteScope};
-use crate::entity::{Content, EntityType, Missing, Patch, RecordKey, ResourcePatch, SortGroup};
+use crate::entity::{Content, EntityType, FEW_BYTES, Missing, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, ResourceId};
 use crate::time::{EditTime, UnixMillis};
 use crate::version::Version;
@@ -67,7 +67,8 @@ impl RecordEdit {
     /// About how many bytes it brings to the store.
     pub fn bytes(&self) -> usize {
         match &self.action {
-            Action::Put { content, .. } | Action::Fill { content, .. } => content.bytes(),
+            Action::Put { content, .. } => content.bytes(),
+            Action::Fill { .. } => FEW_BYTES,
             Action::Patch { patch, .. } => patch.bytes(),
             Action::Delete { .. } => 0,
         }

@@ -9,7 +9,7 @@ pub const ROW_BYTES: u64 = 200;
 
 impl Content {
     /// What the content counts.
-    fn bytes(&self) -> u64 {
+    fn document_bytes(&self) -> u64 {
         self.to_document().len() as u64
     }
 }
@@ -17,14 +17,14 @@ impl Content {
 impl Record {
     /// What the record counts against what its user may store, in bytes.
     pub fn bytes(&self) -> u64 {
-        ROW_BYTES + self.state.content().map_or(0, Content::bytes)
+        ROW_BYTES + self.state.content().map_or(0, Content::document_bytes)
     }
 }
 
 impl Revision {
     /// What the revision counts against what its user may store, in bytes.
     pub fn bytes(&self) -> u64 {
-        ROW_BYTES + self.content.bytes()
+        ROW_BYTES + self.content.document_bytes()
     }
 }
 
@@ -52,7 +52,7 @@ impl Room {
     /// larger than what it replaces has as much again: else nobody could make anything smaller who has come to the end, since
     /// what was there stays in the history for a while.
     pub(super) fn takes(&self, new: &Content, old: Option<&Record>) -> bool {
-        let new = ROW_BYTES + new.bytes();
+        let new = ROW_BYTES + new.document_bytes();
         let used = self.used.saturating_add(new);
         used <= self.quota
             || old.is_some_and(|old| {

@@ -109,11 +109,8 @@ impl AccountTable {
 
     /// The devices that have a login.
     pub(super) fn clients(&self, user: UserId) -> BTreeSet<ClientId> {
-        let live = self
-            .tokens
-            .values()
-            .filter(|row| row.stored.user == user && !row.spent);
-        live.filter_map(|row| row.stored.client.clone()).collect()
+        let of_user = self.logins.iter().filter(|kept| kept.stored.user == user);
+        of_user.filter_map(|kept| kept.stored.client.clone()).collect()
     }
 
     fn logins(&self, user: UserId, now: UnixMillis) -> Vec<DeviceLogin> {
