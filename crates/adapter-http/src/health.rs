@@ -57,7 +57,9 @@ fn failing(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full(_) => "the store can not work at the moment: its disk is full",
         StoreError::Corrupt { .. } => "the store can not work at the moment: it is damaged",
-        StoreError::Unavailable(_) | StoreError::Failed(_) => "the store can not work at the moment",
+        StoreError::Unavailable(_) | StoreError::TooSlow(_) | StoreError::Failed(_) => {
+            "the store can not work at the moment"
+        }
     }
 }
 

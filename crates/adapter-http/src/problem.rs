@@ -36,6 +36,8 @@ const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const UPLOAD_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// How long a device waits for the storage of files.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// When what took too long may be asked again: what was in its way may be over then.
+const SLOW_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// How many bytes an upload has (tus).
 const UPLOAD_OFFSET: header::HeaderName = header::HeaderName::from_static("upload-offset");
@@ -199,6 +201,8 @@ problem_codes! {
     NotReady = 503 "not_ready" "Not ready";
     /// For the moment nothing can be done; `Retry-After` tells when to try again.
     Unavailable = 503 "unavailable" "Not available at the moment";
+    /// The store was stopped, because looking that up took longer than it may; `Retry-After` tells when to try again.
+    TooSlow = 503 "too_slow" "Takes too long";
     /// The storage of the files does not answer; `Retry-After` tells when to try again.
     StorageUnavailable = 503 "storage_unavailable" "The storage of files is not available";
     /// There is no room left for what was sent: on the disk of the database, or in the storage of the files.
@@ -375,6 +379,12 @@ impl From<AppError> for Problem {
             AppError::Store(full @ StoreError::Full(_)) => {
                 Self::new(Code::StorageFull, "the disk of the server is full").because(full)
             }
+            AppError::Store(slow @ StoreError::TooSlow(_)) => Self::new(
+                Code::TooSlow,
+                "looking that up takes too long: ask for less, or try again in a moment",
+            )
+            .because(slow)
+            .retry_after(SLOW_AGAIN_AFTER),
             AppError::Store(other) => Self::internal(other),
             AppError::Internal(cause) => Self::internal(cause),
         }
@@ -949,6 +959,7 @@ mod tests {
             ),
             (BlobError::Full(cause()).into(), 507, "storage_full", json!({})),
             (StoreError::Full(cause()).into(), 507, "storage_full", json!({})),
+            (StoreError::TooSlow(cause()).into(), 503, "too_slow", json!({})),
             (BlobError::Failed(cause()).into(), 500, "internal", json!({})),
         ] {
             let problem = Problem::from(error);

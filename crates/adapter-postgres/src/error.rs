@@ -20,6 +20,12 @@ pub(crate) enum Failure {
     /// The database did not answer in time.
     #[error("the database did not answer in time")]
     Silent,
+    /// A look-up took longer than it may.
+    #[error("the look-up took too long")]
+    TooSlow,
+    /// Too many writes of the same user are waiting.
+    #[error("the write waited too long for others of the same user")]
+    Crowded,
     /// The connection was lost before the transaction was to be committed.
     #[error("the connection to the database was lost")]
     Lost,
@@ -78,7 +84,13 @@ impl Failure {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Postgres(error) => self.is_transient() || is_unavailable(error),
-            Self::NoConnection(_) | Self::Silent | Self::Lost | Self::ReadOnly | Self::Undecided(_) => true,
+            Self::NoConnection(_)
+            | Self::Silent
+            | Self::TooSlow
+            | Self::Crowded
+            | Self::Lost
+            | Self::ReadOnly
+            | Self::Undecided(_) => true,
             Self::Full
             | Self::Corrupt { .. }
             | Self::UnknownUser
@@ -173,8 +185,10 @@ impl From<Failure> for StoreError {
             Failure::Postgres(error) => of_postgres(error),
             Failure::Corrupt { what, source } => Self::Corrupt { what, source },
             Failure::NoConnection(PoolError::Backend(error)) => Self::Unavailable(described(error)),
+            Failure::TooSlow => Self::TooSlow(failure.into()),
             Failure::NoConnection(_)
             | Failure::Silent
+            | Failure::Crowded
             | Failure::Lost
             | Failure::ReadOnly
             | Failure::Undecided(_) => Self::Unavailable(failure.into()),
@@ -206,6 +220,9 @@ fn is_unavailable(error: &tokio_postgres::Error) -> bool {
 }
 
 fn of_postgres(error: tokio_postgres::Error) -> StoreError {
+    if error.code() == Some(&SqlState::QUERY_CANCELED) {
+        return StoreError::TooSlow(described(error));
+    }
     let unavailable = is_unavailable(&error);
     let kind = error.code().map(kind);
     let source = described(error);

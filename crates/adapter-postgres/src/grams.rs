@@ -12,7 +12,7 @@ use mosaic_domain::UserId;
 const BUCKETS: usize = 1 << 15;
 
 /// How many characters a run has. A term that is shorter can't be looked up.
-pub(crate) const RUN: usize = 3;
+const RUN: usize = 3;
 
 /// The hashes of a normalised text, or of a term, ascending and without repetition.
 pub(crate) fn of(user: UserId, text: &str) -> Vec<i32> {
@@ -32,6 +32,20 @@ pub(crate) fn of(user: UserId, text: &str) -> Vec<i32> {
     hashes.sort_unstable();
     hashes.dedup();
     hashes
+}
+
+/// How many hashes of one term are looked up, at most, and how many of a whole search.
+const OF_A_TERM: usize = 4;
+const OF_A_SEARCH: usize = 16;
+
+/// The hashes that a search is looked up by: few, whatever the length and the number of its terms. The text decides.
+pub(crate) fn few<'a>(user: UserId, terms: impl Iterator<Item = &'a str>) -> Vec<i32> {
+    let of_term = |term: &'a str| {
+        let hashes = of(user, term);
+        let every = hashes.len().div_ceil(OF_A_TERM).max(1);
+        hashes.into_iter().step_by(every)
+    };
+    terms.flat_map(of_term).take(OF_A_SEARCH).collect()
 }
 
 fn bucket(run: [char; RUN]) -> usize {
@@ -78,6 +92,20 @@ mod tests {
         }
         assert!(of(user(1), "ab").is_empty());
         assert!(of(user(1), "").is_empty());
+    }
+
+    #[test]
+    fn a_search_has_few_hashes_all_of_them_of_its_terms() {
+        let long: String = ('a'..='z').chain('0'..='9').cycle().take(900).collect();
+        let hashes = few(user(1), [long.as_str(), "ab"].into_iter());
+        assert!((2..=OF_A_TERM).contains(&hashes.len()), "{hashes:?}");
+        let all = of(user(1), &long);
+        assert!(hashes.iter().all(|hash| all.contains(hash)));
+        assert_eq!(
+            few(user(1), std::iter::repeat_n("weather", 32)).len(),
+            OF_A_SEARCH
+        );
+        assert_eq!(few(user(1), ["ab"].into_iter()), [0; 0]);
     }
 
     #[test]

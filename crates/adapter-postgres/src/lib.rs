@@ -53,6 +53,7 @@ mod settle;
 mod tls;
 mod tokens;
 mod transfer;
+mod turns;
 mod uploads;
 
 use std::fmt;

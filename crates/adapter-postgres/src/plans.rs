@@ -61,8 +61,7 @@ const FILL: &str = "
     SELECT user_id, upload_id, n, 1, gen_random_uuid() FROM uploads, generate_series(0, 8) AS n;
     INSERT INTO revisions
     SELECT user_id, gen_random_uuid(), entity_type, record_key, 1, edit_time, author, created_at, 'deleted', 0, '{}'
-    FROM records WHERE stamp BETWEEN 11 AND 40000;
-    ANALYZE;";
+    FROM records WHERE stamp BETWEEN 11 AND 40000;";
 
 struct Filled {
     database: TestDatabase,
@@ -71,6 +70,13 @@ struct Filled {
 
 impl Filled {
     async fn new() -> Self {
+        let filled = Self::fresh().await;
+        filled.sql.batch_execute("ANALYZE").await.unwrap();
+        filled
+    }
+
+    /// Just after all users have synced for the first time: nothing is analysed, and nothing analyses by itself.
+    async fn fresh() -> Self {
         let database = TestDatabase::create(&Template::empty()).await;
         let settings = PostgresSettings::new(database.url().parse().unwrap());
         let (clock, ids) = (
@@ -98,6 +104,15 @@ impl Filled {
 
     /// What the database did for these values, with a plan made for them, or, where `generic`, for any.
     async fn plan(&self, sql: &str, values: &[Value<'_>], generic: bool) -> String {
+        self.explain("ANALYZE", sql, values, generic).await
+    }
+
+    /// The same, with the pages that it looked at.
+    async fn buffers(&self, sql: &str, values: &[Value<'_>], generic: bool) -> String {
+        self.explain("ANALYZE, BUFFERS", sql, values, generic).await
+    }
+
+    async fn explain(&self, what: &str, sql: &str, values: &[Value<'_>], generic: bool) -> String {
         let mode = if generic {
             "force_generic_plan"
         } else {
@@ -105,7 +120,7 @@ impl Filled {
         };
         let set = format!("SET plan_cache_mode = {mode}");
         self.sql.batch_execute(&set).await.unwrap();
-        let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) {sql}");
+        let explain = format!("EXPLAIN ({what}, COSTS OFF, TIMING OFF, SUMMARY OFF) {sql}");
         let types: Vec<_> = values.iter().map(|(_, of)| of.clone()).collect();
         let statement = self.sql.prepare_typed(&explain, &types).await.unwrap();
         let values: Vec<_> = values.iter().map(|(value, _)| *value).collect();
@@ -132,6 +147,50 @@ async fn every_statement_is_answered_from_an_index() {
     }
     a_digest(&filled).await;
     a_removal(&filled).await;
+    filled.database.remove().await;
+}
+
+/// How many pages of the database a statement looks at, most of them more than once.
+fn pages(plan: &str) -> u64 {
+    let first = plan
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Buffers: shared "));
+    let counts = first.into_iter().flat_map(|counts| counts.split(' '));
+    let looked_at = counts.filter(|count| count.starts_with("hit=") || count.starts_with("read="));
+    looked_at
+        .filter_map(|count| count.split_once('=')?.1.parse::<u64>().ok())
+        .sum()
+}
+
+/// Plans that rest on statistics go wrong before there are any: a record is looked for among all of its user's.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_cost_as_little_before_the_tables_are_analysed() {
+    let filled = Filled::fresh().await;
+    for generic in [false, true] {
+        // 200 memos, 200 bots and 200 resources with a memo each; a few pages for each of them.
+        let page = filled
+            .buffers(&snapshot_sql(), &question(0).values(), generic)
+            .await;
+        assert!(pages(&page) < 5_000, "{page}");
+        let keys: Vec<_> = (1..=200).map(|n| delete(memo_key(n))).collect();
+        let wanted = Wanted::of(&WriteScope::of(BIG, &keys));
+        let scope = filled
+            .buffers(&scope::records_sql(), &wanted.records(), generic)
+            .await;
+        assert!(pages(&scope) < 10_000, "{scope}");
+    }
+    // Each of 36,000 texts is looked at, and each of the records that are found.
+    for (terms, most) in [("e", 400_000), ("weather", 150_000)] {
+        let mut query = RecordQuery::all(
+            EntityType::Memo,
+            Order::NewestFirst,
+            PageNumber::new(1, 20).unwrap(),
+        );
+        query.search = SearchTerms::parse(terms).unwrap();
+        let list = ListStatement::new(BIG, &query);
+        let plan = filled.buffers(&list.sql, &list.values(), false).await;
+        assert!(pages(&plan) < most, "{plan}");
+    }
     filled.database.remove().await;
 }
 

@@ -59,13 +59,13 @@ impl ChangeFeed for PostgresStore {
 /// there is another one after it.
 pub(crate) fn snapshot_sql() -> String {
     let standing = tokens::standing_sql("$7");
+    let parent = rows::by_key("by_key.stamp", "$6", "r.parent_key");
     format!(
         "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), ({standing}), changed.*
          FROM sync_clocks AS c
          LEFT JOIN LATERAL (
              SELECT {RECORD_COLUMNS}, r.has_next,
-                    (SELECT p.stamp FROM records AS p
-                     WHERE p.user_id = $1 AND p.entity_type = $6 AND p.record_key = r.parent_key)
+                    CASE WHEN r.parent_key IS NOT NULL THEN ({parent}) END
              FROM unnest($2::text[], $3::bigint[]) AS t (entity_type, cursor)
              CROSS JOIN LATERAL (
                  SELECT page.*, row_number() OVER by_stamp AS place, lead(true) OVER by_stamp AS has_next,

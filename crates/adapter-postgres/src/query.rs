@@ -102,8 +102,8 @@ type Kept = (Box<dyn ToSql + Sync + Send>, Type);
 /// The conditions of a list, with the values that they compare to.
 struct Conditions {
     sql: String,
-    /// What stands before the statement: the keys that a search found, looked for once.
-    with: String,
+    /// The conditions of a text `s`, where words are looked for.
+    text: Option<String>,
     values: Vec<Kept>,
 }
 
@@ -112,7 +112,7 @@ impl Conditions {
     fn live(user: UserId, entity_type: EntityType) -> Self {
         let mut all = Self {
             sql: String::new(),
-            with: String::new(),
+            text: None,
             values: Vec::new(),
         };
         let user = all.bind(user.uuid(), Type::UUID);
@@ -178,29 +178,26 @@ impl Conditions {
         self.sql.push_str(&condition(&value));
     }
 
-    /// The index narrows the candidates where a term is long enough for it; the text decides.
+    /// The index narrows the candidates where a term is long enough for it; the text decides, and is read once whatever
+    /// the number of terms.
     fn search(&mut self, user: UserId, terms: &SearchTerms) {
         if terms.is_empty() {
             return;
         }
-        // $1 and $2 are the user and the type, as in every list.
-        let mut found = "WITH found AS MATERIALIZED (SELECT s.record_key FROM record_search AS s \
-                         WHERE s.user_id = $1 AND s.entity_type = $2"
-            .to_owned();
-        let indexed = terms.iter().filter(|term| term.chars().count() >= grams::RUN);
-        let hashes: Vec<i32> = indexed.flat_map(|term| grams::of(user, term)).collect();
+        let mut found = String::new();
+        let hashes = grams::few(user, terms.iter());
         if !hashes.is_empty() {
             let hashes = self.bind(hashes, Type::INT4_ARRAY);
-            found.extend([" AND s.grams @> ", &hashes]);
+            found.extend(["s.grams @> ", &hashes, " AND "]);
         }
-        for term in terms.iter() {
-            let term = self.bind(term.to_owned(), Type::TEXT);
-            found.extend([" AND strpos(s.body, ", &term, ") > 0"]);
-        }
-        found.push_str(") ");
-        self.with = found;
-        self.sql
-            .push_str(" AND r.record_key IN (SELECT record_key FROM found)");
+        let terms: Vec<String> = terms.iter().map(str::to_owned).collect();
+        let terms = self.bind(terms, Type::TEXT_ARRAY);
+        found.extend([
+            "NOT EXISTS (SELECT FROM (SELECT s.body || '' AS body OFFSET 0) AS whole, unnest(",
+            &terms,
+            ") AS t (term) WHERE strpos(whole.body, t.term) = 0)",
+        ]);
+        self.text = Some(found);
     }
 
     fn values(&self) -> Vec<Value<'_>> {
@@ -222,17 +219,34 @@ const fn order_by(order: Order) -> &'static str {
 
 /// One page, in its order, and how many records there are on all pages; that alone where the page is empty.
 fn list_sql(conditions: &Conditions, order: Order, limit: &str, offset: &str) -> String {
-    let Conditions {
-        with,
-        sql: conditions,
-        ..
-    } = conditions;
     let order = order_by(order);
+    let Some(text) = &conditions.text else {
+        let conditions = &conditions.sql;
+        return format!(
+            "SELECT {RECORD_COLUMNS}, total.records
+             FROM (SELECT count(*) AS records FROM records AS r WHERE {conditions}) AS total
+             LEFT JOIN LATERAL (
+                 SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}
+             ) AS r ON true
+             ORDER BY {order}"
+        );
+    };
+    // What is found is looked for once, and of it only what the order needs is kept.
+    let conditions = &conditions.sql;
+    let candidate = rows::by_key("by_key.*", "$2", "s.record_key");
+    let whole = rows::by_key("by_key.*", "$2", "page.record_key");
     format!(
-        "{with}SELECT {RECORD_COLUMNS}, total.records
-         FROM (SELECT count(*) AS records FROM records AS r WHERE {conditions}) AS total
+        "WITH found AS MATERIALIZED (
+             SELECT r.record_key, r.created_at, r.parent_key, r.sort_order
+             FROM record_search AS s CROSS JOIN LATERAL ({candidate}) AS r
+             WHERE s.user_id = $1 AND s.entity_type = $2 AND {text} AND {conditions}
+         )
+         SELECT {RECORD_COLUMNS}, total.records
+         FROM (SELECT count(*) AS records FROM found) AS total
          LEFT JOIN LATERAL (
-             SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}
+             SELECT whole.* FROM (
+                 SELECT r.record_key FROM found AS r ORDER BY {order} LIMIT {limit} OFFSET {offset}
+             ) AS page CROSS JOIN LATERAL ({whole}) AS whole
          ) AS r ON true
          ORDER BY {order}"
     )

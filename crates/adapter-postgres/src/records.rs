@@ -73,7 +73,7 @@ struct Decided {
 
 impl PostgresStore {
     async fn attempt(&self, scope: &Arc<WriteScope>, decide: &Decide) -> Result<WritePlan, NotWritten> {
-        let mut session = self.database.session().await?;
+        let mut session = self.database.session_of(scope.user.uuid()).await?;
         let found = lock_and_load(&mut session, scope).await?;
         let Decided { before, plan, batch } = self.decide(found, scope, decide).await?;
         if plan.is_empty() {
@@ -159,7 +159,7 @@ impl PostgresStore {
 
     /// What a scope holds now, read under the user's lock: nobody is half-way through a write then.
     async fn look(&self, scope: &Arc<WriteScope>) -> Result<mosaic_domain::write::Locked, Failure> {
-        let mut session = self.database.session().await?;
+        let mut session = self.database.session_of(scope.user.uuid()).await?;
         let found = lock_and_load(&mut session, scope).await?;
         let (scope, clock) = (Arc::clone(scope), Arc::clone(&self.clock));
         on_blocking_thread(move || found.read(&scope, clock.as_ref())).await

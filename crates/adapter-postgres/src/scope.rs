@@ -21,12 +21,13 @@ pub(crate) const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id 
 
 /// The records that are named, the live children of the memos that are asked for, and the memo of each of them.
 pub(crate) fn records_sql() -> String {
+    let named = rows::by_key("by_key.*", "n.entity_type", "n.record_key");
+    let wanted = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
     format!(
         "WITH named AS (
              SELECT r.entity_type, r.record_key, r.parent_key
              FROM unnest($2::text[], $3::text[]) AS n (entity_type, record_key)
-             JOIN records AS r
-               ON r.user_id = $1 AND r.entity_type = n.entity_type AND r.record_key = n.record_key
+             CROSS JOIN LATERAL ({named}) AS r
              UNION
              SELECT r.entity_type, r.record_key, r.parent_key
              FROM unnest($4::text[]) AS m (parent_key)
@@ -38,7 +39,7 @@ pub(crate) fn records_sql() -> String {
              SELECT $6, parent_key FROM named WHERE parent_key IS NOT NULL
          )
          SELECT {RECORD_COLUMNS} FROM wanted AS w
-         JOIN records AS r ON r.user_id = $1 AND r.entity_type = w.entity_type AND r.record_key = w.record_key"
+         CROSS JOIN LATERAL ({wanted}) AS r"
     )
 }
 
@@ -195,7 +196,7 @@ pub(crate) async fn lock_and_run(
 ) -> Result<(Session, Vec<Vec<Row>>), Failure> {
     let mut all = vec![Step::Fixed(LOCK, vec![(user, Type::UUID)])];
     all.extend(steps);
-    let mut session = database.session().await?;
+    let mut session = database.session_of(*user).await?;
     let mut answers = session.begin(all).await?.into_iter();
     if answers.next().is_none_or(|clock| clock.is_empty()) {
         // The session goes, and the transaction with it.

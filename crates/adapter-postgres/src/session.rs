@@ -15,14 +15,17 @@ use std::time::Duration;
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::poll_fn;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row, Statement};
+use uuid::Uuid;
 
 use crate::connect::{Connector, limits};
 use crate::error::{Failure, is_full, is_read_only, is_refusal, is_stale_statement};
 use crate::retry::retrying;
 use crate::settings::PostgresSettings;
+use crate::turns::Turns;
 
 /// How long an abandoned statement may go on by itself before it is cancelled.
 const GRACE: Duration = Duration::from_millis(50);
@@ -58,6 +61,8 @@ struct Inner {
     runtime: Handle,
     prepares: bool,
     begin: String,
+    turns: Turns,
+    read_timeout: Duration,
     answer_timeout: Duration,
     /// When the disk of the database was found to be full, if nothing was committed since.
     full_at: Mutex<Option<Instant>>,
@@ -77,9 +82,19 @@ impl Database {
             runtime: Handle::current(),
             prepares: settings.prepared_statements,
             begin,
+            turns: Turns::new(settings.lock_timeout),
+            read_timeout: settings.read_timeout,
             answer_timeout: settings.statement_timeout + LATENCY,
             full_at: Mutex::new(None),
         }))
+    }
+
+    /// A session on a connection of its own, for what will take the lock of a user's clock: in that user's turn.
+    pub(crate) async fn session_of(&self, user: Uuid) -> Result<Session, Failure> {
+        let turn = self.0.turns.take(user).await?;
+        let mut session = self.session().await?;
+        session.turn = Some(turn);
+        Ok(session)
     }
 
     /// A session on a connection of its own.
@@ -87,6 +102,7 @@ impl Database {
         let conn = self.0.pool.get().await.map_err(Failure::NoConnection)?;
         Ok(Session {
             conn: Some(conn),
+            turn: None,
             database: self.clone(),
             in_flight: false,
             in_transaction: false,
@@ -126,12 +142,20 @@ impl Database {
 
     /// Runs a fixed statement that only reads, in a snapshot of its own.
     pub(crate) async fn read(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
-        retrying(|| async { self.run(Step::Fixed(sql, values.to_vec())).await }).await
+        retrying(|| async { self.look_up(Step::Fixed(sql, values.to_vec())).await }).await
     }
 
     /// Runs a composed statement that only reads, in a snapshot of its own.
     pub(crate) async fn read_composed(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, Failure> {
-        retrying(|| async { self.run(Step::Composed(sql, values.to_vec())).await }).await
+        retrying(|| async { self.look_up(Step::Composed(sql, values.to_vec())).await }).await
+    }
+
+    /// What takes too long is stopped: the session goes, which cancels it.
+    async fn look_up(&self, step: Step<'_>) -> Result<Vec<Row>, Failure> {
+        let mut session = self.session().await?;
+        let answers = timeout(self.0.read_timeout, session.send(vec![step])).await;
+        let mut answers = answers.map_err(|_| Failure::TooSlow)??;
+        Ok(answers.pop().unwrap_or_else(|| Ok(Vec::new()))?)
     }
 
     /// Runs one statement as a transaction of its own.
@@ -168,6 +192,7 @@ impl From<NotCommitted> for Failure {
 /// One connection, for as long as one call needs it.
 pub(crate) struct Session {
     conn: Option<Object>,
+    turn: Option<OwnedSemaphorePermit>,
     database: Database,
     in_flight: bool,
     in_transaction: bool,
@@ -353,7 +378,11 @@ impl Drop for Session {
         }
         if self.in_flight || self.in_transaction {
             let sweep = sweep(conn, self.database.clone(), self.in_transaction);
-            self.database.0.runtime.spawn(sweep);
+            let turn = self.turn.take();
+            self.database.0.runtime.spawn(async move {
+                sweep.await;
+                drop(turn);
+            });
         }
     }
 }
@@ -452,6 +481,50 @@ mod tests {
         assert!(numbers(&store).await.is_empty());
         store.close().await;
         database.remove().await;
+    }
+
+    /// Until the database does nothing for us any more.
+    async fn until_at_rest(database: &TestDatabase) {
+        let sql = database.connect().await;
+        let busy = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND query LIKE '%pg_sleep%' AND state = 'active'
+                      AND pid <> pg_backend_pid()";
+        let at_rest = async {
+            while sql.query_one(busy, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), at_rest)
+            .await
+            .expect("it was cancelled");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_look_up_is_stopped_when_it_takes_too_long_and_when_its_caller_goes() {
+        for prepared_statements in [true, false] {
+            let database = TestDatabase::create(&Template::empty()).await;
+            let settings = PostgresSettings {
+                prepared_statements,
+                pool_size: 1,
+                read_timeout: Duration::from_millis(300),
+                ..PostgresSettings::new(database.url().parse().unwrap())
+            };
+            let (clock, ids) = (
+                Arc::new(ManualClock::default()),
+                Arc::new(SequentialIds::default()),
+            );
+            let store = PostgresStore::open(settings, clock, ids).await.unwrap();
+            let endless = "SELECT pg_sleep(3600)::text";
+            let slow = store.database.read(endless, &[]).await;
+            assert!(matches!(slow, Err(Failure::TooSlow)), "{slow:?}");
+            until_at_rest(&database).await;
+            let gone = timeout(Duration::from_millis(100), store.database.read(endless, &[])).await;
+            assert!(gone.is_err());
+            until_at_rest(&database).await;
+            store.database.read("SELECT 1", &[]).await.unwrap();
+            store.close().await;
+            database.remove().await;
+        }
     }
 
     /// Another instance that is newer has changed a table under prepared statements.

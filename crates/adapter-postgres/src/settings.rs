@@ -193,9 +193,12 @@ pub struct PostgresSettings {
     pub acquire_timeout: Duration,
     /// How long making a connection may take.
     pub connect_timeout: Duration,
+    /// How long one look-up may take before it is stopped.
+    pub read_timeout: Duration,
     /// How long the database works on one statement.
     pub statement_timeout: Duration,
-    /// How long a write waits for the user's lock, behind other writes of the same user.
+    /// How long a write waits for the user's lock, behind other writes of the same user; and before that for its turn
+    /// among those of this instance.
     pub lock_timeout: Duration,
     /// How long the database keeps a transaction whose server has gone silent, and with it the user's lock.
     pub idle_in_transaction_timeout: Duration,
@@ -224,6 +227,7 @@ impl PostgresSettings {
             pool_size: 16,
             acquire_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(3),
+            read_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(15),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),

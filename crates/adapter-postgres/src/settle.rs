@@ -45,6 +45,7 @@ pub(crate) fn scope(user: UserId, plan: &WritePlan) -> WriteScope {
         children_of: BTreeSet::new(),
         sort_groups: BTreeSet::new(),
         history: versions.collect(),
+        bytes: 0,
     }
 }
 

@@ -21,6 +21,15 @@ use crate::session::{Step, Value};
 use crate::tokens::{EarlierColumns, LoginValues};
 use crate::{accounts, contents, tokens};
 
+/// Each by itself, so that none takes long. What texts are indexed by is never compared to statistics.
+const ANALYZE: [&str; 5] = [
+    "ANALYZE sync_clocks",
+    "ANALYZE records (user_id, entity_type, record_key, stamp, created_at, is_deleted, parent_key, day, attachment)",
+    "ANALYZE record_search (user_id, entity_type, record_key)",
+    "ANALYZE revisions (user_id, entity_type, record_key, edit_time, recorded_at, attachment)",
+    "ANALYZE contents",
+];
+
 #[async_trait]
 impl Transfer for PostgresStore {
     async fn epoch(&self) -> Result<Epoch, StoreError> {
@@ -193,6 +202,13 @@ impl Transfer for PostgresStore {
         let (user, columns) = (user.uuid(), ContentColumns::of(&contents));
         self.in_transaction(vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
             .await
+    }
+
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        for sql in ANALYZE {
+            self.database.run(Step::Command(sql)).await?;
+        }
+        Ok(())
     }
 
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {

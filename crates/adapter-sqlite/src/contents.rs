@@ -20,12 +20,12 @@ use crate::rows::{self, checked, column, parsed, sha256, size, stored_size};
 impl ContentIndex for SqliteStore {
     async fn hold(&self, user: UserId, content: HeldContent, quota: u64) -> Result<HoldOutcome, WriteError> {
         let job = move |conn: &Connection| hold(conn, user, &content, quota);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn replace(&self, user: UserId, gone: HeldContent, by: HeldContent) -> Result<bool, WriteError> {
         let job = move |conn: &Connection| replace(conn, user, &gone, &by);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn content(&self, user: UserId, sha256: Sha256) -> Result<Option<HeldContent>, StoreError> {
@@ -44,7 +44,7 @@ impl ContentIndex for SqliteStore {
         variant: HeldVariant,
     ) -> Result<bool, WriteError> {
         let job = move |conn: &Connection| hold_variant(conn, user, sha256, &variant);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn drop_variant(&self, user: UserId, sha256: Sha256, gone: HeldVariant) -> Result<(), StoreError> {
@@ -56,7 +56,7 @@ impl ContentIndex for SqliteStore {
             .execute((user.uuid(), sha256.as_bytes(), gone.variant.name(), gone.blob))?;
             Ok(())
         };
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn variant(
@@ -74,7 +74,7 @@ impl ContentIndex for SqliteStore {
             ensure_open(conn, user)?;
             put_avatar(conn, user, &avatar)
         };
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn avatar(&self, user: UserId, id: AvatarId) -> Result<Option<Avatar>, StoreError> {
@@ -99,7 +99,7 @@ impl ContentIndex for SqliteStore {
         limit: u32,
     ) -> Result<Dropped, StoreError> {
         let job = move |conn: &Connection| drop_unnamed(conn, user, before, limit);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn unnamed(&self, user: UserId, contents: Vec<Sha256>) -> Result<Vec<Sha256>, StoreError> {

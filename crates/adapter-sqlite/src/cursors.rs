@@ -67,6 +67,11 @@ impl Remembered {
         was_empty
     }
 
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batch().is_empty()
+    }
+
     /// Takes everything.
     pub(crate) fn take(&self) -> Batch {
         std::mem::take(&mut *self.batch())
@@ -124,14 +129,14 @@ impl DeviceCursors for SqliteStore {
 
     async fn cursors(&self, user: UserId) -> Result<Vec<DeviceCursor>, StoreError> {
         // The writer writes what it remembers before it does any job of the same group.
-        Ok(self.writer.run(move |conn| read(conn, user)).await?)
+        Ok(self.writer.run_for(user, move |conn| read(conn, user)).await?)
     }
 
     async fn forget(&self, user: UserId, client: &ClientId) -> Result<bool, StoreError> {
         // For the same reason nothing that was remembered before comes back afterwards.
         let client = client.clone();
         let job = move |conn: &Connection| forget(conn, user, &client);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 }
 

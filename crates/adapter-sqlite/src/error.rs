@@ -37,6 +37,9 @@ pub(crate) enum Failure {
     /// There is no room on the disk.
     #[error("there is no room on the disk")]
     Full(#[source] BoxError),
+    /// The look-up took longer than it may, or nobody waits for its answer any more.
+    #[error("the look-up took too long")]
+    TooSlow,
     /// The transaction that the job shared with others was not committed.
     #[error("the transaction was not committed")]
     Uncommitted(#[source] Arc<rusqlite::Error>),
@@ -66,6 +69,7 @@ impl From<Failure> for StoreError {
             Failure::Sqlite(error) => of_sqlite(error),
             Failure::Corrupt { what, source } => Self::Corrupt { what, source },
             Failure::Unavailable(source) => Self::Unavailable(source),
+            Failure::TooSlow => Self::TooSlow(failure.into()),
             Failure::Full(source) => Self::Full(source),
             Failure::Uncommitted(ref error) if is_out_of_space(error) => Self::Full(failure.into()),
             // Whether a commit that failed half-way survives a crash can't be known: the client sends it again (W3).

@@ -30,6 +30,7 @@ mod cursors;
 mod digest;
 mod error;
 mod files;
+mod filter;
 mod history;
 mod inspect;
 mod migrations;
@@ -40,11 +41,13 @@ mod records;
 mod removal;
 mod restore;
 mod rows;
+mod runs;
 mod settings;
 mod tokens;
 mod transfer;
 mod upkeep;
 mod uploads;
+mod watch;
 mod writer;
 
 use std::fmt;
@@ -56,7 +59,7 @@ use tokio::runtime::Handle;
 
 use crate::condition::{Condition, DatabaseFile, MustTry};
 use crate::error::Failure;
-use crate::readers::{ReaderPool, Readers};
+use crate::readers::{ReaderPool, Readers, Source};
 use crate::writer::{Writer, WriterSettings};
 
 pub use backup::{BackupError, BackupProgress, BackupSummary, backup};
@@ -114,6 +117,8 @@ impl SqliteStore {
         let settled = WriterSettings {
             group_commit_max: settings.group_commit_max,
             queue_max: settings.queue_max,
+            queue_max_per_user: settings.queue_max_per_user,
+            queue_timeout: settings.queue_timeout,
         };
         let condition = Arc::new(Condition::new(match &location {
             Location::Memory => None,
@@ -121,16 +126,16 @@ impl SqliteStore {
         }));
         let writer = Writer::start(conn, lock, settled, Arc::clone(&condition))
             .map_err(|error| OpenError::start(&location, error))?;
-        let readers = match &location {
-            Location::Memory => Readers::Writer(writer.clone()),
-            Location::File(path) => Readers::Pool(
+        let source = match &location {
+            Location::Memory => Source::Writer(writer.clone()),
+            Location::File(path) => Source::Pool(
                 ReaderPool::new(path, settings, runtime, Arc::clone(&condition))
                     .map_err(|error| OpenError::start(&location, error))?,
             ),
         };
         Ok(Self {
             writer,
-            readers,
+            readers: Readers::new(source, settings.read_timeout),
             clock,
             condition,
             checking: Arc::default(),

@@ -1,12 +1,11 @@
 //! Lists, search, tags and single records.
 //!
-//! A list is one SQL statement, put together from the conditions of a [`RecordQuery`] whatever the type. Values are
-//! always bound, never written into the statement.
+//! A list is put together from the conditions of a [`RecordQuery`] whatever the type. Values are always bound, never
+//! written into the statement. Tags and words are looked for record by record (`filter`).
 
 use async_trait::async_trait;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
-use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{EntityType, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use rusqlite::types::Value;
@@ -14,11 +13,9 @@ use rusqlite::{Connection, params_from_iter};
 
 use crate::SqliteStore;
 use crate::error::Failure;
+use crate::filter::Filter;
 use crate::rows::{self, RECORD_COLUMNS};
 use crate::{digest, history, records};
-
-/// The trigram index knows no shorter terms: those are looked for in the text alone.
-const INDEXED_TERM_CHARS: usize = 3;
 
 /// The tags of a record called `r`: none of a document that is no JSON, which would end the whole statement.
 const TAGS: &str = "json_each(CASE WHEN json_valid(r.document) THEN r.document END, '$.tags')";
@@ -74,7 +71,8 @@ pub(crate) fn bounds(page: PageNumber) -> (i64, i64) {
     (i64::from(page.size()), offset)
 }
 
-/// The conditions of a list, with the values that they compare to.
+/// The conditions of a list that SQLite looks at, with the values that they compare to. There are few texts of them, so
+/// that their statements stay prepared: what a [`Filter`] looks at is none of them.
 struct Conditions {
     sql: String,
     values: Vec<Value>,
@@ -124,11 +122,6 @@ impl Conditions {
                 [json_list(&ids)],
             );
         }
-        for tag in &query.tags {
-            let carries = format!("EXISTS (SELECT 1 FROM {TAGS} AS tag WHERE tag.value = ?)");
-            all.and(&carries, [tag.as_str().to_owned()]);
-        }
-        all.search(&query.search);
         all
     }
 
@@ -137,32 +130,6 @@ impl Conditions {
         self.sql.push_str(condition);
         self.values.extend(values.into_iter().map(Into::into));
     }
-
-    /// The index narrows the candidates where a term is long enough for it; the text decides.
-    fn search(&mut self, terms: &SearchTerms) {
-        if terms.is_empty() {
-            return;
-        }
-        if let Some(phrases) = indexed_phrases(terms) {
-            let candidates = "r.search_id IN (SELECT rowid FROM record_search WHERE record_search MATCH ?)";
-            self.and(candidates, [phrases]);
-        }
-        let contains = vec!["instr(text.body, ?) > 0"; terms.iter().count()].join(" AND ");
-        let decides = format!(
-            "EXISTS (SELECT 1 FROM record_search AS text WHERE text.rowid = r.search_id AND {contains})"
-        );
-        self.and(&decides, terms.iter().map(str::to_owned));
-    }
-}
-
-/// The terms that the index can look for, each as one phrase, all of which must match.
-fn indexed_phrases(terms: &SearchTerms) -> Option<String> {
-    let phrases: Vec<String> = terms
-        .iter()
-        .filter(|term| term.chars().count() >= INDEXED_TERM_CHARS)
-        .map(|term| format!("\"{}\"", term.replace('"', "\"\"")))
-        .collect();
-    (!phrases.is_empty()).then(|| phrases.join(" AND "))
 }
 
 fn json_list(texts: &[String]) -> String {
@@ -184,7 +151,20 @@ fn page_sql(conditions: &str, order: Order) -> String {
 }
 
 fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
-    let Conditions { sql, mut values } = Conditions::of(user, query);
+    let conditions = Conditions::of(user, query);
+    match Filter::of(query) {
+        Some(filter) => filtered(conn, conditions, query, &filter),
+        None => counted(conn, conditions, query),
+    }
+}
+
+/// A page, and how many there are, where SQLite knows without reading a document.
+fn counted(
+    conn: &Connection,
+    conditions: Conditions,
+    query: &RecordQuery,
+) -> Result<Listing<Record>, Failure> {
+    let Conditions { sql, mut values } = conditions;
     let total: i64 = conn
         .prepare_cached(&format!("SELECT count(*) FROM records AS r WHERE {sql}"))?
         .query_row(params_from_iter(&values), |row| row.get(0))?;
@@ -200,6 +180,46 @@ fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<
         items,
         total: total.unsigned_abs(),
     })
+}
+
+/// Every record that a filter looks at, in the order of the list.
+fn walk_sql(conditions: &str, order: Order) -> String {
+    let order = order_by(order);
+    format!("SELECT r.rowid, r.search_id FROM records AS r WHERE {conditions} ORDER BY {order}")
+}
+
+/// A page, and how many there are, in one pass that looks at each record once.
+fn filtered(
+    conn: &Connection,
+    conditions: Conditions,
+    query: &RecordQuery,
+    filter: &Filter,
+) -> Result<Listing<Record>, Failure> {
+    let mut walk = conn.prepare_cached(&walk_sql(&conditions.sql, query.order))?;
+    let mut rows = walk.query(params_from_iter(conditions.values))?;
+    let first = query.page.offset();
+    let page = first..first.saturating_add(query.page.size().into());
+    let (mut total, mut found) = (0_u64, Vec::new());
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        if filter.finds(conn, id, row.get(1)?)? {
+            if page.contains(&total) {
+                found.push(id);
+            }
+            total += 1;
+        }
+    }
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS} FROM records AS r WHERE r.rowid = ?1"
+    ))?;
+    let mut items = Vec::with_capacity(found.len());
+    for id in found {
+        let mut rows = statement.query([id])?;
+        if let Some(row) = rows.next()? {
+            items.push(rows::record(row, query.entity_type)?);
+        }
+    }
+    Ok(Listing { items, total })
 }
 
 fn tags(conn: &Connection, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, Failure> {
@@ -225,49 +245,35 @@ mod tests {
     use crate::connect::open_writer;
     use crate::settings::{Location, SqliteSettings};
 
-    /// How SQLite goes about a list.
-    fn plan(order: Order, terms: &str) -> Vec<String> {
+    /// How SQLite goes about a list, and about one that is filtered.
+    fn plans(order: Order) -> [Vec<String>; 2] {
         let ids = mosaic_testkit::SequentialIds::default();
         let (conn, ..) = open_writer(&SqliteSettings::new(Location::Memory), &ids).unwrap();
-        let mut query = RecordQuery::all(EntityType::Memo, order, PageNumber::EVERYTHING);
-        query.search = SearchTerms::parse(terms).unwrap();
+        let query = RecordQuery::all(EntityType::Memo, order, PageNumber::EVERYTHING);
         let Conditions { sql, values } = Conditions::of(UserId::new(uuid::Uuid::nil()), &query);
-        let mut statement = conn
-            .prepare(&format!("EXPLAIN QUERY PLAN {}", page_sql(&sql, order)))
-            .unwrap();
-        let values = values.into_iter().chain([Value::from(20), Value::from(0)]);
-        let steps = statement
-            .query_map(params_from_iter(values), |row| row.get("detail"))
-            .unwrap();
-        steps.collect::<rusqlite::Result<_>>().unwrap()
+        let plan = |sql: String, values: Vec<Value>| {
+            let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let steps = statement
+                .query_map(params_from_iter(values), |row| row.get("detail"))
+                .unwrap();
+            steps.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let bounds = [Value::from(20), Value::from(0)];
+        let of_page = values.iter().cloned().chain(bounds).collect();
+        [
+            plan(page_sql(&sql, order), of_page),
+            plan(walk_sql(&sql, order), values),
+        ]
     }
 
     #[test]
     fn a_list_is_read_from_an_index_in_its_order() {
         let index = "(user_id=? AND entity_type=? AND is_deleted=?)";
         let newest = format!("SEARCH r USING INDEX records_by_creation {index}");
-        assert_eq!(plan(Order::NewestFirst, ""), [newest]);
         let siblings = format!("SEARCH r USING INDEX records_by_parent {index}");
-        assert_eq!(plan(Order::Siblings, ""), [siblings]);
         let keys = "SEARCH r USING INDEX sqlite_autoindex_records_2 (user_id=? AND entity_type=?)";
-        assert_eq!(plan(Order::KeyDescending, ""), [keys]);
-    }
-
-    #[test]
-    fn a_search_looks_a_term_up_once_and_reads_the_text_of_the_user_s_own_records_by_row() {
-        let short = plan(Order::NewestFirst, "天气");
-        assert!(short[0].starts_with("SEARCH r USING INDEX"), "{short:#?}");
-        assert_eq!(
-            short.last().unwrap(),
-            "SCAN text VIRTUAL TABLE INDEX 0:=",
-            "{short:#?}"
-        );
-        let long = plan(Order::NewestFirst, "world");
-        assert!(long[0].starts_with("SEARCH r USING INDEX"), "{long:#?}");
-        assert!(
-            long.contains(&"SCAN record_search VIRTUAL TABLE INDEX 0:M1".to_owned()),
-            "{long:#?}"
-        );
-        assert!(!long.iter().any(|step| step.contains("SCAN r ")), "{long:#?}");
+        assert_eq!(plans(Order::NewestFirst), [[newest.as_str()]; 2]);
+        assert_eq!(plans(Order::Siblings), [[siblings.as_str()]; 2]);
+        assert_eq!(plans(Order::KeyDescending), [[keys]; 2]);
     }
 }

@@ -15,14 +15,15 @@ use rusqlite::{Connection, named_params};
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+use crate::runs;
 use crate::tokens;
 
 #[async_trait]
 impl WriteStore for SqliteStore {
     async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
-        let (clock, user) = (Arc::clone(&self.clock), scope.user);
+        let (clock, user, bytes) = (Arc::clone(&self.clock), scope.user, scope.bytes);
         let job = move |conn: &Connection| write(conn, clock.as_ref(), &scope, &decide);
-        Ok(self.writer.write(user, job).await?)
+        Ok(self.writer.write(user, bytes, job).await?)
     }
 }
 
@@ -276,17 +277,19 @@ fn index_text(
         (None, None) => Ok(()),
         (Some(id), Some(body)) => {
             // Most edits leave the text as it is: archiving, moving to another day.
-            conn.prepare_cached("UPDATE record_search SET body = ?2 WHERE rowid = ?1 AND body <> ?2")?
-                .execute((id, body))?;
+            conn.prepare_cached(
+                "UPDATE record_search SET runs = ?3, body = ?2 WHERE search_id = ?1 AND body <> ?2",
+            )?
+            .execute((id, &body, runs::of(&body)))?;
             Ok(())
         }
         (None, Some(body)) => {
-            conn.prepare_cached("INSERT INTO record_search (body) VALUES (?1)")?
-                .execute([body])?;
+            conn.prepare_cached("INSERT INTO record_search (runs, body) VALUES (?2, ?1)")?
+                .execute((&body, runs::of(&body)))?;
             point_to_text(conn, user, key, Some(conn.last_insert_rowid()))
         }
         (Some(id), None) => {
-            conn.prepare_cached("DELETE FROM record_search WHERE rowid = ?1")?
+            conn.prepare_cached("DELETE FROM record_search WHERE search_id = ?1")?
                 .execute([id])?;
             point_to_text(conn, user, key, None)
         }

@@ -70,7 +70,7 @@ fn records(conn: &Connection, id: UserId, limit: usize) -> Result<usize, Failure
     const FIRST: &str = "SELECT rowid FROM records WHERE user_id = ?1 ORDER BY stamp LIMIT ?2";
     let limit = limit.div_ceil(2);
     let texts = format!(
-        "DELETE FROM record_search WHERE rowid IN (
+        "DELETE FROM record_search WHERE search_id IN (
              SELECT search_id FROM records WHERE user_id = ?1 AND search_id IS NOT NULL AND rowid IN ({FIRST}))"
     );
     let records = format!("DELETE FROM records WHERE user_id = ?1 AND rowid IN ({FIRST})");

@@ -74,10 +74,16 @@ pub struct SqliteSettings {
     pub location: Location,
     /// How many connections read at the same time. In memory there is one connection for everything.
     pub readers: usize,
+    /// How long one look-up may take before it is stopped.
+    pub read_timeout: Duration,
     /// The most writes that share one commit.
     pub group_commit_max: usize,
     /// The most writes that wait for the writer; one more is told to come back later.
     pub queue_max: usize,
+    /// The most of them that are one user's.
+    pub queue_max_per_user: usize,
+    /// How long a write waits for the writer before it is told to come back later.
+    pub queue_timeout: Duration,
     /// How long a connection waits for a lock that another program holds on the file, and a read for a connection.
     pub busy_timeout: Duration,
 }
@@ -88,8 +94,11 @@ impl SqliteSettings {
         Self {
             location,
             readers: 4,
+            read_timeout: Duration::from_secs(10),
             group_commit_max: 64,
-            queue_max: 1_024,
+            queue_max: 4_096,
+            queue_max_per_user: 512,
+            queue_timeout: Duration::from_secs(20),
             busy_timeout: Duration::from_secs(5),
         }
     }

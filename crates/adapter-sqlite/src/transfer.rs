@@ -55,7 +55,10 @@ impl Transfer for SqliteStore {
 
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
         // Through the writer, which writes first what the devices were served.
-        Ok(self.writer.run(move |conn| dump_user(conn, user)).await?)
+        Ok(self
+            .writer
+            .run_for(user, move |conn| dump_user(conn, user))
+            .await?)
     }
 
     async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
@@ -80,7 +83,7 @@ impl Transfer for SqliteStore {
                 .iter()
                 .try_for_each(|dumped| load_record(conn, user, dumped))
         };
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn dump_revisions(
@@ -101,7 +104,7 @@ impl Transfer for SqliteStore {
                 .iter()
                 .try_for_each(|kept| records::keep_numbered(conn, user, &kept.revision, kept.number))
         };
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn dump_contents(
@@ -122,7 +125,12 @@ impl Transfer for SqliteStore {
                 .iter()
                 .try_for_each(|content| contents::put_content(conn, user, content))
         };
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
+    }
+
+    /// Nothing to do: every statement has one index that fits, and none is chosen by statistics.
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {

@@ -14,7 +14,7 @@ use crate::rows::column;
 impl Retention for SqliteStore {
     async fn purge(&self, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, StoreError> {
         let job = move |conn: &Connection| purge(conn, user, before, limit);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 }
 
@@ -66,7 +66,7 @@ fn purge_revisions(
 fn erase_contents(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<usize, Failure> {
     let step = (user.uuid(), before.get(), limit);
     conn.prepare_cached(&format!(
-        "DELETE FROM record_search WHERE rowid IN (
+        "DELETE FROM record_search WHERE search_id IN (
              SELECT search_id FROM records
              WHERE user_id = ?1 AND search_id IS NOT NULL AND rowid IN ({OLD_CONTENTS}))"
     ))?

@@ -26,7 +26,7 @@ impl Uploads for SqliteStore {
         most: u32,
     ) -> Result<BeginOutcome, WriteError> {
         let job = move |conn: &Connection| begin(conn, user, &upload, quota, most);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn upload(&self, user: UserId, id: UploadId) -> Result<Option<UploadState>, StoreError> {
@@ -41,7 +41,7 @@ impl Uploads for SqliteStore {
         expires_at: UnixMillis,
     ) -> Result<AppendOutcome, StoreError> {
         let job = move |conn: &Connection| append(conn, user, id, part, expires_at);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 
     async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {
@@ -49,16 +49,19 @@ impl Uploads for SqliteStore {
     }
 
     async fn finish(&self, user: UserId, id: UploadId) -> Result<Vec<Uuid>, StoreError> {
-        Ok(self.writer.run(move |conn| finish(conn, user, id)).await?)
+        Ok(self
+            .writer
+            .run_for(user, move |conn| finish(conn, user, id))
+            .await?)
     }
 
     async fn end(&self, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, StoreError> {
-        Ok(self.writer.run(move |conn| end(conn, user, id)).await?)
+        Ok(self.writer.run_for(user, move |conn| end(conn, user, id)).await?)
     }
 
     async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, StoreError> {
         let job = move |conn: &Connection| drop_expired(conn, user, now, limit);
-        Ok(self.writer.run(job).await?)
+        Ok(self.writer.run_for(user, job).await?)
     }
 }
 

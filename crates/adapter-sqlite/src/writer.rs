@@ -2,23 +2,26 @@
 //!
 //! * SQLite has one writer at a time; giving it one thread makes that a queue instead of a fight for locks. So writes of
 //!   one user never interleave (S1), and an async worker never waits for a disk.
-//! * Group commit: whatever queues up while the disk is busy shares the next transaction, and its one sync. Each job runs
-//!   in a savepoint of its own, so that one that fails, or panics, takes nobody with it.
+//! * Users take turns, one job each (`queue`): who sends much waits for their own.
+//! * Group commit: whatever queues up while the disk is busy shares the next transaction, and its one sync, as far as that
+//!   does not make it long. A large job has a transaction of its own. Each job runs in a savepoint of its own, so that one
+//!   that fails, or panics, takes nobody with it.
 //! * Nobody is answered before the commit has succeeded (W8). A job whose caller has gone before it starts is skipped;
 //!   one that has started is carried out whole.
 //! * Whoever listens hears of the clocks that a group moved and of the logins that it ended, once each, after its commit (N1).
 
+mod queue;
+
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mosaic_domain::UserId;
 use mosaic_domain::write::WritePlan;
 use mosaic_ports::CommitListener;
 use rusqlite::Connection;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::commits::{Listeners, News};
 use crate::condition::Condition;
@@ -26,19 +29,19 @@ use crate::connect::FileLock;
 use crate::cursors::Remembered;
 use crate::error::Failure;
 
-/// What the thread finds in its queue.
-enum Message {
-    Job(Box<dyn Job>),
-    /// There are served cursors to write (D1).
-    Served,
-    /// Finish what is queued, then stop and say so.
-    Close(oneshot::Sender<()>),
-}
+use queue::{Bounds, Lane, Next, Queue};
+
+/// From so many bytes on a write is a large one.
+const LARGE: usize = 64 * 1024;
+/// A transaction that has taken so long is committed, whoever waits for the next one.
+const LONG: Duration = Duration::from_millis(20);
 
 /// A job, whatever it answers.
 trait Job: Send {
     /// Whether nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
+    /// Whether it writes much, and so has a transaction of its own.
+    fn is_large(&self) -> bool;
     /// Does the work, inside the savepoint. Says whether its changes are to be kept.
     fn run(&mut self, conn: &Connection) -> bool;
     /// What others hear of its changes, if they are to be kept.
@@ -49,6 +52,7 @@ trait Job: Send {
 
 struct Task<T, W, N> {
     work: Option<W>,
+    is_large: bool,
     tells: N,
     outcome: Option<Result<T, Failure>>,
     reply: oneshot::Sender<Result<T, Failure>>,
@@ -62,6 +66,10 @@ where
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    fn is_large(&self) -> bool {
+        self.is_large
     }
 
     fn run(&mut self, conn: &Connection) -> bool {
@@ -98,10 +106,29 @@ fn panicked<T>(_: Box<dyn Any + Send>) -> Result<T, Failure> {
 /// The callers' side. Cheap to clone; the thread ends after the last one is gone, or when it is closed.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Message>,
+    queue: Arc<Open>,
     remembered: Arc<Remembered>,
     listeners: Arc<Listeners>,
     condition: Arc<Condition>,
+}
+
+/// A queue that is closed when nobody can put anything into it any more.
+#[derive(Debug)]
+struct Open(Arc<Queue>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close(None);
+    }
+}
+
+/// A queue that nobody waits in any more once the thread is gone, whatever ended it.
+struct Served(Arc<Queue>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// How the thread works.
@@ -109,8 +136,12 @@ pub(crate) struct Writer {
 pub(crate) struct WriterSettings {
     /// The most jobs that share one commit.
     pub(crate) group_commit_max: usize,
-    /// The most messages that wait.
+    /// The most jobs that wait.
     pub(crate) queue_max: usize,
+    /// The most of them that are one user's.
+    pub(crate) queue_max_per_user: usize,
+    /// How long a job waits for its turn.
+    pub(crate) queue_timeout: Duration,
 }
 
 impl Writer {
@@ -121,23 +152,26 @@ impl Writer {
         settings: WriterSettings,
         condition: Arc<Condition>,
     ) -> std::io::Result<Self> {
-        let (queue, inbox) = mpsc::channel(settings.queue_max.max(1));
+        let queue = Arc::new(Queue::new(Bounds {
+            all: settings.queue_max.max(1),
+            per_user: settings.queue_max_per_user.max(1),
+            wait: settings.queue_timeout,
+        }));
         let remembered = Arc::<Remembered>::default();
         let listeners = Arc::<Listeners>::default();
         let thread = WriterThread {
             conn,
-            inbox,
+            queue: Arc::clone(&queue),
             remembered: remembered.clone(),
             listeners: listeners.clone(),
             condition: Arc::clone(&condition),
             group_max: settings.group_commit_max.max(1),
-            closing: Vec::new(),
         };
         std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || thread.run(lock))?;
         Ok(Self {
-            queue,
+            queue: Arc::new(Open(queue)),
             remembered,
             listeners,
             condition,
@@ -151,17 +185,27 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        self.submit(work, |_| None).await
+        self.submit(None, 0, work, |_| None).await
     }
 
-    /// Does work that carries out a plan for a user, and tells whoever listens of the clock that it leaves.
-    pub(crate) async fn write<W>(&self, user: UserId, work: W) -> Result<WritePlan, Failure>
+    /// Does some work for a user, in the user's turn.
+    pub(crate) async fn run_for<T, W>(&self, user: UserId, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.submit(Some(user), 0, work, |_| None).await
+    }
+
+    /// Does work that carries out a plan for a user, in the user's turn, and tells whoever listens of the clock that it
+    /// leaves. It brings about so many bytes.
+    pub(crate) async fn write<W>(&self, user: UserId, bytes: usize, work: W) -> Result<WritePlan, Failure>
     where
         W: FnOnce(&Connection) -> Result<WritePlan, Failure> + Send + 'static,
     {
         let moves =
             move |plan: &WritePlan| (!plan.records.is_empty()).then_some(News::Moved(user, plan.clock));
-        self.submit(work, moves).await
+        self.submit(Some(user), bytes, work, moves).await
     }
 
     /// Does work that may end logins, and tells whoever listens whose; `ends` says it.
@@ -171,11 +215,11 @@ impl Writer {
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
         E: Fn(&T) -> Option<UserId> + Send + 'static,
     {
-        self.submit(work, move |done| ends(done).map(News::LoginsEnded))
+        self.submit(None, 0, work, move |done| ends(done).map(News::LoginsEnded))
             .await
     }
 
-    async fn submit<T, W, N>(&self, work: W, tells: N) -> Result<T, Failure>
+    async fn submit<T, W, N>(&self, lane: Lane, bytes: usize, work: W, tells: N) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
@@ -184,16 +228,12 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let task = Task {
             work: Some(work),
+            is_large: bytes >= LARGE,
             tells,
             outcome: None,
             reply,
         };
-        self.queue
-            .try_send(Message::Job(Box::new(task)))
-            .map_err(|refused| match refused {
-                TrySendError::Full(_) => Failure::unavailable("too many writes are waiting"),
-                TrySendError::Closed(_) => closed(),
-            })?;
+        self.queue.0.push(lane, Box::new(task))?;
         let answer = answer.await.map_err(|_| closed())?;
         answer.inspect_err(|failure| self.condition.learn_from(failure))
     }
@@ -201,8 +241,7 @@ impl Writer {
     /// Has cursors written soon. Never waits.
     pub(crate) fn remember(&self, served: mosaic_ports::ServedCursors) {
         if self.remembered.put(served) {
-            // A full queue needs no reminder: the thread looks for cursors with every group that it takes.
-            let _ = self.queue.try_send(Message::Served);
+            self.queue.0.remind();
         }
     }
 
@@ -213,16 +252,15 @@ impl Writer {
 
     /// Whether the thread takes jobs.
     pub(crate) fn is_open(&self) -> bool {
-        !self.queue.is_closed()
+        self.queue.0.is_open()
     }
 
     /// Has everything that is queued carried out, the log written back into the file, and the file let go.
     pub(crate) async fn close(&self) {
         let (reply, done) = oneshot::channel();
-        if self.queue.send(Message::Close(reply)).await.is_ok() {
-            // No answer means that the thread is gone, which is what was asked for.
-            let _ = done.await;
-        }
+        self.queue.0.close(Some(reply));
+        // No answer means that the thread is gone, which is what was asked for.
+        let _ = done.await;
     }
 }
 
@@ -232,63 +270,32 @@ fn closed() -> Failure {
 
 struct WriterThread {
     conn: Connection,
-    inbox: mpsc::Receiver<Message>,
+    queue: Arc<Queue>,
     remembered: Arc<Remembered>,
     listeners: Arc<Listeners>,
     condition: Arc<Condition>,
     group_max: usize,
-    closing: Vec<oneshot::Sender<()>>,
 }
 
 /// Why a transaction came to nothing, shared by all of its jobs.
 type Uncommitted = Arc<rusqlite::Error>;
 
 impl WriterThread {
-    fn run(mut self, lock: Option<FileLock>) {
-        while let Some(mut group) = self.next_group() {
-            // Once, even if no job came: there may be cursors to write.
-            self.carry_out(&mut group);
-            while !group.is_empty() {
-                self.carry_out(&mut group);
-            }
+    fn run(self, lock: Option<FileLock>) {
+        let _served = Served(Arc::clone(&self.queue));
+        while self.queue.wait() {
+            self.carry_out();
         }
         // Fails on a database in memory, which has no log, and while somebody reads: the next start does it then.
         let _ = self.conn.pragma_update(None, "wal_checkpoint", "TRUNCATE");
         drop(self.conn);
         drop(lock);
-        for closing in self.closing {
-            let _ = closing.send(());
-        }
-    }
-
-    /// Waits for a message, then takes whatever else is queued. `None` when there will be no more.
-    fn next_group(&mut self) -> Option<VecDeque<Box<dyn Job>>> {
-        let mut group = VecDeque::new();
-        let first = self.inbox.blocking_recv()?;
-        self.take(first, &mut group);
-        while group.len() < self.group_max
-            && let Ok(message) = self.inbox.try_recv()
-        {
-            self.take(message, &mut group);
-        }
-        Some(group)
-    }
-
-    fn take(&mut self, message: Message, group: &mut VecDeque<Box<dyn Job>>) {
-        match message {
-            Message::Job(job) => group.push_back(job),
-            Message::Served => {}
-            Message::Close(reply) => {
-                self.closing.push(reply);
-                self.inbox.close();
-            }
-        }
     }
 
     /// Carries out as many jobs as one transaction takes, and answers them.
-    fn carry_out(&self, group: &mut VecDeque<Box<dyn Job>>) {
-        let mut done = Vec::with_capacity(group.len());
-        let committed = self.transaction(group, &mut done);
+    fn carry_out(&self) {
+        let mut done = Vec::new();
+        let committed = self.transaction(&mut done);
         if let (Err(error), true) = (&committed, done.is_empty()) {
             // Nobody is told by an answer: these were served cursors alone.
             tracing::warn!(%error, "served cursors were not written");
@@ -304,22 +311,35 @@ impl WriterThread {
         }
     }
 
-    /// One transaction. Jobs that have been tried are moved to `done`, whatever became of them.
-    fn transaction(
-        &self,
-        group: &mut VecDeque<Box<dyn Job>>,
-        done: &mut Vec<Box<dyn Job>>,
-    ) -> Result<(), Uncommitted> {
-        let served = self.remembered.take();
-        if group.is_empty() && served.is_empty() {
+    /// The next job, as far as it may share a transaction that has begun.
+    fn next(&self, began: Option<Instant>) -> Option<Box<dyn Job>> {
+        loop {
+            match self.queue.next(began) {
+                Next::Job(job) => return Some(job),
+                Next::Late(job) => job.finish(Err(Failure::unavailable("the write waited for too long"))),
+                Next::Large | Next::Nothing => return None,
+            }
+        }
+    }
+
+    /// One transaction. Jobs that have been tried are in `done`, whatever became of them.
+    fn transaction(&self, done: &mut Vec<Box<dyn Job>>) -> Result<(), Uncommitted> {
+        let first = self.next(None);
+        if first.is_none() && self.remembered.is_empty() {
             return Ok(());
         }
         let begun = self.condition.check_file();
         if let Err(error) = begun.and_then(|()| self.execute("BEGIN IMMEDIATE")) {
-            done.extend(group.drain(..));
+            // Whoever waits meanwhile would be told the same, later.
+            done.extend(first);
+            while done.len() < self.group_max
+                && let Some(job) = self.next(None)
+            {
+                done.push(job);
+            }
             return Err(error.into());
         }
-        let worked = self.work(group, done, served);
+        let worked = self.work(first, done);
         let committed = worked.and_then(|()| self.execute("COMMIT"));
         if committed.is_err() && !self.conn.is_autocommit() {
             // What is left of the transaction goes; when even that fails, the next BEGIN will say so.
@@ -328,29 +348,30 @@ impl WriterThread {
         committed.map_err(Uncommitted::from)
     }
 
-    fn work(
-        &self,
-        group: &mut VecDeque<Box<dyn Job>>,
-        done: &mut Vec<Box<dyn Job>>,
-        served: crate::cursors::Batch,
-    ) -> rusqlite::Result<()> {
-        if !served.is_empty() {
-            self.in_savepoint(|conn| {
-                let written = crate::cursors::write(conn, served);
-                written
-                    .inspect_err(|error| tracing::warn!(%error, "served cursors were not written"))
-                    .is_ok()
-            })?;
-        }
-        while let Some(mut job) = group.pop_front() {
-            if job.is_abandoned() {
-                continue;
+    fn work(&self, first: Option<Box<dyn Job>>, done: &mut Vec<Box<dyn Job>>) -> rusqlite::Result<()> {
+        let began = Instant::now();
+        let mut next = first;
+        loop {
+            // Before each job: one that reads cursors sees what was remembered before it.
+            let served = self.remembered.take();
+            if !served.is_empty() {
+                self.in_savepoint(|conn| {
+                    let written = crate::cursors::write(conn, served);
+                    written
+                        .inspect_err(|error| tracing::warn!(%error, "served cursors were not written"))
+                        .is_ok()
+                })?;
             }
+            let Some(mut job) = next else { return Ok(()) };
             let kept = self.in_savepoint(|conn| job.run(conn));
+            let is_large = job.is_large();
             done.push(job);
             kept?;
+            if is_large || done.len() >= self.group_max || began.elapsed() >= LONG {
+                return Ok(());
+            }
+            next = self.next(Some(began));
         }
-        Ok(())
     }
 
     /// Runs some work that says whether its changes are to be kept. Fails when the whole transaction is lost: SQLite

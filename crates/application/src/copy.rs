@@ -114,6 +114,7 @@ impl Copy {
         for user in &users {
             self.copy_user(*user, &mut progress, &mut tell).await?;
         }
+        self.to.refresh_statistics().await?;
         progress = Progress {
             phase: Phase::Comparing,
             users_total: progress.users_total,

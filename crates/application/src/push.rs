@@ -13,6 +13,8 @@ use crate::pull::clock_of;
 
 /// The most edits of one type in one push.
 pub const EDITS_PER_TYPE: usize = 200;
+/// A push that brings more bytes than this is written in several slices: while one is written, writes of others wait.
+pub const SLICE_BYTES: usize = 512 * 1024;
 
 /// Who pushes, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +92,12 @@ impl Push {
     }
 
     /// Applies what can be applied as one write, parents first; each edit is judged by W1 to W6 as one that came alone
-    /// (B1). An edit that can't be done is rejected alone (B2), and so is every further edit of a record that the push names
+    /// (B1). What comes to more than [`SLICE_BYTES`] is written in slices, each all or nothing. An edit that can't be done is rejected alone (B2), and so is every further edit of a record that the push names
     /// before: sent again, it is judged by itself.
     ///
     /// # Errors
-    /// [`Unauthenticated::LoginEnded`](crate::error::Unauthenticated::LoginEnded) where the account is gone, or a store's error; nothing was written then.
+    /// [`Unauthenticated::LoginEnded`](crate::error::Unauthenticated::LoginEnded) where the account is gone, or a store's error; nothing of the slice that
+    /// failed was written then, nor of those after it.
     pub async fn run(&self, by: &PushBy, edits: Vec<PushEdit>) -> Result<Pushed, AppError> {
         let shift = Shift::between(by.client_time, by.arrived_at);
         let mut results: Vec<Option<PushOutcome>> = Vec::with_capacity(edits.len());
@@ -133,11 +136,34 @@ impl Push {
     }
 
     async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<(Stamp, Vec<EditResult>), AppError> {
-        let scope = WriteScope::of(by.user, &edits).by(by.login);
-        let decide: Decide = Arc::new(move |locked: &Locked| decide(locked, &edits));
-        let plan = self.store.write(scope, decide).await?;
-        Ok((plan.clock, plan.results))
+        let (mut clock, mut results) = (Stamp::default(), Vec::with_capacity(edits.len()));
+        for slice in slices(edits) {
+            let scope = WriteScope::of(by.user, &slice).by(by.login);
+            let decide: Decide = Arc::new(move |locked: &Locked| decide(locked, &slice));
+            let plan = self.store.write(scope, decide).await?;
+            clock = plan.clock;
+            results.extend(plan.results);
+        }
+        Ok((clock, results))
     }
+}
+
+/// The edits in their order, cut after each one with which a slice reaches its bytes.
+fn slices(edits: Vec<RecordEdit>) -> Vec<Vec<RecordEdit>> {
+    let mut slices: Vec<Vec<RecordEdit>> = Vec::new();
+    let mut bytes = SLICE_BYTES;
+    for edit in edits {
+        let more = edit.bytes();
+        match slices.last_mut() {
+            Some(slice) if bytes + more <= SLICE_BYTES => slice.push(edit),
+            _ => {
+                slices.push(vec![edit]);
+                bytes = 0;
+            }
+        }
+        bytes += more;
+    }
+    slices
 }
 
 fn prepare(by: &PushBy, shift: Shift, edit: PushEdit) -> Result<RecordEdit, AppError> {

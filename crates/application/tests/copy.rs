@@ -136,6 +136,9 @@ impl Transfer for Fused {
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
         self.store.loaded(user).await
     }
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        self.store.refresh_statistics().await
+    }
 }
 
 async fn copy(from: &Arc<dyn Transfer>, to: Arc<dyn Transfer>) -> Result<Copied, CopyError> {

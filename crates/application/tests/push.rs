@@ -193,3 +193,30 @@ async fn w3_w4_replays_change_nothing_and_what_loses_is_kept() {
     assert!(matches!(pushed.results[0], PushOutcome::Unchanged { .. }));
     assert_eq!(state.lock().unwrap().0.revisions_of(memo_key(1)).len(), 1);
 }
+
+/// B1: a push that brings much is written in slices, parents first, and answered as one.
+#[tokio::test]
+async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
+    let (store, state) = store(Model::default());
+    let large = "x".repeat(300 * 1024);
+    let mut edits = vec![put(resource_key(1), resource_of(memo_id(4), "a.png"), Some(NOW))];
+    edits.extend((1..=4).map(|n| put(memo_key(n), memo(&large), Some(NOW))));
+    let keys: Vec<RecordKey> = edits.iter().map(|edit| edit.key).collect();
+    let pushed = Push::new(Arc::new(store), Arc::new(feed()))
+        .run(&push_by(None), edits)
+        .await
+        .unwrap();
+    let (model, writes) = &*state.lock().unwrap();
+    assert_eq!(*writes, 4, "the resource is written with the last memo");
+    let stamps: Vec<Stamp> = pushed
+        .results
+        .iter()
+        .map(|result| match result {
+            PushOutcome::Applied { stamp } => *stamp,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let stored = |key: &RecordKey| model.records().find(|record| record.key == *key).unwrap().stamp;
+    assert_eq!(stamps, keys.iter().map(stored).collect::<Vec<_>>());
+    assert_eq!(pushed.clock, stamps[0], "the last that was written");
+}

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// is room again.
     #[error("the store has no room left")]
     Full(#[source] BoxError),
+    /// The database worked on it for as long as it may, and was stopped; a smaller question may be answered.
+    #[error("the store took too long")]
+    TooSlow(#[source] BoxError),
     /// The database holds something that this version did not write.
     #[error("the store holds a corrupt {what}")]
     Corrupt {

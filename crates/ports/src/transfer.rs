@@ -181,6 +181,12 @@ pub trait Transfer: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError>;
+
+    /// Has the database know how much there is of what, after much was written: it chooses its ways by that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn refresh_statistics(&self) -> Result<(), StoreError>;
 }
 
 impl RevisionPlace {

@@ -140,6 +140,8 @@ pub struct PostgresConfig {
     pub acquire_timeout: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
+    /// How long the database may look something up for one request.
+    pub read_timeout: Duration,
     /// How long the database may work on one statement.
     pub statement_timeout: Duration,
     /// How long a write may wait for a lock.
@@ -155,6 +157,8 @@ pub struct PostgresConfig {
 pub struct SqliteConfig {
     /// Connections that read at the same time.
     pub readers: NonZeroUsize,
+    /// How long something may be looked up for one request.
+    pub read_timeout: Duration,
     /// At most so many queued writes share one commit.
     pub group_commit_max: NonZeroUsize,
 }
@@ -365,6 +369,7 @@ impl Reader<'_> {
         let root_certificate = self.optional(&keys::POSTGRES_ROOT_CERTIFICATE, types::path);
         let acquire_timeout = self.milliseconds(&keys::POSTGRES_ACQUIRE_TIMEOUT_MS);
         let connect_timeout = self.milliseconds(&keys::POSTGRES_CONNECT_TIMEOUT_MS);
+        let read_timeout = self.milliseconds(&keys::POSTGRES_READ_TIMEOUT_MS);
         let statement_timeout = self.milliseconds(&keys::POSTGRES_STATEMENT_TIMEOUT_MS);
         let lock_timeout = self.milliseconds(&keys::POSTGRES_LOCK_TIMEOUT_MS);
         let idle_transaction_timeout = self.milliseconds(&keys::POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS);
@@ -377,6 +382,7 @@ impl Reader<'_> {
             root_certificate: root_certificate?,
             acquire_timeout: acquire_timeout?,
             connect_timeout: connect_timeout?,
+            read_timeout: read_timeout?,
             statement_timeout: statement_timeout?,
             lock_timeout: lock_timeout?,
             idle_transaction_timeout: idle_transaction_timeout?,
@@ -386,9 +392,11 @@ impl Reader<'_> {
 
     fn sqlite(&mut self) -> Result<SqliteConfig, Reported> {
         let readers = self.positive(&keys::SQLITE_READERS);
+        let read_timeout = self.milliseconds(&keys::SQLITE_READ_TIMEOUT_MS);
         let group_commit_max = self.positive(&keys::SQLITE_GROUP_COMMIT_MAX);
         Ok(SqliteConfig {
             readers: readers?,
+            read_timeout: read_timeout?,
             group_commit_max: group_commit_max?,
         })
     }

@@ -221,7 +221,9 @@ async fn import_into(
             }
         }
     }
-    import.finish().await.map_err(ImportCommandError::BrokenOff)
+    let imported = import.finish().await.map_err(ImportCommandError::BrokenOff)?;
+    store.ports.transfer.refresh_statistics().await?;
+    Ok(imported)
 }
 
 fn report(username: &Username, manifest: &Manifest, done: Imported) -> Report {

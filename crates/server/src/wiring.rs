@@ -353,6 +353,7 @@ fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettin
         pool_size: postgres.pool_size.get(),
         acquire_timeout: postgres.acquire_timeout,
         connect_timeout: postgres.connect_timeout,
+        read_timeout: postgres.read_timeout,
         statement_timeout: postgres.statement_timeout,
         lock_timeout: postgres.lock_timeout,
         idle_in_transaction_timeout: postgres.idle_transaction_timeout,
@@ -486,6 +487,7 @@ pub(crate) fn export(store: &Stores) -> Export {
 fn sqlite_settings(config: &Config, location: Location) -> SqliteSettings {
     SqliteSettings {
         readers: config.sqlite.readers.get(),
+        read_timeout: config.sqlite.read_timeout,
         group_commit_max: config.sqlite.group_commit_max.get(),
         ..SqliteSettings::new(location)
     }

@@ -167,6 +167,12 @@ macro_rules! conformance {
                 kept_objects_come_back_to_the_last_digit
                 a_record_is_read_as_it_was_planned
             }
+            searching {
+                as_many_tags_as_there_may_be_are_looked_for
+                long_terms_are_found_to_the_last_character
+                what_only_looks_like_a_term_is_not_found
+                a_search_is_paged
+            }
             digests {
                 a_digest_is_that_of_the_live_records
                 a_digest_follows_edits_and_deletes

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Json};
 use mosaic_domain::entity::Memo;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::text::Tag;
+use mosaic_domain::text::{Tag, Tags};
 use mosaic_domain::{DiaryDate, EntityType, MemoId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -122,7 +122,8 @@ struct SearchParams {
     /// Words that the memo must contain, in its text, its tags or its summary.
     #[param(max_length = 1000)]
     query: Option<String>,
-    /// Tags that the memo must have, all of them; repeatable, also as `tags[]`.
+    /// Tags that the memo must have, all of them, at most 100; repeatable, also as `tags[]`.
+    #[param(max_items = 100)]
     tags: Option<Vec<String>>,
     /// Made on this day (in UTC) or later.
     #[param(value_type = Option<String>, format = Date)]
@@ -155,9 +156,16 @@ impl FromQuery for SearchQuery {
     }
 }
 
+/// No memo has more tags than it may have.
 fn tag_list(query: &mut QueryReader) -> Vec<Tag> {
+    let texts = query.list("tags");
+    if texts.len() > Tags::MAX {
+        let most = format!("must be at most {} tags", Tags::MAX);
+        query.reject(FieldError::new("tags", "too_many", most));
+        return Vec::new();
+    }
     let mut tags = Vec::new();
-    for (i, text) in query.list("tags").into_iter().enumerate() {
+    for (i, text) in texts.into_iter().enumerate() {
         match Tag::new(text) {
             Ok(tag) => tags.push(tag),
             Err(violation) => query.reject(FieldError::from(violation.at(&format!("[{i}]")).at("tags"))),

@@ -183,3 +183,27 @@ async fn a_pull_takes_no_lock() {
     assert!(h.try_write(user, [patch_memo(1, "y")]).now_or_never().is_none());
     test.stop().await;
 }
+
+/// A user's writes that wait for each other hold few connections: with a pool of four, others still get one.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_s_writes_leave_connections_for_others() {
+    let test = Test::with(|settings| settings.pool_size = 4).await;
+    let (h, sql, holder) = (&test.h, test.sql().await, test.sql().await);
+    let (user, other) = (h.user().await, h.user().await);
+    lock_user(&holder, user).await;
+    let waiting: Vec<_> = (1..=20)
+        .map(|n| {
+            let h = h.clone();
+            tokio::spawn(async move { h.try_write(user, [put(memo_key(n), memo("x"))]).await })
+        })
+        .collect();
+    until(&sql, WAITS).await;
+    timeout(SOON, h.write(other, [put(memo_key(1), memo("y"))]))
+        .await
+        .expect("others do not wait");
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    for write in waiting {
+        write.await.unwrap().unwrap();
+    }
+    test.stop().await;
+}

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fields, names, pick};
+use super::{FEW_BYTES, Fields, names, pick};
 use crate::id::MemoId;
 use crate::text::Text;
 use crate::time::UnixMillis;
@@ -171,6 +171,14 @@ impl Fields for Diary {
                 &self.last_auto_generated_at,
             ),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        FEW_BYTES + self.summary.as_str().len()
+    }
+
+    fn bytes_of(patch: &DiaryPatch) -> usize {
+        FEW_BYTES + patch.summary.as_ref().map_or(0, |text| text.as_str().len())
     }
 
     fn from_patch(patch: &DiaryPatch) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, pick};
+use super::{FEW_BYTES, Facets, Fields, pick};
 use crate::id::DiaryDate;
 use crate::text::{Tags, Text};
 
@@ -44,6 +44,17 @@ impl Fields for Memo {
             diary_date: pick(patch.diary_date.as_ref(), &self.diary_date),
             ai_summary: pick(patch.ai_summary.as_ref(), &self.ai_summary),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let summary = self.ai_summary.as_ref().map_or(0, |text| text.as_str().len());
+        FEW_BYTES + self.content.as_str().len() + summary
+    }
+
+    fn bytes_of(patch: &MemoPatch) -> usize {
+        let content = patch.content.as_ref().map_or(0, |text| text.as_str().len());
+        let summary = patch.ai_summary.as_ref().and_then(Option::as_ref);
+        FEW_BYTES + content + summary.map_or(0, |text| text.as_str().len())
     }
 
     fn facets(&self) -> Facets {

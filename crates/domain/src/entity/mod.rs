@@ -115,6 +115,14 @@ macro_rules! registry {
                 }
             }
 
+            /// About how many bytes the stores keep of it, without making its document.
+            pub(crate) fn bytes(&self) -> usize {
+                match self {
+                    $(Self::$variant(content) => content.bytes(),)*
+                    Self::Unreadable(unreadable) => unreadable.document.len(),
+                }
+            }
+
             /// The content after a partial edit; `None` when the patch is for another type.
             pub fn patched(&self, patch: &Patch) -> Option<Self> {
                 match (self, patch) {
@@ -149,6 +157,11 @@ macro_rules! registry {
         }
 
         impl Patch {
+            /// About how many bytes it brings.
+            pub(crate) fn bytes(&self) -> usize {
+                match self { $(Self::$variant(patch) => $variant::bytes_of(patch),)* }
+            }
+
             /// The whole content that this patch makes where there is no record yet; only a diary's does (W7).
             pub fn into_new_content(&self) -> Option<Content> {
                 match self { $(Self::$variant(patch) => $variant::from_patch(patch).map(Content::$variant),)* }
@@ -275,6 +288,9 @@ pub trait Entity: Fields {
     fn patch(patch: <Self as Entity>::Patch) -> Patch;
 }
 
+/// What a record without long texts comes to, more or less.
+const FEW_BYTES: usize = 1_024;
+
 /// What a type says about its own fields.
 pub trait Fields:
     Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
@@ -288,6 +304,16 @@ pub trait Fields:
     /// What the stores index. Nothing, unless the type says so.
     fn facets(&self) -> Facets {
         Facets::default()
+    }
+
+    /// About how many bytes the stores keep of it. Types with long texts count these.
+    fn bytes(&self) -> usize {
+        FEW_BYTES
+    }
+
+    /// About how many bytes a partial edit brings.
+    fn bytes_of(_changes: &Self::Changes) -> usize {
+        FEW_BYTES
     }
 
     /// The content that a partial edit makes where there is no record yet. None, unless the type says so.

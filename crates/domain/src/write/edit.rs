@@ -68,6 +68,15 @@ impl RecordEdit {
         matches!(self.action, Action::Delete { .. })
     }
 
+    /// About how many bytes it brings to the store.
+    pub fn bytes(&self) -> usize {
+        match &self.action {
+            Action::Put { content, .. } | Action::Fill { content, .. } => content.bytes(),
+            Action::Patch { patch, .. } => patch.bytes(),
+            Action::Delete { .. } => 0,
+        }
+    }
+
     /// The resources that the memo has from now on.
     pub(super) fn attachments(&self) -> Option<&[ResourceId]> {
         match &self.action {
@@ -121,6 +130,7 @@ impl RecordEdit {
     /// Adds what this edit concerns to a scope.
     pub(super) fn widen(&self, scope: &mut WriteScope) {
         scope.keys.insert(self.key);
+        scope.bytes += self.bytes();
         if let Some(version) = self.timed_version() {
             scope.history.insert((self.key, version));
         }

@@ -33,6 +33,8 @@ pub struct WriteScope {
     pub sort_groups: BTreeSet<SortGroup>,
     /// The versions whose revisions are loaded, to recognise a replay of what has been overwritten since (W3).
     pub history: BTreeSet<(RecordKey, Version)>,
+    /// About how many bytes the edits bring: a store may have large writes wait for small ones, never the other way round.
+    pub bytes: usize,
 }
 
 impl WriteScope {
@@ -45,6 +47,7 @@ impl WriteScope {
             children_of: BTreeSet::new(),
             sort_groups: BTreeSet::new(),
             history: BTreeSet::new(),
+            bytes: 0,
         };
         for edit in edits {
             edit.widen(&mut scope);

@@ -231,6 +231,8 @@ keys! {
     POSTGRES_CONNECT_TIMEOUT_MS: "postgres.connect_timeout_ms", Kind::Integer(1, HOUR_MS),
         DefaultValue::Is("3000"), false,
         "How long connecting to PostgreSQL may take, in milliseconds (3 s).";
+    POSTGRES_READ_TIMEOUT_MS: "postgres.read_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("10000"), false,
+        "How long PostgreSQL may look something up for one request, in milliseconds (10 s). Then it is stopped, and answered 503.";
     POSTGRES_STATEMENT_TIMEOUT_MS: "postgres.statement_timeout_ms", Kind::Integer(1, HOUR_MS),
         DefaultValue::Is("30000"), false,
         "How long PostgreSQL may work on one statement, in milliseconds (30 s).";
@@ -245,6 +247,8 @@ keys! {
 
     SQLITE_READERS: "sqlite.readers", Kind::Integer(1, 64), DefaultValue::Is("4"), false,
         "Connections that read at the same time. There is always exactly one that writes.";
+    SQLITE_READ_TIMEOUT_MS: "sqlite.read_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("10000"), false,
+        "How long something may be looked up for one request, in milliseconds (10 s). Then it is stopped, and answered 503.";
     SQLITE_GROUP_COMMIT_MAX: "sqlite.group_commit_max", Kind::Integer(1, 10_000), DefaultValue::Is("256"), false,
         "At most so many queued writes share one commit, and so one wait for the disk.";
 }

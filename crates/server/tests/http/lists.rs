@@ -399,3 +399,21 @@ async fn resources_are_listed_newest_first_and_by_memo() {
         (vec!["3", "2"], [2, 1, 20, 1])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tags_than_a_memo_may_have_are_refused() {
+    let (_server, phone) = phone().await;
+    MEMO.create(&phone, 1, "memo", &json!({"tags": ["a"]})).await.ok();
+    let search = |times: usize| format!("/memos/search?{}", vec!["tags=a"; times].join("&"));
+    let found = phone.get(&search(100)).await.ok();
+    assert_eq!(found["total"], 1);
+    for times in [101, 995] {
+        let refused = phone.get(&search(times)).await;
+        assert_eq!(refused.status, 422, "{times}");
+        let error = &refused.body["errors"][0];
+        assert_eq!(
+            (&error["path"], &error["code"]),
+            (&json!("tags"), &json!("too_many"))
+        );
+    }
+}

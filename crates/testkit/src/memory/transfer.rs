@@ -175,6 +175,10 @@ impl Transfer for MemoryStore {
         Ok(())
     }
 
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
         let loaded = self.look(user, |model, held| Loaded {
             records: model.records().count() as u64,
