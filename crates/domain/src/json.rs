@@ -159,7 +159,6 @@ impl<'de> Visitor<'de> for Skipped {
 }
 
 /// A value while it is read or written. It lives no longer: at rest an object is its text.
-#[derive(PartialEq)]
 enum Node {
     Null,
     Bool(bool),
@@ -210,12 +209,11 @@ impl Reading {
 
     /// Takes so many bytes of compact JSON.
     fn spend(&mut self, bytes: usize) {
-        match self.left.checked_sub(bytes) {
-            Some(left) => self.left = left,
-            None => {
-                let message = format!("must be at most {} bytes of JSON", self.bytes);
-                self.refuse(Violation::new("too_long", message));
-            }
+        if let Some(left) = self.left.checked_sub(bytes) {
+            self.left = left;
+        } else {
+            let message = format!("must be at most {} bytes of JSON", self.bytes);
+            self.refuse(Violation::new("too_long", message));
         }
     }
 
