@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use mosaic_domain::entity::{Memo, MemoPatch, Resource};
+use mosaic_domain::entity::{Memo, Resource};
 use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
-use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, ResourceId, RevisionId, UserId};
+use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, RevisionId, UserId};
 
 use crate::error::AppError;
 use crate::records::{Draft, EditBy, Records};
@@ -30,27 +30,12 @@ impl Memos {
         Self { records }
     }
 
-    /// Writes a whole memo (W3).
+    /// Writes some fields of a memo (W3, W7), and with `attachments` the whole set of its resources.
     ///
     /// # Errors
-    /// As [`Records::create`].
-    pub async fn create(&self, by: &EditBy, id: MemoId, draft: Draft<Memo>) -> Result<MemoView, AppError> {
-        let memo = self.records.create(by, id, draft).await?;
-        self.with_resources(by.user, memo).await
-    }
-
-    /// Writes some fields of a memo (W7), and with `attachments` the whole set of its resources.
-    ///
-    /// # Errors
-    /// As [`Records::patch`].
-    pub async fn patch(
-        &self,
-        by: &EditBy,
-        id: MemoId,
-        patch: MemoPatch,
-        attachments: Option<Vec<ResourceId>>,
-    ) -> Result<MemoView, AppError> {
-        let memo = self.records.patch::<Memo>(by, id, patch, attachments).await?;
+    /// As [`Records::write`].
+    pub async fn write(&self, by: &EditBy, id: MemoId, draft: Draft<Memo>) -> Result<MemoView, AppError> {
+        let memo = self.records.write(by, id, draft).await?;
         self.with_resources(by.user, memo).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mosaic_domain::entity::{Content, Patch, Resource, ResourcePatch};
+use mosaic_domain::entity::{Missing, Resource, ResourcePatch};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::skew::Shift;
@@ -11,7 +11,7 @@ use mosaic_domain::write::{
 };
 use mosaic_domain::{
     ClientId, EditTime, Entity, EntityType, FamilyId, Live, Record, RecordKey, ResourceId, Revision,
-    RevisionId, UnixMillis, UserId, Violation,
+    RevisionId, UnixMillis, UserId, Violation, Violations,
 };
 use mosaic_ports::{Decide, IdGenerator, KeptRevision, RecordReader, WriteStore};
 use uuid::Uuid;
@@ -46,27 +46,26 @@ impl EditBy {
     }
 }
 
-/// A whole record to write.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draft<E> {
-    /// All fields.
-    pub content: E,
-    /// Whether no place among the siblings was named.
-    pub unplaced: bool,
+/// What a client wants a record to be, as far as it says so: what it leaves out stays as it is stored (W7).
+#[derive(Debug, Clone)]
+pub struct Draft<E: Entity> {
+    /// The fields that it names.
+    pub patch: <E as Entity>::Patch,
     /// The resources that the memo has from now on, in order.
     pub attachments: Option<Vec<ResourceId>>,
+    /// Whether a record that is not there is made, with defaults for what the draft leaves out. Without an edit time such a
+    /// draft overwrites nothing (W3), unless it is of a diary, whose key is its day (W7).
+    pub creates: bool,
 }
 
 impl<E: Entity> Draft<E> {
-    /// The edit that writes this record, whatever route it came by. Without an edit time it overwrites nothing (W3), unless
-    /// it is a diary, whose key is its day (W7).
+    /// The edit that writes this, whatever route it came by.
     pub fn into_action(self, created_at: Option<UnixMillis>) -> Action {
-        Action::Put {
-            content: self.content.into_content(),
+        Action::Patch {
+            patch: E::patch(self.patch),
             created_at,
-            unplaced: self.unplaced,
-            overwrites: E::TYPE == EntityType::Diary,
             attachments: self.attachments,
+            creates: self.creates,
         }
     }
 }
@@ -113,37 +112,19 @@ impl Records {
         self.ids.next()
     }
 
-    /// `POST`: writes a whole record and answers what is stored then. A create that is sent again answers what is there
-    /// and overwrites nothing (W3), except that of a diary, whose key is its day (W7).
+    /// `POST` and `PUT`: writes the fields that the draft names, and answers what is stored then. A create that is sent again
+    /// answers what is there and overwrites nothing (W3).
     ///
     /// # Errors
-    /// [`AppError`]: superseded, deleted, an edit time ahead, a memo or resource that does not exist.
-    pub async fn create<E: Entity>(
+    /// [`AppError`]: not found, superseded, deleted, an edit time ahead, a memo or resource that does not exist, fields that a new
+    /// record lacks.
+    pub async fn write<E: Entity>(
         &self,
         by: &EditBy,
         key: E::Key,
         draft: Draft<E>,
     ) -> Result<Live<E>, AppError> {
         let action = draft.into_action(by.created_at);
-        live(self.edit(by, E::record_key(key), action).await?)
-    }
-
-    /// `PUT`: writes the fields that the patch names (W7) and answers the record.
-    ///
-    /// # Errors
-    /// [`AppError`]: not found, superseded, deleted, an edit time ahead, a memo or resource that does not exist.
-    pub async fn patch<E: Entity>(
-        &self,
-        by: &EditBy,
-        key: E::Key,
-        patch: <E as Entity>::Patch,
-        attachments: Option<Vec<ResourceId>>,
-    ) -> Result<Live<E>, AppError> {
-        let action = Action::Patch {
-            patch: E::patch(patch),
-            created_at: by.created_at,
-            attachments,
-        };
         live(self.edit(by, E::record_key(key), action).await?)
     }
 
@@ -183,7 +164,7 @@ impl Records {
         Ok(self.reader.record(user, key).await?)
     }
 
-    /// Writes the resource of bytes that are stored: a new one, or `patch` for one that is there and has no bytes yet.
+    /// Writes the resource of bytes that are stored: a new one, or one that is there and has no bytes yet.
     ///
     /// # Errors
     /// [`AppError`]: deleted, other content, superseded, an edit time ahead, a memo that does not exist.
@@ -191,13 +172,11 @@ impl Records {
         &self,
         by: &EditBy,
         id: ResourceId,
-        content: Resource,
         patch: ResourcePatch,
     ) -> Result<Live<Resource>, AppError> {
         let action = Action::Fill {
-            content: Content::Resource(content),
+            patch,
             created_at: by.created_at,
-            patch: Patch::Resource(patch),
         };
         live(self.edit(by, RecordKey::Resource(id), action).await?)
     }
@@ -279,10 +258,7 @@ impl Records {
         let TypedRevision { revision, .. } = self.revision::<E>(by.user, key, id).await?;
         let action = Action::Put {
             content: revision.content,
-            created_at: Some(revision.created_at),
-            unplaced: false,
-            overwrites: true,
-            attachments: None,
+            created_at: revision.created_at,
         };
         live(self.edit(by, E::record_key(key), action).await?)
     }
@@ -306,9 +282,12 @@ impl Records {
                 patch: E::patch(patch),
                 created_at: None,
                 attachments: None,
+                creates: false,
             },
         };
-        let results = self.write(by, patches.into_iter().map(edit).collect()).await?;
+        let results = self
+            .carry_out(by, patches.into_iter().map(edit).collect())
+            .await?;
         let refused = results
             .iter()
             .position(|result| matches!(result.outcome, Outcome::Refused(_)));
@@ -325,7 +304,7 @@ impl Records {
             time,
             action,
         };
-        let result = self.write(by, vec![edit]).await?.pop();
+        let result = self.carry_out(by, vec![edit]).await?.pop();
         let result = result.ok_or_else(|| AppError::Internal("a write answered no result".into()))?;
         match result.outcome {
             Outcome::Applied | Outcome::Unchanged => Ok(result),
@@ -339,7 +318,7 @@ impl Records {
         }
     }
 
-    async fn write(&self, by: &EditBy, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
+    async fn carry_out(&self, by: &EditBy, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
         let scope = WriteScope::of(by.user, &edits).by(by.login);
         let decide: Decide = Arc::new(move |locked: &Locked| {
             let plan = decide(locked, &edits)?;
@@ -366,6 +345,12 @@ impl From<Refusal> for AppError {
             Refusal::Deleted => Self::Deleted,
             Refusal::ContentGone => Self::ContentGone,
             Refusal::Unreadable => Self::Unreadable,
+            Refusal::Incomplete(Missing(fields)) => {
+                let mut violations = Violations::default();
+                let required = |field: &str| Violation::new("required", "must be given").at(field);
+                fields.iter().for_each(|field| violations.push(required(field)));
+                Self::Invalid(violations)
+            }
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
             Refusal::OtherContent => Self::OtherContent,
             Refusal::UnknownResource { index, .. } => {

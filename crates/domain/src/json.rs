@@ -51,6 +51,14 @@ impl<const MAX_BYTES: usize, const MAX_DEPTH: usize> JsonObject<MAX_BYTES, MAX_D
             .0
     }
 
+    /// Whether it has this text at this name.
+    pub fn says(&self, name: &str, text: &str) -> bool {
+        // Few do, and it need not be parsed to see that.
+        self.0.contains(name)
+            && matches!(self.node(), Ok(Node::Object(members))
+                if matches!(members.get(name), Some(Node::Text(said)) if said == text))
+    }
+
     fn node(&self) -> Result<Node, serde_json::Error> {
         let mut reading = Reading::new(usize::MAX, MAX_DEPTH);
         let mut deserializer = serde_json::Deserializer::from_str(&self.0);

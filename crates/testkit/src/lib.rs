@@ -26,8 +26,9 @@ mod tokens;
 
 pub use device::Device;
 pub use edits::{
-    EditExt, bot, bot_key, bury, by, delete, diary, diary_key, fill, filled, hash, memo, memo_id, memo_key,
-    patch, patch_memo, put, resource, resource_id, resource_key, resource_of, restore, tagged,
+    EditExt, bot, bot_key, bury, by, create, delete, diary, diary_key, every_field, fill, filled, hash, memo,
+    memo_id, memo_key, new_content, overwrite, patch, patch_memo, put, resource, resource_id, resource_key,
+    resource_of, restore, tagged,
 };
 pub use fixture::{StoreFixture, run};
 pub use gate::{Door, Gate};

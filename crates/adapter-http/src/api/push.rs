@@ -30,7 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::post("/sync/push", "push", push)
             .about("sync", "Many edits in one request")
             .details(
-                "The mirror image of a pull: whole records and deletes, at most 200 per entity type. All that can be \
+                "The mirror image of a pull: records and deletes, at most 200 per entity type. All that can be \
                  applied is applied as one write, parents first, each edit judged as one that came alone. A record that \
                  is not acceptable is rejected alone, with the code that a single write would have answered and the path \
                  to the field as seen from the body; where it may succeed later it says `retryable`. The same push again \

@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
-use crate::entities::{Amendment, Submitted, Times, Wire};
+use crate::entities::{Amendment, Times, Wire};
 use crate::field::Int;
 use crate::field::UnixMs;
 use crate::problem::{FieldError, Problem, ProblemCode};
@@ -76,7 +76,7 @@ pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E:
     let handler = move |editor: Editor, state: Data<AppState>, body: JsonBody<E::Body>| async move {
         let submitted = E::parse_new(body.0)?;
         let key = submitted.key.unwrap_or_else(|| new_key(state.records.new_id()));
-        create::<E>(&editor, &state, key, submitted).await
+        write::<E>(&editor, &state, key, submitted.fields, true).await
     };
     created::<E>(Endpoint::post(
         format!("/{}", E::PATH),
@@ -88,7 +88,7 @@ pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E:
 /// `POST` with the key in the path.
 pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
     let handler = |editor: Editor, key: Key<E::Key>, state: Data<AppState>, body: JsonBody<E::Body>| async move {
-        create::<E>(&editor, &state, key.0, E::parse_new(body.0)?).await
+        write::<E>(&editor, &state, key.0, E::parse_new(body.0)?.fields, true).await
     };
     created::<E>(Endpoint::post(
         format!("/{}/{{{}}}", E::PATH, E::KEY),
@@ -99,22 +99,24 @@ pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
 
 fn created<E: Wire>(endpoint: Endpoint) -> Endpoint {
     by_device(endpoint)
-        .about(E::PATH, "Stores a whole record")
-        .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored.")
+        .about(E::PATH, "Stores a record")
+        .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored. With `updatedAt` it is a write to \
+            what is stored, by which absent fields stay; fields that are required are so only where nothing is stored.")
         .body_limit(E::BODY_BYTES)
         .body::<E::New>()
         .returns::<E::Answer>("The record as it is stored")
         .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
 }
 
-async fn create<E: Wire>(
+async fn write<E: Wire>(
     editor: &Editor,
     state: &AppState,
     key: E::Key,
-    submitted: Submitted<E>,
+    fields: Amendment<E>,
+    creates: bool,
 ) -> Answered<E::Answer> {
-    let by = editor.edit(submitted.times);
-    Ok(Json(E::write(state, &by, key, submitted.draft).await?))
+    let (times, draft) = fields.into_draft(creates);
+    Ok(Json(E::write(state, &editor.edit(times), key, draft).await?))
 }
 
 async fn get<E: Wire>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Answer> {
@@ -137,14 +139,7 @@ pub(super) async fn amend<E: Wire>(
     state: &AppState,
     amendment: Result<Amendment<E>, Violations>,
 ) -> Answered<E::Answer> {
-    let Amendment {
-        times,
-        patch,
-        attachments,
-    } = amendment?;
-    Ok(Json(
-        E::amend(state, &editor.edit(times), key, patch, attachments).await?,
-    ))
+    write::<E>(editor, state, key, amendment?, false).await
 }
 
 async fn delete<E: Wire>(

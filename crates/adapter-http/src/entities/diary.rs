@@ -5,7 +5,7 @@ use mosaic_application::diaries::DiaryView;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Diary, DiaryPatch, MoodScore};
 use mosaic_domain::text::Text;
-use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UnixMillis, UserId, Violations};
+use mosaic_domain::{Live, RevisionId, UnixMillis, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -226,10 +226,6 @@ impl Wire for Diary {
             patch,
             attachments: None,
         }
-    }
-
-    fn whole(fields: DiaryPatch) -> Option<Self> {
-        mosaic_domain::entity::Fields::from_patch(&fields)
     }
 
     answers_the_record!();

@@ -1,10 +1,15 @@
 //! The records of a bulk push (B1, B2): each is read by itself, so that one that can't be read spoils no other.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
 use mosaic_application::push::PushEdit;
 use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
 use super::{Submitted, Wire};
 use crate::body::{Unreadable, parse_object};
@@ -24,8 +29,9 @@ pub(crate) struct Entry {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes a list for the OpenAPI document")]
 pub(crate) struct TypeEdits<T> {
-    /// Whole records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like)
-    /// is ignored and may be left out, and so may what a create may leave out.
+    /// Records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like) is
+    /// ignored. What is left out stays as it is stored, or gets its default in a new record, which must have what a create
+    /// must have.
     #[schema(required = false, max_items = 200)]
     updated: Vec<T>,
     /// Deleted records.
@@ -34,7 +40,7 @@ pub(crate) struct TypeEdits<T> {
 }
 
 /// A deleted record.
-// Whole records are read as one of these, too, so that one whose other fields can't be read still has its key.
+// Other records are read as one of these, too, so that one whose other fields can't be read still has its key.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletedRecord {
@@ -63,8 +69,42 @@ impl DeletedRecord {
     }
 }
 
-/// Reads a whole record.
-pub(super) fn whole<E: Wire>(text: &str, path: &str) -> Entry {
+/// A record of a bulk push, as the document describes it: a partial edit with its key.
+#[derive(Debug)]
+pub(crate) struct Pushed<E>(PhantomData<E>);
+
+impl<E: Wire> utoipa::PartialSchema for Pushed<E> {
+    fn schema() -> RefOr<Schema> {
+        let edit = <E::Edit as utoipa::PartialSchema>::schema();
+        let RefOr::T(Schema::Object(mut pushed)) = edit else {
+            return edit;
+        };
+        let format = match E::TYPE {
+            EntityType::Diary => KnownFormat::Date,
+            _ => KnownFormat::Uuid,
+        };
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(format)))
+            .description(Some("The key"));
+        pushed.properties.insert(E::KEY.to_owned(), key.into());
+        pushed.required = vec![E::KEY.to_owned()];
+        RefOr::T(Schema::Object(pushed))
+    }
+}
+
+impl<E: Wire> ToSchema for Pushed<E> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(E::Edit::name().replace("Edit", "Pushed"))
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        E::Edit::schemas(schemas);
+    }
+}
+
+/// Reads a record to write.
+pub(super) fn updated<E: Wire>(text: &str, path: &str) -> Entry {
     let named = parse_object::<DeletedRecord>(text);
     let key = named.map(|named| named.key::<E>(false));
     let id = key.as_ref().ok().and_then(shown_id::<E>);
@@ -102,7 +142,8 @@ fn put<E: Wire>(key: Field<String>, body: E::Body) -> Result<PushEdit, Violation
             None
         }
     };
-    let (key, Submitted { times, draft, .. }) = check.finish(key.zip(submitted))?;
+    let (key, Submitted { fields, .. }) = check.finish(key.zip(submitted))?;
+    let (times, draft) = fields.into_draft(true);
     Ok(PushEdit {
         key: E::record_key(key),
         edit_time: times.updated_at,

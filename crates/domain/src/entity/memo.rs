@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FEW_BYTES, Facets, Fields, pick};
+use super::{FEW_BYTES, Facets, Fields, Missing, pick};
 use crate::id::DiaryDate;
 use crate::text::{Tags, Text};
 
@@ -55,6 +55,13 @@ impl Fields for Memo {
         let content = patch.content.as_ref().map_or(0, |text| text.as_str().len());
         let summary = patch.ai_summary.as_ref().and_then(Option::as_ref);
         FEW_BYTES + content + summary.map_or(0, |text| text.as_str().len())
+    }
+
+    fn from_patch(patch: &MemoPatch) -> Result<Self, Missing> {
+        match patch.content {
+            Some(_) => Ok(Self::default().patched(patch)),
+            None => Err(Missing::of(&[("content", false)])),
+        }
     }
 
     fn facets(&self) -> Facets {

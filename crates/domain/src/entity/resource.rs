@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, KeptObject, names, pick};
+use super::{Facets, Fields, KeptObject, Missing, names, pick};
 use crate::id::MemoId;
 use crate::text::Label;
 use crate::violation::Violation;
@@ -205,6 +205,17 @@ pub struct Resource {
     pub metadata: KeptObject,
 }
 
+impl Resource {
+    /// What the metadata says where the server could not make smaller pictures of the bytes when they came.
+    pub const NO_THUMBNAIL: (&str, &str) = ("thumbnail", "none");
+
+    /// Whether there are smaller pictures of it, as far as anybody knows.
+    pub fn has_thumbnail(&self) -> bool {
+        let (name, none) = Self::NO_THUMBNAIL;
+        self.sha256.is_some() && self.mime_type.has_variants() && !self.metadata.says(name, none)
+    }
+}
+
 crate::time::safe_integer! {
     /// A size in bytes.
     FileSize
@@ -274,6 +285,30 @@ impl Fields for Resource {
             sort_order: pick(patch.sort_order.as_ref(), &self.sort_order),
             metadata: pick(patch.metadata.as_ref(), &self.metadata),
         }
+    }
+
+    fn from_patch(patch: &ResourcePatch) -> Result<Self, Missing> {
+        let (Some(filename), Some(file_size)) = (patch.filename.clone(), patch.file_size) else {
+            return Err(Missing::of(&[
+                ("filename", patch.filename.is_some()),
+                ("fileSize", patch.file_size.is_some()),
+            ]));
+        };
+        let new = Self {
+            memo_id: None,
+            filename,
+            mime_type: MimeType::unknown(),
+            file_size,
+            sha256: None,
+            storage_type: StorageType::Local,
+            sort_order: 0,
+            metadata: KeptObject::default(),
+        };
+        Ok(new.patched(patch))
+    }
+
+    fn names_place(patch: &ResourcePatch) -> bool {
+        patch.sort_order.is_some()
     }
 
     fn facets(&self) -> Facets {

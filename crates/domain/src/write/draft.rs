@@ -100,41 +100,28 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Turns an edit that brings bytes into what it comes to: a whole record where there is none, a partial edit of one that
-    /// has no bytes yet. That one is later than what is stored, whenever the bytes were chosen: they are no contest.
+    /// Turns an edit that brings bytes into the partial edit that it comes to: one that makes the record where none lives, or one
+    /// of a record that has no bytes yet. That one is later than what is stored, whenever the bytes were chosen: they are no
+    /// contest.
     fn settle_fill<'e>(&self, edit: &'e RecordEdit) -> Result<Cow<'e, RecordEdit>, Settled> {
-        let Action::Fill {
-            content,
-            created_at,
-            patch,
-        } = &edit.action
-        else {
+        let Action::Fill { patch, created_at } = &edit.action else {
             return Ok(Cow::Borrowed(edit));
         };
         let stored = self.records.get(&edit.key);
         let live = stored.and_then(|stored| Some((stored, stored.live_content()?)));
         let live = live.filter(|(stored, _)| !stored.is_unreadable());
-        let (time, action) = match live {
-            None => {
-                let action = Action::Put {
-                    content: content.clone(),
-                    created_at: *created_at,
-                    unplaced: true,
-                    overwrites: false,
-                    attachments: None,
-                };
-                (edit.time, action)
-            }
+        let (time, patch, created_at) = match live {
+            None => (edit.time, patch.clone(), *created_at),
             Some((stored, has)) => match has.facets().attachment {
                 None => {
-                    let action = Action::Patch {
-                        patch: patch.clone(),
-                        created_at: None,
-                        attachments: None,
+                    let time = edit.time.map(|time| time.max(stored.version.time.next()));
+                    let patch = ResourcePatch {
+                        filename: None,
+                        ..patch.clone()
                     };
-                    (edit.time.map(|time| time.max(stored.version.time.next())), action)
+                    (time, patch, None)
                 }
-                same if same == content.facets().attachment => return Err(Settled::Unchanged),
+                same if same == patch.sha256.flatten() => return Err(Settled::Unchanged),
                 Some(_) => return Err(Refusal::OtherContent.into()),
             },
         };
@@ -142,7 +129,12 @@ impl<'a> Draft<'a> {
             key: edit.key,
             author: edit.author.clone(),
             time,
-            action,
+            action: Action::Patch {
+                patch: Patch::Resource(patch),
+                created_at,
+                attachments: None,
+                creates: live.is_none(),
+            },
         }))
     }
 
@@ -156,10 +148,13 @@ impl<'a> Draft<'a> {
             return propose_delete(edit, stored, version, buries_unknown);
         }
         let base = base_of(edit, stored)?;
-        let (content, created_at) = edit.completed_from(base).ok_or(Refusal::NotFound)?;
+        if base.is_none() && !edit.creates() {
+            return Err(Refusal::NotFound.into());
+        }
+        let (content, created_at) = edit.completed_from(base).map_err(Refusal::Incomplete)?;
         let created_at = created_at.unwrap_or(version.time.as_moment());
         let mut content = self.with_live_memo(content)?;
-        if base.is_none() && matches!(edit.action, Action::Put { unplaced: true, .. }) {
+        if base.is_none() && edit.is_unplaced() {
             let last = self.last_places.get(&group_of(edit.key, &content));
             content = content.with_sort_order(last.map_or(0, |last| last.saturating_add(1).min(MAX_PLACE)));
         }
@@ -196,7 +191,7 @@ impl<'a> Draft<'a> {
     /// A partial edit without a time that changes no field of a memo may still move resources. A create that is sent
     /// again may not: others may have moved them since (W3).
     fn leave_unchanged(&mut self, edit: &RecordEdit) -> Result<Outcome, ClockExhausted> {
-        if matches!(edit.action, Action::Patch { .. }) {
+        if !edit.yields() {
             if let Some(refusal) = self.missing_attachment(edit) {
                 return Ok(Outcome::Refused(refusal));
             }
@@ -220,6 +215,14 @@ impl<'a> Draft<'a> {
             // Deleted is deleted: an older delete has nothing to lose (W5).
             Ordering::Less if proposal.content.is_none() && stored.is_some_and(Record::is_deleted) => {
                 Ok(Outcome::Unchanged)
+            }
+            // Of equal versions the greater wins. But a partial edit is completed from what is stored, so one that lost may look
+            // greater when it comes again.
+            Ordering::Greater
+                if stored.is_some_and(|stored| !stored.is_unreadable())
+                    && self.is_kept(edit, &proposal.version) =>
+            {
+                Ok(Outcome::Superseded)
             }
             Ordering::Less => {
                 self.keep_superseded(edit, proposal);
@@ -247,17 +250,26 @@ impl<'a> Draft<'a> {
         else {
             return;
         };
-        let is_kept = |kept: &Revision| {
-            let again = edit.completed_from(Some((&kept.content, kept.created_at)));
-            kept.key == edit.key
-                && kept.version == version
-                && again.is_some_and(|(content, created)| {
-                    content == kept.content && created == Some(kept.created_at)
-                })
-        };
-        if !self.known.iter().any(is_kept) {
+        if !self.is_kept(edit, &version) {
             self.keep(edit.key, version, created_at, content, RevisionReason::Superseded);
         }
+    }
+
+    /// Whether the edit is a replay of one that is kept: of one with its version, to which it has nothing to add (W3). What a
+    /// partial edit leaves out was completed from what was stored then, and is another now.
+    fn is_kept(&self, edit: &RecordEdit, version: &Version) -> bool {
+        let has_all = |kept: &Revision| {
+            let again = edit.completed_from(Some((&kept.content, kept.created_at)));
+            again.is_ok_and(|(content, created)| {
+                // A memo that it names may have been deleted before or after it was kept (W9).
+                created == Some(kept.created_at)
+                    && (content == kept.content || content.detached() == kept.content)
+            })
+        };
+        self.known
+            .iter()
+            .chain(&self.revisions)
+            .any(|kept| kept.key == edit.key && kept.version == *version && has_all(kept))
     }
 
     fn keep(
@@ -442,27 +454,31 @@ fn base_of<'a>(
     stored: Option<&'a Record>,
 ) -> Result<Option<(&'a Content, UnixMillis)>, Settled> {
     let Some(stored) = stored else { return Ok(None) };
-    let content = stored.state.content().filter(|content| !content.is_unreadable());
-    match &edit.action {
-        Action::Patch { .. } if stored.is_unreadable() => Err(Refusal::Unreadable.into()),
-        _ if stored.is_unreadable() => Ok(None),
-        Action::Put {
-            overwrites: false, ..
-        } if edit.time.is_none() => Err(if stored.is_deleted() {
+    if stored.is_unreadable() {
+        // Nothing can be completed from it: who makes records makes a new one, and it is kept as a revision.
+        return match edit.action {
+            Action::Patch { creates: false, .. } => Err(Refusal::Unreadable.into()),
+            _ => Ok(None),
+        };
+    }
+    if edit.yields() {
+        return Err(if stored.is_deleted() {
             Refusal::Deleted.into()
         } else {
             Settled::Unchanged
-        }),
-        Action::Patch { patch, .. } if stored.is_deleted() => {
-            match (patch.into_new_content(), edit.time, content) {
-                (Some(_), None, _) => Ok(None),
-                (None, None, _) => Err(Refusal::NotFound.into()),
-                (None, Some(_), None) => Err(Refusal::ContentGone.into()),
-                (_, Some(_), content) => Ok(content.map(|content| (content, stored.created_at))),
-            }
-        }
-        _ => Ok(content.map(|content| (content, stored.created_at))),
+        });
     }
+    let content = stored.state.content().filter(|content| !content.is_unreadable());
+    if stored.is_deleted() && matches!(edit.action, Action::Patch { .. }) {
+        match (edit.creates(), edit.time, content) {
+            // A diary begins anew.
+            (true, None, _) => return Ok(None),
+            (false, None, _) => return Err(Refusal::NotFound.into()),
+            (false, Some(_), None) => return Err(Refusal::ContentGone.into()),
+            (_, Some(_), _) => {}
+        }
+    }
+    Ok(content.map(|content| (content, stored.created_at)))
 }
 
 fn propose_delete(

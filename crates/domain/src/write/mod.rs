@@ -10,7 +10,7 @@ mod edit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entity::{EntityType, RecordKey, SortGroup};
+use crate::entity::{EntityType, Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
@@ -134,6 +134,9 @@ pub enum Refusal {
     /// The record can't be read, so a partial edit has nothing to be completed from (W7).
     #[error("the stored record can not be read: send the whole record")]
     Unreadable,
+    /// There is no such record, or nothing left of it, and the edit lacks fields that a new one must have (W7).
+    #[error("a new record needs more fields")]
+    Incomplete(Missing),
     /// The memo that a resource names does not exist (W9).
     #[error("there is no such memo")]
     UnknownMemo(MemoId),
