@@ -32,6 +32,7 @@ pub mod request_id;
 pub mod routes;
 pub mod server;
 mod state;
+mod wire;
 
 pub use body::BodyLimits;
 pub use limits::{Budget, LoginBudgets};

@@ -157,12 +157,16 @@ problem_codes! {
     BeyondUploadLength = 413 "beyond_upload_length" "More bytes than were announced";
     /// The body is over the limit, packed or unpacked.
     BodyTooLarge = 413 "body_too_large" "The body is too large";
+    /// The address is longer than addresses may be.
+    UriTooLong = 414 "uri_too_long" "The address is too long";
     /// The body is not announced as what the route takes: JSON, mostly.
     UnsupportedMediaType = 415 "unsupported_media_type" "The body has the wrong media type";
     /// The body is compressed in a way that is not understood here.
     UnsupportedEncoding = 415 "unsupported_encoding" "The body's encoding is not supported";
     /// None of the bytes that were asked for are there, or they were asked for in too many pieces.
     RangeNotSatisfiable = 416 "range_not_satisfiable" "No such range";
+    /// The request expects something other than `100-continue`.
+    ExpectationFailed = 417 "expectation_failed" "The expectation can't be met";
     /// The request is understood, but some of its values are not acceptable; `errors` lists all of them.
     ValidationFailed = 422 "validation_failed" "Some values are not valid";
     /// An edit time lies more than five minutes ahead of the server's clock (W6); `serverTime` tells the latter.
@@ -191,6 +195,8 @@ problem_codes! {
     TooManyListeners = 429 "too_many_listeners" "Too many connections listen";
     /// Too many uploads of the account are not finished; `Retry-After` tells when to try again.
     TooManyUploads = 429 "too_many_uploads" "Too many uploads are not finished";
+    /// The head of the request is larger than heads may be, or has too many headers.
+    HeadersTooLarge = 431 "headers_too_large" "The head of the request is too large";
     /// The bytes are not those that the checksum was made of; nothing of them was kept.
     ChecksumMismatch = 460 "checksum_mismatch" "The checksum does not match";
     /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
@@ -205,6 +211,8 @@ problem_codes! {
     TooSlow = 503 "too_slow" "Takes too long";
     /// The storage of the files does not answer; `Retry-After` tells when to try again.
     StorageUnavailable = 503 "storage_unavailable" "The storage of files is not available";
+    /// The version of HTTP is neither 1.1 nor 1.0.
+    VersionNotSupported = 505 "version_not_supported" "The version of HTTP is not supported";
     /// There is no room left for what was sent: on the disk of the database, or in the storage of the files.
     StorageFull = 507 "storage_full" "The storage is full";
 }
@@ -234,10 +242,13 @@ impl ProblemCode {
             408 => Self::RequestTimeout,
             412 => Self::PreconditionFailed,
             413 => Self::BodyTooLarge,
+            414 => Self::UriTooLong,
             415 => Self::UnsupportedMediaType,
             416 => Self::RangeNotSatisfiable,
+            417 => Self::ExpectationFailed,
             422 => Self::ValidationFailed,
             429 => Self::RateLimited,
+            431 => Self::HeadersTooLarge,
             503 => Self::Unavailable,
             400..=499 => Self::BadRequest,
             _ => Self::Internal,

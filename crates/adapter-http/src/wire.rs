@@ -72,7 +72,11 @@ pub(crate) struct Connection {
 impl Connection {
     fn begin(&self, expects: bool) {
         self.phase.set(Phase::Answering);
-        let expectation = if expects { Expectation::Waits } else { Expectation::None };
+        let expectation = if expects {
+            Expectation::Waits
+        } else {
+            Expectation::None
+        };
         self.expectation.set(expectation);
     }
 
@@ -258,7 +262,12 @@ impl Wire {
     }
 
     /// Hands over what is there of the body.
-    fn poll_body(&mut self, cx: &mut Context<'_>, mut body: Body, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut body: Body,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.connection.expectation.get() == Expectation::Wanted {
             // The client need not be told what it does already.
             let is_sent = !self.buffer.is_empty();
