@@ -55,6 +55,7 @@ mod stop;
     reason = "written for the tests of the adapter, which use the rest of it"
 )]
 mod storage;
+mod strangers;
 mod sync;
 mod tokens;
 mod tour;
