@@ -7,7 +7,7 @@ use crate::harness::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_strangers_send_is_refused_and_is_no_error_in_the_log() {
-    let server = Server::start_with(&["--log-level", "debug", "--http-header-timeout-ms", "500"]);
+    let server = Server::start_with(&["--log-level", "debug", "--http-header-timeout-ms", "1000"]);
     let long = "a".repeat(70_000);
     let refused = [
         "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}".to_owned(),
