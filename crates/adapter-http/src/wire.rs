@@ -139,13 +139,13 @@ impl Body {
                 *left -= taken as u64;
                 (taken, *left == 0)
             }
-            Self::Chunked(chunks) => match chunks.take(bytes) {
-                Ok(taken) => taken,
-                Err(chunks::Malformed) => {
-                    *self = Self::Broken;
-                    (bytes.len(), false)
+            Self::Chunked(chunks) => {
+                if let Ok(taken) = chunks.take(bytes) {
+                    return taken;
                 }
-            },
+                *self = Self::Broken;
+                (bytes.len(), false)
+            }
             Self::Broken => (bytes.len(), false),
         }
     }

@@ -87,12 +87,10 @@ impl State {
                 size: size * 16 + u64::from(char::from(byte).to_digit(16)?),
                 digits: digits + 1,
             },
-            (Self::Size { size, digits: 1.. }, b'\r') | (Self::Extension { size }, b'\r') => {
-                Self::SizeEnd { size }
-            }
+            (Self::Size { size, digits: 1.. } | Self::Extension { size }, b'\r') => Self::SizeEnd { size },
             (Self::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension { size },
             (Self::Extension { size }, byte) if byte != b'\n' => Self::Extension { size },
-            (Self::SizeEnd { size: 0 }, b'\n') | (Self::TrailerEnd, b'\n') => Self::Line,
+            (Self::SizeEnd { size: 0 } | Self::TrailerEnd, b'\n') => Self::Line,
             (Self::SizeEnd { size }, b'\n') => Self::Content { left: size },
             (Self::ContentReturn, b'\r') => Self::ContentEnd,
             (Self::ContentEnd, b'\n') => Self::Size { size: 0, digits: 0 },

@@ -41,10 +41,10 @@ async fn what_strangers_send_is_refused_and_is_no_error_in_the_log() {
         let _ = connection.read_to_end(&mut Vec::new());
     }
     server.anonymous().get("/health").await.ok();
-    let log = server.log();
-    assert!(!log.contains("\"level\":\"ERROR\""), "{log}");
+    let logged = server.log();
+    assert!(!logged.contains("\"level\":\"ERROR\""), "{logged}");
     assert!(
-        log.contains("\"status\":431") && log.contains("\"status\":505"),
-        "{log}"
+        logged.contains("\"status\":431") && logged.contains("\"status\":505"),
+        "{logged}"
     );
 }
