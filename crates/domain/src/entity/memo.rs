@@ -64,13 +64,6 @@ impl Fields for Memo {
         FEW_BYTES + content + summary.map_or(0, |text| text.as_str().len())
     }
 
-    fn from_patch(patch: &MemoPatch) -> Result<Self, Missing> {
-        match patch.content {
-            Some(_) => Ok(Self::default().patched(patch)),
-            None => Err(Missing::of(&[("content", false)])),
-        }
-    }
-
     fn facets(&self) -> Facets {
         let mut searched = self.content.as_str().to_owned();
         for more in self.tags.iter().chain(self.ai_summary.as_ref().map(Text::as_str)) {
