@@ -46,9 +46,9 @@ pub(crate) fn texts(conn: &Connection) -> rusqlite::Result<()> {
         let page = page(conn, after)?;
         let transaction = conn.unchecked_transaction()?;
         for (id, body) in &page {
-            let sql = "UPDATE record_search SET body = ?2, runs = ?3 WHERE search_id = ?1";
-            let body = normalise(body);
-            transaction.execute(sql, (id, &body, runs::of(&body)))?;
+            let folded = normalise(body);
+            let sql = "UPDATE record_search SET runs = ?3, body = ?2 WHERE search_id = ?1";
+            transaction.execute(sql, (id, &folded, runs::of(&folded)))?;
         }
         let Some((last, _)) = page.last() else {
             transaction.execute("UPDATE meta SET texts_folded = 1 WHERE only_row = 1", [])?;
@@ -69,8 +69,7 @@ pub(crate) fn texts(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 fn page(conn: &Connection, after: i64) -> rusqlite::Result<Vec<(i64, String)>> {
-    let sql =
-        "SELECT search_id, body FROM record_search WHERE search_id > ?1 AND body GLOB ?2 ORDER BY search_id LIMIT ?3";
+    let sql = "SELECT search_id, body FROM record_search WHERE search_id > ?1 AND body GLOB ?2 ORDER BY search_id LIMIT ?3";
     conn.prepare_cached(sql)?
         .query_map((after, pattern(), TEXTS_AT_ONCE), |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -117,11 +116,9 @@ mod tests {
             texts(&conn).unwrap();
             let forms = column("SELECT username_folded FROM users ORDER BY created_at");
             assert_eq!(forms, ["strasse", "σασ", "σας", "anna"]);
-            let bodies = column("SELECT body FROM record_search ORDER BY rowid");
+            let bodies = column("SELECT body FROM record_search ORDER BY search_id");
             assert_eq!(bodies, ["κοσμοσ", "plain", "strasse"]);
         }
-        let found = column("SELECT body FROM record_search WHERE record_search MATCH '\"σμοσ\"'");
-        assert_eq!(found, ["κοσμοσ"]);
         for (typed, found) in [
             ("STRASSE", "Straße"),
             ("straße", "Straße"),

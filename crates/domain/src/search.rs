@@ -132,8 +132,9 @@ mod tests {
         assert!(!finds("κοσμοσ", "κόσμος"), "accents count");
     }
 
+    /// Beyond these no letter has a case.
     fn letters() -> impl Iterator<Item = char> {
-        '\u{1}'..=char::MAX
+        '\u{1}'..='\u{1ffff}'
     }
 
     #[test]
