@@ -151,8 +151,9 @@ problem_codes! {
     UnsupportedTusVersion = 412 "unsupported_tus_version" "The version of tus is not supported";
     /// The file is larger than a file may be; `limit` tells how large that is.
     FileTooLarge = 413 "file_too_large" "The file is too large";
-    /// The files of the account would come to more than allowed: `used` of `quota` bytes are used.
-    QuotaExceeded = 413 "quota_exceeded" "No room for the file";
+    /// The files of the account, or its records with their history, would come to more than allowed: `used` of `quota` bytes
+    /// are used.
+    QuotaExceeded = 413 "quota_exceeded" "No room left";
     /// The bytes would go beyond the announced length of the upload.
     BeyondUploadLength = 413 "beyond_upload_length" "More bytes than were announced";
     /// The body is over the limit, packed or unpacked.
@@ -351,7 +352,7 @@ impl From<AppError> for Problem {
             AppError::FileTooLarge { limit } => {
                 Self::new(Code::FileTooLarge, detail).with_bytes(|bytes| bytes.limit = Some(limit))
             }
-            AppError::QuotaExceeded { used, quota } => {
+            AppError::QuotaExceeded { used, quota } | AppError::NoRoom { used, quota } => {
                 Self::new(Code::QuotaExceeded, detail).with_bytes(|bytes| {
                     bytes.used = Some(used);
                     bytes.quota = Some(quota);
@@ -916,6 +917,12 @@ mod tests {
             ),
             (
                 AppError::QuotaExceeded { used: 8, quota: 9 },
+                413,
+                "quota_exceeded",
+                json!({"used": 8, "quota": 9}),
+            ),
+            (
+                AppError::NoRoom { used: 8, quota: 9 },
                 413,
                 "quota_exceeded",
                 json!({"used": 8, "quota": 9}),

@@ -44,13 +44,33 @@ fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Lock
     let user = scope.user;
     let last = last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
     tokens::standing(conn, user, scope.login)??;
+    let bytes = record_bytes(conn, user)?;
     Ok(Locked {
         // The time is read here, where nobody else writes (S2).
         clock: SyncClock::new(last, clock.now()),
         records: load_records(conn, scope)?,
         last_places: load_last_places(conn, user, &scope.sort_groups)?,
         revisions: load_history(conn, user, &scope.history)?,
+        bytes,
     })
+}
+
+/// What the user's records and revisions come to (W10).
+pub(crate) fn record_bytes(conn: &Connection, user: UserId) -> Result<u64, Failure> {
+    let sql = "SELECT record_bytes FROM sync_clocks WHERE user_id = ?1";
+    let bytes: i64 = conn
+        .prepare_cached(sql)?
+        .query_row([user.uuid()], |row| row.get(0))?;
+    Ok(bytes.max(0).unsigned_abs())
+}
+
+/// Notes that the user's records and revisions grew, or shrank.
+pub(crate) fn add_bytes(conn: &Connection, user: UserId, grown: i64) -> Result<(), Failure> {
+    if grown != 0 {
+        let sql = "UPDATE sync_clocks SET record_bytes = max(0, record_bytes + ?2) WHERE user_id = ?1";
+        conn.prepare_cached(sql)?.execute((user.uuid(), grown))?;
+    }
+    Ok(())
 }
 
 /// The user's clock; `None` where there is no such user.
@@ -157,8 +177,11 @@ fn load_history(
 
 /// Carries out a plan. An empty one touches nothing (S4).
 fn carry_out(conn: &Connection, user: UserId, plan: &WritePlan) -> Result<(), Failure> {
+    let mut grown = plan.record_bytes;
     for revision in &plan.revisions {
-        keep(conn, user, revision)?;
+        if keep(conn, user, revision)? {
+            grown = grown.saturating_add_unsigned(revision.bytes());
+        }
     }
     for record in &plan.records {
         upsert(conn, user, record)?;
@@ -167,7 +190,7 @@ fn carry_out(conn: &Connection, user: UserId, plan: &WritePlan) -> Result<(), Fa
         conn.prepare_cached("UPDATE sync_clocks SET last_stamp = ?2 WHERE user_id = ?1")?
             .execute((user.uuid(), plan.clock.get()))?;
     }
-    Ok(())
+    add_bytes(conn, user, grown)
 }
 
 const KEEP_REVISION: &str = "
@@ -183,8 +206,8 @@ const KEEP_REVISION: &str = "
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 /// Keeps a version (H1) under the next number, counting those that are purged (H2). One that is kept already stays as it
-/// is (W3).
-fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<(), Failure> {
+/// is (W3). Says whether it was not.
+fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<bool, Failure> {
     keep_as(conn, user, revision, None)
 }
 
@@ -195,11 +218,16 @@ pub(crate) fn keep_numbered(
     revision: &Revision,
     number: u32,
 ) -> Result<(), Failure> {
-    keep_as(conn, user, revision, Some(number))
+    keep_as(conn, user, revision, Some(number)).map(drop)
 }
 
-fn keep_as(conn: &Connection, user: UserId, revision: &Revision, number: Option<u32>) -> Result<(), Failure> {
-    conn.prepare_cached(KEEP_REVISION)?.execute(named_params! {
+fn keep_as(
+    conn: &Connection,
+    user: UserId,
+    revision: &Revision,
+    number: Option<u32>,
+) -> Result<bool, Failure> {
+    let kept = conn.prepare_cached(KEEP_REVISION)?.execute(named_params! {
         ":user_id": user.uuid(),
         ":revision_id": revision.id.uuid(),
         ":number": number,
@@ -213,7 +241,7 @@ fn keep_as(conn: &Connection, user: UserId, revision: &Revision, number: Option<
         ":document": revision.content.to_document(),
         ":attachment": attachment(&revision.content.facets()),
     })?;
-    Ok(())
+    Ok(kept > 0)
 }
 
 const UPSERT_RECORD: &str = "

@@ -7,7 +7,7 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{
-    Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide,
+    Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide_within,
 };
 use mosaic_domain::{
     ClientId, EditTime, Entity, EntityType, FamilyId, Live, Record, RecordKey, ResourceId, Revision,
@@ -100,12 +100,24 @@ pub struct Records {
     store: Arc<dyn WriteStore>,
     reader: Arc<dyn RecordReader>,
     ids: Arc<dyn IdGenerator>,
+    quota: u64,
 }
 
 impl Records {
     /// Records over these ports.
     pub fn new(store: Arc<dyn WriteStore>, reader: Arc<dyn RecordReader>, ids: Arc<dyn IdGenerator>) -> Self {
-        Self { store, reader, ids }
+        Self {
+            store,
+            reader,
+            ids,
+            quota: u64::MAX,
+        }
+    }
+
+    /// With a limit for what the records and revisions of one user may come to, in bytes (W10).
+    #[must_use]
+    pub fn with_quota(self, quota: u64) -> Self {
+        Self { quota, ..self }
     }
 
     /// An id for a record whose client made none.
@@ -340,9 +352,9 @@ impl Records {
     }
 
     async fn write(&self, by: &EditBy, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
-        let scope = WriteScope::of(by.user, &edits).by(by.login);
+        let (scope, quota) = (WriteScope::of(by.user, &edits).by(by.login), self.quota);
         let decide: Decide = Arc::new(move |locked: &Locked| {
-            let plan = decide(locked, &edits)?;
+            let plan = decide_within(quota, locked, &edits)?;
             Ok(if plan.results.iter().any(is_refused) {
                 nothing(locked, plan)
             } else {
@@ -368,6 +380,7 @@ impl From<Refusal> for AppError {
             Refusal::Unreadable => Self::Unreadable,
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
             Refusal::OtherContent => Self::OtherContent,
+            Refusal::NoRoom { used, quota } => Self::NoRoom { used, quota },
             Refusal::UnknownResource { index, .. } => {
                 Self::UnknownReference(unknown(EntityType::Resource, "resourceIds", index))
             }
@@ -402,6 +415,7 @@ fn nothing(locked: &Locked, plan: WritePlan) -> WritePlan {
         clock: locked.clock.last(),
         records: Vec::new(),
         revisions: Vec::new(),
+        record_bytes: 0,
         results: plan.results,
     }
 }

@@ -95,6 +95,7 @@ fn store_with(records: Vec<Record>) -> (MockWriteStore, Arc<Mutex<Seen>>) {
             records,
             last_places: BTreeMap::new(),
             revisions: Vec::new(),
+            bytes: 0,
         };
         let plan = decide(&locked)?;
         let mut log = log.lock().unwrap();

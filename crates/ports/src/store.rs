@@ -31,6 +31,8 @@ pub trait WriteStore: Send + Sync {
     /// * [`Locked::records`] holds every existing record of the scope's keys, tombstones included; the live resources of
     ///   [`WriteScope::children_of`]; and the memo that each of those records belongs to.
     /// * Where [`WriteScope::login`] names a login, it is looked at under the lock: one that may not go on is refused.
+    /// * [`Locked::bytes`] is what all records and revisions of the user come to. A write, a purge and a copy keep it so
+    ///   (W10).
     /// * All or nothing, and returned only once it is durable (W8). A plan that is empty writes nothing (S4).
     /// * When the future is dropped, the write either happens whole or not at all, and holds no lock.
     /// * A revision whose id is stored already is left as it is. Others get the next number of their record; a number is
@@ -180,12 +182,18 @@ pub struct DeviceCursor {
     pub served_at: UnixMillis,
 }
 
+/// The most devices of one user that are kept (D1): people look at them, and a client names as many as it likes.
+pub const DEVICES_MAX: usize = 200;
+
 /// What each device was served up to (D1): for people to look at. Never used to decide what to send (P6).
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait DeviceCursors: Send + Sync {
     /// Remembers what a pull served. Returns at once and never fails: the row is written soon after, in the order of the
     /// calls, and only if it differs from what is stored. A crash may lose the latest ones, which harms nobody.
+    ///
+    /// Of more than [`DEVICES_MAX`] devices of one user those go that were not served for the longest time; those that have
+    /// a login go last.
     fn remember(&self, served: ServedCursors);
 
     /// The rows of a user, by device and type. Sees everything that was remembered before.

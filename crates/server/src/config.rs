@@ -54,6 +54,8 @@ pub struct Config {
     pub cors: CorsConfig,
     /// Tokens and login attempts.
     pub auth: AuthConfig,
+    /// What one user may take.
+    pub limits: LimitsConfig,
     /// How long revisions and the content of deleted records are kept; none: for ever.
     pub retention: Option<Duration>,
     /// The bytes behind resources.
@@ -108,10 +110,17 @@ pub struct AuthConfig {
     pub access_token_ttl: Duration,
     /// How long a login lasts that is not used. Not less than `access_token_ttl`.
     pub refresh_token_ttl: Duration,
-    /// Login attempts per minute for one account.
+    /// Wrong passwords per minute for one account.
     pub account_attempts_per_minute: NonZeroU32,
-    /// Login attempts per minute from one address.
+    /// Wrong passwords per minute from one address.
     pub address_attempts_per_minute: NonZeroU32,
+}
+
+/// What one user may take.
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    /// What the records and revisions may come to, in bytes (W10).
+    pub user_records_bytes: u64,
 }
 
 /// Connections that listen for changes.
@@ -243,6 +252,7 @@ impl Reader<'_> {
         let http = self.http();
         let cors = self.text(&keys::CORS_ALLOWED_ORIGINS, AllowedOrigins::parse);
         let auth = self.auth();
+        let user_records_bytes = self.integer(&keys::LIMITS_USER_RECORDS_BYTES);
         let retention = self.integer(&keys::RETENTION_DAYS);
         let attachments = self.attachments(data_dir.as_ref().ok(), database.as_ref().ok());
         let events = self.events();
@@ -261,6 +271,9 @@ impl Reader<'_> {
                 allowed_origins: cors?,
             },
             auth: auth?,
+            limits: LimitsConfig {
+                user_records_bytes: user_records_bytes?,
+            },
             retention: retention.map(|days: u32| (days > 0).then(|| DAY * days))?,
             attachments: attachments?,
             events: events?,

@@ -399,7 +399,8 @@ fn state(
         Arc::clone(&store.write),
         Arc::clone(&store.reader),
         Arc::clone(&ids),
-    );
+    )
+    .with_quota(config.limits.user_records_bytes);
     let memos = Memos::new(records.clone());
     let attachments = attachments(config, store, storage, &records);
     let upload_lifetime = millis(config.attachments.upload_lifetime);
@@ -415,7 +416,8 @@ fn state(
             Arc::clone(&store.cursors),
             Arc::clone(&clock),
         ),
-        push: Push::new(Arc::clone(&store.write), Arc::clone(&store.feed)),
+        push: Push::new(Arc::clone(&store.write), Arc::clone(&store.feed))
+            .with_quota(config.limits.user_records_bytes),
         devices: Devices::new(
             Arc::clone(&store.cursors),
             Arc::clone(&store.tokens),

@@ -108,6 +108,10 @@ macro_rules! conformance {
                 users_are_isolated
                 an_unknown_user_can_not_write
             }
+            room {
+                w10_what_a_user_stores_is_counted_to_the_byte
+                w10_of_writes_that_come_at_once_as_many_are_taken_as_fit
+            }
             push {
                 b1_eight_hundred_edits_in_one_write_do_what_the_rules_say
                 b1_a_push_with_edit_times_is_free_the_second_time
@@ -186,6 +190,7 @@ macro_rules! conformance {
                 d1_the_longest_name_and_the_greatest_cursor_are_kept
                 a_store_that_works_is_healthy
                 d1_a_row_says_when_it_was_served
+                d1_of_too_many_devices_those_go_that_were_not_seen_for_the_longest_time
                 d2_a_device_is_forgotten
                 d2_a_forgotten_device_that_goes_on_is_remembered_anew
                 d2_logins_are_listed_by_device

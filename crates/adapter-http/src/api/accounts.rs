@@ -264,7 +264,7 @@ fn count<T>(attempt: Attempt<'_>, outcome: &Result<T, AppError>) {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterBody {
-    /// Without white space; unique whatever its letter case.
+    /// Letters, digits and the signs of ASCII, without white space; unique whatever its letter case (RFC 8265).
     #[schema(value_type = String, min_length = 1, max_length = 64, required)]
     #[serde(default)]
     username: Field<String>,
@@ -289,7 +289,7 @@ async fn register(
 ) -> Answered<LoginAnswer> {
     let body = body.0;
     let mut check = Check::default();
-    let username = check.required("username", body.username, from_text::<Username>);
+    let username = check.required("username", body.username, |name| Username::chosen(&name));
     let password = check.required("password", body.password, Password::chosen);
     let (client, device_name) = device(&mut check, body.client_id, body.device_name);
     let (username, password) = check.finish(username.zip(password))?;
@@ -374,7 +374,7 @@ async fn change_password(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UpdateUserBody {
-    /// Without white space; unique whatever its letter case.
+    /// Letters, digits and the signs of ASCII, without white space; unique whatever its letter case (RFC 8265).
     #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
     #[serde(default)]
     username: Field<String>,
@@ -390,7 +390,7 @@ async fn update_user(
     body: JsonBody<UpdateUserBody>,
 ) -> Answered<UserDto> {
     let mut check = Check::default();
-    let username = check.optional("username", body.0.username, from_text::<Username>);
+    let username = check.optional("username", body.0.username, |name| Username::chosen(&name));
     let avatar_url = check.nullable("avatarUrl", body.0.avatar_url, Label::new);
     check.finish(Some(()))?;
     Ok(Json(

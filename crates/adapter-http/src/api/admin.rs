@@ -116,7 +116,7 @@ async fn create(
 ) -> Answered<ManagedUser> {
     let body = body.0;
     let mut check = Check::default();
-    let username = check.required("username", body.username, from_text::<Username>);
+    let username = check.required("username", body.username, |name| Username::chosen(&name));
     let password = check.required("password", body.password, Password::chosen);
     let role = check.optional("role", body.role, from_text).unwrap_or(Role::User);
     let must_change_password = check

@@ -19,13 +19,15 @@ use crate::state::AppState;
 pub(super) type Answered<T> = Result<Json<T>, Problem>;
 
 /// What an edit can be answered with besides success.
-pub(super) const EDIT_PROBLEMS: [ProblemCode; 6] = [
+pub(super) const EDIT_PROBLEMS: [ProblemCode; 8] = [
     ProblemCode::CorruptRecord,
     ProblemCode::NotFound,
     ProblemCode::Deleted,
     ProblemCode::Superseded,
     ProblemCode::ValidationFailed,
     ProblemCode::EditTimeAhead,
+    ProblemCode::BodyTooLarge,
+    ProblemCode::QuotaExceeded,
 ];
 
 /// Adds the headers with which a device says who it is and what time it has.

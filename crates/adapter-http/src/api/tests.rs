@@ -548,6 +548,7 @@ fn empty_store() -> MockWriteStore {
             records: std::collections::BTreeMap::new(),
             last_places: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
+            bytes: 0,
         };
         decide(&locked).map_err(Into::into)
     });
@@ -860,6 +861,7 @@ fn store_of_newer_memos() -> MockWriteStore {
             records: scope.keys.iter().map(|key| (*key, record(key))).collect(),
             last_places: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
+            bytes: 0,
         };
         decide(&locked).map_err(Into::into)
     });
@@ -1228,6 +1230,7 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
             avatars: Vec::new(),
             account: account(id),
             clock: Stamp::ZERO,
+            record_bytes: 0,
             cursors: Vec::new(),
             logins: Vec::new(),
             earlier_tokens: Vec::new(),

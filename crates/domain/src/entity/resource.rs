@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Facets, Fields, KeptObject, names, pick};
 use crate::id::MemoId;
-use crate::text::Label;
+use crate::text::{Label, misleads};
 use crate::violation::Violation;
 
 names! {
@@ -210,7 +210,9 @@ crate::time::safe_integer! {
     FileSize
 }
 
-/// A file's name, 1 to 255 characters: no control characters, no separators, not `.` or `..`.
+/// A file's name, 1 to 255 characters: no control characters, no separators, not `.` or `..`. What is invisible and would
+/// let a name look like another one is left out, on every road alike: `gpj.exe` after U+202E is shown as `exe.jpg`. A name
+/// of nothing else is `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Filename(Label<255>);
@@ -224,7 +226,16 @@ impl Filename {
         if value.contains(['/', '\\']) || value == "." || value == ".." {
             return Err(Violation::new("not_a_name", "must be a file name, not a path"));
         }
-        Label::new(value).map(Self)
+        let visible: String = value.chars().filter(|letter| !misleads(*letter)).collect();
+        let visible = if visible.is_empty() && !value.is_empty() {
+            "_".to_owned()
+        } else {
+            visible
+        };
+        if visible == "." || visible == ".." {
+            return Err(Violation::new("not_a_name", "must be a file name, not a path"));
+        }
+        Label::new(visible).map(Self)
     }
 
     /// The name.
@@ -312,6 +323,25 @@ mod tests {
             "control_character"
         );
         assert!(Filename::new("日記.pdf".into()).is_ok());
+        assert_eq!(Filename::new(".\u{200b}.".into()).unwrap_err().code, "not_a_name");
+    }
+
+    #[test]
+    fn a_file_name_shows_what_it_is() {
+        for (given, kept) in [
+            ("photo\u{202e}gpj.exe", "photogpj.exe"),
+            ("\u{2067}a\u{2069}.txt", "a.txt"),
+            ("a\u{200b}b\u{feff}\u{2060}.txt", "ab.txt"),
+            ("a\u{2028}b.txt", "ab.txt"),
+            ("\u{202e}", "_"),
+            ("👩\u{200d}👧 ❤\u{fe0f}.png", "👩\u{200d}👧 ❤\u{fe0f}.png"),
+            ("می\u{200c}خواهم.pdf", "می\u{200c}خواهم.pdf"),
+        ] {
+            assert_eq!(Filename::new(given.into()).unwrap().as_str(), kept, "{given:?}");
+        }
+        // What was stored before reads the same.
+        let stored: Filename = serde_json::from_str("\"a\u{202e}b\"").unwrap();
+        assert_eq!(stored.as_str(), "ab");
     }
 
     #[test]

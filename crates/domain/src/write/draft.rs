@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan};
+use super::room::Room;
+use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, MemoId, ResourceId};
 use crate::record::{Record, Revision, RevisionReason, State};
@@ -23,6 +24,7 @@ pub(super) struct Draft<'a> {
     known: &'a [Revision],
     touched: BTreeSet<RecordKey>,
     revisions: Vec<Revision>,
+    room: Room,
 }
 
 /// What an edit wants a record to be.
@@ -46,7 +48,7 @@ impl From<Refusal> for Settled {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(locked: &'a Locked) -> Self {
+    pub(super) fn new(locked: &'a Locked, quota: u64) -> Self {
         Self {
             clock: locked.clock.clone(),
             records: locked.records.clone(),
@@ -54,6 +56,7 @@ impl<'a> Draft<'a> {
             known: &locked.revisions,
             touched: BTreeSet::new(),
             revisions: Vec::new(),
+            room: Room::new(locked.bytes, quota),
         }
     }
 
@@ -63,6 +66,7 @@ impl<'a> Draft<'a> {
             records,
             touched,
             revisions,
+            room,
             ..
         } = self;
         let mut records: Vec<Record> = records
@@ -74,6 +78,7 @@ impl<'a> Draft<'a> {
             clock: clock.last(),
             records,
             revisions,
+            record_bytes: room.records,
             results,
         }
     }
@@ -200,6 +205,9 @@ impl<'a> Draft<'a> {
             if let Some(refusal) = self.missing_attachment(edit) {
                 return Ok(Outcome::Refused(refusal));
             }
+            if edit.attachments().is_some() && self.room.is_exhausted() {
+                return Ok(self.no_room());
+            }
             self.attach(edit)?;
         }
         Ok(Outcome::Unchanged)
@@ -221,13 +229,18 @@ impl<'a> Draft<'a> {
             Ordering::Less if proposal.content.is_none() && stored.is_some_and(Record::is_deleted) => {
                 Ok(Outcome::Unchanged)
             }
-            Ordering::Less => {
-                self.keep_superseded(edit, proposal);
-                Ok(Outcome::Superseded)
-            }
+            Ordering::Less => Ok(self.keep_superseded(edit, proposal)),
             Ordering::Greater => {
                 if let Some(refusal) = self.missing_attachment(edit) {
                     return Ok(Outcome::Refused(refusal));
+                }
+                // A delete of what is there always fits in: it is how room is made.
+                let fits = match &proposal.content {
+                    Some(content) => self.room.takes(content, stored),
+                    None => stored.is_some() || self.room.takes_more(ROW_BYTES),
+                };
+                if !fits {
+                    return Ok(self.no_room());
                 }
                 self.replace(edit.key, proposal)?;
                 self.cascade(edit)?;
@@ -237,15 +250,22 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn no_room(&self) -> Outcome {
+        Outcome::Refused(Refusal::NoRoom {
+            used: self.room.used,
+            quota: self.room.quota,
+        })
+    }
+
     /// Keeps the content of a losing edit (W4), unless the edit is a replay of one that is kept already (W3).
-    fn keep_superseded(&mut self, edit: &RecordEdit, proposal: Proposal) {
+    fn keep_superseded(&mut self, edit: &RecordEdit, proposal: Proposal) -> Outcome {
         let Proposal {
             version,
             created_at,
             content: Some(content),
         } = proposal
         else {
-            return;
+            return Outcome::Superseded;
         };
         let is_kept = |kept: &Revision| {
             let again = edit.completed_from(Some((&kept.content, kept.created_at)));
@@ -255,22 +275,19 @@ impl<'a> Draft<'a> {
                     content == kept.content && created == Some(kept.created_at)
                 })
         };
-        if !self.known.iter().any(is_kept) {
-            self.keep(edit.key, version, created_at, content, RevisionReason::Superseded);
+        if self.known.iter().any(is_kept) {
+            return Outcome::Superseded;
         }
-    }
-
-    fn keep(
-        &mut self,
-        key: RecordKey,
-        version: Version,
-        created: UnixMillis,
-        content: Content,
-        why: RevisionReason,
-    ) {
         let now = self.clock.now();
-        self.revisions
-            .push(Revision::new(key, version, created, content, why, now));
+        let why = RevisionReason::Superseded;
+        let revision = Revision::new(edit.key, version, created_at, content, why, now);
+        let bytes = revision.bytes();
+        if !self.room.takes_more(bytes) {
+            return self.no_room();
+        }
+        self.room.kept(bytes);
+        self.revisions.push(revision);
+        Outcome::Superseded
     }
 
     /// Puts a record in the place of the stored one, which is kept as a revision (H1), and draws its stamp.
@@ -295,11 +312,13 @@ impl<'a> Draft<'a> {
             } else {
                 RevisionReason::Overwritten
             };
-            self.keep(key, version.clone(), *created_at, lost.clone(), why);
+            let now = self.clock.now();
+            let lost = Revision::new(key, version.clone(), *created_at, lost.clone(), why, now);
+            self.revisions.push(lost);
         }
         let state = match content {
             Some(content) => State::Live(content),
-            None => State::Deleted(old.and_then(|old| old.state.content().cloned())),
+            None => State::Deleted(old.as_ref().and_then(|old| old.state.content().cloned())),
         };
         if let State::Live(content) = &state
             && let Some(place) = content.facets().sort_order
@@ -307,18 +326,17 @@ impl<'a> Draft<'a> {
             let last = self.last_places.entry(group_of(key, content)).or_insert(place);
             *last = place.max(*last);
         }
-        self.touched.insert(key);
-        self.records.insert(
+        let new = Record {
             key,
-            Record {
-                key,
-                version,
-                stamp,
-                created_at,
-                revision_count,
-                state,
-            },
-        );
+            version,
+            stamp,
+            created_at,
+            revision_count,
+            state,
+        };
+        self.room.replaced(old.as_ref(), &new);
+        self.touched.insert(key);
+        self.records.insert(key, new);
         Ok(())
     }
 

@@ -152,6 +152,10 @@ keys! {
         DefaultValue::Is("30"), false,
         "Wrong passwords per minute from one address, and registrations.";
 
+    LIMITS_USER_RECORDS_BYTES: "limits.user_records_bytes", Kind::Integer(1, 1 << 50),
+        DefaultValue::Is("2147483648"), false,
+        "What the records of one user and their history may come to, in bytes (2 GiB). Searching takes as much again.";
+
     RETENTION_DAYS: "retention.days", Kind::Integer(0, 36_500), DefaultValue::Is("90"), false,
         "After how many days revisions, and the content of deleted records, are forgotten. 0: never.";
 

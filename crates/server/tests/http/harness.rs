@@ -35,6 +35,9 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../../../migrations/postgres/V1__initial.sql"),
     include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
     include_str!("../../../../migrations/postgres/V3__attachments.sql"),
+    include_str!("../../../../migrations/postgres/V4__logins.sql"),
+    include_str!("../../../../migrations/postgres/V5__shares_and_letter_case.sql"),
+    include_str!("../../../../migrations/postgres/V6__search_texts.sql"),
 );
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.

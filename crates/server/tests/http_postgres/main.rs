@@ -54,6 +54,8 @@ mod history;
 mod isolation;
 #[path = "../http/kinds.rs"]
 mod kinds;
+#[path = "../http/limits.rs"]
+mod limits;
 #[path = "../http/lists.rs"]
 mod lists;
 #[path = "../http/phone.rs"]

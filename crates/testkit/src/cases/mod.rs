@@ -13,6 +13,7 @@ pub mod push;
 pub mod reading;
 pub mod removal;
 pub mod retention;
+pub mod room;
 pub mod searching;
 pub mod stamps;
 pub mod transfer;

@@ -9,7 +9,7 @@ use mosaic_domain::entity::SortGroup;
 use mosaic_domain::pull::{self, Change, PageLimits, PullPage, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::query::{Listing, Order, RecordQuery, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
-use mosaic_domain::write::{self, CHILD_TYPE, Locked, RecordEdit, WritePlan, WriteScope};
+use mosaic_domain::write::{self, CHILD_TYPE, Locked, ROW_BYTES, RecordEdit, WritePlan, WriteScope};
 use mosaic_domain::{
     EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp, State, SyncClock,
     UnixMillis, UserId,
@@ -29,6 +29,8 @@ pub struct Model {
     purged: BTreeMap<RecordKey, u32>,
     /// Whether the user is being removed, and has no clock any more.
     closed: bool,
+    /// What the records and revisions come to (W10).
+    bytes: u64,
 }
 
 impl Default for Model {
@@ -41,6 +43,7 @@ impl Default for Model {
             numbers: BTreeMap::new(),
             purged: BTreeMap::new(),
             closed: false,
+            bytes: 0,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Model {
             records,
             last_places: self.last_places(scope),
             revisions: self.revisions.iter().filter(known).cloned().collect(),
+            bytes: self.bytes,
         }
     }
 
@@ -196,7 +200,15 @@ impl Model {
 
     /// Puts a record in, as it is.
     pub fn put(&mut self, record: Record) {
-        self.records.insert(record.key, record);
+        self.bytes += record.bytes();
+        if let Some(old) = self.records.insert(record.key, record) {
+            self.bytes -= old.bytes();
+        }
+    }
+
+    /// What the records and revisions come to, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Keeps a revision with the next number of its record, unless it is there.
@@ -214,6 +226,7 @@ impl Model {
     pub fn keep_as(&mut self, kept: KeptRevision) {
         if let Entry::Vacant(number) = self.numbers.entry(kept.revision.id) {
             number.insert(kept.number);
+            self.bytes += kept.revision.bytes();
             self.revisions.push(kept.revision);
         }
     }
@@ -242,6 +255,7 @@ impl Model {
             let goes = kept.recorded_at < before && left > 0;
             if goes {
                 left -= 1;
+                self.bytes -= kept.bytes();
                 forgotten.push((kept.id, kept.key));
             }
             !goes
@@ -258,6 +272,7 @@ impl Model {
                 && matches!(record.state, State::Deleted(Some(_)))
             {
                 left -= 1;
+                self.bytes -= record.bytes() - ROW_BYTES;
                 record.state = State::Deleted(None);
                 purged.contents += 1;
             }

@@ -1,5 +1,6 @@
 //! The ports around the models of all users.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,9 +10,9 @@ use mosaic_domain::query::{Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{ClientId, EntityType, Epoch, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    ChangeFeed, Clock, CommitListener, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision,
-    LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores, SyncDigest,
-    WriteError, WriteStore,
+    ChangeFeed, Clock, CommitListener, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health,
+    KeptRevision, LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores,
+    SyncDigest, WriteError, WriteStore,
 };
 
 use uuid::Uuid;
@@ -368,6 +369,20 @@ impl RecordReader for MemoryStore {
     }
 }
 
+/// Forgets the devices that a user has too many of.
+fn trim(rows: &mut CursorRows, logins: &BTreeSet<ClientId>) {
+    let mut devices: BTreeMap<ClientId, UnixMillis> = BTreeMap::new();
+    for row in rows.values() {
+        let seen = devices.entry(row.client.clone()).or_insert(row.served_at);
+        *seen = row.served_at.max(*seen);
+    }
+    let mut devices: Vec<_> = devices.into_iter().collect();
+    devices.sort_by_key(|(client, seen)| (Reverse(logins.contains(client)), Reverse(*seen), client.clone()));
+    for (client, _) in devices.iter().skip(DEVICES_MAX) {
+        rows.retain(|_, row| row.client != *client);
+    }
+}
+
 #[async_trait]
 impl DeviceCursors for MemoryStore {
     fn remember(&self, served: ServedCursors) {
@@ -393,6 +408,8 @@ impl DeviceCursors for MemoryStore {
             };
             rows.insert(place, row);
         }
+        let logins = lock(&self.accounts).clients(served.user);
+        trim(rows, &logins);
     }
 
     async fn cursors(&self, user: UserId) -> Result<Vec<DeviceCursor>, StoreError> {
