@@ -8,10 +8,12 @@
 //! * [`body`], [`query`]: extractors that refuse bad input with the path to the field.
 //! * [`problem`]: the one place where errors become HTTP.
 //! * [`limits`]: how often somebody may try to log in.
+//! * [`RequestLimits`]: how many requests of one user run at the same time.
 
 pub mod access_log;
 mod api;
 pub mod body;
+mod budget;
 mod caller;
 pub mod client_addr;
 mod compress;
@@ -32,8 +34,10 @@ pub mod request_id;
 pub mod routes;
 pub mod server;
 mod state;
+mod turns;
 
 pub use body::BodyLimits;
 pub use limits::{Budget, LoginBudgets};
 pub use server::{HttpSettings, openapi, start};
 pub use state::{AppState, DownloadSettings};
+pub use turns::RequestLimits;

@@ -11,11 +11,13 @@
 //! * [`retention`]: forgetting what is old.
 //! * [`export`]: everything of one user, as lines of JSON, there and back.
 //! * [`copy`]: a whole installation, from one store to another.
+//! * [`concurrency`]: how much goes on at the same time, for each user.
 //! * [`accounts`]: logins, accounts, registration; [`sessions`]: who a request comes from.
 
 pub mod accounts;
 pub mod attachments;
 pub mod bots;
+pub mod concurrency;
 pub mod copy;
 pub mod devices;
 pub mod diaries;

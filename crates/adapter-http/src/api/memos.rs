@@ -18,22 +18,26 @@ use crate::problem::FieldError;
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::state::AppState;
+use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Memo>("Memo", MemoId::new),
         records::get_endpoint::<Memo>("Memo"),
         Endpoint::get("/memos", "listMemos", list)
+            .takes(Load::HeavyWith("search"))
             .about(Memo::PATH, "Lists memos, the newest first")
             .query::<PageQuery>()
             .query::<ListParams>()
             .returns::<PageOf<MemoWithResources>>("One page"),
         Endpoint::get("/memos/search", "searchMemos", search)
+            .takes(Load::Heavy)
             .about(Memo::PATH, "Searches memos, the newest first")
             .query::<PageQuery>()
             .query::<SearchParams>()
             .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
+            .takes(Load::Heavy)
             .about(Memo::PATH, "The tags of all memos, the most frequent first")
             .returns_list::<TagDto>("The tags"),
         Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)

@@ -18,12 +18,14 @@ use self::raw::{RawChanges, RawEdits};
 use super::records::Answered;
 use crate::access_log;
 use crate::body::{FromBody, JsonBody, parse_object};
+use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
 use crate::entities::{self, Entry, PerType, PushChanges};
 use crate::field::{Check, Field, Int, UnixMs, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
+use crate::turns::Turns;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -285,6 +287,8 @@ async fn push(
         edits,
     } = body.0;
     access_log::note_client(&request, &client);
+    let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
+    let _turn = Turns::push(&request, editor.user(), body_bytes).await?;
     let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
     let mut answer: BTreeMap<_, _> = named.collect();
     let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;

@@ -251,9 +251,10 @@ impl Answer {
 
 /// Sends one request to a fresh server over these ports.
 async fn send(ports: Ports, request: TestRequest) -> Answer {
-    let site = Site::of(state(ports));
+    let settings = HttpSettings::default();
+    let site = Site::of(&settings, state(ports));
     let document = Document::new(&table().document()).unwrap();
-    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let service = init_service(app(&settings, &site, &document)).await;
     let Ok(response) = service.call(request.to_request()).await else {
         panic!("no answer")
     };
@@ -676,9 +677,10 @@ async fn log_ins_are_limited() {
     let mut ports = Ports::default();
     ports.accounts.expect_by_name().returning(|_| Ok(None));
     ports.passwords.expect_verify().returning(|_, _| Ok(false));
-    let site = Site::of(state(ports));
+    let settings = HttpSettings::default();
+    let site = Site::of(&settings, state(ports));
     let document = Document::new(&table().document()).unwrap();
-    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let service = init_service(app(&settings, &site, &document)).await;
     let mut codes = Vec::new();
     for _ in 0..=LoginBudgets::default().account.burst.get() {
         let body = json!({"username": "anna", "password": "guess"});
