@@ -270,7 +270,6 @@ pub(crate) fn authenticate(request: &HttpRequest) -> Result<(Caller, Sessions), 
             "the header `Authorization: Bearer` is missing",
         )
     })?;
-    let sessions = &state(request)?.sessions;
     let caller = sessions.read(token)?;
     access_log::note_user(request, &caller.user);
     if let Some(client) = &caller.client {
