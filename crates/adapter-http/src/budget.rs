@@ -155,6 +155,12 @@ impl Lease {
         request.extensions().get::<Self>().map_or(0, |lease| lease.bytes)
     }
 
+    /// How many bytes it has.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives some of it back.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);

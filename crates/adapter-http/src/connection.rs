@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::error::Error;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -19,11 +20,33 @@ use actix_web::middleware::Next;
 use actix_web::rt;
 use actix_web::web::Bytes;
 
+/// A client takes a piece of an answer within so long, or is given up: else it would hold what the rest of the answer takes for as
+/// long as it likes.
+const STALLED: Duration = Duration::from_mins(1);
+/// How many bytes a piece has at most. The system sends one while the next is asked for, and what it keeps for a connection
+/// grows with the largest.
+const PIECE: usize = 64 * 1024;
+
 /// What is known about one connection.
 #[derive(Debug)]
 struct Connection {
     answering: Cell<usize>,
     idle_since: Cell<Instant>,
+    /// Since when the client is to take a piece of an answer; `None`: it has taken all that there was.
+    sending_since: Cell<Option<Instant>>,
+}
+
+impl Connection {
+    /// How much longer it may stay as it is. `None`: it may be closed.
+    fn left(&self, idle: Duration) -> Option<Duration> {
+        let (since, limit) = match self.sending_since.get() {
+            Some(since) => (since, STALLED),
+            None if self.answering.get() > 0 => return Some(idle.min(STALLED)),
+            None => (self.idle_since.get(), idle),
+        };
+        let left = limit.saturating_sub(since.elapsed());
+        (!left.is_zero()).then(|| left.min(STALLED))
+    }
 }
 
 /// Ends the watch together with its connection.
@@ -49,6 +72,7 @@ pub(crate) fn watch(limit: Duration, io: &dyn Any, extensions: &mut Extensions) 
     let connection = Rc::new(Connection {
         answering: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
+        sending_since: Cell::new(None),
     });
     extensions.insert(Rc::clone(&connection));
     extensions.insert(Watch(rt::spawn(close_when_idle(connection, limit, socket))));
@@ -70,16 +94,11 @@ fn second_handle(stream: &rt::net::TcpStream) -> Option<TcpStream> {
 }
 
 async fn close_when_idle(connection: Rc<Connection>, limit: Duration, socket: TcpStream) {
-    loop {
-        let answering = connection.answering.get() > 0;
-        let left = limit.saturating_sub(connection.idle_since.get().elapsed());
-        if !answering && left.is_zero() {
-            // An error means that the connection is closed already.
-            let _ = socket.shutdown(Shutdown::Both);
-            return;
-        }
-        rt::time::sleep(if answering { limit } else { left }).await;
+    while let Some(left) = connection.left(limit) {
+        rt::time::sleep(left).await;
     }
+    // An error means that the connection is closed already.
+    let _ = socket.shutdown(Shutdown::Both);
 }
 
 /// Middleware, the outermost one: stops the watch until the whole answer has been handed over.
@@ -96,7 +115,8 @@ pub(crate) async fn hold<B: MessageBody + 'static>(
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| HeldBody {
         body: body.boxed(),
-        _hold: hold,
+        rest: Bytes::new(),
+        hold,
     }))
 }
 
@@ -114,19 +134,36 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.0.answering.set(self.0.answering.get() - 1);
+        self.0.sending_since.set(None);
         self.0.idle_since.set(Instant::now());
     }
 }
 
-/// A body that keeps its connection busy until it is sent or given up.
+/// A body that keeps its connection busy until it is sent or given up, and comes in pieces that the client takes in time.
 #[derive(Debug)]
 pub(crate) struct HeldBody {
     body: BoxBody,
-    _hold: Option<Hold>,
+    /// What is left of a piece of the body that was too long.
+    rest: Bytes,
+    hold: Option<Hold>,
+}
+
+impl HeldBody {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Box<dyn Error>>>> {
+        // A piece of nothing would end a body of unknown length.
+        while self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
+                other => return other,
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(piece)))
+    }
 }
 
 impl MessageBody for HeldBody {
-    type Error = Box<dyn std::error::Error>;
+    type Error = Box<dyn Error>;
 
     fn size(&self) -> BodySize {
         self.body.size()
@@ -136,13 +173,65 @@ impl MessageBody for HeldBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_next(context)
+        // Asked for more, all before was taken.
+        let this = self.get_mut();
+        let piece = this.poll_piece(context);
+        if let Some(Hold(connection)) = &this.hold {
+            let sending = matches!(piece, Poll::Ready(Some(Ok(_))));
+            connection.sending_since.set(sending.then(Instant::now));
+        }
+        piece
     }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use actix_web::body::to_bytes;
+
     use super::*;
+
+    fn connection() -> Connection {
+        Connection {
+            answering: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            sending_since: Cell::new(None),
+        }
+    }
+
+    #[test]
+    fn a_connection_is_closed_that_is_idle_or_takes_nothing_and_not_one_that_waits_for_its_answer() {
+        let idle = Duration::from_secs(5);
+        let connection = connection();
+        assert!(connection.left(idle).is_some_and(|left| left <= idle));
+        let before = |ago| Instant::now().checked_sub(ago).unwrap();
+        connection.idle_since.set(before(idle));
+        assert_eq!(connection.left(idle), None);
+        connection.answering.set(1);
+        assert_eq!(
+            connection.left(idle),
+            Some(idle),
+            "the answer is still being made"
+        );
+        connection.sending_since.set(Some(before(STALLED / 2)));
+        assert!(connection.left(idle).is_some());
+        connection.sending_since.set(Some(before(STALLED)));
+        assert_eq!(connection.left(idle), None, "nobody takes the answer");
+    }
+
+    #[actix_web::test]
+    async fn a_long_answer_is_handed_over_in_pieces() {
+        let text = Bytes::from(vec![b'x'; 3 * PIECE + 1]);
+        let body = || HeldBody {
+            body: text.clone().boxed(),
+            rest: Bytes::new(),
+            hold: Some(Hold::new(Rc::new(connection()))),
+        };
+        let mut one = body();
+        let piece = std::future::poll_fn(|context| Pin::new(&mut one).poll_next(context)).await;
+        assert_eq!(piece.unwrap().unwrap().len(), PIECE);
+        assert!(one.hold.as_ref().unwrap().0.sending_since.get().is_some());
+        assert_eq!(to_bytes(body()).await.unwrap(), text);
+    }
 
     #[test]
     fn a_client_that_acknowledges_nothing_is_given_up() {

@@ -11,6 +11,7 @@
 //! * [`RequestLimits`]: how many requests of one user run at the same time.
 
 pub mod access_log;
+mod answer;
 mod api;
 pub mod body;
 mod budget;

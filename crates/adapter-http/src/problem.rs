@@ -39,6 +39,9 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// When what took too long may be asked again: what was in its way may be over then.
 const SLOW_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// So much is told of the path to a field.
+const PATH_BYTES: usize = 512;
+
 /// How many bytes an upload has (tus).
 const UPLOAD_OFFSET: header::HeaderName = header::HeaderName::from_static("upload-offset");
 
@@ -290,13 +293,16 @@ impl FieldError {
 
 impl From<&Violation> for FieldError {
     fn from(violation: &Violation) -> Self {
-        Self::new(violation.path.clone(), violation.code, violation.message.clone())
+        violation.clone().into()
     }
 }
 
 impl From<Violation> for FieldError {
     fn from(violation: Violation) -> Self {
-        Self::new(violation.path, violation.code, violation.message)
+        let mut path = violation.path;
+        // It may hold a name that the client made up.
+        path.truncate(path.floor_char_boundary(PATH_BYTES));
+        Self::new(path, violation.code, violation.message)
     }
 }
 

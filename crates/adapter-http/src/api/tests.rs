@@ -25,7 +25,6 @@ use mosaic_domain::account::{Role, User};
 use mosaic_domain::digest::Digest;
 use mosaic_domain::entity::{Memo, StorageType};
 use mosaic_domain::pull::Snapshot;
-use mosaic_domain::query::Listing;
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::Locked;
 use mosaic_domain::{
@@ -211,6 +210,7 @@ fn state(ports: Ports) -> AppState {
 }
 
 mod files;
+mod lists;
 mod live;
 mod site;
 mod uploads;
@@ -1012,12 +1012,7 @@ async fn h1_one_revision_is_read_and_restored() {
                 *user == UserId::new(Uuid::from_u128(1)) && *key == memo_key() && *asked == id
             })
             .returning(|_, _, _| Ok(Some(kept(4))));
-        reader.expect_list().returning(|_, _| {
-            Ok(Listing {
-                items: Vec::new(),
-                total: 0,
-            })
-        });
+        reader.expect_children().returning(|_, _, _| Ok(Vec::new()));
         reader
     };
     let ports = Ports {

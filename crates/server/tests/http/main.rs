@@ -36,6 +36,7 @@ mod history;
 mod isolation;
 mod kinds;
 mod lists;
+mod memory;
 mod phone;
 mod plumbing;
 mod pulls;

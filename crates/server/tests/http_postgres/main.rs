@@ -56,6 +56,8 @@ mod isolation;
 mod kinds;
 #[path = "../http/lists.rs"]
 mod lists;
+#[path = "../http/memory.rs"]
+mod memory;
 #[path = "../http/phone.rs"]
 mod phone;
 #[path = "../http/plumbing.rs"]
