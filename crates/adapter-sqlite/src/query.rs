@@ -258,7 +258,8 @@ fn filtered(
         }
     }
     let columns = listed_columns();
-    let mut statement = conn.prepare_cached(&format!("SELECT {columns} FROM records AS r WHERE r.rowid = ?1"))?;
+    let mut statement =
+        conn.prepare_cached(&format!("SELECT {columns} FROM records AS r WHERE r.rowid = ?1"))?;
     let mut items = Vec::with_capacity(found.len());
     for id in found {
         let mut rows = statement.query([id])?;
