@@ -17,6 +17,10 @@ use futures_util::Stream;
 
 use crate::wire::Connection;
 
+/// How many bytes a piece of an answer has at most. The system sends one while the next is asked for, and what it keeps for a
+/// connection grows with the largest.
+const PIECE: usize = 64 * 1024;
+
 /// A client that acknowledges nothing for so long is gone: it lost its network without a word, and would hold its stream of
 /// nudges for as long as TCP tries, a quarter of an hour.
 #[cfg(target_os = "linux")]
@@ -85,6 +89,7 @@ pub(crate) async fn hold<B: MessageBody + 'static>(
     }
     Ok(response.map_body(|_, body| HeldBody {
         body: body.boxed(),
+        rest: Bytes::new(),
         _hold: hold,
     }))
 }
@@ -99,10 +104,12 @@ impl Drop for Hold {
     }
 }
 
-/// An answer's body that keeps its connection busy until it is sent or given up.
+/// An answer's body that keeps its connection busy until it is sent or given up, and comes in pieces.
 #[derive(Debug)]
 pub(crate) struct HeldBody {
     body: BoxBody,
+    /// What is left of a piece of the body that was too long.
+    rest: Bytes,
     _hold: Option<Hold>,
 }
 
@@ -117,7 +124,16 @@ impl MessageBody for HeldBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_next(context)
+        let this = self.get_mut();
+        // A piece of nothing would end a body of unknown length.
+        while this.rest.is_empty() {
+            match Pin::new(&mut this.body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => this.rest = bytes,
+                other => return other,
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 
@@ -141,7 +157,23 @@ impl Stream for AwaitedBody {
 mod tests {
     use std::net::TcpStream;
 
+    use actix_web::body::to_bytes;
+
     use super::*;
+
+    #[actix_web::test]
+    async fn a_long_answer_is_handed_over_in_pieces() {
+        let text = Bytes::from(vec![b'x'; 3 * PIECE + 1]);
+        let body = || HeldBody {
+            body: text.clone().boxed(),
+            rest: Bytes::new(),
+            _hold: None,
+        };
+        let mut one = body();
+        let piece = std::future::poll_fn(|context| Pin::new(&mut one).poll_next(context)).await;
+        assert_eq!(piece.unwrap().unwrap().len(), PIECE);
+        assert_eq!(to_bytes(body()).await.unwrap(), text);
+    }
 
     #[test]
     fn a_client_that_acknowledges_nothing_is_given_up() {

@@ -39,6 +39,9 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// When what took too long may be asked again: what was in its way may be over then.
 const SLOW_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// So much is told of the path to a field.
+const PATH_BYTES: usize = 512;
+
 /// How many bytes an upload has (tus).
 const UPLOAD_OFFSET: header::HeaderName = header::HeaderName::from_static("upload-offset");
 
@@ -192,6 +195,8 @@ problem_codes! {
     UploadBusy = 423 "upload_busy" "Another request of the upload is not done";
     /// Too many attempts; `Retry-After` tells when to try again.
     RateLimited = 429 "rate_limited" "Too many attempts";
+    /// Too many requests of the account, or of somebody's network, run at the same time; `Retry-After` tells when to try again.
+    TooManyRequests = 429 "too_many_requests" "Too many requests at the same time";
     /// Too many connections of the account listen for changes already; `Retry-After` tells when to try again (N1).
     TooManyListeners = 429 "too_many_listeners" "Too many connections listen";
     /// Too many uploads of the account are not finished; `Retry-After` tells when to try again.
@@ -206,6 +211,8 @@ problem_codes! {
     CorruptRecord = 500 "corrupt_record" "The stored record can not be read";
     /// The server is up, but its store can not work at the moment.
     NotReady = 503 "not_ready" "Not ready";
+    /// Bodies and answers take as much memory as they may, or as many requests run as may; `Retry-After` tells when to try again.
+    Busy = 503 "busy" "The server is busy";
     /// For the moment nothing can be done; `Retry-After` tells when to try again.
     Unavailable = 503 "unavailable" "Not available at the moment";
     /// The store was stopped, because looking that up took longer than it may; `Retry-After` tells when to try again.
@@ -298,13 +305,16 @@ impl FieldError {
 
 impl From<&Violation> for FieldError {
     fn from(violation: &Violation) -> Self {
-        Self::new(violation.path.clone(), violation.code, violation.message.clone())
+        violation.clone().into()
     }
 }
 
 impl From<Violation> for FieldError {
     fn from(violation: Violation) -> Self {
-        Self::new(violation.path, violation.code, violation.message)
+        let mut path = violation.path;
+        // It may hold a name that the client made up.
+        path.truncate(path.floor_char_boundary(PATH_BYTES));
+        Self::new(path, violation.code, violation.message)
     }
 }
 

@@ -20,12 +20,14 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use crate::body::BodyLimits;
+use crate::budget::MemoryBudget;
 use crate::client_addr::TrustProxy;
 use crate::docs::Document;
 use crate::limits::LoginLimiter;
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
 use crate::state::AppState;
+use crate::turns::{RequestLimits, Turns};
 use crate::wire::Wire;
 use crate::{access_log, api, compress, connection, problem};
 
@@ -44,6 +46,10 @@ pub struct HttpSettings {
     pub head_timeout: Duration,
     /// What a request's body may cost.
     pub body: BodyLimits,
+    /// How many bytes of memory bodies and answers may take together. Never less than the largest body needs.
+    pub memory_budget: usize,
+    /// How many requests run at the same time.
+    pub requests: RequestLimits,
     /// Web pages from these origins may call the server (`https://notes.example`, or `*` for any). None by default.
     pub cors_origins: Vec<String>,
     /// Whether the proxy in front of the server is believed about where requests come from.
@@ -59,6 +65,8 @@ impl Default for HttpSettings {
             keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(10),
             body: BodyLimits::default(),
+            memory_budget: 128 * 1024 * 1024,
+            requests: RequestLimits::default(),
             cors_origins: Vec::new(),
             trust_proxy: false,
             shutdown_timeout: Duration::from_secs(30),
@@ -76,14 +84,20 @@ pub(crate) struct Site {
 
 impl Site {
     /// The whole server over these use cases.
-    pub(crate) fn of(state: AppState) -> Self {
+    pub(crate) fn of(settings: &HttpSettings, state: AppState) -> Self {
+        let memory = MemoryBudget::new(settings.memory_budget, settings.body.unpacked_bytes);
+        let turns = Turns::new(settings.requests);
         let ids = Arc::clone(&state.ids);
         let limiter = web::Data::new(LoginLimiter::new(state.login_budgets));
         let state = web::Data::new(state);
         Self {
             table: Arc::new(api::table),
             data: Arc::new(move |config| {
-                config.app_data(state.clone()).app_data(limiter.clone());
+                config
+                    .app_data(state.clone())
+                    .app_data(limiter.clone())
+                    .app_data(memory.clone())
+                    .app_data(turns.clone());
             }),
             request_ids: RequestIdSource::new(move || ids.next()),
         }
@@ -102,7 +116,7 @@ impl fmt::Debug for Site {
 /// # Errors
 /// When the listener can not be used, or the OpenAPI document can not be rendered.
 pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) -> io::Result<Server> {
-    start_site(settings, listener, &Site::of(state))
+    start_site(settings, listener, &Site::of(settings, state))
 }
 
 /// The OpenAPI document of the server, as JSON.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mosaic_domain::entity::{Facets, SortGroup};
+use mosaic_domain::pull::PageLimits;
 use mosaic_domain::search::normalise;
 use mosaic_domain::write::{CHILD_TYPE, Locked, WritePlan, WriteScope};
 use mosaic_domain::{MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
@@ -14,7 +15,7 @@ use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS};
 use crate::runs;
 use crate::tokens;
 
@@ -126,6 +127,32 @@ fn children(conn: &Connection, user: UserId, memo: MemoId) -> Result<Vec<(Record
         children.push((child.key, child));
     }
     Ok(children)
+}
+
+/// The live children of a memo in their order, as many as the limits allow.
+pub(crate) fn children_within(
+    conn: &Connection,
+    user: UserId,
+    memo: MemoId,
+    limits: PageLimits,
+    children: &mut Vec<Record>,
+) -> Result<(), Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS} FROM records AS r
+         WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key = ?3
+         ORDER BY r.sort_order, r.record_key LIMIT ?4"
+    ))?;
+    let most = i64::try_from(limits.records.max(1)).unwrap_or(i64::MAX);
+    let mut rows = statement.query((user.uuid(), CHILD_TYPE.name(), memo.to_string(), most))?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        bytes += rows::document_bytes(row, RECORD_WIDTH - 1)?;
+        children.push(rows::record(row, CHILD_TYPE)?);
+        if bytes >= limits.bytes {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn load_last_places(

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use mosaic_domain::entity::{Missing, Resource, ResourcePatch};
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::query::{CHILDREN_SHOWN, RecordQuery, TagCount};
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{
     Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide_within,
 };
 use mosaic_domain::{
-    ClientId, EditTime, Entity, EntityType, FamilyId, Live, Record, RecordKey, ResourceId, Revision,
+    ClientId, EditTime, Entity, EntityType, FamilyId, Live, MemoId, Record, RecordKey, ResourceId, Revision,
     RevisionId, UnixMillis, UserId, Violation, Violations,
 };
 use mosaic_ports::{Decide, IdGenerator, KeptRevision, RecordReader, WriteStore};
 use uuid::Uuid;
 
 use crate::error::AppError;
+use crate::page::Page;
 
 /// Who makes an edit, and when they say they made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,12 @@ pub struct TypedRevisions<E> {
 
 /// How much one page of revisions may hold at most; it ends at 4 MiB as pages of a pull do.
 pub const REVISIONS_PER_PAGE: usize = 200;
+
+/// The resources that are shown with a memo. Whoever has more of them, or longer ones, lists those of the memo.
+const SHOWN_WITH_A_MEMO: PageLimits = PageLimits {
+    records: CHILDREN_SHOWN,
+    ..PageLimits::PROTOCOL
+};
 
 /// Reads and writes records of any type.
 #[derive(Clone)]
@@ -193,18 +200,34 @@ impl Records {
         live(self.edit(by, RecordKey::Resource(id), action).await?)
     }
 
-    /// One page of live records. Those that can't be read are left out, and counted nevertheless.
+    /// Which live records are on a page, so far as they fit into one answer.
     ///
     /// # Errors
     /// A store's error.
-    pub async fn list<E: Entity>(
+    pub async fn page(&self, user: UserId, query: &RecordQuery) -> Result<Page, AppError> {
+        Ok(Page::of(self.reader.list(user, query).await?, query.page))
+    }
+
+    /// These records as they are now, in this order. Those that were deleted meanwhile, and those that can't be read, are left out.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn live<E: Entity>(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Live<E>>, AppError> {
+        let records = self.reader.records(user, keys).await?;
+        Ok(records.into_iter().filter_map(Record::into_live).collect())
+    }
+
+    /// The live resources of some memos, each memo's in their order, as many as are shown with a memo.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub(crate) async fn shown_with(
         &self,
         user: UserId,
-        query: &RecordQuery,
-    ) -> Result<Listing<Live<E>>, AppError> {
-        let Listing { items, total } = self.reader.list(user, query).await?;
-        let items = items.into_iter().filter_map(Record::into_live).collect();
-        Ok(Listing { items, total })
+        memos: &[MemoId],
+    ) -> Result<Vec<Live<Resource>>, AppError> {
+        let records = self.reader.children(user, memos, SHOWN_WITH_A_MEMO).await?;
+        Ok(records.into_iter().filter_map(Record::into_live).collect())
     }
 
     /// The tags of the live records of a type, the most frequent first.

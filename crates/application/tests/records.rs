@@ -9,7 +9,6 @@ use mosaic_application::bots::Bots;
 use mosaic_application::memos::Memos;
 use mosaic_application::records::{Draft, EditBy, Records};
 use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource, ResourcePatch};
-use mosaic_domain::query::Listing;
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
 use mosaic_domain::{
@@ -117,12 +116,7 @@ fn records_over(store: MockWriteStore, reader: MockRecordReader) -> Records {
 
 fn empty_reader() -> MockRecordReader {
     let mut reader = MockRecordReader::new();
-    reader.expect_list().returning(|_, _| {
-        Ok(Listing {
-            items: Vec::new(),
-            total: 0,
-        })
-    });
+    reader.expect_children().returning(|_, _, _| Ok(Vec::new()));
     reader
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mosaic_domain::digest::Digest;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
-use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::query::{Listed, Listing, RecordQuery, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
 use mosaic_domain::{
-    ClientId, Cursor, EntityType, Epoch, FamilyId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp,
-    UnixMillis, UserId,
+    ClientId, Cursor, EntityType, Epoch, FamilyId, MemoId, PerEntity, Record, RecordKey, Revision,
+    RevisionId, Stamp, UnixMillis, UserId,
 };
 
 use crate::error::{StoreError, WriteError};
@@ -109,13 +109,33 @@ pub trait RecordReader: Send + Sync {
     /// [`StoreError`].
     async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, StoreError>;
 
-    /// The live records that a query matches: one page, and how many there are.
+    /// Some records, tombstones included, in the order of their keys in `keys`. One that does not exist is left out.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError>;
+    async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError>;
 
-    /// The tags of the live records of a type, the most frequent first, equal ones in code point order.
+    /// The live children of some memos, each memo's in their order, memo after memo as in `parents`; of each memo as many as the
+    /// limits allow (at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// The live records that a query matches: one page, and how many there are. Reads no documents but those that the query
+    /// has to look at.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, StoreError>;
+
+    /// The tags of the live records of a type, the most frequent first, equal ones in code point order: at most
+    /// [`TAGS_COUNTED`](mosaic_domain::query::TAGS_COUNTED).
     ///
     /// # Errors
     /// [`StoreError`].

@@ -84,6 +84,12 @@ pub struct HttpConfig {
     pub workers: Option<NonZeroUsize>,
     /// The largest request body, in bytes, after unpacking.
     pub max_body_bytes: usize,
+    /// How much memory request bodies and answers may take together, in bytes.
+    pub memory_budget_bytes: usize,
+    /// Requests of one user that run at the same time.
+    pub requests_per_user: NonZeroUsize,
+    /// Of these, those that look at much of what the user has.
+    pub heavy_requests_per_user: NonZeroUsize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
@@ -311,6 +317,9 @@ impl Reader<'_> {
     fn http(&mut self) -> Result<HttpConfig, Reported> {
         let workers = self.integer::<usize>(&keys::HTTP_WORKERS);
         let max_body_bytes = self.integer(&keys::HTTP_MAX_BODY_BYTES);
+        let memory_budget_bytes = self.integer(&keys::HTTP_MEMORY_BUDGET_BYTES);
+        let requests_per_user = self.positive(&keys::HTTP_REQUESTS_PER_USER);
+        let heavy_requests_per_user = self.positive(&keys::HTTP_HEAVY_REQUESTS_PER_USER);
         let header_timeout = self.milliseconds(&keys::HTTP_HEADER_TIMEOUT_MS);
         let body_timeout = self.milliseconds(&keys::HTTP_BODY_TIMEOUT_MS);
         let keep_alive = self.milliseconds(&keys::HTTP_KEEP_ALIVE_MS);
@@ -319,6 +328,9 @@ impl Reader<'_> {
         Ok(HttpConfig {
             workers: NonZeroUsize::new(workers?),
             max_body_bytes: max_body_bytes?,
+            memory_budget_bytes: memory_budget_bytes?,
+            requests_per_user: requests_per_user?,
+            heavy_requests_per_user: heavy_requests_per_user?,
             header_timeout: header_timeout?,
             body_timeout: body_timeout?,
             keep_alive: keep_alive?,

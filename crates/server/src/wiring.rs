@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mosaic_adapter_http::{AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets};
+use mosaic_adapter_http::{
+    AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets, RequestLimits,
+};
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
 use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
@@ -493,11 +495,13 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
     let HttpConfig {
         workers,
         max_body_bytes,
+        memory_budget_bytes,
         header_timeout,
         body_timeout,
         keep_alive,
         shutdown_timeout,
         trust_proxy,
+        ..
     } = config.http;
     let defaults = HttpSettings::default();
     HttpSettings {
@@ -509,12 +513,32 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
             unpacked_bytes: max_body_bytes,
             timeout: body_timeout,
         },
+        memory_budget: memory_budget_bytes,
+        requests: request_limits(config),
         cors_origins: match &config.cors.allowed_origins {
             AllowedOrigins::Any => vec!["*".to_owned()],
             AllowedOrigins::Listed(origins) => origins.clone(),
         },
         trust_proxy,
         shutdown_timeout,
+    }
+}
+
+/// How many requests run at the same time. No user takes more than half of what reads or writes the store, and neither do those
+/// that look at much, all users' together.
+fn request_limits(config: &Config) -> RequestLimits {
+    let (all, heavy) = match &config.database {
+        DatabaseUrl::Postgres(_) => {
+            let half = (config.postgres.pool_size.get() / 2).max(1);
+            (half, half)
+        }
+        // Short look-ups wait for a reader only as long as others take, and writes for none.
+        _ => (usize::MAX, (config.sqlite.readers.get() / 2).max(1)),
+    };
+    RequestLimits {
+        per_user: config.http.requests_per_user.get().min(all),
+        heavy_per_user: config.http.heavy_requests_per_user.get().min(heavy),
+        heavy,
     }
 }
 

@@ -178,6 +178,12 @@ macro_rules! conformance {
                 what_only_looks_like_a_term_is_not_found
                 a_search_is_paged
             }
+            listing {
+                a_list_says_how_long_its_documents_are
+                a_page_goes_on_where_an_answer_ended
+                records_come_in_the_order_of_their_keys
+                children_come_in_their_order_as_many_as_fit
+            }
             digests {
                 a_digest_is_that_of_the_live_records
                 a_digest_follows_edits_and_deletes

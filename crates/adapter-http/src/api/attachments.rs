@@ -27,6 +27,7 @@ use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::state::AppState;
+use crate::turns::Load;
 
 /// What an upload can be refused with, in whatever way its bytes come.
 const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
@@ -59,17 +60,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = Resource::PATH;
     vec![
         Endpoint::get("/resources/{id}/download", "downloadResource", download)
+            .takes(Load::Transfer)
             .about(TAG, "The bytes of a resource, or a smaller picture of it")
             .query::<DownloadParams>()
             .returns_file("The bytes")
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
         Endpoint::get("/resources/{id}/thumbnail", "resourceThumbnail", thumbnail)
+            .takes(Load::Transfer)
             .about(TAG, "A picture of 320 pixels on the longer side at most")
             .returns_file("The picture")
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
         by_device(Endpoint::post("/resources/upload", "uploadResource", upload))
+            .takes(Load::Transfer)
             .about(TAG, "Stores a file and its record")
             .details(
                 "Sent again with the same `id` and the same bytes, it changes nothing. With the `id` of a resource that has \

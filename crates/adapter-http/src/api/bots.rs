@@ -1,23 +1,28 @@
-//! Bots: the common road, a list that is not paged, and their order.
+//! Bots: the common road, a list that is plain, and their order.
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_domain::BotId;
 use mosaic_domain::entity::Bot;
+use mosaic_domain::query::PageNumber;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::records::{self, Answered};
+use super::listing::{self, ENDS_BY_BYTES, Frame};
+use super::{page, records};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{BotDto, Times, Wire};
 use crate::field::{Check, Field, Int, UnixMs, ids};
 use crate::problem::{Problem, ProblemCode};
+use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::state::AppState;
 
 /// How many bots one request may put in order.
 const MAX_ORDER: usize = 1_000;
+/// How many bots a page has at most, and where the query does not say.
+const PAGE: u32 = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
@@ -25,6 +30,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::get_endpoint::<Bot>("Bot"),
         Endpoint::get("/bots", "listBots", list)
             .about(Bot::PATH, "All bots, in their order")
+            .details(ENDS_BY_BYTES)
+            .query::<BotParams>()
             .returns_list::<BotDto>("The bots"),
         records::by_device(
             Endpoint::put("/bots/reorder", "reorderBots", reorder)
@@ -42,9 +49,42 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints
 }
 
-async fn list(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<BotDto>> {
-    let bots = state.bots.all(caller.user()).await?;
-    Ok(Json(bots.into_iter().map(Into::into).collect()))
+/// Which bots.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the query for the OpenAPI document; BotPage holds the values"
+)]
+struct BotParams {
+    /// From 1.
+    #[param(minimum = 1, maximum = 4_294_967_295_i64, default = 1)]
+    page: Option<i64>,
+    #[param(minimum = 1, maximum = 1000, default = 1000)]
+    page_size: Option<i64>,
+    /// Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says.
+    #[param(minimum = 0, maximum = 1000, default = 0)]
+    skip: Option<i64>,
+}
+
+#[derive(Debug)]
+struct BotPage(PageNumber);
+
+impl FromQuery for BotPage {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        page::read(query, PAGE, PAGE).map(Self)
+    }
+}
+
+async fn list(
+    caller: SignedIn,
+    query: Query<BotPage>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let page = state.bots.page(caller.user(), query.0.0).await?;
+    let read = records::shown::<Bot>(&state, caller.user());
+    listing::answer(&request, Frame::list(), page, read).await
 }
 
 /// An order of bots.

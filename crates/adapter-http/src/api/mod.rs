@@ -12,6 +12,7 @@ mod diaries;
 mod events;
 mod export;
 mod form;
+mod listing;
 mod memos;
 mod page;
 mod push;

@@ -4,8 +4,8 @@ mod raw;
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation};
@@ -15,15 +15,20 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use self::raw::{RawChanges, RawEdits};
-use super::records::Answered;
 use crate::access_log;
+use crate::answer;
 use crate::body::{FromBody, JsonBody, parse_object};
+use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
 use crate::entities::{self, Entry, PerType, PushChanges};
 use crate::field::{Check, Field, Int, UnixMs, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
+use crate::turns::Turns;
+
+/// So much is told of what is wrong with all records of a push, besides one thing of each.
+const ERRORS_TOLD: usize = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -186,19 +191,6 @@ struct PushError {
 }
 
 impl PushResult {
-    fn rejected(problem: &Problem, retryable: bool) -> Self {
-        Self {
-            outcome: "rejected",
-            error: Some(PushError {
-                code: problem.code().code(),
-                message: problem.detail().to_owned(),
-                errors: problem.errors().to_vec(),
-            }),
-            retryable: Some(retryable),
-            ..Self::default()
-        }
-    }
-
     fn stored(outcome: &'static str, stamp: i64) -> Self {
         Self {
             outcome,
@@ -243,9 +235,28 @@ fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
 #[derive(Debug, Default)]
 struct Showing {
     shown_bytes: usize,
+    shown_errors: usize,
 }
 
 impl Showing {
+    /// Each rejected record is told what is wrong with it, and once the answer is long enough only the first of that.
+    fn rejected(&mut self, problem: &Problem, retryable: bool) -> PushResult {
+        let errors = problem.errors();
+        let room = ERRORS_TOLD.saturating_sub(self.shown_errors).max(1);
+        let errors = errors[..errors.len().min(room)].to_vec();
+        self.shown_errors += errors.len();
+        PushResult {
+            outcome: "rejected",
+            error: Some(PushError {
+                code: problem.code().code(),
+                message: problem.detail().to_owned(),
+                errors,
+            }),
+            retryable: Some(retryable),
+            ..PushResult::default()
+        }
+    }
+
     fn outcome(&mut self, outcome: PushOutcome, path: &str) -> Result<PushResult, Problem> {
         Ok(match outcome {
             PushOutcome::Applied { stamp } => PushResult::stored("applied", stamp.get()),
@@ -256,7 +267,7 @@ impl Showing {
                 ..PushResult::default()
             },
             PushOutcome::Rejected { error, retryable } => {
-                PushResult::rejected(&Problem::from(error).below(path), retryable)
+                self.rejected(&Problem::from(error).below(path), retryable)
             }
         })
     }
@@ -276,7 +287,7 @@ async fn push(
     request: HttpRequest,
     state: Data<AppState>,
     body: JsonBody<Push>,
-) -> Answered<PushAnswer> {
+) -> Result<HttpResponse, Problem> {
     let Push {
         client,
         client_time,
@@ -285,26 +296,29 @@ async fn push(
         edits,
     } = body.0;
     access_log::note_client(&request, &client);
+    let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
+    let _turn = Turns::push(&request, editor.user(), body_bytes).await?;
     let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
-    let mut answer: BTreeMap<_, _> = named.collect();
+    let mut results_of: BTreeMap<_, _> = named.collect();
     let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
     let (mut outcomes, mut showing) = (results.into_iter(), Showing::default());
     for one in tried {
         let result = if let Some(problem) = one.unreadable {
-            PushResult::rejected(&problem, false)
+            showing.rejected(&problem, false)
         } else {
             let outcome = outcomes.next();
             let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
             showing.outcome(outcome, &one.path)?
         };
-        let results = answer.entry(one.entity.name()).or_default();
+        let results = results_of.entry(one.entity.name()).or_default();
         results.push(PushResult { id: one.id, ..result });
     }
-    Ok(Json(PushAnswer {
-        results: answer,
+    let shown = PushAnswer {
+        results: results_of,
         clock: clock.get(),
         server_time: state.clock.now().get(),
-    }))
+    };
+    answer::large(&request, HttpResponse::Ok(), shown).await
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
-use mosaic_domain::{EditTime, Violation, Violations};
+use futures_util::future::LocalBoxFuture;
+use mosaic_application::AppError;
+use mosaic_domain::{EditTime, RecordKey, UserId, Violation, Violations};
 use utoipa::IntoParams;
 
 use super::revisions;
@@ -15,6 +17,21 @@ use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::state::AppState;
+
+/// Reads records as lists show them.
+pub(super) fn shown<E: Wire>(
+    state: &AppState,
+    user: UserId,
+) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<E::Shown>, AppError>> + use<E> {
+    let records = state.records.clone();
+    move |keys| {
+        let records = records.clone();
+        Box::pin(async move {
+            let live = records.live::<E>(user, &keys).await?;
+            Ok(live.into_iter().map(Into::into).collect())
+        })
+    }
+}
 
 pub(super) type Answered<T> = Result<Json<T>, Problem>;
 

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::pull::Pulled;
 use mosaic_domain::pull::{PullRequest, TypePage};
 use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, Violation, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::records::Answered;
 use crate::access_log;
+use crate::answer;
 use crate::body::JsonBody;
 use crate::caller::Puller;
 use crate::entities::{Changes, PerType};
@@ -167,7 +167,7 @@ async fn pull(
     request: HttpRequest,
     state: Data<AppState>,
     body: Result<JsonBody<PullBody>, Problem>,
-) -> Answered<PullAnswer> {
+) -> Result<HttpResponse, Problem> {
     let pull = match body.and_then(|body| Ok(body.0.parse()?)) {
         Ok(pull) => pull,
         Err(problem) => {
@@ -178,7 +178,12 @@ async fn pull(
     };
     access_log::note_client(&request, &pull.client);
     let pulled = state.pull.run(login.0.user, login.0.family, pull).await?;
-    Ok(Json(pulled.into()))
+    let (empty, shown) = (pulled.page.is_empty(), PullAnswer::from(pulled));
+    if empty {
+        // A device at rest, as nearly always: going to another thread takes longer than that.
+        return Ok(HttpResponse::Ok().json(shown));
+    }
+    answer::large(&request, HttpResponse::Ok(), shown).await
 }
 
 #[cfg(test)]

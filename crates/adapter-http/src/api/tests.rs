@@ -25,7 +25,6 @@ use mosaic_domain::account::{Role, User};
 use mosaic_domain::digest::Digest;
 use mosaic_domain::entity::{Memo, StorageType};
 use mosaic_domain::pull::Snapshot;
-use mosaic_domain::query::Listing;
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::Locked;
 use mosaic_domain::{
@@ -211,6 +210,7 @@ fn state(ports: Ports) -> AppState {
 }
 
 mod files;
+mod lists;
 mod live;
 mod site;
 mod uploads;
@@ -251,9 +251,10 @@ impl Answer {
 
 /// Sends one request to a fresh server over these ports.
 async fn send(ports: Ports, request: TestRequest) -> Answer {
-    let site = Site::of(state(ports));
+    let settings = HttpSettings::default();
+    let site = Site::of(&settings, state(ports));
     let document = Document::new(&table().document()).unwrap();
-    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let service = init_service(app(&settings, &site, &document)).await;
     let Ok(response) = service.call(request.to_request()).await else {
         panic!("no answer")
     };
@@ -677,9 +678,10 @@ async fn log_ins_are_limited() {
     let mut ports = Ports::default();
     ports.accounts.expect_by_name().returning(|_| Ok(None));
     ports.passwords.expect_verify().returning(|_, _| Ok(false));
-    let site = Site::of(state(ports));
+    let settings = HttpSettings::default();
+    let site = Site::of(&settings, state(ports));
     let document = Document::new(&table().document()).unwrap();
-    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let service = init_service(app(&settings, &site, &document)).await;
     let mut codes = Vec::new();
     for _ in 0..=LoginBudgets::default().account.burst.get() {
         let body = json!({"username": "anna", "password": "guess"});
@@ -1012,12 +1014,7 @@ async fn h1_one_revision_is_read_and_restored() {
                 *user == UserId::new(Uuid::from_u128(1)) && *key == memo_key() && *asked == id
             })
             .returning(|_, _, _| Ok(Some(kept(4))));
-        reader.expect_list().returning(|_, _| {
-            Ok(Listing {
-                items: Vec::new(),
-                total: 0,
-            })
-        });
+        reader.expect_children().returning(|_, _, _| Ok(Vec::new()));
         reader
     };
     let ports = Ports {

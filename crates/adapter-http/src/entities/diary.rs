@@ -1,7 +1,6 @@
 //! Diaries on the wire.
 
 use mosaic_application::AppError;
-use mosaic_application::diaries::DiaryView;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Diary, DiaryPatch, MoodScore};
 use mosaic_domain::text::Text;
@@ -64,21 +63,12 @@ impl From<Live<Diary>> for DiaryDto {
 }
 
 /// A diary with the memos of its day.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DiaryWithMemos {
     #[serde(flatten)]
     diary: DiaryDto,
     /// The memos that were made on that day (in UTC) or filed under it, the newest first.
     memos: Vec<MemoWithResources>,
-}
-
-impl From<DiaryView> for DiaryWithMemos {
-    fn from(view: DiaryView) -> Self {
-        Self {
-            diary: view.diary.into(),
-            memos: view.memos.into_iter().map(Into::into).collect(),
-        }
-    }
 }
 
 /// Some fields of a diary, or all of them: the day itself is in the path.

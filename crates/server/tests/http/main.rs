@@ -37,6 +37,7 @@ mod isolation;
 mod kinds;
 mod limits;
 mod lists;
+mod memory;
 mod partial;
 mod phone;
 mod plumbing;

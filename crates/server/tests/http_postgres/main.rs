@@ -58,6 +58,8 @@ mod kinds;
 mod limits;
 #[path = "../http/lists.rs"]
 mod lists;
+#[path = "../http/memory.rs"]
+mod memory;
 #[path = "../http/phone.rs"]
 mod phone;
 #[path = "../http/plumbing.rs"]

@@ -6,6 +6,7 @@ pub mod devices;
 pub mod digests;
 pub mod history;
 pub mod jobs;
+pub mod listing;
 pub mod logins;
 pub mod nudges;
 pub mod pull;

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
-use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::query::{Listed, Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
-use mosaic_domain::{ClientId, EntityType, Epoch, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId};
+use mosaic_domain::{
+    ClientId, EntityType, Epoch, MemoId, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId,
+};
 use mosaic_ports::{
     ChangeFeed, Clock, CommitListener, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health,
     KeptRevision, LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores,
@@ -323,7 +325,26 @@ impl RecordReader for MemoryStore {
         Ok(self.read(user, |model| model.record(key).cloned()).flatten())
     }
 
-    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError> {
+    async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError> {
+        let found = self.read(user, |model| {
+            let records = keys.iter().filter_map(|key| model.record(*key).cloned());
+            records.collect()
+        });
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        Ok(self
+            .read(user, |model| model.children(parents, limits))
+            .unwrap_or_default())
+    }
+
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, StoreError> {
         let nothing = Listing {
             items: Vec::new(),
             total: 0,
