@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mosaic_domain::entity::{Memo, Resource};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
-use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, RecordKey, ResourceId, RevisionId, UserId};
+use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, RecordKey, RevisionId, UserId};
 
 use crate::error::AppError;
 use crate::page::Page;

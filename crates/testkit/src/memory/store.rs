@@ -14,8 +14,7 @@ use mosaic_domain::{
 use mosaic_ports::{
     ChangeFeed, Clock, CommitListener, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health,
     KeptRevision, LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores,
-    SyncDigest,
-    WriteError, WriteStore,
+    SyncDigest, WriteError, WriteStore,
 };
 
 use uuid::Uuid;
