@@ -792,9 +792,15 @@ fn adopt_error(error: actix_web::Error) -> actix_web::Error {
 
 fn log_cause(problem: &Problem, response: &ServiceResponse) {
     let request_id = RequestId::of(response.request()).unwrap_or_default();
+    let code = problem.code().code();
+    if matches!(problem.code(), ProblemCode::Busy | ProblemCode::TooSlow) {
+        // Whoever asks too much of the server brings these about as often as they like: nothing has failed.
+        tracing::info!(request_id, code, "a request was put off");
+        return;
+    }
     tracing::error!(
         request_id,
-        code = problem.code().code(),
+        code,
         cause = chain(problem),
         "a request failed on the server's side"
     );

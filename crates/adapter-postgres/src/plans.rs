@@ -52,6 +52,10 @@ const FILL: &str = "
     SELECT id, sha256(n::text::bytea), gen_random_uuid(), 1, 1 FROM owners, generate_series(1, 40) AS n;
     INSERT INTO content_variants
     SELECT user_id, sha256, 'thumb', gen_random_uuid(), 1, 'image/webp' FROM contents;
+    INSERT INTO logins (user_id, login_id, key_hash, token_hash, seed, issued_at, expires_at)
+    SELECT id, ('00000000-0000-0000-0000-00000000000' || n)::uuid, sha256((id || n::text)::bytea),
+           sha256('t'::bytea), sha256('s'::bytea), n, n
+    FROM owners, generate_series(1, 3) AS n;
     INSERT INTO avatars
     SELECT id, gen_random_uuid(), sha256(n::text::bytea), 'image/png', n FROM owners, generate_series(1, 3) AS n;
     INSERT INTO uploads

@@ -10,7 +10,7 @@ use mosaic_domain::query::{
     CHILDREN_SHOWN, Listed, Listing, Order, PageNumber, RecordQuery, TAGS_COUNTED, TagCount,
 };
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::write::CHILD_TYPE;
+use mosaic_domain::write::{CHILD_TYPE, PARENT_TYPE};
 use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use tokio_postgres::Row;
@@ -239,7 +239,7 @@ fn listed_columns() -> String {
         "r.entity_type, r.record_key, r.document_bytes + coalesce((
              SELECT sum(shown.document_bytes) FROM (
                  SELECT child.document_bytes FROM records AS child
-                 WHERE child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}'
+                 WHERE r.entity_type = '{PARENT_TYPE}' AND child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}'
                    AND child.parent_key = r.record_key AND NOT child.is_deleted
                  LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
     )

@@ -74,13 +74,13 @@ impl Filter {
         )?;
         let mut rows = statement.query([record])?;
         let Some(row) = rows.next()? else { return Ok(false) };
-        let carried: Vec<Value> = row
+        let found: Vec<Value> = row
             .get_ref(0)?
             .as_str()
             .ok()
             .and_then(|tags| serde_json::from_str(tags).ok())
             .unwrap_or_default();
-        let carries = |tag: &String| carried.iter().any(|carried| carried.as_str() == Some(tag));
+        let carries = |tag: &String| found.iter().any(|found| found.as_str() == Some(tag));
         Ok(self.tags.iter().all(carries))
     }
 }

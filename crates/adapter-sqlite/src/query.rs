@@ -8,7 +8,7 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{
     CHILDREN_SHOWN, Listed, Listing, Order, PageNumber, RecordQuery, TAGS_COUNTED, TagCount,
 };
-use mosaic_domain::write::CHILD_TYPE;
+use mosaic_domain::write::{CHILD_TYPE, PARENT_TYPE};
 use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use rusqlite::types::Value;
@@ -180,7 +180,7 @@ fn listed_columns() -> String {
         "r.record_key, octet_length(r.document) + coalesce((
              SELECT sum(octet_length(shown.document)) FROM (
                  SELECT child.document FROM records AS child
-                 WHERE child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}' AND child.is_deleted = 0
+                 WHERE r.entity_type = '{PARENT_TYPE}' AND child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}' AND child.is_deleted = 0
                    AND child.parent_key = r.record_key
                  LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
     )

@@ -383,8 +383,9 @@ impl From<Refusal> for AppError {
             Refusal::Unreadable => Self::Unreadable,
             Refusal::Incomplete(Missing(fields)) => {
                 let mut violations = Violations::default();
-                let required = |field: &str| Violation::new("required", "must be given").at(field);
-                fields.iter().for_each(|field| violations.push(required(field)));
+                for field in fields {
+                    violations.push(Violation::new("required", "must be given").at(field));
+                }
                 Self::Invalid(violations)
             }
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),

@@ -1,10 +1,11 @@
 //! What is written can be read: objects that the server keeps without understanding them, whatever stands in them.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 mod support;
 
 use mosaic_domain::entity::{Bot, KeptObject};
 use mosaic_domain::json::AnyObject;
-use mosaic_domain::text::Label;
+use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::{Content, EntityType};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -98,8 +99,8 @@ proptest! {
         let bot = Content::Bot(Bot {
             name: Label::new("b".to_owned()).unwrap(),
             avatar_url: None,
-            description: Default::default(),
-            tags: Default::default(),
+            description: Text::default(),
+            tags: Tags::default(),
             auto_reply: true,
             sort_order: 0,
             model: None,

@@ -1,4 +1,5 @@
 //! What a user may store (W10), decided.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 use mosaic_domain::write::{Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WriteScope, decide_within};
 use mosaic_domain::{UnixMillis, UserId};

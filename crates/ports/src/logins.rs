@@ -107,6 +107,10 @@ pub struct KeptLogin {
 
 /// What a store does with a token of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one of them at a time, and the large one is the common one"
+)]
 pub enum Spending {
     /// Keep the login like this.
     Rotate(KeptLogin),

@@ -151,10 +151,12 @@ impl Attachments {
             .or(stored.map(|stored| stored.content.metadata.clone()))
             .unwrap_or_default();
         // Where there is no room for one, it is left out.
-        let noted = notes.into_iter().fold(None::<KeptObject>, |noted, (name, text)| {
-            let base = noted.as_ref().unwrap_or(&kept);
-            base.with_text(name, text).ok().or(noted)
-        });
+        let annotated = notes
+            .into_iter()
+            .fold(None::<KeptObject>, |before, (name, text)| {
+                let base = before.as_ref().unwrap_or(&kept);
+                base.with_text(name, text).ok().or(before)
+            });
         Ok(ResourcePatch {
             memo_id: memo_id.map(Some),
             filename: Some(filename),
@@ -162,7 +164,7 @@ impl Attachments {
             file_size: Some(file_size),
             sha256: Some(Some(received.sha256)),
             storage_type: Some(self.limits.storage),
-            metadata: noted.or(metadata),
+            metadata: annotated.or(metadata),
             ..ResourcePatch::default()
         })
     }

@@ -233,20 +233,19 @@ impl Filename {
     ///
     /// # Errors
     /// `not_a_name` when it is a path, or what is wrong with any name.
-    pub fn new(value: String) -> Result<Self, Violation> {
+    pub fn new(mut value: String) -> Result<Self, Violation> {
         if value.contains(['/', '\\']) || value == "." || value == ".." {
             return Err(Violation::new("not_a_name", "must be a file name, not a path"));
         }
-        let visible: String = value.chars().filter(|letter| !misleads(*letter)).collect();
-        let visible = if visible.is_empty() && !value.is_empty() {
-            "_".to_owned()
-        } else {
-            visible
-        };
-        if visible == "." || visible == ".." {
+        let is_named = !value.is_empty();
+        value.retain(|letter| !misleads(letter));
+        if is_named && value.is_empty() {
+            value.push('_');
+        }
+        if value == "." || value == ".." {
             return Err(Violation::new("not_a_name", "must be a file name, not a path"));
         }
-        Label::new(visible).map(Self)
+        Label::new(value).map(Self)
     }
 
     /// The name.

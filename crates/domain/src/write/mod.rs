@@ -192,3 +192,6 @@ pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Resul
 
 /// The type of the records that [`WriteScope::children_of`] loads.
 pub const CHILD_TYPE: EntityType = EntityType::Resource;
+
+/// What they belong to.
+pub const PARENT_TYPE: EntityType = EntityType::Memo;

@@ -235,9 +235,9 @@ fn push(text: &str) -> String {
 
 /// Searches that cost: many tags, long terms, terms that are everywhere, short ones that no index knows.
 fn searches() -> Vec<String> {
-    let tags: String = (0..100).map(|i| format!("&tags=tag{i}")).collect();
+    let tags: Vec<String> = (0..100).map(|i| format!("&tags=tag{i}")).collect();
     vec![
-        format!("/memos/search?pageSize=200{tags}"),
+        format!("/memos/search?pageSize=200{}", tags.concat()),
         format!("/memos/search?query={}", "work%20and%20no%20play".repeat(20)),
         format!("/memos/search?query={}", "a".repeat(400)),
         "/memos/search?query=a&pageSize=200".to_owned(),

@@ -1,8 +1,8 @@
 //! One signed-in user attacks at full speed; another one goes on working beside, and must not notice.
 //!
 //! A test binary of its own, because cargo runs those one after the other: nothing else runs beside it, so that latencies
-//! mean something. `cargo test --release --test attack --test attack_postgres -- --nocapture` prints the figures of the
-//! build that people run.
+//! mean something. `MOSAIC_TEST_BINARY=$PWD/target/release/mosaic cargo test --workspace --test attack --test attack_postgres --
+//! --nocapture`, after `cargo build --release`, holds the build that people run to what it has to keep, and prints the figures.
 
 #![expect(
     clippy::unwrap_used,

@@ -55,11 +55,11 @@ async fn user_names_have_nothing_invisible_and_passwords_one_form() {
     }
     make("σας", "P\u{e4}ssword\u{a0}1").await.ok();
     for name in ["ΣΑΣ", "σασ", "ｓ"] {
-        let made = make(name, "long enough").await;
+        let answer = make(name, "long enough").await;
         if name == "ｓ" {
-            assert_eq!(made.ok()["username"], "s");
+            assert_eq!(answer.ok()["username"], "s");
         } else {
-            made.problem(409, "username_taken");
+            answer.problem(409, "username_taken");
         }
     }
     for (name, password) in [

@@ -222,7 +222,11 @@ async fn w3_w7_a_partial_edit_that_is_sent_again_is_kept_once() {
         let (name, _) = fields.iter().find(|(name, _)| name != kind.text).unwrap();
         let late = json!({kind.key: kind.key(10), name: full[name], "updatedAt": T});
         for n in 2..5 {
-            let answer = phone.on("old").push(&kind.updates(&[late.clone()])).await.ok();
+            let answer = phone
+                .on("old")
+                .push(&kind.updates(std::slice::from_ref(&late)))
+                .await
+                .ok();
             assert_eq!(answer["results"][kind.name][0]["outcome"], "superseded");
             let revisions = kind.revisions(&phone, 10).await;
             let kept = revisions.iter().filter(|kept| kept["reason"] == "superseded");

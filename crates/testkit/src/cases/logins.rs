@@ -69,13 +69,13 @@ pub async fn l2_a_spent_token_answers_the_same_again_for_a_while(h: &Harness) {
 /// A token that is spent again after the grace, or after what it was spent for was used, ends its login, and no other.
 pub async fn l2_a_token_that_is_used_again_ends_its_login(h: &Harness) {
     let user = h.user().await;
-    let (late, used) = (h.log_in(user, 1).await, h.log_in(user, 11).await);
+    let (late, followed) = (h.log_in(user, 1).await, h.log_in(user, 11).await);
     let other = h.log_in(user, 21).await;
     h.rotate(1, 2, 1_010).await;
     assert_eq!(h.rotate(1, 3, 1_011 + Harness::GRACE_MS).await, reused(&late));
     h.rotate(11, 12, 1_010).await;
     h.rotate(12, 13, 1_011).await;
-    assert_eq!(h.rotate(11, 14, 1_012).await, reused(&used));
+    assert_eq!(h.rotate(11, 14, 1_012).await, reused(&followed));
     for ended in [1, 2, 3, 11, 12, 13, 14] {
         assert_eq!(h.rotate(ended, 99, 1_013).await, Rotation::Refused, "{ended}");
     }

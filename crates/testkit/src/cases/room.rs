@@ -17,9 +17,9 @@ const START: i64 = ManualClock::START_MS;
 /// What the store says under the lock.
 async fn counted(h: &Harness, user: UserId) -> u64 {
     let seen = Arc::new(Mutex::new(None));
-    let sees = Arc::clone(&seen);
+    let noted = Arc::clone(&seen);
     let look = h.write_with(user, Vec::new(), move |locked, edits| {
-        *sees.lock().expect("nobody panics here") = Some(locked.bytes);
+        *noted.lock().expect("nobody panics here") = Some(locked.bytes);
         decide(locked, edits)
     });
     look.await.unwrap();

@@ -29,7 +29,9 @@ fn lists(document: &Value, schema: &Value, depth: u8) -> bool {
     let parts = ["oneOf", "allOf", "anyOf"]
         .iter()
         .filter_map(|name| schema[name].as_array());
-    let is_list = schema["type"] == "array" && !resolved(document, &schema["items"])["properties"].is_null();
+    let item = resolved(document, &schema["items"]);
+    let is_object = !item["properties"].is_null() || !item["allOf"].is_null();
+    let is_list = schema["type"] == "array" && is_object;
     let has_list = depth == 0
         && schema["properties"].as_object().is_some_and(|properties| {
             let named = ["items", "memos"];

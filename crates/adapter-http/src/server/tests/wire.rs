@@ -119,7 +119,7 @@ async fn every_head_has_the_same_deadline_that_its_first_byte_begins() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, dripped).await.unwrap();
+    Box::pin(tokio::time::timeout(PATIENCE, dripped)).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     assert!(
         answer.contains("HTTP/1.1 408") && answer.contains("request_timeout"),
