@@ -87,7 +87,8 @@ async fn without_a_free_connection_the_server_says_so_at_once_and_recovers_by_it
         "120000",
     ];
     let server = start(&Data::new(), &database.url(), &[pool, patient].concat());
-    let phone = new_users(&server, 1).await.remove(0);
+    let mut users = new_users(&server, 2).await;
+    let (other, phone) = (users.remove(1), users.remove(0));
     let holder = database.connect().await;
     holder.batch_execute(&take_lock_of(&phone).await).await.unwrap();
     let waiting = tokio::spawn({
@@ -96,14 +97,15 @@ async fn without_a_free_connection_the_server_says_so_at_once_and_recovers_by_it
     });
     until(&database, WAITS).await;
     let asked = Instant::now();
-    let refused: Answer = phone.post("/memos", &memo(2)).await;
+    // Somebody else: one user's requests wait for each other before they want a connection.
+    let refused: Answer = other.post("/memos", &memo(2)).await;
     assert!(asked.elapsed() < QUICK, "{:?}", asked.elapsed());
     assert_try_again(refused, "unavailable");
-    assert_try_again(phone.get("/health/ready").await, "not_ready");
+    assert_try_again(other.get("/health/ready").await, "not_ready");
     holder.batch_execute("ROLLBACK").await.unwrap();
     waiting.await.unwrap().ok();
-    phone.post("/memos", &memo(2)).await.ok();
-    phone.get("/health/ready").await.ok();
+    other.post("/memos", &memo(2)).await.ok();
+    other.get("/health/ready").await.ok();
     drop(server);
     database.remove().await;
 }

@@ -112,7 +112,9 @@ fn ill(place: &Place, args: &[&str], losses: usize) -> Vec<String> {
     let (code, out, err) = doctor(place, args);
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(
-        err.contains(&format!("{losses} attachments are lost or damaged")),
+        err.contains(&format!(
+            "{losses} attachments or records are lost, damaged or unreadable"
+        )),
         "{err}"
     );
     out.lines().map(str::to_owned).collect()
