@@ -85,7 +85,7 @@ pub async fn l2_a_token_that_is_used_again_ends_its_login(h: &Harness) {
     assert_eq!(next.family, other.family);
     for (login, expected) in [
         (late, Err(LoginRefusal::Ended)),
-        (used, Err(LoginRefusal::Ended)),
+        (followed, Err(LoginRefusal::Ended)),
         (other, Ok(())),
     ] {
         let standing = h.stores.tokens.standing(user, login.family).await.unwrap();
