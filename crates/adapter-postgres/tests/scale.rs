@@ -19,6 +19,8 @@ const FILL: &str = "
     SELECT id, id, id, '', NULL, 'user', false, false, 0, 0
     FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 99999) UNION ALL SELECT '{BIG}'::uuid) AS new;
     INSERT INTO sync_clocks SELECT user_id, CASE WHEN user_id = '{BIG}' THEN 1000000 ELSE 10 END FROM users;
+    INSERT INTO logins (user_id, login_id, key_hash, token_hash, seed, issued_at, expires_at)
+    SELECT user_id, user_id, sha256(user_id::text::bytea), sha256('t'::bytea), sha256('s'::bytea), 0, 0 FROM users;
     INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
                          is_deleted, is_archived, tags, document)
     SELECT '{BIG}', 'memo', gen_random_uuid(), n, n, 'phone', n, 1, n % 10 = 0, false, '{}',
