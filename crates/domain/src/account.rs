@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::id::UserId;
-use crate::text::{Label, check_label};
+use crate::text::{PictureAddress, check_label};
 use crate::time::UnixMillis;
 use crate::violation::Violation;
 
@@ -16,7 +16,7 @@ pub struct User {
     /// The name to log in with.
     pub username: Username,
     /// A picture.
-    pub avatar_url: Option<Label<2048>>,
+    pub avatar_url: Option<PictureAddress>,
     /// What the user may do.
     pub role: Role,
     /// Whether the password was set by somebody else and should be changed.
@@ -47,6 +47,9 @@ impl User {
 pub struct Username(String);
 
 impl Username {
+    /// The most characters a name may have.
+    pub const MAX_CHARS: usize = 64;
+
     /// The name as the user writes it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -61,7 +64,7 @@ impl Username {
 impl FromStr for Username {
     type Err = Violation;
     fn from_str(name: &str) -> Result<Self, Violation> {
-        check_label(name, 64)?;
+        check_label(name, Self::MAX_CHARS)?;
         if name.chars().any(char::is_whitespace) {
             return Err(Violation::new("white_space", "must not contain white space"));
         }

@@ -11,13 +11,11 @@ use super::records::{self, Answered};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{BotDto, Times, Wire};
-use crate::field::{Check, Field, Int, UnixMs, ids};
+use crate::field::{Check, Field, Int, ids};
 use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-
-/// How many bots one request may put in order.
-const MAX_ORDER: usize = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
@@ -52,7 +50,7 @@ async fn list(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<BotDto>> 
 #[serde(rename_all = "camelCase")]
 struct OrderBody {
     /// Their ids, none twice.
-    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required)]
+    #[schema(value_type = schema::Ids, required)]
     #[serde(default)]
     order: Field<Vec<String>>,
     #[schema(value_type = UnixMs, required = false)]
@@ -66,7 +64,7 @@ async fn reorder(
     body: JsonBody<OrderBody>,
 ) -> Result<HttpResponse, Problem> {
     let mut check = Check::default();
-    let order = check.required("order", body.0.order, |texts| ids::<BotId>(&texts, MAX_ORDER));
+    let order = check.required("order", body.0.order, |texts| ids::<BotId>(&texts));
     let updated_at = check.updated_at(body.0.updated_at);
     let order = check.finish(order)?;
     let by = editor.edit(Times {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use crate::caller::StaysSignedIn;
 use crate::problem::{Problem, ProblemCode, causes};
 use crate::routes::Endpoint;
+use crate::schema;
 use crate::state::AppState;
 
 const CONTENT_TYPE: &str = "text/event-stream";
@@ -42,7 +43,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  The stream ends when the access token expires, at once when the login ends, and when the server stops: connect \
                  again, with a new token.",
             )
-            .header::<String>(
+            .header::<schema::Unforced>(
                 LAST_EVENT_ID,
                 "The `id` of the last event that was received",
             )

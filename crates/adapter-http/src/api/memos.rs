@@ -7,9 +7,9 @@ use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{Tag, Tags};
 use mosaic_domain::{DiaryDate, EntityType, MemoId};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::page::{PageOf, PageQuery};
+use super::page::{PageOf, paged};
 use super::records::{self, Answered};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
@@ -17,21 +17,31 @@ use crate::entities::{ArchiveBody, MemoWithResources, Wire};
 use crate::problem::FieldError;
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
+
+const WORDS: &str = "Words that the memo must contain, in its text, its tags or its summary: at most 32";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Memo>("Memo", MemoId::new),
         records::get_endpoint::<Memo>("Memo"),
-        Endpoint::get("/memos", "listMemos", list)
+        paged(Endpoint::get("/memos", "listMemos", list))
             .about(Memo::PATH, "Lists memos, the newest first")
-            .query::<PageQuery>()
-            .query::<ListParams>()
+            .query::<OrEmpty<schema::Flag>>("archived", "Only those that are put away, or only the others")
+            .query::<OrEmpty<schema::Day>>("diaryDate", "Only those that are filed under this day")
+            .query::<schema::Search>("search", WORDS)
             .returns::<PageOf<MemoWithResources>>("One page"),
-        Endpoint::get("/memos/search", "searchMemos", search)
+        paged(Endpoint::get("/memos/search", "searchMemos", search))
             .about(Memo::PATH, "Searches memos, the newest first")
-            .query::<PageQuery>()
-            .query::<SearchParams>()
+            .query::<schema::Search>("query", WORDS)
+            .query::<schema::SearchedTags>(
+                "tags",
+                "Tags that the memo must have, all of them; repeatable, also as `tags[]`",
+            )
+            .query::<OrEmpty<schema::Day>>("startDate", "Made on this day (in UTC) or later")
+            .query::<OrEmpty<schema::Day>>("endDate", "Made on this day (in UTC) or earlier")
+            .query::<OrEmpty<schema::Flag>>("isArchived", "Only those that are put away, or only the others")
             .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
             .about(Memo::PATH, "The tags of all memos, the most frequent first")
@@ -41,7 +51,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 Memo::PATH,
                 "The memos that were made on a day (in UTC) or filed under it, the newest first",
             )
-            .query::<DayParams>()
+            .query::<OrEmpty<schema::Flag>>("archived", "Only those that are put away, or only the others")
             .returns_list::<MemoWithResources>("The memos"),
     ];
     endpoints.extend(
@@ -67,21 +77,6 @@ fn archive_endpoint(verb: &str, archived: bool) -> Endpoint {
 }
 
 /// Which memos are listed.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct ListParams {
-    archived: Option<bool>,
-    #[param(value_type = Option<String>, format = Date)]
-    diary_date: Option<String>,
-    /// Words that the memo must contain, in its text, its tags or its summary.
-    #[param(max_length = 1000)]
-    search: Option<String>,
-}
-
 #[derive(Debug)]
 struct ListQuery(RecordQuery);
 
@@ -112,28 +107,6 @@ async fn list(
 }
 
 /// Which memos are found.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct SearchParams {
-    /// Words that the memo must contain, in its text, its tags or its summary.
-    #[param(max_length = 1000)]
-    query: Option<String>,
-    /// Tags that the memo must have, all of them, at most 100; repeatable, also as `tags[]`.
-    #[param(max_items = 100)]
-    tags: Option<Vec<String>>,
-    /// Made on this day (in UTC) or later.
-    #[param(value_type = Option<String>, format = Date)]
-    start_date: Option<String>,
-    /// Made on this day (in UTC) or earlier.
-    #[param(value_type = Option<String>, format = Date)]
-    end_date: Option<String>,
-    is_archived: Option<bool>,
-}
-
 #[derive(Debug)]
 struct SearchQuery(RecordQuery);
 
@@ -188,8 +161,11 @@ fn terms(query: &mut QueryReader, key: &str) -> SearchTerms {
 struct FoundMemos {
     memos: Vec<MemoWithResources>,
     /// How many there are on all pages.
+    #[schema(value_type = schema::Count)]
     total: u64,
+    #[schema(value_type = schema::Page)]
     page: u32,
+    #[schema(value_type = schema::PageSize)]
     page_size: u32,
     /// Whether the search understands meaning: it does not.
     semantic_enabled: bool,
@@ -211,7 +187,9 @@ async fn search(caller: SignedIn, query: Query<SearchQuery>, state: Data<AppStat
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TagCount)]
 struct TagDto {
+    #[schema(value_type = schema::Tag)]
     tag: String,
+    #[schema(value_type = schema::Count)]
     count: u64,
 }
 
@@ -227,16 +205,6 @@ async fn tags(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<TagDto>> 
 }
 
 /// Which memos of a day.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; DayQuery holds the values"
-)]
-struct DayParams {
-    archived: Option<bool>,
-}
-
 #[derive(Debug)]
 struct DayQuery {
     archived: Option<bool>,

@@ -2,10 +2,12 @@
 
 use mosaic_domain::query::{Listing, PageNumber};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::problem::FieldError;
 use crate::query::{FromQuery, QueryReader};
+use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -13,9 +15,13 @@ use crate::query::{FromQuery, QueryReader};
 pub(super) struct PageOf<T> {
     items: Vec<T>,
     /// How many there are on all pages.
+    #[schema(value_type = schema::Count)]
     total: u64,
+    #[schema(value_type = schema::Page)]
     page: u32,
+    #[schema(value_type = schema::PageSize)]
     page_size: u32,
+    #[schema(value_type = schema::Count)]
     total_pages: u64,
 }
 
@@ -31,19 +37,11 @@ impl<T> PageOf<T> {
     }
 }
 
-/// Which page.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; PageNumber holds the values"
-)]
-pub(super) struct PageQuery {
-    /// From 1.
-    #[param(minimum = 1, maximum = 4_294_967_295_i64, default = 1)]
-    page: Option<i64>,
-    #[param(minimum = 1, maximum = 200, default = 20)]
-    page_size: Option<i64>,
+/// Adds the parameters with which a page is asked for.
+pub(super) fn paged(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .query::<OrEmpty<schema::Page>>("page", "From 1")
+        .query::<OrEmpty<schema::PageSize>>("pageSize", "How many records a page has")
 }
 
 impl FromQuery for PageNumber {

@@ -4,15 +4,15 @@ use actix_web::web::{Data, Json};
 use mosaic_domain::entity::Resource;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::{EntityType, MemoId, ResourceId};
-use utoipa::IntoParams;
 
-use super::page::{PageOf, PageQuery};
+use super::page::{PageOf, paged};
 use super::records::{self, Answered};
 use crate::caller::SignedIn;
 use crate::entities::{ResourceDto, Wire};
 use crate::problem::ProblemCode;
 use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -20,10 +20,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::create_endpoint::<Resource>("Resource", ResourceId::new)
             .problems(&[ProblemCode::UnknownMemo]),
         records::get_endpoint::<Resource>("Resource"),
-        Endpoint::get("/resources", "listResources", list)
+        paged(Endpoint::get("/resources", "listResources", list))
             .about(Resource::PATH, "Lists resources, the newest first")
-            .query::<PageQuery>()
-            .query::<ListParams>()
+            .query::<OrEmpty<schema::Id>>("memoId", "Only those of this memo")
             .returns::<PageOf<ResourceDto>>("One page"),
     ];
     endpoints.extend(records::endpoints::<Resource>("Resource"));
@@ -31,18 +30,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Which resources are listed.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct ListParams {
-    /// Only those of this memo.
-    #[param(value_type = Option<String>, format = Uuid)]
-    memo_id: Option<String>,
-}
-
 #[derive(Debug)]
 struct ListQuery(RecordQuery);
 

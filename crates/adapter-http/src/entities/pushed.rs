@@ -1,15 +1,20 @@
 //! The records of a bulk push (B1, B2): each is read by itself, so that one that can't be read spoils no other.
 
+use std::marker::PhantomData;
+
 use mosaic_application::push::PushEdit;
 use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{Ref, RefOr};
 
 use super::{Submitted, Wire};
 use crate::body::{Unreadable, parse_object};
-use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::field::{Check, Field, Int, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::schema::{self, UnixMs};
 
 /// One record of a bulk push, as far as it could be read.
 #[derive(Debug)]
@@ -26,11 +31,36 @@ pub(crate) struct Entry {
 pub(crate) struct TypeEdits<T> {
     /// Whole records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like)
     /// is ignored and may be left out, and so may what a create may leave out.
-    #[schema(required = false, max_items = 200)]
+    #[schema(required = false, inline, max_items = 200)]
     updated: Vec<T>,
     /// Deleted records.
     #[schema(required = false, max_items = 200)]
     deleted: Vec<DeletedRecord>,
+}
+
+/// Describes a whole record with its key, which a push never leaves out.
+#[derive(Debug)]
+pub(crate) struct WholeRecord<E>(PhantomData<E>);
+
+impl<E: Wire> utoipa::PartialSchema for WholeRecord<E> {
+    fn schema() -> RefOr<Schema> {
+        let RefOr::T(Schema::Object(mut record)) = E::New::schema() else {
+            return E::New::schema();
+        };
+        let key = match E::TYPE {
+            EntityType::Diary => Ref::from_schema_name(schema::Day::name()),
+            _ => Ref::from_schema_name(schema::Id::name()),
+        };
+        record.properties.insert(E::KEY.to_owned(), key.into());
+        record.required.push(E::KEY.to_owned());
+        RefOr::T(Schema::Object(record))
+    }
+}
+
+impl<E: Wire> ToSchema for WholeRecord<E> {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        E::New::schemas(schemas);
+    }
 }
 
 /// A deleted record.
@@ -39,11 +69,11 @@ pub(crate) struct TypeEdits<T> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletedRecord {
     /// The key. A diary's is its date, here or in `date`.
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = schema::Key, required = false)]
     #[serde(default)]
     id: Field<String>,
     /// A diary's key.
-    #[schema(value_type = String, format = Date, required = false)]
+    #[schema(value_type = schema::Day, required = false)]
     #[serde(default)]
     date: Field<String>,
     /// When the record was deleted, by the device's clock. Now, where it is not given.
