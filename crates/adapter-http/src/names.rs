@@ -46,6 +46,8 @@ names! {
     RoleName as "Role" = [Role::Admin, Role::User].map(Role::name);
     /// A smaller picture.
     VariantName as "Variant" = Variant::NAMES.iter().copied();
+    /// What an event is called.
+    NudgeName as "Nudge" = ["changed", "unchanged"];
     /// Whose picture it is.
     PurposeName as "AvatarPurpose" = ["user", "bot"];
     /// Why a version is not current.

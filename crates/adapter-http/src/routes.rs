@@ -270,10 +270,10 @@ impl Endpoint {
         self
     }
 
-    /// It answers with text of this media type that goes on.
+    /// It answers with text of this media type that goes on: all of it as one text, or each of its events.
     #[must_use]
-    pub fn returns_stream(mut self, media_type: &str, description: &str) -> Self {
-        let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    pub fn returns_stream<T: ToSchema>(mut self, media_type: &str, description: &str) -> Self {
+        let content = ContentBuilder::new().schema(Some(T::schema())).build();
         let response = ResponseBuilder::new()
             .description(description)
             .content(media_type, content);
