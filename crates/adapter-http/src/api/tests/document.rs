@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// What may be sent without a limit of its own, and why.
-const UNLIMITED: [(&str, &str); 7] = [
+const UNLIMITED: [(&str, &str); 6] = [
     ("Range", "a header that makes no sense is ignored"),
     ("If-Range", "a header that makes no sense is ignored"),
     ("If-None-Match", "a header that makes no sense is ignored"),
     ("Last-Event-ID", "a header that makes no sense is ignored"),
-    ("tags", "the tags of a search: the head of a request is bounded"),
     ("KeptValue", "all of a kept object together is bounded"),
     ("KeptObject", "all of a kept object together is bounded"),
 ];
