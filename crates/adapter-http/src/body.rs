@@ -5,7 +5,7 @@
 //! at the limit. What is packed or large is unpacked and parsed off the async workers, as many at once as there are cores.
 
 use std::future::Future;
-use std::io::{self, Read};
+use std::io::Read;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -20,7 +20,11 @@ use mosaic_domain::json::Skipped;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
+use crate::budget::{Lease, MemoryBudget};
 use crate::problem::{FieldError, Problem, ProblemCode};
+
+/// So many bytes are unpacked before they are counted.
+const UNPACKED_AT_ONCE: usize = 16 * 1024;
 
 /// What the body of one request may cost. Lives in the app's data; the defaults hold where it is missing.
 #[derive(Debug, Clone, Copy)]
@@ -140,21 +144,31 @@ async fn read<R: Send + 'static>(
     if content_length(request).is_some_and(|length| length > limits.packed_bytes as u64) {
         return Err(too_large(limits.packed_bytes));
     }
-    let packed = tokio::time::timeout(limits.timeout, read_packed(payload, limits.packed_bytes))
+    let mut lease = Lease::of(request);
+    let arrives = read_packed(payload, limits.packed_bytes, &mut lease);
+    let packed = tokio::time::timeout(limits.timeout, arrives)
         .await
         .map_err(|_| too_slow())??;
     let small = packed.len() <= PARSED_AT_ONCE;
-    let work = move || parse(&unpack(packed, encoding, limits.unpacked_bytes)?);
-    if encoding == Encoding::Identity && small {
-        return work();
-    }
-    // Held until the work is done, also when nobody waits for it any more.
-    let turn = PARSERS.acquire().await.map_err(Problem::internal)?;
-    let done = web::block(move || {
-        let _turn = turn;
-        work()
-    });
-    done.await.map_err(Problem::internal)?
+    let work = move || {
+        let bytes = unpack(packed, encoding, limits.unpacked_bytes, &mut lease)?;
+        // What a body becomes is about as large as it is itself.
+        lease.grow(bytes.len() * (MemoryBudget::BODY_FACTOR - 1))?;
+        Ok::<_, Problem>((parse(&bytes)?, lease))
+    };
+    let (value, lease) = if encoding == Encoding::Identity && small {
+        work()?
+    } else {
+        // Held until the work is done, also when nobody waits for it any more.
+        let turn = PARSERS.acquire().await.map_err(Problem::internal)?;
+        let done = web::block(move || {
+            let _turn = turn;
+            work()
+        });
+        done.await.map_err(Problem::internal)??
+    };
+    lease.keep(request);
+    Ok(value)
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
@@ -229,13 +243,14 @@ fn too_large(limit: usize) -> Problem {
     )
 }
 
-async fn read_packed(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+async fn read_packed(mut payload: Payload, limit: usize, lease: &mut Lease) -> Result<Bytes, Problem> {
     let mut packed = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| payload_problem(&error))?;
         if packed.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }
+        lease.grow(chunk.len())?;
         packed.extend_from_slice(&chunk);
     }
     Ok(packed.freeze())
@@ -254,27 +269,33 @@ pub(crate) fn payload_problem(error: &PayloadError) -> Problem {
     )
 }
 
-fn unpack(packed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Problem> {
+fn unpack(packed: Bytes, encoding: Encoding, limit: usize, lease: &mut Lease) -> Result<Bytes, Problem> {
     let unpacked = match encoding {
-        Encoding::Identity => Ok((packed.len() <= limit).then_some(packed)),
-        Encoding::Gzip => read_up_to(flate2::read::MultiGzDecoder::new(&packed[..]), limit),
-        Encoding::Brotli => read_up_to(brotli::Decompressor::new(&packed[..], 4096), limit),
-    };
-    match unpacked {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(too_large(limit)),
-        Err(_) => Err(Problem::new(
-            ProblemCode::MalformedEncoding,
-            "the body can not be unpacked",
-        )),
-    }
+        Encoding::Identity if packed.len() > limit => return Err(too_large(limit)),
+        Encoding::Identity => return Ok(packed),
+        Encoding::Gzip => read_up_to(flate2::read::MultiGzDecoder::new(&packed[..]), limit, lease),
+        Encoding::Brotli => read_up_to(brotli::Decompressor::new(&packed[..], 4096), limit, lease),
+    }?;
+    lease.shrink(packed.len());
+    Ok(unpacked)
 }
 
-/// Everything that the reader gives, or `None` when that is more than `limit` bytes.
-fn read_up_to(reader: impl Read, limit: usize) -> io::Result<Option<Bytes>> {
-    let mut unpacked = Vec::new();
-    reader.take(limit as u64 + 1).read_to_end(&mut unpacked)?;
-    Ok((unpacked.len() <= limit).then(|| unpacked.into()))
+/// Everything that the reader gives.
+fn read_up_to(mut reader: impl Read, limit: usize, lease: &mut Lease) -> Result<Bytes, Problem> {
+    let (mut unpacked, mut chunk) = (Vec::new(), vec![0; UNPACKED_AT_ONCE]);
+    loop {
+        let read = reader
+            .read(&mut chunk)
+            .map_err(|_| Problem::new(ProblemCode::MalformedEncoding, "the body can not be unpacked"))?;
+        if read == 0 {
+            return Ok(unpacked.into());
+        }
+        if unpacked.len() + read > limit {
+            return Err(too_large(limit));
+        }
+        lease.grow(read)?;
+        unpacked.extend_from_slice(&chunk[..read]);
+    }
 }
 
 fn parse<T: FromBody>(bytes: &[u8]) -> Result<T, Problem> {

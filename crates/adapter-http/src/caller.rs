@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_application::push::PushBy;
@@ -157,6 +157,11 @@ pub(crate) struct Editor {
 }
 
 impl Editor {
+    /// Whose records are edited.
+    pub(crate) fn user(&self) -> UserId {
+        self.user
+    }
+
     /// This edit: made by this device, at the times that the request names.
     pub(crate) fn edit(&self, times: Times) -> EditBy {
         EditBy {
@@ -249,20 +254,28 @@ fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, Problem> {
         .ok_or_else(|| Problem::internal("the app has no state"))
 }
 
-/// Reads the access token of a request. Whether its login goes on is another question.
-fn authenticate(request: &HttpRequest) -> Result<(Caller, Sessions), Problem> {
+/// Reads the access token of a request, once: whoever lets the request in asks whose it is before. Whether its login goes on is
+/// another question.
+///
+/// # Errors
+/// 401.
+pub(crate) fn authenticate(request: &HttpRequest) -> Result<(Caller, Sessions), Problem> {
+    let sessions = &state(request)?.sessions;
+    if let Some(known) = request.extensions().get::<Caller>() {
+        return Ok((known.clone(), sessions.clone()));
+    }
     let token = bearer(request).ok_or_else(|| {
         Problem::new(
             ProblemCode::NotSignedIn,
             "the header `Authorization: Bearer` is missing",
         )
     })?;
-    let sessions = &state(request)?.sessions;
     let caller = sessions.read(token)?;
     access_log::note_user(request, &caller.user);
     if let Some(client) = &caller.client {
         access_log::note_client(request, client);
     }
+    request.extensions_mut().insert(caller.clone());
     Ok((caller, sessions.clone()))
 }
 

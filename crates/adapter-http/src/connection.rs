@@ -1,61 +1,33 @@
-//! Closes connections that stay between two requests for too long.
-//!
-//! actix times the first request's head and idle keep-alive connections, but not the head of a later request: a client
-//! that has been answered once could send half a head and hold the connection for ever. Here each connection has a
-//! watch of its own, which stops the clock while a request is being answered, its body included.
+//! What the application tells the connection below it about a request: that its body is wanted, and that it is answered.
 
-use std::any::Any;
-use std::cell::Cell;
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
-use actix_web::rt;
 use actix_web::web::Bytes;
+use actix_web::{HttpMessage as _, ResponseError as _};
+use futures_util::Stream;
 
-/// What is known about one connection.
-#[derive(Debug)]
-struct Connection {
-    answering: Cell<usize>,
-    idle_since: Cell<Instant>,
-}
+use crate::wire::Connection;
 
-/// Ends the watch together with its connection.
-struct Watch(rt::task::JoinHandle<()>);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+/// How many bytes a piece of an answer has at most. The system sends one while the next is asked for, and what it keeps for a
+/// connection grows with the largest.
+const PIECE: usize = 64 * 1024;
 
 /// A client that acknowledges nothing for so long is gone: it lost its network without a word, and would hold its stream of
 /// nudges for as long as TCP tries, a quarter of an hour.
 #[cfg(target_os = "linux")]
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// Puts a watch on a new connection, which may be between requests for at most `limit`.
-pub(crate) fn watch(limit: Duration, io: &dyn Any, extensions: &mut Extensions) {
-    let Some(socket) = io.downcast_ref::<rt::net::TcpStream>().and_then(second_handle) else {
-        return;
-    };
-    bound_silence(&socket);
-    let connection = Rc::new(Connection {
-        answering: Cell::new(0),
-        idle_since: Cell::new(Instant::now()),
-    });
-    extensions.insert(Rc::clone(&connection));
-    extensions.insert(Watch(rt::spawn(close_when_idle(connection, limit, socket))));
-}
-
 /// Has the system give up what is sent and not acknowledged. A system that can't only takes longer.
-fn bound_silence(socket: &TcpStream) {
+pub(crate) fn bound_silence(socket: &impl AsFd) {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(
         socket,
@@ -63,65 +35,81 @@ fn bound_silence(socket: &TcpStream) {
     ) {
         tracing::debug!(%error, "a connection has no limit for what is not acknowledged");
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
 }
 
-fn second_handle(stream: &rt::net::TcpStream) -> Option<TcpStream> {
-    stream.as_fd().try_clone_to_owned().ok().map(TcpStream::from)
-}
-
-async fn close_when_idle(connection: Rc<Connection>, limit: Duration, socket: TcpStream) {
-    loop {
-        let answering = connection.answering.get() > 0;
-        let left = limit.saturating_sub(connection.idle_since.get().elapsed());
-        if !answering && left.is_zero() {
-            // An error means that the connection is closed already.
-            let _ = socket.shutdown(Shutdown::Both);
-            return;
-        }
-        rt::time::sleep(if answering { limit } else { left }).await;
+/// Middleware, the innermost one: answers what was refused before it was a request.
+///
+/// # Errors
+/// Those of the inner service.
+pub(crate) async fn refuse<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let refusal = request
+        .conn_data::<Rc<Connection>>()
+        .and_then(|connection| connection.take_refusal());
+    match refusal {
+        Some(problem) => Ok(request.into_response(problem.error_response())),
+        None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
     }
 }
 
-/// Middleware, the outermost one: stops the watch until the whole answer has been handed over.
+/// Middleware, the outermost one: lets the connection go on when the whole answer has been handed over.
 ///
 /// # Errors
 /// Those of the inner service.
 pub(crate) async fn hold<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<HeldBody>, actix_web::Error> {
     let hold = request
         .conn_data::<Rc<Connection>>()
-        .map(|connection| Hold::new(Rc::clone(connection)));
-    let response = next.call(request).await?;
+        .map(|connection| Hold(Rc::clone(connection)));
+    let is_old = request.version() < Version::HTTP_11;
+    if let Some(Hold(connection)) = &hold
+        && connection.is_body_awaited()
+    {
+        let body = AwaitedBody {
+            body: request.take_payload(),
+            connection: Rc::clone(connection),
+        };
+        request.set_payload(Payload::Stream {
+            payload: Box::pin(body),
+        });
+    }
+    let mut response = next.call(request).await?;
+    let is_body_awaited = hold.as_ref().is_some_and(|hold| hold.0.is_body_awaited());
+    if is_old || is_body_awaited {
+        // Nobody knows whether a client that was not told to send its body sends it all the same.
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+        head.no_chunking(is_old);
+    }
     Ok(response.map_body(|_, body| HeldBody {
         body: body.boxed(),
+        rest: Bytes::new(),
         _hold: hold,
     }))
 }
 
-/// As long as it lives, the connection counts as busy.
+/// As long as it lives, the request is being answered.
 #[derive(Debug)]
 struct Hold(Rc<Connection>);
 
-impl Hold {
-    fn new(connection: Rc<Connection>) -> Self {
-        connection.answering.set(connection.answering.get() + 1);
-        Self(connection)
-    }
-}
-
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.answering.set(self.0.answering.get() - 1);
-        self.0.idle_since.set(Instant::now());
+        self.0.answered();
     }
 }
 
-/// A body that keeps its connection busy until it is sent or given up.
+/// An answer's body that keeps its connection busy until it is sent or given up, and comes in pieces.
 #[derive(Debug)]
 pub(crate) struct HeldBody {
     body: BoxBody,
+    /// What is left of a piece of the body that was too long.
+    rest: Bytes,
     _hold: Option<Hold>,
 }
 
@@ -136,13 +124,56 @@ impl MessageBody for HeldBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_next(context)
+        let this = self.get_mut();
+        // A piece of nothing would end a body of unknown length.
+        while this.rest.is_empty() {
+            match Pin::new(&mut this.body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => this.rest = bytes,
+                other => return other,
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+/// A request's body that its client sends when it is told to: when it is first asked for.
+struct AwaitedBody {
+    body: Payload,
+    connection: Rc<Connection>,
+}
+
+impl Stream for AwaitedBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.connection.want_body();
+        Pin::new(&mut this.body).poll_next(context)
     }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::net::TcpStream;
+
+    use actix_web::body::to_bytes;
+
     use super::*;
+
+    #[actix_web::test]
+    async fn a_long_answer_is_handed_over_in_pieces() {
+        let text = Bytes::from(vec![b'x'; 3 * PIECE + 1]);
+        let body = || HeldBody {
+            body: text.clone().boxed(),
+            rest: Bytes::new(),
+            _hold: None,
+        };
+        let mut one = body();
+        let piece = std::future::poll_fn(|context| Pin::new(&mut one).poll_next(context)).await;
+        assert_eq!(piece.unwrap().unwrap().len(), PIECE);
+        assert_eq!(to_bytes(body()).await.unwrap(), text);
+    }
 
     #[test]
     fn a_client_that_acknowledges_nothing_is_given_up() {

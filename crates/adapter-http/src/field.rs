@@ -245,27 +245,27 @@ impl FromStr for Int {
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     violations: Violations,
-    /// Whether the fields are those of a whole record, not of a partial edit.
-    whole: bool,
+    /// Whether the fields are those of a record that is certainly new.
+    new: bool,
 }
 
 impl Check {
-    /// Checks the fields of a whole record.
-    pub(crate) fn of_whole() -> Self {
+    /// Checks the fields of a record that is certainly new.
+    pub(crate) fn of_new() -> Self {
         Self {
-            whole: true,
+            new: true,
             ..Self::default()
         }
     }
 
-    /// A field that a whole record must have, and that a partial edit may leave out.
+    /// A field that a new record must have, and that a partial edit may leave out.
     pub(crate) fn essential<R, T>(
         &mut self,
         path: &str,
         field: Field<R>,
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<T> {
-        if self.whole {
+        if self.new {
             self.required(path, field, parse)
         } else {
             self.optional(path, field, parse)

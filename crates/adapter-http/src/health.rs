@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
+use crate::turns::Load;
 
 /// What `GET /health` answers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,10 +33,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/health", "health", health)
             .public()
+            .takes(Load::Free)
             .about(TAG, "Whether the server is up, and its version")
             .returns::<Health>("The server is up"),
         Endpoint::get("/health/ready", "ready", ready)
             .public()
+            .takes(Load::Free)
             .about(TAG, "Whether the server can work")
             .returns::<Health>(
                 "The server is up, and so is its store; `attachments` says where only these are not",

@@ -8,10 +8,13 @@
 //! * [`body`], [`query`]: extractors that refuse bad input with the path to the field.
 //! * [`problem`]: the one place where errors become HTTP.
 //! * [`limits`]: how often somebody may try to log in.
+//! * [`RequestLimits`]: how many requests of one user run at the same time.
 
 pub mod access_log;
+mod answer;
 mod api;
 pub mod body;
+mod budget;
 mod caller;
 pub mod client_addr;
 mod compress;
@@ -33,8 +36,11 @@ pub mod routes;
 mod schema;
 pub mod server;
 mod state;
+mod turns;
+mod wire;
 
 pub use body::BodyLimits;
 pub use limits::{Budget, LoginBudgets};
 pub use server::{HttpSettings, openapi, start};
 pub use state::{AppState, DownloadSettings};
+pub use turns::RequestLimits;

@@ -295,7 +295,7 @@ fn folded(account: &str) -> String {
 }
 
 /// One household has a whole IPv6 network of 64 bits: its addresses count as one.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
         v4 @ IpAddr::V4(_) => v4,

@@ -39,6 +39,9 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// When what took too long may be asked again: what was in its way may be over then.
 const SLOW_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// So much is told of the path to a field.
+const PATH_BYTES: usize = 512;
+
 /// How many bytes an upload has (tus).
 const UPLOAD_OFFSET: header::HeaderName = header::HeaderName::from_static("upload-offset");
 
@@ -151,18 +154,23 @@ problem_codes! {
     UnsupportedTusVersion = 412 "unsupported_tus_version" "The version of tus is not supported";
     /// The file is larger than a file may be; `limit` tells how large that is.
     FileTooLarge = 413 "file_too_large" "The file is too large";
-    /// The files of the account would come to more than allowed: `used` of `quota` bytes are used.
-    QuotaExceeded = 413 "quota_exceeded" "No room for the file";
+    /// The files of the account, or its records with their history, would come to more than allowed: `used` of `quota` bytes
+    /// are used.
+    QuotaExceeded = 413 "quota_exceeded" "No room left";
     /// The bytes would go beyond the announced length of the upload.
     BeyondUploadLength = 413 "beyond_upload_length" "More bytes than were announced";
     /// The body is over the limit, packed or unpacked.
     BodyTooLarge = 413 "body_too_large" "The body is too large";
+    /// The address is longer than addresses may be.
+    UriTooLong = 414 "uri_too_long" "The address is too long";
     /// The body is not announced as what the route takes: JSON, mostly.
     UnsupportedMediaType = 415 "unsupported_media_type" "The body has the wrong media type";
     /// The body is compressed in a way that is not understood here.
     UnsupportedEncoding = 415 "unsupported_encoding" "The body's encoding is not supported";
     /// None of the bytes that were asked for are there, or they were asked for in too many pieces.
     RangeNotSatisfiable = 416 "range_not_satisfiable" "No such range";
+    /// The request expects something other than `100-continue`.
+    ExpectationFailed = 417 "expectation_failed" "The expectation can't be met";
     /// The request is understood, but some of its values are not acceptable; `errors` lists all of them.
     ValidationFailed = 422 "validation_failed" "Some values are not valid";
     /// An edit time lies more than five minutes ahead of the server's clock (W6); `serverTime` tells the latter.
@@ -187,10 +195,14 @@ problem_codes! {
     UploadBusy = 423 "upload_busy" "Another request of the upload is not done";
     /// Too many attempts; `Retry-After` tells when to try again.
     RateLimited = 429 "rate_limited" "Too many attempts";
+    /// Too many requests of the account, or of somebody's network, run at the same time; `Retry-After` tells when to try again.
+    TooManyRequests = 429 "too_many_requests" "Too many requests at the same time";
     /// Too many connections of the account listen for changes already; `Retry-After` tells when to try again (N1).
     TooManyListeners = 429 "too_many_listeners" "Too many connections listen";
     /// Too many uploads of the account are not finished; `Retry-After` tells when to try again.
     TooManyUploads = 429 "too_many_uploads" "Too many uploads are not finished";
+    /// The head of the request is larger than heads may be, or has too many headers.
+    HeadersTooLarge = 431 "headers_too_large" "The head of the request is too large";
     /// The bytes are not those that the checksum was made of; nothing of them was kept.
     ChecksumMismatch = 460 "checksum_mismatch" "The checksum does not match";
     /// Our fault. Nothing about the inside is told; `requestId` finds the cause in the log.
@@ -199,12 +211,16 @@ problem_codes! {
     CorruptRecord = 500 "corrupt_record" "The stored record can not be read";
     /// The server is up, but its store can not work at the moment.
     NotReady = 503 "not_ready" "Not ready";
+    /// Bodies and answers take as much memory as they may, or as many requests run as may; `Retry-After` tells when to try again.
+    Busy = 503 "busy" "The server is busy";
     /// For the moment nothing can be done; `Retry-After` tells when to try again.
     Unavailable = 503 "unavailable" "Not available at the moment";
     /// The store was stopped, because looking that up took longer than it may; `Retry-After` tells when to try again.
     TooSlow = 503 "too_slow" "Takes too long";
     /// The storage of the files does not answer; `Retry-After` tells when to try again.
     StorageUnavailable = 503 "storage_unavailable" "The storage of files is not available";
+    /// The version of HTTP is neither 1.1 nor 1.0.
+    VersionNotSupported = 505 "version_not_supported" "The version of HTTP is not supported";
     /// There is no room left for what was sent: on the disk of the database, or in the storage of the files.
     StorageFull = 507 "storage_full" "The storage is full";
 }
@@ -234,10 +250,13 @@ impl ProblemCode {
             408 => Self::RequestTimeout,
             412 => Self::PreconditionFailed,
             413 => Self::BodyTooLarge,
+            414 => Self::UriTooLong,
             415 => Self::UnsupportedMediaType,
             416 => Self::RangeNotSatisfiable,
+            417 => Self::ExpectationFailed,
             422 => Self::ValidationFailed,
             429 => Self::RateLimited,
+            431 => Self::HeadersTooLarge,
             503 => Self::Unavailable,
             400..=499 => Self::BadRequest,
             _ => Self::Internal,
@@ -286,13 +305,16 @@ impl FieldError {
 
 impl From<&Violation> for FieldError {
     fn from(violation: &Violation) -> Self {
-        Self::new(violation.path.clone(), violation.code, violation.message.clone())
+        violation.clone().into()
     }
 }
 
 impl From<Violation> for FieldError {
     fn from(violation: Violation) -> Self {
-        Self::new(violation.path, violation.code, violation.message)
+        let mut path = violation.path;
+        // It may hold a name that the client made up.
+        path.truncate(path.floor_char_boundary(PATH_BYTES));
+        Self::new(path, violation.code, violation.message)
     }
 }
 
@@ -351,7 +373,7 @@ impl From<AppError> for Problem {
             AppError::FileTooLarge { limit } => {
                 Self::new(Code::FileTooLarge, detail).with_bytes(|bytes| bytes.limit = Some(limit))
             }
-            AppError::QuotaExceeded { used, quota } => {
+            AppError::QuotaExceeded { used, quota } | AppError::NoRoom { used, quota } => {
                 Self::new(Code::QuotaExceeded, detail).with_bytes(|bytes| {
                     bytes.used = Some(used);
                     bytes.quota = Some(quota);
@@ -916,6 +938,12 @@ mod tests {
             ),
             (
                 AppError::QuotaExceeded { used: 8, quota: 9 },
+                413,
+                "quota_exceeded",
+                json!({"used": 8, "quota": 9}),
+            ),
+            (
+                AppError::NoRoom { used: 8, quota: 9 },
                 413,
                 "quota_exceeded",
                 json!({"used": 8, "quota": 9}),

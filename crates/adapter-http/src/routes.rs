@@ -29,6 +29,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
 use crate::schema;
+use crate::turns::{self, Load};
 
 /// The name of the security scheme in the document.
 const BEARER: &str = "bearer";
@@ -44,6 +45,7 @@ pub struct Endpoint {
     path: String,
     operation: OperationBuilder,
     public: bool,
+    load: Load,
     body_limit: Option<usize>,
     schemas: Schemas,
     route: Box<dyn Fn() -> Route>,
@@ -68,6 +70,7 @@ impl Endpoint {
             path,
             operation,
             public: false,
+            load: Load::Plain,
             body_limit: None,
             schemas: Vec::new(),
             route: Box::new(move || route_for(&guarded).to(handler.clone())),
@@ -128,6 +131,14 @@ impl Endpoint {
     #[must_use]
     pub fn public(mut self) -> Self {
         self.public = true;
+        self.load = Load::Stranger;
+        self
+    }
+
+    /// What it takes besides a connection, where that is not a few look-ups.
+    #[must_use]
+    pub(crate) fn takes(mut self, load: Load) -> Self {
+        self.load = load;
         self
     }
 
@@ -479,7 +490,9 @@ impl RouteTable {
             let resource = endpoints
                 .into_iter()
                 .fold(limited(empty, limit), |resource, endpoint| {
-                    resource.route((endpoint.route)())
+                    let load = endpoint.load;
+                    let take = from_fn(move |request, next| turns::take(load, request, next));
+                    resource.route((endpoint.route)().wrap(take))
                 })
                 .default_service(wrong_method(allow))
                 .wrap(from_fn(problem::catch_panics));

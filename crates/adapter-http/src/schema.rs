@@ -19,7 +19,7 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::uploads;
+use crate::api::{bots, page, uploads};
 use crate::field::MOST_ITEMS;
 use crate::names::{EntityName, PurposeName};
 
@@ -29,10 +29,19 @@ const NO_NUL: &str = r"^[^\u0000]*$";
 const ONE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// Neither control characters nor white space.
 const ONE_WORD: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$";
+/// Of what the profile UsernameCasePreserved refuses (RFC 8265), as much as an expression can say: the same, and nothing invisible.
+const CHOSEN_NAME: &str = concat!(
+    r"^[^\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u115f\u1160\u1680\u180b-\u180f\u2000-\u200b\u200e\u200f\u2028-\u202f",
+    r"\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\ue000-\uf8ff]*$"
+);
 /// No control characters but those that count as a space.
 const SEARCHED: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
-/// A name, never a path.
-const FILE_NAME: &str = r"^(?!\.{1,2}$)[^/\\\u0000-\u001f\u007f-\u009f]*$";
+/// A name, never a path, not even where the letters are left out that would mislead.
+const FILE_NAME: &str = concat!(
+    r"^(?!([\u00ad\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*\.){1,2}",
+    r"[\u00ad\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$)",
+    r"[^/\\\u0000-\u001f\u007f-\u009f]*$"
+);
 /// `type/subtype`.
 const MEDIA_TYPE: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+/[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 /// The same, with parameters.
@@ -81,6 +90,10 @@ fn integer(min: i64, max: i64) -> ObjectBuilder {
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(Some(min))
         .maximum(Some(max))
+}
+
+fn page_size(default: u32, most: u32) -> ObjectBuilder {
+    integer(1, most.into()).default(Some(default.into()))
 }
 
 fn list_of<T: ToSchema>(max: usize) -> ArrayBuilder {
@@ -148,7 +161,13 @@ schemas! {
     /// The number of a page.
     Page = integer(1, u32::MAX.into()).default(Some(1.into()));
     /// How many records a page has.
-    PageSize = integer(1, PageNumber::MAX_SIZE.into()).default(Some(PageNumber::DEFAULT_SIZE.into()));
+    PageSize = page_size(PageNumber::DEFAULT_SIZE, PageNumber::MAX_SIZE);
+    /// How many memos of a day a page has.
+    WholePageSize = page_size(PageNumber::MAX_SIZE, PageNumber::MAX_SIZE);
+    /// How many bots a page has.
+    BotPageSize = page_size(bots::PAGE, bots::PAGE);
+    /// How many records of a page have come already.
+    Skip = integer(0, page::MOST_SKIPPED.into()).default(Some(0.into()));
     /// The number of a revision: they are counted from 1.
     RevisionNumber = integer(0, u32::MAX.into());
     /// How many revisions are listed at once.
@@ -178,9 +197,16 @@ schemas! {
     /// The name that somebody logs in with.
     Username = chars(1, AnyUsername::MAX_CHARS).pattern(Some(ONE_WORD))
         .description(Some("Without white space; unique whatever its letter case"));
+    /// A name that is being given to an account.
+    NewUsername = chars(1, AnyUsername::MAX_CHARS).pattern(Some(CHOSEN_NAME)).description(Some(
+        "Letters, digits and the signs of ASCII, without white space, in one direction; unique whatever its letter case. The \
+         profile UsernameCasePreserved of RFC 8265, of which the pattern says a part",
+    ));
     /// A password that is being set.
     NewPassword = formatted(KnownFormat::Password).min_length(Some(AnyPassword::MIN_CHARS))
-        .max_length(Some(AnyPassword::MAX_BYTES)).pattern(Some(NO_NUL)).description(Some("At most 1,024 bytes of UTF-8"));
+        .max_length(Some(AnyPassword::MAX_BYTES)).pattern(Some(ONE_LINE)).description(Some(
+            "At most 1,024 bytes of UTF-8, without control characters and what has no meaning yet: the profile OpaqueString of RFC 8265",
+        ));
     /// A password that somebody logs in with.
     GivenPassword = formatted(KnownFormat::Password).max_length(Some(AnyPassword::MAX_BYTES));
     /// `true` or `false`, as a query may spell it.

@@ -1,7 +1,7 @@
 //! The server: built apart from being run, so that tests can start it on a port of their own.
 //!
-//! The order of the layers, from the outside: watch on the connection, request id, log line, compression, headers,
-//! problem+json, CORS, routes. Signals are left to the binary, which stops the server through its handle.
+//! The order of the layers, from the outside: connection, request id, log line, compression, headers, problem+json, CORS,
+//! refusals, routes. Signals are left to the binary, which stops the server through its handle.
 
 use std::fmt;
 use std::io;
@@ -10,19 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
+use actix_http::{HttpServiceBuilder, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, web};
 
 use crate::body::BodyLimits;
+use crate::budget::MemoryBudget;
 use crate::client_addr::TrustProxy;
 use crate::docs::Document;
 use crate::limits::LoginLimiter;
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
 use crate::state::AppState;
+use crate::turns::{RequestLimits, Turns};
+use crate::wire::Wire;
 use crate::{access_log, api, compress, connection, problem};
 
 /// A client that is answered before it has sent its whole body may go on sending for so long, unread: were the connection closed
@@ -40,6 +46,10 @@ pub struct HttpSettings {
     pub head_timeout: Duration,
     /// What a request's body may cost.
     pub body: BodyLimits,
+    /// How many bytes of memory bodies and answers may take together. Never less than the largest body needs.
+    pub memory_budget: usize,
+    /// How many requests run at the same time.
+    pub requests: RequestLimits,
     /// Web pages from these origins may call the server (`https://notes.example`, or `*` for any). None by default.
     pub cors_origins: Vec<String>,
     /// Whether the proxy in front of the server is believed about where requests come from.
@@ -55,6 +65,8 @@ impl Default for HttpSettings {
             keep_alive: Duration::from_secs(75),
             head_timeout: Duration::from_secs(10),
             body: BodyLimits::default(),
+            memory_budget: 128 * 1024 * 1024,
+            requests: RequestLimits::default(),
             cors_origins: Vec::new(),
             trust_proxy: false,
             shutdown_timeout: Duration::from_secs(30),
@@ -72,14 +84,20 @@ pub(crate) struct Site {
 
 impl Site {
     /// The whole server over these use cases.
-    pub(crate) fn of(state: AppState) -> Self {
+    pub(crate) fn of(settings: &HttpSettings, state: AppState) -> Self {
+        let memory = MemoryBudget::new(settings.memory_budget, settings.body.unpacked_bytes);
+        let turns = Turns::new(settings.requests);
         let ids = Arc::clone(&state.ids);
         let limiter = web::Data::new(LoginLimiter::new(state.login_budgets));
         let state = web::Data::new(state);
         Self {
             table: Arc::new(api::table),
             data: Arc::new(move |config| {
-                config.app_data(state.clone()).app_data(limiter.clone());
+                config
+                    .app_data(state.clone())
+                    .app_data(limiter.clone())
+                    .app_data(memory.clone())
+                    .app_data(turns.clone());
             }),
             request_ids: RequestIdSource::new(move || ids.next()),
         }
@@ -98,7 +116,7 @@ impl fmt::Debug for Site {
 /// # Errors
 /// When the listener can not be used, or the OpenAPI document can not be rendered.
 pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) -> io::Result<Server> {
-    start_site(settings, listener, &Site::of(state))
+    start_site(settings, listener, &Site::of(settings, state))
 }
 
 /// The OpenAPI document of the server, as JSON.
@@ -112,20 +130,47 @@ pub fn openapi() -> io::Result<String> {
 
 fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {
     let document = Document::new(&(site.table)().document()).map_err(io::Error::other)?;
-    let idle_limit = settings.keep_alive + settings.head_timeout;
+    let address = listener.local_addr()?;
     let (shared, site) = (settings.clone(), site.clone());
-    let server = HttpServer::new(move || app(&shared, &site, &document))
+    let builder = Server::build()
         .workers(settings.workers.max(1))
-        .keep_alive(settings.keep_alive)
-        .client_request_timeout(settings.head_timeout)
-        .client_disconnect_timeout(LINGER)
-        // Whoever has hung up waits for nothing: its request gives back what it holds, a database connection perhaps.
-        .h1_allow_half_closed(false)
-        .on_connect(move |io, extensions| connection::watch(idle_limit, io, extensions))
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    // As `HttpServer` does it, which takes no stream of ours.
+    let builder = builder.listen("http", listener, move || {
+        let stopping = stopping.clone();
+        let application = app(&shared, &site, &document)
+            .into_factory()
+            .map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpServiceBuilder::default()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(shared.keep_alive)
+            // A head's own deadline comes first: this one ends connections on which nothing is said at all.
+            .client_request_timeout(2 * shared.head_timeout)
+            .client_disconnect_timeout(LINGER)
+            // Whoever has hung up waits for nothing: its request gives back what it holds, a database connection perhaps.
+            .h1_allow_half_closed(false)
+            .local_addr(address)
+            .on_connect_ext(|wire: &Wire, extensions| {
+                extensions.insert(wire.connection());
+            })
+            .finish(map_config(application, |()| AppConfig::default()));
+        let head_timeout = shared.head_timeout;
+        fn_service(move |io: TcpStream| async move {
+            connection::bound_silence(&io);
+            if let Err(error) = io.set_nodelay(true) {
+                tracing::debug!(%error, "a connection gathers what it sends");
+            }
+            let peer = io.peer_addr().ok();
+            Ok((Wire::new(io, head_timeout, LINGER), Protocol::Http1, peer))
+        })
+        .and_then(http)
+    })?;
+    Ok(builder.run())
 }
 
 /// The application of one worker.
@@ -159,6 +204,7 @@ pub(crate) fn app(
         )
         .configure(routes)
         .default_service(web::to(unknown_route))
+        .wrap(from_fn(connection::refuse))
         .wrap(Condition::new(
             !settings.cors_origins.is_empty(),
             cors(&settings.cors_origins),

@@ -32,6 +32,9 @@ use head::{BodyLength, Scan};
 const PIECE: usize = 8 * 1024;
 /// How much of later requests is kept while one is answered, in bytes. What is beyond waits in the client.
 const AHEAD: usize = 64 * 1024;
+/// A client takes something of an answer within so long, or is given up: else it would hold what the rest of the answer takes for
+/// as long as it likes.
+const STALLED: Duration = Duration::from_mins(1);
 /// What the application is asked in the place of a request that is refused.
 const STAND_IN: &[u8] = b"GET * HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -72,7 +75,11 @@ pub(crate) struct Connection {
 impl Connection {
     fn begin(&self, expects: bool) {
         self.phase.set(Phase::Answering);
-        let expectation = if expects { Expectation::Waits } else { Expectation::None };
+        let expectation = if expects {
+            Expectation::Waits
+        } else {
+            Expectation::None
+        };
         self.expectation.set(expectation);
     }
 
@@ -135,13 +142,13 @@ impl Body {
                 *left -= taken as u64;
                 (taken, *left == 0)
             }
-            Self::Chunked(chunks) => match chunks.take(bytes) {
-                Ok(taken) => taken,
-                Err(chunks::Malformed) => {
-                    *self = Self::Broken;
-                    (bytes.len(), false)
+            Self::Chunked(chunks) => {
+                if let Ok(taken) = chunks.take(bytes) {
+                    return taken;
                 }
-            },
+                *self = Self::Broken;
+                (bytes.len(), false)
+            }
             Self::Broken => (bytes.len(), false),
         }
     }
@@ -162,6 +169,8 @@ pub(crate) struct Wire {
     head_timeout: Duration,
     linger: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Until when the client has to take something; `None`: it has taken all that there was.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Wire {
@@ -183,6 +192,7 @@ impl Wire {
             head_timeout,
             linger,
             deadline: None,
+            stalled: None,
         }
     }
 
@@ -258,7 +268,12 @@ impl Wire {
     }
 
     /// Hands over what is there of the body.
-    fn poll_body(&mut self, cx: &mut Context<'_>, mut body: Body, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut body: Body,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.connection.expectation.get() == Expectation::Wanted {
             // The client need not be told what it does already.
             let is_sent = !self.buffer.is_empty();
@@ -365,7 +380,14 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        if let Poll::Ready(written) = Pin::new(&mut this.io).poll_write(cx, bytes) {
+            this.stalled = None;
+            return Poll::Ready(written);
+        }
+        let deadline = this.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// actix flushes when it has written all that it has: an answer that is known by then is out.

@@ -30,8 +30,13 @@ impl Accounts for PostgresStore {
     }
 
     async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM users WHERE username_folded = $1");
-        let rows = self.database.read(&sql, &[(&name.folded(), Type::TEXT)]).await?;
+        // By the form of before first: accounts that differ in letter case alone are from then.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM users WHERE username_folded IN ($1, $2)
+             ORDER BY username_folded = $1 DESC LIMIT 1"
+        );
+        let forms: [Value<'_>; 2] = [(&name.folded_before(), Type::TEXT), (&name.folded(), Type::TEXT)];
+        let rows = self.database.read(&sql, &forms).await?;
         Ok(rows.first().map(account).transpose()?)
     }
 
@@ -106,10 +111,20 @@ pub(crate) struct UserValues {
 
 impl UserValues {
     pub(crate) fn new(user: &User, password: &PasswordHash) -> Self {
+        Self::folded_as(user, password, user.username.folded())
+    }
+
+    /// With the form of before of the name, in which no two are alike, until the store is opened again
+    /// ([`refold`](crate::refold)).
+    pub(crate) fn to_load(user: &User, password: &PasswordHash) -> Self {
+        Self::folded_as(user, password, user.username.folded_before())
+    }
+
+    fn folded_as(user: &User, password: &PasswordHash, folded: String) -> Self {
         Self {
             id: user.id.uuid(),
             username: user.username.as_str().to_owned(),
-            folded: user.username.folded(),
+            folded,
             password: password.expose().to_owned(),
             avatar_url: user.avatar_url.as_ref().map(|url| url.as_str().to_owned()),
             role: user.role.name(),
@@ -184,8 +199,10 @@ pub(crate) const PUT: &str = "
 
 const INSERT_CLOCK: &str = "INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, 0)";
 
+/// A name that stays as it is keeps its form: it may be one of before.
 const UPDATE: &str = "
-    UPDATE users SET username = $2, username_folded = $3, password_hash = $4, avatar_url = $5, role = $6,
+    UPDATE users SET username_folded = CASE WHEN username = $2 THEN username_folded ELSE $3 END,
+                     username = $2, password_hash = $4, avatar_url = $5, role = $6,
                      must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10
     WHERE user_id = $1";
 
@@ -252,10 +269,10 @@ impl PostgresStore {
             return Ok(UpdateOutcome::Outdated);
         }
         let others = Others::read(asked)?;
-        if others.name_taken {
+        let new = change.apply(&old, now);
+        if others.name_taken && new.user.username != old.user.username {
             return Ok(UpdateOutcome::NameTaken);
         }
-        let new = change.apply(&old, now);
         if old.user.steps_down_as(&new.user) && !others.admin {
             return Ok(UpdateOutcome::LastAdmin);
         }

@@ -18,6 +18,8 @@ use crate::session::{Step, Value};
 pub(crate) struct Batch {
     user: Uuid,
     clock: i64,
+    /// By how much the records grow (W10).
+    bytes: i64,
     records: RecordColumns,
     texts: TextColumns,
     revisions: RevisionColumns,
@@ -27,6 +29,7 @@ impl Batch {
     pub(crate) fn of(user: UserId, plan: &WritePlan) -> Self {
         let mut batch = Self {
             clock: plan.clock.get(),
+            bytes: plan.record_bytes,
             ..Self::of_records(user, &plan.records)
         };
         let mut kept = BTreeSet::new();
@@ -43,6 +46,7 @@ impl Batch {
         let mut batch = Self {
             user: user.uuid(),
             clock: 0,
+            bytes: 0,
             records: RecordColumns::default(),
             texts: TextColumns::default(),
             revisions: RevisionColumns::default(),
@@ -90,7 +94,11 @@ impl Batch {
         }
         if !self.records.stamp.is_empty() {
             steps.extend(self.record_steps());
-            let clock: Vec<Value<'_>> = vec![(&self.user, Type::UUID), (&self.clock, Type::INT8)];
+            let clock: Vec<Value<'_>> = vec![
+                (&self.user, Type::UUID),
+                (&self.clock, Type::INT8),
+                (&self.bytes, Type::INT8),
+            ];
             steps.push(Step::Fixed(SET_CLOCK, clock));
         }
         steps
@@ -105,7 +113,8 @@ impl Batch {
     }
 }
 
-const SET_CLOCK: &str = "UPDATE sync_clocks SET last_stamp = $2 WHERE user_id = $1";
+const SET_CLOCK: &str = "
+    UPDATE sync_clocks SET last_stamp = $2, record_bytes = greatest(0, record_bytes + $3) WHERE user_id = $1";
 
 /// A list for each row. An array of arrays would have to be rectangular, so all lists stand in one array, and each row
 /// has the first and the last place of its own.
@@ -261,7 +270,7 @@ struct RevisionColumns {
 }
 
 /// A version that is kept already stays as it is, and takes no number (W3). The numbers of purged ones are not given again
-/// (H2). Nobody else counts meanwhile: the user's lock is held.
+/// (H2). Nobody else counts meanwhile: the user's lock is held. What is kept counts, as [`Revision::bytes`] says.
 const KEEP_REVISIONS: &str = "
     WITH fresh AS (
         SELECT n.*, row_number() OVER (PARTITION BY n.entity_type, n.record_key ORDER BY n.place) AS nth
@@ -270,7 +279,7 @@ const KEEP_REVISIONS: &str = "
              AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at, document,
                    attachment, place)
         WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
-    )
+    ), kept AS (
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
                            created_at, reason, recorded_at, document, attachment)
     SELECT $1, f.revision_id, f.entity_type, f.record_key,
@@ -280,7 +289,11 @@ const KEEP_REVISIONS: &str = "
                              WHERE p.user_id = $1 AND p.entity_type = f.entity_type AND p.record_key = f.record_key)),
            f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document, f.attachment
     FROM fresh AS f
-    ON CONFLICT (user_id, revision_id) DO NOTHING";
+    ON CONFLICT (user_id, revision_id) DO NOTHING
+    RETURNING octet_length(document) AS bytes
+    )
+    UPDATE sync_clocks SET record_bytes = record_bytes + (SELECT coalesce(sum(200 + bytes), 0) FROM kept)::bigint
+    WHERE user_id = $1";
 
 impl RevisionColumns {
     fn add(&mut self, revision: &Revision) {

@@ -6,13 +6,14 @@
 //!
 //! With them goes which device a login pulled as: one that named none belongs to it from then on (D2).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mosaic_domain::{ClientId, Cursor, EntityType, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{DeviceCursor, DeviceCursors, ServedCursors, StoreError};
+use mosaic_ports::{DEVICES_MAX, DeviceCursor, DeviceCursors, ServedCursors, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
@@ -28,7 +29,32 @@ use crate::session::{Database, Step, Value};
 type Device = (ClientId, UserId);
 /// What is to be written, in the order of the table's key: two instances that write the same rows take their locks in one
 /// order.
-type Batch = BTreeMap<Device, Served>;
+type Devices = BTreeMap<Device, Served>;
+
+/// What is to be written, and how many devices of each user are in it.
+#[derive(Debug, Default)]
+struct Batch {
+    devices: Devices,
+    users: BTreeMap<UserId, usize>,
+}
+
+impl Batch {
+    /// The place of a device, if there is room for it.
+    fn of_device(&mut self, device: Device) -> Option<&mut Served> {
+        let is_full = self.devices.len() >= REMEMBERED_MAX;
+        match self.devices.entry(device) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(new) => {
+                let of_user = self.users.entry(new.key().1).or_default();
+                if is_full || *of_user >= DEVICES_MAX {
+                    return None;
+                }
+                *of_user += 1;
+                Some(new.insert(Served::default()))
+            }
+        }
+    }
+}
 
 /// What one device was served, and when, and the logins that it pulled with.
 #[derive(Debug, Default)]
@@ -37,9 +63,9 @@ struct Served {
     logins: BTreeSet<FamilyId>,
 }
 
-/// The most devices that are remembered while the database is slow. Past it nothing is added: like a crash, it loses what
-/// harms nobody, and the memory stays bounded.
-const DEVICES_MAX: usize = 10_000;
+/// The most devices that are remembered while the database is slow, of one user no more than are kept. Past it nothing is
+/// added: like a crash, it loses what harms nobody, and the memory stays bounded.
+const REMEMBERED_MAX: usize = 10_000;
 /// How long to wait after a failure before the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -104,12 +130,10 @@ impl Shared {
     /// Adds what a pull served. Says whether there was nothing before, so that the task needs a reminder.
     fn put(&self, served: ServedCursors) -> bool {
         let mut batch = self.batch();
-        let was_empty = batch.is_empty();
-        let device = (served.client, served.user);
-        if batch.len() >= DEVICES_MAX && !batch.contains_key(&device) {
+        let was_empty = batch.devices.is_empty();
+        let Some(of_device) = batch.of_device((served.client, served.user)) else {
             return false;
-        }
-        let of_device = batch.entry(device).or_default();
+        };
         let at = served.served_at;
         let cursors = served.cursors.into_iter();
         of_device
@@ -122,11 +146,18 @@ impl Shared {
     async fn flush(&self) -> Result<(), Failure> {
         let _writing = self.writing.lock().await;
         let batch = std::mem::take(&mut *self.batch());
-        if batch.is_empty() {
+        if batch.devices.is_empty() {
             return Ok(());
         }
-        let mut taken = Taken { shared: self, batch };
-        let (cursors, logins) = (CursorColumns::of(&taken.batch), LoginColumns::of(&taken.batch));
+        let users: Vec<Uuid> = batch.users.keys().map(|user| user.uuid()).collect();
+        let mut taken = Taken {
+            shared: self,
+            devices: batch.devices,
+        };
+        let (cursors, logins) = (
+            CursorColumns::of(&taken.devices),
+            LoginColumns::of(&taken.devices),
+        );
         let mut values = cursors.values();
         values.extend(logins.values());
         let written =
@@ -134,16 +165,23 @@ impl Shared {
         // What the database refuses for good would be refused for ever. A user who went meanwhile is left out next time.
         let again = |failure: &Failure| failure.may_pass() || failure.broke(OWNER_EXISTS);
         if !written.as_ref().is_err_and(again) {
-            taken.batch.clear();
+            taken.devices.clear();
         }
-        written.map(drop)
+        written?;
+        let most = i64::try_from(DEVICES_MAX).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 2] = [(&users, Type::UUID_ARRAY), (&most, Type::INT8)];
+        retrying(|| async { self.database.run(Step::Fixed(TRIM, values.to_vec())).await })
+            .await
+            .map(drop)
     }
 
     /// Puts back what was not written, behind what has been served since.
-    fn put_back(&self, unwritten: Batch) {
+    fn put_back(&self, unwritten: Devices) {
         let mut batch = self.batch();
         for (device, served) in unwritten {
-            let newer = batch.entry(device).or_default();
+            let Some(newer) = batch.of_device(device) else {
+                continue;
+            };
             for (entity, cursor) in served.cursors {
                 newer.cursors.entry(entity).or_insert(cursor);
             }
@@ -159,13 +197,13 @@ impl Shared {
 /// A batch that was taken to be written. What is left in it goes back, also when whoever was writing is dropped.
 struct Taken<'a> {
     shared: &'a Shared,
-    batch: Batch,
+    devices: Devices,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        if !self.batch.is_empty() {
-            self.shared.put_back(std::mem::take(&mut self.batch));
+        if !self.devices.is_empty() {
+            self.shared.put_back(std::mem::take(&mut self.devices));
             self.shared.wake.notify_one();
         }
     }
@@ -197,6 +235,26 @@ const WRITE: &str = "
         DO UPDATE SET last_sync_at = excluded.last_sync_at, served_at = excluded.served_at
     WHERE c.last_sync_at IS DISTINCT FROM excluded.last_sync_at";
 
+/// Forgets what users have too many of: the devices that have no login first, and of these those that were not served for the
+/// longest time.
+const TRIM: &str = "
+    DELETE FROM sync_cursors AS c USING (
+        SELECT d.client_id, d.user_id, row_number() OVER (
+                   PARTITION BY d.user_id
+                   ORDER BY EXISTS (SELECT 1 FROM logins AS l
+                                    WHERE l.user_id = d.user_id AND l.client_id = d.client_id) DESC,
+                            d.served_at DESC, d.client_id
+               ) AS place
+        FROM (
+            SELECT client_id, user_id, max(served_at) AS served_at FROM sync_cursors
+            WHERE user_id IN (
+                SELECT user_id FROM sync_cursors WHERE user_id = ANY ($1)
+                GROUP BY user_id HAVING count(DISTINCT client_id) > $2
+            ) GROUP BY client_id, user_id
+        ) AS d
+    ) AS surplus
+    WHERE surplus.place > $2 AND c.client_id = surplus.client_id AND c.user_id = surplus.user_id";
+
 #[derive(Default)]
 struct LoginColumns {
     clients: Vec<String>,
@@ -205,7 +263,7 @@ struct LoginColumns {
 }
 
 impl LoginColumns {
-    fn of(batch: &Batch) -> Self {
+    fn of(batch: &Devices) -> Self {
         let mut columns = Self::default();
         for ((client, user), served) in batch {
             for login in &served.logins {
@@ -236,7 +294,7 @@ struct CursorColumns {
 }
 
 impl CursorColumns {
-    fn of(batch: &Batch) -> Self {
+    fn of(batch: &Devices) -> Self {
         let mut columns = Self::default();
         for ((client, user), served) in batch {
             for (entity, (cursor, served_at)) in &served.cursors {

@@ -42,6 +42,7 @@ mod plans;
 mod pull;
 mod query;
 mod records;
+mod refold;
 mod removal;
 mod retention;
 mod retry;
@@ -142,7 +143,7 @@ impl PostgresStore {
 
 /// A new database begins a history of its own (R2).
 async fn ensure_epoch(database: &Database, ids: &dyn IdGenerator) -> Result<(), Failure> {
-    let sql = "INSERT INTO meta (only_row, epoch) VALUES (1, $1) ON CONFLICT (only_row) DO NOTHING";
+    let sql = "INSERT INTO meta (only_row, epoch, texts_folded) VALUES (1, $1, true) ON CONFLICT (only_row) DO NOTHING";
     let epoch = ids.next();
     database.run(Step::Fixed(sql, vec![(&epoch, Type::UUID)])).await?;
     Ok(())

@@ -16,6 +16,7 @@ use tokio_postgres::{Client, Config};
 
 use crate::connect::Connector;
 use crate::error::OpenError;
+use crate::refold;
 use crate::retry::jittered;
 use crate::settings::{PostgresSettings, PostgresUrl};
 
@@ -61,13 +62,18 @@ pub(crate) async fn ensure_schema(
     migrator.check_server(&client).await?;
     let missing = migrator.pending(&client).await?.len();
     match (missing, settings.migrate) {
-        (0, _) => Ok(()),
-        (_, true) => migrator.migrate(&mut client, settings.migration_timeout).await,
-        (missing, false) => Err(OpenError::Pending {
-            database: settings.url.to_string(),
-            missing,
-        }),
+        (0, _) => {}
+        (_, true) => migrator.migrate(&mut client, settings.migration_timeout).await?,
+        (missing, false) => {
+            return Err(OpenError::Pending {
+                database: settings.url.to_string(),
+                missing,
+            });
+        }
     }
+    refold::all(&client)
+        .await
+        .map_err(OpenError::start(&settings.url))
 }
 
 /// The migrations that a database has not seen yet. Changes nothing.

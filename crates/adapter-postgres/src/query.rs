@@ -6,9 +6,12 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
+use mosaic_domain::query::{
+    CHILDREN_SHOWN, Listed, Listing, Order, PageNumber, RecordQuery, TAGS_COUNTED, TagCount,
+};
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::{EntityType, Record, RecordKey, RevisionId, UserId};
+use mosaic_domain::write::CHILD_TYPE;
+use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -17,7 +20,7 @@ use crate::PostgresStore;
 use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::grams;
-use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
+use crate::rows::{self, RECORD_COLUMNS};
 use crate::session::Value;
 
 #[async_trait]
@@ -33,7 +36,20 @@ impl RecordReader for PostgresStore {
         Ok(rows.first().map(rows::record).transpose()?)
     }
 
-    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError> {
+    async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError> {
+        Ok(self.read_records(user, keys).await?)
+    }
+
+    async fn children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        Ok(self.read_children(user, parents, limits).await?)
+    }
+
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, StoreError> {
         Ok(self.list_records(user, query).await?)
     }
 
@@ -93,7 +109,7 @@ impl RecordValues {
 /// `LIMIT` and `OFFSET` of a page.
 pub(crate) fn bounds(page: PageNumber) -> (i64, i64) {
     let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
-    (i64::from(page.size()), offset)
+    (i64::from(page.limit()), offset)
 }
 
 /// A value that a statement keeps until it is sent.
@@ -217,13 +233,25 @@ const fn order_by(order: Order) -> &'static str {
     }
 }
 
+/// A record's type and key, and the bytes of its document and of those that are shown with it.
+fn listed_columns() -> String {
+    format!(
+        "r.entity_type, r.record_key, r.document_bytes + coalesce((
+             SELECT sum(shown.document_bytes) FROM (
+                 SELECT child.document_bytes FROM records AS child
+                 WHERE child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}'
+                   AND child.parent_key = r.record_key AND NOT child.is_deleted
+                 LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
+    )
+}
+
 /// One page, in its order, and how many records there are on all pages; that alone where the page is empty.
 fn list_sql(conditions: &Conditions, order: Order, limit: &str, offset: &str) -> String {
-    let order = order_by(order);
+    let (listed, order) = (listed_columns(), order_by(order));
     let Some(text) = &conditions.text else {
         let conditions = &conditions.sql;
         return format!(
-            "SELECT {RECORD_COLUMNS}, total.records
+            "SELECT {listed}, total.records
              FROM (SELECT count(*) AS records FROM records AS r WHERE {conditions}) AS total
              LEFT JOIN LATERAL (
                  SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}
@@ -241,7 +269,7 @@ fn list_sql(conditions: &Conditions, order: Order, limit: &str, offset: &str) ->
              FROM record_search AS s CROSS JOIN LATERAL ({candidate}) AS r
              WHERE s.user_id = $1 AND s.entity_type = $2 AND {text} AND {conditions}
          )
-         SELECT {RECORD_COLUMNS}, total.records
+         SELECT {listed}, total.records
          FROM (SELECT count(*) AS records FROM found) AS total
          LEFT JOIN LATERAL (
              SELECT whole.* FROM (
@@ -252,11 +280,41 @@ fn list_sql(conditions: &Conditions, order: Order, limit: &str, offset: &str) ->
     )
 }
 
+/// Records by their keys, in their order. Each is looked up by itself, whatever the planner thinks of the table.
+pub(crate) fn records_sql() -> String {
+    let by_key = rows::by_key("by_key.*", "k.entity_type", "k.record_key");
+    format!(
+        "SELECT {RECORD_COLUMNS} FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (entity_type, record_key, place)
+         CROSS JOIN LATERAL ({by_key}) AS r
+         ORDER BY k.place"
+    )
+}
+
+/// The children of some memos, each memo's in their order, as many as the limits allow.
+pub(crate) fn children_sql() -> String {
+    let order = "sort_order NULLS FIRST, record_key";
+    format!(
+        "SELECT {RECORD_COLUMNS} FROM unnest($3::text[]) WITH ORDINALITY AS p (parent_key, parent)
+         CROSS JOIN LATERAL (
+             SELECT page.*, row_number() OVER siblings AS place,
+                    sum(page.document_bytes)
+                        OVER (siblings ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+             FROM (SELECT * FROM records AS child
+                   WHERE child.user_id = $1 AND child.entity_type = $2 AND NOT child.is_deleted
+                     AND child.parent_key = p.parent_key
+                   ORDER BY {order} LIMIT $4) AS page
+             WINDOW siblings AS (ORDER BY {order})
+         ) AS r
+         WHERE r.place = 1 OR r.bytes_before < $5
+         ORDER BY p.parent, r.place"
+    )
+}
+
 /// How many live records carry each tag.
 const TAGS: &str = "
     SELECT tag.name, count(*) FROM records AS r, unnest(r.tags) AS tag (name)
     WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted
-    GROUP BY tag.name ORDER BY count(*) DESC, tag.name COLLATE \"C\"";
+    GROUP BY tag.name ORDER BY count(*) DESC, tag.name COLLATE \"C\" LIMIT $3";
 
 /// A list as one statement.
 pub(crate) struct ListStatement {
@@ -279,13 +337,19 @@ impl ListStatement {
     }
 }
 
-fn listing(rows: &[Row]) -> Result<Listing<Record>, Failure> {
+fn listing(rows: &[Row]) -> Result<Listing<Listed>, Failure> {
     let mut items = Vec::with_capacity(rows.len());
     let mut total: i64 = 0;
     for row in rows {
-        total = rows::column(row, RECORD_WIDTH, "count")?;
-        if rows::column::<Option<&str>>(row, 0, "records.entity_type")?.is_some() {
-            items.push(rows::record(row)?);
+        total = rows::column(row, 3, "count")?;
+        if let Some(entity_type) = rows::column::<Option<&str>>(row, 0, "records.entity_type")? {
+            let entity_type = entity_type
+                .parse::<EntityType>()
+                .map_err(|violation| Failure::corrupt("records.entity_type", violation))?;
+            items.push(Listed {
+                key: rows::key(row, 1, entity_type)?,
+                bytes: rows::column::<i64>(row, 2, "bytes")?.unsigned_abs(),
+            });
         }
     }
     Ok(Listing {
@@ -295,7 +359,41 @@ fn listing(rows: &[Row]) -> Result<Listing<Record>, Failure> {
 }
 
 impl PostgresStore {
-    async fn list_records(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
+    async fn read_records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, Failure> {
+        let user = user.uuid();
+        let types: Vec<&str> = keys.iter().map(|key| key.entity_type().name()).collect();
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let values: [Value<'_>; 3] = [
+            (&user, Type::UUID),
+            (&types, Type::TEXT_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+        ];
+        let rows = self.database.read(&records_sql(), &values).await?;
+        read_rows(rows, |rows| rows.iter().map(rows::record).collect()).await
+    }
+
+    async fn read_children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, Failure> {
+        let (user, entity_type) = (user.uuid(), CHILD_TYPE.name());
+        let parents: Vec<String> = parents.iter().map(ToString::to_string).collect();
+        let records = i64::try_from(limits.records.max(1)).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(limits.bytes).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 5] = [
+            (&user, Type::UUID),
+            (&entity_type, Type::TEXT),
+            (&parents, Type::TEXT_ARRAY),
+            (&records, Type::INT8),
+            (&bytes, Type::INT8),
+        ];
+        let rows = self.database.read(&children_sql(), &values).await?;
+        read_rows(rows, |rows| rows.iter().map(rows::record).collect()).await
+    }
+
+    async fn list_records(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, Failure> {
         let statement = ListStatement::new(user, query);
         let rows = self
             .database
@@ -306,7 +404,12 @@ impl PostgresStore {
 
     async fn count_tags(&self, user: UserId, entity_type: EntityType) -> Result<Vec<TagCount>, Failure> {
         let (user, entity_type) = (user.uuid(), entity_type.name());
-        let values: [Value<'_>; 2] = [(&user, Type::UUID), (&entity_type, Type::TEXT)];
+        let most = i64::try_from(TAGS_COUNTED).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 3] = [
+            (&user, Type::UUID),
+            (&entity_type, Type::TEXT),
+            (&most, Type::INT8),
+        ];
         let rows = self.database.read(TAGS, &values).await?;
         let tag_count = |row| {
             Ok(TagCount {

@@ -25,24 +25,29 @@ pub(crate) const PURGE: &str = "
     WITH gone AS (
         DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
             SELECT ctid FROM revisions WHERE user_id = $1 AND recorded_at < $2 ORDER BY recorded_at LIMIT $3
-        )) RETURNING entity_type, record_key, revision_number
+        )) RETURNING entity_type, record_key, revision_number, octet_length(document) AS bytes
     ), noted AS (
         INSERT INTO purged_revisions AS p (user_id, entity_type, record_key, last_number)
         SELECT $1, entity_type, record_key, max(revision_number) FROM gone GROUP BY entity_type, record_key
         ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number
         WHERE p.last_number < excluded.last_number
+    ), old AS MATERIALIZED (
+        SELECT ctid AS place, document_bytes AS bytes FROM records
+        WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL
+        ORDER BY stamp LIMIT $3 - (SELECT count(*) FROM gone)
     ), erased AS (
         UPDATE records
         SET document = NULL, is_archived = false, parent_key = NULL, day = NULL, sort_order = NULL, tags = '{}',
             attachment = NULL
-        WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM records
-            WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL
-            ORDER BY stamp LIMIT $3 - (SELECT count(*) FROM gone)
-        )) RETURNING entity_type, record_key
+        WHERE user_id = $1 AND ctid = ANY (ARRAY(SELECT place FROM old)) RETURNING entity_type, record_key
     ), texts AS (
         DELETE FROM record_search AS s USING erased AS e
         WHERE s.user_id = $1 AND s.entity_type = e.entity_type AND s.record_key = e.record_key
+    ), counted AS (
+        UPDATE sync_clocks SET record_bytes = greatest(0, record_bytes
+            - (SELECT coalesce(sum(200 + bytes), 0) FROM gone)::bigint
+            - (SELECT coalesce(sum(bytes), 0) FROM old)::bigint)
+        WHERE user_id = $1
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM erased)";
 

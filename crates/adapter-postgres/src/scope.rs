@@ -16,8 +16,10 @@ use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
 use crate::tokens;
 
-/// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn.
-pub(crate) const LOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
+/// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn,
+/// and what the records and revisions of the user come to.
+pub(crate) const LOCK: &str =
+    "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
 
 /// The records that are named, the live children of the memos that are asked for, and the memo of each of them.
 pub(crate) fn records_sql() -> String {
@@ -227,6 +229,9 @@ impl Found {
             records,
             last_places: self.last_places(scope)?,
             revisions,
+            bytes: rows::column::<i64>(lock, 1, "sync_clocks.record_bytes")?
+                .max(0)
+                .unsigned_abs(),
         })
     }
 

@@ -118,6 +118,7 @@ mod tests {
                 records: self.records.clone(),
                 last_places: BTreeMap::new(),
                 revisions: self.revisions.clone(),
+                bytes: 0,
             }
         }
 

@@ -87,16 +87,18 @@ impl Transfer for PostgresStore {
         let Some(account) = self.by_id(user).await? else {
             return Ok(None);
         };
-        let sql = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1";
+        let sql = "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1";
         let clocks = self.database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
         let Some(clock) = clocks.first() else {
             // The account is being removed.
             return Ok(None);
         };
+        let record_bytes = column::<i64>(clock, 1, "sync_clocks.record_bytes")?.max(0);
         let clock = checked(clock, 0, "sync_clocks.last_stamp", Stamp::new)?;
         Ok(Some(UserDump {
             account,
             clock,
+            record_bytes: record_bytes.unsigned_abs(),
             cursors: self.cursors(user).await?,
             logins: tokens::all_of(&self.database, user).await?,
             earlier_tokens: tokens::earlier_of(&self.database, user).await?,
@@ -323,8 +325,8 @@ impl ContentColumns {
 }
 
 const PUT_CLOCK: &str = "
-    INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)
-    ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp";
+    INSERT INTO sync_clocks (user_id, last_stamp, record_bytes) VALUES ($1, $2, $3)
+    ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp, record_bytes = excluded.record_bytes";
 
 const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
 
@@ -342,8 +344,8 @@ impl PostgresStore {
     async fn load_user_once(&self, dump: &UserDump) -> Result<(), Failure> {
         let id = dump.account.user.id.uuid();
         let user = || -> Value<'_> { (&id, Type::UUID) };
-        let account = accounts::UserValues::new(&dump.account.user, &dump.account.password);
-        let clock = dump.clock.get();
+        let account = accounts::UserValues::to_load(&dump.account.user, &dump.account.password);
+        let (clock, bytes) = (dump.clock.get(), rows::bigint(dump.record_bytes));
         let clients: Vec<String> = dump
             .cursors
             .iter()
@@ -376,7 +378,10 @@ impl PostgresStore {
         let avatars = AvatarColumns::of(&dump.avatars);
         let mut steps = vec![
             Step::Fixed(accounts::PUT, account.values()),
-            Step::Fixed(PUT_CLOCK, vec![user(), (&clock, Type::INT8)]),
+            Step::Fixed(
+                PUT_CLOCK,
+                vec![user(), (&clock, Type::INT8), (&bytes, Type::INT8)],
+            ),
             Step::Fixed(FORGET_CURSORS, vec![user()]),
             Step::Fixed(PUT_CURSORS, cursors),
             Step::Fixed(tokens::END_ALL, vec![user()]),

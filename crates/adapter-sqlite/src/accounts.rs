@@ -26,8 +26,8 @@ impl Accounts for SqliteStore {
     }
 
     async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
-        let folded = name.folded();
-        let look_up = move |conn: &Connection| find(conn, "username_folded = ?1", [folded]);
+        let name = name.clone();
+        let look_up = move |conn: &Connection| by_name(conn, &name);
         Ok(self.readers.read(look_up).await?)
     }
 
@@ -90,6 +90,12 @@ fn find(conn: &Connection, condition: &str, value: impl Params) -> Result<Option
     }))
 }
 
+/// The account with that name: by the form of before first, since accounts that differ in letter case alone are from then.
+pub(crate) fn by_name(conn: &Connection, name: &Username) -> Result<Option<Account>, Failure> {
+    let condition = "username_folded IN (?1, ?2) ORDER BY username_folded = ?1 DESC LIMIT 1";
+    find(conn, condition, [name.folded_before(), name.folded()])
+}
+
 /// The account with that id.
 pub(crate) fn by_id(conn: &Connection, id: UserId) -> Result<Option<Account>, Failure> {
     find(conn, "user_id = ?1", [id.uuid()])
@@ -117,28 +123,39 @@ const INSERT: &str = "
     VALUES (:user_id, :username, :username_folded, :password_hash, :avatar_url, :role, :must_change_password,
             :is_disabled, :created_at, :updated_at)";
 
-/// Writes an account, whether it is there or not.
+/// Writes an account, whether it is there or not. Its name gets the form of before, in which no two are alike, until the
+/// store is opened again ([`refold`](crate::refold)).
 pub(crate) fn put(conn: &Connection, account: &Account) -> Result<(), Failure> {
     let is_there = by_id(conn, account.user.id)?.is_some();
+    let folded = account.user.username.folded_before();
     store(
         conn,
         if is_there { UPDATE } else { INSERT },
         &account.user,
         &account.password,
+        &folded,
     )
 }
 
+/// A name that stays as it is keeps its form: it may be one of before.
 const UPDATE: &str = "
-    UPDATE users SET username = :username, username_folded = :username_folded, password_hash = :password_hash,
+    UPDATE users SET username_folded = iif(username = :username, username_folded, :username_folded),
+                     username = :username, password_hash = :password_hash,
                      avatar_url = :avatar_url, role = :role, must_change_password = :must_change_password,
                      is_disabled = :is_disabled, created_at = :created_at, updated_at = :updated_at
     WHERE user_id = :user_id";
 
-fn store(conn: &Connection, sql: &str, user: &User, password: &PasswordHash) -> Result<(), Failure> {
+fn store(
+    conn: &Connection,
+    sql: &str,
+    user: &User,
+    password: &PasswordHash,
+    folded: &str,
+) -> Result<(), Failure> {
     conn.prepare_cached(sql)?.execute(named_params! {
         ":user_id": user.id.uuid(),
         ":username": user.username.as_str(),
-        ":username_folded": user.username.folded(),
+        ":username_folded": folded,
         ":password_hash": password.expose(),
         ":avatar_url": user.avatar_url.as_ref().map(Label::as_str),
         ":role": user.role.name(),
@@ -157,7 +174,8 @@ fn create(conn: &Connection, account: &NewAccount, only_first: bool) -> Result<C
     if is_taken(conn, &account.user)? {
         return Ok(CreateOutcome::NameTaken);
     }
-    store(conn, INSERT, &account.user, &account.password)?;
+    let user = &account.user;
+    store(conn, INSERT, user, &account.password, &user.username.folded())?;
     conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, 0)")?
         .execute([account.user.id.uuid()])?;
     Ok(CreateOutcome::Created)
@@ -200,13 +218,19 @@ fn update(
         return Ok(UpdateOutcome::Outdated);
     }
     let new = change.apply(&old, now);
-    if is_taken(conn, &new.user)? {
+    if new.user.username != old.user.username && is_taken(conn, &new.user)? {
         return Ok(UpdateOutcome::NameTaken);
     }
     if old.user.steps_down_as(&new.user) && !has_other_admin(conn, &old.user)? {
         return Ok(UpdateOutcome::LastAdmin);
     }
-    store(conn, UPDATE, &new.user, &new.password)?;
+    store(
+        conn,
+        UPDATE,
+        &new.user,
+        &new.password,
+        &new.user.username.folded(),
+    )?;
     if change.end_logins {
         tokens::end_all(conn, id)?;
     }

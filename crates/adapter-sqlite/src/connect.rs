@@ -12,6 +12,7 @@ use crate::error::OpenError;
 use crate::files;
 use crate::inspect::{self, Owner};
 use crate::migrations;
+use crate::refold;
 use crate::settings::{Location, SqliteSettings};
 
 /// The write-ahead log is cut back to this size after a checkpoint, in bytes.
@@ -69,6 +70,8 @@ pub(crate) fn open_writer(
         );
     }
     ensure_epoch(&conn, ids).map_err(OpenError::sqlite(&location))?;
+    refold::names(&conn).map_err(OpenError::sqlite(&location))?;
+    refold::texts(&conn).map_err(OpenError::sqlite(&location))?;
     Ok((conn, lock, location))
 }
 
@@ -187,7 +190,7 @@ pub(crate) fn set_up_reader(conn: &Connection, busy: Duration) -> rusqlite::Resu
 
 /// A new database begins a history of its own (R2).
 fn ensure_epoch(conn: &Connection, ids: &dyn IdGenerator) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO meta (only_row, epoch) VALUES (1, ?1) ON CONFLICT (only_row) DO NOTHING";
+    let sql = "INSERT INTO meta (only_row, epoch, texts_folded) VALUES (1, ?1, 1) ON CONFLICT (only_row) DO NOTHING";
     conn.execute(sql, [ids.next()]).map(drop)
 }
 

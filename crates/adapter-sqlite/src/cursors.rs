@@ -4,11 +4,12 @@
 //! transaction. The latest cursor of a device and type wins, which is all that the table holds anyway.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use mosaic_domain::{ClientId, Cursor, EntityType, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{DeviceCursor, DeviceCursors, ServedCursors, StoreError};
+use mosaic_ports::{DEVICES_MAX, DeviceCursor, DeviceCursors, ServedCursors, StoreError};
 use rusqlite::Connection;
 
 use crate::SqliteStore;
@@ -25,6 +26,8 @@ pub(crate) struct Batch {
     devices: BTreeMap<Device, BTreeMap<EntityType, (Cursor, UnixMillis)>>,
     /// The first device that pulled with each login.
     logins: BTreeMap<(UserId, FamilyId), ClientId>,
+    /// How many devices of each user there are.
+    users: BTreeMap<UserId, usize>,
 }
 
 impl Batch {
@@ -36,7 +39,13 @@ impl Batch {
     fn add(&mut self, served: ServedCursors) {
         let login = self.logins.entry((served.user, served.login));
         login.or_insert_with(|| served.client.clone());
-        let cursors = self.devices.entry((served.user, served.client)).or_default();
+        let cursors = match self.devices.entry((served.user, served.client)) {
+            Entry::Vacant(new) => {
+                *self.users.entry(served.user).or_default() += 1;
+                new.insert(BTreeMap::new())
+            }
+            Entry::Occupied(known) => known.into_mut(),
+        };
         for (entity, cursor) in served.cursors {
             // One that stays as it is was served when it came to be so.
             if cursors.get(&entity).is_none_or(|(known, _)| *known != cursor) {
@@ -46,9 +55,9 @@ impl Batch {
     }
 }
 
-/// The most devices that are remembered while the writer is busy. Past it nothing is added: like a crash, it loses what
-/// harms nobody, and the memory stays bounded.
-const DEVICES_MAX: usize = 10_000;
+/// The most devices that are remembered while the writer is busy, of one user no more than are kept. Past it nothing is
+/// added: like a crash, it loses what harms nobody, and the memory stays bounded.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// What was served and is not written yet.
 #[derive(Debug, Default)]
@@ -59,7 +68,8 @@ impl Remembered {
     pub(crate) fn put(&self, served: ServedCursors) -> bool {
         let mut batch = self.batch();
         let was_empty = batch.is_empty();
-        let is_full = batch.devices.len() >= DEVICES_MAX;
+        let of_user = batch.users.get(&served.user).copied().unwrap_or_default();
+        let is_full = batch.devices.len() >= REMEMBERED_MAX || of_user >= DEVICES_MAX;
         if is_full && !batch.devices.contains_key(&(served.user, served.client.clone())) {
             return false;
         }
@@ -117,6 +127,27 @@ pub(crate) fn write(conn: &Connection, batch: Batch) -> Result<(), Failure> {
     }
     for ((user, login), client) in batch.logins {
         tokens::name_login(conn, user, login, &client)?;
+    }
+    batch.users.keys().try_for_each(|user| trim(conn, *user))
+}
+
+/// What a user has too many of: those that have no login first, and of these those that were not served for the longest time.
+const SURPLUS: &str = "
+    DELETE FROM sync_cursors WHERE user_id = ?1 AND client_id IN (
+        SELECT client_id FROM sync_cursors AS c WHERE user_id = ?1 GROUP BY client_id
+        ORDER BY client_id IN (SELECT client_id FROM logins WHERE user_id = ?1 AND client_id IS NOT NULL) DESC,
+                 max(served_at) DESC, client_id
+        LIMIT -1 OFFSET ?2)";
+
+/// Forgets the devices that a user has too many of.
+fn trim(conn: &Connection, user: UserId) -> Result<(), Failure> {
+    let sql = "SELECT count(DISTINCT client_id) FROM sync_cursors WHERE user_id = ?1";
+    let devices: i64 = conn
+        .prepare_cached(sql)?
+        .query_row([user.uuid()], |row| row.get(0))?;
+    let most = i64::try_from(DEVICES_MAX).unwrap_or(i64::MAX);
+    if devices > most {
+        conn.prepare_cached(SURPLUS)?.execute((user.uuid(), most))?;
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ mod pull;
 mod query;
 mod readers;
 mod records;
+mod refold;
 mod removal;
 mod restore;
 mod rows;

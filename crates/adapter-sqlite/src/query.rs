@@ -5,16 +5,19 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
-use mosaic_domain::{EntityType, Record, RecordKey, RevisionId, UserId};
+use mosaic_domain::query::{
+    CHILDREN_SHOWN, Listed, Listing, Order, PageNumber, RecordQuery, TAGS_COUNTED, TagCount,
+};
+use mosaic_domain::write::CHILD_TYPE;
+use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::filter::Filter;
-use crate::rows::{self, RECORD_COLUMNS};
+use crate::rows;
 use crate::{digest, history, records};
 
 /// The tags of a record called `r`: none of a document that is no JSON, which would end the whole statement.
@@ -27,7 +30,33 @@ impl RecordReader for SqliteStore {
         Ok(self.readers.read(look_up).await?)
     }
 
-    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError> {
+    async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError> {
+        let keys = keys.to_vec();
+        let look_up = move |conn: &Connection| {
+            let found = keys.iter().map(|key| records::one(conn, user, *key));
+            found.filter_map(Result::transpose).collect()
+        };
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        let parents = parents.to_vec();
+        let look_up = move |conn: &Connection| {
+            let mut all = Vec::new();
+            for parent in parents {
+                records::children_within(conn, user, parent, limits, &mut all)?;
+            }
+            Ok(all)
+        };
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, StoreError> {
         let query = query.clone();
         let look_up = move |conn: &Connection| list(conn, user, &query);
         Ok(self.readers.read(look_up).await?)
@@ -68,7 +97,7 @@ impl RecordReader for SqliteStore {
 /// `LIMIT` and `OFFSET` of a page.
 pub(crate) fn bounds(page: PageNumber) -> (i64, i64) {
     let offset = i64::try_from(page.offset()).unwrap_or(i64::MAX);
-    (i64::from(page.size()), offset)
+    (i64::from(page.limit()), offset)
 }
 
 /// The conditions of a list that SQLite looks at, with the values that they compare to. There are few texts of them, so
@@ -145,12 +174,31 @@ const fn order_by(order: Order) -> &'static str {
     }
 }
 
-fn page_sql(conditions: &str, order: Order) -> String {
-    let order = order_by(order);
-    format!("SELECT {RECORD_COLUMNS} FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?")
+/// A record's key, and the bytes of its document and of those that are shown with it.
+fn listed_columns() -> String {
+    format!(
+        "r.record_key, octet_length(r.document) + coalesce((
+             SELECT sum(octet_length(shown.document)) FROM (
+                 SELECT child.document FROM records AS child
+                 WHERE child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}' AND child.is_deleted = 0
+                   AND child.parent_key = r.record_key
+                 LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
+    )
 }
 
-fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, Failure> {
+fn listed(row: &Row<'_>, entity_type: EntityType) -> Result<Listed, Failure> {
+    Ok(Listed {
+        key: rows::key(row, 0, entity_type)?,
+        bytes: rows::column::<i64>(row, 1, "bytes")?.unsigned_abs(),
+    })
+}
+
+fn page_sql(conditions: &str, order: Order) -> String {
+    let (columns, order) = (listed_columns(), order_by(order));
+    format!("SELECT {columns} FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?")
+}
+
+fn list(conn: &Connection, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, Failure> {
     let conditions = Conditions::of(user, query);
     match Filter::of(query) {
         Some(filter) => filtered(conn, conditions, query, &filter),
@@ -163,7 +211,7 @@ fn counted(
     conn: &Connection,
     conditions: Conditions,
     query: &RecordQuery,
-) -> Result<Listing<Record>, Failure> {
+) -> Result<Listing<Listed>, Failure> {
     let Conditions { sql, mut values } = conditions;
     let total: i64 = conn
         .prepare_cached(&format!("SELECT count(*) FROM records AS r WHERE {sql}"))?
@@ -174,7 +222,7 @@ fn counted(
     let mut rows = statement.query(params_from_iter(&values))?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
-        items.push(rows::record(row, query.entity_type)?);
+        items.push(listed(row, query.entity_type)?);
     }
     Ok(Listing {
         items,
@@ -194,11 +242,11 @@ fn filtered(
     conditions: Conditions,
     query: &RecordQuery,
     filter: &Filter,
-) -> Result<Listing<Record>, Failure> {
+) -> Result<Listing<Listed>, Failure> {
     let mut walk = conn.prepare_cached(&walk_sql(&conditions.sql, query.order))?;
     let mut rows = walk.query(params_from_iter(conditions.values))?;
     let first = query.page.offset();
-    let page = first..first.saturating_add(query.page.size().into());
+    let page = first..first.saturating_add(query.page.limit().into());
     let (mut total, mut found) = (0_u64, Vec::new());
     while let Some(row) = rows.next()? {
         let id = row.get(0)?;
@@ -209,14 +257,14 @@ fn filtered(
             total += 1;
         }
     }
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {RECORD_COLUMNS} FROM records AS r WHERE r.rowid = ?1"
-    ))?;
+    let columns = listed_columns();
+    let mut statement =
+        conn.prepare_cached(&format!("SELECT {columns} FROM records AS r WHERE r.rowid = ?1"))?;
     let mut items = Vec::with_capacity(found.len());
     for id in found {
         let mut rows = statement.query([id])?;
         if let Some(row) = rows.next()? {
-            items.push(rows::record(row, query.entity_type)?);
+            items.push(listed(row, query.entity_type)?);
         }
     }
     Ok(Listing { items, total })
@@ -226,9 +274,10 @@ fn tags(conn: &Connection, user: UserId, entity_type: EntityType) -> Result<Vec<
     let mut statement = conn.prepare_cached(&format!(
         "SELECT tag.value, count(*) FROM records AS r, {TAGS} AS tag
          WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.is_deleted = 0 AND tag.type = 'text'
-         GROUP BY tag.value ORDER BY count(*) DESC, tag.value"
+         GROUP BY tag.value ORDER BY count(*) DESC, tag.value LIMIT ?3"
     ))?;
-    let mut rows = statement.query((user.uuid(), entity_type.name()))?;
+    let most = i64::try_from(TAGS_COUNTED).unwrap_or(i64::MAX);
+    let mut rows = statement.query((user.uuid(), entity_type.name(), most))?;
     let mut tags = Vec::new();
     while let Some(row) = rows.next()? {
         tags.push(TagCount {
@@ -272,8 +321,18 @@ mod tests {
         let newest = format!("SEARCH r USING INDEX records_by_creation {index}");
         let siblings = format!("SEARCH r USING INDEX records_by_parent {index}");
         let keys = "SEARCH r USING INDEX sqlite_autoindex_records_2 (user_id=? AND entity_type=?)";
-        assert_eq!(plans(Order::NewestFirst), [[newest.as_str()]; 2]);
-        assert_eq!(plans(Order::Siblings), [[siblings.as_str()]; 2]);
-        assert_eq!(plans(Order::KeyDescending), [[keys]; 2]);
+        for (order, expected) in [
+            (Order::NewestFirst, newest.as_str()),
+            (Order::Siblings, &siblings),
+            (Order::KeyDescending, keys),
+        ] {
+            let [page, walk] = plans(order);
+            assert_eq!((page[0].as_str(), walk), (expected, vec![expected.to_owned()]));
+            // The children of each record are counted from their index, up to a number.
+            let children = "SEARCH child USING INDEX records_by_parent \
+                            (user_id=? AND entity_type=? AND is_deleted=? AND parent_key=?)";
+            assert!(page.iter().any(|step| step == children), "{page:#?}");
+            assert!(!page.iter().any(|step| step.contains("TEMP B-TREE")), "{page:#?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mosaic_domain::entity::{Facets, SortGroup};
+use mosaic_domain::pull::PageLimits;
 use mosaic_domain::search::normalise;
 use mosaic_domain::write::{CHILD_TYPE, Locked, WritePlan, WriteScope};
 use mosaic_domain::{MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
@@ -14,7 +15,7 @@ use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
+use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS};
 use crate::runs;
 use crate::tokens;
 
@@ -44,13 +45,33 @@ fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Lock
     let user = scope.user;
     let last = last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
     tokens::standing(conn, user, scope.login)??;
+    let bytes = record_bytes(conn, user)?;
     Ok(Locked {
         // The time is read here, where nobody else writes (S2).
         clock: SyncClock::new(last, clock.now()),
         records: load_records(conn, scope)?,
         last_places: load_last_places(conn, user, &scope.sort_groups)?,
         revisions: load_history(conn, user, &scope.history)?,
+        bytes,
     })
+}
+
+/// What the user's records and revisions come to (W10).
+pub(crate) fn record_bytes(conn: &Connection, user: UserId) -> Result<u64, Failure> {
+    let sql = "SELECT record_bytes FROM sync_clocks WHERE user_id = ?1";
+    let bytes: i64 = conn
+        .prepare_cached(sql)?
+        .query_row([user.uuid()], |row| row.get(0))?;
+    Ok(bytes.max(0).unsigned_abs())
+}
+
+/// Notes that the user's records and revisions grew, or shrank.
+pub(crate) fn add_bytes(conn: &Connection, user: UserId, grown: i64) -> Result<(), Failure> {
+    if grown != 0 {
+        let sql = "UPDATE sync_clocks SET record_bytes = max(0, record_bytes + ?2) WHERE user_id = ?1";
+        conn.prepare_cached(sql)?.execute((user.uuid(), grown))?;
+    }
+    Ok(())
 }
 
 /// The user's clock; `None` where there is no such user.
@@ -108,6 +129,32 @@ fn children(conn: &Connection, user: UserId, memo: MemoId) -> Result<Vec<(Record
     Ok(children)
 }
 
+/// The live children of a memo in their order, as many as the limits allow.
+pub(crate) fn children_within(
+    conn: &Connection,
+    user: UserId,
+    memo: MemoId,
+    limits: PageLimits,
+    children: &mut Vec<Record>,
+) -> Result<(), Failure> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {RECORD_COLUMNS} FROM records AS r
+         WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key = ?3
+         ORDER BY r.sort_order, r.record_key LIMIT ?4"
+    ))?;
+    let most = i64::try_from(limits.records.max(1)).unwrap_or(i64::MAX);
+    let mut rows = statement.query((user.uuid(), CHILD_TYPE.name(), memo.to_string(), most))?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        bytes += rows::document_bytes(row, RECORD_WIDTH - 1)?;
+        children.push(rows::record(row, CHILD_TYPE)?);
+        if bytes >= limits.bytes {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn load_last_places(
     conn: &Connection,
     user: UserId,
@@ -157,8 +204,11 @@ fn load_history(
 
 /// Carries out a plan. An empty one touches nothing (S4).
 fn carry_out(conn: &Connection, user: UserId, plan: &WritePlan) -> Result<(), Failure> {
+    let mut grown = plan.record_bytes;
     for revision in &plan.revisions {
-        keep(conn, user, revision)?;
+        if keep(conn, user, revision)? {
+            grown = grown.saturating_add_unsigned(revision.bytes());
+        }
     }
     for record in &plan.records {
         upsert(conn, user, record)?;
@@ -167,7 +217,7 @@ fn carry_out(conn: &Connection, user: UserId, plan: &WritePlan) -> Result<(), Fa
         conn.prepare_cached("UPDATE sync_clocks SET last_stamp = ?2 WHERE user_id = ?1")?
             .execute((user.uuid(), plan.clock.get()))?;
     }
-    Ok(())
+    add_bytes(conn, user, grown)
 }
 
 const KEEP_REVISION: &str = "
@@ -183,8 +233,8 @@ const KEEP_REVISION: &str = "
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 /// Keeps a version (H1) under the next number, counting those that are purged (H2). One that is kept already stays as it
-/// is (W3).
-fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<(), Failure> {
+/// is (W3). Says whether it was not.
+fn keep(conn: &Connection, user: UserId, revision: &Revision) -> Result<bool, Failure> {
     keep_as(conn, user, revision, None)
 }
 
@@ -195,11 +245,16 @@ pub(crate) fn keep_numbered(
     revision: &Revision,
     number: u32,
 ) -> Result<(), Failure> {
-    keep_as(conn, user, revision, Some(number))
+    keep_as(conn, user, revision, Some(number)).map(drop)
 }
 
-fn keep_as(conn: &Connection, user: UserId, revision: &Revision, number: Option<u32>) -> Result<(), Failure> {
-    conn.prepare_cached(KEEP_REVISION)?.execute(named_params! {
+fn keep_as(
+    conn: &Connection,
+    user: UserId,
+    revision: &Revision,
+    number: Option<u32>,
+) -> Result<bool, Failure> {
+    let kept = conn.prepare_cached(KEEP_REVISION)?.execute(named_params! {
         ":user_id": user.uuid(),
         ":revision_id": revision.id.uuid(),
         ":number": number,
@@ -213,7 +268,7 @@ fn keep_as(conn: &Connection, user: UserId, revision: &Revision, number: Option<
         ":document": revision.content.to_document(),
         ":attachment": attachment(&revision.content.facets()),
     })?;
-    Ok(())
+    Ok(kept > 0)
 }
 
 const UPSERT_RECORD: &str = "

@@ -156,6 +156,7 @@ fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failur
     Ok(Some(UserDump {
         account,
         clock,
+        record_bytes: records::record_bytes(conn, user)?,
         cursors: cursors::read(conn, user)?,
         logins: tokens::all_of(conn, user)?,
         earlier_tokens: tokens::earlier_of(conn, user)?,
@@ -172,9 +173,13 @@ fn load_user(conn: &Connection, dump: &UserDump) -> Result<(), Failure> {
     let user = dump.account.user.id;
     accounts::put(conn, &dump.account)?;
     conn.execute(
-        "INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, ?2)
-         ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp",
-        (user.uuid(), dump.clock.get()),
+        "INSERT INTO sync_clocks (user_id, last_stamp, record_bytes) VALUES (?1, ?2, ?3)
+         ON CONFLICT (user_id) DO UPDATE SET last_stamp = excluded.last_stamp, record_bytes = excluded.record_bytes",
+        (
+            user.uuid(),
+            dump.clock.get(),
+            i64::try_from(dump.record_bytes).unwrap_or(i64::MAX),
+        ),
     )?;
     conn.execute("DELETE FROM sync_cursors WHERE user_id = ?1", [user.uuid()])?;
     dump.cursors

@@ -1,6 +1,7 @@
 //! Retention (H2) and jobs. One job of the writer is one transaction, and takes turns with the writes of everybody.
 
 use async_trait::async_trait;
+use mosaic_domain::write::ROW_BYTES;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{ClaimOutcome, JobClaim, Jobs, Purged, Retention, StoreError};
 use rusqlite::Connection;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::error::Failure;
+use crate::records;
 use crate::rows::column;
 
 #[async_trait]
@@ -30,8 +32,12 @@ const OLD_CONTENTS: &str = "
 
 fn purge(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, Failure> {
     let revisions = purge_revisions(conn, user, before, limit)?;
-    let left = limit.saturating_sub(u32::try_from(revisions).unwrap_or(u32::MAX));
+    let left = limit.saturating_sub(u32::try_from(revisions.rows).unwrap_or(u32::MAX));
     let contents = erase_contents(conn, user, before, left)?;
+    // What the user may store is counted by the same rule as when it was written (W10).
+    let gone = revisions.bytes + contents.bytes + revisions.rows as u64 * ROW_BYTES;
+    records::add_bytes(conn, user, 0_i64.saturating_sub_unsigned(gone))?;
+    let (revisions, contents) = (revisions.rows, contents.rows);
     Ok(Purged {
         revisions: revisions as u64,
         contents: contents as u64,
@@ -39,14 +45,35 @@ fn purge(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Res
     })
 }
 
+/// What a step took away.
+struct Gone {
+    rows: usize,
+    /// The bytes of the documents.
+    bytes: u64,
+}
+
+impl Gone {
+    /// Measures what a step is about to take away.
+    fn measure(conn: &Connection, table: &str, rows: &str, step: (Uuid, i64, u32)) -> Result<Self, Failure> {
+        let sql = format!(
+            "SELECT count(*), coalesce(sum(octet_length(document)), 0) FROM {table}
+             WHERE user_id = ?1 AND rowid IN ({rows})"
+        );
+        let counted = conn.prepare_cached(&sql)?.query_row(step, |row| {
+            let (rows, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok((rows.unsigned_abs(), bytes.unsigned_abs()))
+        })?;
+        Ok(Self {
+            rows: usize::try_from(counted.0).unwrap_or(usize::MAX),
+            bytes: counted.1,
+        })
+    }
+}
+
 /// Removes revisions, and notes the greatest number that each of their records had among them.
-fn purge_revisions(
-    conn: &Connection,
-    user: UserId,
-    before: UnixMillis,
-    limit: u32,
-) -> Result<usize, Failure> {
+fn purge_revisions(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<Gone, Failure> {
     let step = (user.uuid(), before.get(), limit);
+    let gone = Gone::measure(conn, "revisions", OLD_REVISIONS, step)?;
     conn.prepare_cached(&format!(
         "INSERT INTO purged_revisions (user_id, entity_type, record_key, last_number)
          SELECT user_id, entity_type, record_key, max(revision_number) FROM revisions
@@ -55,29 +82,30 @@ fn purge_revisions(
              last_number = max(last_number, excluded.last_number)"
     ))?
     .execute(step)?;
-    Ok(conn
-        .prepare_cached(&format!(
-            "DELETE FROM revisions WHERE user_id = ?1 AND rowid IN ({OLD_REVISIONS})"
-        ))?
-        .execute(step)?)
+    conn.prepare_cached(&format!(
+        "DELETE FROM revisions WHERE user_id = ?1 AND rowid IN ({OLD_REVISIONS})"
+    ))?
+    .execute(step)?;
+    Ok(gone)
 }
 
 /// Erases what tombstones were about: the document, and what stands beside it. A tombstone is found by no text already.
-fn erase_contents(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<usize, Failure> {
+fn erase_contents(conn: &Connection, user: UserId, before: UnixMillis, limit: u32) -> Result<Gone, Failure> {
     let step = (user.uuid(), before.get(), limit);
+    let gone = Gone::measure(conn, "records", OLD_CONTENTS, step)?;
     conn.prepare_cached(&format!(
         "DELETE FROM record_search WHERE search_id IN (
              SELECT search_id FROM records
              WHERE user_id = ?1 AND search_id IS NOT NULL AND rowid IN ({OLD_CONTENTS}))"
     ))?
     .execute(step)?;
-    Ok(conn
-        .prepare_cached(&format!(
+    conn.prepare_cached(&format!(
             "UPDATE records SET document = NULL, search_id = NULL, is_archived = 0, parent_key = NULL, day = NULL,
                                 sort_order = NULL, attachment = NULL
              WHERE user_id = ?1 AND rowid IN ({OLD_CONTENTS})"
         ))?
-        .execute(step)?)
+        .execute(step)?;
+    Ok(gone)
 }
 
 #[async_trait]

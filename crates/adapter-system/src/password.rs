@@ -124,13 +124,17 @@ fn take_apart(hash: &PasswordHash) -> Result<Phc, ForeignHash> {
         .ok_or(ForeignHash)
 }
 
-/// Computes the password's hash with the parameters of the stored one and compares the two in constant time.
+/// Computes the password's hash with the parameters of the stored one and compares the two in constant time; in each form
+/// that the stored one may be of.
 fn matches(engine: &Argon2<'_>, password: &Password, hash: &Phc) -> Result<bool, HashError> {
-    match engine.verify_password(password.expose().as_bytes(), hash) {
-        Ok(()) => Ok(true),
-        Err(HashError::PasswordInvalid) => Ok(false),
-        Err(error) => Err(error),
+    for spelling in password.spellings() {
+        match engine.verify_password(spelling.as_bytes(), hash) {
+            Ok(()) => return Ok(true),
+            Err(HashError::PasswordInvalid) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -171,6 +175,17 @@ mod tests {
                 "{wrong:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn hashes_of_what_was_typed_still_verify() {
+        let hasher = hasher(1);
+        let typed = "Pa\u{308}ssword\u{a0}1";
+        let before: Phc = hasher.engine.hash_password(typed.as_bytes()).unwrap();
+        let before = PasswordHash::new(before.to_string());
+        assert!(hasher.verify(password(typed), Some(before)).await.unwrap());
+        let now = hasher.hash(password("P\u{e4}ssword 1")).await.unwrap();
+        assert!(hasher.verify(password(typed), Some(now)).await.unwrap());
     }
 
     #[tokio::test]

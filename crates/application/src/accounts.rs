@@ -587,7 +587,7 @@ pub fn refresh_key(token: &str) -> Option<&str> {
 /// The violations, at `username` and `password`.
 pub fn parse_new_account(username: &str, password: String) -> Result<(Username, Password), Violations> {
     let mut violations = Violations::none();
-    let username = violations.check("username", username.parse::<Username>());
+    let username = violations.check("username", Username::chosen(username));
     let password = violations.check("password", Password::chosen(password));
     match username.zip(password) {
         Some(parsed) => Ok(parsed),

@@ -1,10 +1,11 @@
-//! What bots have besides the common road: their order, and that they are listed whole.
+//! What bots have besides the common road: their order.
 
 use mosaic_domain::entity::{Bot, BotPatch};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
-use mosaic_domain::{BotId, EntityType, Live, UserId};
+use mosaic_domain::{BotId, EntityType, UserId};
 
 use crate::error::AppError;
+use crate::page::Page;
 use crate::records::{EditBy, Records};
 
 /// Orders and lists bots.
@@ -19,13 +20,13 @@ impl Bots {
         Self { records }
     }
 
-    /// All bots, in their order.
+    /// Which bots are on a page, in their order.
     ///
     /// # Errors
     /// A store's error.
-    pub async fn all(&self, user: UserId) -> Result<Vec<Live<Bot>>, AppError> {
-        let query = RecordQuery::all(EntityType::Bot, Order::Siblings, PageNumber::EVERYTHING);
-        Ok(self.records.list(user, &query).await?.items)
+    pub async fn page(&self, user: UserId, page: PageNumber) -> Result<Page, AppError> {
+        let query = RecordQuery::all(EntityType::Bot, Order::Siblings, page);
+        self.records.page(user, &query).await
     }
 
     /// Puts the bots that are named into the order given, as one write. Each one that moves is an edit that syncs; those

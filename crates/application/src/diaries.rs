@@ -1,10 +1,12 @@
 //! What diaries have besides the common road: the memos of their day.
 
 use mosaic_domain::entity::Diary;
+use mosaic_domain::query::PageNumber;
 use mosaic_domain::{DiaryDate, Live, UserId};
 
 use crate::error::AppError;
-use crate::memos::{MemoView, Memos};
+use crate::memos::Memos;
+use crate::page::Page;
 use crate::records::Records;
 
 /// A diary with the memos of its day.
@@ -12,8 +14,8 @@ use crate::records::Records;
 pub struct DiaryView {
     /// The diary.
     pub diary: Live<Diary>,
-    /// The memos that were made on that day (in UTC) or filed under it, the newest first.
-    pub memos: Vec<MemoView>,
+    /// Which memos were made on that day (in UTC) or filed under it, the newest first: the first page of them.
+    pub memos: Page,
 }
 
 /// Reads diaries.
@@ -37,7 +39,10 @@ impl Diaries {
         let Some(diary) = self.records.find::<Diary>(user, day).await? else {
             return Ok(None);
         };
-        let memos = self.memos.on_day(user, day, None).await?;
+        let memos = self
+            .memos
+            .on_day(user, day, None, PageNumber::first(PageNumber::MAX_SIZE))
+            .await?;
         Ok(Some(DiaryView { diary, memos }))
     }
 }

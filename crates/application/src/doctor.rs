@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{Content, RecordKey, Stamp, UserId};
+use mosaic_domain::{RecordKey, Stamp, UserId};
 use mosaic_ports::{
     BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, HeldContent, RevisionPlace, Transfer,
 };
@@ -101,11 +101,12 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether somebody misses something. Everything else takes room at worst, and what is waste goes with a purge.
+    /// Whether somebody misses something. Everything else takes room at worst, and what is waste goes with a purge, as does a
+    /// revision that can't be read.
     pub fn is_loss(&self) -> bool {
         matches!(
             self,
-            Self::Unreadable { .. } | Self::BlobMissing { .. } | Self::BlobDamaged { .. }
+            Self::Unreadable { revision: None, .. } | Self::BlobMissing { .. } | Self::BlobDamaged { .. }
         )
     }
 }
@@ -181,16 +182,15 @@ impl Doctor {
         Ok(ControlFlow::Continue(progress))
     }
 
-    /// Reads every document.
+    /// Reads every document but those of tombstones, which nobody is shown.
     async fn documents(&self, user: UserId, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
         let mut after = Stamp::ZERO;
         loop {
             let dumped = self.users.dump_records(user, after, DOCUMENTS_AT_ONCE).await?;
             let Some(last) = dumped.last() else { break };
             after = last.record.stamp;
-            let contents = dumped.iter().map(|dumped| &dumped.record);
-            for record in contents.filter(|record| record.state.content().is_some_and(Content::is_unreadable))
-            {
+            let records = dumped.iter().map(|dumped| &dumped.record);
+            for record in records.filter(|record| record.is_unreadable()) {
                 let (key, revision) = (record.key, None);
                 find(Finding::Unreadable { user, key, revision });
             }

@@ -67,6 +67,14 @@ pub enum AppError {
         /// How many bytes may be used.
         quota: u64,
     },
+    /// The user's records and revisions would come to more than allowed (W10).
+    #[error("the records of this account and their history would exceed {quota} bytes; {used} are used")]
+    NoRoom {
+        /// How many bytes are used.
+        used: u64,
+        /// How many bytes may be used.
+        quota: u64,
+    },
     /// The user has too many uploads that are not finished.
     #[error("too many uploads of this account are not finished")]
     TooManyUploads,

@@ -697,10 +697,7 @@ impl Whole {
         let content = self.entity.parse_document(document.as_str()).map_err(bad(at))?;
         let action = Action::Put {
             content,
-            created_at: Some(UnixMillis::new(created_at).map_err(bad(at))?),
-            unplaced: false,
-            overwrites: true,
-            attachments: None,
+            created_at: UnixMillis::new(created_at).map_err(bad(at))?,
         };
         Ok(self.edit(action))
     }

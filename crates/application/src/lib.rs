@@ -3,6 +3,7 @@
 //! * [`pull`]: what changed since a device's cursors.
 //! * [`push`]: many edits in one request.
 //! * [`records`]: the road that all four entity types share: create, edit, delete, read, list, revisions.
+//! * [`page`]: pages of lists, cut so that they make one answer.
 //! * [`memos`], [`diaries`], [`bots`]: what these types have besides.
 //! * [`attachments`]: the bytes behind resources; [`uploads`]: those that take several requests; [`garbage`]: bytes that
 //!   nobody needs any more; [`storage`]: that they are in the right place; [`doctor`]: whether records and bytes agree.
@@ -11,11 +12,13 @@
 //! * [`retention`]: forgetting what is old.
 //! * [`export`]: everything of one user, as lines of JSON, there and back.
 //! * [`copy`]: a whole installation, from one store to another.
+//! * [`concurrency`]: how much goes on at the same time, for each user.
 //! * [`accounts`]: logins, accounts, registration; [`sessions`]: who a request comes from.
 
 pub mod accounts;
 pub mod attachments;
 pub mod bots;
+pub mod concurrency;
 pub mod copy;
 pub mod devices;
 pub mod diaries;
@@ -25,6 +28,7 @@ pub mod export;
 pub mod garbage;
 pub mod memos;
 pub mod nudges;
+pub mod page;
 pub mod pull;
 pub mod push;
 pub mod records;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use mosaic_domain::entity::{Memo, MemoPatch, Resource};
-use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery, TagCount};
-use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, ResourceId, RevisionId, UserId};
+use mosaic_domain::entity::{Memo, Resource};
+use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
+use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, RecordKey, RevisionId, UserId};
 
 use crate::error::AppError;
+use crate::page::Page;
 use crate::records::{Draft, EditBy, Records};
 
 /// A memo with its resources, in their order.
@@ -14,7 +15,7 @@ use crate::records::{Draft, EditBy, Records};
 pub struct MemoView {
     /// The memo.
     pub memo: Live<Memo>,
-    /// Its live resources.
+    /// Its live resources, as many as are shown with a memo.
     pub resources: Vec<Live<Resource>>,
 }
 
@@ -30,27 +31,12 @@ impl Memos {
         Self { records }
     }
 
-    /// Writes a whole memo (W3).
+    /// Writes some fields of a memo (W3, W7), and with `attachments` the whole set of its resources.
     ///
     /// # Errors
-    /// As [`Records::create`].
-    pub async fn create(&self, by: &EditBy, id: MemoId, draft: Draft<Memo>) -> Result<MemoView, AppError> {
-        let memo = self.records.create(by, id, draft).await?;
-        self.with_resources(by.user, memo).await
-    }
-
-    /// Writes some fields of a memo (W7), and with `attachments` the whole set of its resources.
-    ///
-    /// # Errors
-    /// As [`Records::patch`].
-    pub async fn patch(
-        &self,
-        by: &EditBy,
-        id: MemoId,
-        patch: MemoPatch,
-        attachments: Option<Vec<ResourceId>>,
-    ) -> Result<MemoView, AppError> {
-        let memo = self.records.patch::<Memo>(by, id, patch, attachments).await?;
+    /// As [`Records::write`].
+    pub async fn write(&self, by: &EditBy, id: MemoId, draft: Draft<Memo>) -> Result<MemoView, AppError> {
+        let memo = self.records.write(by, id, draft).await?;
         self.with_resources(by.user, memo).await
     }
 
@@ -72,19 +58,15 @@ impl Memos {
         self.with_resources(user, memo).await
     }
 
-    /// One page of memos.
+    /// Which memos are on a page.
     ///
     /// # Errors
     /// A store's error.
-    pub async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<MemoView>, AppError> {
-        let Listing { items, total } = self.records.list(user, query).await?;
-        Ok(Listing {
-            items: self.with_all_resources(user, items).await?,
-            total,
-        })
+    pub async fn page(&self, user: UserId, query: &RecordQuery) -> Result<Page, AppError> {
+        self.records.page(user, query).await
     }
 
-    /// The memos that were made on a day (in UTC) or filed under it, the newest first.
+    /// Which memos were made on a day (in UTC) or filed under it, the newest first.
     ///
     /// # Errors
     /// A store's error.
@@ -93,14 +75,23 @@ impl Memos {
         user: UserId,
         day: DiaryDate,
         archived: Option<bool>,
-    ) -> Result<Vec<MemoView>, AppError> {
-        let all = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
+        page: PageNumber,
+    ) -> Result<Page, AppError> {
         let query = RecordQuery {
             on_day: Some(day),
             archived,
-            ..all
+            ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page)
         };
-        Ok(self.list(user, &query).await?.items)
+        self.page(user, &query).await
+    }
+
+    /// These memos as they are now, with their resources, in this order. Those that were deleted meanwhile are left out.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn views(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<MemoView>, AppError> {
+        let memos = self.records.live::<Memo>(user, keys).await?;
+        self.with_all_resources(user, memos).await
     }
 
     /// The tags of all live memos.
@@ -125,13 +116,9 @@ impl Memos {
         if memos.is_empty() {
             return Ok(Vec::new());
         }
-        let all = RecordQuery::all(EntityType::Resource, Order::Siblings, PageNumber::EVERYTHING);
-        let query = RecordQuery {
-            parents: Some(memos.iter().map(|memo| memo.key).collect()),
-            ..all
-        };
+        let keys: Vec<MemoId> = memos.iter().map(|memo| memo.key).collect();
         let mut by_memo: HashMap<MemoId, Vec<Live<Resource>>> = HashMap::new();
-        for resource in self.records.list::<Resource>(user, &query).await?.items {
+        for resource in self.records.shown_with(user, &keys).await? {
             if let Some(memo) = resource.content.memo_id {
                 by_memo.entry(memo).or_default().push(resource);
             }

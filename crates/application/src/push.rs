@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mosaic_domain::skew::Shift;
-use mosaic_domain::write::{Action, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide};
+use mosaic_domain::write::{Action, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide_within};
 use mosaic_domain::{ClientId, EditTime, FamilyId, Record, RecordKey, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Decide, WriteStore};
 
@@ -83,12 +83,23 @@ pub enum PushOutcome {
 pub struct Push {
     store: Arc<dyn WriteStore>,
     feed: Arc<dyn ChangeFeed>,
+    quota: u64,
 }
 
 impl Push {
     /// A push over these ports.
     pub fn new(store: Arc<dyn WriteStore>, feed: Arc<dyn ChangeFeed>) -> Self {
-        Self { store, feed }
+        Self {
+            store,
+            feed,
+            quota: u64::MAX,
+        }
+    }
+
+    /// With a limit for what the records and revisions of one user may come to, in bytes (W10).
+    #[must_use]
+    pub fn with_quota(self, quota: u64) -> Self {
+        Self { quota, ..self }
     }
 
     /// Applies what can be applied as one write, parents first; each edit is judged by W1 to W6 as one that came alone
@@ -136,10 +147,11 @@ impl Push {
     }
 
     async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<(Stamp, Vec<EditResult>), AppError> {
-        let (mut clock, mut results) = (Stamp::default(), Vec::with_capacity(edits.len()));
+        let (quota, mut clock) = (self.quota, Stamp::default());
+        let mut results = Vec::with_capacity(edits.len());
         for slice in slices(edits) {
             let scope = WriteScope::of(by.user, &slice).by(by.login);
-            let decide: Decide = Arc::new(move |locked: &Locked| decide(locked, &slice));
+            let decide: Decide = Arc::new(move |locked: &Locked| decide_within(quota, locked, &slice));
             let plan = self.store.write(scope, decide).await?;
             clock = plan.clock;
             results.extend(plan.results);
@@ -194,11 +206,14 @@ fn outcome(result: EditResult) -> Result<PushOutcome, AppError> {
 }
 
 /// A rejected edit, and whether time or another edit may heal it: a memo that is still to come, a clock that goes on, a
-/// record that stands in the push before.
+/// record that stands in the push before, room that a purge makes.
 fn rejected(error: AppError) -> PushOutcome {
     let retryable = matches!(
         error,
-        AppError::UnknownMemo(_) | AppError::EditTimeAhead { .. } | AppError::NamedTwice
+        AppError::UnknownMemo(_)
+            | AppError::EditTimeAhead { .. }
+            | AppError::NamedTwice
+            | AppError::NoRoom { .. }
     );
     PushOutcome::Rejected { error, retryable }
 }

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use mosaic_domain::entity::{Content, Patch, Resource, ResourcePatch};
+use mosaic_domain::entity::{Missing, Resource, ResourcePatch};
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::query::{CHILDREN_SHOWN, RecordQuery, TagCount};
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{
-    Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide,
+    Action, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan, WriteScope, decide_within,
 };
 use mosaic_domain::{
-    ClientId, EditTime, Entity, EntityType, FamilyId, Live, Record, RecordKey, ResourceId, Revision,
-    RevisionId, UnixMillis, UserId, Violation,
+    ClientId, EditTime, Entity, EntityType, FamilyId, Live, MemoId, Record, RecordKey, ResourceId, Revision,
+    RevisionId, UnixMillis, UserId, Violation, Violations,
 };
 use mosaic_ports::{Decide, IdGenerator, KeptRevision, RecordReader, WriteStore};
 use uuid::Uuid;
 
 use crate::error::AppError;
+use crate::page::Page;
 
 /// Who makes an edit, and when they say they made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,27 +47,26 @@ impl EditBy {
     }
 }
 
-/// A whole record to write.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draft<E> {
-    /// All fields.
-    pub content: E,
-    /// Whether no place among the siblings was named.
-    pub unplaced: bool,
+/// What a client wants a record to be, as far as it says so: what it leaves out stays as it is stored (W7).
+#[derive(Debug, Clone)]
+pub struct Draft<E: Entity> {
+    /// The fields that it names.
+    pub patch: <E as Entity>::Patch,
     /// The resources that the memo has from now on, in order.
     pub attachments: Option<Vec<ResourceId>>,
+    /// Whether a record that is not there is made, with defaults for what the draft leaves out. Without an edit time such a
+    /// draft overwrites nothing (W3), unless it is of a diary, whose key is its day (W7).
+    pub creates: bool,
 }
 
 impl<E: Entity> Draft<E> {
-    /// The edit that writes this record, whatever route it came by. Without an edit time it overwrites nothing (W3), unless
-    /// it is a diary, whose key is its day (W7).
+    /// The edit that writes this, whatever route it came by.
     pub fn into_action(self, created_at: Option<UnixMillis>) -> Action {
-        Action::Put {
-            content: self.content.into_content(),
+        Action::Patch {
+            patch: E::patch(self.patch),
             created_at,
-            unplaced: self.unplaced,
-            overwrites: E::TYPE == EntityType::Diary,
             attachments: self.attachments,
+            creates: self.creates,
         }
     }
 }
@@ -94,18 +94,36 @@ pub struct TypedRevisions<E> {
 /// How much one page of revisions may hold at most; it ends at 4 MiB as pages of a pull do.
 pub const REVISIONS_PER_PAGE: usize = 200;
 
+/// The resources that are shown with a memo. Whoever has more of them, or longer ones, lists those of the memo.
+const SHOWN_WITH_A_MEMO: PageLimits = PageLimits {
+    records: CHILDREN_SHOWN,
+    ..PageLimits::PROTOCOL
+};
+
 /// Reads and writes records of any type.
 #[derive(Clone)]
 pub struct Records {
     store: Arc<dyn WriteStore>,
     reader: Arc<dyn RecordReader>,
     ids: Arc<dyn IdGenerator>,
+    quota: u64,
 }
 
 impl Records {
     /// Records over these ports.
     pub fn new(store: Arc<dyn WriteStore>, reader: Arc<dyn RecordReader>, ids: Arc<dyn IdGenerator>) -> Self {
-        Self { store, reader, ids }
+        Self {
+            store,
+            reader,
+            ids,
+            quota: u64::MAX,
+        }
+    }
+
+    /// With a limit for what the records and revisions of one user may come to, in bytes (W10).
+    #[must_use]
+    pub fn with_quota(self, quota: u64) -> Self {
+        Self { quota, ..self }
     }
 
     /// An id for a record whose client made none.
@@ -113,37 +131,19 @@ impl Records {
         self.ids.next()
     }
 
-    /// `POST`: writes a whole record and answers what is stored then. A create that is sent again answers what is there
-    /// and overwrites nothing (W3), except that of a diary, whose key is its day (W7).
+    /// `POST` and `PUT`: writes the fields that the draft names, and answers what is stored then. A create that is sent again
+    /// answers what is there and overwrites nothing (W3).
     ///
     /// # Errors
-    /// [`AppError`]: superseded, deleted, an edit time ahead, a memo or resource that does not exist.
-    pub async fn create<E: Entity>(
+    /// [`AppError`]: not found, superseded, deleted, an edit time ahead, a memo or resource that does not exist, fields that a new
+    /// record lacks.
+    pub async fn write<E: Entity>(
         &self,
         by: &EditBy,
         key: E::Key,
         draft: Draft<E>,
     ) -> Result<Live<E>, AppError> {
         let action = draft.into_action(by.created_at);
-        live(self.edit(by, E::record_key(key), action).await?)
-    }
-
-    /// `PUT`: writes the fields that the patch names (W7) and answers the record.
-    ///
-    /// # Errors
-    /// [`AppError`]: not found, superseded, deleted, an edit time ahead, a memo or resource that does not exist.
-    pub async fn patch<E: Entity>(
-        &self,
-        by: &EditBy,
-        key: E::Key,
-        patch: <E as Entity>::Patch,
-        attachments: Option<Vec<ResourceId>>,
-    ) -> Result<Live<E>, AppError> {
-        let action = Action::Patch {
-            patch: E::patch(patch),
-            created_at: by.created_at,
-            attachments,
-        };
         live(self.edit(by, E::record_key(key), action).await?)
     }
 
@@ -183,7 +183,7 @@ impl Records {
         Ok(self.reader.record(user, key).await?)
     }
 
-    /// Writes the resource of bytes that are stored: a new one, or `patch` for one that is there and has no bytes yet.
+    /// Writes the resource of bytes that are stored: a new one, or one that is there and has no bytes yet.
     ///
     /// # Errors
     /// [`AppError`]: deleted, other content, superseded, an edit time ahead, a memo that does not exist.
@@ -191,29 +191,43 @@ impl Records {
         &self,
         by: &EditBy,
         id: ResourceId,
-        content: Resource,
         patch: ResourcePatch,
     ) -> Result<Live<Resource>, AppError> {
         let action = Action::Fill {
-            content: Content::Resource(content),
+            patch,
             created_at: by.created_at,
-            patch: Patch::Resource(patch),
         };
         live(self.edit(by, RecordKey::Resource(id), action).await?)
     }
 
-    /// One page of live records. Those that can't be read are left out, and counted nevertheless.
+    /// Which live records are on a page, so far as they fit into one answer.
     ///
     /// # Errors
     /// A store's error.
-    pub async fn list<E: Entity>(
+    pub async fn page(&self, user: UserId, query: &RecordQuery) -> Result<Page, AppError> {
+        Ok(Page::of(self.reader.list(user, query).await?, query.page))
+    }
+
+    /// These records as they are now, in this order. Those that were deleted meanwhile, and those that can't be read, are left out.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn live<E: Entity>(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Live<E>>, AppError> {
+        let records = self.reader.records(user, keys).await?;
+        Ok(records.into_iter().filter_map(Record::into_live).collect())
+    }
+
+    /// The live resources of some memos, each memo's in their order, as many as are shown with a memo.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub(crate) async fn shown_with(
         &self,
         user: UserId,
-        query: &RecordQuery,
-    ) -> Result<Listing<Live<E>>, AppError> {
-        let Listing { items, total } = self.reader.list(user, query).await?;
-        let items = items.into_iter().filter_map(Record::into_live).collect();
-        Ok(Listing { items, total })
+        memos: &[MemoId],
+    ) -> Result<Vec<Live<Resource>>, AppError> {
+        let records = self.reader.children(user, memos, SHOWN_WITH_A_MEMO).await?;
+        Ok(records.into_iter().filter_map(Record::into_live).collect())
     }
 
     /// The tags of the live records of a type, the most frequent first.
@@ -279,10 +293,7 @@ impl Records {
         let TypedRevision { revision, .. } = self.revision::<E>(by.user, key, id).await?;
         let action = Action::Put {
             content: revision.content,
-            created_at: Some(revision.created_at),
-            unplaced: false,
-            overwrites: true,
-            attachments: None,
+            created_at: revision.created_at,
         };
         live(self.edit(by, E::record_key(key), action).await?)
     }
@@ -306,9 +317,12 @@ impl Records {
                 patch: E::patch(patch),
                 created_at: None,
                 attachments: None,
+                creates: false,
             },
         };
-        let results = self.write(by, patches.into_iter().map(edit).collect()).await?;
+        let results = self
+            .carry_out(by, patches.into_iter().map(edit).collect())
+            .await?;
         let refused = results
             .iter()
             .position(|result| matches!(result.outcome, Outcome::Refused(_)));
@@ -325,7 +339,7 @@ impl Records {
             time,
             action,
         };
-        let result = self.write(by, vec![edit]).await?.pop();
+        let result = self.carry_out(by, vec![edit]).await?.pop();
         let result = result.ok_or_else(|| AppError::Internal("a write answered no result".into()))?;
         match result.outcome {
             Outcome::Applied | Outcome::Unchanged => Ok(result),
@@ -339,10 +353,11 @@ impl Records {
         }
     }
 
-    async fn write(&self, by: &EditBy, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
+    async fn carry_out(&self, by: &EditBy, edits: Vec<RecordEdit>) -> Result<Vec<EditResult>, AppError> {
         let scope = WriteScope::of(by.user, &edits).by(by.login);
+        let quota = self.quota;
         let decide: Decide = Arc::new(move |locked: &Locked| {
-            let plan = decide(locked, &edits)?;
+            let plan = decide_within(quota, locked, &edits)?;
             Ok(if plan.results.iter().any(is_refused) {
                 nothing(locked, plan)
             } else {
@@ -366,8 +381,15 @@ impl From<Refusal> for AppError {
             Refusal::Deleted => Self::Deleted,
             Refusal::ContentGone => Self::ContentGone,
             Refusal::Unreadable => Self::Unreadable,
+            Refusal::Incomplete(Missing(fields)) => {
+                let mut violations = Violations::default();
+                let required = |field: &str| Violation::new("required", "must be given").at(field);
+                fields.iter().for_each(|field| violations.push(required(field)));
+                Self::Invalid(violations)
+            }
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
             Refusal::OtherContent => Self::OtherContent,
+            Refusal::NoRoom { used, quota } => Self::NoRoom { used, quota },
             Refusal::UnknownResource { index, .. } => {
                 Self::UnknownReference(unknown(EntityType::Resource, "resourceIds", index))
             }
@@ -402,6 +424,7 @@ fn nothing(locked: &Locked, plan: WritePlan) -> WritePlan {
         clock: locked.clock.last(),
         records: Vec::new(),
         revisions: Vec::new(),
+        record_bytes: 0,
         results: plan.results,
     }
 }

@@ -56,13 +56,7 @@ fn put(key: RecordKey, content: impl Entity, time: Option<i64>) -> PushEdit {
     PushEdit {
         key,
         edit_time: time.map(EditTime::clamped),
-        action: Action::Put {
-            content: content.into_content(),
-            created_at: None,
-            unplaced: false,
-            overwrites: false,
-            attachments: None,
-        },
+        action: mosaic_testkit::put(key, content).action,
     }
 }
 

@@ -8,8 +8,7 @@ use mosaic_application::AppError;
 use mosaic_application::bots::Bots;
 use mosaic_application::memos::Memos;
 use mosaic_application::records::{Draft, EditBy, Records};
-use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource};
-use mosaic_domain::query::Listing;
+use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource, ResourcePatch};
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
 use mosaic_domain::{
@@ -55,9 +54,12 @@ fn memo(content: &str) -> Memo {
 
 fn draft(content: &str) -> Draft<Memo> {
     Draft {
-        content: memo(content),
-        unplaced: false,
+        patch: MemoPatch {
+            content: Some(memo(content).content),
+            ..MemoPatch::default()
+        },
         attachments: None,
+        creates: true,
     }
 }
 
@@ -95,6 +97,7 @@ fn store_with(records: Vec<Record>) -> (MockWriteStore, Arc<Mutex<Seen>>) {
             records,
             last_places: BTreeMap::new(),
             revisions: Vec::new(),
+            bytes: 0,
         };
         let plan = decide(&locked)?;
         let mut log = log.lock().unwrap();
@@ -113,12 +116,7 @@ fn records_over(store: MockWriteStore, reader: MockRecordReader) -> Records {
 
 fn empty_reader() -> MockRecordReader {
     let mut reader = MockRecordReader::new();
-    reader.expect_list().returning(|_, _| {
-        Ok(Listing {
-            items: Vec::new(),
-            total: 0,
-        })
-    });
+    reader.expect_children().returning(|_, _, _| Ok(Vec::new()));
     reader
 }
 
@@ -126,7 +124,7 @@ fn empty_reader() -> MockRecordReader {
 async fn a_create_answers_the_record_that_was_stored() {
     let (store, seen) = store_with(Vec::new());
     let created = records_over(store, empty_reader())
-        .create(&now_edit(), MEMO, draft("hello"))
+        .write(&now_edit(), MEMO, draft("hello"))
         .await
         .unwrap();
     assert_eq!((created.key, created.content.content.as_str()), (MEMO, "hello"));
@@ -140,7 +138,7 @@ async fn a_create_answers_the_record_that_was_stored() {
 async fn w3_a_create_without_a_time_that_is_sent_again_overwrites_nothing() {
     let (store, seen) = store_with(vec![stored("somebody's edit", NOW - 5)]);
     let again = records_over(store, empty_reader())
-        .create(&now_edit(), MEMO, draft("hello"))
+        .write(&now_edit(), MEMO, draft("hello"))
         .await
         .unwrap();
     assert_eq!(again.content.content.as_str(), "somebody's edit");
@@ -151,7 +149,7 @@ async fn w3_a_create_without_a_time_that_is_sent_again_overwrites_nothing() {
 async fn w4_a_losing_edit_answers_the_winner_and_is_kept() {
     let (store, seen) = store_with(vec![stored("newer", NOW - 5)]);
     let lost = records_over(store, empty_reader())
-        .create(&edit_at(NOW - 10), MEMO, draft("older"))
+        .write(&edit_at(NOW - 10), MEMO, draft("older"))
         .await;
     let Err(AppError::Superseded { current }) = lost else {
         panic!("{lost:?}")
@@ -169,7 +167,7 @@ async fn w6_an_edit_time_far_ahead_never_reaches_the_store() {
     store.expect_write().never();
     let ahead = edit_at(NOW + 5 * 60_000 + 1);
     let refused = records_over(store, empty_reader())
-        .create(&ahead, MEMO, draft("x"))
+        .write(&ahead, MEMO, draft("x"))
         .await;
     let Err(AppError::EditTimeAhead { server_time }) = refused else {
         panic!("{refused:?}")
@@ -186,7 +184,7 @@ async fn w6_the_device_s_own_clock_shifts_its_edit_times() {
         ..edit_at(NOW + hour - 20)
     };
     let created = records_over(store, empty_reader())
-        .create(&by, MEMO, draft("x"))
+        .write(&by, MEMO, draft("x"))
         .await
         .unwrap();
     assert_eq!(created.version.time.get(), NOW - 20);
@@ -206,10 +204,12 @@ async fn w7_a_partial_edit_leaves_the_other_fields() {
         ..MemoPatch::default()
     };
     let records = records_over(store, empty_reader());
-    let after = records
-        .patch::<Memo>(&now_edit(), MEMO, patch, None)
-        .await
-        .unwrap();
+    let draft = Draft {
+        patch,
+        attachments: None,
+        creates: false,
+    };
+    let after = records.write::<Memo>(&now_edit(), MEMO, draft).await.unwrap();
     assert!(after.content.is_archived);
     assert_eq!(after.content.content.as_str(), "text");
     assert_eq!(after.content.tags.iter().collect::<Vec<_>>(), ["a"]);
@@ -232,14 +232,19 @@ async fn w9_a_resource_of_an_unknown_memo_is_refused_and_nothing_is_written() {
         "storageType": "local", "sortOrder": 0, "metadata": {},
     }))
     .unwrap();
-    let draft = Draft {
-        content: resource,
-        unplaced: true,
+    let draft = Draft::<Resource> {
+        patch: ResourcePatch {
+            memo_id: Some(resource.memo_id),
+            filename: Some(resource.filename),
+            file_size: Some(resource.file_size),
+            ..ResourcePatch::default()
+        },
         attachments: None,
+        creates: true,
     };
     let id = ResourceId::new(Uuid::from_u128(7));
     let refused = records_over(store, empty_reader())
-        .create(&now_edit(), id, draft)
+        .write(&now_edit(), id, draft)
         .await;
     assert!(
         matches!(refused, Err(AppError::UnknownMemo(memo)) if memo == MEMO),
@@ -256,7 +261,7 @@ async fn a_memo_that_names_an_unknown_resource_says_which_and_writes_nothing() {
         attachments: Some(vec![ResourceId::new(Uuid::from_u128(7))]),
         ..draft("x")
     };
-    let refused = memos.create(&now_edit(), MEMO, draft).await;
+    let refused = memos.write(&now_edit(), MEMO, draft).await;
     let Err(AppError::UnknownReference(violation)) = refused else {
         panic!("{refused:?}")
     };
@@ -307,7 +312,7 @@ async fn a_store_that_is_away_is_said_to_be_away() {
         .expect_write()
         .returning(|_, _| Err(WriteError::Store(StoreError::Unavailable("down".into()))));
     let failed = records_over(store, empty_reader())
-        .create(&now_edit(), MEMO, draft("x"))
+        .write(&now_edit(), MEMO, draft("x"))
         .await;
     assert!(
         matches!(failed, Err(AppError::Store(StoreError::Unavailable(_)))),

@@ -3,7 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use precis_profiles::precis_core::Error as Unprepared;
+use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
+use precis_profiles::{OpaqueString, UsernameCasePreserved};
+
 use crate::id::UserId;
+use crate::search::{normalise, normalise_before};
 use crate::text::{PictureAddress, check_label};
 use crate::time::UnixMillis;
 use crate::violation::Violation;
@@ -42,13 +47,25 @@ impl User {
 }
 
 /// The name to log in with: 1 to 64 characters without white space or control characters. Unique whatever its letter
-/// case.
+/// case. Parsing takes any name that was ever allowed, so that new rules lock nobody out; [`Username::chosen`] has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(String);
 
 impl Username {
-    /// The most characters a name may have.
+    /// The most characters of a name.
     pub const MAX_CHARS: usize = 64;
+
+    /// A name that is being given to an account: the profile UsernameCasePreserved of RFC 8265. Letters, digits and the
+    /// signs of ASCII, of any script; nothing invisible, no letters that only look wider, and one direction.
+    ///
+    /// # Errors
+    /// `empty`, `nul`, `control_character`, `white_space`, `too_long`, `invalid_character` or `mixed_direction`.
+    pub fn chosen(name: &str) -> Result<Self, Violation> {
+        let Self(name) = name.parse()?;
+        UsernameCasePreserved::enforce(name)
+            .map_err(|why| unprepared(&why))?
+            .parse()
+    }
 
     /// The name as the user writes it.
     pub fn as_str(&self) -> &str {
@@ -57,7 +74,13 @@ impl Username {
 
     /// The form in which names are compared: two users can't differ in letter case alone.
     pub fn folded(&self) -> String {
-        crate::search::normalise(&self.0)
+        normalise(&self.0)
+    }
+
+    /// The form in which names were compared before letter case was folded in full. Accounts from then that differ in
+    /// nothing else keep it, all but one, and are found by it first: so everybody logs in as ever.
+    pub fn folded_before(&self) -> String {
+        normalise_before(&self.0)
     }
 }
 
@@ -108,9 +131,30 @@ impl FromStr for Role {
     }
 }
 
+/// Why a name or a password can't be set.
+fn unprepared(why: &Unprepared) -> Violation {
+    match why {
+        Unprepared::BadCodepoint(found) => Violation::new(
+            "invalid_character",
+            format!("must not contain the character U+{:04X}", found.cp),
+        ),
+        _ => Violation::new(
+            "mixed_direction",
+            "must not mix letters that are written from right to left with others",
+        ),
+    }
+}
+
 /// A password in the clear, on its way to the hash. Never shown.
+///
+/// Keyboards and systems encode one password in several ways: what counts is its form by the profile OpaqueString of
+/// RFC 8265.
 #[derive(Clone)]
-pub struct Password(String);
+pub struct Password {
+    prepared: String,
+    /// As it was typed, where that is something else.
+    typed: Option<String>,
+}
 
 impl Password {
     /// The fewest characters a new password may have.
@@ -126,26 +170,45 @@ impl Password {
         if text.len() > Self::MAX_BYTES {
             return Err(Violation::new("too_long", "must be at most 1024 bytes"));
         }
-        Ok(Self(text))
+        Ok(match OpaqueString::enforce(text.as_str()) {
+            Ok(prepared) if prepared != text => Self {
+                prepared: prepared.into_owned(),
+                typed: Some(text),
+            },
+            _ => Self {
+                prepared: text,
+                typed: None,
+            },
+        })
     }
 
     /// A password that is being set.
     ///
     /// # Errors
-    /// `too_short`, `nul` or `too_long`.
+    /// `too_short`, `nul`, `too_long` or `invalid_character`.
     pub fn chosen(text: String) -> Result<Self, Violation> {
-        if text.chars().count() < Self::MIN_CHARS {
-            return Err(Violation::new("too_short", "must be at least 8 characters"));
-        }
         if text.contains('\0') {
             return Err(Violation::new("nul", "must not contain the character U+0000"));
         }
-        Self::given(text)
+        let Self { prepared, .. } = Self::given(text)?;
+        if prepared.chars().count() < Self::MIN_CHARS {
+            return Err(Violation::new("too_short", "must be at least 8 characters"));
+        }
+        OpaqueString::prepare(prepared.as_str()).map_err(|why| unprepared(&why))?;
+        Ok(Self {
+            prepared,
+            typed: None,
+        })
     }
 
-    /// The password in the clear.
+    /// The password in the clear, in the form that is hashed.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.prepared
+    }
+
+    /// The password in the clear in each form that a stored hash may be of: hashes from before have that of what was typed.
+    pub fn spellings(&self) -> impl Iterator<Item = &str> {
+        [Some(self.expose()), self.typed.as_deref()].into_iter().flatten()
     }
 }
 
@@ -185,6 +248,79 @@ mod tests {
         assert_eq!("a b".parse::<Username>().unwrap_err().code, "white_space");
         assert_eq!("".parse::<Username>().unwrap_err().code, "empty");
         assert_eq!("a\0".parse::<Username>().unwrap_err().code, "nul");
+    }
+
+    #[test]
+    fn chosen_names_have_nothing_invisible_and_no_second_form() {
+        for (bad, code) in [
+            ("admin\u{200b}", "invalid_character"),
+            ("ad\u{ad}min", "invalid_character"),
+            ("admin\u{200d}", "invalid_character"),
+            ("\u{202e}nimda", "invalid_character"),
+            ("\u{2066}admin", "invalid_character"),
+            ("admin\u{feff}", "invalid_character"),
+            ("a\u{115f}b", "invalid_character"),
+            ("a\u{34f}b", "invalid_character"),
+            ("a\u{e0041}", "invalid_character"),
+            ("a\u{378}", "invalid_character"),
+            ("a\u{e000}", "invalid_character"),
+            ("ﬁg", "invalid_character"),
+            ("𝐚dmin", "invalid_character"),
+            ("anna😀", "invalid_character"),
+            ("a\u{5d0}b", "mixed_direction"),
+            ("a b", "white_space"),
+            ("a\u{3000}b", "white_space"),
+            ("", "empty"),
+        ] {
+            assert_eq!(Username::chosen(bad).unwrap_err().code, code, "{bad:?}");
+        }
+        for (name, kept) in [
+            ("Änna", "Änna"),
+            ("A\u{308}nna", "Änna"),
+            ("ａｎｎａ", "anna"),
+            ("σας", "σας"),
+            ("anna.b+c@example.org", "anna.b+c@example.org"),
+            ("日記", "日記"),
+            ("שרה", "שרה"),
+        ] {
+            assert_eq!(Username::chosen(name).unwrap().as_str(), kept, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_compared_with_letter_case_folded_in_full() {
+        let folded = |name: &str| name.parse::<Username>().unwrap().folded();
+        for same in [
+            ["σας", "ΣΑΣ", "σασ"].as_slice(),
+            &["straße", "STRASSE", "STRAẞE"],
+            &["ısı", "ISI"],
+            &["ｂｅｎ", "Ben"],
+        ] {
+            assert!(
+                same.iter().all(|name| folded(name) == folded(same[0])),
+                "{same:?}"
+            );
+        }
+        assert_ne!(
+            folded("admin\u{200b}"),
+            folded("admin"),
+            "such a name from before stays another"
+        );
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_it_is_encoded() {
+        let chosen = Password::chosen("Pässword 1\u{3000}2".into()).unwrap();
+        let typed = Password::given("Pa\u{308}ssword 1\u{a0}2".into()).unwrap();
+        assert_eq!(chosen.expose(), "Pässword 1 2");
+        assert_eq!(
+            typed.spellings().collect::<Vec<_>>(),
+            ["Pässword 1 2", "Pa\u{308}ssword 1\u{a0}2"]
+        );
+        let odd = Password::given("old\u{7}password".into()).unwrap();
+        assert_eq!(odd.spellings().collect::<Vec<_>>(), ["old\u{7}password"]);
+        let refused = Password::chosen("old\u{7}password".into()).unwrap_err();
+        assert_eq!(refused.code, "invalid_character");
     }
 
     #[test]

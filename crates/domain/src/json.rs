@@ -51,6 +51,14 @@ impl<const MAX_BYTES: usize, const MAX_DEPTH: usize> JsonObject<MAX_BYTES, MAX_D
             .0
     }
 
+    /// Whether it has this text at this name.
+    pub fn says(&self, name: &str, text: &str) -> bool {
+        // Few do, and it need not be parsed to see that.
+        self.0.contains(name)
+            && matches!(self.node(), Ok(Node::Object(members))
+                if matches!(members.get(name), Some(Node::Text(said)) if said == text))
+    }
+
     fn node(&self) -> Result<Node, serde_json::Error> {
         let mut reading = Reading::new(usize::MAX, MAX_DEPTH);
         let mut deserializer = serde_json::Deserializer::from_str(&self.0);
@@ -151,7 +159,6 @@ impl<'de> Visitor<'de> for Skipped {
 }
 
 /// A value while it is read or written. It lives no longer: at rest an object is its text.
-#[derive(PartialEq)]
 enum Node {
     Null,
     Bool(bool),
@@ -202,12 +209,11 @@ impl Reading {
 
     /// Takes so many bytes of compact JSON.
     fn spend(&mut self, bytes: usize) {
-        match self.left.checked_sub(bytes) {
-            Some(left) => self.left = left,
-            None => {
-                let message = format!("must be at most {} bytes of JSON", self.bytes);
-                self.refuse(Violation::new("too_long", message));
-            }
+        if let Some(left) = self.left.checked_sub(bytes) {
+            self.left = left;
+        } else {
+            let message = format!("must be at most {} bytes of JSON", self.bytes);
+            self.refuse(Violation::new("too_long", message));
         }
     }
 

@@ -136,6 +136,12 @@ impl PullPage {
             .any(|(entity, page)| page.as_ref().is_some_and(|p| p.cursor != request.cursors[entity]))
     }
 
+    /// Whether it has no record at all, as for a device at rest.
+    pub fn is_empty(&self) -> bool {
+        let mut pages = self.types.iter().filter_map(|(_, page)| page.as_ref());
+        pages.all(|page| page.records.is_empty())
+    }
+
     /// Whether any type has more to come.
     pub fn has_more(&self) -> bool {
         self.types

@@ -1,6 +1,6 @@
 //! Lists: which records of one type, in which order, and which page of them.
 
-use crate::entity::EntityType;
+use crate::entity::{EntityType, RecordKey};
 use crate::id::{DiaryDate, MemoId};
 use crate::search::SearchTerms;
 use crate::text::Tag;
@@ -70,11 +70,13 @@ pub enum Order {
     Siblings,
 }
 
-/// Which page of a list: from 1 on, with 1 to 200 records.
+/// Which page of a list: from 1 on, with 1 to 200 records; and where on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageNumber {
     number: u32,
     size: u32,
+    /// So many of its records are left out: those that came with an answer that ended by its bytes.
+    skip: u32,
 }
 
 impl PageNumber {
@@ -86,7 +88,18 @@ impl PageNumber {
     pub const EVERYTHING: Self = Self {
         number: 1,
         size: u32::MAX,
+        skip: 0,
     };
+
+    /// The page with this number, from 1, of pages of that size, after so many of its records.
+    pub const fn of(number: u32, size: u32, skip: u32) -> Self {
+        Self { number, size, skip }
+    }
+
+    /// The first page of pages of that size.
+    pub const fn first(size: u32) -> Self {
+        Self::of(1, size, 0)
+    }
 
     /// Reads a page's number.
     ///
@@ -118,7 +131,34 @@ impl PageNumber {
         Ok(Self {
             number: Self::check_number(number).map_err(|v| v.at("page"))?,
             size: Self::check_size(size).map_err(|v| v.at("pageSize"))?,
+            skip: 0,
         })
+    }
+
+    /// The rest of the page, after so many of its records.
+    #[must_use]
+    pub const fn after(self, skip: u32) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// The page after this one, from its beginning.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self {
+            number: self.number.saturating_add(1),
+            skip: 0,
+            ..self
+        }
+    }
+
+    /// How many of its records are left out.
+    pub const fn skipped(self) -> u32 {
+        self.skip
+    }
+
+    /// How many of its records are asked for.
+    pub const fn limit(self) -> u32 {
+        self.size.saturating_sub(self.skip)
     }
 
     /// The page's number, from 1.
@@ -131,9 +171,9 @@ impl PageNumber {
         self.size
     }
 
-    /// How many records come before it.
+    /// How many records come before the first that is asked for.
     pub const fn offset(self) -> u64 {
-        (self.number as u64 - 1) * self.size as u64
+        (self.number as u64 - 1) * self.size as u64 + self.skip as u64
     }
 
     /// How many pages `total` records make.
@@ -150,6 +190,21 @@ pub struct Listing<T> {
     /// How many there are on all pages.
     pub total: u64,
 }
+
+/// A record of a list, without its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// Which record.
+    pub key: RecordKey,
+    /// How many bytes its document has, and those of its first [`CHILDREN_SHOWN`] children, which are shown with it.
+    pub bytes: u64,
+}
+
+/// So many children are shown with their memo, at most: the first in their order. As many as one request may give it.
+pub const CHILDREN_SHOWN: usize = 1_000;
+
+/// So many tags are counted, at most: the most frequent ones.
+pub const TAGS_COUNTED: usize = 10_000;
 
 /// A tag and how many live records carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]

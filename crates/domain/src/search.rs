@@ -10,16 +10,40 @@ use unicode_normalization::UnicodeNormalization;
 use crate::text;
 use crate::violation::Violation;
 
-/// The form in which text is indexed and compared: NFKC, lower case.
+/// The form in which text is indexed and compared: NFKC, with letter case folded in full.
+///
+/// Lower, upper and lower case again, letter by letter, comes to the full case folding of Unicode: all sigmas are one, and
+/// `ß` is `ss`. Beyond it the dotless `ı` is an `i`, since `I` is the capital of both.
+///
+/// The form is stored: changing it takes a step that makes it anew, as [`REFOLDED`] does for the one before.
 ///
 /// ```
 /// use mosaic_domain::search::normalise;
 /// assert_eq!(normalise("Ｗｏｒｌｄ"), "world");
 /// assert_eq!(normalise("ÜBER"), normalise("über"));
+/// assert_eq!(normalise("ΚΟΣΜΟΣ"), normalise("κοσμος"));
 /// ```
 pub fn normalise(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let folded = text.nfkc().flat_map(|letter| {
+        letter
+            .to_lowercase()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase)
+    });
+    folded.nfkc().collect()
+}
+
+/// The form that was stored before: NFKC, lower case. [`normalise`] of it is that of the text itself.
+pub fn normalise_before(text: &str) -> String {
     text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
 }
+
+/// The letters by which a text in the form of before is told to need another one now. Any of them is enough.
+pub const REFOLDED: &str = "ßı\u{345}ςᲀᲁᲂᲃᲄᲅᲆᲇᲈᾀ\
+    ᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾲᾳᾴᾷῂῃῄῇῲῳῴῷ";
 
 /// The terms of a search: normalised, none empty, at most [`SearchTerms::MAX`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +113,61 @@ mod tests {
         assert!(finds("日記", "毎日日記を書く"));
         assert!(finds("ﾆｯｷ", "ニッキ"));
         assert!(!finds("天気", "今天天气很好"));
+    }
+
+    #[test]
+    fn letter_case_is_folded_in_full() {
+        for (query, text) in [
+            ("ΚΟΣΜΟΣ", "ο μικρός κοσμος"),
+            ("κοσμος", "ΜΙΚΡΟΣ ΚΟΣΜΟΣ"),
+            ("σας", "ΓΕΙΑ ΣΑΣ"),
+            ("STRASSE", "die Straße"),
+            ("straße", "DIE STRASSE"),
+            ("ẞ", "strasse"),
+            ("ISPARTA", "ısparta"),
+            ("ﬁg", "FIG"),
+        ] {
+            assert!(finds(query, text), "{query} in {text}");
+        }
+        assert!(!finds("κοσμοσ", "κόσμος"), "accents count");
+    }
+
+    /// Beyond these no letter has a case.
+    fn letters() -> impl Iterator<Item = char> {
+        '\u{1}'..='\u{1ffff}'
+    }
+
+    #[test]
+    fn every_letter_folds_as_its_capital_and_its_small_letter_do() {
+        for letter in letters() {
+            let text = letter.to_string();
+            let folded = normalise(&text);
+            assert_eq!(normalise(&folded), folded, "{letter:?} once more");
+            assert_eq!(normalise(&text.to_uppercase()), folded, "{letter:?}, its capital");
+            assert_eq!(
+                normalise(&text.to_lowercase()),
+                folded,
+                "{letter:?}, its small letter"
+            );
+            assert_eq!(
+                normalise(&normalise_before(&text)),
+                folded,
+                "{letter:?}, from the form before"
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_another_form_now_is_told_by_its_letters() {
+        let is_told = |letter: char| {
+            normalise_before(&letter.to_string()) == letter.to_string() && {
+                normalise(&letter.to_string()) != letter.to_string()
+            }
+        };
+        assert_eq!(
+            letters().filter(|letter| is_told(*letter)).collect::<String>(),
+            REFOLDED
+        );
     }
 
     #[test]

@@ -35,6 +35,17 @@ pub(crate) fn check_label(value: &str, max_chars: usize) -> Result<(), Violation
     Ok(())
 }
 
+/// Whether a letter is invisible and changes how the others are shown, or makes two texts that look the same differ: what
+/// turns the direction around, widthless spaces, line separators, deprecated format controls. Joiners and variation selectors
+/// are none of them, nor marks of direction: emoji and scripts need them.
+pub(crate) fn misleads(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0001}'
+    )
+}
+
 /// Defines what the bounded texts have in common.
 macro_rules! bounded_text {
     ($name:ident, $max:ident) => {

@@ -69,9 +69,14 @@ impl Violations {
         parsed.map_err(|violation| self.push(violation.at(path))).ok()
     }
 
+    /// So many are told, at most: whoever has more wrong mends these first.
+    pub const MAX_TOLD: usize = 100;
+
     /// Notes a violation whose path is already complete.
     pub fn push(&mut self, violation: Violation) {
-        self.0.push(violation);
+        if self.0.len() < Self::MAX_TOLD {
+            self.0.push(violation);
+        }
     }
 
     /// `Ok` when nothing was noted.

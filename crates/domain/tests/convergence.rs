@@ -5,11 +5,11 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use mosaic_domain::write::{Action, Outcome, RecordEdit};
+use mosaic_domain::write::{Outcome, RecordEdit};
 use mosaic_domain::{Record, State, UnixMillis, Version};
-use mosaic_testkit::Model;
+use mosaic_testkit::{EditExt, Model, new_content, overwrite};
 use proptest::prelude::*;
-use support::{any_edits, config, whole_edits};
+use support::{any_edits, config, partial_edits, whole_edits};
 
 type Agreed = (String, Version, Option<(String, UnixMillis)>);
 
@@ -58,16 +58,16 @@ fn kept(model: &Model) -> BTreeSet<(String, Version, String)> {
 }
 
 fn typed(edit: &RecordEdit) -> Option<(String, Version, String)> {
-    let Action::Put { content, .. } = &edit.action else {
-        return None;
-    };
+    let content = new_content(edit)?;
     let version = Version::new(edit.time?, edit.author.clone());
     Some((format!("{:?}", edit.key), version, content.to_document()))
 }
 
 /// A set of edits, and another order of it in which some come more than once.
-fn two_deliveries() -> impl Strategy<Value = (Vec<RecordEdit>, Vec<RecordEdit>)> {
-    proptest::collection::vec(whole_edits(), 1..24).prop_flat_map(|edits| {
+fn two_deliveries(
+    edits: impl Strategy<Value = RecordEdit>,
+) -> impl Strategy<Value = (Vec<RecordEdit>, Vec<RecordEdit>)> {
+    proptest::collection::vec(edits, 1..24).prop_flat_map(|edits| {
         let again = proptest::sample::subsequence(edits.clone(), 0..=edits.len());
         let other = again.prop_map({
             let edits = edits.clone();
@@ -82,13 +82,13 @@ proptest! {
 
     #[test]
     fn w2_the_outcome_depends_only_on_the_set_of_edits(
-        (edits, other) in two_deliveries(), batch in 1..6_usize, other_batch in 1..6_usize,
+        (edits, other) in two_deliveries(whole_edits()), batch in 1..6_usize, other_batch in 1..6_usize,
     ) {
         prop_assert_eq!(outcome(&deliver(&edits, batch)), outcome(&deliver(&other, other_batch)));
     }
 
     #[test]
-    fn h1_nothing_that_was_typed_is_ever_gone((_, edits) in two_deliveries(), batch in 1..6_usize) {
+    fn h1_nothing_that_was_typed_is_ever_gone((_, edits) in two_deliveries(whole_edits()), batch in 1..6_usize) {
         let model = deliver(&edits, batch);
         let everything = kept(&model);
         for typed in edits.iter().filter_map(typed) {
@@ -96,6 +96,35 @@ proptest! {
         }
         let ids: BTreeSet<_> = model.revisions().iter().map(|kept| kept.id).collect();
         prop_assert_eq!(ids.len(), model.revisions().len(), "a version is kept twice");
+    }
+
+    /// A partial edit is completed from what was stored when it was judged (W7), so contents depend on the order. Who wins does
+    /// not: after the same edits each record has the same version, and lives or not.
+    #[test]
+    fn w2_w7_of_partial_edits_the_winner_depends_only_on_the_set(
+        (edits, other) in two_deliveries(partial_edits()), batch in 1..6_usize, other_batch in 1..6_usize,
+    ) {
+        let winners = |model: &Model| -> Vec<_> {
+            model.records().map(|record| (record.key, record.version.clone(), record.is_deleted())).collect()
+        };
+        prop_assert_eq!(winners(&deliver(&edits, batch)), winners(&deliver(&other, other_batch)));
+    }
+
+    /// Sent again, whatever has come meanwhile, a partial edit changes nothing, and is not kept a second time although it would be
+    /// completed otherwise now.
+    #[test]
+    fn w3_w7_a_replay_of_partial_edits_changes_nothing(
+        (edits, again) in two_deliveries(partial_edits()), batch in 1..6_usize,
+    ) {
+        let before = deliver(&edits, batch);
+        let mut model = before.clone();
+        for (now, edit) in (100..).zip(&again) {
+            let plan = model.write(UnixMillis::clamped(now), std::slice::from_ref(edit)).unwrap();
+            prop_assert!(plan.records.is_empty(), "a replay changed a record");
+            prop_assert!(plan.revisions.is_empty(), "a replay was kept");
+            prop_assert!(matches!(plan.results[0].outcome, Outcome::Unchanged | Outcome::Superseded));
+        }
+        prop_assert_eq!(model, before);
     }
 
     #[test]
@@ -115,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn s4_w3_a_replay_changes_nothing((edits, _) in two_deliveries(), batch in 1..6_usize) {
+    fn s4_w3_a_replay_changes_nothing((edits, _) in two_deliveries(whole_edits()), batch in 1..6_usize) {
         let before = deliver(&edits, batch);
         let mut model = before.clone();
         for (now, edit) in (100..).zip(&edits) {
@@ -150,9 +179,9 @@ proptest! {
     }
 }
 
-fn overwriting(mut edit: RecordEdit) -> RecordEdit {
-    if let Action::Put { overwrites, .. } = &mut edit.action {
-        *overwrites = true;
+fn overwriting(edit: RecordEdit) -> RecordEdit {
+    match new_content(&edit) {
+        Some(content) => overwrite(edit.key, content, UnixMillis::clamped(0)).by(edit.author.as_str()),
+        None => edit,
     }
-    edit
 }

@@ -4,7 +4,7 @@ use mosaic_domain::entity::{BotPatch, DiaryPatch, Facets, KeptObject, MemoPatch,
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::{Label, Tags};
 use mosaic_domain::{Content, Entity, EntitySet, EntityType, Patch, PerEntity};
-use mosaic_testkit::{bot, diary, memo, memo_id, resource, resource_of, tagged};
+use mosaic_testkit::{bot, diary, every_field, memo, memo_id, resource, resource_of, tagged};
 
 /// One content of each type, its patch that says nothing, and its document.
 fn samples() -> Vec<(Content, Patch, &'static str)> {
@@ -62,13 +62,20 @@ fn w7_a_patch_that_names_nothing_changes_nothing_and_fits_its_own_type_only() {
 }
 
 #[test]
-fn w7_only_a_diary_is_made_by_a_patch() {
-    let made: Vec<_> = samples()
-        .iter()
-        .filter_map(|(_, patch, _)| patch.into_new_content())
-        .map(|c| c.entity_type())
+fn w7_what_a_new_record_must_have_is_asked_for() {
+    let missing = |patch: Patch| patch.to_new_content().map(|_| ()).unwrap_err().0;
+    let asked: Vec<_> = samples()
+        .into_iter()
+        .filter(|(content, ..)| content.entity_type() != EntityType::Diary)
+        .flat_map(|(_, patch, _)| missing(patch))
         .collect();
-    assert_eq!(made, [EntityType::Diary]);
+    assert_eq!(asked, ["content", "filename", "fileSize", "name"]);
+    for (content, patch, _) in samples() {
+        if content.entity_type() == EntityType::Diary {
+            assert_eq!(patch.to_new_content().unwrap().entity_type(), EntityType::Diary);
+        }
+        assert_eq!(every_field(content.clone()).to_new_content(), Ok(content));
+    }
 }
 
 #[test]

@@ -1,83 +1,17 @@
 //! What a write does, rule by rule: W1 to W5, W7, W9, H1, S4, and the bytes of attachments. (W6 stands in `src/skew.rs`.)
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
+#[path = "support/world.rs"]
+mod world;
+
 use mosaic_domain::entity::{DiaryPatch, FileSize, MemoPatch, Resource, ResourcePatch};
-use mosaic_domain::write::{Action, EditResult, Outcome, RecordEdit, Refusal, WritePlan};
-use mosaic_domain::{Content, Patch, Record, RecordKey, RevisionReason, Stamp, State, UnixMillis};
+use mosaic_domain::write::{Action, Outcome, RecordEdit, Refusal};
+use mosaic_domain::{Content, Patch, RevisionReason, Stamp, State, UnixMillis};
 use mosaic_testkit::{
     EditExt, Model, bot, bot_key, delete, diary, diary_key, fill, filled, hash, memo, memo_id, memo_key,
     patch, patch_memo, put, resource, resource_id, resource_key, resource_of, tagged,
 };
-
-const NOW: i64 = 10_000;
-
-/// One user's data and short ways to look at it.
-#[derive(Default)]
-struct World(Model);
-
-impl World {
-    fn write(&mut self, edits: &[RecordEdit]) -> WritePlan {
-        self.0.write(UnixMillis::clamped(NOW), edits).unwrap()
-    }
-
-    fn edit(&mut self, edit: RecordEdit) -> EditResult {
-        self.write(&[edit]).results.remove(0)
-    }
-
-    fn outcome(&mut self, edit: RecordEdit) -> Outcome {
-        self.edit(edit).outcome
-    }
-
-    fn apply(&mut self, edit: RecordEdit) {
-        assert_eq!(self.outcome(edit), Outcome::Applied);
-    }
-
-    fn record(&self, key: RecordKey) -> &Record {
-        self.0.record(key).unwrap()
-    }
-
-    fn time(&self, key: RecordKey) -> i64 {
-        self.record(key).version.time.get()
-    }
-
-    fn text(&self, key: RecordKey) -> Option<&str> {
-        match self.record(key).live_content()? {
-            Content::Memo(memo) => Some(memo.content.as_str()),
-            Content::Diary(diary) => Some(diary.summary.as_str()),
-            Content::Resource(resource) => Some(resource.filename.as_str()),
-            Content::Bot(bot) => Some(bot.name.as_str()),
-            Content::Unreadable(unreadable) => Some(&unreadable.document),
-        }
-    }
-
-    fn place(&self, key: RecordKey) -> i64 {
-        self.record(key)
-            .live_content()
-            .unwrap()
-            .facets()
-            .sort_order
-            .unwrap()
-    }
-
-    fn resource(&self, n: u64) -> &Resource {
-        match self.record(resource_key(n)).live_content() {
-            Some(Content::Resource(resource)) => resource,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// The reasons and edit times of the revisions of a record, the first kept first.
-    fn kept(&self, key: RecordKey) -> Vec<(RevisionReason, i64)> {
-        let of_record = self.0.revisions().iter().filter(|kept| kept.key == key);
-        of_record
-            .map(|kept| (kept.reason, kept.version.time.get()))
-            .collect()
-    }
-}
-
-fn refused(refusal: Refusal) -> Outcome {
-    Outcome::Refused(refusal)
-}
+use world::{NOW, World, refused};
 
 #[test]
 fn w1_without_an_edit_time_an_edit_is_later_than_whatever_is_stored() {
@@ -657,17 +591,7 @@ fn w9_bytes_for_a_deleted_memo_are_stored_detached_and_for_an_unknown_one_refuse
     assert_eq!(world.outcome(fill(resource_key(3), filled_of(9, 3))), unknown());
     assert!(world.0.record(resource_key(3)).is_none());
     // Nor does a record that is there get bytes together with a memo that is not.
-    let moving = |to| {
-        let mut edit = fill(resource_key(1), filled_of(to, 1));
-        if let Action::Fill {
-            patch: Patch::Resource(patch),
-            ..
-        } = &mut edit.action
-        {
-            patch.memo_id = Some(Some(memo_id(to)));
-        }
-        edit
-    };
+    let moving = |to| fill(resource_key(1), filled_of(to, 1));
     let before = world.0.clone();
     assert_eq!(world.outcome(moving(9)), unknown());
     assert_eq!(world.0, before);

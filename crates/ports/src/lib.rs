@@ -37,8 +37,8 @@ pub use logins::{
 };
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use store::{
-    ChangeFeed, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader, RevisionPage,
-    ServedCursors, SyncDigest, WriteStore,
+    ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
+    RevisionPage, ServedCursors, SyncDigest, WriteStore,
 };
 pub use stores::Stores;
 pub use system::{

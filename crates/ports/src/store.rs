@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mosaic_domain::digest::Digest;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
-use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::query::{Listed, Listing, RecordQuery, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
 use mosaic_domain::{
-    ClientId, Cursor, EntityType, Epoch, FamilyId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp,
-    UnixMillis, UserId,
+    ClientId, Cursor, EntityType, Epoch, FamilyId, MemoId, PerEntity, Record, RecordKey, Revision,
+    RevisionId, Stamp, UnixMillis, UserId,
 };
 
 use crate::error::{StoreError, WriteError};
@@ -31,6 +31,8 @@ pub trait WriteStore: Send + Sync {
     /// * [`Locked::records`] holds every existing record of the scope's keys, tombstones included; the live resources of
     ///   [`WriteScope::children_of`]; and the memo that each of those records belongs to.
     /// * Where [`WriteScope::login`] names a login, it is looked at under the lock: one that may not go on is refused.
+    /// * [`Locked::bytes`] is what all records and revisions of the user come to. A write, a purge and a copy keep it so
+    ///   (W10).
     /// * All or nothing, and returned only once it is durable (W8). A plan that is empty writes nothing (S4).
     /// * When the future is dropped, the write either happens whole or not at all, and holds no lock.
     /// * A revision whose id is stored already is left as it is. Others get the next number of their record; a number is
@@ -107,13 +109,33 @@ pub trait RecordReader: Send + Sync {
     /// [`StoreError`].
     async fn record(&self, user: UserId, key: RecordKey) -> Result<Option<Record>, StoreError>;
 
-    /// The live records that a query matches: one page, and how many there are.
+    /// Some records, tombstones included, in the order of their keys in `keys`. One that does not exist is left out.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError>;
+    async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError>;
 
-    /// The tags of the live records of a type, the most frequent first, equal ones in code point order.
+    /// The live children of some memos, each memo's in their order, memo after memo as in `parents`; of each memo as many as the
+    /// limits allow (at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// The live records that a query matches: one page, and how many there are. Reads no documents but those that the query
+    /// has to look at.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, StoreError>;
+
+    /// The tags of the live records of a type, the most frequent first, equal ones in code point order: at most
+    /// [`TAGS_COUNTED`](mosaic_domain::query::TAGS_COUNTED).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -180,12 +202,18 @@ pub struct DeviceCursor {
     pub served_at: UnixMillis,
 }
 
+/// The most devices of one user that are kept (D1): people look at them, and a client names as many as it likes.
+pub const DEVICES_MAX: usize = 200;
+
 /// What each device was served up to (D1): for people to look at. Never used to decide what to send (P6).
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait DeviceCursors: Send + Sync {
     /// Remembers what a pull served. Returns at once and never fails: the row is written soon after, in the order of the
     /// calls, and only if it differs from what is stored. A crash may lose the latest ones, which harms nobody.
+    ///
+    /// Of more than [`DEVICES_MAX`] devices of one user those go that were not served for the longest time; those that have
+    /// a login go last.
     fn remember(&self, served: ServedCursors);
 
     /// The rows of a user, by device and type. Sees everything that was remembered before.

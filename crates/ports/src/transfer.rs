@@ -19,6 +19,8 @@ pub struct UserDump {
     pub account: Account,
     /// The user's clock (S1).
     pub clock: Stamp,
+    /// What the user's records and revisions come to, in bytes (W10).
+    pub record_bytes: u64,
     /// What the devices were served (D1), by device and type.
     pub cursors: Vec<DeviceCursor>,
     /// The logins, by id.

@@ -175,7 +175,8 @@ pub enum UserCommand {
     ///
     /// Without --password-stdin it gets a random password, which is printed once and has to be changed.
     Add {
-        /// The name to log in with: 1 to 64 characters without white space
+        /// The name to log in with: 1 to 64 characters, letters, digits and the signs of ASCII
+        #[arg(value_parser = Username::chosen)]
         username: Username,
         /// May manage accounts
         #[arg(long)]

@@ -54,6 +54,8 @@ pub struct Config {
     pub cors: CorsConfig,
     /// Tokens and login attempts.
     pub auth: AuthConfig,
+    /// What one user may take.
+    pub limits: LimitsConfig,
     /// How long revisions and the content of deleted records are kept; none: for ever.
     pub retention: Option<Duration>,
     /// The bytes behind resources.
@@ -82,6 +84,12 @@ pub struct HttpConfig {
     pub workers: Option<NonZeroUsize>,
     /// The largest request body, in bytes, after unpacking.
     pub max_body_bytes: usize,
+    /// How much memory request bodies and answers may take together, in bytes.
+    pub memory_budget_bytes: usize,
+    /// Requests of one user that run at the same time.
+    pub requests_per_user: NonZeroUsize,
+    /// Of these, those that look at much of what the user has.
+    pub heavy_requests_per_user: NonZeroUsize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
@@ -108,10 +116,17 @@ pub struct AuthConfig {
     pub access_token_ttl: Duration,
     /// How long a login lasts that is not used. Not less than `access_token_ttl`.
     pub refresh_token_ttl: Duration,
-    /// Login attempts per minute for one account.
+    /// Wrong passwords per minute for one account.
     pub account_attempts_per_minute: NonZeroU32,
-    /// Login attempts per minute from one address.
+    /// Wrong passwords per minute from one address.
     pub address_attempts_per_minute: NonZeroU32,
+}
+
+/// What one user may take.
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    /// What the records and revisions may come to, in bytes (W10).
+    pub user_records_bytes: u64,
 }
 
 /// Connections that listen for changes.
@@ -243,6 +258,7 @@ impl Reader<'_> {
         let http = self.http();
         let cors = self.text(&keys::CORS_ALLOWED_ORIGINS, AllowedOrigins::parse);
         let auth = self.auth();
+        let user_records_bytes = self.integer(&keys::LIMITS_USER_RECORDS_BYTES);
         let retention = self.integer(&keys::RETENTION_DAYS);
         let attachments = self.attachments(data_dir.as_ref().ok(), database.as_ref().ok());
         let events = self.events();
@@ -261,6 +277,9 @@ impl Reader<'_> {
                 allowed_origins: cors?,
             },
             auth: auth?,
+            limits: LimitsConfig {
+                user_records_bytes: user_records_bytes?,
+            },
             retention: retention.map(|days: u32| (days > 0).then(|| DAY * days))?,
             attachments: attachments?,
             events: events?,
@@ -298,6 +317,9 @@ impl Reader<'_> {
     fn http(&mut self) -> Result<HttpConfig, Reported> {
         let workers = self.integer::<usize>(&keys::HTTP_WORKERS);
         let max_body_bytes = self.integer(&keys::HTTP_MAX_BODY_BYTES);
+        let memory_budget_bytes = self.integer(&keys::HTTP_MEMORY_BUDGET_BYTES);
+        let requests_per_user = self.positive(&keys::HTTP_REQUESTS_PER_USER);
+        let heavy_requests_per_user = self.positive(&keys::HTTP_HEAVY_REQUESTS_PER_USER);
         let header_timeout = self.milliseconds(&keys::HTTP_HEADER_TIMEOUT_MS);
         let body_timeout = self.milliseconds(&keys::HTTP_BODY_TIMEOUT_MS);
         let keep_alive = self.milliseconds(&keys::HTTP_KEEP_ALIVE_MS);
@@ -306,6 +328,9 @@ impl Reader<'_> {
         Ok(HttpConfig {
             workers: NonZeroUsize::new(workers?),
             max_body_bytes: max_body_bytes?,
+            memory_budget_bytes: memory_budget_bytes?,
+            requests_per_user: requests_per_user?,
+            heavy_requests_per_user: heavy_requests_per_user?,
             header_timeout: header_timeout?,
             body_timeout: body_timeout?,
             keep_alive: keep_alive?,

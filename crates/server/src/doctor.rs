@@ -134,13 +134,18 @@ impl Findings {
 
     fn line(&self, finding: &Finding) -> String {
         match finding {
-            Finding::Unreadable { user, key, revision } => format!(
-                "unreadable: {} {key} of {}{} holds a document that can not be read. Bring it back from a backup; or write it \
-                 anew, or delete it",
-                key.entity_type().name(),
-                self.whose(*user),
-                revision.map_or(String::new(), |number| format!(", revision {number},"))
-            ),
+            Finding::Unreadable { user, key, revision } => {
+                let (entity, whose) = (key.entity_type().name(), self.whose(*user));
+                match revision {
+                    None => format!(
+                        "unreadable: {entity} {key} of {whose} holds a document that can not be read. Bring it back from a \
+                         backup; or write it anew, or delete it"
+                    ),
+                    Some(number) => format!(
+                        "unreadable: revision {number} of {entity} {key} of {whose} can not be read. It goes with its time"
+                    ),
+                }
+            }
             Finding::WithoutBytes { user, key, sha256 } => format!(
                 "not uploaded: {} {key} of {} names the content {sha256}, which never came. A device that has the file can \
                  upload it",

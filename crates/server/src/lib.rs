@@ -12,6 +12,7 @@ mod draft;
 mod epoch;
 mod export;
 mod import;
+mod lost;
 mod progress;
 mod purge;
 pub mod secrets;

@@ -1,10 +1,11 @@
 //! Puts the parts together: the store that the configuration names, the machine's services, the use cases over both.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mosaic_adapter_http::{AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets};
+use mosaic_adapter_http::{
+    AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets, RequestLimits,
+};
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
 use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
@@ -23,12 +24,11 @@ use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
-use mosaic_application::storage::LostStore;
 use mosaic_application::uploads::Uploads;
-use mosaic_domain::query::PageNumber;
 use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
+use crate::lost::{self, LostError};
 use crate::secrets::{self, SecretError, SecretKey};
 use crate::storage::{Storage, StorageError};
 
@@ -67,15 +67,9 @@ pub(crate) enum WiringError {
     /// The store is not up to date, and must not be changed.
     #[error("migrations are pending: {0}. Run `mosaic migrate`, or start the server without --no-migrate")]
     Pending(String),
-    /// The store was lost, and its attachments were not.
+    /// The store was lost.
     #[error(transparent)]
-    LostStore(#[from] LostStore),
-    /// The database file is empty where there was a server before.
-    #[error(
-        "{}: is empty, and the data folder has the key of a server that ran before. Put the file back, or restore a backup (mosaic \
-         restore FILE). To begin anew all the same, remove the empty file", .0.display()
-    )]
-    Emptied(PathBuf),
+    Lost(#[from] LostError),
     /// The machine can't hash passwords.
     #[error("passwords can not be hashed on this machine: {0}")]
     Passwords(BoxError),
@@ -111,7 +105,7 @@ impl Services {
     /// [`WiringError`].
     pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
         secrets::create_data_dir(&config.data_dir)?;
-        refuse_emptied(config)?;
+        lost::refuse_emptied(config, TOKEN_KEY_FILE)?;
         // Before the store: what fails here need not close it again.
         let storage = Storage::open(config).await?;
         let store = OpenStore::open(config, &config.database, migrations).await?;
@@ -135,14 +129,9 @@ impl Services {
     /// Refuses to begin with a new store what was one with attachments before.
     ///
     /// # Errors
-    /// [`WiringError::LostStore`], where there are no accounts, and files nevertheless.
+    /// [`LostError`].
     pub(crate) async fn refuse_lost_store(&self) -> Result<(), WiringError> {
-        let accounts = self.store.ports.accounts.list(PageNumber::EVERYTHING).await;
-        match accounts {
-            Ok(listed) if listed.total == 0 => Ok(self.storage.refuse_lost_store().await?),
-            // What fails here fails where it is needed, and is said there.
-            Ok(_) | Err(_) => Ok(()),
-        }
+        Ok(lost::refuse_lost_store(self.store.ports.accounts.as_ref(), &self.storage).await?)
     }
 
     /// From now on those who listen hear of commits, on whatever instance. For servers: commands have no listeners.
@@ -179,22 +168,6 @@ impl Services {
     /// Finishes the writes that are queued and lets go of the store.
     pub(crate) async fn close(&self) {
         self.store.close().await;
-    }
-}
-
-/// A database file without a single byte is none that was never used: the key comes after the first page.
-fn refuse_emptied(config: &Config) -> Result<(), WiringError> {
-    let DatabaseUrl::SqliteFile(path) = &config.database else {
-        return Ok(());
-    };
-    let had_server = config.data_dir.join(TOKEN_KEY_FILE).exists();
-    match std::fs::metadata(path) {
-        Ok(found) if had_server && found.len() == 0 => Err(WiringError::Emptied(path.clone())),
-        Err(error) if had_server && error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), "there is no database, where there was a server before: a new one begins");
-            Ok(())
-        }
-        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -399,7 +372,8 @@ fn state(
         Arc::clone(&store.write),
         Arc::clone(&store.reader),
         Arc::clone(&ids),
-    );
+    )
+    .with_quota(config.limits.user_records_bytes);
     let memos = Memos::new(records.clone());
     let attachments = attachments(config, store, storage, &records);
     let upload_lifetime = millis(config.attachments.upload_lifetime);
@@ -415,7 +389,8 @@ fn state(
             Arc::clone(&store.cursors),
             Arc::clone(&clock),
         ),
-        push: Push::new(Arc::clone(&store.write), Arc::clone(&store.feed)),
+        push: Push::new(Arc::clone(&store.write), Arc::clone(&store.feed))
+            .with_quota(config.limits.user_records_bytes),
         devices: Devices::new(
             Arc::clone(&store.cursors),
             Arc::clone(&store.tokens),
@@ -520,11 +495,13 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
     let HttpConfig {
         workers,
         max_body_bytes,
+        memory_budget_bytes,
         header_timeout,
         body_timeout,
         keep_alive,
         shutdown_timeout,
         trust_proxy,
+        ..
     } = config.http;
     let defaults = HttpSettings::default();
     HttpSettings {
@@ -536,12 +513,32 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
             unpacked_bytes: max_body_bytes,
             timeout: body_timeout,
         },
+        memory_budget: memory_budget_bytes,
+        requests: request_limits(config),
         cors_origins: match &config.cors.allowed_origins {
             AllowedOrigins::Any => vec!["*".to_owned()],
             AllowedOrigins::Listed(origins) => origins.clone(),
         },
         trust_proxy,
         shutdown_timeout,
+    }
+}
+
+/// How many requests run at the same time. No user takes more than half of what reads or writes the store, and neither do those
+/// that look at much, all users' together.
+fn request_limits(config: &Config) -> RequestLimits {
+    let (all, heavy) = match &config.database {
+        DatabaseUrl::Postgres(_) => {
+            let half = (config.postgres.pool_size.get() / 2).max(1);
+            (half, half)
+        }
+        // Short look-ups wait for a reader only as long as others take, and writes for none.
+        _ => (usize::MAX, (config.sqlite.readers.get() / 2).max(1)),
+    };
+    RequestLimits {
+        per_user: config.http.requests_per_user.get().min(all),
+        heavy_per_user: config.http.heavy_requests_per_user.get().min(heavy),
+        heavy,
     }
 }
 

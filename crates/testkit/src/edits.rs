@@ -1,13 +1,13 @@
 //! Builders for records and edits: short enough that a test shows what it is about.
 
 use mosaic_domain::entity::{
-    Bot, Diary, FileSize, Filename, KeptObject, Memo, MemoPatch, MimeType, Resource, ResourcePatch, Sha256,
-    StorageType,
+    Bot, BotPatch, Diary, DiaryPatch, FileSize, Filename, KeptObject, Memo, MemoPatch, MimeType, Resource,
+    ResourcePatch, Sha256, StorageType,
 };
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Action, RecordEdit};
 use mosaic_domain::{
-    BotId, ClientId, EditTime, Entity, EntityType, MemoId, Patch, RecordKey, ResourceId, Revision, UnixMillis,
+    BotId, ClientId, Content, EditTime, Entity, MemoId, Patch, RecordKey, ResourceId, Revision, UnixMillis,
 };
 use uuid::Uuid;
 
@@ -121,24 +121,81 @@ pub fn by(author: &str) -> ClientId {
     author.parse().unwrap()
 }
 
-/// An edit that writes a whole record, made by `phone`, without an edit time.
+/// A partial edit that names every field, those that are empty too.
+pub fn every_field(content: Content) -> Patch {
+    match content {
+        Content::Memo(memo) => Patch::Memo(MemoPatch {
+            content: Some(memo.content),
+            tags: Some(memo.tags),
+            is_archived: Some(memo.is_archived),
+            diary_date: Some(memo.diary_date),
+            ai_summary: Some(memo.ai_summary),
+        }),
+        Content::Diary(diary) => Patch::Diary(DiaryPatch {
+            summary: Some(diary.summary),
+            mood_key: Some(diary.mood_key),
+            mood_score: Some(diary.mood_score),
+            generation_source: Some(diary.generation_source),
+            auto_generation_locked: Some(diary.auto_generation_locked),
+            generated_from_memo_ids: Some(diary.generated_from_memo_ids),
+            last_auto_generated_at: Some(diary.last_auto_generated_at),
+        }),
+        Content::Resource(resource) => Patch::Resource(ResourcePatch {
+            memo_id: Some(resource.memo_id),
+            filename: Some(resource.filename),
+            mime_type: Some(resource.mime_type),
+            file_size: Some(resource.file_size),
+            sha256: Some(resource.sha256),
+            storage_type: Some(resource.storage_type),
+            sort_order: Some(resource.sort_order),
+            metadata: Some(resource.metadata),
+        }),
+        Content::Bot(bot) => Patch::Bot(BotPatch {
+            name: Some(bot.name),
+            avatar_url: Some(bot.avatar_url),
+            description: Some(bot.description),
+            tags: Some(bot.tags),
+            auto_reply: Some(bot.auto_reply),
+            sort_order: Some(bot.sort_order),
+            model: Some(bot.model),
+            ai_config: Some(bot.ai_config),
+        }),
+        Content::Unreadable(_) => panic!("nobody writes what can't be read"),
+    }
+}
+
+/// An edit that writes every field of a record, there or not, made by `phone`, without an edit time.
 pub fn put(key: RecordKey, content: impl Entity) -> RecordEdit {
-    let action = Action::Put {
-        content: content.into_content(),
+    create(key, every_field(content.into_content()))
+}
+
+/// An edit that writes some fields of a record, there or not, made by `phone`, without an edit time.
+pub fn create(key: RecordKey, patch: Patch) -> RecordEdit {
+    let action = Action::Patch {
+        patch,
         created_at: None,
-        unplaced: false,
-        overwrites: key.entity_type() == EntityType::Diary,
         attachments: None,
+        creates: true,
     };
     edit(key, action)
 }
 
-/// An edit that writes some fields, made by `phone`, without an edit time.
+/// What an edit writes where nothing is stored. `None` where it makes no record.
+pub fn new_content(edit: &RecordEdit) -> Option<Content> {
+    match &edit.action {
+        Action::Patch { patch, .. } => patch.to_new_content().ok(),
+        Action::Put { content, .. } => Some(content.clone()),
+        Action::Fill { .. } | Action::Delete { .. } => None,
+    }
+}
+
+/// An edit that writes some fields of a record that is there, made by `phone`, without an edit time.
 pub fn patch(key: RecordKey, patch: Patch) -> RecordEdit {
     let action = Action::Patch {
         patch,
         created_at: None,
         attachments: None,
+        creates: false,
     };
     edit(key, action)
 }
@@ -153,21 +210,18 @@ pub fn patch_memo(n: u64, content: &str) -> RecordEdit {
     patch(memo_key(n), Patch::Memo(changes))
 }
 
-/// An edit that brings the bytes of a resource, made by `phone`, without an edit time. Of a record that is there it changes
-/// what is said of the bytes.
+/// An edit that brings the bytes of a resource, made by `phone`, without an edit time. It names the memo only where there is one.
 pub fn fill(key: RecordKey, content: Resource) -> RecordEdit {
     let patch = ResourcePatch {
-        mime_type: Some(content.mime_type.clone()),
+        memo_id: content.memo_id.map(Some),
+        filename: Some(content.filename),
+        mime_type: Some(content.mime_type),
         file_size: Some(content.file_size),
         sha256: Some(content.sha256),
         ..ResourcePatch::default()
     };
-    let action = Action::Fill {
-        content: content.into_content(),
-        created_at: None,
-        patch: Patch::Resource(patch),
-    };
-    edit(key, action)
+    let created_at = None;
+    edit(key, Action::Fill { patch, created_at })
 }
 
 /// An edit that deletes a record, made by `phone`, without an edit time.
@@ -189,14 +243,12 @@ pub fn bury(key: RecordKey) -> RecordEdit {
 
 /// An edit that restores a revision, made by `phone`, without an edit time.
 pub fn restore(revision: &Revision) -> RecordEdit {
-    let action = Action::Put {
-        content: revision.content.clone(),
-        created_at: Some(revision.created_at),
-        unplaced: false,
-        overwrites: true,
-        attachments: None,
-    };
-    edit(revision.key, action)
+    overwrite(revision.key, revision.content.clone(), revision.created_at)
+}
+
+/// An edit that writes a whole record over whatever is stored, made by `phone`, without an edit time.
+pub fn overwrite(key: RecordKey, content: Content, created_at: UnixMillis) -> RecordEdit {
+    edit(key, Action::Put { content, created_at })
 }
 
 fn edit(key: RecordKey, action: Action) -> RecordEdit {
@@ -235,29 +287,28 @@ impl EditExt for RecordEdit {
 
     fn created(mut self, ms: i64) -> Self {
         match &mut self.action {
-            Action::Put { created_at, .. }
-            | Action::Patch { created_at, .. }
-            | Action::Fill { created_at, .. } => {
+            Action::Patch { created_at, .. } | Action::Fill { created_at, .. } => {
                 *created_at = Some(UnixMillis::new(ms).unwrap());
             }
-            Action::Delete { .. } => {}
+            Action::Put { .. } | Action::Delete { .. } => {}
         }
         self
     }
 
     fn unplaced(mut self) -> Self {
-        if let Action::Put { unplaced, .. } = &mut self.action {
-            *unplaced = true;
+        if let Action::Patch { patch, .. } = &mut self.action {
+            match patch {
+                Patch::Resource(patch) => patch.sort_order = None,
+                Patch::Bot(patch) => patch.sort_order = None,
+                Patch::Memo(_) | Patch::Diary(_) => {}
+            }
         }
         self
     }
 
     fn attaching(mut self, resources: &[u64]) -> Self {
-        match &mut self.action {
-            Action::Put { attachments, .. } | Action::Patch { attachments, .. } => {
-                *attachments = Some(resources.iter().copied().map(resource_id).collect());
-            }
-            Action::Fill { .. } | Action::Delete { .. } => {}
+        if let Action::Patch { attachments, .. } = &mut self.action {
+            *attachments = Some(resources.iter().copied().map(resource_id).collect());
         }
         self
     }

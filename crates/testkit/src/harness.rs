@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_domain::account::{Role, User};
 use mosaic_domain::pull::{self, PageLimits, PullPage, PullRequest};
-use mosaic_domain::query::{Listing, Order, PageNumber, RecordQuery};
+use mosaic_domain::query::{Listed, Listing, Order, PageNumber, RecordQuery};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide};
 use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
@@ -216,8 +216,20 @@ impl Harness {
         reader.revisions(user, key, before, limits).await.unwrap()
     }
 
-    /// A list.
+    /// A list, with its records.
     pub async fn list(&self, user: UserId, query: &RecordQuery) -> Listing<Record> {
+        let Listing { items, total } = self.listed(user, query).await;
+        let keys: Vec<RecordKey> = items.iter().map(|listed| listed.key).collect();
+        let items = self.stores.reader.records(user, &keys).await.unwrap();
+        assert!(
+            items.iter().map(|record| record.key).eq(keys),
+            "a list and its records"
+        );
+        Listing { items, total }
+    }
+
+    /// A list as the store gives it.
+    pub async fn listed(&self, user: UserId, query: &RecordQuery) -> Listing<Listed> {
         self.stores.reader.list(user, query).await.unwrap()
     }
 

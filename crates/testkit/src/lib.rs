@@ -26,8 +26,9 @@ mod tokens;
 
 pub use device::Device;
 pub use edits::{
-    EditExt, bot, bot_key, bury, by, delete, diary, diary_key, fill, filled, hash, memo, memo_id, memo_key,
-    patch, patch_memo, put, resource, resource_id, resource_key, resource_of, restore, tagged,
+    EditExt, bot, bot_key, bury, by, create, delete, diary, diary_key, every_field, fill, filled, hash, memo,
+    memo_id, memo_key, new_content, overwrite, patch, patch_memo, put, resource, resource_id, resource_key,
+    resource_of, restore, tagged,
 };
 pub use fixture::{StoreFixture, run};
 pub use gate::{Door, Gate};
@@ -108,6 +109,10 @@ macro_rules! conformance {
                 users_are_isolated
                 an_unknown_user_can_not_write
             }
+            room {
+                w10_what_a_user_stores_is_counted_to_the_byte
+                w10_of_writes_that_come_at_once_as_many_are_taken_as_fit
+            }
             push {
                 b1_eight_hundred_edits_in_one_write_do_what_the_rules_say
                 b1_a_push_with_edit_times_is_free_the_second_time
@@ -173,6 +178,12 @@ macro_rules! conformance {
                 what_only_looks_like_a_term_is_not_found
                 a_search_is_paged
             }
+            listing {
+                a_list_says_how_long_its_documents_are
+                a_page_goes_on_where_an_answer_ended
+                records_come_in_the_order_of_their_keys
+                children_come_in_their_order_as_many_as_fit
+            }
             digests {
                 a_digest_is_that_of_the_live_records
                 a_digest_follows_edits_and_deletes
@@ -186,6 +197,7 @@ macro_rules! conformance {
                 d1_the_longest_name_and_the_greatest_cursor_are_kept
                 a_store_that_works_is_healthy
                 d1_a_row_says_when_it_was_served
+                d1_of_too_many_devices_those_go_that_were_not_seen_for_the_longest_time
                 d2_a_device_is_forgotten
                 d2_a_forgotten_device_that_goes_on_is_remembered_anew
                 d2_logins_are_listed_by_device

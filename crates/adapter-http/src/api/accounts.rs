@@ -267,7 +267,7 @@ fn count<T>(attempt: Attempt<'_>, outcome: &Result<T, AppError>) {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterBody {
-    #[schema(value_type = schema::Username, required)]
+    #[schema(value_type = schema::NewUsername, required)]
     #[serde(default)]
     username: Field<String>,
     #[schema(value_type = schema::NewPassword, required)]
@@ -291,7 +291,7 @@ async fn register(
 ) -> Answered<LoginAnswer> {
     let body = body.0;
     let mut check = Check::default();
-    let username = check.required("username", body.username, from_text::<Username>);
+    let username = check.required("username", body.username, |name| Username::chosen(&name));
     let password = check.required("password", body.password, Password::chosen);
     let (client, device_name) = device(&mut check, body.client_id, body.device_name);
     let (username, password) = check.finish(username.zip(password))?;
@@ -387,7 +387,7 @@ async fn change_password(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UpdateUserBody {
-    #[schema(value_type = schema::Username, required = false)]
+    #[schema(value_type = schema::NewUsername, required = false)]
     #[serde(default)]
     username: Field<String>,
     /// `null` removes it.
@@ -402,7 +402,7 @@ async fn update_user(
     body: JsonBody<UpdateUserBody>,
 ) -> Answered<UserDto> {
     let mut check = Check::default();
-    let username = check.optional("username", body.0.username, from_text::<Username>);
+    let username = check.optional("username", body.0.username, |name| Username::chosen(&name));
     let avatar_url = check.nullable("avatarUrl", body.0.avatar_url, Label::new);
     check.finish(Some(()))?;
     Ok(Json(

@@ -93,7 +93,7 @@ async fn list(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewUserBody {
-    #[schema(value_type = schema::Username, required)]
+    #[schema(value_type = schema::NewUsername, required)]
     #[serde(default)]
     username: Field<String>,
     #[schema(value_type = schema::NewPassword, required)]
@@ -115,7 +115,7 @@ async fn create(
 ) -> Answered<ManagedUser> {
     let body = body.0;
     let mut check = Check::default();
-    let username = check.required("username", body.username, from_text::<Username>);
+    let username = check.required("username", body.username, |name| Username::chosen(&name));
     let password = check.required("password", body.password, Password::chosen);
     let role = check.optional("role", body.role, from_text).unwrap_or(Role::User);
     let must_change_password = check
@@ -135,7 +135,7 @@ async fn create(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangeUserBody {
-    #[schema(value_type = schema::Username, required = false)]
+    #[schema(value_type = schema::NewUsername, required = false)]
     #[serde(default)]
     username: Field<String>,
     #[schema(value_type = RoleName, required = false)]

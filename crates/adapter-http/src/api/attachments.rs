@@ -29,6 +29,7 @@ use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty, UnixMs};
 use crate::state::AppState;
+use crate::turns::Load;
 
 /// What an upload can be refused with, in whatever way its bytes come.
 const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
@@ -61,6 +62,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = Resource::PATH;
     vec![
         Endpoint::get("/resources/{id}/download", "downloadResource", download)
+            .takes(Load::Transfer)
             .about(TAG, "The bytes of a resource, or a smaller picture of it")
             .query::<OrEmpty<VariantName>>(
                 "variant",
@@ -70,11 +72,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
         Endpoint::get("/resources/{id}/thumbnail", "resourceThumbnail", thumbnail)
+            .takes(Load::Transfer)
             .about(TAG, "A picture of 320 pixels on the longer side at most")
             .returns_file("The picture")
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
         by_device(Endpoint::post("/resources/upload", "uploadResource", upload))
+            .takes(Load::Transfer)
             .about(TAG, "Stores a file and its record")
             .details(
                 "Sent again with the same `id` and the same bytes, it changes nothing. With the `id` of a resource that has \
@@ -195,7 +199,7 @@ const FIELDS: [&str; 7] = [ID, MEMO_ID, FILENAME, MIME_TYPE, METADATA, CREATED_A
 
 /// What a form says of its file.
 fn read(form: &Form) -> Result<(NewFile, Times), Violations> {
-    let mut check = Check::of_whole();
+    let mut check = Check::of_new();
     let filename = match form.field(FILENAME) {
         Field::Absent => form.filename(&mut check),
         named => check.required(FILENAME, named, Filename::new),
@@ -269,7 +273,7 @@ struct DirectBody {
 
 impl DirectBody {
     fn parse(self) -> Result<(FileSize, NewFile, Times), Violations> {
-        let mut check = Check::of_whole();
+        let mut check = Check::of_new();
         let id = check.nullable(ID, self.id, from_text).flatten();
         let memo_id = check.nullable(MEMO_ID, self.memo_id, from_text).flatten();
         let filename = check.required(FILENAME, self.filename, Filename::new);

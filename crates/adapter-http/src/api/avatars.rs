@@ -24,11 +24,13 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
+use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "avatars";
     vec![
         Endpoint::post("/resources/upload-avatar", "uploadAvatar", upload)
+            .takes(Load::Transfer)
             .about(TAG, "Stores a picture of the caller, or of a bot")
             .details(
                 "It is kept for as long as the account or a bot names its address; that of a bot is put into its \
@@ -48,6 +50,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ProblemCode::StorageFull,
             ]),
         Endpoint::get("/avatars/{id}/download", "downloadAvatar", download)
+            .takes(Load::Transfer)
             .about(TAG, "A picture of the caller, or of a bot")
             .returns_file("The picture")
             .problems(&DOWNLOAD_PROBLEMS),

@@ -1,28 +1,35 @@
-//! Bots: the common road, a list that is not paged, and their order.
+//! Bots: the common road, a list that is plain, and their order.
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_domain::BotId;
 use mosaic_domain::entity::Bot;
+use mosaic_domain::query::PageNumber;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::records::{self, Answered};
+use super::listing::{self, ENDS_BY_BYTES, Frame};
+use super::{page, records};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{BotDto, Times, Wire};
 use crate::field::{Check, Field, Int, ids};
 use crate::problem::{Problem, ProblemCode};
+use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
+
+/// How many bots a page has at most, and where the query does not say.
+pub(crate) const PAGE: u32 = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Bot>("Bot", BotId::new),
         records::get_endpoint::<Bot>("Bot"),
-        Endpoint::get("/bots", "listBots", list)
+        page::paged_by::<schema::BotPageSize>(Endpoint::get("/bots", "listBots", list))
             .about(Bot::PATH, "All bots, in their order")
+            .details(ENDS_BY_BYTES)
             .returns_list::<BotDto>("The bots"),
         records::by_device(
             Endpoint::put("/bots/reorder", "reorderBots", reorder)
@@ -40,9 +47,25 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints
 }
 
-async fn list(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<BotDto>> {
-    let bots = state.bots.all(caller.user()).await?;
-    Ok(Json(bots.into_iter().map(Into::into).collect()))
+/// Which bots.
+#[derive(Debug)]
+struct BotPage(PageNumber);
+
+impl FromQuery for BotPage {
+    fn from_query(query: &mut QueryReader) -> Option<Self> {
+        page::read(query, PAGE, PAGE).map(Self)
+    }
+}
+
+async fn list(
+    caller: SignedIn,
+    query: Query<BotPage>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let page = state.bots.page(caller.user(), query.0.0).await?;
+    let read = records::shown::<Bot>(&state, caller.user());
+    listing::answer(&request, Frame::list(), page, read).await
 }
 
 /// An order of bots.

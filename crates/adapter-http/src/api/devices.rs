@@ -18,6 +18,7 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
+use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "devices";
@@ -42,6 +43,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .returns_nothing("It is forgotten")
             .problems(&[ProblemCode::NotFound]),
         Endpoint::get("/sync/digest", "digest", digest)
+            .takes(Load::Heavy)
             .about(
                 "sync",
                 "What the caller's records come to, to compare with what a device holds",

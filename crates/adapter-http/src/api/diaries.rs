@@ -1,15 +1,20 @@
 //! Diaries: the common road, with the day as the key; a `PUT` creates, too (W7).
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::diaries::DiaryView;
 use mosaic_domain::entity::Diary;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::{DiaryDate, EntityType};
 
-use super::page::{PageOf, paged};
+use super::listing::{self, ENDS_BY_BYTES, Frame};
+use super::memos;
+use super::page::{self, PageOf, paged};
 use super::records::{self, Answered};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody, Wire};
+use crate::problem::Problem;
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
@@ -20,6 +25,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::create_at_endpoint::<Diary>("Diary"),
         paged(Endpoint::get("/diaries", "listDiaries", list))
             .about(Diary::PATH, "Lists diaries, the latest day first")
+            .details(ENDS_BY_BYTES)
             .query::<OrEmpty<schema::Day>>("startDate", "This day or later")
             .query::<OrEmpty<schema::Day>>("endDate", "This day or earlier")
             .returns::<PageOf<DiaryDto>>("One page"),
@@ -27,6 +33,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about(
                 Diary::PATH,
                 "Reads the diary of a day, with the memos of that day",
+            )
+            .details(
+                "With the first 200 memos, and of these so many as come to 32 MiB. Where there are more, the header `Link` names \
+                 the next page of `GET /memos/date/{date}`.",
             )
             .returns_nullable::<DiaryWithMemos>("The diary, or null where there is none"),
         records::by_device(
@@ -68,20 +78,27 @@ impl FromQuery for ListQuery {
 async fn list(
     caller: SignedIn,
     query: Query<ListQuery>,
+    request: HttpRequest,
     state: Data<AppState>,
-) -> Answered<PageOf<DiaryDto>> {
-    let query = query.0.0;
-    let listing = state.records.list::<Diary>(caller.user(), &query).await?;
-    Ok(Json(PageOf::of(listing, query.page)))
+) -> Result<HttpResponse, Problem> {
+    let page = state.records.page(caller.user(), &query.0.0).await?;
+    let read = records::shown::<Diary>(&state, caller.user());
+    listing::answer(&request, page::frame(&page)?, page, read).await
 }
 
 async fn get(
     caller: SignedIn,
     day: Key<DiaryDate>,
+    request: HttpRequest,
     state: Data<AppState>,
-) -> Answered<Option<DiaryWithMemos>> {
-    let view = state.diaries.get(caller.user(), day.0).await?;
-    Ok(Json(view.map(Into::into)))
+) -> Result<HttpResponse, Problem> {
+    let Some(DiaryView { diary, memos }) = state.diaries.get(caller.user(), day.0).await? else {
+        return Ok(HttpResponse::Ok().json(()));
+    };
+    let frame = Frame::member("memos", &DiaryDto::from(diary))?;
+    // Where there are more memos, they are those of the day: the list that goes on is that one.
+    let base = request.path().replacen("/diaries/", "/memos/date/", 1);
+    listing::answer_at(&request, &base, frame, memos, memos::views(&state, caller.user())).await
 }
 
 async fn summary(

@@ -22,6 +22,7 @@ use crate::problem::{Problem, ProblemCode, causes};
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
+use crate::turns::Load;
 
 const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -36,6 +37,7 @@ const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/sync/events", "events", events)
+            .takes(Load::Free)
             .about("sync", "Tells at once when there is something to pull")
             .details(
                 "Server-sent events. Each is called `changed` and has the user's clock as its `id` and in its data: \

@@ -11,12 +11,14 @@ use crate::problem::{Problem, causes};
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 use crate::state::AppState;
+use crate::turns::Load;
 
 const CONTENT_TYPE: &str = "application/x-ndjson";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/account/export", "export", export)
+            .takes(Load::Export)
             .about("account", "Everything of the caller, as JSON Lines")
             .details(
                 "A header, a line for each record (deleted ones, too), a line for each revision, and a last line with the \

@@ -1,39 +1,49 @@
 //! Memos: the common road, and what they have besides: archiving, days, search, tags.
 
 use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
+use mosaic_application::AppError;
 use mosaic_domain::entity::Memo;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{Tag, Tags};
-use mosaic_domain::{DiaryDate, EntityType, MemoId};
+use mosaic_domain::{DiaryDate, EntityType, MemoId, RecordKey, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::page::{PageOf, paged};
+use super::listing::{self, ENDS_BY_BYTES, Frame};
+use super::page::{self, PageOf, paged, paged_by};
 use super::records::{self, Answered};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ArchiveBody, MemoWithResources, Wire};
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
+use crate::turns::Load;
 
 const WORDS: &str = "Words that the memo must contain, in its text, its tags or its summary: at most 32";
+const ARCHIVED: &str = "Only those that are put away, or only the others";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Memo>("Memo", MemoId::new),
         records::get_endpoint::<Memo>("Memo"),
         paged(Endpoint::get("/memos", "listMemos", list))
+            .takes(Load::HeavyWith("search"))
             .about(Memo::PATH, "Lists memos, the newest first")
-            .query::<OrEmpty<schema::Flag>>("archived", "Only those that are put away, or only the others")
+            .details(ENDS_BY_BYTES)
+            .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
             .query::<OrEmpty<schema::Day>>("diaryDate", "Only those that are filed under this day")
             .query::<schema::Search>("search", WORDS)
             .returns::<PageOf<MemoWithResources>>("One page"),
         paged(Endpoint::get("/memos/search", "searchMemos", search))
+            .takes(Load::Heavy)
             .about(Memo::PATH, "Searches memos, the newest first")
+            .details(ENDS_BY_BYTES)
             .query::<schema::Search>("query", WORDS)
             .query::<schema::SearchedTags>(
                 "tags",
@@ -41,17 +51,22 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .query::<OrEmpty<schema::Day>>("startDate", "Made on this day (in UTC) or later")
             .query::<OrEmpty<schema::Day>>("endDate", "Made on this day (in UTC) or earlier")
-            .query::<OrEmpty<schema::Flag>>("isArchived", "Only those that are put away, or only the others")
+            .query::<OrEmpty<schema::Flag>>("isArchived", ARCHIVED)
             .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
-            .about(Memo::PATH, "The tags of all memos, the most frequent first")
+            .takes(Load::Heavy)
+            .about(
+                Memo::PATH,
+                "The tags of all memos, the most frequent first, at most 10,000",
+            )
             .returns_list::<TagDto>("The tags"),
-        Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)
+        paged_by::<schema::WholePageSize>(Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day))
             .about(
                 Memo::PATH,
                 "The memos that were made on a day (in UTC) or filed under it, the newest first",
             )
-            .query::<OrEmpty<schema::Flag>>("archived", "Only those that are put away, or only the others")
+            .details(ENDS_BY_BYTES)
+            .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
             .returns_list::<MemoWithResources>("The memos"),
     ];
     endpoints.extend(
@@ -99,11 +114,26 @@ impl FromQuery for ListQuery {
 async fn list(
     caller: SignedIn,
     query: Query<ListQuery>,
+    request: HttpRequest,
     state: Data<AppState>,
-) -> Answered<PageOf<MemoWithResources>> {
-    let query = query.0.0;
-    let listing = state.memos.list(caller.user(), &query).await?;
-    Ok(Json(PageOf::of(listing, query.page)))
+) -> Result<HttpResponse, Problem> {
+    let page = state.memos.page(caller.user(), &query.0.0).await?;
+    listing::answer(&request, page::frame(&page)?, page, views(&state, caller.user())).await
+}
+
+/// Reads memos as lists show them.
+pub(super) fn views(
+    state: &AppState,
+    user: UserId,
+) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<MemoWithResources>, AppError>> + use<> {
+    let memos = state.memos.clone();
+    move |keys| {
+        let memos = memos.clone();
+        Box::pin(async move {
+            let views = memos.views(user, &keys).await?;
+            Ok(views.into_iter().map(Into::into).collect())
+        })
+    }
 }
 
 /// Which memos are found.
@@ -156,8 +186,12 @@ fn terms(query: &mut QueryReader, key: &str) -> SearchTerms {
 }
 
 /// What a search found.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(
+    dead_code,
+    reason = "describes the answer for the OpenAPI document; AroundFound holds the values"
+)]
 struct FoundMemos {
     memos: Vec<MemoWithResources>,
     /// How many there are on all pages.
@@ -171,16 +205,31 @@ struct FoundMemos {
     semantic_enabled: bool,
 }
 
-async fn search(caller: SignedIn, query: Query<SearchQuery>, state: Data<AppState>) -> Answered<FoundMemos> {
-    let query = query.0.0;
-    let listing = state.memos.list(caller.user(), &query).await?;
-    Ok(Json(FoundMemos {
-        memos: listing.items.into_iter().map(Into::into).collect(),
-        total: listing.total,
-        page: query.page.number(),
-        page_size: query.page.size(),
+/// What stands around the memos that a search found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AroundFound {
+    total: u64,
+    page: u32,
+    page_size: u32,
+    semantic_enabled: bool,
+}
+
+async fn search(
+    caller: SignedIn,
+    query: Query<SearchQuery>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let page = state.memos.page(caller.user(), &query.0.0).await?;
+    let around = AroundFound {
+        total: page.total,
+        page: page.number.number(),
+        page_size: page.number.size(),
         semantic_enabled: false,
-    }))
+    };
+    let frame = Frame::member("memos", &around)?;
+    listing::answer(&request, frame, page, views(&state, caller.user())).await
 }
 
 /// A tag, and how many memos carry it.
@@ -208,12 +257,14 @@ async fn tags(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<TagDto>> 
 #[derive(Debug)]
 struct DayQuery {
     archived: Option<bool>,
+    page: PageNumber,
 }
 
 impl FromQuery for DayQuery {
     fn from_query(query: &mut QueryReader) -> Option<Self> {
         Some(Self {
             archived: query.flag("archived"),
+            page: page::read(query, PageNumber::MAX_SIZE, PageNumber::MAX_SIZE)?,
         })
     }
 }
@@ -222,8 +273,10 @@ async fn of_day(
     caller: SignedIn,
     day: Key<DiaryDate>,
     query: Query<DayQuery>,
+    request: HttpRequest,
     state: Data<AppState>,
-) -> Answered<Vec<MemoWithResources>> {
-    let memos = state.memos.on_day(caller.user(), day.0, query.0.archived).await?;
-    Ok(Json(memos.into_iter().map(Into::into).collect()))
+) -> Result<HttpResponse, Problem> {
+    let DayQuery { archived, page } = query.0;
+    let page = state.memos.on_day(caller.user(), day.0, archived, page).await?;
+    listing::answer(&request, Frame::list(), page, views(&state, caller.user())).await
 }

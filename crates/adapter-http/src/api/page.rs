@@ -1,10 +1,12 @@
 //! Pages of lists.
 
+use mosaic_application::page::Page;
 use mosaic_domain::query::{Listing, PageNumber};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::problem::FieldError;
+use super::listing::Frame;
+use crate::problem::Problem;
 use crate::query::{FromQuery, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
@@ -39,21 +41,58 @@ impl<T> PageOf<T> {
 
 /// Adds the parameters with which a page is asked for.
 pub(super) fn paged(endpoint: Endpoint) -> Endpoint {
+    paged_by::<schema::PageSize>(endpoint)
+}
+
+/// The same for a list whose pages have sizes of their own.
+pub(super) fn paged_by<Size: ToSchema>(endpoint: Endpoint) -> Endpoint {
     endpoint
         .query::<OrEmpty<schema::Page>>("page", "From 1")
-        .query::<OrEmpty<schema::PageSize>>("pageSize", "How many records a page has")
+        .query::<OrEmpty<Size>>("pageSize", "How many records a page has")
+        .query::<OrEmpty<schema::Skip>>(
+            "skip",
+            "Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says",
+        )
 }
 
 impl FromQuery for PageNumber {
     fn from_query(query: &mut QueryReader) -> Option<Self> {
-        let number = query.int("page", 1, 1..=i64::from(u32::MAX));
-        let size = query.int(
-            "pageSize",
-            i64::from(Self::DEFAULT_SIZE),
-            1..=i64::from(Self::MAX_SIZE),
-        );
-        Self::new(number, size)
-            .map_err(|violation| query.reject(FieldError::from(violation)))
-            .ok()
+        read(query, Self::DEFAULT_SIZE, Self::MAX_SIZE)
     }
+}
+
+/// Reads which page, of a list whose pages have that many records where the query does not say, and that many at most.
+pub(super) fn read(query: &mut QueryReader, default: u32, most: u32) -> Option<PageNumber> {
+    let number = query.int("page", 1, 1..=i64::from(u32::MAX));
+    let size = query.int("pageSize", i64::from(default), 1..=i64::from(most));
+    let skip = query.int("skip", 0, 0..=i64::from(MOST_SKIPPED));
+    let of = |number, size, skip| {
+        let part = |part: i64| u32::try_from(part).ok();
+        Some(PageNumber::of(part(number)?, part(size)?, part(skip)?))
+    };
+    of(number, size, skip)
+}
+
+/// No page has more records.
+pub(crate) const MOST_SKIPPED: u32 = 1_000;
+
+/// What stands around the records of a page.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Around {
+    total: u64,
+    page: u32,
+    page_size: u32,
+    total_pages: u64,
+}
+
+/// A page, as a frame for its records.
+pub(super) fn frame(page: &Page) -> Result<Frame, Problem> {
+    let around = Around {
+        total: page.total,
+        page: page.number.number(),
+        page_size: page.number.size(),
+        total_pages: page.number.pages(page.total),
+    };
+    Frame::member("items", &around)
 }

@@ -4,8 +4,8 @@ mod raw;
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpRequest;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation};
@@ -15,9 +15,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use self::raw::{RawChanges, RawEdits};
-use super::records::Answered;
 use crate::access_log;
+use crate::answer;
 use crate::body::{FromBody, JsonBody, parse_object};
+use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
 use crate::entities::{self, Entry, PerType, PushChanges};
 use crate::field::{Check, Field, Int, from_text};
@@ -25,13 +26,17 @@ use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
+use crate::turns::Turns;
+
+/// So much is told of what is wrong with all records of a push, besides one thing of each.
+const ERRORS_TOLD: usize = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/sync/push", "push", push)
             .about("sync", "Many edits in one request")
             .details(
-                "The mirror image of a pull: whole records and deletes, at most 200 per entity type. All that can be \
+                "The mirror image of a pull: records and deletes, at most 200 per entity type. All that can be \
                  applied is applied as one write, parents first, each edit judged as one that came alone. A record that \
                  is not acceptable is rejected alone, with the code that a single write would have answered and the path \
                  to the field as seen from the body; where it may succeed later it says `retryable`. The same push again \
@@ -189,19 +194,6 @@ struct PushError {
 }
 
 impl PushResult {
-    fn rejected(problem: &Problem, retryable: bool) -> Self {
-        Self {
-            outcome: "rejected",
-            error: Some(PushError {
-                code: problem.code().code(),
-                message: problem.detail().to_owned(),
-                errors: problem.errors().to_vec(),
-            }),
-            retryable: Some(retryable),
-            ..Self::default()
-        }
-    }
-
     fn stored(outcome: &'static str, stamp: i64) -> Self {
         Self {
             outcome,
@@ -246,9 +238,28 @@ fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
 #[derive(Debug, Default)]
 struct Showing {
     shown_bytes: usize,
+    shown_errors: usize,
 }
 
 impl Showing {
+    /// Each rejected record is told what is wrong with it, and once the answer is long enough only the first of that.
+    fn rejected(&mut self, problem: &Problem, retryable: bool) -> PushResult {
+        let errors = problem.errors();
+        let room = ERRORS_TOLD.saturating_sub(self.shown_errors).max(1);
+        let errors = errors[..errors.len().min(room)].to_vec();
+        self.shown_errors += errors.len();
+        PushResult {
+            outcome: "rejected",
+            error: Some(PushError {
+                code: problem.code().code(),
+                message: problem.detail().to_owned(),
+                errors,
+            }),
+            retryable: Some(retryable),
+            ..PushResult::default()
+        }
+    }
+
     fn outcome(&mut self, outcome: PushOutcome, path: &str) -> Result<PushResult, Problem> {
         Ok(match outcome {
             PushOutcome::Applied { stamp } => PushResult::stored("applied", stamp.get()),
@@ -259,7 +270,7 @@ impl Showing {
                 ..PushResult::default()
             },
             PushOutcome::Rejected { error, retryable } => {
-                PushResult::rejected(&Problem::from(error).below(path), retryable)
+                self.rejected(&Problem::from(error).below(path), retryable)
             }
         })
     }
@@ -279,7 +290,7 @@ async fn push(
     request: HttpRequest,
     state: Data<AppState>,
     body: JsonBody<Push>,
-) -> Answered<PushAnswer> {
+) -> Result<HttpResponse, Problem> {
     let Push {
         client,
         client_time,
@@ -288,26 +299,29 @@ async fn push(
         edits,
     } = body.0;
     access_log::note_client(&request, &client);
+    let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
+    let _turn = Turns::push(&request, editor.user(), body_bytes).await?;
     let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
-    let mut answer: BTreeMap<_, _> = named.collect();
+    let mut results_of: BTreeMap<_, _> = named.collect();
     let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
     let (mut outcomes, mut showing) = (results.into_iter(), Showing::default());
     for one in tried {
         let result = if let Some(problem) = one.unreadable {
-            PushResult::rejected(&problem, false)
+            showing.rejected(&problem, false)
         } else {
             let outcome = outcomes.next();
             let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
             showing.outcome(outcome, &one.path)?
         };
-        let results = answer.entry(one.entity.name()).or_default();
+        let results = results_of.entry(one.entity.name()).or_default();
         results.push(PushResult { id: one.id, ..result });
     }
-    Ok(Json(PushAnswer {
-        results: answer,
+    let shown = PushAnswer {
+        results: results_of,
         clock: clock.get(),
         server_time: state.clock.now().get(),
-    }))
+    };
+    answer::large(&request, HttpResponse::Ok(), shown).await
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
-use mosaic_domain::{EditTime, Violation, Violations};
+use futures_util::future::LocalBoxFuture;
+use mosaic_application::AppError;
+use mosaic_domain::{EditTime, RecordKey, UserId, Violation, Violations};
 
 use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
-use crate::entities::{Amendment, Submitted, Times, Wire};
+use crate::entities::{Amendment, Times, Wire};
 use crate::field::Int;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
@@ -15,16 +17,33 @@ use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty, UnixMs};
 use crate::state::AppState;
 
+/// Reads records as lists show them.
+pub(super) fn shown<E: Wire>(
+    state: &AppState,
+    user: UserId,
+) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<E::Shown>, AppError>> + use<E> {
+    let records = state.records.clone();
+    move |keys| {
+        let records = records.clone();
+        Box::pin(async move {
+            let live = records.live::<E>(user, &keys).await?;
+            Ok(live.into_iter().map(Into::into).collect())
+        })
+    }
+}
+
 pub(super) type Answered<T> = Result<Json<T>, Problem>;
 
 /// What an edit can be answered with besides success.
-pub(super) const EDIT_PROBLEMS: [ProblemCode; 6] = [
+pub(super) const EDIT_PROBLEMS: [ProblemCode; 8] = [
     ProblemCode::CorruptRecord,
     ProblemCode::NotFound,
     ProblemCode::Deleted,
     ProblemCode::Superseded,
     ProblemCode::ValidationFailed,
     ProblemCode::EditTimeAhead,
+    ProblemCode::BodyTooLarge,
+    ProblemCode::QuotaExceeded,
 ];
 
 /// Adds the headers with which a device says who it is and what time it has.
@@ -78,7 +97,7 @@ pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E:
     let handler = move |editor: Editor, state: Data<AppState>, body: JsonBody<E::Body>| async move {
         let submitted = E::parse_new(body.0)?;
         let key = submitted.key.unwrap_or_else(|| new_key(state.records.new_id()));
-        create::<E>(&editor, &state, key, submitted).await
+        write::<E>(&editor, &state, key, submitted.fields, true).await
     };
     created::<E>(Endpoint::post(
         format!("/{}", E::PATH),
@@ -90,7 +109,7 @@ pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E:
 /// `POST` with the key in the path.
 pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
     let handler = |editor: Editor, key: Key<E::Key>, state: Data<AppState>, body: JsonBody<E::Body>| async move {
-        create::<E>(&editor, &state, key.0, E::parse_new(body.0)?).await
+        write::<E>(&editor, &state, key.0, E::parse_new(body.0)?.fields, true).await
     };
     created::<E>(Endpoint::post(
         format!("/{}/{{{}}}", E::PATH, E::KEY),
@@ -101,22 +120,24 @@ pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
 
 fn created<E: Wire>(endpoint: Endpoint) -> Endpoint {
     by_device(endpoint)
-        .about(E::PATH, "Stores a whole record")
-        .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored.")
+        .about(E::PATH, "Stores a record")
+        .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored. With `updatedAt` it is a write to \
+            what is stored, by which absent fields stay; fields that are required are so only where nothing is stored.")
         .body_limit(E::BODY_BYTES)
         .body::<E::New>()
         .returns::<E::Answer>("The record as it is stored")
         .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
 }
 
-async fn create<E: Wire>(
+async fn write<E: Wire>(
     editor: &Editor,
     state: &AppState,
     key: E::Key,
-    submitted: Submitted<E>,
+    fields: Amendment<E>,
+    creates: bool,
 ) -> Answered<E::Answer> {
-    let by = editor.edit(submitted.times);
-    Ok(Json(E::write(state, &by, key, submitted.draft).await?))
+    let (times, draft) = fields.into_draft(creates);
+    Ok(Json(E::write(state, &editor.edit(times), key, draft).await?))
 }
 
 async fn get<E: Wire>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Answer> {
@@ -139,14 +160,7 @@ pub(super) async fn amend<E: Wire>(
     state: &AppState,
     amendment: Result<Amendment<E>, Violations>,
 ) -> Answered<E::Answer> {
-    let Amendment {
-        times,
-        patch,
-        attachments,
-    } = amendment?;
-    Ok(Json(
-        E::amend(state, &editor.edit(times), key, patch, attachments).await?,
-    ))
+    write::<E>(editor, state, key, amendment?, false).await
 }
 
 async fn delete<E: Wire>(

@@ -1,15 +1,17 @@
 //! Resources: the records of attachments, on the common road.
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_domain::entity::Resource;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::{EntityType, MemoId, ResourceId};
 
-use super::page::{PageOf, paged};
-use super::records::{self, Answered};
+use super::listing::{self, ENDS_BY_BYTES};
+use super::page::{self, PageOf, paged};
+use super::records;
 use crate::caller::SignedIn;
 use crate::entities::{ResourceDto, Wire};
-use crate::problem::ProblemCode;
+use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
@@ -22,6 +24,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::get_endpoint::<Resource>("Resource"),
         paged(Endpoint::get("/resources", "listResources", list))
             .about(Resource::PATH, "Lists resources, the newest first")
+            .details(ENDS_BY_BYTES)
             .query::<OrEmpty<schema::Id>>("memoId", "Only those of this memo")
             .returns::<PageOf<ResourceDto>>("One page"),
     ];
@@ -45,9 +48,10 @@ impl FromQuery for ListQuery {
 async fn list(
     caller: SignedIn,
     query: Query<ListQuery>,
+    request: HttpRequest,
     state: Data<AppState>,
-) -> Answered<PageOf<ResourceDto>> {
-    let query = query.0.0;
-    let listing = state.records.list::<Resource>(caller.user(), &query).await?;
-    Ok(Json(PageOf::of(listing, query.page)))
+) -> Result<HttpResponse, Problem> {
+    let page = state.records.page(caller.user(), &query.0.0).await?;
+    let read = records::shown::<Resource>(&state, caller.user());
+    listing::answer(&request, page::frame(&page)?, page, read).await
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::records::{Answered, by_device};
+use crate::answer;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{Times, Wire};
@@ -163,7 +164,7 @@ async fn list<E: Wire>(
         let next = format!("<{}?before={before}&limit={limit}>; rel=\"next\"", request.path());
         response.insert_header((header::LINK, next));
     }
-    Ok(response.json(shown))
+    answer::large(&request, response, shown).await
 }
 
 async fn get<E: Wire>(

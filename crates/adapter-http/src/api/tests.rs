@@ -25,7 +25,6 @@ use mosaic_domain::account::{Role, User};
 use mosaic_domain::digest::Digest;
 use mosaic_domain::entity::{Memo, StorageType};
 use mosaic_domain::pull::Snapshot;
-use mosaic_domain::query::Listing;
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::Locked;
 use mosaic_domain::{
@@ -212,6 +211,7 @@ fn state(ports: Ports) -> AppState {
 
 mod document;
 mod files;
+mod lists;
 mod live;
 mod site;
 mod uploads;
@@ -252,9 +252,10 @@ impl Answer {
 
 /// Sends one request to a fresh server over these ports.
 async fn send(ports: Ports, request: TestRequest) -> Answer {
-    let site = Site::of(state(ports));
+    let settings = HttpSettings::default();
+    let site = Site::of(&settings, state(ports));
     let document = Document::new(&table().document()).unwrap();
-    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let service = init_service(app(&settings, &site, &document)).await;
     let Ok(response) = service.call(request.to_request()).await else {
         panic!("no answer")
     };
@@ -551,6 +552,7 @@ fn empty_store() -> MockWriteStore {
             records: std::collections::BTreeMap::new(),
             last_places: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
+            bytes: 0,
         };
         decide(&locked).map_err(Into::into)
     });
@@ -679,9 +681,10 @@ async fn log_ins_are_limited() {
     let mut ports = Ports::default();
     ports.accounts.expect_by_name().returning(|_| Ok(None));
     ports.passwords.expect_verify().returning(|_, _| Ok(false));
-    let site = Site::of(state(ports));
+    let settings = HttpSettings::default();
+    let site = Site::of(&settings, state(ports));
     let document = Document::new(&table().document()).unwrap();
-    let service = init_service(app(&HttpSettings::default(), &site, &document)).await;
+    let service = init_service(app(&settings, &site, &document)).await;
     let mut codes = Vec::new();
     for _ in 0..=LoginBudgets::default().account.burst.get() {
         let body = json!({"username": "anna", "password": "guess"});
@@ -863,6 +866,7 @@ fn store_of_newer_memos() -> MockWriteStore {
             records: scope.keys.iter().map(|key| (*key, record(key))).collect(),
             last_places: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
+            bytes: 0,
         };
         decide(&locked).map_err(Into::into)
     });
@@ -1013,12 +1017,7 @@ async fn h1_one_revision_is_read_and_restored() {
                 *user == UserId::new(Uuid::from_u128(1)) && *key == memo_key() && *asked == id
             })
             .returning(|_, _, _| Ok(Some(kept(4))));
-        reader.expect_list().returning(|_, _| {
-            Ok(Listing {
-                items: Vec::new(),
-                total: 0,
-            })
-        });
+        reader.expect_children().returning(|_, _, _| Ok(Vec::new()));
         reader
     };
     let ports = Ports {
@@ -1231,6 +1230,7 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
             avatars: Vec::new(),
             account: account(id),
             clock: Stamp::ZERO,
+            record_bytes: 0,
             cursors: Vec::new(),
             logins: Vec::new(),
             earlier_tokens: Vec::new(),

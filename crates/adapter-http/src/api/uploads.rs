@@ -30,6 +30,7 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
+use crate::turns::Load;
 
 /// The headers that web pages send for uploads.
 pub(crate) const ASKED: [&str; 8] = [
@@ -63,6 +64,7 @@ const TAG: &str = "uploads";
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let one = format!("{PATH}/{{id}}");
     let begin = spoken(Endpoint::post(PATH, "beginUpload", begin))
+        .takes(Load::Transfer)
         .about(TAG, "Begins a resumable upload")
         .details(
             "`Upload-Metadata` has pairs of a name and a text in base64, separated by commas: `filename`, and optionally \
@@ -107,6 +109,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .problems(&GONE)
         .problems(&[ProblemCode::UploadBusy, ProblemCode::UploadRefused]);
     let append = described_as_append(Endpoint::patch(&one, "continueUpload", append))
+        .takes(Load::Transfer)
         .about(TAG, "Goes on with a resumable upload");
     let end = spoken(Endpoint::delete(&one, "endUpload", end))
         .about(TAG, "Gives a resumable upload up")
@@ -114,6 +117,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .returns_nothing("It is forgotten, with its bytes")
         .problems(&GONE);
     let tunnelled = described_as_append(Endpoint::post(&one, "continueUploadByPost", tunnelled))
+        .takes(Load::Transfer)
         .about(
             TAG,
             "Goes on with a resumable upload, for clients that can't send `PATCH`",
@@ -155,6 +159,7 @@ fn spoken(endpoint: Endpoint) -> Endpoint {
 fn capabilities(endpoint: Endpoint) -> Endpoint {
     endpoint
         .public()
+        .takes(Load::Free)
         .about(TAG, "What tus can do here")
         .returns_headers(
             204,

@@ -4,11 +4,11 @@ use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Bot, BotPatch, KeptObject};
 use mosaic_domain::text::{Label, Tags, Text};
-use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId};
+use mosaic_domain::{Live, RevisionId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, Times, Wire, answers_the_record, describes_whole};
+use super::{Amendment, Times, Wire, answers_the_record, describes_new};
 use crate::field::{Check, Field, Int, sort_order};
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
@@ -108,7 +108,7 @@ pub(crate) struct BotBody {
     updated_at: Field<Int>,
 }
 
-describes_whole!(NewBot: BotBody with "name");
+describes_new!(NewBot: BotBody with "name");
 
 impl Wire for Bot {
     const PATH: &'static str = "bots";
@@ -140,23 +140,6 @@ impl Wire for Bot {
             patch,
             attachments: None,
         }
-    }
-
-    fn whole(fields: BotPatch) -> Option<Self> {
-        Some(Self {
-            name: fields.name?,
-            avatar_url: fields.avatar_url.flatten(),
-            description: fields.description.unwrap_or_default(),
-            tags: fields.tags.unwrap_or_default(),
-            auto_reply: fields.auto_reply.unwrap_or(true),
-            sort_order: fields.sort_order.unwrap_or_default(),
-            model: fields.model.flatten(),
-            ai_config: fields.ai_config.flatten(),
-        })
-    }
-
-    fn names_place(fields: &BotPatch) -> bool {
-        fields.sort_order.is_some()
     }
 
     answers_the_record!();

@@ -1,11 +1,10 @@
 //! Diaries on the wire.
 
 use mosaic_application::AppError;
-use mosaic_application::diaries::DiaryView;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Diary, DiaryPatch, MoodScore};
 use mosaic_domain::text::Text;
-use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UnixMillis, UserId, Violations};
+use mosaic_domain::{Live, RevisionId, UnixMillis, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,21 +65,12 @@ impl From<Live<Diary>> for DiaryDto {
 }
 
 /// A diary with the memos of its day.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DiaryWithMemos {
     #[serde(flatten)]
     diary: DiaryDto,
     /// The memos that were made on that day (in UTC) or filed under it, the newest first.
     memos: Vec<MemoWithResources>,
-}
-
-impl From<DiaryView> for DiaryWithMemos {
-    fn from(view: DiaryView) -> Self {
-        Self {
-            diary: view.diary.into(),
-            memos: view.memos.into_iter().map(Into::into).collect(),
-        }
-    }
 }
 
 /// Some fields of a diary, or all of them: the day itself is in the path.
@@ -228,10 +218,6 @@ impl Wire for Diary {
             patch,
             attachments: None,
         }
-    }
-
-    fn whole(fields: DiaryPatch) -> Option<Self> {
-        mosaic_domain::entity::Fields::from_patch(&fields)
     }
 
     answers_the_record!();

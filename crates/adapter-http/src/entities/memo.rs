@@ -5,11 +5,11 @@ use mosaic_application::memos::MemoView;
 use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::{Memo, MemoPatch};
 use mosaic_domain::text::{Tags, Text};
-use mosaic_domain::{Live, MemoId, ResourceId, RevisionId, UserId, Violations};
+use mosaic_domain::{Live, MemoId, RevisionId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, ResourceDto, Times, Wire, describes_whole};
+use super::{Amendment, ResourceDto, Times, Wire, describes_new};
 use crate::field::{Check, Field, Int, from_text, ids};
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
@@ -119,7 +119,7 @@ pub(crate) struct MemoBody {
     updated_at: Field<Int>,
 }
 
-describes_whole!(NewMemo: MemoBody with "content");
+describes_new!(NewMemo: MemoBody with "content");
 
 /// What archiving a memo may change besides.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -189,37 +189,13 @@ impl Wire for Memo {
         }
     }
 
-    fn whole(fields: MemoPatch) -> Option<Self> {
-        Some(Self {
-            content: fields.content?,
-            tags: fields.tags.unwrap_or_default(),
-            is_archived: fields.is_archived.unwrap_or_default(),
-            diary_date: fields.diary_date.flatten(),
-            ai_summary: fields.ai_summary.flatten(),
-        })
-    }
-
     async fn write(
         state: &AppState,
         by: &EditBy,
         key: MemoId,
         draft: Draft<Self>,
     ) -> Result<Self::Answer, AppError> {
-        state.memos.create(by, key, draft).await.map(Into::into)
-    }
-
-    async fn amend(
-        state: &AppState,
-        by: &EditBy,
-        key: MemoId,
-        patch: MemoPatch,
-        attachments: Option<Vec<ResourceId>>,
-    ) -> Result<Self::Answer, AppError> {
-        state
-            .memos
-            .patch(by, key, patch, attachments)
-            .await
-            .map(Into::into)
+        state.memos.write(by, key, draft).await.map(Into::into)
     }
 
     async fn restore(

@@ -49,9 +49,9 @@ pub(crate) trait Wire: Entity {
     type Shown: From<Live<Self>> + Serialize + ToSchema + 'static;
     /// A live record, as its own routes answer it.
     type Answer: Serialize + ToSchema + 'static;
-    /// What a client sends: a whole record, or some of its fields.
+    /// What a client sends: some fields of a record, or all of them.
     type Body: DeserializeOwned + Send + 'static;
-    /// Describes a whole record.
+    /// Describes a create: a partial edit with what a new record must have.
     type New: ToSchema + 'static;
     /// Describes a partial edit: absent fields stay, `null` clears a nullable one (W7).
     type Edit: ToSchema + 'static;
@@ -61,7 +61,7 @@ pub(crate) trait Wire: Entity {
         Field::Absent
     }
 
-    /// A whole record of a bulk push, without what a push does not carry. Everything, unless the type says otherwise.
+    /// A record of a bulk push, without what a push does not carry. Everything, unless the type says otherwise.
     fn pushed(body: Self::Body) -> Self::Body {
         body
     }
@@ -69,33 +69,20 @@ pub(crate) trait Wire: Entity {
     /// Reads the fields, and notes everything that is wrong with them.
     fn read_fields(body: Self::Body, check: &mut Check) -> Amendment<Self>;
 
-    /// The whole record that these fields make; `None` where an essential one is missing.
-    fn whole(fields: <Self as Entity>::Patch) -> Option<Self>;
-
-    /// Whether the fields name a place among the siblings. Types that have no order name none and need none.
-    fn names_place(_fields: &<Self as Entity>::Patch) -> bool {
-        true
-    }
-
-    /// Reads a create.
+    /// Reads a create. One that names a record is a partial edit where that is stored, which is found out under the lock (W7);
+    /// one that names none makes a new record for certain, and must have what such a one needs.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     fn parse_new(body: Self::Body) -> Result<Submitted<Self>, Violations> {
-        let mut check = Check::of_whole();
-        let key = check.optional(Self::KEY, Self::own_key(&body), from_text);
-        let Amendment {
-            times,
-            patch,
-            attachments,
-        } = Self::read_fields(body, &mut check);
-        let unplaced = !Self::names_place(&patch);
-        let draft = Self::whole(patch).map(|content| Draft {
-            content,
-            unplaced,
-            attachments,
-        });
-        check.finish(draft.map(|draft| Submitted { key, times, draft }))
+        let named = Self::own_key(&body);
+        let mut check = match named {
+            Field::Absent => Check::of_new(),
+            _ => Check::default(),
+        };
+        let key = check.optional(Self::KEY, named, from_text);
+        let fields = Self::read_fields(body, &mut check);
+        check.finish(Some(Submitted { key, fields }))
     }
 
     /// Reads a partial edit.
@@ -108,27 +95,15 @@ pub(crate) trait Wire: Entity {
         check.finish(Some(amendment))
     }
 
-    /// Writes a whole record.
+    /// Writes some fields of a record.
     ///
     /// # Errors
-    /// As [`Records::create`](mosaic_application::records::Records::create).
+    /// As [`Records::write`](mosaic_application::records::Records::write).
     async fn write(
         state: &AppState,
         by: &EditBy,
         key: Self::Key,
         draft: Draft<Self>,
-    ) -> Result<Self::Answer, AppError>;
-
-    /// Writes some fields of a record.
-    ///
-    /// # Errors
-    /// As [`Records::patch`](mosaic_application::records::Records::patch).
-    async fn amend(
-        state: &AppState,
-        by: &EditBy,
-        key: Self::Key,
-        patch: <Self as Entity>::Patch,
-        attachments: Option<Vec<ResourceId>>,
     ) -> Result<Self::Answer, AppError>;
 
     /// Brings a version of a record back.
@@ -160,21 +135,7 @@ macro_rules! answers_the_record {
             key: Self::Key,
             draft: Draft<Self>,
         ) -> Result<Self::Answer, AppError> {
-            state.records.create(by, key, draft).await.map(Into::into)
-        }
-
-        async fn amend(
-            state: &AppState,
-            by: &EditBy,
-            key: Self::Key,
-            patch: <Self as Entity>::Patch,
-            attachments: Option<Vec<ResourceId>>,
-        ) -> Result<Self::Answer, AppError> {
-            state
-                .records
-                .patch::<Self>(by, key, patch, attachments)
-                .await
-                .map(Into::into)
+            state.records.write(by, key, draft).await.map(Into::into)
         }
 
         async fn restore(
@@ -197,17 +158,17 @@ macro_rules! answers_the_record {
 }
 use answers_the_record;
 
-/// Defines how the document describes a whole record: as a partial edit, with an id that the client may make, and with
-/// fields that must be there.
-macro_rules! describes_whole {
+/// Defines how the document describes a create: as a partial edit, with an id that the client may make, and with fields that a new
+/// record must have.
+macro_rules! describes_new {
     ($name:ident: $edit:ident with $($essential:literal),+) => {
-        #[doc = concat!("Describes a whole record by [`", stringify!($edit), "`].")]
+        #[doc = concat!("Describes a create by [`", stringify!($edit), "`].")]
         #[derive(Debug)]
         pub(crate) struct $name;
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                $crate::entities::whole_schema($edit::schema(), &[$($essential),+])
+                $crate::entities::new_schema($edit::schema(), &[$($essential),+])
             }
         }
 
@@ -218,28 +179,30 @@ macro_rules! describes_whole {
         }
     };
 }
-use describes_whole;
+use describes_new;
 
-fn whole_schema(edit: RefOr<Schema>, essential: &[&str]) -> RefOr<Schema> {
-    let RefOr::T(Schema::Object(mut whole)) = edit else {
+fn new_schema(edit: RefOr<Schema>, essential: &[&str]) -> RefOr<Schema> {
+    let RefOr::T(Schema::Object(mut new)) = edit else {
         return edit;
     };
     let id = Ref::from_schema_name(schema::Id::name()).into();
-    whole.properties.insert("id".to_owned(), id);
-    whole.required = essential.iter().map(ToString::to_string).collect();
-    whole.description = Some("A record to store.".to_owned());
-    RefOr::T(Schema::Object(whole))
+    new.properties.insert("id".to_owned(), id);
+    new.required = essential.iter().map(ToString::to_string).collect();
+    new.description = Some(
+        "A record to store. Over one that is stored already, and with `updatedAt`, it is a partial edit: what it leaves out \
+         stays, and nothing is required."
+            .to_owned(),
+    );
+    RefOr::T(Schema::Object(new))
 }
 
-/// A whole record that a client wants to be stored.
+/// A record that a client wants to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Submitted<E: Entity> {
     /// The key that the client made; diaries have theirs in the path.
     pub(crate) key: Option<E::Key>,
-    /// When the record and the edit were made.
-    pub(crate) times: Times,
-    /// The record.
-    pub(crate) draft: Draft<E>,
+    /// What it says of the record.
+    pub(crate) fields: Amendment<E>,
 }
 
 /// Some fields of a record that a client wants to be changed.
@@ -251,6 +214,23 @@ pub(crate) struct Amendment<E: Entity> {
     pub(crate) patch: <E as Entity>::Patch,
     /// The memo's resources, in order.
     pub(crate) attachments: Option<Vec<ResourceId>>,
+}
+
+impl<E: Entity> Amendment<E> {
+    /// What is to be written, and when it was made. `creates`: also where nothing is stored.
+    pub(crate) fn into_draft(self, creates: bool) -> (Times, Draft<E>) {
+        let Self {
+            times,
+            patch,
+            attachments,
+        } = self;
+        let draft = Draft {
+            patch,
+            attachments,
+            creates,
+        };
+        (times, draft)
+    }
 }
 
 /// The times that a client may send with an edit.
@@ -315,7 +295,9 @@ fn show<E: Wire>(record: Record) -> Value {
 
 /// Generates what goes over all entity types. One line per type, parents first.
 macro_rules! registry {
-    ($($name:ident: $entity:ident => $shown:ident;)*) => {
+    ($($name:ident: $entity:ident => $shown:ident, $pushed:ident;)*) => {
+        $(type $pushed = pushed::Pushed<$entity>;)*
+
         /// What changed, for each type that was asked for.
         #[derive(Debug, Default, Serialize, ToSchema)]
         pub(crate) struct Changes {
@@ -346,10 +328,10 @@ macro_rules! registry {
             }
         }
 
-        /// Reads a whole record of a bulk push; `path` is its place in the body.
-        pub(crate) fn read_whole(entity: EntityType, text: &str, path: &str) -> Entry {
+        /// Reads a record of a bulk push; `path` is its place in the body.
+        pub(crate) fn read_updated(entity: EntityType, text: &str, path: &str) -> Entry {
             match entity {
-                $(EntityType::$entity => pushed::whole::<$entity>(text, path),)*
+                $(EntityType::$entity => pushed::updated::<$entity>(text, path),)*
             }
         }
 
@@ -366,13 +348,16 @@ macro_rules! registry {
 
         impl utoipa::PartialSchema for PushChanges {
             fn schema() -> RefOr<Schema> {
-                closed([$((EntityType::$entity, pushed::TypeEdits::<pushed::WholeRecord<$entity>>::schema()),)*])
+                closed([$((EntityType::$entity, pushed::TypeEdits::<$pushed>::schema()),)*])
             }
         }
 
         impl ToSchema for PushChanges {
             fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-                $(pushed::TypeEdits::<pushed::WholeRecord<$entity>>::schemas(schemas);)*
+                $(
+                    schemas.push(($pushed::name().into_owned(), <$pushed as utoipa::PartialSchema>::schema()));
+                    pushed::TypeEdits::<$pushed>::schemas(schemas);
+                )*
             }
         }
 
@@ -399,10 +384,10 @@ fn closed(of_types: impl IntoIterator<Item = (EntityType, RefOr<Schema>)>) -> Re
 }
 
 registry! {
-    memo: Memo => MemoDto;
-    diary: Diary => DiaryDto;
-    resource: Resource => ResourceDto;
-    bot: Bot => BotDto;
+    memo: Memo => MemoDto, PushedMemo;
+    diary: Diary => DiaryDto, PushedDiary;
+    resource: Resource => ResourceDto, PushedResource;
+    bot: Bot => BotDto, PushedBot;
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The records of a bulk push (B1, B2): each is read by itself, so that one that can't be read spoils no other.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use mosaic_application::push::PushEdit;
@@ -29,42 +30,18 @@ pub(crate) struct Entry {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes a list for the OpenAPI document")]
 pub(crate) struct TypeEdits<T> {
-    /// Whole records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like)
-    /// is ignored and may be left out, and so may what a create may leave out.
-    #[schema(required = false, inline, max_items = 200)]
+    /// Records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like) is
+    /// ignored. What is left out stays as it is stored, or gets its default in a new record, which must have what a create
+    /// must have.
+    #[schema(required = false, max_items = 200)]
     updated: Vec<T>,
     /// Deleted records.
     #[schema(required = false, max_items = 200)]
     deleted: Vec<DeletedRecord>,
 }
 
-/// Describes a whole record with its key, which a push never leaves out.
-#[derive(Debug)]
-pub(crate) struct WholeRecord<E>(PhantomData<E>);
-
-impl<E: Wire> utoipa::PartialSchema for WholeRecord<E> {
-    fn schema() -> RefOr<Schema> {
-        let RefOr::T(Schema::Object(mut record)) = E::New::schema() else {
-            return E::New::schema();
-        };
-        let key = match E::TYPE {
-            EntityType::Diary => Ref::from_schema_name(schema::Day::name()),
-            _ => Ref::from_schema_name(schema::Id::name()),
-        };
-        record.properties.insert(E::KEY.to_owned(), key.into());
-        record.required.push(E::KEY.to_owned());
-        RefOr::T(Schema::Object(record))
-    }
-}
-
-impl<E: Wire> ToSchema for WholeRecord<E> {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        E::New::schemas(schemas);
-    }
-}
-
 /// A deleted record.
-// Whole records are read as one of these, too, so that one whose other fields can't be read still has its key.
+// Other records are read as one of these, too, so that one whose other fields can't be read still has its key.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletedRecord {
@@ -93,8 +70,38 @@ impl DeletedRecord {
     }
 }
 
-/// Reads a whole record.
-pub(super) fn whole<E: Wire>(text: &str, path: &str) -> Entry {
+/// A record of a bulk push, as the document describes it: a partial edit with its key.
+#[derive(Debug)]
+pub(crate) struct Pushed<E>(PhantomData<E>);
+
+impl<E: Wire> utoipa::PartialSchema for Pushed<E> {
+    fn schema() -> RefOr<Schema> {
+        let edit = <E::Edit as utoipa::PartialSchema>::schema();
+        let RefOr::T(Schema::Object(mut pushed)) = edit else {
+            return edit;
+        };
+        let key = match E::TYPE {
+            EntityType::Diary => Ref::from_schema_name(schema::Day::name()),
+            _ => Ref::from_schema_name(schema::Id::name()),
+        };
+        pushed.properties.insert(E::KEY.to_owned(), key.into());
+        pushed.required = vec![E::KEY.to_owned()];
+        RefOr::T(Schema::Object(pushed))
+    }
+}
+
+impl<E: Wire> ToSchema for Pushed<E> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(E::Edit::name().replace("Edit", "Pushed"))
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        E::Edit::schemas(schemas);
+    }
+}
+
+/// Reads a record to write.
+pub(super) fn updated<E: Wire>(text: &str, path: &str) -> Entry {
     let named = parse_object::<DeletedRecord>(text);
     let key = named.map(|named| named.key::<E>(false));
     let id = key.as_ref().ok().and_then(shown_id::<E>);
@@ -132,7 +139,8 @@ fn put<E: Wire>(key: Field<String>, body: E::Body) -> Result<PushEdit, Violation
             None
         }
     };
-    let (key, Submitted { times, draft, .. }) = check.finish(key.zip(submitted))?;
+    let (key, Submitted { fields, .. }) = check.finish(key.zip(submitted))?;
+    let (times, draft) = fields.into_draft(true);
     Ok(PushEdit {
         key: E::record_key(key),
         edit_time: times.updated_at,

@@ -2,12 +2,12 @@
 
 use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
-use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch, StorageType};
-use mosaic_domain::{Entity, Live, ResourceId, RevisionId, UserId, Violation};
+use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch};
+use mosaic_domain::{Live, RevisionId, UserId, Violation};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, Times, Wire, answers_the_record, describes_whole};
+use super::{Amendment, Times, Wire, answers_the_record, describes_new};
 use crate::field::{Check, Field, Int, from_text, sort_order};
 use crate::names::{KindName, StorageName};
 use crate::schema::{self, UnixMs};
@@ -40,6 +40,7 @@ pub(crate) struct ResourceDto {
     /// Where the bytes are.
     #[schema(value_type = schema::PictureAddress)]
     url: String,
+    /// Where a smaller picture is; null where none can be made.
     #[schema(value_type = Option<schema::PictureAddress>, required)]
     thumbnail_url: Option<String>,
     /// Its place among the memo's resources.
@@ -58,8 +59,9 @@ pub(crate) struct ResourceDto {
 impl From<Live<Resource>> for ResourceDto {
     fn from(live: Live<Resource>) -> Self {
         let resource = live.content;
-        let has_thumbnail = resource.sha256.is_some() && resource.mime_type.has_variants();
-        let thumbnail_url = has_thumbnail.then(|| format!("/api/resources/{}/thumbnail", live.key));
+        let thumbnail_url = resource
+            .has_thumbnail()
+            .then(|| format!("/api/resources/{}/thumbnail", live.key));
         Self {
             id: live.key.to_string(),
             memo_id: resource.memo_id.map(|id| id.to_string()),
@@ -127,7 +129,7 @@ pub(crate) struct ResourceBody {
     updated_at: Field<Int>,
 }
 
-describes_whole!(NewResource: ResourceBody with "filename", "fileSize");
+describes_new!(NewResource: ResourceBody with "filename", "fileSize");
 
 fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
     MimeType::new(text.as_ref())
@@ -167,23 +169,6 @@ impl Wire for Resource {
             patch,
             attachments: None,
         }
-    }
-
-    fn whole(fields: ResourcePatch) -> Option<Self> {
-        Some(Self {
-            memo_id: fields.memo_id.flatten(),
-            filename: fields.filename?,
-            mime_type: fields.mime_type.unwrap_or_else(MimeType::unknown),
-            file_size: fields.file_size?,
-            sha256: fields.sha256.flatten(),
-            storage_type: fields.storage_type.unwrap_or(StorageType::Local),
-            sort_order: fields.sort_order.unwrap_or_default(),
-            metadata: fields.metadata.unwrap_or_default(),
-        })
-    }
-
-    fn names_place(fields: &ResourcePatch) -> bool {
-        fields.sort_order.is_some()
     }
 
     answers_the_record!();

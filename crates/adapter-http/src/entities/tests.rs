@@ -1,6 +1,6 @@
 //! What each type takes from the wire and shows on it.
 
-use mosaic_domain::entity::{MoodKey, StorageType};
+use mosaic_domain::entity::{Fields, MoodKey, StorageType};
 use mosaic_domain::{ClientId, Content, DiaryDate, Stamp, State, Version};
 
 use super::*;
@@ -57,7 +57,8 @@ fn key(entity: EntityType) -> RecordKey {
 }
 
 fn shown<E: Wire>(body: Value) -> Value {
-    let content = created::<E>(body).unwrap().draft.content.into_content();
+    let patch = created::<E>(body).unwrap().fields.patch;
+    let content = E::patch(patch).to_new_content().unwrap();
     wire_form(record(content, key(E::TYPE)))
 }
 
@@ -154,35 +155,47 @@ fn a_create_takes_what_it_is_given() {
     });
     let memo = created::<Memo>(body).unwrap();
     assert_eq!(memo.key.map(|id| id.to_string()).as_deref(), Some(ID));
-    assert_eq!(memo.times.created_at.map(UnixMillis::get), Some(1));
-    assert_eq!(memo.times.updated_at.map(EditTime::get), Some(2));
-    assert_eq!(memo.draft.attachments.map(|ids| ids.len()), Some(1));
-    assert_eq!(memo.draft.content.tags.iter().collect::<Vec<_>>(), ["b", "a"]);
-    assert_eq!(
-        memo.draft
-            .content
-            .diary_date
-            .map(|day: DiaryDate| day.to_string())
-            .as_deref(),
-        Some("2024-02-29")
-    );
+    let Amendment {
+        times,
+        patch,
+        attachments,
+    } = memo.fields;
+    assert_eq!(times.created_at.map(UnixMillis::get), Some(1));
+    assert_eq!(times.updated_at.map(EditTime::get), Some(2));
+    assert_eq!(attachments.map(|ids| ids.len()), Some(1));
+    assert_eq!(patch.tags.unwrap().iter().collect::<Vec<_>>(), ["b", "a"]);
+    let day = patch.diary_date.flatten().map(|day: DiaryDate| day.to_string());
+    assert_eq!(day.as_deref(), Some("2024-02-29"));
 }
 
 #[test]
-fn a_place_that_is_not_named_is_told_apart_from_the_first() {
-    assert!(created::<Bot>(json!({"name": "a"})).unwrap().draft.unplaced);
-    assert!(
-        !created::<Bot>(json!({"name": "a", "sortOrder": 0}))
-            .unwrap()
-            .draft
-            .unplaced
+fn w7_what_a_new_record_needs_is_asked_for_where_no_record_is_named() {
+    let named = json!({"id": ID, "tags": []});
+    assert!(created::<Memo>(named.clone()).is_ok() && created::<Bot>(named).is_ok());
+    assert!(created::<Resource>(json!({"id": ID})).is_ok());
+    assert_eq!(
+        created::<Resource>(json!({"fileSize": 0})).unwrap_err(),
+        errors(&[("filename", "required")])
     );
-    let resource = created::<Resource>(json!({"filename": "a", "fileSize": 0}))
-        .unwrap()
-        .draft;
-    assert!(resource.unplaced);
-    assert_eq!(resource.content.storage_type, StorageType::Local);
-    assert_eq!(resource.content.mime_type.as_str(), "application/octet-stream");
+    assert!(created::<Diary>(json!({})).is_ok());
+}
+
+#[test]
+fn a_new_record_gets_the_defaults_and_a_place_is_told_apart_from_none() {
+    let new = |body| {
+        let patch = created::<Resource>(body).unwrap().fields.patch;
+        (
+            mosaic_domain::Patch::Resource(patch.clone()).names_place(),
+            Resource::from_patch(&patch).unwrap(),
+        )
+    };
+    let (placed, resource) = new(json!({"filename": "a", "fileSize": 0}));
+    assert!(!placed);
+    assert_eq!(resource.storage_type, StorageType::Local);
+    assert_eq!(resource.mime_type.as_str(), "application/octet-stream");
+    assert!(new(json!({"filename": "a", "fileSize": 0, "sortOrder": 0})).0);
+    let bot = created::<Bot>(json!({"name": "a"})).unwrap().fields.patch;
+    assert!(Bot::from_patch(&bot).unwrap().auto_reply);
 }
 
 #[test]

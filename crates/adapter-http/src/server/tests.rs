@@ -15,6 +15,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::*;
+
+mod wire;
+
 use crate::body::JsonBody;
 use crate::health;
 use crate::query::Key;

@@ -27,11 +27,20 @@ impl Default for Chunks {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    Size { size: u64, digits: u8 },
+    Size {
+        size: u64,
+        digits: u8,
+    },
     /// What may follow a size, to the end of its line.
-    Extension { size: u64 },
-    SizeEnd { size: u64 },
-    Content { left: u64 },
+    Extension {
+        size: u64,
+    },
+    SizeEnd {
+        size: u64,
+    },
+    Content {
+        left: u64,
+    },
     ContentReturn,
     ContentEnd,
     /// The beginning of a line after the last chunk.
@@ -49,7 +58,11 @@ impl Chunks {
             if let State::Content { left } = self.state {
                 let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 let left = left - taken as u64;
-                self.state = if left == 0 { State::ContentReturn } else { State::Content { left } };
+                self.state = if left == 0 {
+                    State::ContentReturn
+                } else {
+                    State::Content { left }
+                };
                 self.overhead = 0;
                 at += taken;
                 continue;
@@ -74,10 +87,10 @@ impl State {
                 size: size * 16 + u64::from(char::from(byte).to_digit(16)?),
                 digits: digits + 1,
             },
-            (Self::Size { size, digits: 1.. }, b'\r') | (Self::Extension { size }, b'\r') => Self::SizeEnd { size },
+            (Self::Size { size, digits: 1.. } | Self::Extension { size }, b'\r') => Self::SizeEnd { size },
             (Self::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension { size },
             (Self::Extension { size }, byte) if byte != b'\n' => Self::Extension { size },
-            (Self::SizeEnd { size: 0 }, b'\n') | (Self::TrailerEnd, b'\n') => Self::Line,
+            (Self::SizeEnd { size: 0 } | Self::TrailerEnd, b'\n') => Self::Line,
             (Self::SizeEnd { size }, b'\n') => Self::Content { left: size },
             (Self::ContentReturn, b'\r') => Self::ContentEnd,
             (Self::ContentEnd, b'\n') => Self::Size { size: 0, digits: 0 },
@@ -95,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_its_framing_says_however_it_is_cut() {
-        let body = b"4;name=value\r\nwiki\r\n5\r\npedia\r\nA \r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\nTrailer: x\r\n\r\n";
+        let body =
+            b"4;name=value\r\nwiki\r\n5\r\npedia\r\nA \r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\nTrailer: x\r\n\r\n";
         let body = &body[..];
         for cut in 0..body.len() {
             let mut chunks = Chunks::default();

@@ -74,7 +74,11 @@ fn end_of_head(scan: &mut Scan, buffer: &mut BytesMut) -> Result<Option<usize>, 
         }
         scan.at = end;
         if buffer[..end].ends_with(b"\r\n\r\n") {
-            return if end > HEAD { Err(too_large(true)) } else { Ok(Some(end)) };
+            return if end > HEAD {
+                Err(too_large(true))
+            } else {
+                Ok(Some(end))
+            };
         }
         scan.has_line = true;
     }
@@ -87,7 +91,10 @@ fn end_of_head(scan: &mut Scan, buffer: &mut BytesMut) -> Result<Option<usize>, 
 
 fn too_large(has_line: bool) -> Problem {
     if has_line {
-        Problem::new(ProblemCode::HeadersTooLarge, "the head of the request is too large")
+        Problem::new(
+            ProblemCode::HeadersTooLarge,
+            "the head of the request is too large",
+        )
     } else {
         Problem::new(ProblemCode::UriTooLong, "the address is too long")
     }
@@ -117,7 +124,10 @@ fn inspect(bytes: &Bytes) -> Result<Head, Problem> {
         return Err(malformed("the address is malformed"));
     }
     if request.method == Some("CONNECT") {
-        return Err(Problem::new(ProblemCode::MethodNotAllowed, "this server is no proxy"));
+        return Err(Problem::new(
+            ProblemCode::MethodNotAllowed,
+            "this server is no proxy",
+        ));
     }
     let is_modern = request.version == Some(1);
     check_host(request.headers, is_modern)?;
@@ -131,7 +141,9 @@ fn inspect(bytes: &Bytes) -> Result<Head, Problem> {
 }
 
 fn values<'a>(headers: &'a [httparse::Header<'_>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-    let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    let named = headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name));
     named.map(|header| header.value.trim_ascii())
 }
 
@@ -153,13 +165,17 @@ fn body_length(headers: &[httparse::Header<'_>], is_modern: bool) -> Result<Body
         (Some(length), None) if lengths.next().is_none() => {
             let digits = length.iter().all(u8::is_ascii_digit).then_some(length);
             let length = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-            length.map(BodyLength::Sized).ok_or_else(|| malformed("Content-Length is no number of bytes"))
+            length
+                .map(BodyLength::Sized)
+                .ok_or_else(|| malformed("Content-Length is no number of bytes"))
         }
         (None, Some(coding)) if codings.next().is_none() && is_modern => {
             if coding.eq_ignore_ascii_case(b"chunked") {
                 Ok(BodyLength::Chunked)
             } else {
-                Err(malformed("the only Transfer-Encoding that is understood is chunked"))
+                Err(malformed(
+                    "the only Transfer-Encoding that is understood is chunked",
+                ))
             }
         }
         _ => Err(malformed("the length of the body is said in more than one way")),
@@ -229,16 +245,43 @@ mod tests {
         for (code, head) in [
             (ProblemCode::BadRequest, "GET / HTTP/1.1\nHost: x\n\n"),
             (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n"),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n",
+            ),
             (ProblemCode::BadRequest, "GET / HTTP/1.1\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n"),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n\r\n",
+            ),
             (
                 ProblemCode::BadRequest,
                 "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
@@ -247,16 +290,34 @@ mod tests {
                 ProblemCode::BadRequest,
                 "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             ),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n"),
-            (ProblemCode::BadRequest, "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n",
+            ),
+            (
+                ProblemCode::BadRequest,
+                "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ),
             (ProblemCode::BadRequest, "GET * HTTP/1.1\r\nHost: x\r\n\r\n"),
             (ProblemCode::BadRequest, "GET http:// HTTP/1.1\r\nHost: x\r\n\r\n"),
             (ProblemCode::BadRequest, "\x16\x03\x01\x02"),
             (ProblemCode::BadRequest, " GET / HTTP/1.1\r\n\r\n"),
-            (ProblemCode::MethodNotAllowed, "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n"),
-            (ProblemCode::VersionNotSupported, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-            (ProblemCode::ExpectationFailed, "GET / HTTP/1.1\r\nHost: x\r\nExpect: gold\r\n\r\n"),
+            (
+                ProblemCode::MethodNotAllowed,
+                "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+            ),
+            (
+                ProblemCode::VersionNotSupported,
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            ),
+            (
+                ProblemCode::ExpectationFailed,
+                "GET / HTTP/1.1\r\nHost: x\r\nExpect: gold\r\n\r\n",
+            ),
         ] {
             assert_eq!(code_of(head), code, "{head:?}");
         }
@@ -266,13 +327,28 @@ mod tests {
     fn a_head_has_limits() {
         let host = "Host: x\r\n";
         let long = "a".repeat(ADDRESS + 1);
-        assert_eq!(code_of(&format!("GET /{long} HTTP/1.1\r\n{host}\r\n")), ProblemCode::UriTooLong);
-        assert_eq!(code_of(&format!("GET /{}", "a".repeat(ADDRESS + 64))), ProblemCode::UriTooLong);
+        assert_eq!(
+            code_of(&format!("GET /{long} HTTP/1.1\r\n{host}\r\n")),
+            ProblemCode::UriTooLong
+        );
+        assert_eq!(
+            code_of(&format!("GET /{}", "a".repeat(ADDRESS + 64))),
+            ProblemCode::UriTooLong
+        );
         let large = format!("A: {}\r\n", "b".repeat(HEAD));
-        assert_eq!(code_of(&format!("GET / HTTP/1.1\r\n{host}{large}\r\n")), ProblemCode::HeadersTooLarge);
-        assert_eq!(code_of(&format!("GET / HTTP/1.1\r\n{host}{large}")), ProblemCode::HeadersTooLarge);
+        assert_eq!(
+            code_of(&format!("GET / HTTP/1.1\r\n{host}{large}\r\n")),
+            ProblemCode::HeadersTooLarge
+        );
+        assert_eq!(
+            code_of(&format!("GET / HTTP/1.1\r\n{host}{large}")),
+            ProblemCode::HeadersTooLarge
+        );
         let many = "A: b\r\n".repeat(HEADERS);
-        assert_eq!(code_of(&format!("GET / HTTP/1.1\r\n{host}{many}\r\n")), ProblemCode::HeadersTooLarge);
+        assert_eq!(
+            code_of(&format!("GET / HTTP/1.1\r\n{host}{many}\r\n")),
+            ProblemCode::HeadersTooLarge
+        );
     }
 
     #[test]
@@ -289,7 +365,9 @@ mod tests {
 
     #[test]
     fn actix_is_not_told_of_the_expectation() {
-        let head = |version, body| format!("POST / HTTP/1.{version}\r\nHost: x\r\nEXPECT: 100-Continue\r\n{body}\r\n");
+        let head = |version, body| {
+            format!("POST / HTTP/1.{version}\r\nHost: x\r\nEXPECT: 100-Continue\r\n{body}\r\n")
+        };
         for (version, body, expects) in [
             (1, "Content-Length: 5\r\n", true),
             (1, "Transfer-Encoding: chunked\r\n", true),

@@ -1,13 +1,16 @@
 //! What stands in the tables: what somebody else wrote there, and what is left alone.
 
 use futures_util::future::join_all;
+use mosaic_domain::account::Role;
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{Cursor, EntityType, FamilyId};
-use mosaic_ports::{ServedCursors, StoreError};
+use mosaic_ports::{Accounts as _, RecordReader, ServedCursors, StoreError};
 use mosaic_testkit::cases::stamps;
 use mosaic_testkit::postgres::TestDatabase;
 use mosaic_testkit::{at, by, memo, memo_key, patch_memo, put};
 
-use crate::support::schema;
+use crate::support::{open, schema, settings};
 use crate::{Test, chain, yes};
 
 #[tokio::test]
@@ -140,6 +143,57 @@ async fn a_text_that_did_not_change_is_not_indexed_again() {
     assert_eq!(place().await, first);
     h.write(user, [patch_memo(1, "other")]).await;
     assert_ne!(place().await, first);
+    test.stop().await;
+}
+
+/// What an earlier version stored is found with letter case folded in full, and nobody is kept from logging in: of two names
+/// that are alike by now one is found by every spelling, the other by its own.
+#[tokio::test]
+async fn names_and_texts_of_before_are_folded_when_the_store_is_opened() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("ΚΟΣΜΟΣ in der STRASSE"))])
+        .await;
+    for name in ["first", "ΣΑΣ", "third"] {
+        let account = h.account(name, Role::User);
+        h.stores.accounts.create(account, false).await.unwrap();
+    }
+    sql.batch_execute(
+        "UPDATE record_search SET body = 'κοσμος in der straße', grams = '{}';
+         UPDATE meta SET texts_folded = false;
+         UPDATE users SET username = 'Straße', username_folded = 'straße' WHERE username = 'first';
+         UPDATE users SET username = 'σας', username_folded = 'σας' WHERE username = 'third';",
+    )
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        let store = open(settings(&test.fixture.database.url())).await.unwrap();
+        let by_name = async |name: &str| {
+            let found = store.by_name(&name.parse().unwrap()).await.unwrap();
+            found.unwrap().user.username.to_string()
+        };
+        for (typed, found) in [
+            ("STRASSE", "Straße"),
+            ("straße", "Straße"),
+            ("σας", "σας"),
+            ("Σας", "σας"),
+            ("σασ", "ΣΑΣ"),
+            ("ΣΑΣ", "ΣΑΣ"),
+        ] {
+            assert_eq!(by_name(typed).await, found, "{typed}");
+        }
+        for term in ["κοσμος", "ΚΟΣΜΟΣ", "straße", "STRASSE"] {
+            let mut query = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
+            query.search = SearchTerms::parse(term).unwrap();
+            assert_eq!(
+                RecordReader::list(&store, user, &query).await.unwrap().total,
+                1,
+                "{term}"
+            );
+        }
+        store.close().await;
+    }
     test.stop().await;
 }
 

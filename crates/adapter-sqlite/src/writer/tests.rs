@@ -313,6 +313,7 @@ fn plan(clock: i64) -> WritePlan {
         records: BTreeMap::new(),
         last_places: BTreeMap::new(),
         revisions: Vec::new(),
+        bytes: 0,
     };
     decide(&locked, &edits).unwrap()
 }

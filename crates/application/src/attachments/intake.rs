@@ -1,11 +1,12 @@
 //! Bytes that are coming in.
 
 use bytes::Bytes;
+use mosaic_domain::UserId;
 use mosaic_domain::entity::Sha256;
 use mosaic_ports::{BlobName, BlobWriter, HEAD_BYTES};
 use sha2::Digest;
 
-use super::arrivals::Place;
+use crate::concurrency::Permit;
 use crate::error::AppError;
 
 /// A file that is being received. Dropped before it is finished, it leaves nothing behind.
@@ -17,7 +18,7 @@ pub struct Intake {
     size: u64,
     limit: u64,
     /// Held until the file is whole, or given up.
-    _place: Place,
+    _place: Permit<UserId>,
 }
 
 /// A file that was received whole. Nobody names it yet: it has to be given to a use case, or it is waste.
@@ -43,7 +44,12 @@ impl Received {
 }
 
 impl Intake {
-    pub(super) fn new(blob: BlobName, writer: Box<dyn BlobWriter>, limit: u64, place: Place) -> Self {
+    pub(super) fn new(
+        blob: BlobName,
+        writer: Box<dyn BlobWriter>,
+        limit: u64,
+        place: Permit<UserId>,
+    ) -> Self {
         Self {
             blob,
             writer,

@@ -4,7 +4,6 @@
 //! holds its content unless another one does already, and only then is the record written. Whatever is interrupted on the
 //! way leaves a blob that nobody names, which [`crate::garbage`] removes, and never a record without bytes.
 
-mod arrivals;
 mod avatars;
 mod download;
 mod intake;
@@ -12,6 +11,7 @@ mod upload;
 mod variants;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mosaic_domain::UserId;
 use mosaic_domain::entity::{Sha256, StorageType};
@@ -20,12 +20,21 @@ use mosaic_ports::{
     WriteError,
 };
 
+use crate::concurrency::{AtCapacity, ConcurrencyLimiter, ConcurrencyLimits};
 use crate::error::AppError;
 use crate::records::Records;
 
 pub use download::StoredFile;
 pub use intake::{Intake, Received};
 pub use upload::NewFile;
+
+/// So many files of one user may come in at the same time, on this instance: each takes a place on the disk that no quota counts
+/// yet.
+const ARRIVALS: ConcurrencyLimits = ConcurrencyLimits {
+    running: 100,
+    waiting: 0,
+    patience: Duration::ZERO,
+};
 
 /// What attachments are kept with.
 #[derive(Clone)]
@@ -65,7 +74,7 @@ pub struct Attachments {
     records: Records,
     limits: AttachmentLimits,
     rendering: Arc<variants::Rendering>,
-    arrivals: Arc<arrivals::Arrivals>,
+    arrivals: ConcurrencyLimiter<UserId>,
 }
 
 impl Attachments {
@@ -76,7 +85,7 @@ impl Attachments {
             records,
             limits,
             rendering: Arc::default(),
-            arrivals: Arc::default(),
+            arrivals: ConcurrencyLimiter::new(ARRIVALS),
         }
     }
 
@@ -121,7 +130,10 @@ impl Attachments {
     }
 
     async fn receive_up_to(&self, user: UserId, limit: u64) -> Result<Intake, AppError> {
-        let place = arrivals::Place::take(&self.arrivals, user)?;
+        let place = self
+            .arrivals
+            .try_enter(user)
+            .map_err(|AtCapacity| AppError::TooManyUploads)?;
         let id = self.ports.ids.next();
         let name = BlobName { user, id };
         let writer = self.ports.blobs.create(name).await?;

@@ -90,8 +90,8 @@ impl Attachments {
         }
         self.keep(&received).await?;
         let id = file.id.unwrap_or_else(|| ResourceId::new(self.records.new_id()));
-        let (content, patch) = self.describe(file, &received, stored.as_ref())?;
-        self.records.fill(by, id, content, patch).await
+        let patch = self.describe(file, &received, stored.as_ref()).await?;
+        self.records.fill(by, id, patch).await
     }
 
     /// The resource that a file is for, where it is there. It is looked at again under the lock; this is to find out early.
@@ -115,13 +115,13 @@ impl Attachments {
         }
     }
 
-    /// The record of a file, and what a record that is there gets of it.
-    fn describe(
+    /// What the record of a file gets of it.
+    async fn describe(
         &self,
         file: NewFile,
         received: &Received,
         stored: Option<&Live<Resource>>,
-    ) -> Result<(Resource, ResourcePatch), AppError> {
+    ) -> Result<ResourcePatch, AppError> {
         let NewFile {
             memo_id,
             filename,
@@ -136,32 +136,34 @@ impl Attachments {
             .types
             .recognise(&received.head, declared.as_ref(), &filename);
         let file_size = FileSize::new(i64::try_from(received.size).unwrap_or(i64::MAX))?;
-        let given = metadata.is_some();
-        let kept = metadata.or_else(|| stored.map(|stored| stored.content.metadata.clone()));
-        let kept = kept.unwrap_or_default();
-        let noted = declared
-            .filter(|declared| *declared != mime_type && declared.as_str() != MimeType::UNKNOWN)
-            // Where there is no room for it, it is left out.
-            .and_then(|declared| kept.with_text(DECLARED, declared.as_str()).ok());
-        let patch = ResourcePatch {
+        let mut notes = Vec::new();
+        let is_corrected =
+            |declared: &MimeType| *declared != mime_type && declared.as_str() != MimeType::UNKNOWN;
+        if let Some(declared) = declared.as_ref().filter(|declared| is_corrected(declared)) {
+            notes.push((DECLARED, declared.as_str()));
+        }
+        let user = received.blob.user;
+        if mime_type.has_variants() && !self.has_thumbnail(user, received.sha256).await {
+            notes.push(Resource::NO_THUMBNAIL);
+        }
+        let kept = metadata
+            .clone()
+            .or(stored.map(|stored| stored.content.metadata.clone()))
+            .unwrap_or_default();
+        // Where there is no room for one, it is left out.
+        let noted = notes.into_iter().fold(None::<KeptObject>, |noted, (name, text)| {
+            let base = noted.as_ref().unwrap_or(&kept);
+            base.with_text(name, text).ok().or(noted)
+        });
+        Ok(ResourcePatch {
             memo_id: memo_id.map(Some),
-            mime_type: Some(mime_type.clone()),
+            filename: Some(filename),
+            mime_type: Some(mime_type),
             file_size: Some(file_size),
             sha256: Some(Some(received.sha256)),
             storage_type: Some(self.limits.storage),
-            metadata: noted.clone().or_else(|| given.then(|| kept.clone())),
+            metadata: noted.or(metadata),
             ..ResourcePatch::default()
-        };
-        let content = Resource {
-            memo_id,
-            filename,
-            mime_type,
-            file_size,
-            sha256: Some(received.sha256),
-            storage_type: self.limits.storage,
-            sort_order: 0,
-            metadata: noted.unwrap_or(kept),
-        };
-        Ok((content, patch))
+        })
     }
 }

@@ -1,17 +1,23 @@
 //! Smaller pictures, made when somebody first asks for them.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use mosaic_domain::UserId;
 use mosaic_domain::entity::{Sha256, Variant};
-use mosaic_ports::{BlobName, HeldContent, HeldVariant, PictureError, WriteError};
+use mosaic_ports::{BlobName, HeldContent, HeldVariant, PictureError, SmallerPicture, WriteError};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::{Attachments, StoredFile};
 use crate::error::AppError;
 
 /// A picture file of more bytes is not read into memory.
 const MAX_PICTURE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long an upload waits to hear whether smaller pictures can be made of it.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// So many pictures are read into memory at once.
 const LANES: usize = 2;
@@ -49,6 +55,29 @@ impl Attachments {
         crate::joined(tokio::spawn(work).await)
     }
 
+    /// Whether a smaller picture of a content can be made: one is, and thrown away. What can't be found out now (the storage fails,
+    /// the server is busy) is found out by who asks for one.
+    pub(super) async fn has_thumbnail(&self, user: UserId, sha256: Sha256) -> bool {
+        let look = async {
+            let _lane = self.rendering.lane(&sha256).lock().await;
+            if self
+                .ports
+                .contents
+                .variant(user, sha256, Variant::Thumb)
+                .await?
+                .is_none()
+            {
+                let content = self.held(user, sha256).await?;
+                self.paint(user, &content, Variant::Thumb).await?;
+            }
+            Ok(())
+        };
+        !matches!(
+            timeout(LOOK, look).await,
+            Ok(Err(AppError::NotAPicture | AppError::PictureTooLarge(_)))
+        )
+    }
+
     async fn make(
         &self,
         user: UserId,
@@ -56,7 +85,7 @@ impl Attachments {
         variant: Variant,
     ) -> Result<StoredFile, AppError> {
         let sha256 = content.sha256;
-        let held = self.render(user, content, variant).await?;
+        let held = self.render(user, &content, variant).await?;
         let blob = BlobName { user, id: held.blob };
         let noted = self.ports.contents.hold_variant(user, sha256, held.clone()).await;
         match noted {
@@ -88,12 +117,12 @@ impl Attachments {
         Ok(self.ports.contents.drop_variant(user, sha256, gone).await?)
     }
 
-    async fn render(
+    async fn paint(
         &self,
         user: UserId,
-        content: HeldContent,
+        content: &HeldContent,
         variant: Variant,
-    ) -> Result<HeldVariant, AppError> {
+    ) -> Result<SmallerPicture, AppError> {
         if content.size > MAX_PICTURE_BYTES {
             return Err(AppError::PictureTooLarge(format!(
                 "the file has {} bytes; of files with more than {MAX_PICTURE_BYTES} no smaller pictures are made",
@@ -117,11 +146,17 @@ impl Attachments {
                 Ok(whole)
             })
             .await?;
-        let picture = self
-            .ports
-            .pictures
-            .smaller(whole.freeze(), variant.longest_side())
-            .await?;
+        let pictures = &self.ports.pictures;
+        Ok(pictures.smaller(whole.freeze(), variant.longest_side()).await?)
+    }
+
+    async fn render(
+        &self,
+        user: UserId,
+        content: &HeldContent,
+        variant: Variant,
+    ) -> Result<HeldVariant, AppError> {
+        let picture = self.paint(user, content, variant).await?;
         let size = picture.bytes.len() as u64;
         let name = BlobName {
             user,

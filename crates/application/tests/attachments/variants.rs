@@ -17,7 +17,8 @@ const MIB: u64 = 1024 * 1024;
 async fn a_smaller_picture_is_made_when_somebody_asks_and_kept() {
     let w = World::new().await;
     let written = w.add(file_as(1), &png("x")).await.unwrap();
-    assert_eq!(w.painter.painted(), 0);
+    assert_eq!(w.painter.painted(), 1, "whether one can be made was found out");
+    w.assert_clean_with(1).await;
     for (variant, longest_side) in [(Variant::Thumb, 320), (Variant::Opt, 1600)] {
         let before = w.painter.painted();
         for _ in 0..3 {
@@ -39,7 +40,7 @@ async fn a_smaller_picture_is_made_when_somebody_asks_and_kept() {
     // They belong to the content, whatever resource has it.
     w.add(file_as(2), &png("x")).await.unwrap();
     w.read(resource_id(2), Some(Variant::Thumb)).await.unwrap();
-    assert_eq!(w.painter.painted(), 2);
+    assert_eq!(w.painter.painted(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +62,7 @@ async fn a_smaller_picture_that_many_ask_for_is_made_once() {
     gate.open();
     let files = askers.join_all().await;
     assert!(files.iter().all(|file| *file == files[0]));
-    assert_eq!((w.painter.painted(), w.blobs.calls(BlobCall::Read)), (1, 1));
+    assert_eq!((w.painter.painted(), w.blobs.calls(BlobCall::Read)), (2, 2));
     w.assert_clean_with(2).await;
 }
 
@@ -75,6 +76,9 @@ async fn there_are_none_of_what_is_no_picture() {
         assert!(matches!(refused, Err(AppError::NotAPicture)), "{refused:?}");
     }
     let huge = w.add(file("a.png"), &png("huge")).await.unwrap();
+    assert!(
+        !text.content.has_thumbnail() && !broken.content.has_thumbnail() && !huge.content.has_thumbnail()
+    );
     let refused = w.attachments.file(w.user, huge.key, Some(Variant::Opt)).await;
     assert!(
         matches!(refused, Err(AppError::PictureTooLarge(_))),
@@ -94,6 +98,16 @@ async fn there_are_none_of_what_is_no_picture() {
     assert!(matches!(refused, Err(AppError::NotFound)), "{refused:?}");
     assert_eq!(w.painter.painted(), 0);
     w.assert_clean_with(3).await;
+}
+
+/// What can't be found out at once is no reason to refuse an upload, nor to say that there is none.
+#[tokio::test]
+async fn an_upload_whose_bytes_can_not_be_looked_at_now_is_taken_for_a_picture() {
+    let w = World::new().await;
+    w.blobs.fail_next(BlobCall::Read, BlobFailure::Failed);
+    let written = w.add(file_as(1), &png("x")).await.unwrap();
+    assert!(written.content.has_thumbnail());
+    w.read(written.key, Some(Variant::Thumb)).await.unwrap();
 }
 
 #[tokio::test]
@@ -218,7 +232,7 @@ async fn of_two_instances_that_make_one_smaller_picture_one_is_kept() {
     askers.spawn(ask(w.clone()));
     askers.spawn(ask(w.another_instance()));
     until("both have made it", async || {
-        w.painter.painted() == 2 && w.blobs.calls(BlobCall::Finish) == 3
+        w.painter.painted() == 3 && w.blobs.calls(BlobCall::Finish) == 3
     })
     .await;
     gate.open();
@@ -289,7 +303,7 @@ async fn a_smaller_picture_that_was_lost_is_made_again() {
         let again = w.read(written.key, Some(Variant::Thumb)).await.unwrap();
         assert_eq!(again, smaller(&png("x"), 320));
     }
-    assert_eq!(w.painter.painted(), 2);
+    assert_eq!(w.painter.painted(), 3);
     w.assert_clean_with(2).await;
 }
 
@@ -307,6 +321,6 @@ async fn a_smaller_picture_is_made_though_nobody_waits_for_it() {
     gate.open();
     until("it is there", async || w.blobs.count() == 2).await;
     w.read(written.key, Some(Variant::Thumb)).await.unwrap();
-    assert_eq!(w.painter.painted(), 1);
+    assert_eq!(w.painter.painted(), 2);
     w.assert_clean_with(2).await;
 }

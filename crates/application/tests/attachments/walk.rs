@@ -182,8 +182,13 @@ impl World {
                     filename,
                     ..ResourcePatch::default()
                 };
+                let draft = mosaic_application::records::Draft {
+                    patch,
+                    attachments: None,
+                    creates: false,
+                };
                 self.records
-                    .patch::<Resource>(&self.by(), resource_id(resource), patch, None)
+                    .write::<Resource>(&self.by(), resource_id(resource), draft)
                     .await
                     .ok();
             }

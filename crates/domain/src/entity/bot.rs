@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, KeptObject, pick};
+use super::{Facets, Fields, KeptObject, Missing, pick};
 use crate::text::{DisplayName, ModelName, PictureAddress, ShortText, Tags};
 
 /// The fields of a bot.
@@ -55,6 +55,27 @@ impl Fields for Bot {
             model: pick(patch.model.as_ref(), &self.model),
             ai_config: pick(patch.ai_config.as_ref(), &self.ai_config),
         }
+    }
+
+    fn from_patch(patch: &BotPatch) -> Result<Self, Missing> {
+        let Some(name) = patch.name.clone() else {
+            return Err(Missing::of(&[("name", false)]));
+        };
+        let new = Self {
+            name,
+            avatar_url: None,
+            description: ShortText::default(),
+            tags: Tags::default(),
+            auto_reply: true,
+            sort_order: 0,
+            model: None,
+            ai_config: None,
+        };
+        Ok(new.patched(patch))
+    }
+
+    fn names_place(patch: &BotPatch) -> bool {
+        patch.sort_order.is_some()
     }
 
     fn facets(&self) -> Facets {

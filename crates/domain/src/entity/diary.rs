@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FEW_BYTES, Fields, names, pick};
+use super::{FEW_BYTES, Fields, Missing, names, pick};
 use crate::id::MemoId;
 use crate::text::LongText;
 use crate::time::UnixMillis;
@@ -185,7 +185,7 @@ impl Fields for Diary {
         FEW_BYTES + patch.summary.as_ref().map_or(0, |text| text.as_str().len())
     }
 
-    fn from_patch(patch: &DiaryPatch) -> Option<Self> {
-        Some(Self::default().patched(patch))
+    fn from_patch(patch: &DiaryPatch) -> Result<Self, Missing> {
+        Ok(Self::default().patched(patch))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FEW_BYTES, Facets, Fields, pick};
+use super::{FEW_BYTES, Facets, Fields, Missing, pick};
 use crate::id::DiaryDate;
 use crate::text::{LongText, ShortText, Tags};
 
@@ -43,6 +43,13 @@ impl Fields for Memo {
             is_archived: pick(patch.is_archived.as_ref(), &self.is_archived),
             diary_date: pick(patch.diary_date.as_ref(), &self.diary_date),
             ai_summary: pick(patch.ai_summary.as_ref(), &self.ai_summary),
+        }
+    }
+
+    fn from_patch(patch: &MemoPatch) -> Result<Self, Missing> {
+        match patch.content {
+            Some(_) => Ok(Self::default().patched(patch)),
+            None => Err(Missing::of(&[("content", false)])),
         }
     }
 

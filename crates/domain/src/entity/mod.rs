@@ -162,9 +162,17 @@ macro_rules! registry {
                 match self { $(Self::$variant(patch) => $variant::bytes_of(patch),)* }
             }
 
-            /// The whole content that this patch makes where there is no record yet; only a diary's does (W7).
-            pub fn into_new_content(&self) -> Option<Content> {
+            /// The whole content that this patch makes where there is no record yet: with defaults for what it leaves out (W7).
+            ///
+            /// # Errors
+            /// The fields that a new record must have and this one lacks.
+            pub fn to_new_content(&self) -> Result<Content, Missing> {
                 match self { $(Self::$variant(patch) => $variant::from_patch(patch).map(Content::$variant),)* }
+            }
+
+            /// Whether it names a place among the siblings. Types that have no order name none and need none.
+            pub fn names_place(&self) -> bool {
+                match self { $(Self::$variant(patch) => $variant::names_place(patch),)* }
             }
         }
 
@@ -289,7 +297,7 @@ pub trait Entity: Fields {
 }
 
 /// What a record without long texts comes to, more or less.
-const FEW_BYTES: usize = 1_024;
+pub(crate) const FEW_BYTES: usize = 1_024;
 
 /// What a type says about its own fields.
 pub trait Fields:
@@ -316,9 +324,15 @@ pub trait Fields:
         FEW_BYTES
     }
 
-    /// The content that a partial edit makes where there is no record yet. None, unless the type says so.
-    fn from_patch(_changes: &Self::Changes) -> Option<Self> {
-        None
+    /// The content that a partial edit makes where there is no record yet.
+    ///
+    /// # Errors
+    /// The fields that a new record must have and this one lacks.
+    fn from_patch(changes: &Self::Changes) -> Result<Self, Missing>;
+
+    /// Whether a partial edit names a place among the siblings. Types that have no order name none and need none.
+    fn names_place(_changes: &Self::Changes) -> bool {
+        true
     }
 
     /// The content placed among its siblings.
@@ -329,6 +343,18 @@ pub trait Fields:
     /// The content without the memo it belonged to.
     fn detached(self) -> Self {
         self
+    }
+}
+
+/// The fields that a new record must have and an edit does not name, as they are called on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing(pub Vec<&'static str>);
+
+impl Missing {
+    /// Those of these fields that are not named.
+    fn of(fields: &[(&'static str, bool)]) -> Self {
+        let missing = fields.iter().filter(|(_, named)| !named);
+        Self(missing.map(|(name, _)| *name).collect())
     }
 }
 

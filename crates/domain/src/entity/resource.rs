@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, KeptObject, names, pick};
+use super::{Facets, Fields, KeptObject, Missing, names, pick};
 use crate::id::MemoId;
-use crate::text::Label;
+use crate::text::{Label, misleads};
 use crate::violation::Violation;
 
 names! {
@@ -207,12 +207,25 @@ pub struct Resource {
     pub metadata: KeptObject,
 }
 
+impl Resource {
+    /// What the metadata says where the server could not make smaller pictures of the bytes when they came.
+    pub const NO_THUMBNAIL: (&str, &str) = ("thumbnail", "none");
+
+    /// Whether there are smaller pictures of it, as far as anybody knows.
+    pub fn has_thumbnail(&self) -> bool {
+        let (name, none) = Self::NO_THUMBNAIL;
+        self.sha256.is_some() && self.mime_type.has_variants() && !self.metadata.says(name, none)
+    }
+}
+
 crate::time::safe_integer! {
     /// A size in bytes.
     FileSize
 }
 
-/// A file's name, 1 to 255 characters: no control characters, no separators, not `.` or `..`.
+/// A file's name, 1 to 255 characters: no control characters, no separators, not `.` or `..`. What is invisible and would
+/// let a name look like another one is left out, on every road alike: `gpj.exe` after U+202E is shown as `exe.jpg`. A name
+/// of nothing else is `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Filename(Label<{ Filename::MAX_CHARS }>);
@@ -229,7 +242,16 @@ impl Filename {
         if value.contains(['/', '\\']) || value == "." || value == ".." {
             return Err(Violation::new("not_a_name", "must be a file name, not a path"));
         }
-        Label::new(value).map(Self)
+        let visible: String = value.chars().filter(|letter| !misleads(*letter)).collect();
+        let visible = if visible.is_empty() && !value.is_empty() {
+            "_".to_owned()
+        } else {
+            visible
+        };
+        if visible == "." || visible == ".." {
+            return Err(Violation::new("not_a_name", "must be a file name, not a path"));
+        }
+        Label::new(visible).map(Self)
     }
 
     /// The name.
@@ -281,6 +303,30 @@ impl Fields for Resource {
         }
     }
 
+    fn from_patch(patch: &ResourcePatch) -> Result<Self, Missing> {
+        let (Some(filename), Some(file_size)) = (patch.filename.clone(), patch.file_size) else {
+            return Err(Missing::of(&[
+                ("filename", patch.filename.is_some()),
+                ("fileSize", patch.file_size.is_some()),
+            ]));
+        };
+        let new = Self {
+            memo_id: None,
+            filename,
+            mime_type: MimeType::unknown(),
+            file_size,
+            sha256: None,
+            storage_type: StorageType::Local,
+            sort_order: 0,
+            metadata: KeptObject::default(),
+        };
+        Ok(new.patched(patch))
+    }
+
+    fn names_place(patch: &ResourcePatch) -> bool {
+        patch.sort_order.is_some()
+    }
+
     fn facets(&self) -> Facets {
         Facets {
             parent: self.memo_id,
@@ -317,6 +363,25 @@ mod tests {
             "control_character"
         );
         assert!(Filename::new("日記.pdf".into()).is_ok());
+        assert_eq!(Filename::new(".\u{200b}.".into()).unwrap_err().code, "not_a_name");
+    }
+
+    #[test]
+    fn a_file_name_shows_what_it_is() {
+        for (given, kept) in [
+            ("photo\u{202e}gpj.exe", "photogpj.exe"),
+            ("\u{2067}a\u{2069}.txt", "a.txt"),
+            ("a\u{200b}b\u{feff}\u{2060}.txt", "ab.txt"),
+            ("a\u{2028}b.txt", "ab.txt"),
+            ("\u{202e}", "_"),
+            ("👩\u{200d}👧 ❤\u{fe0f}.png", "👩\u{200d}👧 ❤\u{fe0f}.png"),
+            ("می\u{200c}خواهم.pdf", "می\u{200c}خواهم.pdf"),
+        ] {
+            assert_eq!(Filename::new(given.into()).unwrap().as_str(), kept, "{given:?}");
+        }
+        // What was stored before reads the same.
+        let stored: Filename = serde_json::from_str("\"a\u{202e}b\"").unwrap();
+        assert_eq!(stored.as_str(), "ab");
     }
 
     #[test]

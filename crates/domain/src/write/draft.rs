@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, RecordEdit, Refusal, WritePlan};
+use super::room::Room;
+use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, MemoId, ResourceId};
 use crate::record::{Record, Revision, RevisionReason, State};
@@ -23,6 +24,7 @@ pub(super) struct Draft<'a> {
     known: &'a [Revision],
     touched: BTreeSet<RecordKey>,
     revisions: Vec<Revision>,
+    room: Room,
 }
 
 /// What an edit wants a record to be.
@@ -46,7 +48,7 @@ impl From<Refusal> for Settled {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(locked: &'a Locked) -> Self {
+    pub(super) fn new(locked: &'a Locked, quota: u64) -> Self {
         Self {
             clock: locked.clock.clone(),
             records: locked.records.clone(),
@@ -54,6 +56,7 @@ impl<'a> Draft<'a> {
             known: &locked.revisions,
             touched: BTreeSet::new(),
             revisions: Vec::new(),
+            room: Room::new(locked.bytes, quota),
         }
     }
 
@@ -63,6 +66,7 @@ impl<'a> Draft<'a> {
             records,
             touched,
             revisions,
+            room,
             ..
         } = self;
         let mut records: Vec<Record> = records
@@ -74,6 +78,7 @@ impl<'a> Draft<'a> {
             clock: clock.last(),
             records,
             revisions,
+            record_bytes: room.records,
             results,
         }
     }
@@ -100,41 +105,28 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Turns an edit that brings bytes into what it comes to: a whole record where there is none, a partial edit of one that
-    /// has no bytes yet. That one is later than what is stored, whenever the bytes were chosen: they are no contest.
+    /// Turns an edit that brings bytes into the partial edit that it comes to: one that makes the record where none lives, or one
+    /// of a record that has no bytes yet. That one is later than what is stored, whenever the bytes were chosen: they are no
+    /// contest.
     fn settle_fill<'e>(&self, edit: &'e RecordEdit) -> Result<Cow<'e, RecordEdit>, Settled> {
-        let Action::Fill {
-            content,
-            created_at,
-            patch,
-        } = &edit.action
-        else {
+        let Action::Fill { patch, created_at } = &edit.action else {
             return Ok(Cow::Borrowed(edit));
         };
         let stored = self.records.get(&edit.key);
         let live = stored.and_then(|stored| Some((stored, stored.live_content()?)));
         let live = live.filter(|(stored, _)| !stored.is_unreadable());
-        let (time, action) = match live {
-            None => {
-                let action = Action::Put {
-                    content: content.clone(),
-                    created_at: *created_at,
-                    unplaced: true,
-                    overwrites: false,
-                    attachments: None,
-                };
-                (edit.time, action)
-            }
+        let (time, patch, created_at) = match live {
+            None => (edit.time, patch.clone(), *created_at),
             Some((stored, has)) => match has.facets().attachment {
                 None => {
-                    let action = Action::Patch {
-                        patch: patch.clone(),
-                        created_at: None,
-                        attachments: None,
+                    let time = edit.time.map(|time| time.max(stored.version.time.next()));
+                    let patch = ResourcePatch {
+                        filename: None,
+                        ..patch.clone()
                     };
-                    (edit.time.map(|time| time.max(stored.version.time.next())), action)
+                    (time, patch, None)
                 }
-                same if same == content.facets().attachment => return Err(Settled::Unchanged),
+                same if same == patch.sha256.flatten() => return Err(Settled::Unchanged),
                 Some(_) => return Err(Refusal::OtherContent.into()),
             },
         };
@@ -142,7 +134,12 @@ impl<'a> Draft<'a> {
             key: edit.key,
             author: edit.author.clone(),
             time,
-            action,
+            action: Action::Patch {
+                patch: Patch::Resource(patch),
+                created_at,
+                attachments: None,
+                creates: live.is_none(),
+            },
         }))
     }
 
@@ -156,10 +153,13 @@ impl<'a> Draft<'a> {
             return propose_delete(edit, stored, version, buries_unknown);
         }
         let base = base_of(edit, stored)?;
-        let (content, created_at) = edit.completed_from(base).ok_or(Refusal::NotFound)?;
+        if base.is_none() && !edit.creates() {
+            return Err(Refusal::NotFound.into());
+        }
+        let (content, created_at) = edit.completed_from(base).map_err(Refusal::Incomplete)?;
         let created_at = created_at.unwrap_or(version.time.as_moment());
         let mut content = self.with_live_memo(content)?;
-        if base.is_none() && matches!(edit.action, Action::Put { unplaced: true, .. }) {
+        if base.is_none() && edit.is_unplaced() {
             let last = self.last_places.get(&group_of(edit.key, &content));
             content = content.with_sort_order(last.map_or(0, |last| last.saturating_add(1).min(MAX_PLACE)));
         }
@@ -196,9 +196,12 @@ impl<'a> Draft<'a> {
     /// A partial edit without a time that changes no field of a memo may still move resources. A create that is sent
     /// again may not: others may have moved them since (W3).
     fn leave_unchanged(&mut self, edit: &RecordEdit) -> Result<Outcome, ClockExhausted> {
-        if matches!(edit.action, Action::Patch { .. }) {
+        if !edit.yields() {
             if let Some(refusal) = self.missing_attachment(edit) {
                 return Ok(Outcome::Refused(refusal));
+            }
+            if edit.attachments().is_some() && self.room.is_exhausted() {
+                return Ok(self.no_room());
             }
             self.attach(edit)?;
         }
@@ -221,13 +224,26 @@ impl<'a> Draft<'a> {
             Ordering::Less if proposal.content.is_none() && stored.is_some_and(Record::is_deleted) => {
                 Ok(Outcome::Unchanged)
             }
-            Ordering::Less => {
-                self.keep_superseded(edit, proposal);
+            // Of equal versions the greater wins. But a partial edit is completed from what is stored, so one that lost may look
+            // greater when it comes again.
+            Ordering::Greater
+                if stored.is_some_and(|stored| !stored.is_unreadable())
+                    && self.is_kept(edit, &proposal.version) =>
+            {
                 Ok(Outcome::Superseded)
             }
+            Ordering::Less => Ok(self.keep_superseded(edit, proposal)),
             Ordering::Greater => {
                 if let Some(refusal) = self.missing_attachment(edit) {
                     return Ok(Outcome::Refused(refusal));
+                }
+                // A delete of what is there always fits in: it is how room is made.
+                let fits = match &proposal.content {
+                    Some(content) => self.room.takes(content, stored),
+                    None => stored.is_some() || self.room.takes_more(ROW_BYTES),
+                };
+                if !fits {
+                    return Ok(self.no_room());
                 }
                 self.replace(edit.key, proposal)?;
                 self.cascade(edit)?;
@@ -237,40 +253,53 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn no_room(&self) -> Outcome {
+        Outcome::Refused(Refusal::NoRoom {
+            used: self.room.used,
+            quota: self.room.quota,
+        })
+    }
+
     /// Keeps the content of a losing edit (W4), unless the edit is a replay of one that is kept already (W3).
-    fn keep_superseded(&mut self, edit: &RecordEdit, proposal: Proposal) {
+    fn keep_superseded(&mut self, edit: &RecordEdit, proposal: Proposal) -> Outcome {
         let Proposal {
             version,
             created_at,
             content: Some(content),
         } = proposal
         else {
-            return;
+            return Outcome::Superseded;
         };
-        let is_kept = |kept: &Revision| {
-            let again = edit.completed_from(Some((&kept.content, kept.created_at)));
-            kept.key == edit.key
-                && kept.version == version
-                && again.is_some_and(|(content, created)| {
-                    content == kept.content && created == Some(kept.created_at)
-                })
-        };
-        if !self.known.iter().any(is_kept) {
-            self.keep(edit.key, version, created_at, content, RevisionReason::Superseded);
+        if self.is_kept(edit, &version) {
+            return Outcome::Superseded;
         }
+        let now = self.clock.now();
+        let why = RevisionReason::Superseded;
+        let revision = Revision::new(edit.key, version, created_at, content, why, now);
+        let bytes = revision.bytes();
+        if !self.room.takes_more(bytes) {
+            return self.no_room();
+        }
+        self.room.kept(bytes);
+        self.revisions.push(revision);
+        Outcome::Superseded
     }
 
-    fn keep(
-        &mut self,
-        key: RecordKey,
-        version: Version,
-        created: UnixMillis,
-        content: Content,
-        why: RevisionReason,
-    ) {
-        let now = self.clock.now();
-        self.revisions
-            .push(Revision::new(key, version, created, content, why, now));
+    /// Whether the edit is a replay of one that is kept: of one with its version, to which it has nothing to add (W3). What a
+    /// partial edit leaves out was completed from what was stored then, and is another now.
+    fn is_kept(&self, edit: &RecordEdit, version: &Version) -> bool {
+        let has_all = |kept: &Revision| {
+            let again = edit.completed_from(Some((&kept.content, kept.created_at)));
+            again.is_ok_and(|(content, created)| {
+                // A memo that it names may have been deleted before or after it was kept (W9).
+                created == Some(kept.created_at)
+                    && (content == kept.content || content.detached() == kept.content)
+            })
+        };
+        self.known
+            .iter()
+            .chain(&self.revisions)
+            .any(|kept| kept.key == edit.key && kept.version == *version && has_all(kept))
     }
 
     /// Puts a record in the place of the stored one, which is kept as a revision (H1), and draws its stamp.
@@ -295,11 +324,13 @@ impl<'a> Draft<'a> {
             } else {
                 RevisionReason::Overwritten
             };
-            self.keep(key, version.clone(), *created_at, lost.clone(), why);
+            let now = self.clock.now();
+            let lost = Revision::new(key, version.clone(), *created_at, lost.clone(), why, now);
+            self.revisions.push(lost);
         }
         let state = match content {
             Some(content) => State::Live(content),
-            None => State::Deleted(old.and_then(|old| old.state.content().cloned())),
+            None => State::Deleted(old.as_ref().and_then(|old| old.state.content().cloned())),
         };
         if let State::Live(content) = &state
             && let Some(place) = content.facets().sort_order
@@ -307,18 +338,17 @@ impl<'a> Draft<'a> {
             let last = self.last_places.entry(group_of(key, content)).or_insert(place);
             *last = place.max(*last);
         }
-        self.touched.insert(key);
-        self.records.insert(
+        let new = Record {
             key,
-            Record {
-                key,
-                version,
-                stamp,
-                created_at,
-                revision_count,
-                state,
-            },
-        );
+            version,
+            stamp,
+            created_at,
+            revision_count,
+            state,
+        };
+        self.room.replaced(old.as_ref(), &new);
+        self.touched.insert(key);
+        self.records.insert(key, new);
         Ok(())
     }
 
@@ -442,27 +472,31 @@ fn base_of<'a>(
     stored: Option<&'a Record>,
 ) -> Result<Option<(&'a Content, UnixMillis)>, Settled> {
     let Some(stored) = stored else { return Ok(None) };
-    let content = stored.state.content().filter(|content| !content.is_unreadable());
-    match &edit.action {
-        Action::Patch { .. } if stored.is_unreadable() => Err(Refusal::Unreadable.into()),
-        _ if stored.is_unreadable() => Ok(None),
-        Action::Put {
-            overwrites: false, ..
-        } if edit.time.is_none() => Err(if stored.is_deleted() {
+    if stored.is_unreadable() {
+        // Nothing can be completed from it: who makes records makes a new one, and it is kept as a revision.
+        return match edit.action {
+            Action::Patch { creates: false, .. } => Err(Refusal::Unreadable.into()),
+            _ => Ok(None),
+        };
+    }
+    if edit.yields() {
+        return Err(if stored.is_deleted() {
             Refusal::Deleted.into()
         } else {
             Settled::Unchanged
-        }),
-        Action::Patch { patch, .. } if stored.is_deleted() => {
-            match (patch.into_new_content(), edit.time, content) {
-                (Some(_), None, _) => Ok(None),
-                (None, None, _) => Err(Refusal::NotFound.into()),
-                (None, Some(_), None) => Err(Refusal::ContentGone.into()),
-                (_, Some(_), content) => Ok(content.map(|content| (content, stored.created_at))),
-            }
-        }
-        _ => Ok(content.map(|content| (content, stored.created_at))),
+        });
     }
+    let content = stored.state.content().filter(|content| !content.is_unreadable());
+    if stored.is_deleted() && matches!(edit.action, Action::Patch { .. }) {
+        match (edit.creates(), edit.time, content) {
+            // A diary begins anew.
+            (true, None, _) => return Ok(None),
+            (false, None, _) => return Err(Refusal::NotFound.into()),
+            (false, Some(_), None) => return Err(Refusal::ContentGone.into()),
+            (_, Some(_), _) => {}
+        }
+    }
+    Ok(content.map(|content| (content, stored.created_at)))
 }
 
 fn propose_delete(

@@ -1,7 +1,7 @@
 //! One edit of one record, before it is judged.
 
 use super::{CHILD_TYPE, WriteScope};
-use crate::entity::{Content, Patch, RecordKey, SortGroup};
+use crate::entity::{Content, EntityType, FEW_BYTES, Missing, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, ResourceId};
 use crate::time::{EditTime, UnixMillis};
 use crate::version::Version;
@@ -22,37 +22,33 @@ pub struct RecordEdit {
 /// What an edit does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Writes the whole record (`POST`).
+    /// Writes the whole record, with or without an edit time: a version that is restored, or imported. Nothing else knows all
+    /// fields, those that will come with a later version included.
     Put {
         /// All fields.
         content: Content,
-        /// When the record was made; what is stored stays where the edit does not say.
-        created_at: Option<UnixMillis>,
-        /// Whether the edit names no place among the siblings: a new record comes last, an old one keeps its place.
-        unplaced: bool,
-        /// Whether the edit may overwrite even without an edit time: a diary's (W3, W7), and one that restores a revision.
-        overwrites: bool,
-        /// The resources that the memo has from now on, in order.
-        attachments: Option<Vec<ResourceId>>,
+        /// When the record was made.
+        created_at: UnixMillis,
     },
-    /// Writes some fields (`PUT`), completed from the stored record (W7).
+    /// Writes some fields, or all of them, completed from the stored record (W7).
     Patch {
         /// The fields.
         patch: Patch,
-        /// When the record was made, where the edit says so.
+        /// When the record was made, where the edit says so; what is stored stays where it does not.
         created_at: Option<UnixMillis>,
         /// The resources that the memo has from now on, in order.
         attachments: Option<Vec<ResourceId>>,
+        /// Whether a record that is not there is made, and one that is there left alone by an edit without a time (`POST`,
+        /// bulk push). Edits of diaries make and overwrite whatever this says: their key is their day (W7).
+        creates: bool,
     },
-    /// Brings the bytes of an attachment: writes the whole record where there is none, and gives its bytes to one that has
-    /// none yet. Bytes that a record has are never replaced.
+    /// Brings the bytes of an attachment, which are stored already: makes the record where there is none, and gives its bytes to
+    /// one that has none yet. Bytes that a record has are never replaced.
     Fill {
-        /// All fields of a new record. Its bytes are stored already.
-        content: Content,
+        /// The fields. A record that lives keeps its name.
+        patch: ResourcePatch,
         /// When the record was made, where the edit says so.
         created_at: Option<UnixMillis>,
-        /// What a record that is there gets.
-        patch: Patch,
     },
     /// Deletes the record (`DELETE`).
     Delete {
@@ -71,7 +67,8 @@ impl RecordEdit {
     /// About how many bytes it brings to the store.
     pub fn bytes(&self) -> usize {
         match &self.action {
-            Action::Put { content, .. } | Action::Fill { content, .. } => content.bytes(),
+            Action::Put { content, .. } => content.bytes(),
+            Action::Fill { .. } => FEW_BYTES,
             Action::Patch { patch, .. } => patch.bytes(),
             Action::Delete { .. } => 0,
         }
@@ -80,8 +77,8 @@ impl RecordEdit {
     /// The resources that the memo has from now on.
     pub(super) fn attachments(&self) -> Option<&[ResourceId]> {
         match &self.action {
-            Action::Put { attachments, .. } | Action::Patch { attachments, .. } => attachments.as_deref(),
-            Action::Fill { .. } | Action::Delete { .. } => None,
+            Action::Patch { attachments, .. } => attachments.as_deref(),
+            Action::Put { .. } | Action::Fill { .. } | Action::Delete { .. } => None,
         }
     }
 
@@ -90,40 +87,58 @@ impl RecordEdit {
         self.time.map(|time| Version::new(time, self.author.clone()))
     }
 
-    /// The record's fields and creation time as this edit has them, completed from a base where it leaves something
-    /// out. `None` where it can't be: a partial edit without a base, or a delete.
+    fn is_of_a_diary(&self) -> bool {
+        self.key.entity_type() == EntityType::Diary
+    }
+
+    /// Whether the edit makes a record that is not there.
+    pub(super) fn creates(&self) -> bool {
+        match self.action {
+            Action::Put { .. } | Action::Fill { .. } => true,
+            Action::Patch { creates, .. } => creates || self.is_of_a_diary(),
+            Action::Delete { .. } => false,
+        }
+    }
+
+    /// Whether the edit leaves alone what is stored, tombstones too: a create without a time (W3).
+    pub(super) fn yields(&self) -> bool {
+        self.time.is_none()
+            && !self.is_of_a_diary()
+            && matches!(self.action, Action::Patch { creates: true, .. })
+    }
+
+    /// Whether the edit names no place among the siblings: a new record comes last, an old one keeps its place.
+    pub(super) fn is_unplaced(&self) -> bool {
+        match &self.action {
+            Action::Patch { patch, .. } => self.creates() && !patch.names_place(),
+            Action::Fill { .. } => true,
+            Action::Put { .. } | Action::Delete { .. } => false,
+        }
+    }
+
+    /// The record's fields and creation time as this edit has them, completed from a base, or with defaults, where it leaves
+    /// something out.
+    ///
+    /// # Errors
+    /// What a new record must have and the edit does not name.
     pub(super) fn completed_from(
         &self,
         base: Option<(&Content, UnixMillis)>,
-    ) -> Option<(Content, Option<UnixMillis>)> {
+    ) -> Result<(Content, Option<UnixMillis>), Missing> {
         let base_created = base.map(|(_, created)| created);
         match &self.action {
-            Action::Put {
-                content,
-                created_at,
-                unplaced,
-                ..
-            } => {
-                let place = base
-                    .filter(|_| *unplaced)
-                    .and_then(|(content, _)| content.facets().sort_order);
-                let content = match place {
-                    Some(place) => content.clone().with_sort_order(place),
-                    None => content.clone(),
-                };
-                Some((content, created_at.or(base_created)))
-            }
+            Action::Put { content, created_at } => Ok((content.clone(), Some(*created_at))),
             Action::Patch {
                 patch, created_at, ..
             } => {
-                let content = match base {
-                    Some((content, _)) => content.patched(patch)?,
-                    None => patch.into_new_content()?,
+                let content = match base.and_then(|(content, _)| content.patched(patch)) {
+                    Some(content) => content,
+                    None => patch.to_new_content()?,
                 };
-                Some((content, created_at.or(base_created)))
+                Ok((content, created_at.or(base_created)))
             }
-            // Settled into one of the others before anything is completed.
-            Action::Fill { .. } | Action::Delete { .. } => None,
+            // Settled, or turned into a partial edit, before anything is completed.
+            Action::Fill { .. } | Action::Delete { .. } => Err(Missing(Vec::new())),
         }
     }
 
@@ -149,19 +164,17 @@ impl RecordEdit {
     }
 
     fn widen_to_named_memo(&self, scope: &mut WriteScope) {
-        let (named, unplaced) = match &self.action {
-            Action::Put {
-                content, unplaced, ..
-            } => (content.facets().parent, *unplaced),
-            Action::Fill { content, .. } => (content.facets().parent, true),
-            Action::Patch {
+        let named = match &self.action {
+            Action::Put { content, .. } => content.facets().parent,
+            Action::Fill { patch, .. }
+            | Action::Patch {
                 patch: Patch::Resource(patch),
                 ..
-            } => (patch.memo_id.flatten(), false),
-            Action::Patch { .. } | Action::Delete { .. } => (None, false),
+            } => patch.memo_id.flatten(),
+            Action::Patch { .. } | Action::Delete { .. } => None,
         };
         scope.keys.extend(named.map(RecordKey::Memo));
-        if unplaced {
+        if self.is_unplaced() {
             // The memo may turn out to be deleted, and the resource detached (W9): both groups may be needed.
             let entity_type = self.key.entity_type();
             scope.sort_groups.insert(SortGroup {

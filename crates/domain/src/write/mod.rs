@@ -7,16 +7,18 @@
 
 mod draft;
 mod edit;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entity::{EntityType, RecordKey, SortGroup};
+use crate::entity::{EntityType, Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
 use crate::version::Version;
 
 pub use edit::{Action, RecordEdit};
+pub use room::ROW_BYTES;
 
 /// What a store has to load, under the user's lock, before anything can be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Locked {
     pub last_places: BTreeMap<SortGroup, i64>,
     /// The revisions of the scope's history.
     pub revisions: Vec<Revision>,
+    /// What all records and revisions of the user come to: the sum of their `bytes` (W10).
+    pub bytes: u64,
 }
 
 /// What a store has to carry out, all or nothing (W8).
@@ -84,6 +88,9 @@ pub struct WritePlan {
     pub records: Vec<Record>,
     /// The versions to keep, in this order (H1). One that is kept already stays as it is.
     pub revisions: Vec<Revision>,
+    /// By how much the records grow, all together, in bytes. The store adds the revisions that it keeps, which are not those
+    /// that are kept already (W10).
+    pub record_bytes: i64,
     /// What became of each edit, in the order of the edits.
     pub results: Vec<EditResult>,
 }
@@ -134,9 +141,20 @@ pub enum Refusal {
     /// The record can't be read, so a partial edit has nothing to be completed from (W7).
     #[error("the stored record can not be read: send the whole record")]
     Unreadable,
+    /// There is no such record, or nothing left of it, and the edit lacks fields that a new one must have (W7).
+    #[error("a new record needs more fields")]
+    Incomplete(Missing),
     /// The memo that a resource names does not exist (W9).
     #[error("there is no such memo")]
     UnknownMemo(MemoId),
+    /// The records and revisions of the user would come to more than they may (W10).
+    #[error("the records and their history would come to more than {quota} bytes")]
+    NoRoom {
+        /// What they come to, in bytes.
+        used: u64,
+        /// What they may come to, in bytes.
+        quota: u64,
+    },
     /// The record has other bytes already, and bytes are never replaced.
     #[error("the record has another content already")]
     OtherContent,
@@ -155,7 +173,16 @@ pub enum Refusal {
 /// # Errors
 /// [`ClockExhausted`] when no stamp is left (S5).
 pub fn decide(locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
-    let mut draft = draft::Draft::new(locked);
+    decide_within(u64::MAX, locked, edits)
+}
+
+/// As [`decide`], where the records and revisions of the user may come to `quota` bytes: what would go beyond is refused
+/// ([`Refusal::NoRoom`]), but for deletes and for edits that make nothing larger (W10).
+///
+/// # Errors
+/// [`ClockExhausted`] when no stamp is left (S5).
+pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
+    let mut draft = draft::Draft::new(locked, quota);
     let results = edits
         .iter()
         .map(|edit| draft.apply(edit))

@@ -1,12 +1,12 @@
 //! What the property tests draw from: few keys, few devices and few times, so that edits meet.
 #![expect(dead_code, reason = "each test file uses its own part")]
 
-use mosaic_domain::entity::Resource;
+use mosaic_domain::entity::{BotPatch, DiaryPatch, MemoPatch, Resource, ResourcePatch};
 use mosaic_domain::write::RecordEdit;
-use mosaic_domain::{Content, EditTime, Entity, RecordKey, Version};
+use mosaic_domain::{Content, EditTime, Entity, Patch, RecordKey, Version};
 use mosaic_testkit::{
-    EditExt, bot, bot_key, by, delete, diary, diary_key, fill, filled, memo, memo_id, memo_key, put,
-    resource, resource_key, resource_of,
+    EditExt, bot, bot_key, by, create, delete, diary, diary_key, every_field, fill, filled, hash, memo,
+    memo_id, memo_key, new_content, put, resource, resource_key, resource_of, tagged,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -47,6 +47,55 @@ pub(crate) fn whole_edits() -> impl Strategy<Value = RecordEdit> {
             };
             edit.by(version.author.as_str()).at(version.time.get())
         })
+}
+
+/// An edit of some fields of a record, or a delete, with its edit time. Each names what a new record needs, so that none depends on
+/// another that made the record.
+pub(crate) fn partial_edits() -> impl Strategy<Value = RecordEdit> {
+    let text = prop_oneof![Just("x"), Just("y")];
+    let named = (any::<bool>(), any::<bool>(), any::<bool>());
+    let what = proptest::option::weighted(0.85, (text, named));
+    (0..6_usize, versions(), what).prop_map(|(record, version, what)| {
+        let edit = match what {
+            Some((text, named)) => create(key_of(record), some_fields(record, text, named)),
+            None => delete(key_of(record)),
+        };
+        edit.by(version.author.as_str()).at(version.time.get())
+    })
+}
+
+fn some_fields(record: usize, text: &str, (first, second, third): (bool, bool, bool)) -> Patch {
+    let label = |named: bool| named.then(|| tagged("", &[text]).tags);
+    match every_field(put_content(record, text)) {
+        Patch::Memo(memo) => Patch::Memo(MemoPatch {
+            content: memo.content,
+            tags: label(first),
+            is_archived: second.then_some(third),
+            ..MemoPatch::default()
+        }),
+        Patch::Diary(diary) => Patch::Diary(DiaryPatch {
+            summary: diary.summary.filter(|_| first),
+            auto_generation_locked: second.then_some(third),
+            ..DiaryPatch::default()
+        }),
+        Patch::Resource(resource) => Patch::Resource(ResourcePatch {
+            filename: resource.filename,
+            file_size: resource.file_size,
+            sha256: first.then(|| third.then(|| hash(1))),
+            sort_order: second.then_some(7),
+            ..ResourcePatch::default()
+        }),
+        Patch::Bot(bot) => Patch::Bot(BotPatch {
+            name: bot.name,
+            tags: label(first),
+            auto_reply: second.then_some(third),
+            ..BotPatch::default()
+        }),
+    }
+}
+
+fn put_content(record: usize, text: &str) -> Content {
+    new_content(&put_of(record, text)).expect("a whole record")
 }
 
 fn key_of(record: usize) -> RecordKey {

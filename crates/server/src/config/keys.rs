@@ -124,6 +124,12 @@ keys! {
         "Threads that serve requests. 0: as many as the machine has cores.";
     HTTP_MAX_BODY_BYTES: "http.max_body_bytes", Kind::Integer(1024, 1 << 30), DefaultValue::Is("16777216"), false,
         "The largest request body, in bytes, after unpacking (16 MiB).";
+    HTTP_MEMORY_BUDGET_BYTES: "http.memory_budget_bytes", Kind::Integer(1 << 20, 1 << 40), DefaultValue::Is("134217728"), false,
+        "How much memory request bodies and answers may take together, in bytes (128 MiB), and each user a quarter of it. Beyond: 503.";
+    HTTP_REQUESTS_PER_USER: "http.requests_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("8"), false,
+        "Requests of one user that run at the same time, and at most on half of the connections to the database. Others wait for a moment.";
+    HTTP_HEAVY_REQUESTS_PER_USER: "http.heavy_requests_per_user", Kind::Integer(1, 1_000), DefaultValue::Is("2"), false,
+        "Of these, searches and others that look at much of what the user has.";
     HTTP_HEADER_TIMEOUT_MS: "http.header_timeout_ms", Kind::Integer(SECOND_MS, HOUR_MS), DefaultValue::Is("10000"), false,
         "How long a client may take to send the head of a request, in milliseconds (10 s).";
     HTTP_BODY_TIMEOUT_MS: "http.body_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("30000"), false,
@@ -151,6 +157,10 @@ keys! {
     AUTH_ADDRESS_ATTEMPTS_PER_MINUTE: "auth.address_attempts_per_minute", Kind::Integer(1, 1_000_000),
         DefaultValue::Is("30"), false,
         "Wrong passwords per minute from one address, and registrations.";
+
+    LIMITS_USER_RECORDS_BYTES: "limits.user_records_bytes", Kind::Integer(1, 1 << 50),
+        DefaultValue::Is("2147483648"), false,
+        "What the records of one user and their history may come to, in bytes (2 GiB). Searching takes as much again.";
 
     RETENTION_DAYS: "retention.days", Kind::Integer(0, 36_500), DefaultValue::Is("90"), false,
         "After how many days revisions, and the content of deleted records, are forgotten. 0: never.";

@@ -28,13 +28,19 @@ pub struct Server {
 }
 
 /// Which store the servers of this test binary have: the same tests run on both.
-const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"http_postgres");
+const ON_POSTGRES: bool = matches!(
+    env!("CARGO_CRATE_NAME").as_bytes(),
+    b"http_postgres" | b"attack_postgres"
+);
 
 /// The text of all migrations: a template that was made from others is not used.
 const MIGRATIONS: &str = concat!(
     include_str!("../../../../migrations/postgres/V1__initial.sql"),
     include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
     include_str!("../../../../migrations/postgres/V3__attachments.sql"),
+    include_str!("../../../../migrations/postgres/V4__logins.sql"),
+    include_str!("../../../../migrations/postgres/V5__shares_and_letter_case.sql"),
+    include_str!("../../../../migrations/postgres/V6__search_texts.sql"),
 );
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.

@@ -35,7 +35,10 @@ mod harness;
 mod history;
 mod isolation;
 mod kinds;
+mod limits;
 mod lists;
+mod memory;
+mod partial;
 mod phone;
 mod plumbing;
 mod pulls;
@@ -55,6 +58,7 @@ mod stop;
     reason = "written for the tests of the adapter, which use the rest of it"
 )]
 mod storage;
+mod strangers;
 mod sync;
 mod tokens;
 mod tour;

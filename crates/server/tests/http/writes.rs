@@ -189,8 +189,8 @@ async fn w3_a_create_without_a_time_never_overwrites_and_never_undoes_a_delete()
     let over = DIARY.create(&phone, 1, "another", &json!({})).await.ok();
     assert_eq!(
         (&over["summary"], &over["moodKey"]),
-        (&json!("another"), &json!("neutral")),
-        "POST is the whole record"
+        (&json!("another"), &json!("joy")),
+        "what it leaves out stays"
     );
 }
 

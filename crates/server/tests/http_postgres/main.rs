@@ -54,8 +54,12 @@ mod history;
 mod isolation;
 #[path = "../http/kinds.rs"]
 mod kinds;
+#[path = "../http/limits.rs"]
+mod limits;
 #[path = "../http/lists.rs"]
 mod lists;
+#[path = "../http/memory.rs"]
+mod memory;
 #[path = "../http/phone.rs"]
 mod phone;
 #[path = "../http/plumbing.rs"]

@@ -103,6 +103,32 @@ pub async fn d1_an_unknown_user_harms_nobody(h: &Harness) {
     assert_eq!(rows(h, user).await.len(), 1);
 }
 
+/// A client names as many devices as it likes; the table stays one to look at. A device with a login goes last.
+pub async fn d1_of_too_many_devices_those_go_that_were_not_seen_for_the_longest_time(h: &Harness) {
+    let (user, other) = (h.user().await, h.user().await);
+    let remember = |of: UserId, client: &str, ms: i64| {
+        h.stores.cursors.remember(ServedCursors {
+            served_at: at(ms),
+            ..served(of, client, &[(EntityType::Memo, 5), (EntityType::Bot, 5)])
+        });
+    };
+    remember(other, "device-000", 1);
+    remember(user, "phone", 1);
+    log_in(h, user, 1, Some("phone"), 1).await;
+    for n in 0..250_u16 {
+        remember(user, &format!("device-{n:03}"), 2 + i64::from(n));
+        if n % 50 == 0 {
+            rows(h, user).await;
+        }
+    }
+    let mut left: Vec<String> = rows(h, user).await.into_iter().map(|row| row.0).collect();
+    left.dedup();
+    let mut expected: Vec<String> = (51..250).map(|n| format!("device-{n:03}")).collect();
+    expected.push("phone".into());
+    assert_eq!(left, expected);
+    assert_eq!(rows(h, other).await.len(), 2);
+}
+
 /// Cursors and names at their limits.
 pub async fn d1_the_longest_name_and_the_greatest_cursor_are_kept(h: &Harness) {
     let user = h.user().await;

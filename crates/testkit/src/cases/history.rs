@@ -5,8 +5,8 @@ use mosaic_domain::write::{Locked, Outcome, RecordEdit, decide};
 use mosaic_domain::{Content, RecordKey, RevisionId, RevisionReason, UserId};
 
 use crate::{
-    EditExt, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, patch_memo, put,
-    resource, resource_key, resource_of, restore, tagged,
+    EditExt, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, new_content,
+    patch_memo, put, resource, resource_key, resource_of, restore, tagged,
 };
 
 /// Revisions are numbered per record from 1, and read the latest kept first, with who, when and why.
@@ -240,10 +240,7 @@ fn contents() -> [(RecordKey, [RecordEdit; 3]); 4] {
 }
 
 fn content_of(edit: &RecordEdit) -> Content {
-    match &edit.action {
-        mosaic_domain::write::Action::Put { content, .. } => content.clone(),
-        _ => panic!("a whole record"),
-    }
+    new_content(edit).expect("a whole record")
 }
 
 async fn kept_contents(h: &Harness, user: UserId, key: RecordKey) -> Vec<(Content, RevisionReason)> {

@@ -356,6 +356,7 @@ pub async fn search_knows_no_letter_case_and_no_compatibility_forms(h: &Harness)
         ("u\u{308}ber", "3"),
         ("uber", ""),
         ("straßen", "3"),
+        ("STRASSEN", "3"),
         ("ÖL", "3"),
         ("àéî", "3"),
         ("ニッキ", "2"),

@@ -1,7 +1,7 @@
 //! Accounts and logins.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use mosaic_domain::account::{User, Username};
@@ -105,6 +105,12 @@ impl AccountTable {
         for stored in rows.filter(|stored| stored.user == user && stored.family == family) {
             stored.client.get_or_insert_with(|| client.clone());
         }
+    }
+
+    /// The devices that have a login.
+    pub(super) fn clients(&self, user: UserId) -> BTreeSet<ClientId> {
+        let of_user = self.logins.iter().filter(|kept| kept.stored.user == user);
+        of_user.filter_map(|kept| kept.stored.client.clone()).collect()
     }
 
     fn logins(&self, user: UserId, now: UnixMillis) -> Vec<DeviceLogin> {

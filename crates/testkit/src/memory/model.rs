@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use mosaic_domain::digest::Digest;
 use mosaic_domain::entity::SortGroup;
 use mosaic_domain::pull::{self, Change, PageLimits, PullPage, PullRequest, Snapshot, TypeChanges};
-use mosaic_domain::query::{Listing, Order, RecordQuery, TagCount};
+use mosaic_domain::query::{CHILDREN_SHOWN, Listed, Listing, Order, RecordQuery, TAGS_COUNTED, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
-use mosaic_domain::write::{self, CHILD_TYPE, Locked, RecordEdit, WritePlan, WriteScope};
+use mosaic_domain::write::{self, CHILD_TYPE, Locked, ROW_BYTES, RecordEdit, WritePlan, WriteScope};
 use mosaic_domain::{
     EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp, State, SyncClock,
     UnixMillis, UserId,
@@ -29,6 +29,8 @@ pub struct Model {
     purged: BTreeMap<RecordKey, u32>,
     /// Whether the user is being removed, and has no clock any more.
     closed: bool,
+    /// What the records and revisions come to (W10).
+    bytes: u64,
 }
 
 impl Default for Model {
@@ -41,6 +43,7 @@ impl Default for Model {
             numbers: BTreeMap::new(),
             purged: BTreeMap::new(),
             closed: false,
+            bytes: 0,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Model {
             records,
             last_places: self.last_places(scope),
             revisions: self.revisions.iter().filter(known).cloned().collect(),
+            bytes: self.bytes,
         }
     }
 
@@ -145,9 +149,7 @@ impl Model {
                 page.more = true;
                 break;
             }
-            bytes += record
-                .live_content()
-                .map_or(0, |content| content.to_document().len());
+            bytes += document_bytes(record);
             page.changes.push(Change {
                 record: record.clone(),
                 parent_stamp: self.parent_stamp(record),
@@ -196,7 +198,15 @@ impl Model {
 
     /// Puts a record in, as it is.
     pub fn put(&mut self, record: Record) {
-        self.records.insert(record.key, record);
+        self.bytes += record.bytes();
+        if let Some(old) = self.records.insert(record.key, record) {
+            self.bytes -= old.bytes();
+        }
+    }
+
+    /// What the records and revisions come to, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Keeps a revision with the next number of its record, unless it is there.
@@ -214,6 +224,7 @@ impl Model {
     pub fn keep_as(&mut self, kept: KeptRevision) {
         if let Entry::Vacant(number) = self.numbers.entry(kept.revision.id) {
             number.insert(kept.number);
+            self.bytes += kept.revision.bytes();
             self.revisions.push(kept.revision);
         }
     }
@@ -242,6 +253,7 @@ impl Model {
             let goes = kept.recorded_at < before && left > 0;
             if goes {
                 left -= 1;
+                self.bytes -= kept.bytes();
                 forgotten.push((kept.id, kept.key));
             }
             !goes
@@ -258,6 +270,7 @@ impl Model {
                 && matches!(record.state, State::Deleted(Some(_)))
             {
                 left -= 1;
+                self.bytes -= record.bytes() - ROW_BYTES;
                 record.state = State::Deleted(None);
                 purged.contents += 1;
             }
@@ -346,7 +359,7 @@ impl Model {
     }
 
     /// One page of a list.
-    pub fn list(&self, query: &RecordQuery) -> Listing<Record> {
+    pub fn list(&self, query: &RecordQuery) -> Listing<Listed> {
         let mut found: Vec<&Record> = self
             .of_type(query.entity_type)
             .filter(|record| matches(record, query))
@@ -368,10 +381,41 @@ impl Model {
         let items = found
             .into_iter()
             .skip(offset)
-            .take(query.page.size() as usize)
-            .cloned()
+            .take(query.page.limit() as usize)
+            .map(|record| Listed {
+                key: record.key,
+                bytes: self.shown_bytes(record),
+            })
             .collect();
         Listing { items, total }
+    }
+
+    /// The children of some memos, each memo's in their order, as many as the limits allow.
+    pub fn children(&self, memos: &[MemoId], limits: PageLimits) -> Vec<Record> {
+        let of = |memo: &MemoId| take(self.children_of(*memo), limits, |record| document_bytes(record));
+        memos.iter().flat_map(of).cloned().collect()
+    }
+
+    fn children_of(&self, memo: MemoId) -> Vec<&Record> {
+        let live = self.of_type(CHILD_TYPE).filter(|record| !record.is_deleted());
+        let mut found: Vec<&Record> = live.filter(|record| record.parent() == Some(memo)).collect();
+        found.sort_by_key(|record| {
+            let facets = record.live_content().map(mosaic_domain::Content::facets);
+            (
+                facets.and_then(|facets| facets.sort_order),
+                record.key.to_string(),
+            )
+        });
+        found
+    }
+
+    fn shown_bytes(&self, record: &Record) -> u64 {
+        let children = match record.key {
+            RecordKey::Memo(memo) => self.children_of(memo),
+            _ => Vec::new(),
+        };
+        let shown = children.into_iter().take(CHILDREN_SHOWN).chain([record]);
+        shown.map(|record| document_bytes(record) as u64).sum()
     }
 
     /// The tags of a type, the most frequent first.
@@ -387,8 +431,15 @@ impl Model {
             .map(|(tag, count)| TagCount { tag, count })
             .collect();
         tags.sort_by_key(|tag| Reverse(tag.count));
+        tags.truncate(TAGS_COUNTED);
         tags
     }
+}
+
+fn document_bytes(record: &Record) -> usize {
+    record
+        .live_content()
+        .map_or(0, |content| content.to_document().len())
 }
 
 /// Whether a record is live and every condition holds.

@@ -1,17 +1,20 @@
 //! The ports around the models of all users.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
-use mosaic_domain::query::{Listing, RecordQuery, TagCount};
+use mosaic_domain::query::{Listed, Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
-use mosaic_domain::{ClientId, EntityType, Epoch, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId};
+use mosaic_domain::{
+    ClientId, EntityType, Epoch, MemoId, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId,
+};
 use mosaic_ports::{
-    ChangeFeed, Clock, CommitListener, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision,
-    LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores, SyncDigest,
-    WriteError, WriteStore,
+    ChangeFeed, Clock, CommitListener, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health,
+    KeptRevision, LoginRefusal, Purged, RecordReader, RevisionPage, ServedCursors, StoreError, Stores,
+    SyncDigest, WriteError, WriteStore,
 };
 
 use uuid::Uuid;
@@ -321,7 +324,26 @@ impl RecordReader for MemoryStore {
         Ok(self.read(user, |model| model.record(key).cloned()).flatten())
     }
 
-    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Record>, StoreError> {
+    async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError> {
+        let found = self.read(user, |model| {
+            let records = keys.iter().filter_map(|key| model.record(*key).cloned());
+            records.collect()
+        });
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn children(
+        &self,
+        user: UserId,
+        parents: &[MemoId],
+        limits: PageLimits,
+    ) -> Result<Vec<Record>, StoreError> {
+        Ok(self
+            .read(user, |model| model.children(parents, limits))
+            .unwrap_or_default())
+    }
+
+    async fn list(&self, user: UserId, query: &RecordQuery) -> Result<Listing<Listed>, StoreError> {
         let nothing = Listing {
             items: Vec::new(),
             total: 0,
@@ -368,6 +390,20 @@ impl RecordReader for MemoryStore {
     }
 }
 
+/// Forgets the devices that a user has too many of.
+fn trim(rows: &mut CursorRows, logins: &BTreeSet<ClientId>) {
+    let mut devices: BTreeMap<ClientId, UnixMillis> = BTreeMap::new();
+    for row in rows.values() {
+        let seen = devices.entry(row.client.clone()).or_insert(row.served_at);
+        *seen = row.served_at.max(*seen);
+    }
+    let mut devices: Vec<_> = devices.into_iter().collect();
+    devices.sort_by_key(|(client, seen)| (Reverse(logins.contains(client)), Reverse(*seen), client.clone()));
+    for (client, _) in devices.iter().skip(DEVICES_MAX) {
+        rows.retain(|_, row| row.client != *client);
+    }
+}
+
 #[async_trait]
 impl DeviceCursors for MemoryStore {
     fn remember(&self, served: ServedCursors) {
@@ -393,6 +429,8 @@ impl DeviceCursors for MemoryStore {
             };
             rows.insert(place, row);
         }
+        let logins = lock(&self.accounts).clients(served.user);
+        trim(rows, &logins);
     }
 
     async fn cursors(&self, user: UserId) -> Result<Vec<DeviceCursor>, StoreError> {

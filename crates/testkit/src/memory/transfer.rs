@@ -53,6 +53,7 @@ impl Transfer for MemoryStore {
         Ok(Some(UserDump {
             account,
             clock,
+            record_bytes: self.read(user, Model::bytes).unwrap_or_default(),
             cursors: self.cursors(user).await?,
             logins,
             earlier_tokens,

@@ -102,7 +102,7 @@ impl<'t> RawEdits<'t> {
     pub(super) fn into_entries(self, entity: EntityType) -> impl Iterator<Item = (String, Entry)> {
         type Read = fn(EntityType, &str, &str) -> Entry;
         let lists: [(&str, Option<RawList<'t>>, Read); 2] = [
-            ("updated", self.updated, entities::read_whole),
+            ("updated", self.updated, entities::read_updated),
             ("deleted", self.deleted, entities::read_deleted),
         ];
         lists.into_iter().flat_map(move |(name, list, read)| {

@@ -883,6 +883,8 @@ async fn smaller_pictures_are_files_of_their_own() {
 async fn downloads_go_to_the_storage_where_they_shall() {
     let mut site = Site::signing().await;
     let url = site.store("a.png", "image/png", PNG).await;
+    // Once stored, a picture is read to see whether there can be a smaller one.
+    let before = site.blobs.calls(BlobCall::Read);
     site.set(|downloads| downloads.redirect_for = Some(Duration::from_mins(5)));
     let answer = site.get(&url).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (307, ""));
@@ -896,7 +898,7 @@ async fn downloads_go_to_the_storage_where_they_shall() {
     let tag = answer.header("etag").unwrap().to_owned();
     let again = TestRequest::get().uri(&url).insert_header(("if-none-match", tag));
     assert_eq!(site.send(by("user", again)).await.status, 304);
-    assert_eq!(site.blobs.calls(BlobCall::Read), 0);
+    assert_eq!(site.blobs.calls(BlobCall::Read), before);
     let mut local = Site::new().await;
     local.set(|downloads| downloads.redirect_for = Some(Duration::from_mins(5)));
     let url = local.store("a.txt", "text/plain", b"abc").await;

@@ -34,7 +34,7 @@ pub(super) const SMALLER: &[u8] = b"\xff\xd8 a smaller picture";
 pub(super) type TestService = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>;
 
 pub(super) async fn service(settings: &HttpSettings, state: &AppState) -> TestService {
-    let site = crate::server::Site::of(state.clone());
+    let site = crate::server::Site::of(settings, state.clone());
     let document = Document::new(&table().document()).unwrap();
     let service = Rc::new(init_service(app(settings, &site, &document)).await);
     Box::new(move |request| {

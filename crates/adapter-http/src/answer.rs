@@ -1,0 +1,128 @@
+//! Answers that may be large: written off the workers, in pieces, within the budget of memory.
+
+use std::io::{self, Write};
+
+use actix_web::body::SizedStream;
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+use crate::budget::Lease;
+use crate::problem::Problem;
+
+/// The media type of nearly everything.
+pub(crate) const JSON: &str = "application/json";
+
+/// How many bytes a piece has.
+const PIECE: usize = 64 * 1024;
+
+/// Answers with JSON that may be many megabytes: it is written on a blocking thread, and takes its share of the memory as it
+/// grows, until it is sent.
+///
+/// # Errors
+/// 503 `busy` where there is no memory for it.
+pub(crate) async fn large<T: Serialize + Send + 'static>(
+    request: &HttpRequest,
+    mut response: HttpResponseBuilder,
+    value: T,
+) -> Result<HttpResponse, Problem> {
+    let lease = Lease::of(request);
+    let written = web::block(move || write(&value, lease));
+    let (mut pieces, lease) = written.await.map_err(Problem::internal)??;
+    if pieces.len() <= 1 {
+        return Ok(response.content_type(JSON).body(pieces.pop().unwrap_or_default()));
+    }
+    let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    let body = stream::iter(pieces).map(move |piece| {
+        let _held = &lease;
+        Ok::<_, io::Error>(piece)
+    });
+    Ok(response
+        .content_type(JSON)
+        .body(SizedStream::new(bytes as u64, body)))
+}
+
+/// JSON in pieces, and what they hold of the memory.
+fn write<T: Serialize>(value: &T, lease: Lease) -> Result<(Vec<Bytes>, Lease), Problem> {
+    let mut pieces = Pieces {
+        done: Vec::new(),
+        current: Vec::new(),
+        lease,
+        refused: None,
+    };
+    let written = serde_json::to_writer(&mut pieces, value);
+    if let Some(busy) = pieces.refused.take() {
+        return Err(busy);
+    }
+    written.map_err(Problem::internal)?;
+    pieces.cut()?;
+    Ok((pieces.done, pieces.lease))
+}
+
+/// Collects what is written.
+struct Pieces {
+    done: Vec<Bytes>,
+    current: Vec<u8>,
+    lease: Lease,
+    /// Why there is no room for more.
+    refused: Option<Problem>,
+}
+
+impl Pieces {
+    fn cut(&mut self) -> Result<(), Problem> {
+        if !self.current.is_empty() {
+            self.lease.grow(self.current.len())?;
+            self.done.push(std::mem::take(&mut self.current).into());
+        }
+        Ok(())
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.current.len() >= PIECE
+            && let Err(busy) = self.cut()
+        {
+            self.refused = Some(busy);
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let fits = bytes.len().min(PIECE);
+        self.current.extend_from_slice(&bytes[..fits]);
+        Ok(fits)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::budget::{Holder, MemoryBudget};
+    use crate::problem::ProblemCode;
+
+    fn lease(budget: &MemoryBudget) -> Lease {
+        budget.lease(Holder::Network(Ipv4Addr::LOCALHOST.into()))
+    }
+
+    #[test]
+    fn what_is_written_is_the_same_in_pieces_and_is_counted() {
+        let value = vec!["a text of some length".to_owned(); 20_000];
+        let budget = MemoryBudget::new(8 * 1024 * 1024, 1);
+        let (pieces, lease) = write(&value, lease(&budget)).unwrap();
+        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= 2 * PIECE));
+        assert_eq!(pieces.concat(), serde_json::to_vec(&value).unwrap());
+        assert_eq!(lease.bytes(), pieces.concat().len());
+    }
+
+    #[test]
+    fn an_answer_that_there_is_no_memory_for_is_refused() {
+        let value = "x".repeat(10 * PIECE);
+        let refused = write(&value, lease(&MemoryBudget::new(4 * PIECE, 1)));
+        assert_eq!(refused.unwrap_err().code(), ProblemCode::Busy);
+    }
+}

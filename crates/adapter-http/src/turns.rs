@@ -1,0 +1,258 @@
+//! Whose turn it is: how many requests of one user run at the same time, and how many of those that cost more than others.
+//!
+//! A request takes its place before its body is read. Whoever has no place waits in line for a moment; the lines are by user, so
+//! one who sends a thousand requests waits behind themselves and behind nobody else.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::concurrency::{ConcurrencyLimiter, ConcurrencyLimits, Permit};
+use mosaic_domain::UserId;
+
+use crate::budget::busy;
+use crate::caller;
+use crate::client_addr;
+use crate::limits::network;
+use crate::problem::{Problem, ProblemCode};
+
+/// So many requests wait for one place at most.
+const LINE: usize = 128;
+/// A request waits for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client waits before it tries again.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// So many files of one user come and go at the same time. Those that come are counted once more where they are stored.
+const TRANSFERS: usize = 100;
+/// So many answers of one user that take minutes are sent at the same time.
+const EXPORTS: usize = 2;
+/// So many requests from one network of somebody who is not signed in.
+const STRANGERS: usize = 8;
+/// From so many bytes on a push is a large one: a user's large pushes come one after the other.
+pub(crate) const LARGE_PUSH: usize = 512 * 1024;
+
+/// What a request takes besides a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Next to nothing, or it is limited elsewhere.
+    Free,
+    /// A few look-ups, or one write.
+    Plain,
+    /// It looks at much of what the user has.
+    Heavy,
+    /// That, where the query has this parameter.
+    HeavyWith(&'static str),
+    /// It passes on a file.
+    Transfer,
+    /// Its answer goes on for minutes.
+    Export,
+    /// A few look-ups for somebody who is not signed in.
+    Stranger,
+}
+
+/// How many requests run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Of one user.
+    pub per_user: usize,
+    /// Of one user, that look at much of what the user has.
+    pub heavy_per_user: usize,
+    /// Of all users, that look at much.
+    pub heavy: usize,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            per_user: 8,
+            heavy_per_user: 2,
+            heavy: 2,
+        }
+    }
+}
+
+/// The places and the lines: one for the whole process, shared by its workers. A clone is the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns {
+    users: ConcurrencyLimiter<UserId>,
+    heavy_of_user: ConcurrencyLimiter<UserId>,
+    heavy: ConcurrencyLimiter<()>,
+    large_pushes: ConcurrencyLimiter<UserId>,
+    transfers: ConcurrencyLimiter<UserId>,
+    exports: ConcurrencyLimiter<UserId>,
+    networks: ConcurrencyLimiter<IpAddr>,
+}
+
+impl Turns {
+    /// Places for nobody so far.
+    pub(crate) fn new(limits: RequestLimits) -> Self {
+        let places = |running, waiting| ConcurrencyLimits {
+            running,
+            waiting,
+            patience: PATIENCE,
+        };
+        Self {
+            users: ConcurrencyLimiter::new(places(limits.per_user, LINE)),
+            heavy_of_user: ConcurrencyLimiter::new(places(limits.heavy_per_user, LINE / 4)),
+            // Each user has so few of them that this line is never longer than the number of users.
+            heavy: ConcurrencyLimiter::new(places(limits.heavy, usize::MAX)),
+            large_pushes: ConcurrencyLimiter::new(places(1, LINE / 4)),
+            transfers: ConcurrencyLimiter::new(places(TRANSFERS, LINE)),
+            exports: ConcurrencyLimiter::new(places(EXPORTS, EXPORTS)),
+            networks: ConcurrencyLimiter::new(places(STRANGERS, LINE * 4)),
+        }
+    }
+
+    /// A place for a push of so many bytes, if it is a large one: until its permit is dropped no other large one of this user is
+    /// carried out.
+    ///
+    /// # Errors
+    /// 429 `too_many_requests`.
+    pub(crate) async fn push(
+        request: &HttpRequest,
+        user: UserId,
+        bytes: usize,
+    ) -> Result<Option<Permit<UserId>>, Problem> {
+        match request.app_data::<Self>() {
+            Some(turns) if bytes >= LARGE_PUSH => {
+                let place = turns.large_pushes.enter(user).await;
+                place.map(Some).map_err(|_| too_many())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for the places that a request needs.
+    async fn enter(&self, load: Load, request: &HttpRequest) -> Result<Places, Problem> {
+        let mut places = Places::default();
+        let load = match load {
+            Load::HeavyWith(parameter) if has(request.query_string(), parameter) => Load::Heavy,
+            Load::HeavyWith(_) => Load::Plain,
+            load => load,
+        };
+        if load == Load::Free {
+            return Ok(places);
+        }
+        if load == Load::Stranger {
+            let network = network(client_addr::of(request));
+            places.network = Some(self.networks.enter(network).await.map_err(|_| too_many())?);
+            return Ok(places);
+        }
+        let user = caller::authenticate(request)?.0.user;
+        let own = |limiter: &ConcurrencyLimiter<UserId>| {
+            let limiter = limiter.clone();
+            async move { limiter.enter(user).await.map_err(|_| too_many()) }
+        };
+        match load {
+            Load::Transfer => places.own.push(own(&self.transfers).await?),
+            Load::Export => places.own.push(own(&self.exports).await?),
+            _ => {
+                // The scarce ones first: whoever waits for them takes no other place meanwhile.
+                if load == Load::Heavy {
+                    places.own.push(own(&self.heavy_of_user).await?);
+                    places.heavy = Some(self.heavy.enter(()).await.map_err(|_| busy())?);
+                }
+                places.own.push(own(&self.users).await?);
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// Whether a query has this parameter, with a value.
+fn has(query: &str, parameter: &str) -> bool {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.any(|(name, value)| name == parameter && !value.is_empty())
+}
+
+fn too_many() -> Problem {
+    Problem::new(
+        ProblemCode::TooManyRequests,
+        "too many requests at the same time, try again in a moment",
+    )
+    .retry_after(AGAIN_AFTER)
+}
+
+/// What a request holds while it runs.
+#[derive(Debug, Default)]
+struct Places {
+    own: Vec<Permit<UserId>>,
+    heavy: Option<Permit<()>>,
+    network: Option<Permit<IpAddr>>,
+}
+
+/// Middleware, for a route: lets the request in when it is its turn. The user's own place is theirs until the answer is sent; one
+/// of those that all share only until the answer begins, however slowly it is read.
+///
+/// # Errors
+/// Those of the inner service.
+pub(crate) async fn take<B: MessageBody + 'static>(
+    load: Load,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<PlacedBody>, actix_web::Error> {
+    let turns = request.app_data::<Turns>().cloned();
+    let mut places = match turns {
+        None => Places::default(),
+        Some(turns) => match turns.enter(load, request.request()).await {
+            Ok(places) => places,
+            Err(problem) => {
+                let refusal = request.into_response(HttpResponse::from_error(problem));
+                return Ok(refusal.map_body(|_, body| PlacedBody::new(body, Places::default())));
+            }
+        },
+    };
+    let response = next.call(request).await?;
+    places.heavy = None;
+    Ok(response.map_body(|_, body| PlacedBody::new(body.boxed(), places)))
+}
+
+/// A body that keeps its places until it is sent or given up.
+#[derive(Debug)]
+pub(crate) struct PlacedBody {
+    body: BoxBody,
+    _places: Places,
+}
+
+impl PlacedBody {
+    fn new(body: BoxBody, places: Places) -> Self {
+        Self {
+            body,
+            _places: places,
+        }
+    }
+}
+
+impl MessageBody for PlacedBody {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_counts_where_it_has_a_value() {
+        assert!(has("page=2&search=figs", "search"));
+        for query in ["", "search", "search=", "research=1", "page=search"] {
+            assert!(!has(query, "search"), "{query}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The hostile user: each attack is a kind of request, sent by many connections, as fast as they are answered.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::future::join_all;
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use crate::files::MIB;
+use crate::harness::{Client, Server};
+
+/// Memos of 1 MiB that the attacker has, all of them on one day.
+const LARGE_MEMOS: usize = 60;
+const DAY: &str = "2026-05-16";
+
+/// One kind of attack.
+pub struct Attack {
+    /// What it is called.
+    pub name: &'static str,
+    kinds: &'static [Kind],
+}
+
+impl Attack {
+    const fn of(name: &'static str, kinds: &'static [Kind]) -> Self {
+        Self { name, kinds }
+    }
+
+    /// All of them at once.
+    pub const EVERYTHING: Self = Self::of("everything at once", &Kind::ALL);
+}
+
+/// Each attack by itself.
+pub const ATTACKS: [Attack; 8] = [
+    Attack::of("nested objects", &[Kind::Nested]),
+    Attack::of("packed bombs", &[Kind::Bombs]),
+    Attack::of("large lists", &[Kind::Lists]),
+    Attack::of("half a body each", &[Kind::HalfBodies]),
+    Attack::of("searches", &[Kind::Searches]),
+    Attack::of("large pushes", &[Kind::Pushes]),
+    Attack::of("devices without end", &[Kind::Devices]),
+    Attack::of("wrong passwords of the other", &[Kind::Passwords]),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Nested,
+    Bombs,
+    Lists,
+    HalfBodies,
+    Searches,
+    Pushes,
+    Devices,
+    Passwords,
+}
+
+impl Kind {
+    const ALL: [Self; 8] = [
+        Self::Nested,
+        Self::Bombs,
+        Self::Lists,
+        Self::HalfBodies,
+        Self::Searches,
+        Self::Pushes,
+        Self::Devices,
+        Self::Passwords,
+    ];
+
+    /// How many connections send it at once.
+    const fn connections(self) -> usize {
+        match self {
+            Self::Pushes => 4,
+            Self::Bombs | Self::Lists | Self::Passwords => 8,
+            Self::Nested | Self::Devices => 16,
+            Self::Searches => 40,
+            Self::HalfBodies => 100,
+        }
+    }
+}
+
+/// The attacker, with everything that is sent made beforehand.
+pub struct Hostile {
+    phone: Client,
+    nested: Vec<u8>,
+    bomb: Vec<u8>,
+    push: String,
+    searches: Vec<String>,
+    counter: AtomicU64,
+}
+
+impl Hostile {
+    /// An account with memos of a megabyte.
+    pub async fn prepare(server: &Server) -> Arc<Self> {
+        let phone = server.new_user("mallory", "mallory-phone").await;
+        let large = "all work and no play ".repeat(MIB / 21);
+        for _ in 0..LARGE_MEMOS {
+            phone
+                .post("/memos", &json!({"content": large, "diaryDate": DAY}))
+                .await
+                .ok();
+        }
+        Arc::new(Self {
+            phone,
+            nested: nested(),
+            bomb: bomb(),
+            push: push(&large),
+            searches: searches(),
+            counter: AtomicU64::new(0),
+        })
+    }
+
+    /// Attacks until then. What is still unanswered is abandoned, as by a client that hangs up.
+    pub async fn attacks(self: &Arc<Self>, attack: &Attack, until: Instant) {
+        let connections = attack.kinds.iter().flat_map(|kind| {
+            (0..kind.connections()).map(|_| tokio::spawn(Arc::clone(self).goes_on(*kind, until)))
+        });
+        for ended in join_all(connections).await {
+            ended.unwrap();
+        }
+    }
+
+    async fn goes_on(self: Arc<Self>, kind: Kind, until: Instant) {
+        while Instant::now() < until {
+            if let Kind::HalfBodies = kind {
+                let _ = timeout_at(until, self.half_a_body()).await;
+                continue;
+            }
+            let once = async {
+                let Ok(mut answer) = self.request(kind).send().await else {
+                    // Refused or cut: no reason to give up, but not to spin either.
+                    tokio::task::yield_now().await;
+                    return;
+                };
+                while let Ok(Some(_)) = answer.chunk().await {}
+            };
+            let _ = timeout_at(until, once).await;
+        }
+    }
+
+    fn request(&self, kind: Kind) -> RequestBuilder {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let post = |path: &str| {
+            self.phone
+                .request(Method::POST, path)
+                .header("content-type", "application/json")
+        };
+        let get = |path: &str| self.phone.request(Method::GET, path);
+        match kind {
+            Kind::Nested => post("/bots").body(self.nested.clone()),
+            Kind::Bombs => post("/bots")
+                .header("content-encoding", "gzip")
+                .body(self.bomb.clone()),
+            Kind::Lists if number.is_multiple_of(2) => get("/memos?pageSize=200"),
+            Kind::Lists => get(&format!("/memos/date/{DAY}")),
+            Kind::Searches => {
+                let which = usize::try_from(number).unwrap_or_default() % self.searches.len();
+                get(&self.searches[which])
+            }
+            Kind::Pushes => {
+                let body = self
+                    .push
+                    .replace("UPDATED_AT", &(1_715_000_000_000 + number).to_string());
+                post("/sync/push").body(body)
+            }
+            Kind::Devices => {
+                let device = format!("invented-{number}");
+                post("/sync/pull")
+                    .body(json!({"clientId": device, "cursors": {}, "entities": ["bot"]}).to_string())
+            }
+            Kind::HalfBodies | Kind::Passwords => post("/auth/login").body(
+                json!({"username": "anna", "password": format!("a guess, number {number}")}).to_string(),
+            ),
+        }
+    }
+
+    /// Announces a body, sends half of it, and waits to be thrown out.
+    async fn half_a_body(&self) -> std::io::Result<()> {
+        let address = self.phone.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await?;
+        let token = self.phone.token.as_deref().unwrap();
+        let length = 16 * MIB;
+        let head = format!(
+            "POST /sync/push HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&vec![b' '; length / 2]).await?;
+        std::future::pending().await
+    }
+}
+
+/// Objects within each other, by a name that a parser once took for its own: each level is a text that holds the next one.
+fn nested() -> Vec<u8> {
+    let levels = "{\"$serde_json::private::RawValue\":".repeat(60);
+    format!(
+        "{{\"name\": \"x\", \"aiConfig\": {{\"a\": {levels}1{}}}}}",
+        "}".repeat(60)
+    )
+    .into_bytes()
+}
+
+/// Some kilobytes that unpack to 16 MiB of small numbers.
+fn bomb() -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer
+        .write_all(b"{\"name\": \"x\", \"aiConfig\": {\"a\": [")
+        .unwrap();
+    packer.write_all(&b"0,".repeat(8_300_000)).unwrap();
+    packer.write_all(b"0]}}").unwrap();
+    packer.finish().unwrap()
+}
+
+/// A push of 15 MiB: memos that are overwritten again and again, so that each push keeps as many revisions.
+fn push(text: &str) -> String {
+    let memos: Vec<String> = (0..190)
+        .map(|i: u128| {
+            let content = &text[..76_000];
+            format!(
+                "{{\"id\": \"{}\", \"content\": \"{content}\", \"updatedAt\": UPDATED_AT}}",
+                Uuid::from_u128(i + 1)
+            )
+        })
+        .collect();
+    let memos = memos.join(",");
+    format!(
+        "{{\"clientId\": \"mallory-phone\", \"changes\": {{\"memo\": {{\"updated\": [{memos}], \"deleted\": []}}}}}}"
+    )
+}
+
+/// Searches that cost: many tags, long terms, terms that are everywhere, short ones that no index knows.
+fn searches() -> Vec<String> {
+    let tags: String = (0..100).map(|i| format!("&tags=tag{i}")).collect();
+    vec![
+        format!("/memos/search?pageSize=200{tags}"),
+        format!("/memos/search?query={}", "work%20and%20no%20play".repeat(20)),
+        format!("/memos/search?query={}", "a".repeat(400)),
+        "/memos/search?query=a&pageSize=200".to_owned(),
+        "/memos?search=no%20play&pageSize=200".to_owned(),
+        "/memos/tags".to_owned(),
+    ]
+}
