@@ -315,13 +315,11 @@ struct RefreshBody {
 
 /// A text that may be a token of the server.
 fn short_enough(token: String) -> Result<String, Violation> {
-    match token.char_indices().nth(REFRESH_TOKEN_CHARS) {
-        None => Ok(token),
-        Some(_) => {
-            let message = format!("must be at most {REFRESH_TOKEN_CHARS} characters");
-            Err(Violation::new("too_long", message))
-        }
+    if token.chars().nth(REFRESH_TOKEN_CHARS).is_some() {
+        let message = format!("must be at most {REFRESH_TOKEN_CHARS} characters");
+        return Err(Violation::new("too_long", message));
     }
+    Ok(token)
 }
 
 impl RefreshBody {
