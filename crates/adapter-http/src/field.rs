@@ -8,13 +8,10 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use mosaic_domain::json::{AnyObject, JsonObject, Skipped};
-use mosaic_domain::{EditTime, MAX_SAFE_INTEGER, UnixMillis, Violation, Violations};
+use mosaic_domain::{EditTime, UnixMillis, Violation, Violations};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
-use utoipa::{PartialSchema, ToSchema};
 
 /// One field of a body, as it was sent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,7 +28,7 @@ pub(crate) enum Field<T> {
 }
 
 /// The most items of any list, and the most names of any object that is looked into.
-const MOST_ITEMS: usize = 1_000;
+pub(crate) const MOST_ITEMS: usize = 1_000;
 
 /// What a field may hold. It is read straight from the body, in one pass and with its limits, never by way of a value of any shape:
 /// where something else stands, that is read to its end and dropped.
@@ -88,7 +85,8 @@ impl FieldValue for bool {
     }
 }
 
-/// A whole number. One that is too large for 64 bits becomes the greatest there is, which every range refuses.
+/// A whole number, however it is spelled: `7`, `7.0` and `0.7e1` are one number in JSON, and an integer to JSON Schema. One that is
+/// too large for 64 bits becomes the greatest there is, which every range refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Int(pub(crate) i64);
 
@@ -204,11 +202,13 @@ impl<'de, T: FieldValue> Visitor<'de> for FieldVisitor<T> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Field<T>, E> {
-        // Digits beyond 64 bits arrive as a float.
+        // Digits beyond 64 bits arrive as a float, and so does what is spelled as one: `7.0` and `1e3` are whole.
         const BEYOND: f64 = 9_007_199_254_740_992.0;
         Ok(match value {
             _ if value >= BEYOND => Field::or_wrong(T::of_integer(i64::MAX)),
             _ if value <= -BEYOND => Field::or_wrong(T::of_integer(i64::MIN)),
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole, and less than 2^53")]
+            _ if value.fract() == 0.0 => Field::or_wrong(T::of_integer(value as i64)),
             _ => Field::wrong(),
         })
     }
@@ -225,24 +225,6 @@ impl<'de, T: FieldValue> Visitor<'de> for FieldVisitor<T> {
         T::of_object(members)
     }
 }
-
-/// How the OpenAPI document describes a time: Unix milliseconds that every JSON reader keeps exactly (S5).
-#[derive(Debug)]
-pub(crate) struct UnixMs;
-
-impl PartialSchema for UnixMs {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-            .description(Some("Unix milliseconds"))
-            .minimum(Some(0))
-            .maximum(Some(MAX_SAFE_INTEGER))
-            .into()
-    }
-}
-
-impl ToSchema for UnixMs {}
 
 /// The same from the text of a header or a query.
 impl FromStr for Int {
@@ -379,13 +361,16 @@ pub(crate) fn sort_order(Int(place): Int) -> Result<i64, Violation> {
     })
 }
 
-/// Up to `max` ids, none twice.
-pub(crate) fn ids<T>(texts: &[String], max: usize) -> Result<Vec<T>, Violation>
+/// Up to [`MOST_ITEMS`] ids, none twice.
+pub(crate) fn ids<T>(texts: &[String]) -> Result<Vec<T>, Violation>
 where
     T: FromStr<Err = Violation> + Ord + Copy,
 {
-    if texts.len() > max {
-        return Err(Violation::new("too_many", format!("must be at most {max} ids")));
+    if texts.len() > MOST_ITEMS {
+        return Err(Violation::new(
+            "too_many",
+            format!("must be at most {MOST_ITEMS} ids"),
+        ));
     }
     let mut seen = std::collections::BTreeSet::new();
     let mut ids = Vec::with_capacity(texts.len());
@@ -454,8 +439,11 @@ mod tests {
     #[test]
     fn s5_integers_are_whole_and_below_two_to_the_fifty_third() {
         for (number, code) in [
-            ("1.0", "invalid_type"),
             ("1.5", "invalid_type"),
+            ("15e-1", "invalid_type"),
+            ("-1.0", "out_of_range"),
+            ("9007199254740992.0", "out_of_range"),
+            ("1e300", "out_of_range"),
             ("\"1\"", "invalid_type"),
             ("true", "invalid_type"),
             ("-1", "out_of_range"),
@@ -467,7 +455,18 @@ mod tests {
             let json = format!(r#"{{"name": "a", "updatedAt": {number}}}"#);
             assert_eq!(found(&json), [("updatedAt".to_owned(), code)], "{number}");
         }
-        assert_eq!(found(r#"{"name": "a", "updatedAt": 9007199254740991}"#), []);
+        for number in [
+            "9007199254740991",
+            "9007199254740991.0",
+            "7585.0",
+            "1e3",
+            "0.7e1",
+            "-0.0",
+            "-0",
+        ] {
+            let json = format!(r#"{{"name": "a", "updatedAt": {number}}}"#);
+            assert_eq!(found(&json), [], "{number}");
+        }
     }
 
     #[test]
@@ -488,17 +487,14 @@ mod tests {
     #[test]
     fn ids_are_bounded_and_not_repeated() {
         let id = "0198f3a2-7b1c-7def-8000-1234567890ab".to_owned();
-        let code = |texts: Vec<String>| ids::<MemoId>(&texts, 2).map_err(|v| (v.path, v.code));
+        let code = |texts: Vec<String>| ids::<MemoId>(&texts).map_err(|v| (v.path, v.code));
         assert!(code(vec![id.clone()]).is_ok());
         assert_eq!(
             code(vec![id.clone(), id.to_uppercase()]),
             Err(("[1]".into(), "repeated"))
         );
         assert_eq!(code(vec!["x".into()]), Err(("[0]".into(), "invalid_uuid")));
-        assert_eq!(
-            code(vec![id.clone(), id.clone(), id]),
-            Err((String::new(), "too_many"))
-        );
+        assert_eq!(code(vec![id; MOST_ITEMS + 1]), Err((String::new(), "too_many")));
     }
 
     #[test]

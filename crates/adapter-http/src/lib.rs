@@ -33,6 +33,7 @@ pub mod query;
 mod ranges;
 pub mod request_id;
 pub mod routes;
+mod schema;
 pub mod server;
 mod state;
 mod turns;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use mosaic_domain::EntityType;
 use mosaic_domain::account::Role;
-use mosaic_domain::entity::{GenerationSource, MoodKey, ResourceKind, StorageType};
+use mosaic_domain::entity::{GenerationSource, MoodKey, ResourceKind, StorageType, Variant};
 use mosaic_domain::record::RevisionReason;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -44,6 +44,12 @@ names! {
     KindName as "ResourceType" = ResourceKind::NAMES.iter().copied();
     /// What a user may do.
     RoleName as "Role" = [Role::Admin, Role::User].map(Role::name);
+    /// A smaller picture.
+    VariantName as "Variant" = Variant::NAMES.iter().copied();
+    /// What an event is called.
+    NudgeName as "Nudge" = ["changed", "unchanged"];
+    /// Whose picture it is.
+    PurposeName as "AvatarPurpose" = ["user", "bot"];
     /// Why a version is not current.
     ReasonName as "RevisionReason" =
         [RevisionReason::Overwritten, RevisionReason::Superseded, RevisionReason::Deleted].map(RevisionReason::name);

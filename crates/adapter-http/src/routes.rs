@@ -11,7 +11,6 @@ use std::future::ready;
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard, web};
-use mosaic_domain::ClientId;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
@@ -25,10 +24,11 @@ use utoipa::openapi::{
     ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
     ResponseBuilder, Server,
 };
-use utoipa::{IntoParams, PartialSchema, ToSchema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
+use crate::schema;
 use crate::turns::{self, Load};
 
 /// The name of the security scheme in the document.
@@ -187,12 +187,17 @@ impl Endpoint {
         self
     }
 
-    /// The parameters of the query.
+    /// A parameter of the query, which may be left out.
     #[must_use]
-    pub fn query<T: IntoParams>(mut self) -> Self {
-        for parameter in T::into_params(|| Some(ParameterIn::Query)) {
-            self.operation = self.operation.parameter(parameter);
-        }
+    pub fn query<T: ToSchema>(mut self, name: &str, description: &str) -> Self {
+        T::schemas(&mut self.schemas);
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(T::schema()));
+        self.operation = self.operation.parameter(parameter);
         self
     }
 
@@ -276,10 +281,10 @@ impl Endpoint {
         self
     }
 
-    /// It answers with text of this media type that goes on.
+    /// It answers with text of this media type that goes on: all of it as one text, or each of its events.
     #[must_use]
-    pub fn returns_stream(mut self, media_type: &str, description: &str) -> Self {
-        let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    pub fn returns_stream<T: ToSchema>(mut self, media_type: &str, description: &str) -> Self {
+        let content = ContentBuilder::new().schema(Some(T::schema())).build();
         let response = ResponseBuilder::new()
             .description(description)
             .content(media_type, content);
@@ -320,9 +325,9 @@ impl Endpoint {
                 "307",
                 ResponseBuilder::new().description("The storage has them, at `Location`"),
             );
-        self.header::<String>("Range", "Some of the bytes: `bytes=0-499`")
-            .header::<String>("If-Range", "The range only of these bytes: their `ETag`")
-            .header::<String>("If-None-Match", "Only if they are others: their `ETag`")
+        self.header::<schema::Unforced>("Range", "Some of the bytes: `bytes=0-499`")
+            .header::<schema::Unforced>("If-Range", "The range only of these bytes: their `ETag`")
+            .header::<schema::Unforced>("If-None-Match", "Only if they are others: their `ETag`")
     }
 
     /// It answers with these headers, each with what it says, and without a body.
@@ -392,12 +397,10 @@ fn parameters_of(path: &str) -> impl Iterator<Item = ParameterBuilder> {
     path.split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            let text = ObjectBuilder::new().schema_type(Type::String);
-            let known = |format| Some(SchemaFormat::KnownFormat(format));
             let schema = match name {
-                "clientId" => text.min_length(Some(1)).max_length(Some(ClientId::MAX_CHARS)),
-                "date" => text.format(known(KnownFormat::Date)),
-                _ => text.format(known(KnownFormat::Uuid)),
+                "clientId" => schema::ClientId::schema(),
+                "date" => schema::Day::schema(),
+                _ => schema::Id::schema(),
             };
             ParameterBuilder::new()
                 .name(name)

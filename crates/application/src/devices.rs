@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mosaic_domain::text::Label;
+use mosaic_domain::text::DisplayName;
 use mosaic_domain::{ClientId, Cursor, EntityType, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, RecordReader, RefreshTokens, SyncDigest};
 
@@ -16,7 +16,7 @@ pub struct Device {
     /// Its name for itself.
     pub client: ClientId,
     /// What its user calls it.
-    pub name: Option<Label<100>>,
+    pub name: Option<DisplayName>,
     /// Up to where it was served, per type.
     pub cursors: BTreeMap<EntityType, Cursor>,
     /// Its last pull that brought something.

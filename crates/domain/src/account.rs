@@ -9,7 +9,7 @@ use precis_profiles::{OpaqueString, UsernameCasePreserved};
 
 use crate::id::UserId;
 use crate::search::{normalise, normalise_before};
-use crate::text::{Label, check_label};
+use crate::text::{PictureAddress, check_label};
 use crate::time::UnixMillis;
 use crate::violation::Violation;
 
@@ -21,7 +21,7 @@ pub struct User {
     /// The name to log in with.
     pub username: Username,
     /// A picture.
-    pub avatar_url: Option<Label<2048>>,
+    pub avatar_url: Option<PictureAddress>,
     /// What the user may do.
     pub role: Role,
     /// Whether the password was set by somebody else and should be changed.
@@ -53,7 +53,7 @@ pub struct Username(String);
 
 impl Username {
     /// The most characters of a name.
-    const MAX_CHARS: usize = 64;
+    pub const MAX_CHARS: usize = 64;
 
     /// A name that is being given to an account: the profile UsernameCasePreserved of RFC 8265. Letters, digits and the
     /// signs of ASCII, of any script; nothing invisible, no letters that only look wider, and one direction.

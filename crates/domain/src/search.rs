@@ -60,7 +60,7 @@ impl SearchTerms {
     /// # Errors
     /// `nul`, `control_character`, `too_long` or `too_many`.
     pub fn parse(query: &str) -> Result<Self, Violation> {
-        if query.trim().is_empty() {
+        if query.is_empty() {
             return Ok(Self::default());
         }
         let line = query.replace(['\t', '\r', '\n'], " ");

@@ -125,8 +125,18 @@ impl<const MAX_CHARS: usize> Label<MAX_CHARS> {
 
 bounded_text!(Label, MAX_CHARS);
 
+/// What a person writes at length: a memo, the text of a day.
+pub type LongText = Text<{ 1024 * 1024 }>;
+/// What is shorter than that: a summary, a description.
+pub type ShortText = Text<{ 64 * 1024 }>;
 /// One tag.
 pub type Tag = Label<100>;
+/// What a person calls a bot or a device.
+pub type DisplayName = Label<100>;
+/// Where a picture is.
+pub type PictureAddress = Label<2048>;
+/// What a model is called by those who run it.
+pub type ModelName = Label<255>;
 
 /// Up to 100 tags in the order given, none twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

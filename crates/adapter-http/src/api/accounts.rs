@@ -6,8 +6,8 @@ use mosaic_application::AppError;
 use mosaic_application::accounts::{Login, LoginRequest, LoginTokens, refresh_key};
 use mosaic_application::error::Unauthenticated;
 use mosaic_domain::account::{Password, User, Username};
-use mosaic_domain::text::Label;
-use mosaic_domain::{ClientId, Violations};
+use mosaic_domain::text::{DisplayName, Label};
+use mosaic_domain::{ClientId, Violation, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,6 +20,7 @@ use crate::limits::{Attempt, Candidate, LoginLimiter};
 use crate::names::RoleName;
 use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
+use crate::schema::{self, REFRESH_TOKEN_CHARS, UnixMs};
 use crate::state::AppState;
 
 /// How many bytes somebody who is not signed in may send: names, passwords and tokens are short.
@@ -92,18 +93,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[schema(as = User)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserDto {
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     id: String,
+    #[schema(value_type = schema::Username)]
     username: String,
-    #[schema(required)]
+    #[schema(value_type = Option<schema::PictureAddress>, required)]
     avatar_url: Option<String>,
     #[schema(value_type = RoleName)]
     role: &'static str,
     /// Whether the password was set by somebody else and should be changed.
     must_change_password: bool,
-    /// Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     created_at: i64,
-    /// Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     updated_at: i64,
 }
 
@@ -129,6 +131,7 @@ struct TokensDto {
     /// For every request: `Authorization: Bearer`.
     access_token: String,
     /// For the next pair of tokens, once.
+    #[schema(value_type = schema::RefreshToken)]
     refresh_token: String,
 }
 
@@ -166,18 +169,18 @@ impl From<Login> for LoginAnswer {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LoginBody {
-    #[schema(value_type = String, required)]
+    #[schema(value_type = schema::Username, required)]
     #[serde(default)]
     username: Field<String>,
-    #[schema(value_type = String, format = Password, max_length = 1024, required)]
+    #[schema(value_type = schema::GivenPassword, required)]
     #[serde(default)]
     password: Field<String>,
-    /// The device: 1 to 64 characters.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    /// The device.
+    #[schema(value_type = Option<schema::ClientId>)]
     #[serde(default)]
     client_id: Field<String>,
     /// What its user calls the device.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[schema(value_type = Option<schema::DisplayName>)]
     #[serde(default)]
     device_name: Field<String>,
 }
@@ -202,7 +205,7 @@ fn device(
     check: &mut Check,
     client_id: Field<String>,
     device_name: Field<String>,
-) -> (Option<ClientId>, Option<Label<100>>) {
+) -> (Option<ClientId>, Option<DisplayName>) {
     let client = check.nullable("clientId", client_id, from_text).flatten();
     let name = check.nullable("deviceName", device_name, Label::new).flatten();
     (client, name)
@@ -264,19 +267,18 @@ fn count<T>(attempt: Attempt<'_>, outcome: &Result<T, AppError>) {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RegisterBody {
-    /// Letters, digits and the signs of ASCII, without white space; unique whatever its letter case (RFC 8265).
-    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[schema(value_type = schema::NewUsername, required)]
     #[serde(default)]
     username: Field<String>,
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
+    #[schema(value_type = schema::NewPassword, required)]
     #[serde(default)]
     password: Field<String>,
-    /// The device: 1 to 64 characters.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 64)]
+    /// The device.
+    #[schema(value_type = Option<schema::ClientId>)]
     #[serde(default)]
     client_id: Field<String>,
     /// What its user calls the device.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[schema(value_type = Option<schema::DisplayName>)]
     #[serde(default)]
     device_name: Field<String>,
 }
@@ -306,15 +308,24 @@ async fn register(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RefreshBody {
-    #[schema(value_type = String, required)]
+    #[schema(value_type = schema::RefreshToken, required)]
     #[serde(default)]
     refresh_token: Field<String>,
+}
+
+/// A text that may be a token of the server.
+fn short_enough(token: String) -> Result<String, Violation> {
+    if token.chars().nth(REFRESH_TOKEN_CHARS).is_some() {
+        let message = format!("must be at most {REFRESH_TOKEN_CHARS} characters");
+        return Err(Violation::new("too_long", message));
+    }
+    Ok(token)
 }
 
 impl RefreshBody {
     fn parse(self) -> Result<String, Violations> {
         let mut check = Check::default();
-        let token = check.required("refreshToken", self.refresh_token, Ok);
+        let token = check.required("refreshToken", self.refresh_token, short_enough);
         check.finish(token)
     }
 }
@@ -345,10 +356,10 @@ async fn me(caller: MayOwePassword, state: Data<AppState>) -> Answered<UserDto> 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangePasswordBody {
-    #[schema(value_type = String, format = Password, max_length = 1024, required)]
+    #[schema(value_type = schema::GivenPassword, required)]
     #[serde(default)]
     old_password: Field<String>,
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
+    #[schema(value_type = schema::NewPassword, required)]
     #[serde(default)]
     new_password: Field<String>,
 }
@@ -374,12 +385,11 @@ async fn change_password(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UpdateUserBody {
-    /// Letters, digits and the signs of ASCII, without white space; unique whatever its letter case (RFC 8265).
-    #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
+    #[schema(value_type = schema::NewUsername, required = false)]
     #[serde(default)]
     username: Field<String>,
     /// `null` removes it.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 2048)]
+    #[schema(value_type = Option<schema::PictureAddress>)]
     #[serde(default)]
     avatar_url: Field<String>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::UserDto;
-use super::page::{PageOf, PageQuery};
+use super::page::{PageOf, paged};
 use super::records::Answered;
 use crate::body::JsonBody;
 use crate::caller::Administrator;
@@ -19,14 +19,14 @@ use crate::names::RoleName;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query};
 use crate::routes::Endpoint;
+use crate::schema;
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "admin";
     vec![
-        Endpoint::get("/admin/users", "listUsers", list)
+        paged(Endpoint::get("/admin/users", "listUsers", list))
             .about(TAG, "The accounts, by name")
-            .query::<PageQuery>()
             .returns::<PageOf<ManagedUser>>("One page")
             .problems(&[ProblemCode::Forbidden]),
         Endpoint::post("/admin/users", "createUser", create)
@@ -93,11 +93,10 @@ async fn list(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewUserBody {
-    /// Without white space; unique whatever its letter case.
-    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[schema(value_type = schema::NewUsername, required)]
     #[serde(default)]
     username: Field<String>,
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required)]
+    #[schema(value_type = schema::NewPassword, required)]
     #[serde(default)]
     password: Field<String>,
     #[schema(value_type = RoleName, required = false, default = "user")]
@@ -136,8 +135,7 @@ async fn create(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ChangeUserBody {
-    /// Without white space; unique whatever its letter case.
-    #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
+    #[schema(value_type = schema::NewUsername, required = false)]
     #[serde(default)]
     username: Field<String>,
     #[schema(value_type = RoleName, required = false)]
@@ -147,7 +145,7 @@ struct ChangeUserBody {
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     disabled: Field<bool>,
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required = false)]
+    #[schema(value_type = schema::NewPassword, required = false)]
     #[serde(default)]
     password: Field<String>,
     #[schema(value_type = bool, required = false)]

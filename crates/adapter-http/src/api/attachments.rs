@@ -9,7 +9,7 @@ use mosaic_application::uploads::DirectUpload;
 use mosaic_domain::entity::{FileSize, Filename, KeptObject, Resource, Variant};
 use mosaic_domain::{ResourceId, UploadId, UserId, Violations};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::described::{
     CREATED_AT, FILENAME, ID, MEMO_ID, METADATA, MIME_TYPE, UPDATED_AT, described, mime_type,
@@ -20,12 +20,14 @@ use crate::body::{self, JsonBody};
 use crate::caller::{Editor, SignedIn};
 use crate::disposition::renamed;
 use crate::entities::{ResourceDto, Times, Wire};
-use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::field::{Check, Field, Int, from_text};
 use crate::file;
 use crate::multipart::Multipart;
+use crate::names::VariantName;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty, UnixMs};
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -62,7 +64,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/resources/{id}/download", "downloadResource", download)
             .takes(Load::Transfer)
             .about(TAG, "The bytes of a resource, or a smaller picture of it")
-            .query::<DownloadParams>()
+            .query::<OrEmpty<VariantName>>(
+                "variant",
+                "A smaller picture: `thumb` has 320 pixels on the longer side at most, `opt` 1,600",
+            )
             .returns_file("The bytes")
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
@@ -114,18 +119,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// What is downloaded.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; DownloadQuery holds the values"
-)]
-struct DownloadParams {
-    /// A smaller picture: `thumb` has 320 pixels on the longer side at most, `opt` 1,600.
-    #[param(value_type = Option<String>)]
-    variant: Option<String>,
-}
-
 #[derive(Debug)]
 struct DownloadQuery(Option<Variant>);
 
@@ -182,22 +175,23 @@ struct UploadForm {
     #[schema(value_type = String, format = Binary)]
     file: String,
     /// Of the resource: a UUID that the client made, so that a retry makes no twin.
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::FilledId, required = false)]
     id: Option<String>,
     /// A memo of the same user.
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::FilledId, required = false)]
     memo_id: Option<String>,
     /// Instead of the file's own.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(value_type = schema::FilledFilename, required = false)]
     filename: Option<String>,
     /// Instead of the file's own.
-    #[schema(max_length = 127)]
+    #[schema(value_type = schema::FilledType, required = false)]
     mime_type: Option<String>,
-    /// A JSON object, as text: up to 16 KiB, 16 levels deep.
+    /// A JSON object, as text.
+    #[schema(value_type = schema::KeptObject, required = false)]
     metadata: Option<String>,
-    #[schema(value_type = Option<UnixMs>)]
+    #[schema(value_type = schema::FilledTime, required = false)]
     created_at: Option<i64>,
-    #[schema(value_type = Option<UnixMs>)]
+    #[schema(value_type = schema::FilledTime, required = false)]
     updated_at: Option<i64>,
 }
 
@@ -247,26 +241,26 @@ async fn upload(
 #[serde(rename_all = "camelCase")]
 struct DirectBody {
     /// Of the resource: a UUID that the client made, so that a retry makes no twin.
-    #[schema(value_type = Option<String>, format = Uuid)]
+    #[schema(value_type = Option<schema::Id>)]
     #[serde(default)]
     id: Field<String>,
     /// A memo of the same user.
-    #[schema(value_type = Option<String>, format = Uuid)]
+    #[schema(value_type = Option<schema::Id>)]
     #[serde(default)]
     memo_id: Field<String>,
     /// A name, never a path.
-    #[schema(value_type = String, min_length = 1, max_length = 255, required)]
+    #[schema(value_type = schema::Filename, required)]
     #[serde(default)]
     filename: Field<String>,
-    #[schema(value_type = String, max_length = 127, required = false)]
+    #[schema(value_type = schema::DeclaredType, required = false)]
     #[serde(default)]
     mime_type: Field<String>,
     /// Bytes: exactly as many as will be sent.
-    #[schema(value_type = i64, minimum = 0, required)]
+    #[schema(value_type = schema::Count, required)]
     #[serde(default)]
     file_size: Field<Int>,
     /// Up to 16 KiB of JSON, 16 levels deep.
-    #[schema(value_type = Object, required = false)]
+    #[schema(value_type = schema::KeptObject, required = false)]
     #[serde(default)]
     metadata: Field<KeptObject>,
     #[schema(value_type = UnixMs, required = false)]
@@ -310,10 +304,10 @@ impl DirectBody {
 #[serde(rename_all = "camelCase")]
 struct DirectDto {
     /// For the confirmation.
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     upload_id: String,
     /// The resource that it becomes.
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     resource_id: String,
     /// Where all bytes go, in one request.
     upload_url: String,
@@ -321,6 +315,7 @@ struct DirectDto {
     /// What has to be sent with them.
     headers: BTreeMap<&'static str, String>,
     /// When the address stops working, in Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     expires_at: i64,
 }
 
@@ -356,7 +351,7 @@ async fn begin_direct(
 #[schema(as = ConfirmDirectUpload)]
 #[serde(rename_all = "camelCase")]
 struct ConfirmBody {
-    #[schema(value_type = String, format = Uuid, required)]
+    #[schema(value_type = schema::Id, required)]
     #[serde(default)]
     upload_id: Field<String>,
 }

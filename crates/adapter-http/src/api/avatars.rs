@@ -22,6 +22,7 @@ use crate::multipart::Multipart;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;
+use crate::schema;
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -67,6 +68,7 @@ struct AvatarForm {
     #[schema(value_type = String, format = Binary)]
     file: String,
     /// `user` (also where it is not given): the picture becomes that of the caller. `bot`: it only gets an address.
+    #[schema(value_type = schema::FilledPurpose, required = false)]
     purpose: Option<String>,
 }
 
@@ -75,8 +77,9 @@ struct AvatarForm {
 #[schema(as = Avatar)]
 #[serde(rename_all = "camelCase")]
 struct AvatarDto {
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     id: String,
+    #[schema(value_type = schema::PictureAddress)]
     avatar_url: String,
     user: UserDto,
 }

@@ -6,32 +6,30 @@ use mosaic_domain::BotId;
 use mosaic_domain::entity::Bot;
 use mosaic_domain::query::PageNumber;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::{page, records};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{BotDto, Times, Wire};
-use crate::field::{Check, Field, Int, UnixMs, ids};
+use crate::field::{Check, Field, Int, ids};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
-/// How many bots one request may put in order.
-const MAX_ORDER: usize = 1_000;
 /// How many bots a page has at most, and where the query does not say.
-const PAGE: u32 = 1_000;
+pub(crate) const PAGE: u32 = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Bot>("Bot", BotId::new),
         records::get_endpoint::<Bot>("Bot"),
-        Endpoint::get("/bots", "listBots", list)
+        page::paged_by::<schema::BotPageSize>(Endpoint::get("/bots", "listBots", list))
             .about(Bot::PATH, "All bots, in their order")
             .details(ENDS_BY_BYTES)
-            .query::<BotParams>()
             .returns_list::<BotDto>("The bots"),
         records::by_device(
             Endpoint::put("/bots/reorder", "reorderBots", reorder)
@@ -50,23 +48,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Which bots.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; BotPage holds the values"
-)]
-struct BotParams {
-    /// From 1.
-    #[param(minimum = 1, maximum = 4_294_967_295_i64, default = 1)]
-    page: Option<i64>,
-    #[param(minimum = 1, maximum = 1000, default = 1000)]
-    page_size: Option<i64>,
-    /// Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says.
-    #[param(minimum = 0, maximum = 1000, default = 0)]
-    skip: Option<i64>,
-}
-
 #[derive(Debug)]
 struct BotPage(PageNumber);
 
@@ -92,7 +73,7 @@ async fn list(
 #[serde(rename_all = "camelCase")]
 struct OrderBody {
     /// Their ids, none twice.
-    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required)]
+    #[schema(value_type = schema::Ids, required)]
     #[serde(default)]
     order: Field<Vec<String>>,
     #[schema(value_type = UnixMs, required = false)]
@@ -106,7 +87,7 @@ async fn reorder(
     body: JsonBody<OrderBody>,
 ) -> Result<HttpResponse, Problem> {
     let mut check = Check::default();
-    let order = check.required("order", body.0.order, |texts| ids::<BotId>(&texts, MAX_ORDER));
+    let order = check.required("order", body.0.order, |texts| ids::<BotId>(&texts));
     let updated_at = check.updated_at(body.0.updated_at);
     let order = check.finish(order)?;
     let by = editor.edit(Times {

@@ -9,6 +9,7 @@ use mosaic_domain::{EditTime, UnixMillis, Violation};
 use crate::body::{self, Unreadable};
 use crate::entities::Times;
 use crate::field::{Check, Field, Int, from_text};
+use crate::schema::DECLARED_TYPE_CHARS;
 
 pub(super) const ID: &str = "id";
 pub(super) const MEMO_ID: &str = "memoId";
@@ -49,6 +50,10 @@ pub(super) fn described(
 /// A MIME type. Browsers add parameters: `text/plain;charset=utf-8`.
 pub(super) fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
     let text = text.as_ref();
+    if text.chars().nth(DECLARED_TYPE_CHARS).is_some() {
+        let message = format!("must be at most {DECLARED_TYPE_CHARS} characters");
+        return Err(Violation::new("too_long", message));
+    }
     MimeType::new(text.split(';').next().unwrap_or(text).trim())
 }
 

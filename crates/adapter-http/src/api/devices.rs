@@ -16,6 +16,7 @@ use crate::entities::PerType;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -28,7 +29,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "Every device that has pulled or is logged in. A pull that brings nothing writes nothing, so \
                  `lastPulledAt` is the last one that moved a cursor.",
             )
-            .header::<String>(
+            .header::<schema::ClientIdHeader>(
                 CLIENT_ID,
                 "The device that asks, where its login named none: it is marked as `current`",
             )
@@ -65,23 +66,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[serde(rename_all = "camelCase")]
 struct DeviceDto {
     /// Its name for itself.
+    #[schema(value_type = schema::ClientId)]
     client_id: String,
     /// What its user calls it.
-    #[schema(required)]
+    #[schema(value_type = Option<schema::DisplayName>, required)]
     name: Option<String>,
     /// Up to where it was served, for each entity type that it pulled.
-    #[schema(value_type = PerType<i64>, inline)]
+    #[schema(value_type = PerType<UnixMs>, inline)]
     cursors: BTreeMap<&'static str, i64>,
     /// Its last pull that brought something, in Unix milliseconds.
-    #[schema(required)]
+    #[schema(value_type = Option<UnixMs>, required)]
     last_pulled_at: Option<i64>,
     /// When it was there last, as far as is known: that pull, or the last time its login was renewed. Unix milliseconds.
-    #[schema(required)]
+    #[schema(value_type = Option<UnixMs>, required)]
     last_seen_at: Option<i64>,
     /// Whether it has a login that works.
     signed_in: bool,
     /// How far it is behind, in milliseconds of the user's history: 0 at rest, null where it never pulled every type.
-    #[schema(required)]
+    #[schema(value_type = Option<schema::Count>, required)]
     behind_ms: Option<i64>,
     /// Whether it is the device that asks.
     current: bool,
@@ -140,9 +142,10 @@ struct DigestAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 struct TypeDigest {
     /// How many there are.
+    #[schema(value_type = schema::Count)]
     count: u64,
     /// 16 lower-case hexadecimal digits.
-    #[schema(min_length = 16, max_length = 16)]
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     hash: String,
 }
 

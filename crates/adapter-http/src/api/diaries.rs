@@ -6,11 +6,10 @@ use mosaic_application::diaries::DiaryView;
 use mosaic_domain::entity::Diary;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::{DiaryDate, EntityType};
-use utoipa::IntoParams;
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::memos;
-use super::page::{self, PageOf, PageQuery};
+use super::page::{self, PageOf, paged};
 use super::records::{self, Answered};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
@@ -18,16 +17,17 @@ use crate::entities::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody, Wire};
 use crate::problem::Problem;
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_at_endpoint::<Diary>("Diary"),
-        Endpoint::get("/diaries", "listDiaries", list)
+        paged(Endpoint::get("/diaries", "listDiaries", list))
             .about(Diary::PATH, "Lists diaries, the latest day first")
             .details(ENDS_BY_BYTES)
-            .query::<PageQuery>()
-            .query::<ListParams>()
+            .query::<OrEmpty<schema::Day>>("startDate", "This day or later")
+            .query::<OrEmpty<schema::Day>>("endDate", "This day or earlier")
             .returns::<PageOf<DiaryDto>>("One page"),
         Endpoint::get("/diaries/{date}", "getDiary", get)
             .about(
@@ -58,21 +58,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Which diaries are listed.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct ListParams {
-    /// This day or later.
-    #[param(value_type = Option<String>, format = Date)]
-    start_date: Option<String>,
-    /// This day or earlier.
-    #[param(value_type = Option<String>, format = Date)]
-    end_date: Option<String>,
-}
-
 #[derive(Debug)]
 struct ListQuery(RecordQuery);
 

@@ -14,10 +14,13 @@ use mosaic_application::nudges::Listener;
 use mosaic_domain::Stamp;
 use mosaic_ports::StoreError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use utoipa::ToSchema;
 
 use crate::caller::StaysSignedIn;
+use crate::names::NudgeName;
 use crate::problem::{Problem, ProblemCode, causes};
 use crate::routes::Endpoint;
+use crate::schema;
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -44,13 +47,28 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  The stream ends when the access token expires, at once when the login ends, and when the server stops: connect \
                  again, with a new token.",
             )
-            .header::<String>(
+            .header::<schema::Unforced>(
                 LAST_EVENT_ID,
                 "The `id` of the last event that was received",
             )
-            .returns_stream(CONTENT_TYPE, "The events")
+            .returns_stream::<Nudge>(CONTENT_TYPE, "The events")
             .problems(&[ProblemCode::TooManyListeners]),
     ]
+}
+
+/// One event of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an event for the OpenAPI document")]
+struct Nudge {
+    /// `unchanged` where it is the first, and the client heard of that clock last.
+    #[schema(value_type = NudgeName, inline)]
+    event: String,
+    /// The user's clock.
+    #[schema(pattern = "^[0-9]+$")]
+    id: String,
+    /// The same, as JSON.
+    #[schema(pattern = r#"^\{"clock": [0-9]+\}$"#)]
+    data: String,
 }
 
 /// What goes on in the stream.

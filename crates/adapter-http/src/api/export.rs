@@ -24,7 +24,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "A header, a line for each record (deleted ones, too), a line for each revision, and a last line with the \
                  counts and the SHA-256 of everything before it. A download without that line was cut short: do it again.",
             )
-            .returns_stream(CONTENT_TYPE, "The lines, as a file to keep"),
+            .returns_stream::<String>(CONTENT_TYPE, "The lines, as a file to keep"),
     ]
 }
 

@@ -10,10 +10,10 @@ use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{Tag, Tags};
 use mosaic_domain::{DiaryDate, EntityType, MemoId, RecordKey, UserId};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
-use super::page::{self, PageOf, PageQuery};
+use super::page::{self, PageOf, paged, paged_by};
 use super::records::{self, Answered};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
@@ -21,26 +21,37 @@ use crate::entities::{ArchiveBody, MemoWithResources, Wire};
 use crate::problem::{FieldError, Problem};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 use crate::turns::Load;
+
+const WORDS: &str = "Words that the memo must contain, in its text, its tags or its summary: at most 32";
+const ARCHIVED: &str = "Only those that are put away, or only the others";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Memo>("Memo", MemoId::new),
         records::get_endpoint::<Memo>("Memo"),
-        Endpoint::get("/memos", "listMemos", list)
+        paged(Endpoint::get("/memos", "listMemos", list))
             .takes(Load::HeavyWith("search"))
             .about(Memo::PATH, "Lists memos, the newest first")
             .details(ENDS_BY_BYTES)
-            .query::<PageQuery>()
-            .query::<ListParams>()
+            .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
+            .query::<OrEmpty<schema::Day>>("diaryDate", "Only those that are filed under this day")
+            .query::<schema::Search>("search", WORDS)
             .returns::<PageOf<MemoWithResources>>("One page"),
-        Endpoint::get("/memos/search", "searchMemos", search)
+        paged(Endpoint::get("/memos/search", "searchMemos", search))
             .takes(Load::Heavy)
             .about(Memo::PATH, "Searches memos, the newest first")
             .details(ENDS_BY_BYTES)
-            .query::<PageQuery>()
-            .query::<SearchParams>()
+            .query::<schema::Search>("query", WORDS)
+            .query::<schema::SearchedTags>(
+                "tags",
+                "Tags that the memo must have, all of them; repeatable, also as `tags[]`",
+            )
+            .query::<OrEmpty<schema::Day>>("startDate", "Made on this day (in UTC) or later")
+            .query::<OrEmpty<schema::Day>>("endDate", "Made on this day (in UTC) or earlier")
+            .query::<OrEmpty<schema::Flag>>("isArchived", ARCHIVED)
             .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
             .takes(Load::Heavy)
@@ -49,13 +60,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "The tags of all memos, the most frequent first, at most 10,000",
             )
             .returns_list::<TagDto>("The tags"),
-        Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)
+        paged_by::<schema::WholePageSize>(Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day))
             .about(
                 Memo::PATH,
                 "The memos that were made on a day (in UTC) or filed under it, the newest first",
             )
             .details(ENDS_BY_BYTES)
-            .query::<DayParams>()
+            .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
             .returns_list::<MemoWithResources>("The memos"),
     ];
     endpoints.extend(
@@ -81,21 +92,6 @@ fn archive_endpoint(verb: &str, archived: bool) -> Endpoint {
 }
 
 /// Which memos are listed.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct ListParams {
-    archived: Option<bool>,
-    #[param(value_type = Option<String>, format = Date)]
-    diary_date: Option<String>,
-    /// Words that the memo must contain, in its text, its tags or its summary.
-    #[param(max_length = 1000)]
-    search: Option<String>,
-}
-
 #[derive(Debug)]
 struct ListQuery(RecordQuery);
 
@@ -141,28 +137,6 @@ pub(super) fn views(
 }
 
 /// Which memos are found.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct SearchParams {
-    /// Words that the memo must contain, in its text, its tags or its summary.
-    #[param(max_length = 1000)]
-    query: Option<String>,
-    /// Tags that the memo must have, all of them, at most 100; repeatable, also as `tags[]`.
-    #[param(max_items = 100)]
-    tags: Option<Vec<String>>,
-    /// Made on this day (in UTC) or later.
-    #[param(value_type = Option<String>, format = Date)]
-    start_date: Option<String>,
-    /// Made on this day (in UTC) or earlier.
-    #[param(value_type = Option<String>, format = Date)]
-    end_date: Option<String>,
-    is_archived: Option<bool>,
-}
-
 #[derive(Debug)]
 struct SearchQuery(RecordQuery);
 
@@ -221,8 +195,11 @@ fn terms(query: &mut QueryReader, key: &str) -> SearchTerms {
 struct FoundMemos {
     memos: Vec<MemoWithResources>,
     /// How many there are on all pages.
+    #[schema(value_type = schema::Count)]
     total: u64,
+    #[schema(value_type = schema::Page)]
     page: u32,
+    #[schema(value_type = schema::PageSize)]
     page_size: u32,
     /// Whether the search understands meaning: it does not.
     semantic_enabled: bool,
@@ -259,7 +236,9 @@ async fn search(
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TagCount)]
 struct TagDto {
+    #[schema(value_type = schema::Tag)]
     tag: String,
+    #[schema(value_type = schema::Count)]
     count: u64,
 }
 
@@ -275,24 +254,6 @@ async fn tags(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<TagDto>> 
 }
 
 /// Which memos of a day.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; DayQuery holds the values"
-)]
-struct DayParams {
-    archived: Option<bool>,
-    /// From 1.
-    #[param(minimum = 1, maximum = 4_294_967_295_i64, default = 1)]
-    page: Option<i64>,
-    #[param(minimum = 1, maximum = 200, default = 200)]
-    page_size: Option<i64>,
-    /// Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says.
-    #[param(minimum = 0, maximum = 1000, default = 0)]
-    skip: Option<i64>,
-}
-
 #[derive(Debug)]
 struct DayQuery {
     archived: Option<bool>,

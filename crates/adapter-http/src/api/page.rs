@@ -3,11 +3,13 @@
 use mosaic_application::page::Page;
 use mosaic_domain::query::{Listing, PageNumber};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::listing::Frame;
 use crate::problem::Problem;
 use crate::query::{FromQuery, QueryReader};
+use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -15,9 +17,13 @@ use crate::query::{FromQuery, QueryReader};
 pub(super) struct PageOf<T> {
     items: Vec<T>,
     /// How many there are on all pages.
+    #[schema(value_type = schema::Count)]
     total: u64,
+    #[schema(value_type = schema::Page)]
     page: u32,
+    #[schema(value_type = schema::PageSize)]
     page_size: u32,
+    #[schema(value_type = schema::Count)]
     total_pages: u64,
 }
 
@@ -33,22 +39,20 @@ impl<T> PageOf<T> {
     }
 }
 
-/// Which page.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; PageNumber holds the values"
-)]
-pub(super) struct PageQuery {
-    /// From 1.
-    #[param(minimum = 1, maximum = 4_294_967_295_i64, default = 1)]
-    page: Option<i64>,
-    #[param(minimum = 1, maximum = 200, default = 20)]
-    page_size: Option<i64>,
-    /// Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says.
-    #[param(minimum = 0, maximum = 1000, default = 0)]
-    skip: Option<i64>,
+/// Adds the parameters with which a page is asked for.
+pub(super) fn paged(endpoint: Endpoint) -> Endpoint {
+    paged_by::<schema::PageSize>(endpoint)
+}
+
+/// The same for a list whose pages have sizes of their own.
+pub(super) fn paged_by<Size: ToSchema>(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .query::<OrEmpty<schema::Page>>("page", "From 1")
+        .query::<OrEmpty<Size>>("pageSize", "How many records a page has")
+        .query::<OrEmpty<schema::Skip>>(
+            "skip",
+            "Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says",
+        )
 }
 
 impl FromQuery for PageNumber {
@@ -70,7 +74,7 @@ pub(super) fn read(query: &mut QueryReader, default: u32, most: u32) -> Option<P
 }
 
 /// No page has more records.
-const MOST_SKIPPED: u32 = 1_000;
+pub(crate) const MOST_SKIPPED: u32 = 1_000;
 
 /// What stands around the records of a page.
 #[derive(Debug, Serialize)]

@@ -21,9 +21,10 @@ use crate::body::{FromBody, JsonBody, parse_object};
 use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
 use crate::entities::{self, Entry, PerType, PushChanges};
-use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::field::{Check, Field, Int, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::routes::Endpoint;
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 use crate::turns::Turns;
 
@@ -41,7 +42,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  to the field as seen from the body; where it may succeed later it says `retryable`. The same push again \
                  changes nothing. A body is at most 16 MiB (else 413 `body_too_large`): send fewer records at a time.",
             )
-            .header::<i64>(
+            .header::<UnixMs>(
                 CLIENT_TIME,
                 "The device's own clock, where the body has no `clientTime`",
             )
@@ -58,11 +59,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[serde(rename_all = "camelCase")]
 struct PushBody {
     /// The device that made the edits.
-    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[schema(value_type = schema::ClientId, required)]
     #[serde(default)]
     client_id: Field<String>,
     /// The device's own clock: edit times are shifted by the difference.
-    #[schema(value_type = UnixMs, required = false)]
+    #[schema(value_type = Option<UnixMs>)]
     #[serde(default)]
     client_time: Field<Int>,
     /// The edits, per entity type.
@@ -129,8 +130,10 @@ struct PushAnswer {
     #[schema(value_type = PerType<Vec<PushResult>>, inline)]
     results: BTreeMap<&'static str, Vec<PushResult>>,
     /// The user's clock afterwards: the greatest stamp that has been given.
+    #[schema(value_type = UnixMs)]
     clock: i64,
     /// The server's clock, in Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     server_time: i64,
 }
 
@@ -139,13 +142,13 @@ struct PushAnswer {
 #[serde(rename_all = "camelCase")]
 struct PushResult {
     /// The record's key; a diary's is its date. Where no key can be read: what stands in its place, or null.
-    #[schema(required)]
+    #[schema(value_type = Option<schema::Key>, required)]
     id: Option<String>,
     #[schema(value_type = OutcomeName)]
     outcome: &'static str,
     /// The record's place in the user's history: with `applied` and `unchanged`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(value_type = UnixMs, required = false)]
     stamp: Option<i64>,
     /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]

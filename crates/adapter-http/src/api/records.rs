@@ -5,17 +5,16 @@ use actix_web::web::{Data, Json};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_domain::{EditTime, RecordKey, UserId, Violation, Violations};
-use utoipa::IntoParams;
 
 use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::entities::{Amendment, Times, Wire};
 use crate::field::Int;
-use crate::field::UnixMs;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty, UnixMs};
 use crate::state::AppState;
 
 /// Reads records as lists show them.
@@ -50,8 +49,8 @@ pub(super) const EDIT_PROBLEMS: [ProblemCode; 8] = [
 /// Adds the headers with which a device says who it is and what time it has.
 pub(super) fn by_device(endpoint: Endpoint) -> Endpoint {
     endpoint
-        .header::<String>(CLIENT_ID, "The device that makes the edit: 1 to 64 characters")
-        .header::<i64>(
+        .header::<schema::ClientIdHeader>(CLIENT_ID, "The device that makes the edit")
+        .header::<UnixMs>(
             CLIENT_TIME,
             "The device's own clock, in Unix milliseconds: edit times are shifted by the difference",
         )
@@ -71,7 +70,10 @@ pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
         .returns::<E::Answer>("The record as it is now");
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
-        .query::<DeleteParams>()
+        .query::<OrEmpty<UnixMs>>(
+            "updatedAt",
+            "When the record was deleted. Now, where it is not given",
+        )
         .returns_nothing("It is deleted, now or before");
     let mut endpoints = vec![by_device(edit), by_device(delete)];
     endpoints.extend(revisions::endpoints::<E>(name, &path));
@@ -176,18 +178,6 @@ async fn delete<E: Wire>(
 }
 
 /// When the record was deleted.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; DeleteQuery holds the values"
-)]
-struct DeleteParams {
-    /// When the record was deleted, in Unix milliseconds. Now, where it is not given.
-    #[param(value_type = Option<UnixMs>)]
-    updated_at: Option<i64>,
-}
-
 #[derive(Debug)]
 struct DeleteQuery {
     updated_at: Option<EditTime>,

@@ -5,16 +5,16 @@ use actix_web::{HttpRequest, HttpResponse};
 use mosaic_domain::entity::Resource;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::{EntityType, MemoId, ResourceId};
-use utoipa::IntoParams;
 
 use super::listing::{self, ENDS_BY_BYTES};
-use super::page::{self, PageOf, PageQuery};
+use super::page::{self, PageOf, paged};
 use super::records;
 use crate::caller::SignedIn;
 use crate::entities::{ResourceDto, Wire};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -22,11 +22,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::create_endpoint::<Resource>("Resource", ResourceId::new)
             .problems(&[ProblemCode::UnknownMemo]),
         records::get_endpoint::<Resource>("Resource"),
-        Endpoint::get("/resources", "listResources", list)
+        paged(Endpoint::get("/resources", "listResources", list))
             .about(Resource::PATH, "Lists resources, the newest first")
             .details(ENDS_BY_BYTES)
-            .query::<PageQuery>()
-            .query::<ListParams>()
+            .query::<OrEmpty<schema::Id>>("memoId", "Only those of this memo")
             .returns::<PageOf<ResourceDto>>("One page"),
     ];
     endpoints.extend(records::endpoints::<Resource>("Resource"));
@@ -34,18 +33,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Which resources are listed.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; RecordQuery holds the values"
-)]
-struct ListParams {
-    /// Only those of this memo.
-    #[param(value_type = Option<String>, format = Uuid)]
-    memo_id: Option<String>,
-}
-
 #[derive(Debug)]
 struct ListQuery(RecordQuery);
 

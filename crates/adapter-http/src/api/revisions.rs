@@ -7,18 +7,19 @@ use mosaic_application::records::{REVISIONS_PER_PAGE, TypedRevision, TypedRevisi
 use mosaic_domain::{EntityType, RevisionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::records::{Answered, by_device};
 use crate::answer;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{Times, Wire};
-use crate::field::{Check, Field, Int, UnixMs};
+use crate::field::{Check, Field, Int};
 use crate::names::ReasonName;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader, path_param};
 use crate::routes::Endpoint;
+use crate::schema::{self, OrEmpty, UnixMs};
 use crate::state::AppState;
 
 /// The name of the path's parameter.
@@ -39,7 +40,8 @@ pub(super) fn endpoints<E: Wire>(name: &str, path: &str) -> Vec<Endpoint> {
         "One page, which also ends after the version with which it reaches 4 MiB. Where there are older ones, the header \
          `Link` names the next page: `<...>; rel=\"next\"`.",
     )
-    .query::<PageParams>()
+    .query::<OrEmpty<schema::RevisionNumber>>("before", "Those with a lesser `revisionNumber`")
+    .query::<OrEmpty<schema::RevisionCount>>("limit", "How many at most")
     .returns_list::<RevisionDto>("The revisions")
     .problems(&[ProblemCode::NotFound]);
     let one = format!("{path}/revisions/{{{REVISION}}}");
@@ -76,20 +78,25 @@ pub(super) fn endpoints<E: Wire>(name: &str, path: &str) -> Vec<Endpoint> {
 #[schema(as = Revision)]
 #[serde(rename_all = "camelCase")]
 struct RevisionDto {
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     id: String,
     /// Counts the revisions of the record, from 1.
+    #[schema(value_type = schema::RevisionNumber)]
     revision_number: u32,
-    /// When the record was made, as this version had it. Unix milliseconds.
+    /// When the record was made, as this version had it.
+    #[schema(value_type = UnixMs)]
     created_at: i64,
     /// When a person made this version, in Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     edited_at: i64,
     /// The device that made it.
+    #[schema(value_type = schema::ClientId)]
     client_id: String,
     /// Why it is not current.
     #[schema(value_type = ReasonName)]
     reason: &'static str,
     /// When the server kept it, in Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     recorded_at: i64,
     #[serde(flatten)]
     fields: Map<String, Value>,
@@ -120,20 +127,6 @@ impl RevisionDto {
 }
 
 /// Which revisions.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query, rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the query for the OpenAPI document; PageOfRevisions holds the values"
-)]
-struct PageParams {
-    /// Those with a lesser `revisionNumber`.
-    #[param(minimum = 0, maximum = 4_294_967_295_i64)]
-    before: Option<i64>,
-    #[param(minimum = 1, maximum = 200, default = 200)]
-    limit: Option<i64>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PageOfRevisions {
     before: Option<u32>,

@@ -19,6 +19,7 @@ use crate::field::{Check, Field, Int, Numbers, from_text};
 use crate::names::EntityName;
 use crate::problem::Problem;
 use crate::routes::Endpoint;
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -40,20 +41,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[serde(rename_all = "camelCase")]
 struct PullBody {
     /// The device.
-    #[schema(value_type = String, min_length = 1, max_length = 64, required)]
+    #[schema(value_type = schema::ClientId, required)]
     #[serde(default)]
     client_id: Field<String>,
     /// Up to where the device was served, per entity type: what the last answer said. A missing one means from the
     /// beginning.
-    #[schema(value_type = PerType<i64>, inline, required = false)]
+    #[schema(value_type = Option<PerType<UnixMs>>, inline)]
     #[serde(default)]
     cursors: Field<Numbers>,
     /// The entity types to pull; all of them where it is not given.
-    #[schema(value_type = Vec<EntityName>, required = false)]
+    #[schema(value_type = Option<schema::EntityNames>)]
     #[serde(default)]
     entities: Field<Vec<String>>,
     /// The history that the cursors come from: what the last answer said.
-    #[schema(value_type = Option<String>, format = Uuid)]
+    #[schema(value_type = Option<schema::Id>)]
     #[serde(default)]
     epoch: Field<String>,
 }
@@ -100,6 +101,9 @@ fn entity_set(names: &[String]) -> Result<EntitySet, Violation> {
     if names.is_empty() {
         return Err(Violation::new("empty", "must name at least one entity type"));
     }
+    if names.len() > EntityType::ALL.len() {
+        return Err(Violation::new("too_many", "must name each entity type once"));
+    }
     let parse = |(i, name): (usize, &String)| {
         name.parse::<EntityType>()
             .map_err(|violation| violation.at(&format!("[{i}]")))
@@ -113,16 +117,17 @@ fn entity_set(names: &[String]) -> Result<EntitySet, Violation> {
 #[serde(rename_all = "camelCase")]
 struct PullAnswer {
     /// What the device sends next time. Taken as they come, never the greater of two.
-    #[schema(value_type = PerType<i64>, inline)]
+    #[schema(value_type = PerType<UnixMs>, inline)]
     cursors: BTreeMap<&'static str, i64>,
     changes: Changes,
     /// Whether there is more to come, per entity type.
     #[schema(value_type = PerType<bool>, inline)]
     has_more: BTreeMap<&'static str, bool>,
     /// The server's clock, in Unix milliseconds. Plays no part in sync.
+    #[schema(value_type = UnixMs)]
     server_time: i64,
     /// Names the history of the database.
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     epoch: String,
     /// The entity types that are served from the beginning, because the cursor comes from another history.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -209,6 +209,7 @@ fn state(ports: Ports) -> AppState {
     }
 }
 
+mod document;
 mod files;
 mod lists;
 mod live;
@@ -414,9 +415,11 @@ fn the_document_tells_the_limits_and_what_is_required() {
     let schemas = &document()["components"]["schemas"];
     let memo = &schemas["NewMemo"];
     assert_eq!(memo["required"], json!(["content"]));
-    assert_eq!(memo["properties"]["content"]["maxLength"], 1_048_576);
-    assert_eq!(memo["properties"]["tags"]["maxItems"], 100);
-    assert_eq!(memo["properties"]["diaryDate"]["type"], json!(["string", "null"]));
+    assert_eq!(schemas["LongText"]["maxLength"], 1_048_576);
+    assert_eq!(schemas["Tags"]["maxItems"], 100);
+    let day = &memo["properties"]["diaryDate"]["oneOf"];
+    assert_eq!(day[0]["$ref"], "#/components/schemas/Day");
+    assert_eq!(day[1]["type"], "null");
     assert_eq!(
         schemas["NewResource"]["required"],
         json!(["filename", "fileSize"])

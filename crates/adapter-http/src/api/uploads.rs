@@ -22,11 +22,13 @@ use mosaic_domain::{UploadId, UserId};
 use mosaic_ports::{Upload, UploadKind};
 
 use self::headers::Tus;
+pub(crate) use self::headers::VERSION;
 use crate::body::{check_unpacked, content_length, payload_problem, too_slow};
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -71,10 +73,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
              upload of no bytes is complete at once. `Upload-Concat` and `Upload-Defer-Length` are refused: those extensions are not \
              spoken here.",
         )
-        .required_header::<u64>("Upload-Length", "The bytes of the file")
-        .required_header::<String>("Upload-Metadata", "What is said of the file")
-        .header::<String>(CLIENT_ID, "The device that uploads: 1 to 64 characters")
-        .header::<i64>(CLIENT_TIME, "The device's own clock, in Unix milliseconds")
+        .required_header::<schema::Count>("Upload-Length", "The bytes of the file")
+        .required_header::<schema::UploadMetadata>("Upload-Metadata", "What is said of the file")
+        .header::<schema::ClientIdHeader>(CLIENT_ID, "The device that uploads")
+        .header::<UnixMs>(CLIENT_TIME, "The device's own clock, in Unix milliseconds")
         .returns_headers(
             201,
             "It has begun",
@@ -120,14 +122,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             TAG,
             "Goes on with a resumable upload, for clients that can't send `PATCH`",
         )
-        .required_header::<String>(
+        .required_header::<schema::MethodOverride>(
             "X-HTTP-Method-Override",
             "`PATCH`; `HEAD` and `DELETE` do the same as those methods",
         );
     vec![
-        capabilities(PATH, "uploadCapabilities"),
+        capabilities(Endpoint::new(Method::OPTIONS, PATH, "uploadCapabilities", tell)),
         begin,
-        capabilities(&one, "oneUploadCapabilities"),
+        capabilities(Endpoint::new(
+            Method::OPTIONS,
+            &one,
+            "oneUploadCapabilities",
+            |_: Key<UploadId>, state| tell(state),
+        )),
         show,
         append,
         end,
@@ -146,11 +153,11 @@ const GONE: [ProblemCode; 3] = [
 ];
 
 fn spoken(endpoint: Endpoint) -> Endpoint {
-    endpoint.required_header::<String>("Tus-Resumable", "The version of the protocol: `1.0.0`")
+    endpoint.required_header::<schema::TusVersion>("Tus-Resumable", "The version of the protocol: `1.0.0`")
 }
 
-fn capabilities(path: &str, id: &str) -> Endpoint {
-    Endpoint::new(Method::OPTIONS, path, id, tell)
+fn capabilities(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .public()
         .takes(Load::Free)
         .about(TAG, "What tus can do here")
@@ -172,8 +179,8 @@ fn described_as_append(endpoint: Endpoint) -> Endpoint {
             "What came before a connection broke is kept: ask with `HEAD` how much that is, and go on from there. A request \
              with a checksum counts whole or not at all.",
         )
-        .required_header::<u64>("Upload-Offset", "How many bytes the upload has")
-        .header::<String>("Upload-Checksum", "`sha1` or `sha256`, and the checksum in base64")
+        .required_header::<schema::Count>("Upload-Offset", "How many bytes the upload has")
+        .header::<schema::UploadChecksum>("Upload-Checksum", "`sha1` or `sha256`, and the checksum in base64")
         .takes_bytes(headers::BYTES)
         .returns_headers(204, "The bytes are stored", &[OFFSET, EXPIRES, RESOURCE])
         .problems(&[
@@ -199,7 +206,7 @@ fn described_as_append(endpoint: Endpoint) -> Endpoint {
 
 async fn tell(state: Data<AppState>) -> HttpResponse {
     HttpResponse::NoContent()
-        .insert_header((headers::TUS_VERSION, headers::VERSION))
+        .insert_header((headers::TUS_VERSION, VERSION))
         .insert_header((headers::TUS_EXTENSION, "creation,termination,expiration,checksum"))
         .insert_header((headers::TUS_MAX_SIZE, state.attachments.limits().file_bytes))
         .insert_header((headers::TUS_CHECKSUM_ALGORITHM, headers::CHECKSUMS))
@@ -366,7 +373,7 @@ pub(crate) async fn mark<B: MessageBody>(
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut response = next.call(request).await?;
     if is_ours {
-        let version = HeaderValue::from_static(headers::VERSION);
+        let version = HeaderValue::from_static(VERSION);
         response.headers_mut().insert(headers::TUS_RESUMABLE, version);
     }
     Ok(response)

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Amendment, Times, Wire, answers_the_record, describes_new};
-use crate::field::{Check, Field, Int, UnixMs, sort_order};
+use crate::field::{Check, Field, Int, sort_order};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// A bot: an assistant that a person has set up in the app.
@@ -17,24 +18,29 @@ use crate::state::AppState;
 #[schema(as = Bot)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BotDto {
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     id: String,
+    #[schema(value_type = schema::DisplayName)]
     name: String,
-    #[schema(required)]
+    #[schema(value_type = Option<schema::PictureAddress>, required)]
     avatar_url: Option<String>,
+    #[schema(value_type = schema::ShortText)]
     description: String,
+    #[schema(value_type = schema::Tags)]
     tags: Vec<String>,
     auto_reply: bool,
     /// Its place in the list.
+    #[schema(value_type = schema::SortOrder)]
     sort_order: i64,
-    #[schema(required)]
+    #[schema(value_type = Option<schema::ModelName>, required)]
     model: Option<String>,
     /// Kept as given.
-    #[schema(value_type = Option<Object>, required)]
+    #[schema(value_type = Option<schema::KeptObject>, required)]
     ai_config: Option<KeptObject>,
-    /// Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     created_at: i64,
     /// The edit time, in Unix milliseconds: the newest edit wins.
+    #[schema(value_type = UnixMs)]
     updated_at: i64,
 }
 
@@ -65,18 +71,18 @@ pub(crate) struct BotBody {
     #[schema(ignore)]
     #[serde(default)]
     id: Field<String>,
-    #[schema(value_type = String, min_length = 1, max_length = 100, required = false)]
+    #[schema(value_type = schema::DisplayName, required = false)]
     #[serde(default)]
     name: Field<String>,
-    #[schema(value_type = Option<String>, max_length = 2048)]
+    #[schema(value_type = Option<schema::PictureAddress>)]
     #[serde(default)]
     avatar_url: Field<String>,
     /// Up to 64 KiB of UTF-8.
-    #[schema(value_type = String, max_length = 65_536, required = false)]
+    #[schema(value_type = schema::ShortText, required = false)]
     #[serde(default)]
     description: Field<String>,
     /// Each 1 to 100 characters, none twice.
-    #[schema(value_type = Vec<String>, max_items = 100, required = false)]
+    #[schema(value_type = schema::Tags, required = false)]
     #[serde(default)]
     tags: Field<Vec<String>>,
     /// True for a new bot that does not say.
@@ -84,14 +90,14 @@ pub(crate) struct BotBody {
     #[serde(default)]
     auto_reply: Field<bool>,
     /// A new bot that does not say comes last.
-    #[schema(value_type = i32, required = false)]
+    #[schema(value_type = schema::SortOrder, required = false)]
     #[serde(default)]
     sort_order: Field<Int>,
-    #[schema(value_type = Option<String>, max_length = 255)]
+    #[schema(value_type = Option<schema::ModelName>)]
     #[serde(default)]
     model: Field<String>,
     /// Up to 16 KiB of JSON, 16 levels deep.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<schema::KeptObject>)]
     #[serde(default)]
     ai_config: Field<KeptObject>,
     #[schema(value_type = UnixMs, required = false)]

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Amendment, MemoWithResources, Times, Wire, answers_the_record};
-use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::field::{Check, Field, Int, from_text};
 use crate::names::{MoodName, SourceName};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// A diary: one per calendar day.
@@ -19,24 +20,25 @@ use crate::state::AppState;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DiaryDto {
     /// The key.
-    #[schema(format = Date)]
+    #[schema(value_type = schema::Day)]
     date: String,
+    #[schema(value_type = schema::LongText)]
     summary: String,
     #[schema(value_type = MoodName)]
     mood_key: &'static str,
-    #[schema(minimum = 1, maximum = 10)]
+    #[schema(value_type = schema::MoodScore)]
     mood_score: u8,
     #[schema(value_type = SourceName)]
     generation_source: &'static str,
     auto_generation_locked: bool,
-    #[schema(value_type = Vec<uuid::Uuid>)]
+    #[schema(value_type = schema::SourceIds)]
     generated_from_memo_ids: Vec<String>,
-    /// Unix milliseconds.
-    #[schema(required)]
+    #[schema(value_type = Option<UnixMs>, required)]
     last_auto_generated_at: Option<i64>,
-    /// Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     created_at: i64,
     /// The edit time, in Unix milliseconds: the newest edit wins.
+    #[schema(value_type = UnixMs)]
     updated_at: i64,
 }
 
@@ -77,13 +79,13 @@ pub(crate) struct DiaryWithMemos {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DiaryBody {
     /// Up to 1 MiB of UTF-8; may be empty.
-    #[schema(value_type = String, max_length = 1_048_576, required = false)]
+    #[schema(value_type = schema::LongText, required = false)]
     #[serde(default)]
     summary: Field<String>,
     #[schema(value_type = MoodName, required = false)]
     #[serde(default)]
     mood_key: Field<String>,
-    #[schema(value_type = i64, minimum = 1, maximum = 10, required = false)]
+    #[schema(value_type = schema::MoodScore, required = false)]
     #[serde(default)]
     mood_score: Field<Int>,
     #[schema(value_type = SourceName, required = false)]
@@ -92,7 +94,7 @@ pub(crate) struct DiaryBody {
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     auto_generation_locked: Field<bool>,
-    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required = false)]
+    #[schema(value_type = schema::SourceIds, required = false)]
     #[serde(default)]
     generated_from_memo_ids: Field<Vec<String>>,
     /// Unix milliseconds.
@@ -112,7 +114,7 @@ pub(crate) struct DiaryBody {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SummaryBody {
     /// Up to 1 MiB of UTF-8; may be empty.
-    #[schema(value_type = String, max_length = 1_048_576, required)]
+    #[schema(value_type = schema::LongText, required)]
     #[serde(default)]
     summary: Field<String>,
     #[schema(value_type = UnixMs, required = false)]
@@ -145,7 +147,7 @@ pub(crate) struct MoodBody {
     #[serde(default)]
     mood_key: Field<String>,
     /// Stays where it is not given.
-    #[schema(value_type = i64, minimum = 1, maximum = 10, required = false)]
+    #[schema(value_type = schema::MoodScore, required = false)]
     #[serde(default)]
     mood_score: Field<Int>,
     #[schema(value_type = UnixMs, required = false)]

@@ -10,37 +10,38 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Amendment, ResourceDto, Times, Wire, describes_new};
-use crate::field::{Check, Field, Int, UnixMs, from_text, ids};
+use crate::field::{Check, Field, Int, from_text, ids};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-
-/// How many resources one request may name.
-const MAX_RESOURCES: usize = 1_000;
 
 /// A memo.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Memo)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MemoDto {
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     id: String,
     /// What a person wrote; may be empty.
+    #[schema(value_type = schema::LongText)]
     content: String,
-    /// In the order given, none twice.
+    #[schema(value_type = schema::Tags)]
     tags: Vec<String>,
     is_archived: bool,
     /// Always false: deleted memos are sent as ids.
     is_deleted: bool,
     /// The diary day that the memo is filed under.
-    #[schema(format = Date, required)]
+    #[schema(value_type = Option<schema::Day>, required)]
     diary_date: Option<String>,
     /// A summary that an app had made.
-    #[schema(required)]
+    #[schema(value_type = Option<schema::ShortText>, required)]
     ai_summary: Option<String>,
-    /// Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     created_at: i64,
     /// The edit time, in Unix milliseconds: the newest edit wins.
+    #[schema(value_type = UnixMs)]
     updated_at: i64,
     /// How many versions the memo has had, this one included.
+    #[schema(value_type = schema::Count)]
     revision_count: u32,
 }
 
@@ -88,26 +89,26 @@ pub(crate) struct MemoBody {
     #[serde(default)]
     id: Field<String>,
     /// Up to 1 MiB of UTF-8; may be empty.
-    #[schema(value_type = String, max_length = 1_048_576, required = false)]
+    #[schema(value_type = schema::LongText, required = false)]
     #[serde(default)]
     content: Field<String>,
     /// Each 1 to 100 characters, none twice.
-    #[schema(value_type = Vec<String>, max_items = 100, required = false)]
+    #[schema(value_type = schema::Tags, required = false)]
     #[serde(default)]
     tags: Field<Vec<String>>,
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     is_archived: Field<bool>,
     /// `null` takes the memo out of its day.
-    #[schema(value_type = Option<String>, format = Date)]
+    #[schema(value_type = Option<schema::Day>)]
     #[serde(default)]
     diary_date: Field<String>,
     /// Up to 64 KiB of UTF-8.
-    #[schema(value_type = Option<String>, max_length = 65_536)]
+    #[schema(value_type = Option<schema::ShortText>)]
     #[serde(default)]
     ai_summary: Field<String>,
     /// The memo's resources from now on, in order: others are detached.
-    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1000, required = false)]
+    #[schema(value_type = schema::Ids, required = false)]
     #[serde(default)]
     resource_ids: Field<Vec<String>>,
     #[schema(value_type = UnixMs, required = false)]
@@ -125,7 +126,7 @@ describes_new!(NewMemo: MemoBody with "content");
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ArchiveBody {
     /// The day that the memo is filed under.
-    #[schema(value_type = Option<String>, format = Date)]
+    #[schema(value_type = Option<schema::Day>)]
     #[serde(default)]
     diary_date: Field<String>,
     #[schema(value_type = UnixMs, required = false)]
@@ -180,9 +181,7 @@ impl Wire for Memo {
             diary_date: check.nullable("diaryDate", body.diary_date, from_text),
             ai_summary: check.nullable("aiSummary", body.ai_summary, Text::new),
         };
-        let attachments = check.optional("resourceIds", body.resource_ids, |texts| {
-            ids(&texts, MAX_RESOURCES)
-        });
+        let attachments = check.optional("resourceIds", body.resource_ids, |texts| ids(&texts));
         Amendment {
             times: Times::read(body.created_at, body.updated_at, check),
             patch,

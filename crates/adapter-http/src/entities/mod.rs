@@ -22,10 +22,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
 
 use crate::field::{Check, Field, Int, from_text};
+use crate::schema;
 use crate::state::AppState;
 
 pub(crate) use bot::BotDto;
@@ -184,13 +185,8 @@ fn new_schema(edit: RefOr<Schema>, essential: &[&str]) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut new)) = edit else {
         return edit;
     };
-    let id = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
-        .description(Some(
-            "A UUID that the client made, so that a retry makes no twin.",
-        ));
-    new.properties.insert("id".to_owned(), id.into());
+    let id = Ref::from_schema_name(schema::Id::name()).into();
+    new.properties.insert("id".to_owned(), id);
     new.required = essential.iter().map(ToString::to_string).collect();
     new.description = Some(
         "A record to store. Over one that is stored already, and with `updatedAt`, it is a partial edit: what it leaves out \
@@ -263,6 +259,7 @@ pub(crate) struct TypeChanges<T> {
     /// Live records, in the order of their changes.
     updated: Vec<T>,
     /// The keys of deleted records.
+    #[schema(value_type = Vec<schema::Key>)]
     deleted_ids: Vec<String>,
 }
 
@@ -345,20 +342,45 @@ macro_rules! registry {
             }
         }
 
-        /// Edits, for each entity type that has any.
-        #[derive(Debug, ToSchema)]
-        #[expect(dead_code, reason = "describes a map for the OpenAPI document")]
-        pub(crate) struct PushChanges {
-            $(#[schema(required = false, nullable = false)] $name: Option<pushed::TypeEdits<$pushed>>,)*
+        /// Edits, for each entity type that has any; there are no others.
+        #[derive(Debug)]
+        pub(crate) struct PushChanges;
+
+        impl utoipa::PartialSchema for PushChanges {
+            fn schema() -> RefOr<Schema> {
+                closed([$((EntityType::$entity, pushed::TypeEdits::<$pushed>::schema()),)*])
+            }
+        }
+
+        impl ToSchema for PushChanges {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                $(
+                    schemas.push(($pushed::name().into_owned(), <$pushed as utoipa::PartialSchema>::schema()));
+                    pushed::TypeEdits::<$pushed>::schemas(schemas);
+                )*
+            }
         }
 
         /// One value per entity type that is on the wire.
         #[derive(Debug, ToSchema)]
+        #[serde(deny_unknown_fields)]
         #[expect(dead_code, reason = "describes a map for the OpenAPI document")]
         pub(crate) struct PerType<T> {
-            $($name: Option<T>,)*
+            $(#[schema(required = false, nullable = false)] $name: Option<T>,)*
         }
     };
+}
+
+/// An object with members for entity types, and no others.
+fn closed(of_types: impl IntoIterator<Item = (EntityType, RefOr<Schema>)>) -> RefOr<Schema> {
+    let members = of_types.into_iter();
+    members
+        .fold(ObjectBuilder::new(), |object, (entity, schema)| {
+            object.property(entity.name(), schema)
+        })
+        .schema_type(Type::Object)
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .into()
 }
 
 registry! {

@@ -8,13 +8,14 @@ use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{Ref, RefOr};
 
 use super::{Submitted, Wire};
 use crate::body::{Unreadable, parse_object};
-use crate::field::{Check, Field, Int, UnixMs, from_text};
+use crate::field::{Check, Field, Int, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::schema::{self, UnixMs};
 
 /// One record of a bulk push, as far as it could be read.
 #[derive(Debug)]
@@ -45,11 +46,11 @@ pub(crate) struct TypeEdits<T> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletedRecord {
     /// The key. A diary's is its date, here or in `date`.
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = schema::Key, required = false)]
     #[serde(default)]
     id: Field<String>,
     /// A diary's key.
-    #[schema(value_type = String, format = Date, required = false)]
+    #[schema(value_type = schema::Day, required = false)]
     #[serde(default)]
     date: Field<String>,
     /// When the record was deleted, by the device's clock. Now, where it is not given.
@@ -79,14 +80,10 @@ impl<E: Wire> utoipa::PartialSchema for Pushed<E> {
         let RefOr::T(Schema::Object(mut pushed)) = edit else {
             return edit;
         };
-        let format = match E::TYPE {
-            EntityType::Diary => KnownFormat::Date,
-            _ => KnownFormat::Uuid,
+        let key = match E::TYPE {
+            EntityType::Diary => Ref::from_schema_name(schema::Day::name()),
+            _ => Ref::from_schema_name(schema::Id::name()),
         };
-        let key = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(format)))
-            .description(Some("The key"));
         pushed.properties.insert(E::KEY.to_owned(), key.into());
         pushed.required = vec![E::KEY.to_owned()];
         RefOr::T(Schema::Object(pushed))

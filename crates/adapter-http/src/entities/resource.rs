@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Amendment, Times, Wire, answers_the_record, describes_new};
-use crate::field::{Check, Field, Int, UnixMs, from_text, sort_order};
+use crate::field::{Check, Field, Int, from_text, sort_order};
 use crate::names::{KindName, StorageName};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// The record of an attachment.
@@ -17,36 +18,41 @@ use crate::state::AppState;
 #[schema(as = Resource)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ResourceDto {
-    #[schema(format = Uuid)]
+    #[schema(value_type = schema::Id)]
     id: String,
-    #[schema(format = Uuid, required)]
+    #[schema(value_type = Option<schema::Id>, required)]
     memo_id: Option<String>,
-    /// A name, never a path.
+    #[schema(value_type = schema::Filename)]
     filename: String,
     /// Follows from the MIME type.
     #[schema(value_type = KindName)]
     resource_type: &'static str,
+    #[schema(value_type = schema::MimeType)]
     mime_type: String,
     /// Bytes.
+    #[schema(value_type = schema::Count)]
     file_size: i64,
     /// Of the content, in hex; null until it is uploaded.
-    #[schema(required)]
+    #[schema(value_type = Option<schema::Sha256>, required)]
     sha256: Option<String>,
     #[schema(value_type = StorageName)]
     storage_type: &'static str,
     /// Where the bytes are.
+    #[schema(value_type = schema::PictureAddress)]
     url: String,
     /// Where a smaller picture is; null where none can be made.
-    #[schema(required)]
+    #[schema(value_type = Option<schema::PictureAddress>, required)]
     thumbnail_url: Option<String>,
     /// Its place among the memo's resources.
+    #[schema(value_type = schema::SortOrder)]
     sort_order: i64,
     /// Kept as given.
-    #[schema(value_type = Object)]
+    #[schema(value_type = schema::KeptObject)]
     metadata: KeptObject,
-    /// Unix milliseconds.
+    #[schema(value_type = UnixMs)]
     created_at: i64,
     /// The edit time, in Unix milliseconds: the newest edit wins.
+    #[schema(value_type = UnixMs)]
     updated_at: i64,
 }
 
@@ -84,23 +90,23 @@ pub(crate) struct ResourceBody {
     #[serde(default)]
     id: Field<String>,
     /// A memo of the same user; `null` detaches.
-    #[schema(value_type = Option<String>, format = Uuid)]
+    #[schema(value_type = Option<schema::Id>)]
     #[serde(default)]
     memo_id: Field<String>,
     /// A name, never a path.
-    #[schema(value_type = String, min_length = 1, max_length = 255, required = false)]
+    #[schema(value_type = schema::Filename, required = false)]
     #[serde(default)]
     filename: Field<String>,
     /// `application/octet-stream` for a new resource that does not say.
-    #[schema(value_type = String, max_length = 127, required = false)]
+    #[schema(value_type = schema::MimeType, required = false)]
     #[serde(default)]
     mime_type: Field<String>,
     /// Bytes.
-    #[schema(value_type = i64, minimum = 0, required = false)]
+    #[schema(value_type = schema::Count, required = false)]
     #[serde(default)]
     file_size: Field<Int>,
     /// In hex.
-    #[schema(value_type = Option<String>, min_length = 64, max_length = 64)]
+    #[schema(value_type = Option<schema::Sha256>)]
     #[serde(default)]
     sha256: Field<String>,
     /// `local` for a new resource that does not say.
@@ -108,11 +114,11 @@ pub(crate) struct ResourceBody {
     #[serde(default)]
     storage_type: Field<String>,
     /// Its place among the memo's resources. A new one that does not say comes last.
-    #[schema(value_type = i32, required = false)]
+    #[schema(value_type = schema::SortOrder, required = false)]
     #[serde(default)]
     sort_order: Field<Int>,
     /// Up to 16 KiB of JSON, 16 levels deep.
-    #[schema(value_type = Object, required = false)]
+    #[schema(value_type = schema::KeptObject, required = false)]
     #[serde(default)]
     metadata: Field<KeptObject>,
     #[schema(value_type = UnixMs, required = false)]

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Facets, Fields, KeptObject, Missing, pick};
-use crate::text::{Label, Tags, Text};
+use crate::text::{DisplayName, ModelName, PictureAddress, ShortText, Tags};
 
 /// The fields of a bot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bot {
     /// The name, 1 to 100 characters.
-    pub name: Label<100>,
+    pub name: DisplayName,
     /// A picture, up to 2,048 characters.
-    pub avatar_url: Option<Label<2048>>,
+    pub avatar_url: Option<PictureAddress>,
     /// What the bot is, up to 64 KiB; may be empty.
-    pub description: Text<{ 64 * 1024 }>,
+    pub description: ShortText,
     /// The tags, in the order given.
     pub tags: Tags,
     /// Whether it answers by itself.
@@ -22,7 +22,7 @@ pub struct Bot {
     /// Its place among the user's bots.
     pub sort_order: i64,
     /// The model that it speaks through, up to 255 characters.
-    pub model: Option<Label<255>>,
+    pub model: Option<ModelName>,
     /// What the app needs to run it, up to 16 KiB.
     pub ai_config: Option<KeptObject>,
 }
@@ -31,13 +31,13 @@ pub struct Bot {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[expect(missing_docs, reason = "the fields are those of Bot")]
 pub struct BotPatch {
-    pub name: Option<Label<100>>,
-    pub avatar_url: Option<Option<Label<2048>>>,
-    pub description: Option<Text<{ 64 * 1024 }>>,
+    pub name: Option<DisplayName>,
+    pub avatar_url: Option<Option<PictureAddress>>,
+    pub description: Option<ShortText>,
     pub tags: Option<Tags>,
     pub auto_reply: Option<bool>,
     pub sort_order: Option<i64>,
-    pub model: Option<Option<Label<255>>>,
+    pub model: Option<Option<ModelName>>,
     pub ai_config: Option<Option<KeptObject>>,
 }
 
@@ -64,7 +64,7 @@ impl Fields for Bot {
         let new = Self {
             name,
             avatar_url: None,
-            description: Text::default(),
+            description: ShortText::default(),
             tags: Tags::default(),
             auto_reply: true,
             sort_order: 0,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FEW_BYTES, Fields, Missing, names, pick};
 use crate::id::MemoId;
-use crate::text::Text;
+use crate::text::LongText;
 use crate::time::UnixMillis;
 use crate::violation::Violation;
 
@@ -50,6 +50,10 @@ pub struct MoodScore(u8);
 impl MoodScore {
     /// The score of a diary that names none.
     pub const DEFAULT: Self = Self(5);
+    /// The least there is.
+    pub const MIN: u8 = 1;
+    /// The greatest there is.
+    pub const MAX: u8 = 10;
 
     /// Reads a score that came from outside.
     ///
@@ -58,7 +62,7 @@ impl MoodScore {
     pub fn new(score: i64) -> Result<Self, Violation> {
         u8::try_from(score)
             .ok()
-            .filter(|score| (1..=10).contains(score))
+            .filter(|score| (Self::MIN..=Self::MAX).contains(score))
             .map(Self)
             .ok_or_else(|| Violation::new("out_of_range", "must be from 1 to 10"))
     }
@@ -87,7 +91,7 @@ impl From<MoodScore> for i64 {
 #[serde(rename_all = "camelCase")]
 pub struct Diary {
     /// The text of the day, up to 1 MiB; may be empty.
-    pub summary: Text<{ 1024 * 1024 }>,
+    pub summary: LongText,
     /// The mood.
     pub mood_key: MoodKey,
     /// How strong it was.
@@ -125,7 +129,7 @@ impl Diary {
 impl Default for Diary {
     fn default() -> Self {
         Self {
-            summary: Text::default(),
+            summary: LongText::default(),
             mood_key: MoodKey::Neutral,
             mood_score: MoodScore::DEFAULT,
             generation_source: GenerationSource::Manual,
@@ -140,7 +144,7 @@ impl Default for Diary {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the fields are those of Diary")]
 pub struct DiaryPatch {
-    pub summary: Option<Text<{ 1024 * 1024 }>>,
+    pub summary: Option<LongText>,
     pub mood_key: Option<MoodKey>,
     pub mood_score: Option<MoodScore>,
     pub generation_source: Option<GenerationSource>,

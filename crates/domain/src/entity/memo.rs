@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{FEW_BYTES, Facets, Fields, Missing, pick};
 use crate::id::DiaryDate;
-use crate::text::{Tags, Text};
+use crate::text::{LongText, ShortText, Tags};
 
 /// The fields of a memo.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Memo {
     /// The text, up to 1 MiB; may be empty.
-    pub content: Text<{ 1024 * 1024 }>,
+    pub content: LongText,
     /// The tags, in the order given.
     pub tags: Tags,
     /// Whether it is put away.
@@ -19,18 +19,18 @@ pub struct Memo {
     /// The diary day that it is filed under.
     pub diary_date: Option<DiaryDate>,
     /// A summary that an app had made, up to 64 KiB.
-    pub ai_summary: Option<Text<{ 64 * 1024 }>>,
+    pub ai_summary: Option<ShortText>,
 }
 
 /// A partial edit of a memo; on a nullable field, `Some(None)` clears it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the fields are those of Memo")]
 pub struct MemoPatch {
-    pub content: Option<Text<{ 1024 * 1024 }>>,
+    pub content: Option<LongText>,
     pub tags: Option<Tags>,
     pub is_archived: Option<bool>,
     pub diary_date: Option<Option<DiaryDate>>,
-    pub ai_summary: Option<Option<Text<{ 64 * 1024 }>>>,
+    pub ai_summary: Option<Option<ShortText>>,
 }
 
 impl Fields for Memo {
@@ -66,7 +66,11 @@ impl Fields for Memo {
 
     fn facets(&self) -> Facets {
         let mut searched = self.content.as_str().to_owned();
-        for more in self.tags.iter().chain(self.ai_summary.as_ref().map(Text::as_str)) {
+        for more in self
+            .tags
+            .iter()
+            .chain(self.ai_summary.as_ref().map(ShortText::as_str))
+        {
             searched.push('\n');
             searched.push_str(more);
         }

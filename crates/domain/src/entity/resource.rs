@@ -40,6 +40,8 @@ names! {
 pub struct MimeType(String);
 
 impl MimeType {
+    /// The most characters a type may have.
+    pub const MAX_CHARS: usize = 127;
     /// What says nothing about the bytes.
     pub const UNKNOWN: &str = "application/octet-stream";
 
@@ -53,7 +55,7 @@ impl MimeType {
     /// # Errors
     /// `invalid_mime_type`, or what is wrong with any short text.
     pub fn new(value: &str) -> Result<Self, Violation> {
-        crate::text::check_label(value, 127)?;
+        crate::text::check_label(value, Self::MAX_CHARS)?;
         let token = |part: &str| {
             !part.is_empty()
                 && part
@@ -226,9 +228,12 @@ crate::time::safe_integer! {
 /// of nothing else is `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Filename(Label<255>);
+pub struct Filename(Label<{ Filename::MAX_CHARS }>);
 
 impl Filename {
+    /// The most characters a name may have.
+    pub const MAX_CHARS: usize = 255;
+
     /// Reads a file name that came from outside.
     ///
     /// # Errors

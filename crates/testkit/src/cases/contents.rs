@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use mosaic_domain::account::Role;
 use mosaic_domain::entity::{Bot, MimeType, Sha256, Variant};
-use mosaic_domain::text::{Label, Text};
+use mosaic_domain::text::{Label, PictureAddress, Text};
 use mosaic_domain::write::Outcome;
 use mosaic_domain::{AvatarId, RecordKey, UploadId, UserId};
 use mosaic_ports::{
@@ -95,7 +95,7 @@ async fn avatars(h: &Harness, user: UserId) -> Vec<AvatarId> {
     avatars.iter().map(|avatar| avatar.id).collect()
 }
 
-fn address(avatar: &Avatar) -> Label<2048> {
+fn address(avatar: &Avatar) -> PictureAddress {
     Label::new(format!("https://sync.example.org/api/v1/avatars/{}", avatar.id)).unwrap()
 }
 

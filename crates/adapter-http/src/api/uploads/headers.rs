@@ -15,7 +15,7 @@ use mosaic_domain::UnixMillis;
 use crate::problem::{FieldError, Problem, ProblemCode};
 
 /// The version of tus that is spoken here.
-pub(super) const VERSION: &str = "1.0.0";
+pub(crate) const VERSION: &str = "1.0.0";
 /// What bytes of an upload are sent as.
 pub(super) const BYTES: &str = "application/offset+octet-stream";
 /// The checksums that are understood.

@@ -1,0 +1,91 @@
+//! The document is as narrow as the server: whatever a client may send has its limits there.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// What may be sent without a limit of its own, and why.
+const UNLIMITED: [(&str, &str); 6] = [
+    ("Range", "a header that makes no sense is ignored"),
+    ("If-Range", "a header that makes no sense is ignored"),
+    ("If-None-Match", "a header that makes no sense is ignored"),
+    ("Last-Event-ID", "a header that makes no sense is ignored"),
+    ("KeptValue", "all of a kept object together is bounded"),
+    ("KeptObject", "all of a kept object together is bounded"),
+];
+
+/// Walks a schema and everything that it refers to.
+struct Walk<'a> {
+    document: &'a Value,
+    seen: BTreeSet<String>,
+    loose: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, schema: &Value, place: &str) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.rsplit('/').next().unwrap();
+            if self.seen.insert(name.to_owned()) {
+                let document = self.document;
+                self.visit(&document["components"]["schemas"][name], name);
+            }
+            return;
+        }
+        let has = |keywords: &[&str]| keywords.iter().all(|keyword| !schema[keyword].is_null());
+        let either = |keywords: &[&str]| keywords.iter().any(|keyword| !schema[keyword].is_null());
+        let limited = match schema["type"].as_str() {
+            Some("string") => either(&["enum", "format", "pattern", "maxLength"]),
+            Some("integer") => has(&["minimum", "maximum"]),
+            Some("array") => has(&["maxItems"]),
+            _ => true,
+        };
+        let listed = UNLIMITED
+            .iter()
+            .any(|(name, _)| place.split('.').any(|part| part == *name));
+        if !limited && !listed {
+            self.loose.push(place.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            self.visit(property, &format!("{place}.{name}"));
+        }
+        for keyword in ["items", "additionalProperties", "propertyNames"] {
+            if schema[keyword].is_object() {
+                self.visit(&schema[keyword], place);
+            }
+        }
+        for keyword in ["anyOf", "oneOf", "allOf"] {
+            for part in schema[keyword].as_array().into_iter().flatten() {
+                self.visit(part, place);
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_may_be_sent_has_its_limits_in_the_document() {
+    let document = document();
+    let mut walk = Walk {
+        document: &document,
+        seen: BTreeSet::new(),
+        loose: Vec::new(),
+    };
+    for (method, path, operation) in documented() {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            walk.visit(&parameter["schema"], &format!("{method} {path}.{name}"));
+        }
+        for (media_type, content) in operation["requestBody"]["content"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            walk.visit(&content["schema"], &format!("{method} {path}.{media_type}"));
+        }
+    }
+    assert_eq!(walk.loose, Vec::<String>::new());
+    assert!(
+        walk.seen.contains("NewMemo") && walk.seen.contains("UnixMs"),
+        "{:?}",
+        walk.seen
+    );
+}
