@@ -60,7 +60,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an event for the OpenAPI document")]
 struct Nudge {
-    /// `unchanged` where it is the first, and the client heard of that clock last.
+    // `unchanged` where it is the first, and the client heard of that clock last. No description: beside one, an inline schema would
+    // have to be an object as well.
     #[schema(value_type = NudgeName, inline)]
     event: String,
     /// The user's clock.

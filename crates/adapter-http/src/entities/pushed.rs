@@ -84,6 +84,8 @@ impl<E: Wire> utoipa::PartialSchema for Pushed<E> {
             EntityType::Diary => Ref::from_schema_name(schema::Day::name()),
             _ => Ref::from_schema_name(schema::Id::name()),
         };
+        // The resources of a push tell their memos themselves.
+        pushed.properties.remove("resourceIds");
         pushed.properties.insert(E::KEY.to_owned(), key.into());
         pushed.required = vec![E::KEY.to_owned()];
         RefOr::T(Schema::Object(pushed))

@@ -89,3 +89,25 @@ fn whatever_may_be_sent_has_its_limits_in_the_document() {
         walk.seen
     );
 }
+
+/// Where a schema wants both a text and an object, which nothing is.
+fn contradictions(value: &Value, place: &str, found: &mut Vec<String>) {
+    let parts = value["allOf"].as_array().into_iter().flatten();
+    let types: BTreeSet<_> = parts.filter_map(|part| part["type"].as_str()).collect();
+    if types.len() > 1 {
+        found.push(place.to_owned());
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        contradictions(member, &format!("{place}/{name}"), found);
+    }
+    for item in value.as_array().into_iter().flatten() {
+        contradictions(item, place, found);
+    }
+}
+
+#[test]
+fn no_schema_contradicts_itself() {
+    let mut found = Vec::new();
+    contradictions(&document(), "", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
