@@ -94,7 +94,8 @@ impl Storage {
         let uploads = uploads.keys().map(|(key, id)| format!("upload {id} of {key}"));
         let files = files_in(self.folder.path()).into_iter().filter_map(|path| {
             let name = path.file_name()?.to_str()?;
-            let unfinished = [".upload_id-", ".upload-", ".tmp."];
+            // `.tmp.` is what this server keeps to itself of a request that was cut off: nobody could remove it over S3.
+            let unfinished = [".upload_id-", ".upload-"];
             let is_unfinished = unfinished.iter().any(|prefix| name.starts_with(prefix));
             is_unfinished.then(|| name.to_owned())
         });
