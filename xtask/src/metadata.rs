@@ -12,12 +12,12 @@ pub(crate) struct Metadata {
     /// Every package of the graph, members included.
     pub(crate) packages: Vec<Package>,
     workspace_members: Vec<String>,
-    #[serde(default)]
-    resolve: Resolve,
+    /// `null` where it was asked for without dependencies.
+    resolve: Option<Resolve>,
 }
 
 /// What cargo decided for each package.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Resolve {
     nodes: Vec<Node>,
 }
@@ -60,7 +60,8 @@ impl Metadata {
 
     /// The features that a package has in this graph.
     pub(crate) fn features(&self, package: &Package) -> impl Iterator<Item = &str> {
-        let nodes = self.resolve.nodes.iter().filter(|node| node.id == package.id);
+        let resolved = self.resolve.iter().flat_map(|resolve| &resolve.nodes);
+        let nodes = resolved.filter(|node| node.id == package.id);
         nodes.flat_map(|node| &node.features).map(String::as_str)
     }
 
