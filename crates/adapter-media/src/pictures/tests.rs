@@ -429,15 +429,24 @@ fn scaler(megapixels_at_once: u64, cores: usize) -> PictureScaler {
     PictureScaler::with_cores(settings, cores)
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn pictures_are_made_off_the_async_workers() {
-    let scaler = scaler(10, 1);
-    let file = Bytes::from(png(quarters(640, 480), &Metadata::default()));
-    let mut small = scaler.smaller(file, 320);
-    let first_poll = timeout(Duration::ZERO, &mut small).await;
-    assert!(first_poll.is_err(), "the only worker would have waited for it");
-    assert_eq!(small.await.unwrap().mime_type.as_str(), "image/jpeg");
-    assert_eq!(scaler.megapixels.available_permits(), 10);
+#[test]
+fn pictures_are_made_off_the_async_workers() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let scaler = scaler(10, 1);
+        // The one thread for such work is taken: only the async worker itself could be done at once.
+        let (free, is_free) = mpsc::channel();
+        let busy = task::spawn_blocking(move || is_free.recv());
+        let file = Bytes::from(png(quarters(640, 480), &Metadata::default()));
+        let mut small = scaler.smaller(file, 320);
+        let first_poll = timeout(Duration::ZERO, &mut small).await;
+        assert!(first_poll.is_err(), "the only worker would have waited for it");
+        free.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        assert_eq!(small.await.unwrap().mime_type.as_str(), "image/jpeg");
+        assert_eq!(scaler.megapixels.available_permits(), 10);
+    });
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod outages;
 mod retention;
 mod rows;
 mod tls;
+mod upgrade;
 
 use std::error::Error;
 use std::sync::Arc;
