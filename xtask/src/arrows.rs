@@ -38,7 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix-cors", &["mosaic-adapter-http"]),
     ("actix-web", &["mosaic-adapter-http", "mosaic-server"]),
     ("deadpool-postgres", &["mosaic-adapter-postgres"]),
-    ("deadpool-sqlite", &["mosaic-adapter-sqlite"]),
+    ("deadpool", &["mosaic-adapter-sqlite"]),
     ("image", &["mosaic-adapter-media"]),
     ("infer", &["mosaic-adapter-media"]),
     ("object_store", &["mosaic-adapter-blobs"]),

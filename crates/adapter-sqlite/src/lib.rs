@@ -56,7 +56,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
-use tokio::runtime::Handle;
 
 use crate::condition::{Condition, DatabaseFile, MustTry};
 use crate::error::Failure;
@@ -103,8 +102,7 @@ impl SqliteStore {
         ids: Arc<dyn IdGenerator>,
     ) -> Result<Self, OpenError> {
         let location = settings.location.clone();
-        let runtime = Handle::current();
-        let open = move || Self::open_blocking(&settings, clock, ids.as_ref(), runtime);
+        let open = move || Self::open_blocking(&settings, clock, ids.as_ref());
         on_blocking_thread(location, open).await
     }
 
@@ -112,7 +110,6 @@ impl SqliteStore {
         settings: &SqliteSettings,
         clock: Arc<dyn Clock>,
         ids: &dyn IdGenerator,
-        runtime: Handle,
     ) -> Result<Self, OpenError> {
         let (conn, lock, location) = connect::open_writer(settings, ids)?;
         let settled = WriterSettings {
@@ -130,7 +127,7 @@ impl SqliteStore {
         let source = match &location {
             Location::Memory => Source::Writer(writer.clone()),
             Location::File(path) => Source::Pool(
-                ReaderPool::new(path, settings, runtime, Arc::clone(&condition))
+                ReaderPool::new(path.clone(), settings, Arc::clone(&condition))
                     .map_err(|error| OpenError::start(&location, error))?,
             ),
         };

@@ -5,13 +5,15 @@
 //!
 //! A look-up ends when its time is over, and when nobody waits for its answer any more (`watch`).
 
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_sqlite::{Config, Hook, HookError, InteractError, Pool, PoolError, Runtime};
-use rusqlite::{Connection, TransactionBehavior};
-use tokio::runtime::Handle;
+use deadpool::Runtime;
+use deadpool::managed::{BuildError, Manager, Metrics, Object, Pool, PoolError, RecycleResult};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::task;
 
 use crate::condition::Condition;
 use crate::connect::set_up_reader;
@@ -36,63 +38,77 @@ pub(crate) enum Source {
     Writer(Writer),
 }
 
-/// The pool, and the runtime whose blocking threads its connections are used and closed on.
+/// The pool. Its connections are used on blocking threads.
 #[derive(Debug)]
 pub(crate) struct ReaderPool {
-    pool: Pool,
-    runtime: Handle,
+    pool: Pool<Opener>,
     condition: Arc<Condition>,
+}
+
+/// Opens a reader where the pool has none to spare.
+#[derive(Debug)]
+struct Opener {
+    path: PathBuf,
+    busy_timeout: Duration,
+}
+
+impl Manager for Opener {
+    type Type = Connection;
+    type Error = Failure;
+
+    async fn create(&self) -> Result<Connection, Failure> {
+        let (path, busy_timeout) = (self.path.clone(), self.busy_timeout);
+        let opening = task::spawn_blocking(move || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let conn = Connection::open_with_flags(path, flags)?;
+            set_up_reader(&conn, busy_timeout)?;
+            Ok(conn)
+        });
+        opening.await.map_err(Failure::unavailable)?
+    }
+
+    /// A file needs no asking whether it is still there: whoever reads is told.
+    async fn recycle(&self, _: &mut Connection, _: &Metrics) -> RecycleResult<Failure> {
+        Ok(())
+    }
 }
 
 impl ReaderPool {
     /// A pool of connections to that file, made as they are needed.
     pub(crate) fn new(
-        path: &Path,
+        path: PathBuf,
         settings: &SqliteSettings,
-        runtime: Handle,
         condition: Arc<Condition>,
-    ) -> Result<Self, deadpool_sqlite::BuildError> {
-        let busy = settings.busy_timeout;
-        let set_up = Hook::async_fn(move |conn, _| {
-            Box::pin(async move {
-                let done = conn.interact(move |conn| set_up_reader(conn, busy)).await;
-                done.map_err(|error| HookError::message(error.to_string()))?
-                    .map_err(HookError::Backend)
-            })
-        });
-        let config = Config::new(path);
-        let Ok(builder) = config.builder(Runtime::Tokio1);
-        let pool = builder
+    ) -> Result<Self, BuildError> {
+        let opener = Opener {
+            path,
+            busy_timeout: settings.busy_timeout,
+        };
+        let pool = Pool::builder(opener)
             .max_size(settings.readers.max(1))
-            .wait_timeout(Some(busy))
-            .post_create(set_up)
+            .wait_timeout(Some(settings.busy_timeout))
+            .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self {
-            pool,
-            runtime,
-            condition,
-        })
+        Ok(Self { pool, condition })
     }
-}
 
-impl ReaderPool {
+    /// The reader goes back to the pool from the thread that reads, when the look-up ends: not when the task that waits for
+    /// it gets its turn on a busy worker, nor when that task is dropped, while the look-up still goes on.
     async fn read<T, L>(&self, watch: Watch, look_up: L) -> Result<T, Failure>
     where
         T: Send + 'static,
         L: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        let conn = self.pool.get().await.map_err(no_reader)?;
-        conn.interact(move |conn| in_snapshot(conn, &watch, look_up))
-            .await
-            .map_err(|error| interrupted(&error))?
-    }
-}
-
-impl Drop for ReaderPool {
-    fn drop(&mut self) {
-        // The pool closes its connections on the runtime, wherever the store happens to be dropped.
-        let _runtime = self.runtime.enter();
-        self.pool.close();
+        let mut reader = self.pool.get().await.map_err(no_reader)?;
+        let reading = task::spawn_blocking(move || {
+            let found = catch_unwind(AssertUnwindSafe(|| in_snapshot(&mut reader, &watch, look_up)));
+            found.unwrap_or_else(|_| {
+                // Nobody knows what state it is in.
+                drop(Object::take(reader));
+                Err(Failure::Panicked)
+            })
+        });
+        reading.await.map_err(Failure::unavailable)?
     }
 }
 
@@ -137,31 +153,24 @@ fn in_snapshot<T>(
     Ok(found)
 }
 
-fn no_reader(error: PoolError) -> Failure {
+fn no_reader(error: PoolError<Failure>) -> Failure {
     match error {
-        PoolError::Backend(error) => Failure::Sqlite(error),
+        PoolError::Backend(failure) => failure,
         other => Failure::unavailable(other),
-    }
-}
-
-fn interrupted(error: &InteractError) -> Failure {
-    match error {
-        InteractError::Panic(_) => Failure::Panicked,
-        InteractError::Cancelled => Failure::unavailable("the reader was cancelled"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
     use tokio::sync::oneshot;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::settings::Location;
 
-    /// The one reader there is counts without end for somebody who goes away. Then it serves the next one.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_look_up_ends_when_its_caller_goes() {
-        let folder = tempfile::tempdir().unwrap();
+    /// One reader, of a database with an empty table.
+    fn one_reader(folder: &TempDir) -> Readers {
         let path = folder.path().join("mosaic.db");
         Connection::open(&path)
             .unwrap()
@@ -173,8 +182,23 @@ mod tests {
             ..SqliteSettings::new(Location::Memory)
         };
         let condition = Arc::new(Condition::new(None));
-        let pool = ReaderPool::new(&path, &settings, Handle::current(), condition).unwrap();
-        let readers = Readers::new(Source::Pool(pool), Duration::from_hours(1));
+        let pool = ReaderPool::new(path, &settings, condition).unwrap();
+        Readers::new(Source::Pool(pool), Duration::from_hours(1))
+    }
+
+    /// A look-up that needs the reader, and gets it soon.
+    async fn assert_free(readers: &Readers) {
+        let rows = readers
+            .read(|conn| Ok(conn.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))?));
+        let rows = timeout(Duration::from_secs(30), rows).await;
+        assert_eq!(rows.expect("the reader is free").unwrap(), 0);
+    }
+
+    /// The one reader there is counts without end for somebody who goes away. Then it serves the next one.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_look_up_ends_when_its_caller_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = one_reader(&folder);
         let (started, has_started) = oneshot::channel();
         let endless = move |conn: &Connection| {
             let _ = started.send(());
@@ -186,9 +210,32 @@ mod tests {
             counted = readers.read(endless) => panic!("{counted:?}"),
             begun = has_started => begun.unwrap(),
         }
-        let rows = readers
-            .read(|conn| Ok(conn.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))?));
-        let rows = tokio::time::timeout(Duration::from_secs(30), rows).await;
-        assert_eq!(rows.expect("the reader is free").unwrap(), 0);
+        assert_free(&readers).await;
+    }
+
+    /// A worker may be busy with something else when a look-up ends. Others need not wait for it.
+    #[tokio::test]
+    async fn a_reader_is_free_once_its_look_up_ends_whoever_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = one_reader(&folder);
+        // One that is there by now.
+        assert_free(&readers).await;
+        let mut waiting = Box::pin(readers.read(|_| Ok(())));
+        let _ = timeout(Duration::ZERO, &mut waiting).await;
+        assert_free(&readers).await;
+        drop(waiting);
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_panics_is_an_error_and_takes_its_reader_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = one_reader(&folder);
+        let panics = readers.read(|conn| -> Result<(), Failure> {
+            conn.execute_batch("CREATE TEMP TABLE left_behind (n)")
+                .unwrap_or(());
+            panic!("as a bug would")
+        });
+        assert!(matches!(panics.await, Err(Failure::Panicked)));
+        assert_free(&readers).await;
     }
 }

@@ -129,7 +129,7 @@ keys! {
     HTTP_REQUESTS_PER_USER: "http.requests_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("8"), false,
         "Requests of one user that run at the same time, and at most on half of the connections to the database. Others wait for a moment.";
     HTTP_HEAVY_REQUESTS_PER_USER: "http.heavy_requests_per_user", Kind::Integer(1, 1_000), DefaultValue::Is("2"), false,
-        "Of these, searches and others that look at much of what the user has.";
+        "Of these, searches and others that look at much of what the user has; at most half of the places there are for such.";
     HTTP_HEADER_TIMEOUT_MS: "http.header_timeout_ms", Kind::Integer(SECOND_MS, HOUR_MS), DefaultValue::Is("10000"), false,
         "How long a client may take to send the head of a request, in milliseconds (10 s).";
     HTTP_BODY_TIMEOUT_MS: "http.body_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("30000"), false,

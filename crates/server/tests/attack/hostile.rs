@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
+use rustix::process::setpriority_process;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -20,6 +21,8 @@ use crate::harness::{Client, Server};
 /// Memos of 1 MiB that the attacker has, all of them on one day.
 const LARGE_MEMOS: usize = 60;
 const DAY: &str = "2026-05-16";
+/// As `nice` counts.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// One kind of attack.
 pub struct Attack {
@@ -117,13 +120,25 @@ impl Hostile {
     }
 
     /// Attacks until then. What is still unanswered is abandoned, as by a client that hangs up.
+    ///
+    /// The threads have the lowest priority: an attacker computes on a machine of its own, while these would take the cores
+    /// from the server and from the neighbour, which are not what is measured.
     pub async fn attacks(self: &Arc<Self>, attack: &Attack, until: Instant) {
-        let connections = attack.kinds.iter().flat_map(|kind| {
-            (0..kind.connections()).map(|_| tokio::spawn(Arc::clone(self).goes_on(*kind, until)))
-        });
-        for ended in join_all(connections).await {
-            ended.unwrap();
-        }
+        let (hostile, kinds) = (Arc::clone(self), attack.kinds);
+        let attack = move || {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.on_thread_start(|| setpriority_process(None, LOWEST_PRIORITY).unwrap());
+            let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+            let connections: Vec<_> = kinds
+                .iter()
+                .flat_map(|kind| std::iter::repeat_n(*kind, kind.connections()))
+                .map(|kind| runtime.spawn(Arc::clone(&hostile).goes_on(kind, until)))
+                .collect();
+            for ended in runtime.block_on(join_all(connections)) {
+                ended.unwrap();
+            }
+        };
+        tokio::task::spawn_blocking(attack).await.unwrap();
     }
 
     async fn goes_on(self: Arc<Self>, kind: Kind, until: Instant) {

@@ -23,8 +23,8 @@ pub struct Neighbour {
 /// How it went.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How long each request took, from the quickest to the slowest.
-    took: Vec<Duration>,
+    /// How long each request took, from the quickest to the slowest, and which it was.
+    took: Vec<(Duration, &'static str)>,
     /// What went wrong: request and answer.
     pub refusals: Vec<String>,
 }
@@ -90,7 +90,7 @@ async fn work(phone: &Client, cursors: &Value, span: Duration) -> Report {
                 )),
                 Err(error) => Some(error.to_string()),
             };
-            report.took.push(began.elapsed());
+            report.took.push((began.elapsed(), path));
             report
                 .refusals
                 .extend(failed.map(|failed| format!("{method} {path}: {failed}")));
@@ -105,10 +105,10 @@ async fn work(phone: &Client, cursors: &Value, span: Duration) -> Report {
 impl Report {
     /// What the slowest request in a hundred took.
     pub fn p99(&self) -> Duration {
-        self.percentile(99)
+        self.percentile(99).0
     }
 
-    fn percentile(&self, percent: usize) -> Duration {
+    fn percentile(&self, percent: usize) -> (Duration, &'static str) {
         let place = (self.took.len() * percent / 100).min(self.took.len().saturating_sub(1));
         self.took.get(place).copied().unwrap_or_default()
     }
@@ -116,14 +116,16 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (slowest, which) = self.percentile(100);
         write!(
             f,
-            "{:>5} requests, {} failed; median {:.1?}, p99 {:.1?}, slowest {:.1?}",
+            "{:>5} requests, {} failed; median {:.1?}, p99 {:.1?}, slowest {:.1?} ({})",
             self.took.len(),
             self.refusals.len(),
-            self.percentile(50),
+            self.percentile(50).0,
             self.p99(),
-            self.percentile(100),
+            slowest,
+            which,
         )
     }
 }
