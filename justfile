@@ -29,6 +29,10 @@ docs:
 deps:
     cargo xtask deps
 
+# Break the rules one by one, and see that the tests notice
+mutants *args:
+    cargo xtask mutants {{ args }}
+
 # Measure the server, as ratios within one run
 bench:
     cargo xtask bench

@@ -9,6 +9,7 @@ mod deps;
 mod failure;
 mod links;
 mod metadata;
+mod mutants;
 mod needs;
 mod profiles;
 mod runner;
@@ -52,6 +53,15 @@ enum Command {
     Docs,
     /// Licences, sources and bans of the dependencies, that each is pinned once, and the arrows between our crates
     Deps,
+    /// Break the rules one by one, and see that the tests notice: long, see docs/testing.md
+    Mutants {
+        /// Only those whose names contain this; may be given several times
+        #[arg(long, value_name = "PART")]
+        only: Vec<String>,
+        /// Only list them
+        #[arg(long)]
+        list: bool,
+    },
     /// Measure the server, optimised, as ratios within one run: about a minute after building
     Bench,
     /// Run the server from the source tree
@@ -74,6 +84,8 @@ fn main() -> ExitCode {
         Command::Lint => steps::run(&workspace, &[steps::lint()]),
         Command::Docs => steps::run(&workspace, &[steps::rustdoc(), steps::links()]),
         Command::Deps => steps::run(&workspace, &[steps::deps()]),
+        Command::Mutants { only, list: true } => mutants::list(&workspace, &only),
+        Command::Mutants { only, list: false } => mutants::try_all(&workspace, &only),
         Command::Bench => steps::run(&workspace, &[steps::bench()]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };
