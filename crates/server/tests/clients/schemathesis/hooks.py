@@ -82,7 +82,7 @@ def user():
 
 
 HISTORIES = {
-    "Memo": with_history("/memos", {"content": "a"}, {"content": "b"}),
+    "Memo": with_history("/memos", {"content": "a"}, {"content": "b", "tags": ["c"]}),
     "Diary": with_history("/diaries/2026-05-16", {"summary": "a"}, {"summary": "b"}),
     "Resource": with_history("/resources", {"filename": "a", "fileSize": 0}, {"filename": "b"}),
     "Bot": with_history("/bots", {"name": "a"}, {"name": "b"}),
