@@ -2,7 +2,7 @@
 //!
 //! One list for people and for CI: `justfile` and `.ci/run` only call what is here. Everything runs with plain `cargo`
 //! on a machine that has Rust and a C compiler; what the tests run besides is installed with apt where that is possible
-//! (`needs`). A step fails when something that it needs is missing; none is skipped.
+//! (`needs`), and with pip (`schemathesis`). A step fails when something that it needs is missing; none is skipped.
 
 mod arrows;
 mod deps;
@@ -13,6 +13,7 @@ mod mutants;
 mod needs;
 mod profiles;
 mod runner;
+mod schemathesis;
 mod steps;
 mod tally;
 

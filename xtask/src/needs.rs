@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
@@ -16,11 +16,15 @@ const PROGRAMS: [(&str, &str); 5] = [
     // The production store works behind the real one.
     ("pgbouncer", "pgbouncer"),
     // A client of resumable uploads that others wrote.
-    (TUSPY, "python3-tuspy"),
+    ("tuspy", "python3-tuspy"),
+    // What puts pip into an environment for Schemathesis.
+    (ENSUREPIP, "python3-venv"),
 ];
 
-/// A module of Python's, `tusclient`.
-const TUSPY: &str = "tuspy";
+/// The programs that are modules of Python's, and what these are called there.
+const MODULES: [(&str, &str); 2] = [("tuspy", "tusclient"), (ENSUREPIP, ENSUREPIP)];
+
+const ENSUREPIP: &str = "ensurepip";
 
 /// The Pythons that the tests try: one that somebody chose, or the one that Debian's modules are for.
 const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
@@ -40,16 +44,25 @@ pub(crate) fn programs() -> Result<()> {
 
 /// Whether the program can be started, from the `PATH` or from where Debian puts services.
 fn is_there(program: &str) -> bool {
-    if program == TUSPY {
-        return PYTHONS
-            .iter()
-            .any(|python| succeeds(Command::new(python).args(["-c", "import tusclient"])));
+    if let Some((_, module)) = MODULES.iter().find(|(name, _)| *name == program) {
+        return python_with(module).is_some();
     }
     let versions = Path::new(POSTGRESQL).read_dir().into_iter().flatten().flatten();
     let elsewhere = versions
         .map(|version| version.path().join("bin"))
         .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
     answers(Path::new(program)) || elsewhere.into_iter().any(|folder| answers(&folder.join(program)))
+}
+
+/// A Python that environments can be made with.
+pub(crate) fn python() -> Result<&'static str> {
+    python_with(ENSUREPIP).ok_or_else(|| Failure(format!("no Python has {ENSUREPIP}")))
+}
+
+/// A Python that has this module.
+fn python_with(module: &str) -> Option<&'static str> {
+    let has_it = |python: &&str| succeeds(Command::new(python).args(["-c", &format!("import {module}")]));
+    PYTHONS.into_iter().find(has_it)
 }
 
 /// Whether the program can be started at all.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::metadata::Metadata;
 use crate::runner::{Workspace, output, run as run_program, run_tests, say};
-use crate::{deps, links, needs, profiles};
+use crate::{deps, links, needs, profiles, schemathesis};
 
 type Work = Box<dyn Fn(&Workspace) -> Result<Option<String>>>;
 
@@ -141,6 +141,7 @@ pub(crate) fn deps() -> Step {
 pub(crate) fn test(args: Vec<String>) -> Step {
     Step::new("tests", move |workspace| {
         needs::programs()?;
+        schemathesis::install(workspace)?;
         let mut command = workspace.cargo("test");
         if !names_a_package(&args) {
             command.arg("--workspace");

@@ -242,7 +242,13 @@ impl Endpoint {
     /// The form that it takes, with a file.
     #[must_use]
     pub fn form<T: ToSchema>(mut self) -> Self {
-        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
+        let schema = self.schema::<T>();
+        if let (Some((_, RefOr::T(Schema::Object(form)))), RefOr::T(name)) =
+            (self.schemas.last_mut(), schema::FieldName::schema())
+        {
+            form.property_names = Some(Box::new(name));
+        }
+        let content = ContentBuilder::new().schema(Some(schema)).build();
         let body = RequestBodyBuilder::new()
             .content("multipart/form-data", content)
             .required(Some(Required::True));

@@ -14,7 +14,8 @@ use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{self, Label, Tags as AnyTags, Text};
 use mosaic_domain::{ClientId as AnyClientId, EntityType, MAX_SAFE_INTEGER};
 use utoipa::openapi::schema::{
-    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+    AllOfBuilder, AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType,
+    Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -42,11 +43,13 @@ const FILE_NAME: &str = concat!(
     r"[\u00ad\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$)",
     r"[^/\\\u0000-\u001f\u007f-\u009f]*$"
 );
+/// Neither control characters nor quotation marks.
+const FIELD_NAME: &str = r#"^[^"\u0000-\u001f\u007f-\u009f]*$"#;
 /// `type/subtype`.
 const MEDIA_TYPE: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+/[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
-/// The same, with parameters.
+/// The same, with parameters. What stands before them is a type of at most 127 characters.
 const DECLARED_TYPE: &str =
-    r"^(?![^;]{128})[A-Za-z0-9!#$%&'*+.^_`|~-]+/[A-Za-z0-9!#$%&'*+.^_`|~-]+(;[^\u0000]*)?$";
+    r"^(?![^;]{128})[A-Za-z0-9!#$%&'*+.^_`|~-]{1,125}/[A-Za-z0-9!#$%&'*+.^_`|~-]{1,125}(;[^\u0000]*)?$";
 /// Visible ASCII, with spaces in between: what every client can put into a header.
 const IN_A_HEADER: &str = r"^[!-~]([ -~]*[!-~])?$";
 /// 20 or 32 bytes in base64.
@@ -110,7 +113,7 @@ pub(crate) struct OrEmpty<T>(PhantomData<T>);
 
 impl<T: PartialSchema> PartialSchema for OrEmpty<T> {
     fn schema() -> RefOr<Schema> {
-        let nothing = string().max_length(Some(0));
+        let nothing = string().enum_values(Some([""]));
         AnyOfBuilder::new().item(T::schema()).item(nothing).into()
     }
 }
@@ -241,6 +244,8 @@ schemas! {
     FilledId = OrEmpty::<Id>::schema();
     /// The name of a file in a form.
     FilledFilename = OrEmpty::<Filename>::schema();
+    /// The name of a field of a form: it stands between quotation marks in the head of a part.
+    FieldName = string().pattern(Some(FIELD_NAME));
     /// What a file is said to be in a form.
     FilledType = OrEmpty::<DeclaredType>::schema();
     /// A time in a form.
@@ -259,20 +264,30 @@ schemas! {
     MethodOverride = string().enum_values(Some(["PATCH", "HEAD", "DELETE"]));
     /// A JSON object that is kept as given.
     KeptObject of KeptValue = kept_object().description(Some("Up to 16 KiB of JSON, 16 levels deep"));
-    /// What may stand in such an object.
-    KeptValue of KeptValue = AnyOfBuilder::new()
-        .item(ObjectBuilder::new().schema_type(Type::Null))
-        .item(ObjectBuilder::new().schema_type(Type::Boolean))
-        .item(ObjectBuilder::new().schema_type(Type::Number))
-        .item(string().pattern(Some(NO_NUL)))
-        .item(ArrayBuilder::new().items(reference::<Self>()))
-        .item(kept_object());
+    /// What may stand in such an object: anything, within its limits.
+    KeptValue of KeptValue = AllOfBuilder::new()
+        .item(kept_object().schema_type(anything()).pattern(Some(NO_NUL)))
+        .item(ArrayBuilder::new().schema_type(anything()).items(reference::<Self>()));
 }
 
 /// The most characters that somebody may say a file's type in.
 pub(crate) const DECLARED_TYPE_CHARS: usize = 255;
 /// The most characters that are taken for a refresh token: those of the server are shorter.
 pub(crate) const REFRESH_TOKEN_CHARS: usize = 1_024;
+
+/// The types of JSON. One schema for all of them, and not a choice of six: a value that leaves one of those may still fit another.
+fn anything() -> SchemaType {
+    [
+        Type::Null,
+        Type::Boolean,
+        Type::Number,
+        Type::String,
+        Type::Array,
+        Type::Object,
+    ]
+    .into_iter()
+    .collect()
+}
 
 fn kept_object() -> ObjectBuilder {
     ObjectBuilder::new()

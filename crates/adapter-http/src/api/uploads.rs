@@ -95,17 +95,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ]);
     let show = spoken(Endpoint::new(Method::HEAD, &one, "showUpload", show))
         .about(TAG, "How far a resumable upload has come")
-        .returns_headers(
-            200,
-            "The upload",
-            &[
-                OFFSET,
-                ("Upload-Length", "The bytes of the file"),
-                ("Upload-Metadata", "What was said of the file"),
-                EXPIRES,
-                RESOURCE,
-            ],
-        )
+        .returns_headers(200, "The upload", &STATE)
         .problems(&GONE)
         .problems(&[ProblemCode::UploadBusy, ProblemCode::UploadRefused]);
     let append = described_as_append(Endpoint::patch(&one, "continueUpload", append))
@@ -125,7 +115,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .required_header::<schema::MethodOverride>(
             "X-HTTP-Method-Override",
             "`PATCH`; `HEAD` and `DELETE` do the same as those methods",
-        );
+        )
+        .returns_headers(200, "The upload, where it stands for `HEAD`", &STATE);
     vec![
         capabilities(Endpoint::new(Method::OPTIONS, PATH, "uploadCapabilities", tell)),
         begin,
@@ -145,6 +136,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 const EXPIRES: (&str, &str) = ("Upload-Expires", "When the upload is given up");
 const RESOURCE: (&str, &str) = ("X-Mosaic-Resource-Id", "The resource that it becomes");
 const OFFSET: (&str, &str) = ("Upload-Offset", "How many bytes the upload has");
+/// What tells how far an upload has come.
+const STATE: [(&str, &str); 5] = [
+    OFFSET,
+    ("Upload-Length", "The bytes of the file"),
+    ("Upload-Metadata", "What was said of the file"),
+    EXPIRES,
+    RESOURCE,
+];
 
 const GONE: [ProblemCode; 3] = [
     ProblemCode::NotFound,

@@ -348,7 +348,7 @@ macro_rules! registry {
 
         impl utoipa::PartialSchema for PushChanges {
             fn schema() -> RefOr<Schema> {
-                closed([$((EntityType::$entity, pushed::TypeEdits::<$pushed>::schema()),)*])
+                closed([$((EntityType::$entity, pushed::TypeEdits::<$pushed, pushed::Deleted<$entity>>::schema()),)*])
             }
         }
 
@@ -356,7 +356,11 @@ macro_rules! registry {
             fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
                 $(
                     schemas.push(($pushed::name().into_owned(), <$pushed as utoipa::PartialSchema>::schema()));
-                    pushed::TypeEdits::<$pushed>::schemas(schemas);
+                    schemas.push((
+                        pushed::Deleted::<$entity>::name().into_owned(),
+                        <pushed::Deleted<$entity> as utoipa::PartialSchema>::schema(),
+                    ));
+                    pushed::TypeEdits::<$pushed, pushed::Deleted<$entity>>::schemas(schemas);
                 )*
             }
         }

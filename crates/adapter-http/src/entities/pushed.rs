@@ -8,7 +8,7 @@ use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 
 use super::{Submitted, Wire};
@@ -29,7 +29,7 @@ pub(crate) struct Entry {
 /// The edits of one entity type: at most 200, updated and deleted ones counted together.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes a list for the OpenAPI document")]
-pub(crate) struct TypeEdits<T> {
+pub(crate) struct TypeEdits<T, D> {
     /// Records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like) is
     /// ignored. What is left out stays as it is stored, or gets its default in a new record, which must have what a create
     /// must have.
@@ -37,25 +37,16 @@ pub(crate) struct TypeEdits<T> {
     updated: Vec<T>,
     /// Deleted records.
     #[schema(required = false, max_items = 200)]
-    deleted: Vec<DeletedRecord>,
+    deleted: Vec<D>,
 }
 
 /// A deleted record.
 // Other records are read as one of these, too, so that one whose other fields can't be read still has its key.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DeletedRecord {
-    /// The key. A diary's is its date, here or in `date`.
-    #[schema(value_type = schema::Key, required = false)]
-    #[serde(default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DeletedRecord {
     id: Field<String>,
-    /// A diary's key.
-    #[schema(value_type = schema::Day, required = false)]
-    #[serde(default)]
     date: Field<String>,
-    /// When the record was deleted, by the device's clock. Now, where it is not given.
-    #[schema(value_type = UnixMs, required = false)]
-    #[serde(default)]
     updated_at: Field<Int>,
 }
 
@@ -80,13 +71,9 @@ impl<E: Wire> utoipa::PartialSchema for Pushed<E> {
         let RefOr::T(Schema::Object(mut pushed)) = edit else {
             return edit;
         };
-        let key = match E::TYPE {
-            EntityType::Diary => Ref::from_schema_name(schema::Day::name()),
-            _ => Ref::from_schema_name(schema::Id::name()),
-        };
         // The resources of a push tell their memos themselves.
         pushed.properties.remove("resourceIds");
-        pushed.properties.insert(E::KEY.to_owned(), key.into());
+        pushed.properties.insert(E::KEY.to_owned(), key::<E>().into());
         pushed.required = vec![E::KEY.to_owned()];
         RefOr::T(Schema::Object(pushed))
     }
@@ -99,6 +86,48 @@ impl<E: Wire> ToSchema for Pushed<E> {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         E::Edit::schemas(schemas);
+    }
+}
+
+fn key<E: Wire>() -> Ref {
+    Ref::from_schema_name(match E::TYPE {
+        EntityType::Diary => schema::Day::name(),
+        _ => schema::Id::name(),
+    })
+}
+
+/// A deleted record, as the document describes it.
+#[derive(Debug)]
+pub(crate) struct Deleted<E>(PhantomData<E>);
+
+impl<E: Wire> utoipa::PartialSchema for Deleted<E> {
+    fn schema() -> RefOr<Schema> {
+        let named = |name: &str| {
+            let time = Ref::builder()
+                .ref_location_from_schema_name(UnixMs::name())
+                .description(Some(
+                    "When the record was deleted, by the device's clock. Now, where it is not given",
+                ));
+            ObjectBuilder::new()
+                .schema_type(Type::Object)
+                .property(name, key::<E>())
+                .property("updatedAt", time)
+                .required(name)
+        };
+        match E::TYPE {
+            // Where there is a `date`, nobody looks at `id`.
+            EntityType::Diary => AnyOfBuilder::new()
+                .item(named(E::KEY))
+                .item(named("id").property(E::KEY, key::<E>()))
+                .into(),
+            _ => named(E::KEY).into(),
+        }
+    }
+}
+
+impl<E: Wire> ToSchema for Deleted<E> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(E::Edit::name().replace("Edit", "Deleted"))
     }
 }
 

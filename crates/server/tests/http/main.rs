@@ -51,6 +51,7 @@ mod scenario_resync;
 mod scenario_stage;
 mod scenario_week_offline;
 mod scene;
+mod schemathesis;
 mod stop;
 #[path = "../../../adapter-blobs/tests/blobs/storage.rs"]
 #[expect(

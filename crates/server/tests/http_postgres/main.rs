@@ -84,6 +84,8 @@ mod scenario_stage;
 mod scenario_week_offline;
 #[path = "../http/scene.rs"]
 mod scene;
+#[path = "../http/schemathesis.rs"]
+mod schemathesis;
 #[path = "../http/stop.rs"]
 mod stop;
 #[path = "../../../adapter-blobs/tests/blobs/storage.rs"]

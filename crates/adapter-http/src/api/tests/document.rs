@@ -111,3 +111,26 @@ fn no_schema_contradicts_itself() {
     contradictions(&document(), "", &mut found);
     assert_eq!(found, Vec::<String>::new());
 }
+
+#[test]
+fn a_post_that_stands_for_head_is_answered_as_the_document_says() {
+    let document = document();
+    let responses = |method| &document["paths"]["/uploads/{id}"][method]["responses"];
+    assert_eq!(
+        responses("post")["200"]["headers"],
+        responses("head")["200"]["headers"]
+    );
+    assert_eq!(responses("post")["204"], responses("patch")["204"]);
+}
+
+#[test]
+fn a_deleted_record_is_named_by_its_key() {
+    let schemas = &document()["components"]["schemas"];
+    for name in ["DeletedMemo", "DeletedResource", "DeletedBot"] {
+        assert_eq!(schemas[name]["required"], json!(["id"]), "{name}");
+    }
+    // A diary by its date, in `date` or in `id`.
+    let names = schemas["DeletedDiary"]["anyOf"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|named| &named["required"][0]).collect();
+    assert_eq!(names, ["date", "id"]);
+}
