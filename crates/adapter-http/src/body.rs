@@ -6,8 +6,9 @@
 
 use std::future::Future;
 use std::io::Read;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::LazyLock;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -22,7 +23,11 @@ use tokio::sync::Semaphore;
 
 use crate::budget::{Lease, MemoryBudget};
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::turns::Turns;
+use crate::{caller, connection};
 
+/// The most members that a body packed with gzip may have. What programs send has one.
+const GZIP_MEMBERS: usize = 64;
 /// So many bytes are unpacked before they are counted.
 const UNPACKED_AT_ONCE: usize = 16 * 1024;
 
@@ -145,10 +150,7 @@ async fn read<R: Send + 'static>(
         return Err(too_large(limits.packed_bytes));
     }
     let mut lease = Lease::of(request);
-    let arrives = read_packed(payload, limits.packed_bytes, &mut lease);
-    let packed = tokio::time::timeout(limits.timeout, arrives)
-        .await
-        .map_err(|_| too_slow())??;
+    let packed = receive(request, payload, limits, &mut lease).await?;
     let small = packed.len() <= PARSED_AT_ONCE;
     let work = move || {
         let bytes = unpack(packed, encoding, limits.unpacked_bytes, &mut lease)?;
@@ -156,8 +158,8 @@ async fn read<R: Send + 'static>(
         lease.grow(bytes.len() * (MemoryBudget::BODY_FACTOR - 1))?;
         Ok::<_, Problem>((parse(&bytes)?, lease))
     };
-    let (value, lease) = if encoding == Encoding::Identity && small {
-        work()?
+    let done = if encoding == Encoding::Identity && small {
+        work()
     } else {
         // Held until the work is done, also when nobody waits for it any more.
         let turn = PARSERS.acquire().await.map_err(Problem::internal)?;
@@ -165,10 +167,40 @@ async fn read<R: Send + 'static>(
             let _turn = turn;
             work()
         });
-        done.await.map_err(Problem::internal)??
+        done.await.map_err(Problem::internal)?
     };
-    lease.keep(request);
-    Ok(value)
+    match done {
+        Ok((value, lease)) => {
+            lease.keep(request);
+            Ok(value)
+        }
+        // What is wrong with a body is told to those alone whom the route lets in (L1, L3).
+        Err(problem) => Err(caller::check_again(request).await.err().unwrap_or(problem)),
+    }
+}
+
+/// The body as it comes. A login that is no more good then, or before where the client asks first, is refused.
+async fn receive(
+    request: &HttpRequest,
+    payload: Payload,
+    limits: BodyLimits,
+    lease: &mut Lease,
+) -> Result<Bytes, Problem> {
+    if connection::is_body_awaited(request) {
+        caller::check_again(request).await?;
+    }
+    let arrives = read_packed(payload, limits.packed_bytes, lease);
+    let mut arrives = pin!(tokio::time::timeout(limits.timeout, arrives));
+    let packed = match futures_util::poll!(&mut arrives) {
+        Poll::Ready(packed) => packed,
+        Poll::Pending => {
+            let packed = arrives.await;
+            caller::check_after_wait(request).await?;
+            packed
+        }
+    };
+    Turns::after_body(request).await?;
+    packed.map_err(|_| too_slow())?
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
@@ -273,22 +305,49 @@ fn unpack(packed: Bytes, encoding: Encoding, limit: usize, lease: &mut Lease) ->
     let unpacked = match encoding {
         Encoding::Identity if packed.len() > limit => return Err(too_large(limit)),
         Encoding::Identity => return Ok(packed),
-        Encoding::Gzip => read_up_to(flate2::read::MultiGzDecoder::new(&packed[..]), limit, lease),
-        Encoding::Brotli => read_up_to(brotli::Decompressor::new(&packed[..], 4096), limit, lease),
+        Encoding::Gzip => gunzip(&packed, limit, lease),
+        Encoding::Brotli => {
+            let mut unpacked = Vec::new();
+            let brotli = brotli::Decompressor::new(&packed[..], 4096);
+            read_up_to(brotli, &mut unpacked, limit, lease).map(|()| unpacked.into())
+        }
     }?;
     lease.shrink(packed.len());
     Ok(unpacked)
 }
 
+/// The members of a gzip file one after the other. An empty one has twenty bytes, unpacks to nothing, and takes as long as one of
+/// some kilobytes: so they are counted.
+fn gunzip(packed: &[u8], limit: usize, lease: &mut Lease) -> Result<Bytes, Problem> {
+    let (mut unpacked, mut rest) = (Vec::new(), packed);
+    for _ in 0..GZIP_MEMBERS {
+        let mut member = flate2::bufread::GzDecoder::new(rest);
+        read_up_to(&mut member, &mut unpacked, limit, lease)?;
+        rest = member.into_inner();
+        if rest.is_empty() {
+            return Ok(unpacked.into());
+        }
+    }
+    Err(Problem::new(
+        ProblemCode::MalformedEncoding,
+        "the body is packed in too many pieces",
+    ))
+}
+
 /// Everything that the reader gives.
-fn read_up_to(mut reader: impl Read, limit: usize, lease: &mut Lease) -> Result<Bytes, Problem> {
-    let (mut unpacked, mut chunk) = (Vec::new(), vec![0; UNPACKED_AT_ONCE]);
+fn read_up_to(
+    mut reader: impl Read,
+    unpacked: &mut Vec<u8>,
+    limit: usize,
+    lease: &mut Lease,
+) -> Result<(), Problem> {
+    let mut chunk = vec![0; UNPACKED_AT_ONCE];
     loop {
         let read = reader
             .read(&mut chunk)
             .map_err(|_| Problem::new(ProblemCode::MalformedEncoding, "the body can not be unpacked"))?;
         if read == 0 {
-            return Ok(unpacked.into());
+            return Ok(());
         }
         if unpacked.len() + read > limit {
             return Err(too_large(limit));
@@ -581,6 +640,20 @@ mod tests {
             let problem = refusal(json(small.to_vec()).insert_header(("content-encoding", encoding))).await;
             assert_eq!(problem.code(), ProblemCode::BodyTooLarge, "{encoding}");
         }
+    }
+
+    #[actix_web::test]
+    async fn a_body_has_only_so_many_members() {
+        let body = br#"{"content": "in two halves"}"#;
+        let (one, other) = body.split_at(10);
+        let packed = [gzip(one), gzip(other)].concat();
+        let note = extract(json(packed).insert_header(("content-encoding", "gzip"))).await;
+        assert_eq!(note.unwrap().content, "in two halves");
+
+        let empty = gzip(b"").repeat(GZIP_MEMBERS);
+        let problem =
+            refusal(json([empty, gzip(body)].concat()).insert_header(("content-encoding", "gzip"))).await;
+        assert_eq!(problem.code(), ProblemCode::MalformedEncoding);
     }
 
     #[actix_web::test]

@@ -59,6 +59,7 @@ impl FromRequest for MayOwePassword {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = authenticate(request);
+        request.extensions_mut().insert(LoginRule::MayOwePassword);
         Box::pin(async move {
             let (caller, sessions) = caller?;
             sessions.check_but_password(&caller).await?;
@@ -77,6 +78,7 @@ impl FromRequest for Puller {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        request.extensions_mut().insert(LoginRule::StoreLooks);
         ready(authenticate(request).map(|(caller, _)| Self(caller)))
     }
 }
@@ -194,6 +196,7 @@ impl FromRequest for Editor {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let (signed_in, editor) = (signed_in(request), editor(request));
+        request.extensions_mut().insert(LoginRule::StoreLooks);
         Box::pin(async move {
             signed_in.await?;
             editor
@@ -277,6 +280,45 @@ pub(crate) fn authenticate(request: &HttpRequest) -> Result<(Caller, Sessions), 
     }
     request.extensions_mut().insert(caller.clone());
     Ok((caller, sessions.clone()))
+}
+
+/// How a route looks at a login, where that is not the common way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LoginRule {
+    /// A password that must be changed is no hindrance.
+    MayOwePassword,
+    /// The store looks at it once more, with what is read or written.
+    StoreLooks,
+}
+
+/// Looks once more whether the login of a request goes on, where it has one: bodies take their time to arrive.
+///
+/// # Errors
+/// 401 and 403, or a store's error.
+pub(crate) async fn check_again(request: &HttpRequest) -> Result<(), Problem> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    let Some(caller) = caller else { return Ok(()) };
+    let sessions = &state(request)?.sessions;
+    let may_owe = request.extensions().get() == Some(&LoginRule::MayOwePassword);
+    if may_owe {
+        sessions.check_but_password(&caller).await?;
+    } else {
+        sessions.check(&caller).await?;
+    }
+    Ok(())
+}
+
+/// After a body that was waited for: a login that ended meanwhile, and that the store does not look at, does nothing any more (L1).
+///
+/// # Errors
+/// As [`check_again`].
+pub(crate) async fn check_after_wait(request: &HttpRequest) -> Result<(), Problem> {
+    let store_looks = request.extensions().get() == Some(&LoginRule::StoreLooks);
+    if store_looks {
+        Ok(())
+    } else {
+        check_again(request).await
+    }
 }
 
 /// Reads the access token of a request, and looks whether its login goes on.

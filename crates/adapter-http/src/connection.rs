@@ -12,7 +12,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{HttpMessage as _, ResponseError as _};
+use actix_web::{HttpMessage as _, HttpRequest, ResponseError as _};
 use futures_util::Stream;
 
 use crate::wire::Connection;
@@ -37,6 +37,12 @@ pub(crate) fn bound_silence(socket: &impl AsFd) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = socket;
+}
+
+/// Whether the client of a request waits with the body until it is told to send it.
+pub(crate) fn is_body_awaited(request: &HttpRequest) -> bool {
+    let connection = request.conn_data::<Rc<Connection>>();
+    connection.is_some_and(|connection| connection.is_body_awaited())
 }
 
 /// Middleware, the innermost one: answers what was refused before it was a request.

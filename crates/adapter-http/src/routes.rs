@@ -470,6 +470,15 @@ impl RouteTable {
         self
     }
 
+    /// Method and path of every route, and what it takes besides a connection.
+    #[cfg(test)]
+    pub(crate) fn loads(&self) -> impl Iterator<Item = (&Method, &str, Load)> {
+        let load = |endpoint: &Endpoint| endpoint.load;
+        self.iter()
+            .zip(self.0.iter().map(load))
+            .map(|((method, path), load)| (method, path, load))
+    }
+
     /// Method and path of every route.
     pub fn iter(&self) -> impl Iterator<Item = (&Method, &str)> {
         self.0

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use mosaic_application::concurrency::{ConcurrencyLimiter, ConcurrencyLimits, Permit};
 use mosaic_domain::UserId;
 
+use crate::body::content_length;
 use crate::budget::busy;
 use crate::caller;
 use crate::client_addr;
@@ -46,13 +48,11 @@ pub(crate) enum Load {
     Plain,
     /// It looks at much of what the user has.
     Heavy,
-    /// That, where the query has this parameter.
-    HeavyWith(&'static str),
     /// It passes on a file.
     Transfer,
     /// Its answer goes on for minutes.
     Export,
-    /// A few look-ups for somebody who is not signed in.
+    /// A few look-ups for somebody who is not signed in, once the body has come.
     Stranger,
 }
 
@@ -128,20 +128,38 @@ impl Turns {
         }
     }
 
+    /// A place among those of a network.
+    async fn stranger(&self, request: &HttpRequest) -> Result<Permit<IpAddr>, Problem> {
+        let network = network(client_addr::of(request));
+        self.networks.enter(network).await.map_err(|_| too_many())
+    }
+
+    /// Takes the place of somebody who is not signed in, once the body has come: whoever sends half of one would else keep everybody
+    /// in the same network from logging in. It is kept for as long as the request is handled.
+    ///
+    /// # Errors
+    /// 429 `too_many_requests`.
+    pub(crate) async fn after_body(request: &HttpRequest) -> Result<(), Problem> {
+        let is_due = request.extensions_mut().remove::<TakesPlaceAfterBody>().is_some();
+        if let Some(turns) = request.app_data::<Self>().filter(|_| is_due) {
+            let place = turns.stranger(request).await?;
+            request.extensions_mut().insert(StrangersPlace(place));
+        }
+        Ok(())
+    }
+
     /// Waits for the places that a request needs.
     async fn enter(&self, load: Load, request: &HttpRequest) -> Result<Places, Problem> {
         let mut places = Places::default();
-        let load = match load {
-            Load::HeavyWith(parameter) if has(request.query_string(), parameter) => Load::Heavy,
-            Load::HeavyWith(_) => Load::Plain,
-            load => load,
-        };
         if load == Load::Free {
             return Ok(places);
         }
         if load == Load::Stranger {
-            let network = network(client_addr::of(request));
-            places.network = Some(self.networks.enter(network).await.map_err(|_| too_many())?);
+            if has_body(request) {
+                request.extensions_mut().insert(TakesPlaceAfterBody);
+            } else {
+                places.network = Some(self.stranger(request).await?);
+            }
             return Ok(places);
         }
         let user = caller::authenticate(request)?.0.user;
@@ -155,8 +173,9 @@ impl Turns {
             _ => {
                 // The scarce ones first: whoever waits for them takes no other place meanwhile.
                 if load == Load::Heavy {
-                    places.own.push(own(&self.heavy_of_user).await?);
-                    places.heavy = Some(self.heavy.enter(()).await.map_err(|_| busy())?);
+                    let own = own(&self.heavy_of_user).await?;
+                    let shared = self.heavy.enter(()).await.map_err(|_| busy())?;
+                    places.heavy = Some((own, shared));
                 }
                 places.own.push(own(&self.users).await?);
             }
@@ -165,10 +184,19 @@ impl Turns {
     }
 }
 
-/// Whether a query has this parameter, with a value.
-fn has(query: &str, parameter: &str) -> bool {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.any(|(name, value)| name == parameter && !value.is_empty())
+/// What a request of a stranger is marked with until its body has come.
+#[derive(Debug)]
+struct TakesPlaceAfterBody;
+
+/// The place that it has from then on.
+#[derive(Debug)]
+struct StrangersPlace(
+    #[expect(dead_code, reason = "held until the request has been handled")] Permit<IpAddr>,
+);
+
+fn has_body(request: &HttpRequest) -> bool {
+    request.headers().contains_key(header::TRANSFER_ENCODING)
+        || content_length(request).is_some_and(|length| length > 0)
 }
 
 fn too_many() -> Problem {
@@ -183,12 +211,13 @@ fn too_many() -> Problem {
 #[derive(Debug, Default)]
 struct Places {
     own: Vec<Permit<UserId>>,
-    heavy: Option<Permit<()>>,
+    /// One of the user's and one of everybody's.
+    heavy: Option<(Permit<UserId>, Permit<()>)>,
     network: Option<Permit<IpAddr>>,
 }
 
-/// Middleware, for a route: lets the request in when it is its turn. The user's own place is theirs until the answer is sent; one
-/// of those that all share only until the answer begins, however slowly it is read.
+/// Middleware, for a route: lets the request in when it is its turn. The user's own place is theirs until the answer is sent; those
+/// for what looks at much only until the answer begins, however slowly it is read.
 ///
 /// # Errors
 /// Those of the inner service.
@@ -246,13 +275,29 @@ impl MessageBody for PlacedBody {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use actix_web::http::Method;
 
+    use super::*;
+    use crate::api;
+
+    /// Whatever may walk through all that a user has waits for a place among those that do, whatever its query.
     #[test]
-    fn a_parameter_counts_where_it_has_a_value() {
-        assert!(has("page=2&search=figs", "search"));
-        for query in ["", "search", "search=", "research=1", "page=search"] {
-            assert!(!has(query, "search"), "{query}");
+    fn reads_that_look_at_much_are_counted_as_such() {
+        // One record each, or what belongs to one.
+        const LIGHT: [&str; 2] = ["/auth/me", "/{id}/revisions"];
+        let table = api::table();
+        let lists = table.loads().filter(|(method, path, _)| {
+            **method == Method::GET
+                && !path.ends_with('}')
+                && !LIGHT.iter().any(|light| path.ends_with(light))
+        });
+        let plain: Vec<_> = lists.filter(|(.., load)| *load == Load::Plain).collect();
+        assert!(plain.is_empty(), "{plain:?}");
+        for path in ["/memos", "/memos/date/{date}", "/diaries/{date}", "/sync/digest"] {
+            let load = table
+                .loads()
+                .find(|(method, of, _)| **method == Method::GET && *of == path);
+            assert_eq!(load.unwrap().2, Load::Heavy, "{path}");
         }
     }
 }

@@ -235,6 +235,10 @@ impl Wire {
             match head::read(&mut scan, &mut self.buffer) {
                 Ok(Some(head)) => {
                     self.deadline = None;
+                    if self.buffer.is_empty() {
+                        // It would keep the memory of the head for as long as the connection is idle.
+                        self.buffer = BytesMut::new();
+                    }
                     self.connection.begin(head.expects_continue);
                     self.ready = head.bytes;
                     self.next = match head.body {

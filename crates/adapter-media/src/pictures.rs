@@ -32,7 +32,8 @@ const MAX_SIDE: u32 = 65_535;
 /// How much is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureSettings {
-    /// Pictures with more pixels than that are not decoded. A pixel of 16 bits for each colour counts as two.
+    /// Pictures with more pixels than that are not decoded. A pixel of 16 bits for each colour counts as two, one of a progressive
+    /// JPEG as three: that is the memory they take.
     pub max_pixels: u64,
     /// How many pixels the pictures have that are decoded at once, rounded up to millions. A picture that has more is decoded
     /// alone.
@@ -40,8 +41,7 @@ pub struct PictureSettings {
 }
 
 impl Default for PictureSettings {
-    /// 120 million pixels each, and at once: about half a gigabyte, and two or three times that where they are progressive JPEGs
-    /// or frames of films.
+    /// 120 million pixels each, and at once: about half a gigabyte. 40 million of a progressive JPEG.
     fn default() -> Self {
         Self {
             max_pixels: 120 * MEGAPIXEL,

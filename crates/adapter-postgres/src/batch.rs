@@ -271,23 +271,28 @@ struct RevisionColumns {
 
 /// A version that is kept already stays as it is, and takes no number (W3). The numbers of purged ones are not given again
 /// (H2). Nobody else counts meanwhile: the user's lock is held. What is kept counts, as [`Revision::bytes`] says.
+///
+/// Everything is looked up before the first row is inserted (`OFFSET 0` keeps the look-ups below the sort of the window): later
+/// ones would walk over all rows that were, and take the square of their number.
 const KEEP_REVISIONS: &str = "
     WITH fresh AS (
         SELECT n.*, row_number() OVER (PARTITION BY n.entity_type, n.record_key ORDER BY n.place) AS nth
-        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
-                    $9::bigint[], $10::text[], $11::bytea[]) WITH ORDINALITY
-             AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at, document,
-                   attachment, place)
-        WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
+        FROM (SELECT n.*,
+                     greatest((SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
+                               WHERE k.user_id = $1 AND k.entity_type = n.entity_type AND k.record_key = n.record_key),
+                              (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
+                               WHERE p.user_id = $1 AND p.entity_type = n.entity_type AND p.record_key = n.record_key))
+                         AS last_number
+              FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
+                          $9::bigint[], $10::text[], $11::bytea[]) WITH ORDINALITY
+                   AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at,
+                         document, attachment, place)
+              WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
+              OFFSET 0) AS n
     ), kept AS (
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
                            created_at, reason, recorded_at, document, attachment)
-    SELECT $1, f.revision_id, f.entity_type, f.record_key,
-           f.nth + greatest((SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
-                             WHERE k.user_id = $1 AND k.entity_type = f.entity_type AND k.record_key = f.record_key),
-                            (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
-                             WHERE p.user_id = $1 AND p.entity_type = f.entity_type AND p.record_key = f.record_key)),
-           f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document, f.attachment
+    SELECT $1, f.revision_id, f.entity_type, f.record_key, f.nth + f.last_number, f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document, f.attachment
     FROM fresh AS f
     ON CONFLICT (user_id, revision_id) DO NOTHING
     RETURNING octet_length(document) AS bytes

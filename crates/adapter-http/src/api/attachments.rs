@@ -217,6 +217,7 @@ async fn upload(
     state: Data<AppState>,
 ) -> Answered<ResourceDto> {
     let attachments = &state.attachments;
+    form::check_announced(&request, attachments.limits().file_bytes)?;
     let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
     let (form, intake) = form::read(multipart, &FIELDS, async |form: &Form| {
         let (file, times) = read(form)?;

@@ -2,7 +2,6 @@
 
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use mosaic_application::AppError;
 use mosaic_domain::entity::Filename;
 use mosaic_domain::text::Label;
 use mosaic_domain::{AvatarId, Violation, Violations};
@@ -13,8 +12,7 @@ use super::accounts::UserDto;
 use super::attachments::DOWNLOAD_PROBLEMS;
 use super::form::{self, Form};
 use super::records::Answered;
-use crate::body;
-use crate::caller::SignedIn;
+use crate::caller::{self, SignedIn};
 use crate::disposition::renamed;
 use crate::field::Check;
 use crate::file;
@@ -112,19 +110,16 @@ async fn upload(
     state: Data<AppState>,
 ) -> Answered<AvatarDto> {
     let attachments = &state.attachments;
+    form::check_announced(&request, attachments.limits().avatar_bytes)?;
     let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
     let (form, intake) = form::read(multipart, &[PURPOSE], async |form: &Form| {
         described(form)?;
-        if let Some(length) = body::content_length(&request) {
-            let limit = attachments.limits().avatar_bytes;
-            if form::least_bytes(length) > limit {
-                return Err(AppError::FileTooLarge { limit }.into());
-            }
-        }
         Ok(attachments.receive_avatar(caller.user()).await?)
     })
     .await?;
     let (filename, purpose) = described(&form)?;
+    // Pictures are no records, whose login the store would look at.
+    caller::check_again(&request).await?;
     let id = attachments
         .complete_avatar(form.declared(), filename, intake)
         .await?;

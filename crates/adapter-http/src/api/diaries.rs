@@ -19,6 +19,7 @@ use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
+use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
@@ -30,6 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<OrEmpty<schema::Day>>("endDate", "This day or earlier")
             .returns::<PageOf<DiaryDto>>("One page"),
         Endpoint::get("/diaries/{date}", "getDiary", get)
+            .takes(Load::Heavy)
             .about(
                 Diary::PATH,
                 "Reads the diary of a day, with the memos of that day",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream::{once, select, unfold};
+use futures_util::stream::{empty, once, select, unfold};
 use futures_util::{Stream, StreamExt};
 use mosaic_application::AppError;
 use mosaic_application::nudges::Listener;
@@ -90,7 +90,8 @@ async fn events(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(NO_BUFFERING);
     if request.method() == Method::HEAD {
-        return Ok(response.finish());
+        // Of unknown length, as the answer to `GET` is.
+        return Ok(response.streaming(empty::<Result<Bytes, Problem>>()));
     }
     let listener = state.nudges.listen(login.asking())?;
     let seen = last_event_id(&request);

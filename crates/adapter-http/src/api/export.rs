@@ -3,7 +3,7 @@
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{StreamExt, TryStreamExt as _};
+use futures_util::{StreamExt, TryStreamExt as _, stream};
 use mosaic_domain::DiaryDate;
 
 use crate::caller::SignedIn;
@@ -42,7 +42,8 @@ async fn export(
         format!("attachment; filename=\"{name}\""),
     ));
     if request.method() == Method::HEAD {
-        return Ok(response.finish());
+        // Of unknown length, as the answer to `GET` is.
+        return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
     }
     let request_id = RequestId::of(&request).unwrap_or_default();
     let (sessions, caller) = (state.sessions.clone(), caller.0);

@@ -1,10 +1,13 @@
 //! Forms that bring one file and say some things of it, in any order: what an upload and an avatar have in common.
 
+use actix_web::HttpRequest;
+use mosaic_application::AppError;
 use mosaic_application::attachments::Intake;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{Violation, Violations};
 
 use super::described::mime_type;
+use crate::body;
 use crate::field::{Check, Field};
 use crate::multipart::{AROUND_BYTES, Multipart, Part};
 use crate::problem::{FieldError, Problem};
@@ -47,6 +50,17 @@ impl Form {
 /// At least so many bytes has the file of a body that is announced to have this many.
 pub(super) fn least_bytes(body: u64) -> u64 {
     body.saturating_sub((FIELD_BYTES + AROUND_BYTES) as u64)
+}
+
+/// Refuses a form whose file is too large for certain, before any of it is read.
+///
+/// # Errors
+/// 413 `file_too_large`.
+pub(super) fn check_announced(request: &HttpRequest, limit: u64) -> Result<(), Problem> {
+    match body::content_length(request) {
+        Some(length) if least_bytes(length) > limit => Err(AppError::FileTooLarge { limit }.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a form to its end. Where its file begins, `begin` looks at what was said before it, and says where its bytes go; they are

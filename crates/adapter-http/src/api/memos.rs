@@ -33,7 +33,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::create_endpoint::<Memo>("Memo", MemoId::new),
         records::get_endpoint::<Memo>("Memo"),
         paged(Endpoint::get("/memos", "listMemos", list))
-            .takes(Load::HeavyWith("search"))
             .about(Memo::PATH, "Lists memos, the newest first")
             .details(ENDS_BY_BYTES)
             .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
@@ -41,7 +40,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .query::<schema::Search>("search", WORDS)
             .returns::<PageOf<MemoWithResources>>("One page"),
         paged(Endpoint::get("/memos/search", "searchMemos", search))
-            .takes(Load::Heavy)
             .about(Memo::PATH, "Searches memos, the newest first")
             .details(ENDS_BY_BYTES)
             .query::<schema::Search>("query", WORDS)

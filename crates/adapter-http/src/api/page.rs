@@ -10,6 +10,7 @@ use crate::problem::Problem;
 use crate::query::{FromQuery, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
+use crate::turns::Load;
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,6 +48,8 @@ pub(super) fn paged(endpoint: Endpoint) -> Endpoint {
 /// The same for a list whose pages have sizes of their own.
 pub(super) fn paged_by<Size: ToSchema>(endpoint: Endpoint) -> Endpoint {
     endpoint
+        // Whatever a list asks for, it may have to walk through all records of its user.
+        .takes(Load::Heavy)
         .query::<OrEmpty<schema::Page>>("page", "From 1")
         .query::<OrEmpty<Size>>("pageSize", "How many records a page has")
         .query::<OrEmpty<schema::Skip>>(

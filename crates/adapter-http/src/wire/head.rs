@@ -1,6 +1,7 @@
 //! The head of a request: the strict reading of RFC 9112. What two programs in a row could understand in two ways is refused.
 
 use actix_web::http::Uri;
+use actix_web::http::uri::Authority;
 use actix_web::web::{Buf as _, Bytes, BytesMut};
 
 use crate::problem::{Problem, ProblemCode};
@@ -134,7 +135,7 @@ fn inspect(bytes: &Bytes) -> Result<Head, Problem> {
     let body = body_length(request.headers, is_modern)?;
     let expects = expects_continue(request.headers)?;
     Ok(Head {
-        bytes: without_expect(bytes, request.headers),
+        bytes: without_hop_by_hop(bytes, request.headers),
         body,
         expects_continue: expects && is_modern && !matches!(body, BodyLength::None | BodyLength::Sized(0)),
     })
@@ -149,11 +150,23 @@ fn values<'a>(headers: &'a [httparse::Header<'_>], name: &'static str) -> impl I
 
 /// A request names one host (RFC 9112, 3.2).
 fn check_host(headers: &[httparse::Header<'_>], is_modern: bool) -> Result<(), Problem> {
-    match values(headers, "host").count() {
-        1 => Ok(()),
-        0 if !is_modern => Ok(()),
+    let mut hosts = values(headers, "host");
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host) => Ok(()),
+        (Some(_), None) => Err(malformed("the Host header names no host")),
+        (None, _) if !is_modern => Ok(()),
         _ => Err(malformed("a request has one Host header")),
     }
+}
+
+/// A name or an address, and perhaps a port; nothing, where the address of the request has no host.
+fn is_host(host: &[u8]) -> bool {
+    let is_port = |port: Option<&str>| port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    host.is_empty()
+        || Authority::try_from(host).is_ok_and(|host| {
+            let port = host.as_str().strip_prefix(host.host());
+            !host.as_str().contains('@') && is_port(port.and_then(|port| port.strip_prefix(':')))
+        })
 }
 
 /// How long the body is, said in one way (RFC 9112, 6.3).
@@ -196,19 +209,36 @@ fn expects_continue(headers: &[httparse::Header<'_>]) -> Result<bool, Problem> {
     Ok(expects)
 }
 
-/// The head without its expectation: actix would meet it at once.
-fn without_expect(bytes: &Bytes, headers: &[httparse::Header<'_>]) -> Bytes {
-    if values(headers, "expect").next().is_none() {
+/// The head without what is settled here. Its expectation: actix would meet it at once. An upgrade: nobody here can do any, so that it
+/// is to be ignored (RFC 9110, 7.8), but actix would wait for the bytes of another protocol.
+fn without_hop_by_hop(bytes: &Bytes, headers: &[httparse::Header<'_>]) -> Bytes {
+    let upgrades = |value: &[u8]| has_token(value, b"upgrade");
+    if values(headers, "expect")
+        .chain(values(headers, "upgrade"))
+        .next()
+        .is_none()
+        && !values(headers, "connection").any(upgrades)
+    {
         return bytes.clone();
     }
     let mut kept = Vec::with_capacity(bytes.len());
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        if !name.eq_ignore_ascii_case(b"expect") {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if name.eq_ignore_ascii_case(b"connection") && upgrades(value) {
+            if has_token(value, b"close") {
+                kept.extend_from_slice(b"connection: close\r\n");
+            }
+        } else if !name.eq_ignore_ascii_case(b"expect") && !name.eq_ignore_ascii_case(b"upgrade") {
             kept.extend_from_slice(line);
         }
     }
     kept.into()
+}
+
+fn has_token(list: &[u8], token: &[u8]) -> bool {
+    list.split(|byte| *byte == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]
@@ -320,6 +350,50 @@ mod tests {
             ),
         ] {
             assert_eq!(code_of(head), code, "{head:?}");
+        }
+    }
+
+    /// RFC 9110, 7.8: what can't be upgraded to is ignored, and with it what belongs to the wish.
+    #[test]
+    fn a_wish_for_another_protocol_is_ignored() {
+        for (wish, left) in [
+            ("Upgrade: websocket\r\n", ""),
+            (
+                "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nA: b\r\n",
+                "A: b\r\n",
+            ),
+            (
+                "Connection: close , UPGRADE\r\nUpgrade: x\r\n",
+                "connection: close\r\n",
+            ),
+            ("Connection: keep-alive\r\n", "Connection: keep-alive\r\n"),
+        ] {
+            let head = read_all(&format!("GET / HTTP/1.1\r\nHost: x\r\n{wish}\r\n"));
+            let expected = format!("GET / HTTP/1.1\r\nHost: x\r\n{left}\r\n");
+            assert_eq!(head.unwrap().unwrap().bytes, expected, "{wish:?}");
+        }
+    }
+
+    /// RFC 9112, 3.2.
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in [
+            "x",
+            "",
+            "sync.example:8080",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:8080",
+            "x:",
+        ] {
+            let head = read_all(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert!(matches!(head, Ok(Some(_))), "{host}: {head:?}");
+        }
+        for host in [
+            "a b", "a/b", "user@x", "x:port", "x?y", "x#y", "x\\y", "x:1:2", "[::1",
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(code_of(&head), ProblemCode::BadRequest, "{host}");
         }
     }
 

@@ -13,8 +13,9 @@ pub(super) struct Header {
     pub(super) format: ImageFormat,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Has each colour 16 bits?
-    pub(super) deep: bool,
+    /// How much memory a pixel takes while it is decoded, in pixels of four bytes: 2 where each colour has 16 bits, 3 where all
+    /// coefficients of a JPEG are held until its last scan.
+    pub(super) cost: u64,
 }
 
 impl Header {
@@ -24,14 +25,18 @@ impl Header {
             format,
             width,
             height,
-            deep: false,
+            cost: 1,
         };
         if bytes.starts_with(&[0xFF, 0xD8]) {
-            Some(header(ImageFormat::Jpeg, jpeg(bytes)?))
+            let (marker, size) = jpeg(bytes)?;
+            Some(Self {
+                cost: if is_progressive(marker) { 3 } else { 1 },
+                ..header(ImageFormat::Jpeg, size)
+            })
         } else if bytes.starts_with(b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR") {
             let size = (be32(bytes, 16)?, be32(bytes, 20)?);
             Some(Self {
-                deep: *bytes.get(24)? == 16,
+                cost: if *bytes.get(24)? == 16 { 2 } else { 1 },
                 ..header(ImageFormat::Png, size)
             })
         } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
@@ -45,12 +50,17 @@ impl Header {
 
     /// How many pixels it takes the memory of.
     pub(super) fn pixels(self) -> u64 {
-        u64::from(self.width) * u64::from(self.height) * if self.deep { 2 } else { 1 }
+        u64::from(self.width) * u64::from(self.height) * self.cost
     }
 }
 
-/// The size in the first frame header of a JPEG.
-fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
+/// Whether the frame that begins with this marker comes in several scans.
+const fn is_progressive(frame: u8) -> bool {
+    matches!(frame, 0xC2 | 0xC6 | 0xCA | 0xCE)
+}
+
+/// The marker of the first frame header of a JPEG, and the size in it.
+fn jpeg(bytes: &[u8]) -> Option<(u8, (u32, u32))> {
     let bytes = &bytes[..bytes.len().min(MAX_BYTES)];
     let mut at = 2;
     for _ in 0..MAX_SEGMENTS {
@@ -58,7 +68,7 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
         match marker {
             // The frame headers, but for three markers that mean something else.
             0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
-                return Some((be16(bytes, at + 5)?, be16(bytes, at + 3)?));
+                return Some((marker, (be16(bytes, at + 5)?, be16(bytes, at + 3)?)));
             }
             // The pixels, or the end, without a frame.
             0xD9 | 0xDA => return None,

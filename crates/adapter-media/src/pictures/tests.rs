@@ -318,6 +318,18 @@ fn pixels_of_16_bits_count_as_two() {
     assert!(admits(20_000, &deep) && !admits(19_999, &deep));
 }
 
+/// Some kilobytes took a gigabyte.
+#[test]
+fn pixels_of_a_progressive_jpeg_count_as_three() {
+    let mut file = files::jpeg_header(8_000, 5_001);
+    let admits = |file: &[u8]| PictureScaler::default().admit(file).is_ok();
+    assert!(admits(&file));
+    let frame = file.windows(2).position(|two| two == [0xFF, 0xC0]).unwrap();
+    file[frame + 1] = 0xC2;
+    assert!(!admits(&file));
+    assert_eq!(Header::read(&file).unwrap().pixels(), 3 * 8_000 * 5_001);
+}
+
 #[test]
 fn a_small_file_of_many_pixels_is_read() {
     let file = png(GrayImage::new(30_000, 3_000), &Metadata::default());

@@ -6,11 +6,14 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use mosaic_domain::UserId;
 use mosaic_domain::entity::{Sha256, Variant};
-use mosaic_ports::{BlobName, HeldContent, HeldVariant, PictureError, SmallerPicture, WriteError};
+use mosaic_ports::{
+    BlobName, HeldContent, HeldVariant, PictureError, SmallerPicture, StoreError, WriteError,
+};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::{Attachments, StoredFile};
+use crate::concurrency::{ConcurrencyLimiter, ConcurrencyLimits, Permit};
 use crate::error::AppError;
 
 /// A picture file of more bytes is not read into memory.
@@ -22,18 +25,44 @@ const LOOK: Duration = Duration::from_secs(10);
 /// So many pictures are read into memory at once.
 const LANES: usize = 2;
 
-/// Who makes a picture holds the lane of its content: others that want the same one wait, and find it made.
-#[derive(Debug, Default)]
-pub(super) struct Rendering([Mutex<()>; LANES]);
+/// One picture of a user at a time, in the order of arrival: who asks for many waits behind themselves.
+const TURNS: ConcurrencyLimits = ConcurrencyLimits {
+    running: 1,
+    waiting: 128,
+    patience: Duration::from_mins(1),
+};
+
+/// Who makes a picture has the turn of its user, and holds the lane of its content: others that want the same one wait, and find it
+/// made.
+#[derive(Debug)]
+pub(super) struct Rendering {
+    turns: ConcurrencyLimiter<UserId>,
+    lanes: [Mutex<()>; LANES],
+}
+
+impl Default for Rendering {
+    fn default() -> Self {
+        Self {
+            turns: ConcurrencyLimiter::new(TURNS),
+            lanes: Default::default(),
+        }
+    }
+}
 
 impl Rendering {
     fn lane(&self, sha256: &Sha256) -> &Mutex<()> {
-        &self.0[usize::from(sha256.as_bytes()[0]) % LANES]
+        &self.lanes[usize::from(sha256.as_bytes()[0]) % LANES]
+    }
+
+    async fn turn(&self, user: UserId) -> Result<Permit<UserId>, AppError> {
+        let turn = self.turns.enter(user).await;
+        Ok(turn.map_err(|full| StoreError::Unavailable(full.into()))?)
     }
 }
 
 impl Attachments {
-    /// A smaller picture of a content. It is made on a task of its own: a client that goes away meanwhile finds it next time.
+    /// A smaller picture of a content. Once it is its turn it is made on a task of its own: a client that goes away meanwhile finds
+    /// it next time.
     pub(super) async fn smaller(
         &self,
         user: UserId,
@@ -44,8 +73,10 @@ impl Attachments {
             return Ok(shown(user, sha256, held));
         }
         let content = self.held(user, sha256).await?;
+        let turn = self.rendering.turn(user).await?;
         let this = self.clone();
         let work = async move {
+            let _turn = turn;
             let _lane = this.rendering.lane(&sha256).lock().await;
             match this.ports.contents.variant(user, sha256, variant).await? {
                 Some(held) => Ok(shown(user, sha256, held)),
@@ -59,6 +90,7 @@ impl Attachments {
     /// the server is busy) is found out by who asks for one.
     pub(super) async fn has_thumbnail(&self, user: UserId, sha256: Sha256) -> bool {
         let look = async {
+            let _turn = self.rendering.turn(user).await?;
             let _lane = self.rendering.lane(&sha256).lock().await;
             if self
                 .ports

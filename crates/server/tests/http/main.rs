@@ -35,6 +35,7 @@ mod harness;
 mod history;
 mod isolation;
 mod kinds;
+mod late;
 mod limits;
 mod lists;
 mod memory;

@@ -497,12 +497,12 @@ async fn an_early_refusal_is_read_by_a_client_that_goes_on_sending() {
     let site = Site::new().await;
     let served = site.serve(HttpSettings::default());
     let large = 10 * FILE_BYTES;
-    for (fields, status, code) in [
-        (vec![], 413, "file_too_large"),
-        (vec![field("id", "7")], 422, "validation_failed"),
+    for (fields, length, status, code) in [
+        (vec![], large, 413, "file_too_large"),
+        (vec![field("id", "7")], FILE_BYTES, 422, "validation_failed"),
     ] {
         let mut stream = served
-            .begin("POST", "/resources/upload", &announces(large), &begun(&fields))
+            .begin("POST", "/resources/upload", &announces(length), &begun(&fields))
             .await;
         for _ in 0..20 {
             stream.write_all(&bytes(50_000)).await.unwrap();
