@@ -244,7 +244,8 @@ impl Accounts {
     /// compared is wrong.
     ///
     /// # Errors
-    /// [`AppError::WrongPassword`].
+    /// [`AppError::WrongPassword`]; [`AppError::Invalid`] where the password must be changed and would be the one that somebody else
+    /// chose.
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -258,6 +259,7 @@ impl Accounts {
             .await?
             .ok_or(Unauthenticated::LoginEnded)?;
         let hash = account.password;
+        let stays = old.expose() == new.expose();
         if !self
             .ports
             .passwords
@@ -266,6 +268,10 @@ impl Accounts {
             .map_err(AppError::Internal)?
         {
             return Err(AppError::WrongPassword);
+        }
+        if stays && account.user.must_change_password {
+            let known = Violation::new("unchanged", "must be another password: somebody else knows this one");
+            return Err(AppError::Invalid(known.at("newPassword").into()));
         }
         let password = self.ports.passwords.hash(new).await.map_err(AppError::Internal)?;
         let change = AccountChange {

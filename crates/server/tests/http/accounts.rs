@@ -267,6 +267,13 @@ async fn a_password_that_somebody_else_set_has_to_be_changed() {
     }
     anna.me().await.ok();
     anna.refresh().await.ok();
+    let same = json!({"oldPassword": PASSWORD, "newPassword": PASSWORD});
+    let same = anna.client.post("/auth/change-password", &same).await;
+    let same = same.problem(422, "validation_failed");
+    assert_eq!(
+        [&same["errors"][0]["path"], &same["errors"][0]["code"]],
+        ["newPassword", "unchanged"]
+    );
     let change = json!({"oldPassword": PASSWORD, "newPassword": "one of her own"});
     let changed = anna.client.post("/auth/change-password", &change).await.ok();
     Login::of(&anna.client, changed.clone())
