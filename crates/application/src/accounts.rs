@@ -270,7 +270,10 @@ impl Accounts {
             return Err(AppError::WrongPassword);
         }
         if stays && account.user.must_change_password {
-            let known = Violation::new("unchanged", "must be another password: somebody else knows this one");
+            let known = Violation::new(
+                "unchanged",
+                "must be another password: somebody else knows this one",
+            );
             return Err(AppError::Invalid(known.at("newPassword").into()));
         }
         let password = self.ports.passwords.hash(new).await.map_err(AppError::Internal)?;

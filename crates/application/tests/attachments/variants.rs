@@ -324,3 +324,33 @@ async fn a_smaller_picture_is_made_though_nobody_waits_for_it() {
     assert_eq!(w.painter.painted(), 2);
     w.assert_clean_with(2).await;
 }
+
+/// Whoever asks for many waits behind themselves, and leaves a lane for others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_s_pictures_are_made_one_at_a_time() {
+    let w = World::new().await;
+    // Two that do not share a lane by their contents.
+    let lane = |n: u64| sha256(&png(&n.to_string())).as_bytes()[0] % 2;
+    let other = (1..).find(|n| lane(*n) != lane(0)).unwrap();
+    let mut keys = Vec::new();
+    for (resource, n) in [(1, 0), (2, other)] {
+        let written = w.add(file_as(resource), &png(&n.to_string())).await;
+        keys.push(written.unwrap().key);
+    }
+    let ask = |key| {
+        let w = w.clone();
+        let asks = async move { w.attachments.file(w.user, key, Some(Variant::Thumb)).await };
+        tokio::spawn(asks)
+    };
+    let first_reads = w.blobs.hold(BlobCall::Read);
+    let first = ask(keys[0]);
+    first_reads.reached().await;
+    let second_reads = w.blobs.hold(BlobCall::Read);
+    let second = ask(keys[1]);
+    second_reads.assert_not_reached().await;
+    first_reads.open();
+    first.await.unwrap().unwrap();
+    second_reads.reached().await;
+    second_reads.open();
+    second.await.unwrap().unwrap();
+}
