@@ -153,9 +153,18 @@ impl Database {
     /// What takes too long is stopped: the session goes, which cancels it.
     async fn look_up(&self, step: Step<'_>) -> Result<Vec<Row>, Failure> {
         let mut session = self.session().await?;
-        let answers = timeout(self.0.read_timeout, session.send(vec![step])).await;
-        let mut answers = answers.map_err(|_| Failure::TooSlow)??;
+        let mut answers = self.in_time(session.send(vec![step])).await?;
         Ok(answers.pop().unwrap_or_else(|| Ok(Vec::new()))?)
+    }
+
+    /// What takes no longer than a look-up may.
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout(self.0.read_timeout, work)
+            .await
+            .map_err(|_| Failure::TooSlow)?
     }
 
     /// Runs one statement as a transaction of its own.

@@ -394,7 +394,8 @@ impl PostgresStore {
         let values = || -> Vec<Value<'_>> { vec![(&key, Type::BYTEA), (&hash, Type::BYTEA)] };
         let steps = vec![Step::Fixed(LOCK_OWNER, values()), Step::Fixed(&find, values())];
         let mut session = self.database.session().await?;
-        let answers = session.begin(steps).await?;
+        // Two look-ups by key: a database that does not answer is not waited for as long as for a large write.
+        let answers = self.database.in_time(session.begin(steps)).await?;
         let found = |row: &Row| {
             Ok::<_, Failure>(Found {
                 kept: kept(row)?,

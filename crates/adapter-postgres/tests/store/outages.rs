@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mosaic_domain::UserId;
 use mosaic_domain::write::{Locked, RecordEdit, WritePlan, decide};
-use mosaic_ports::{StoreError, WriteError};
+use mosaic_ports::{PresentedToken, StoreError, TokenHash, WriteError};
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Stop, TestDatabase, When};
 use mosaic_testkit::{EditExt as _, Harness, delete, memo, memo_key, patch_memo, put};
 
@@ -160,6 +160,33 @@ async fn a_database_that_comes_back_is_found_again() {
     let device = h.fresh_device(user).await;
     h.assert_converged(user, &device).await;
     assert_eq!(device.records().len(), 3);
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_does_not_wait_for_a_silent_database_as_long_as_a_large_write_may() {
+    let database = TestDatabase::create(&schema()).await;
+    let proxy = Proxy::start(&database.url()).await;
+    let url = proxy.url().parse().unwrap();
+    let test = Test::over(database, |settings| {
+        settings.url = url;
+        settings.read_timeout = Duration::from_millis(300);
+        settings.statement_timeout = Duration::from_hours(1);
+    });
+    let (test, token) = (test.await, TokenHash([7; 32]));
+    let presented = PresentedToken {
+        key: token,
+        hash: token,
+    };
+    let tokens = &test.h.stores.tokens;
+    assert_eq!(tokens.end_family(presented).await.unwrap(), None);
+    proxy.freeze();
+    let refused = tokio::time::timeout(Duration::from_secs(30), tokens.end_family(presented)).await;
+    let refused = refused.expect("it gives up").unwrap_err();
+    let told = matches!(refused, StoreError::TooSlow(_) | StoreError::Unavailable(_));
+    assert!(told, "{refused:?}");
+    proxy.thaw();
+    assert_eq!(tokens.end_family(presented).await.unwrap(), None);
     test.stop().await;
 }
 
