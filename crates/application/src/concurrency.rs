@@ -177,6 +177,7 @@ impl<K: Eq + Hash + Clone> fmt::Debug for Permit<K> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::task::Poll;
 
     use futures_util::poll;
 
@@ -246,6 +247,21 @@ mod tests {
         // It was given the place, and goes without having looked.
         drop(waits);
         assert!(limiter.try_enter('a').is_ok(), "the place is not lost");
+        assert!(limiter.0.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_place_goes_past_whoever_left_to_the_next_in_line() {
+        let limiter = limiter(1, 2);
+        let running = limiter.enter('a').await.unwrap();
+        let (mut gone, mut next) = (Box::pin(limiter.enter('a')), pin!(limiter.enter('a')));
+        assert!(poll!(gone.as_mut()).is_pending() && poll!(next.as_mut()).is_pending());
+        drop(gone);
+        drop(running);
+        let Poll::Ready(Ok(place)) = poll!(next.as_mut()) else {
+            panic!("the place is lost");
+        };
+        drop(place);
         assert!(limiter.0.lock().is_empty());
     }
 

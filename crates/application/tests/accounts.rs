@@ -13,8 +13,8 @@ use mosaic_domain::account::{Password, Role, User};
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, AccessTokens, Account, BoxError, CreateOutcome, IssueOutcome,
-    LoginRefusal, MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness,
+    AccessClaims, AccessTokenError, AccessTokens, Account, AccountChange, BoxError, CreateOutcome,
+    IssueOutcome, LoginRefusal, MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness,
     MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome, Rotation, StoredRefreshToken,
     UpdateOutcome,
 };
@@ -294,7 +294,8 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
         .expect_update()
         .once()
         .withf(|_, change, _| {
-            change.end_logins && change.password == Some(PasswordHash::new("hash of new secret".into()))
+            let new = PasswordHash::new("hash of new secret".into());
+            change.end_logins && change.must_change_password == Some(false) && change.password == Some(new)
         })
         .returning(|_, _, _| Ok(UpdateOutcome::Updated(user())));
     ports
@@ -337,6 +338,49 @@ async fn closing_an_account_ends_its_logins() {
         ..AccountPatch::default()
     };
     assert!(accounts.update(USER, patch).await.unwrap().disabled);
+}
+
+/// What the store is told to change of an account.
+async fn changed(patch: AccountPatch) -> AccountChange {
+    let seen = Arc::new(Mutex::new(None));
+    let log = Arc::clone(&seen);
+    let mut ports = Ports::new();
+    ports.accounts.expect_update().returning(move |_, change, _| {
+        log.lock().unwrap().replace(change);
+        Ok(UpdateOutcome::Updated(user()))
+    });
+    ports.build().0.update(USER, patch).await.unwrap();
+    seen.lock().unwrap().take().unwrap()
+}
+
+#[tokio::test]
+async fn l1_another_role_ends_the_logins_and_another_name_does_not() {
+    let role = AccountPatch {
+        role: Some(Role::Admin),
+        ..AccountPatch::default()
+    };
+    assert!(changed(role).await.end_logins);
+    let name = AccountPatch {
+        username: Some("ben".parse().unwrap()),
+        disabled: Some(false),
+        ..AccountPatch::default()
+    };
+    assert!(!changed(name).await.end_logins);
+}
+
+#[tokio::test]
+async fn l3_a_password_that_somebody_else_chose_must_be_changed_unless_they_say_otherwise() {
+    for (said, must_change) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let patch = AccountPatch {
+            password: Some(Password::chosen("long enough".into()).unwrap()),
+            must_change_password: said,
+            ..AccountPatch::default()
+        };
+        let change = changed(patch).await;
+        assert_eq!(change.must_change_password, Some(must_change));
+        assert!(change.end_logins);
+    }
+    assert_eq!(changed(AccountPatch::default()).await.must_change_password, None);
 }
 
 #[tokio::test]

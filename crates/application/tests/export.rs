@@ -262,6 +262,16 @@ async fn w6_an_edit_time_that_no_device_could_push_is_refused() {
         .await;
     let refused = check(&export(&h, user).await).unwrap_err();
     assert!(matches!(refused, ImportError::Ahead { line: 3 }), "{refused}");
+    // A revision is an edit like any other.
+    let other = h.user().await;
+    for time in [10, 20] {
+        h.write(other, [put(memo_key(1), memo("x")).at(time)]).await;
+    }
+    let by_hand = export(&h, other)
+        .await
+        .replace(r#""updatedAt":10,"#, &format!(r#""updatedAt":{},"#, minutes(6)));
+    let refused = check(&by_hand).unwrap_err();
+    assert!(matches!(refused, ImportError::Ahead { line: 3 }), "{refused}");
 }
 
 #[tokio::test]

@@ -71,8 +71,9 @@ fn pull(feed: MockChangeFeed, cursors: MockDeviceCursors) -> Pull {
 }
 
 #[tokio::test]
-async fn p1_a_page_is_asked_for_with_the_protocol_s_limit_of_200_records() {
+async fn p1_a_page_is_asked_for_with_the_protocol_s_limits_of_200_records_and_4_mib() {
     assert_eq!(PageLimits::PROTOCOL.records, 200);
+    assert_eq!(PageLimits::PROTOCOL.bytes, 4 * 1024 * 1024);
     let mut cursors = MockDeviceCursors::new();
     cursors.expect_remember().returning(|_| ());
     pull(feed(vec![memo(5)], false), cursors)

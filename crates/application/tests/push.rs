@@ -7,7 +7,7 @@ use mosaic_application::AppError;
 use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::Snapshot;
 use mosaic_domain::write::{Action, Outcome};
-use mosaic_domain::{EditTime, Entity, Epoch, PerEntity, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_domain::{EditTime, Entity, Epoch, FamilyId, PerEntity, RecordKey, Stamp, UnixMillis, UserId};
 use mosaic_ports::{MockChangeFeed, MockWriteStore};
 use mosaic_testkit::{Model, by, memo, memo_id, memo_key, resource_key, resource_of};
 use uuid::Uuid;
@@ -131,6 +131,23 @@ async fn b2_what_can_not_be_done_is_rejected_alone() {
 }
 
 #[tokio::test]
+async fn b2_results_keep_their_places_whatever_is_rejected_before_them() {
+    let (pushed, _, _) = run(vec![
+        put(memo_key(1), memo("from the future"), Some(NOW + 300_001)),
+        put(memo_key(2), memo("good"), Some(NOW)),
+    ])
+    .await;
+    assert!(
+        matches!(
+            &pushed.results[..],
+            [PushOutcome::Rejected { .. }, PushOutcome::Applied { .. }]
+        ),
+        "{:?}",
+        pushed.results
+    );
+}
+
+#[tokio::test]
 async fn b2_a_record_that_is_named_twice_is_written_once() {
     let (pushed, model, _) = run(vec![
         put(memo_key(1), memo("first"), Some(NOW)),
@@ -213,4 +230,53 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
     let stored = |key: &RecordKey| model.records().find(|record| record.key == *key).unwrap().stamp;
     assert_eq!(stamps, keys.iter().map(stored).collect::<Vec<_>>());
     assert_eq!(pushed.clock, stamps[0], "the last that was written");
+}
+
+#[tokio::test]
+async fn w10_what_finds_no_room_is_rejected_alone_and_may_come_again() {
+    let (store, state) = store(Model::default());
+    let push = Push::new(Arc::new(store), Arc::new(feed())).with_quota(1_000);
+    let edits = vec![
+        put(memo_key(1), memo(&"x".repeat(1_000)), Some(NOW)),
+        put(memo_key(2), memo("short"), Some(NOW)),
+    ];
+    let pushed = push.run(&push_by(None), edits).await.unwrap();
+    assert!(
+        matches!(
+            &pushed.results[..],
+            [
+                PushOutcome::Rejected {
+                    error: AppError::NoRoom {
+                        used: 0,
+                        quota: 1_000
+                    },
+                    retryable: true
+                },
+                PushOutcome::Applied { .. },
+            ]
+        ),
+        "{:?}",
+        pushed.results
+    );
+    assert!(state.lock().unwrap().0.record(memo_key(1)).is_none());
+}
+
+#[tokio::test]
+async fn l1_a_push_is_written_by_its_login() {
+    let login = Some(FamilyId::new(Uuid::from_u128(5)));
+    let mut store = MockWriteStore::new();
+    store.expect_write().once().returning(move |scope, decide| {
+        assert_eq!(scope.login, login);
+        Ok(decide(
+            &Model::default().locked(&scope, UnixMillis::clamped(NOW)),
+        )?)
+    });
+    let by = PushBy {
+        login,
+        ..push_by(None)
+    };
+    let edits = vec![put(memo_key(1), memo("x"), Some(NOW))];
+    let push = Push::new(Arc::new(store), Arc::new(feed()));
+    let pushed = push.run(&by, edits).await.unwrap();
+    assert!(applied(&pushed.results[0]).is_some(), "{:?}", pushed.results);
 }

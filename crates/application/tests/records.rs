@@ -8,14 +8,14 @@ use mosaic_application::AppError;
 use mosaic_application::bots::Bots;
 use mosaic_application::memos::Memos;
 use mosaic_application::records::{Draft, EditBy, Records};
-use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource, ResourcePatch};
+use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource, ResourcePatch, Unreadable};
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
 use mosaic_domain::{
-    BotId, ClientId, Content, EditTime, MemoId, Record, RecordKey, ResourceId, RevisionReason, Stamp, State,
-    SyncClock, UnixMillis, UserId, Version,
+    BotId, ClientId, Content, EditTime, EntityType, FamilyId, MemoId, Record, RecordKey, ResourceId,
+    Revision, RevisionReason, Stamp, State, SyncClock, UnixMillis, UserId, Version,
 };
-use mosaic_ports::{MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError};
+use mosaic_ports::{KeptRevision, MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError};
 use uuid::Uuid;
 
 const NOW: i64 = 1_715_000_000_000;
@@ -216,6 +216,46 @@ async fn w7_a_partial_edit_leaves_the_other_fields() {
 }
 
 #[tokio::test]
+async fn w7_a_partial_edit_of_what_never_was_is_not_found() {
+    let (store, seen) = store_with(Vec::new());
+    let draft = Draft {
+        creates: false,
+        ..draft("all that a memo needs")
+    };
+    let missing = records_over(store, empty_reader())
+        .write(&edit_at(NOW - 10), MEMO, draft)
+        .await;
+    assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
+    assert!(seen.lock().unwrap().plans[0].is_empty());
+}
+
+#[tokio::test]
+async fn w10_an_edit_that_finds_no_room_is_refused_and_nothing_is_written() {
+    let (store, seen) = store_with(Vec::new());
+    let refused = records_over(store, empty_reader())
+        .with_quota(100)
+        .write(&now_edit(), MEMO, draft("x"))
+        .await;
+    assert!(
+        matches!(refused, Err(AppError::NoRoom { used: 0, quota: 100 })),
+        "{refused:?}"
+    );
+    assert!(seen.lock().unwrap().plans[0].is_empty());
+}
+
+#[tokio::test]
+async fn l1_an_edit_is_written_by_its_login() {
+    let login = Some(FamilyId::new(Uuid::from_u128(5)));
+    let (store, seen) = store_with(Vec::new());
+    let by = EditBy { login, ..now_edit() };
+    records_over(store, empty_reader())
+        .write(&by, MEMO, draft("x"))
+        .await
+        .unwrap();
+    assert_eq!(seen.lock().unwrap().scopes[0].login, login);
+}
+
+#[tokio::test]
 async fn w5_deleting_what_never_was_is_not_found() {
     let (store, _) = store_with(Vec::new());
     let missing = records_over(store, empty_reader())
@@ -328,6 +368,59 @@ async fn h1_revisions_of_a_record_that_never_was_are_not_found() {
         .revisions::<Memo>(USER, MEMO, None, 10)
         .await;
     assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
+}
+
+/// A reader with one revision of the memo.
+fn reader_of(content: Content) -> (MockRecordReader, Revision) {
+    let version = Version::new(EditTime::clamped(NOW - 50), client());
+    let (created_at, kept_at) = (UnixMillis::clamped(NOW - 60), UnixMillis::clamped(NOW - 5));
+    let why = RevisionReason::Overwritten;
+    let revision = Revision::new(RecordKey::Memo(MEMO), version, created_at, content, why, kept_at);
+    let kept = KeptRevision {
+        number: 1,
+        revision: revision.clone(),
+    };
+    let mut reader = MockRecordReader::new();
+    reader
+        .expect_revision()
+        .returning(move |_, _, _| Ok(Some(kept.clone())));
+    (reader, revision)
+}
+
+#[tokio::test]
+async fn h1_a_revision_is_restored_as_it_was_by_an_edit_that_is_made_now() {
+    let (store, _) = store_with(vec![stored("after", NOW - 5)]);
+    let (reader, revision) = reader_of(Content::Memo(memo("before")));
+    let restored = records_over(store, reader)
+        .restore::<Memo>(&now_edit(), MEMO, revision.id)
+        .await
+        .unwrap();
+    assert_eq!(restored.content, memo("before"));
+    assert_eq!(restored.created_at, revision.created_at);
+    assert_eq!(restored.version.time.get(), NOW);
+}
+
+#[tokio::test]
+async fn p8_what_can_not_be_read_is_said_to_be_so() {
+    let unreadable = Content::Unreadable(Unreadable {
+        entity_type: EntityType::Memo,
+        document: "half of a memo".into(),
+        parent: None,
+        attachment: None,
+    });
+    let (mut reader, revision) = reader_of(unreadable.clone());
+    let record = Record {
+        state: State::Live(unreadable),
+        ..stored("", NOW)
+    };
+    reader
+        .expect_record()
+        .returning(move |_, _| Ok(Some(record.clone())));
+    let records = records_over(MockWriteStore::new(), reader);
+    let read = records.get::<Memo>(USER, MEMO).await;
+    assert!(matches!(read, Err(AppError::Unreadable)), "{read:?}");
+    let read = records.revision::<Memo>(USER, MEMO, revision.id).await;
+    assert!(matches!(read, Err(AppError::Unreadable)), "{read:?}");
 }
 
 #[tokio::test]

@@ -76,6 +76,16 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_of_the_records_are_added_up_beyond_their_end() {
+        let number = |records: &[_]| u64::from_str_radix(&digest(records).hash(), 16).unwrap();
+        let records: Vec<_> = (1..=9).map(|n| (n, 10)).collect();
+        let numbers: Vec<_> = records.iter().map(|record| number(&[*record])).collect();
+        assert!(numbers.iter().map(|n| u128::from(*n)).sum::<u128>() > u128::from(u64::MAX));
+        let sum = numbers.into_iter().fold(0, u64::wrapping_add);
+        assert_eq!(number(&records), sum);
+    }
+
+    #[test]
     fn nothing_has_a_hash_of_zeros() {
         assert_eq!((digest(&[]).count(), digest(&[]).hash()), (0, "0".repeat(16)));
     }

@@ -346,7 +346,9 @@ mod tests {
 
     #[test]
     fn objects_with_equal_members_are_equal_to_the_byte() {
-        let sorted = object(r#"{"a":0.1,"b":{"x":2,"y":1}}"#);
+        let json = r#"{"a":0.1,"b":{"x":2,"y":1}}"#;
+        let sorted = object(json);
+        assert_eq!(sorted.as_deref(), Ok(json));
         assert_eq!(object(r#" {"b": {"y": 1, "x": 2}, "a": 0.10} "#), sorted);
         assert_eq!(object(r#"{"a": 1, "a": 2}"#).unwrap(), r#"{"a":2}"#);
     }

@@ -2,8 +2,8 @@
 
 use mosaic_domain::entity::{BotPatch, DiaryPatch, Facets, KeptObject, MemoPatch, ResourcePatch};
 use mosaic_domain::query::PageNumber;
-use mosaic_domain::text::{Label, Tags};
-use mosaic_domain::{Content, Entity, EntitySet, EntityType, Patch, PerEntity};
+use mosaic_domain::text::{Label, Tags, Text};
+use mosaic_domain::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, UnixMillis};
 use mosaic_testkit::{bot, diary, every_field, memo, memo_id, resource, resource_of, tagged};
 
 /// One content of each type, its patch that says nothing, and its document.
@@ -92,6 +92,30 @@ fn w7_null_clears_what_a_patch_names() {
         ..BotPatch::default()
     });
     assert_eq!(rich.into_content().patched(&clear), Some(bot("x").into_content()));
+    let summed_up = mosaic_domain::entity::Memo {
+        ai_summary: Some(Text::new("s".into()).unwrap()),
+        ..memo("x")
+    };
+    let clear = Patch::Memo(MemoPatch {
+        ai_summary: Some(None),
+        ..MemoPatch::default()
+    });
+    assert_eq!(
+        summed_up.into_content().patched(&clear),
+        Some(memo("x").into_content())
+    );
+    let generated = mosaic_domain::entity::Diary {
+        last_auto_generated_at: Some(UnixMillis::clamped(5)),
+        ..diary("x")
+    };
+    let clear = Patch::Diary(DiaryPatch {
+        last_auto_generated_at: Some(None),
+        ..DiaryPatch::default()
+    });
+    assert_eq!(
+        generated.into_content().patched(&clear),
+        Some(diary("x").into_content())
+    );
     let detach = Patch::Resource(ResourcePatch {
         memo_id: Some(None),
         ..ResourcePatch::default()

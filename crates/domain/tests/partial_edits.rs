@@ -5,12 +5,12 @@
 #[expect(dead_code, reason = "another file of tests uses the rest")]
 mod world;
 
-use mosaic_domain::entity::{MemoPatch, Missing, Resource};
+use mosaic_domain::entity::{Diary, DiaryPatch, MemoPatch, Missing, MoodScore, Resource, ResourcePatch};
 use mosaic_domain::write::{Outcome, RecordEdit, Refusal};
 use mosaic_domain::{Content, Patch, UnixMillis};
 use mosaic_testkit::{
-    EditExt, create, delete, fill, filled, hash, memo, memo_id, memo_key, patch_memo, put, resource,
-    resource_key, resource_of, tagged,
+    EditExt, create, delete, diary, diary_key, fill, filled, hash, memo, memo_id, memo_key, patch,
+    patch_memo, put, resource, resource_key, resource_of, tagged,
 };
 use world::{NOW, World, refused};
 
@@ -75,7 +75,11 @@ fn w3_w7_a_partial_edit_that_lost_is_kept_once_whatever_is_stored_by_then() {
 fn w3_w7_a_partial_edit_that_lost_to_its_own_version_does_not_win_when_it_comes_again() {
     let mut world = World::default();
     world.apply(put(memo_key(1), memo("a")).at(50));
-    let first = only_tags(1, "z").at(100);
+    let archived = MemoPatch {
+        is_archived: Some(true),
+        ..MemoPatch::default()
+    };
+    let first = create(memo_key(1), Patch::Memo(archived)).at(100);
     world.apply(first.clone());
     world.apply(put(memo_key(1), memo("b")).at(100));
     let before = world.0.clone();
@@ -95,6 +99,48 @@ fn w3_w9_a_resource_that_lost_is_kept_once_though_its_memo_is_gone() {
     let before = world.0.clone();
     assert_eq!(world.outcome(late), Outcome::Superseded);
     assert_eq!(world.0, before);
+}
+
+/// The memo that it names was deleted before: it is kept detached, and names the memo still when it comes again.
+#[test]
+fn w3_w9_a_partial_edit_that_was_detached_when_it_lost_is_kept_once() {
+    let mut world = World::default();
+    world.apply(put(memo_key(1), memo("x")).at(10));
+    world.apply(delete(memo_key(1)).at(20));
+    world.apply(put(resource_key(1), resource("new.png")).at(300));
+    let moves = ResourcePatch {
+        memo_id: Some(Some(memo_id(1))),
+        ..ResourcePatch::default()
+    };
+    let late = create(resource_key(1), Patch::Resource(moves)).at(200);
+    assert_eq!(world.outcome(late.clone()), Outcome::Superseded);
+    world.apply(put(resource_key(1), resource("newer.png")).at(400));
+    let before = world.0.clone();
+    assert_eq!(world.outcome(late), Outcome::Superseded);
+    assert_eq!(world.0, before);
+}
+
+#[test]
+fn w5_a_deleted_day_that_is_written_without_a_time_begins_anew() {
+    let mut world = World::default();
+    let key = diary_key("2026-05-16");
+    let before = Diary {
+        mood_score: MoodScore::new(9).unwrap(),
+        ..diary("before")
+    };
+    world.apply(put(key, before).at(100).created(50));
+    world.apply(delete(key).at(200));
+    let changes = DiaryPatch {
+        summary: Some(diary("anew").summary),
+        ..DiaryPatch::default()
+    };
+    world.apply(patch(key, Patch::Diary(changes)));
+    let anew = Diary {
+        summary: diary("anew").summary,
+        ..Diary::default()
+    };
+    assert_eq!(world.record(key).live_content(), Some(&Content::Diary(anew)));
+    assert_eq!(world.record(key).created_at.get(), NOW);
 }
 
 #[test]

@@ -25,12 +25,16 @@ impl User {
     }
 
     fn write(&mut self, edit: RecordEdit) -> Outcome {
-        let edits = [edit];
-        let scope = WriteScope::of(UserId::new(Uuid::nil()), &edits);
+        self.write_all(&[edit]).remove(0)
+    }
+
+    /// Edits that come in one write.
+    fn write_all(&mut self, edits: &[RecordEdit]) -> Vec<Outcome> {
+        let scope = WriteScope::of(UserId::new(Uuid::nil()), edits);
         let locked: Locked = self.model.locked(&scope, UnixMillis::clamped(NOW));
-        let plan = decide_within(self.quota, &locked, &edits).unwrap();
+        let plan = decide_within(self.quota, &locked, edits).unwrap();
         self.model.commit(&plan);
-        plan.results[0].outcome.clone()
+        plan.results.into_iter().map(|result| result.outcome).collect()
     }
 
     #[track_caller]
@@ -87,6 +91,21 @@ fn w10_history_counts_too() {
     // What is kept already needs no room.
     assert_eq!(user.write(put(memo_key(1), text(900)).at(5)), Outcome::Superseded);
     user.has_no_room(put(memo_key(1), text(1_001)).at(30));
+}
+
+#[test]
+fn w10_the_edits_of_one_write_count_together_and_so_does_what_they_replace() {
+    let used = 2 * size(1_000);
+    let quota = used + ROW_BYTES;
+    let mut user = User::with(quota);
+    let outcomes = user.write_all(&[
+        put(memo_key(1), text(1_000)).at(10),
+        put(memo_key(1), text(1_000)).at(20),
+        put(memo_key(2), text(1_000)).at(10),
+    ]);
+    let refused = Outcome::Refused(Refusal::NoRoom { used, quota });
+    assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, refused]);
+    assert_eq!(user.model.bytes(), used);
 }
 
 #[test]

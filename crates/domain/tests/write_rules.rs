@@ -430,6 +430,48 @@ fn w9_a_memo_takes_the_resources_it_names_in_order_and_lets_the_others_go() {
 }
 
 #[test]
+fn w9_each_resource_that_moves_is_an_edit_of_its_own_later_than_what_is_stored() {
+    let mut world = World::default();
+    world.apply(put(memo_key(1), memo("x")).at(100));
+    world.apply(put(resource_key(1), resource("a.png")).at(500));
+    world.apply(put(resource_key(2), resource("b.png")).at(150));
+    world.apply(patch_memo(1, "y").attaching(&[1, 2]).at(200).by("tablet"));
+    let times = [1, 2].map(|n| world.time(resource_key(n)));
+    assert_eq!(times, [501, 200]);
+    for n in 1..=2 {
+        let moved = world.record(resource_key(n));
+        assert_eq!(moved.version.author.as_str(), "tablet");
+        assert_eq!(moved.parent(), Some(memo_id(1)));
+    }
+}
+
+#[test]
+fn w9_an_edit_of_a_memo_that_is_a_replay_or_loses_moves_nothing() {
+    let mut world = World::default();
+    for n in 1..=3 {
+        world.apply(put(resource_key(n), resource("a.png")).at(10));
+    }
+    let create = put(memo_key(1), memo("x")).attaching(&[1]);
+    world.apply(create.clone());
+    let latest = patch_memo(1, "y").attaching(&[2]).at(2 * NOW);
+    world.apply(latest.clone());
+    // Somebody moved one since.
+    world.apply(put(resource_key(3), resource_of(memo_id(1), "a.png")).at(3 * NOW));
+    let parents = |world: &World| [1, 2, 3].map(|n| world.record(resource_key(n)).parent());
+    let before = [None, Some(memo_id(1)), Some(memo_id(1))];
+    let late = patch_memo(1, "late").attaching(&[1]).at(NOW + 1);
+    for (edit, outcome) in [
+        (create, Outcome::Unchanged),
+        (latest, Outcome::Unchanged),
+        (late.clone(), Outcome::Superseded),
+        (late, Outcome::Superseded),
+    ] {
+        assert_eq!(world.outcome(edit), outcome);
+        assert_eq!(parents(&world), before);
+    }
+}
+
+#[test]
 fn h1_what_is_overwritten_lost_or_deleted_is_kept_with_who_when_and_why() {
     let mut world = World::default();
     world.apply(put(memo_key(1), memo("one")).at(100).created(50));

@@ -54,6 +54,7 @@ impl World {
 
 #[tokio::test]
 async fn a6_what_nothing_names_is_kept_for_a_day() {
+    assert_eq!(GRACE_MS, DAY_MS);
     let w = World::new().await;
     // The bytes came, and the server was killed before it wrote the record.
     let received = w.receive(&png("x")).await.unwrap();
