@@ -456,6 +456,24 @@ mod tests {
 
     const INSERT: &str = "INSERT INTO numbers VALUES ($1)";
 
+    /// Else what is read after the lock was given would be what was there before it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn s1_the_default_isolation_of_a_connection_does_not_matter() {
+        let (database, store) = store(true).await;
+        let mut session = store.database.session().await.unwrap();
+        let default = "SET default_transaction_isolation = serializable";
+        session.send(vec![Step::Command(default)]).await.unwrap();
+        let sql = "SELECT current_setting('transaction_isolation')";
+        let found = session
+            .begin(vec![Step::Composed(sql, Vec::new())])
+            .await
+            .unwrap();
+        assert_eq!(found[0][0].get::<_, &str>(0), "read committed");
+        drop(session);
+        store.close().await;
+        database.remove().await;
+    }
+
     /// A `COMMIT` that follows a step which the driver could not send would commit the others.
     #[tokio::test(flavor = "multi_thread")]
     async fn w8_after_a_step_that_could_not_be_sent_nothing_is_committed() {

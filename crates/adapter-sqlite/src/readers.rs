@@ -162,6 +162,10 @@ fn no_reader(error: PoolError<Failure>) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future as _, poll_fn};
+    use std::sync::mpsc;
+    use std::task::Poll;
+
     use tempfile::TempDir;
     use tokio::sync::oneshot;
     use tokio::time::timeout;
@@ -220,8 +224,18 @@ mod tests {
         let readers = one_reader(&folder);
         // One that is there by now.
         assert_free(&readers).await;
-        let mut waiting = Box::pin(readers.read(|_| Ok(())));
-        let _ = timeout(Duration::ZERO, &mut waiting).await;
+        let (started, has_started) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        let mut waiting = Box::pin(readers.read(move |_| {
+            let _ = started.send(());
+            let _ = is_done.recv();
+            Ok(())
+        }));
+        // Once, and then not again.
+        let is_pending = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending()));
+        assert!(is_pending.await);
+        has_started.recv_timeout(Duration::from_secs(30)).unwrap();
+        done.send(()).unwrap();
         assert_free(&readers).await;
         drop(waiting);
     }

@@ -194,6 +194,30 @@ async fn a_short_text_and_another_program_s_database_are_refused_and_left_alone(
     }
 }
 
+/// A file that was emptied, or lost its end, was a database: it is no place for a new one.
+#[tokio::test]
+async fn what_is_left_of_a_database_is_refused_and_left_alone() {
+    let database = Database::new();
+    database.open().await.close().await;
+    let whole = std::fs::read(database.path()).unwrap();
+    let log = database.folder.path().join("mosaic.db-wal");
+    let half = &whole[..whole.len() / 2];
+    for (left, has_log, wanted) in [(&[][..], true, "its log"), (half, false, "its end")] {
+        std::fs::write(database.path(), left).unwrap();
+        if has_log {
+            std::fs::write(&log, "changes that were not written back").unwrap();
+        }
+        let refused = database.try_open().await.unwrap_err();
+        assert!(matches!(refused, OpenError::Lost { .. }), "{wanted}: {refused:?}");
+        assert!(std::fs::read(database.path()).unwrap() == left, "{wanted}");
+        assert_eq!(log.exists(), has_log, "{wanted}");
+        let _ = std::fs::remove_file(&log);
+    }
+    // Without a log, what is empty is a new file.
+    std::fs::write(database.path(), "").unwrap();
+    database.open().await.close().await;
+}
+
 #[tokio::test]
 async fn what_a_crash_before_the_first_migration_leaves_is_opened() {
     let database = Database::new();

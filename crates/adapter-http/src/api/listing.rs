@@ -279,6 +279,35 @@ mod tests {
         );
     }
 
+    /// Also where the page itself goes on, because the answer ended by its bytes.
+    #[actix_web::test]
+    async fn a_list_that_goes_on_says_where() {
+        for (next, link) in [
+            (None, None),
+            (
+                Some(PageNumber::of(2, 20, 0)),
+                Some("</?page=2&pageSize=20>; rel=\"next\""),
+            ),
+            (
+                Some(PageNumber::of(1, 20, 5)),
+                Some("</?page=1&pageSize=20&skip=5>; rel=\"next\""),
+            ),
+        ] {
+            let page = Page {
+                next,
+                ..page(&[&[1]])
+            };
+            let read = async |_: Vec<RecordKey>| Ok(vec![1]);
+            let request = TestRequest::get().to_http_request();
+            let answered = answer(&request, Frame::list(), page, read).await.unwrap();
+            let told = answered
+                .headers()
+                .get(header::LINK)
+                .map(|link| link.to_str().unwrap());
+            assert_eq!(told, link);
+        }
+    }
+
     #[test]
     fn the_next_page_keeps_what_was_asked_for() {
         let query = "search=a%20b&page=3&pageSize=50&skip=2&archived=true";

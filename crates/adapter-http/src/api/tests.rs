@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
-use actix_web::dev::{Service, ServiceResponse};
+use actix_web::dev::{Payload, Service, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, WWW_AUTHENTICATE};
 use actix_web::test::{TestRequest, init_service};
+use futures_util::{StreamExt, stream};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
@@ -40,12 +41,14 @@ use mosaic_ports::{
     StoredRefreshToken, SyncDigest, TokenHash, TokenSeed, UserDump,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::*;
 use crate::limits::LoginBudgets;
 use crate::server::{HttpSettings, Site, app};
 use crate::state::{AppState, DownloadSettings};
+use crate::turns::RequestLimits;
 use crate::{docs::Document, problem};
 
 /// The ports that a test may teach something; the others are never called.
@@ -1203,6 +1206,40 @@ async fn those_who_are_not_signed_in_send_small_bodies() {
             assert_eq!(send(Ports::default(), request).await.code(), code, "{path}");
         }
     }
+}
+
+/// A request takes its place before its body is read.
+#[actix_web::test]
+async fn a_user_has_so_many_places_and_the_next_request_waits_for_one() {
+    let requests = RequestLimits {
+        per_user: 1,
+        ..RequestLimits::default()
+    };
+    let settings = HttpSettings {
+        requests,
+        ..HttpSettings::default()
+    };
+    let site = Site::of(&settings, state(Ports::default()));
+    let document = Document::new(&table().document()).unwrap();
+    let service = init_service(app(&settings, &site, &document)).await;
+    let never: Payload = Payload::Stream {
+        payload: stream::pending().boxed_local(),
+    };
+    let (slow, _) = by("user", request("POST", "/memos"))
+        .to_request()
+        .replace_payload(never);
+    let mut slow = Box::pin(service.call(slow));
+    let a_moment = Duration::from_millis(50);
+    assert!(
+        timeout(a_moment, &mut slow).await.is_err(),
+        "its body does not come"
+    );
+    let next = by("user", request("GET", "/memos?page=none")).to_request();
+    let mut next = Box::pin(service.call(next));
+    assert!(timeout(a_moment, &mut next).await.is_err(), "there is one place");
+    drop(slow);
+    let answer = Answer::of(next.await.unwrap()).await;
+    assert_eq!(answer.code(), "validation_failed");
 }
 
 /// Somebody with an open account, and what an export reads.

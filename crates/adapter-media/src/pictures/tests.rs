@@ -385,6 +385,20 @@ fn what_is_no_picture_or_a_damaged_one_is_unreadable() {
     }
 }
 
+/// Whatever decoder comes after: a second frame could have another size.
+#[test]
+fn a_jpeg_has_one_frame() {
+    let one = jpeg(quarters(64, 32), &Metadata::default());
+    let header = Header::read(&one).unwrap();
+    assert!(super::whole::picture_of(&one, header).is_some());
+    let frame = one.windows(2).position(|two| two == [0xFF, 0xC0]).unwrap();
+    for side in [64, 9_000] {
+        let mut two = one.clone();
+        two.splice(frame..frame, files::jpeg_header(side, side)[2..].to_vec());
+        assert!(super::whole::picture_of(&two, header).is_none(), "{side}");
+    }
+}
+
 #[test]
 fn a_profile_that_unpacks_to_megabytes_is_left_out() {
     let small = smaller_now(&files::png_with_large_profile(), 320).unwrap();

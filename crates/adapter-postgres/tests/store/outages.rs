@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mosaic_domain::UserId;
 use mosaic_domain::write::{Locked, RecordEdit, WritePlan, decide};
 use mosaic_ports::{PresentedToken, StoreError, TokenHash, WriteError};
-use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Stop, TestDatabase, When};
+use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Server, Stop, TestDatabase, When};
 use mosaic_testkit::{EditExt as _, Harness, delete, memo, memo_key, patch_memo, put};
 
 use crate::support::schema;
@@ -161,6 +161,50 @@ async fn a_database_that_comes_back_is_found_again() {
     h.assert_converged(user, &device).await;
     assert_eq!(device.records().len(), 3);
     test.stop().await;
+}
+
+/// After a failover the connections that were made before lead to a standby, and those that are made from then on do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_a_database_that_takes_no_writes_are_not_kept() {
+    const CONNECTIONS: &str = "coalesce(array_agg(pid), '{}') FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name = 'mosaic'";
+    let cluster = Cluster::start(ClusterOptions::durable()).await;
+    let test = Test::over(TestDatabase::create_on(cluster.server(), &schema()).await, |_| {}).await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let connections = async || -> Vec<i32> {
+        let found = sql.query_one(&format!("SELECT {CONNECTIONS}"), &[]).await;
+        found.unwrap().get(0)
+    };
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("x"))]).await;
+    let before = connections().await;
+    assert!(!before.is_empty());
+    // What is said of one database counts when a connection to it is made, and more than what is said of all.
+    let of_new = "DO $$ BEGIN EXECUTE format(
+        'ALTER DATABASE %I SET default_transaction_read_only = off', current_database()); END $$";
+    sql.batch_execute(of_new).await.unwrap();
+    let superuser = Server::at(&cluster.superuser_url("postgres")).await;
+    let operator = superuser.connect().await;
+    for command in [
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+        "SELECT pg_reload_conf()",
+    ] {
+        operator.batch_execute(command).await.unwrap();
+    }
+    let recovers = async {
+        for n in 1.. {
+            // Refused, or by a connection that has not heard of it yet.
+            let written = h.try_write(user, [patch_memo(1, &n.to_string())]).await;
+            let now = connections().await;
+            if written.is_ok() && !now.iter().any(|connection| before.contains(connection)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let recovered = tokio::time::timeout(SOON, recovers).await;
+    assert!(recovered.is_ok(), "the old connections are kept");
+    test.fixture.store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,6 +40,33 @@ async fn h2_a_purge_takes_turns_with_the_writes_of_its_user() {
     test.stop().await;
 }
 
+/// What is old without the lock may be something else by the time that the lock is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn h2_a_purge_looks_for_what_is_old_under_the_lock() {
+    let test = Test::new().await;
+    let (h, sql, holder) = (&test.h, test.sql().await, test.sql().await);
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), tagged("x", &["a"]))]).await;
+    h.write(user, [delete(memo_key(1))]).await;
+    sql.batch_execute("DELETE FROM revisions").await.unwrap();
+    let counted = async || -> i64 {
+        let found = sql.query_one("SELECT record_bytes FROM sync_clocks", &[]).await;
+        found.unwrap().get(0)
+    };
+    let before = counted().await;
+    lock_user(&holder, user).await;
+    // As a write would that brings it back.
+    let back = "UPDATE records SET is_deleted = false";
+    holder.batch_execute(back).await.unwrap();
+    let (retention, later) = (Arc::clone(&h.stores.retention), at(h.clock.ms() + 1_000));
+    let purging = tokio::spawn(async move { retention.purge(user, later, 100).await.unwrap() });
+    until(&sql, WAITS).await;
+    holder.batch_execute("COMMIT").await.unwrap();
+    let purged = timeout(SOON, purging).await.unwrap().unwrap();
+    assert_eq!((purged, counted().await), (Purged::default(), before));
+    test.stop().await;
+}
+
 #[tokio::test]
 async fn h2_of_a_tombstone_whose_content_is_erased_nothing_can_be_found() {
     let test = Test::new().await;

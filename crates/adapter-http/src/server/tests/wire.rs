@@ -69,7 +69,8 @@ async fn a_request_is_not_looked_at_before_the_one_before_it_is_answered() {
     let mut stream = server.connect().await;
     let requests = ["GET /held HTTP/1.1\r\nhost: x\r\n\r\n", "nonsense\r\n\r\n"].concat();
     stream.write_all(requests.as_bytes()).await.unwrap();
-    server.gate.entered.notified().await;
+    let entered = tokio::time::timeout(PATIENCE, server.gate.entered.notified());
+    entered.await.expect("the first one is looked at");
     server.gate.open.notify_one();
     let answers = rest_of(&mut stream).await;
     let (first, second) = answers.split_once("finished").unwrap();
