@@ -95,17 +95,17 @@ fn w10_history_counts_too() {
 
 #[test]
 fn w10_the_edits_of_one_write_count_together_and_so_does_what_they_replace() {
-    let used = 2 * size(1_000);
-    let quota = used + ROW_BYTES;
+    let both = 2 * size(1_000);
+    let quota = both + ROW_BYTES;
     let mut user = User::with(quota);
     let outcomes = user.write_all(&[
         put(memo_key(1), text(1_000)).at(10),
         put(memo_key(1), text(1_000)).at(20),
         put(memo_key(2), text(1_000)).at(10),
     ]);
-    let refused = Outcome::Refused(Refusal::NoRoom { used, quota });
+    let refused = Outcome::Refused(Refusal::NoRoom { used: both, quota });
     assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, refused]);
-    assert_eq!(user.model.bytes(), used);
+    assert_eq!(user.model.bytes(), both);
 }
 
 #[test]

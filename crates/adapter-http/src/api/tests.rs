@@ -41,7 +41,6 @@ use mosaic_ports::{
     StoredRefreshToken, SyncDigest, TokenHash, TokenSeed, UserDump,
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::*;
@@ -1231,12 +1230,15 @@ async fn a_user_has_so_many_places_and_the_next_request_waits_for_one() {
     let mut slow = Box::pin(service.call(slow));
     let a_moment = Duration::from_millis(50);
     assert!(
-        timeout(a_moment, &mut slow).await.is_err(),
+        tokio::time::timeout(a_moment, &mut slow).await.is_err(),
         "its body does not come"
     );
     let next = by("user", request("GET", "/memos?page=none")).to_request();
     let mut next = Box::pin(service.call(next));
-    assert!(timeout(a_moment, &mut next).await.is_err(), "there is one place");
+    assert!(
+        tokio::time::timeout(a_moment, &mut next).await.is_err(),
+        "there is one place"
+    );
     drop(slow);
     let answer = Answer::of(next.await.unwrap()).await;
     assert_eq!(answer.code(), "validation_failed");

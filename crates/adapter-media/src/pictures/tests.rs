@@ -390,12 +390,12 @@ fn what_is_no_picture_or_a_damaged_one_is_unreadable() {
 fn a_jpeg_has_one_frame() {
     let one = jpeg(quarters(64, 32), &Metadata::default());
     let header = Header::read(&one).unwrap();
-    assert!(super::whole::picture_of(&one, header).is_some());
+    assert!(whole::picture_of(&one, header).is_some());
     let frame = one.windows(2).position(|two| two == [0xFF, 0xC0]).unwrap();
     for side in [64, 9_000] {
         let mut two = one.clone();
         two.splice(frame..frame, files::jpeg_header(side, side)[2..].to_vec());
-        assert!(super::whole::picture_of(&two, header).is_none(), "{side}");
+        assert!(whole::picture_of(&two, header).is_none(), "{side}");
     }
 }
 
