@@ -208,12 +208,13 @@ async fn connections_to_a_database_that_takes_no_writes_are_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_does_not_wait_for_a_silent_database_as_long_as_a_large_write_may() {
+async fn a_refresh_does_not_wait_for_a_slow_database_as_long_as_a_large_write_may() {
     let database = TestDatabase::create(&schema()).await;
     let proxy = Proxy::start(&database.url()).await;
     let url = proxy.url().parse().unwrap();
     let test = Test::over(database, |settings| {
         settings.url = url;
+        settings.connect_timeout = Duration::from_mins(1);
         settings.read_timeout = Duration::from_millis(300);
         settings.statement_timeout = Duration::from_hours(1);
     });
@@ -224,12 +225,10 @@ async fn a_refresh_does_not_wait_for_a_silent_database_as_long_as_a_large_write_
     };
     let tokens = &test.h.stores.tokens;
     assert_eq!(tokens.end_family(presented).await.unwrap(), None);
-    proxy.freeze();
-    let refused = tokio::time::timeout(Duration::from_secs(30), tokens.end_family(presented)).await;
-    let refused = refused.expect("it gives up").unwrap_err();
-    let told = matches!(refused, StoreError::TooSlow(_) | StoreError::Unavailable(_));
-    assert!(told, "{refused:?}");
-    proxy.thaw();
+    proxy.delay(Duration::from_millis(400));
+    let refused = tokens.end_family(presented).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooSlow(_)), "{refused:?}");
+    proxy.delay(Duration::ZERO);
     assert_eq!(tokens.end_family(presented).await.unwrap(), None);
     test.stop().await;
 }
