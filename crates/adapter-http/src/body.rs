@@ -199,8 +199,9 @@ async fn receive(
             packed
         }
     };
+    let packed = packed.map_err(|_| too_slow())??;
     Turns::after_body(request).await?;
-    packed.map_err(|_| too_slow())?
+    Ok(packed)
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {

@@ -61,7 +61,8 @@ pub(crate) enum Load {
 pub struct RequestLimits {
     /// Of one user.
     pub per_user: usize,
-    /// Of one user, that look at much of what the user has.
+    /// Of one user, that look at much of what the user has: so many, and at most half of [`Self::heavy`], so that nobody waits for one
+    /// user alone.
     pub heavy_per_user: usize,
     /// Of all users, that look at much.
     pub heavy: usize,
@@ -99,7 +100,10 @@ impl Turns {
         };
         Self {
             users: ConcurrencyLimiter::new(places(limits.per_user, LINE)),
-            heavy_of_user: ConcurrencyLimiter::new(places(limits.heavy_per_user, LINE / 4)),
+            heavy_of_user: ConcurrencyLimiter::new(places(
+                limits.heavy_per_user.min((limits.heavy / 2).max(1)),
+                LINE / 4,
+            )),
             // Each user has so few of them that this line is never longer than the number of users.
             heavy: ConcurrencyLimiter::new(places(limits.heavy, usize::MAX)),
             large_pushes: ConcurrencyLimiter::new(places(1, LINE / 4)),
@@ -279,6 +283,21 @@ mod tests {
 
     use super::*;
     use crate::api;
+
+    #[test]
+    fn half_of_the_places_for_what_looks_at_much_are_for_others() {
+        let user = UserId::new(uuid::Uuid::from_u128(1));
+        for (heavy, heavy_per_user, most) in [(2, 2, 1), (8, 2, 2), (8, 9, 4), (1, 5, 1)] {
+            let turns = Turns::new(RequestLimits {
+                heavy,
+                heavy_per_user,
+                ..RequestLimits::default()
+            });
+            let held: Vec<_> = (0..most).map(|_| turns.heavy_of_user.try_enter(user)).collect();
+            assert!(held.iter().all(Result::is_ok), "{heavy}");
+            assert!(turns.heavy_of_user.try_enter(user).is_err(), "{heavy}");
+        }
+    }
 
     /// Whatever may walk through all that a user has waits for a place among those that do, whatever its query.
     #[test]

@@ -525,7 +525,7 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
 }
 
 /// How many requests run at the same time. No user takes more than half of what reads or writes the store, and neither do those
-/// that look at much, all users' together; of these places, too, half are for others.
+/// that look at much, all users' together.
 fn request_limits(config: &Config) -> RequestLimits {
     let (all, heavy) = match &config.database {
         DatabaseUrl::Postgres(_) => {
@@ -537,7 +537,7 @@ fn request_limits(config: &Config) -> RequestLimits {
     };
     RequestLimits {
         per_user: config.http.requests_per_user.get().min(all),
-        heavy_per_user: config.http.heavy_requests_per_user.get().min((heavy / 2).max(1)),
+        heavy_per_user: config.http.heavy_requests_per_user.get(),
         heavy,
     }
 }
