@@ -206,12 +206,12 @@ impl Copy {
         };
         // Files that have not changed keep their times, and what was built of them.
         if copy.folder.join(".git").exists() {
-            let head = format!("+HEAD:refs/heads/{MOSAIC_HEAD}");
+            let head = format!("+HEAD:refs/heads/{HEAD_BRANCH}");
             run(git(&copy.folder)
                 .args(["fetch", "--quiet"])
                 .arg(workspace.root())
                 .arg(head))?;
-            run(git(&copy.folder).args(["checkout", "--quiet", "--force", "--detach", MOSAIC_HEAD]))?;
+            run(git(&copy.folder).args(["checkout", "--quiet", "--force", "--detach", HEAD_BRANCH]))?;
         } else {
             fs::create_dir_all(&home)
                 .map_err(|error| Failure(format!("cannot make {}: {error}", home.display())))?;
@@ -299,7 +299,7 @@ impl Copy {
 }
 
 /// The branch of the copy that is what was committed.
-const MOSAIC_HEAD: &str = "head";
+const HEAD_BRANCH: &str = "head";
 
 fn git(folder: &Path) -> Command {
     let mut command = Command::new("git");

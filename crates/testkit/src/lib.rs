@@ -23,6 +23,7 @@ mod memory_blobs;
 pub mod postgres;
 mod stand_ins;
 mod tokens;
+pub mod version_3;
 
 pub use device::Device;
 pub use edits::{

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use mosaic_adapter_postgres::PostgresSettings;
 use mosaic_domain::UserId;
 use mosaic_domain::write::{Locked, RecordEdit, WritePlan, decide};
 use mosaic_ports::{PresentedToken, StoreError, TokenHash, WriteError};
@@ -18,12 +19,17 @@ const COMMIT: &str = "COMMIT\0";
 
 /// A store that reaches its database through a proxy.
 async fn behind_proxy() -> (Test, Proxy) {
+    behind_proxy_with(|settings| settings.statement_timeout = Duration::from_millis(500)).await
+}
+
+/// The same, with other settings.
+async fn behind_proxy_with(change: impl FnOnce(&mut PostgresSettings)) -> (Test, Proxy) {
     let database = TestDatabase::create(&schema()).await;
     let proxy = Proxy::start(&database.url()).await;
     let url = proxy.url().parse().unwrap();
     let test = Test::over(database, |settings| {
         settings.url = url;
-        settings.statement_timeout = Duration::from_millis(500);
+        change(settings);
     });
     (test.await, proxy)
 }
@@ -209,16 +215,13 @@ async fn connections_to_a_database_that_takes_no_writes_are_not_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_does_not_wait_for_a_slow_database_as_long_as_a_large_write_may() {
-    let database = TestDatabase::create(&schema()).await;
-    let proxy = Proxy::start(&database.url()).await;
-    let url = proxy.url().parse().unwrap();
-    let test = Test::over(database, |settings| {
-        settings.url = url;
+    let patient = |settings: &mut PostgresSettings| {
         settings.connect_timeout = Duration::from_mins(1);
         settings.read_timeout = Duration::from_millis(300);
         settings.statement_timeout = Duration::from_hours(1);
-    });
-    let (test, token) = (test.await, TokenHash([7; 32]));
+    };
+    let (test, proxy) = behind_proxy_with(patient).await;
+    let token = TokenHash([7; 32]);
     let presented = PresentedToken {
         key: token,
         hash: token,
