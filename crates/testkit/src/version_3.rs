@@ -59,8 +59,8 @@ pub fn overwritten() -> StoredMemo {
 /// If it is not.
 pub async fn assert_goes_on(stores: &Stores) {
     let dump = stores.transfer.dump_user(USER).await.unwrap().unwrap();
-    let stored = memos().into_iter().chain([overwritten()]);
-    let bytes: usize = stored.map(|memo| 200 + memo.document.len()).sum();
+    let kept = memos().into_iter().chain([overwritten()]);
+    let bytes: usize = kept.map(|memo| 200 + memo.document.len()).sum();
     assert_eq!((dump.clock.get(), dump.record_bytes), (CLOCK, bytes as u64));
     for (term, number) in [("ΚΌΣΜΟΣ", 1), ("FIGS", 1), ("strasse", 2), ("STRAẞE", 2)] {
         let query = RecordQuery {
