@@ -289,8 +289,8 @@ mod tests {
         let user = UserId::new(uuid::Uuid::from_u128(1));
         for (heavy, heavy_per_user, most) in [(2, 2, 1), (8, 2, 2), (8, 9, 4), (1, 5, 1)] {
             let turns = Turns::new(RequestLimits {
-                heavy,
                 heavy_per_user,
+                heavy,
                 ..RequestLimits::default()
             });
             let held: Vec<_> = (0..most).map(|_| turns.heavy_of_user.try_enter(user)).collect();
