@@ -102,7 +102,8 @@ impl Turns {
             users: ConcurrencyLimiter::new(places(limits.per_user, LINE)),
             heavy_of_user: ConcurrencyLimiter::new(places(
                 limits.heavy_per_user.min((limits.heavy / 2).max(1)),
-                LINE / 4,
+                // An app that asks for every day of a month at once is not refused.
+                LINE,
             )),
             // Each user has so few of them that this line is never longer than the number of users.
             heavy: ConcurrencyLimiter::new(places(limits.heavy, usize::MAX)),
