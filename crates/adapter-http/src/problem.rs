@@ -179,6 +179,8 @@ problem_codes! {
     UploadRefused = 422 "upload_refused" "The upload can not become a resource";
     /// The memo that a resource is to belong to is unknown, or somebody else's (W9).
     UnknownMemo = 422 "unknown_memo" "No such memo";
+    /// The memo that a resource is to belong to has as many as it may have (W9).
+    MemoFull = 422 "memo_full" "The memo has too many resources";
     /// A list names a resource that is unknown, deleted or somebody else's.
     UnknownResource = 422 "unknown_resource" "No such resource";
     /// A list names a bot that is unknown, deleted or somebody else's.
@@ -344,6 +346,11 @@ impl From<AppError> for Problem {
             AppError::UnknownMemo(_) => Self::new(Code::UnknownMemo, "there is no such memo").at(
                 FieldError::new("memoId", Code::UnknownMemo.code(), "there is no such memo"),
             ),
+            AppError::MemoFull(_) => Self::new(Code::MemoFull, detail.clone()).at(FieldError::new(
+                "memoId",
+                Code::MemoFull.code(),
+                detail,
+            )),
             AppError::UnknownReference(violation) => {
                 Self::new(reference_code(violation.code), detail).at(violation.into())
             }
@@ -927,6 +934,12 @@ mod tests {
         let cause = || mosaic_ports::BoxError::from("secret");
         for (error, status, code, members) in [
             (AppError::OtherContent, 409, "content_differs", json!({})),
+            (
+                AppError::MemoFull(mosaic_domain::MemoId::new(uuid::Uuid::nil())),
+                422,
+                "memo_full",
+                json!({}),
+            ),
             (AppError::NotUploaded, 404, "not_uploaded", json!({})),
             (AppError::ContentMissing, 404, "content_missing", json!({})),
             (AppError::NotAPicture, 422, "not_a_picture", json!({})),

@@ -182,6 +182,12 @@ async fn statements_cost_as_little_before_the_tables_are_analysed() {
             .buffers(&scope::records_sql(), &wanted.records(), generic)
             .await;
         assert!(pages(&scope) < 10_000, "{scope}");
+        let resources = (1..=200).map(|n| put(resource_key(n), resource_of(memo_id(n), "a.png")));
+        let wanted = Wanted::of(&WriteScope::of(BIG, &resources.collect::<Vec<_>>()));
+        let children = filled
+            .buffers(&scope::children_sql(), &wanted.children(), generic)
+            .await;
+        assert!(pages(&children) < 5_000, "{children}");
     }
     // Each of 36,000 texts is looked at, and each of the records that are found.
     for (terms, most) in [("e", 400_000), ("weather", 150_000)] {
@@ -249,14 +255,17 @@ async fn a_write(filled: &Filled, generic: bool) {
     let records = filled
         .plan(&scope::records_sql(), &wanted.records(), generic)
         .await;
+    let children = filled
+        .plan(&scope::children_sql(), &wanted.children(), generic)
+        .await;
     let places = filled.plan(scope::LAST_PLACES, &wanted.places(), generic).await;
     let history = filled
         .plan(&scope::history_sql(), &wanted.history(), generic)
         .await;
-    for plan in [&records, &places, &history] {
+    for plan in [&records, &children, &places, &history] {
         assert_indexed(plan);
     }
-    for plan in [&records, &places] {
+    for plan in [&records, &children, &places] {
         let mut conditions = plan.lines().filter(|step| step.contains("Index Cond"));
         assert!(
             conditions.any(|condition| condition.contains("parent_key =")),

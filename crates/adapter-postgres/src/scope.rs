@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use mosaic_domain::entity::SortGroup;
-use mosaic_domain::write::{CHILD_TYPE, Locked, WriteScope};
-use mosaic_domain::{EntityType, FamilyId, Stamp, SyncClock};
+use mosaic_domain::write::{CHILD_TYPE, CHILDREN_MAX, Locked, WriteScope};
+use mosaic_domain::{EntityType, FamilyId, MemoId, Stamp, SyncClock};
 use mosaic_ports::Clock;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -45,6 +45,21 @@ pub(crate) fn records_sql() -> String {
     )
 }
 
+/// How many live children the memos have that are named, or that the children which are named belong to.
+pub(crate) fn children_sql() -> String {
+    let named = rows::by_key("by_key.parent_key", "$4", "n.record_key");
+    format!(
+        "SELECT m.parent_key,
+                (SELECT count(*) FROM (SELECT 1 FROM records AS r
+                                       WHERE r.user_id = $1 AND r.entity_type = $4 AND NOT r.is_deleted
+                                         AND r.parent_key = m.parent_key LIMIT $5) AS child)
+         FROM (SELECT unnest($2::text[])
+               UNION
+               SELECT r.parent_key FROM unnest($3::text[]) AS n (record_key) CROSS JOIN LATERAL ({named}) AS r
+               WHERE r.parent_key IS NOT NULL) AS m (parent_key)"
+    )
+}
+
 /// The greatest place of each group: the last entry of an index. Without a parent is a group of its own, and needs a
 /// condition and an order of its own to be read from there.
 pub(crate) const LAST_PLACES: &str = "
@@ -72,6 +87,8 @@ pub(crate) fn history_sql() -> String {
     )
 }
 
+const CHILDREN_LIMIT: i64 = CHILDREN_MAX as i64;
+
 /// The values that a scope is asked for with, as columns.
 pub(crate) struct Wanted {
     user: Uuid,
@@ -79,6 +96,8 @@ pub(crate) struct Wanted {
     parent_type: &'static str,
     keys: (Vec<&'static str>, Vec<String>),
     memos: Vec<String>,
+    parents: Vec<String>,
+    child_keys: Vec<String>,
     groups: (Vec<&'static str>, Vec<Option<String>>),
     history: (Vec<&'static str>, Vec<String>, Vec<i64>, Vec<String>),
 }
@@ -91,6 +110,8 @@ impl Wanted {
             parent_type: EntityType::Memo.name(),
             keys: Default::default(),
             memos: scope.children_of.iter().map(ToString::to_string).collect(),
+            parents: scope.parents.iter().map(ToString::to_string).collect(),
+            child_keys: scope.child_keys().map(|key| key.to_string()).collect(),
             groups: Default::default(),
             history: Default::default(),
         };
@@ -126,6 +147,16 @@ impl Wanted {
         ]
     }
 
+    pub(crate) fn children(&self) -> Vec<Value<'_>> {
+        vec![
+            self.user(),
+            (&self.parents, Type::TEXT_ARRAY),
+            (&self.child_keys, Type::TEXT_ARRAY),
+            (&self.child_type, Type::TEXT),
+            (&CHILDREN_LIMIT, Type::INT8),
+        ]
+    }
+
     pub(crate) fn places(&self) -> Vec<Value<'_>> {
         vec![
             self.user(),
@@ -151,6 +182,7 @@ pub(crate) struct Found {
     clock: Vec<Row>,
     standing: Vec<Row>,
     records: Vec<Row>,
+    children: Vec<Row>,
     places: Vec<Row>,
     history: Vec<Row>,
 }
@@ -159,7 +191,7 @@ pub(crate) struct Found {
 /// what was committed before it began, so what is read after the lock was given is what the last holder left.
 pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> Result<Found, Failure> {
     let wanted = Wanted::of(scope);
-    let (records_sql, history_sql) = (records_sql(), history_sql());
+    let (records_sql, children_sql, history_sql) = (records_sql(), children_sql(), history_sql());
     let mut steps = vec![Step::Fixed(LOCK, vec![wanted.user()])];
     let mut targets: Vec<fn(&mut Found) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
     let (standing_sql, login) = (tokens::standing_sql("$2"), scope.login.map(FamilyId::uuid));
@@ -173,6 +205,10 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
     if !scope.keys.is_empty() || !scope.children_of.is_empty() {
         steps.push(Step::Fixed(&records_sql, wanted.records()));
         targets.push(|found| &mut found.records);
+    }
+    if !wanted.parents.is_empty() || !wanted.child_keys.is_empty() {
+        steps.push(Step::Fixed(&children_sql, wanted.children()));
+        targets.push(|found| &mut found.children);
     }
     if !scope.sort_groups.is_empty() {
         steps.push(Step::Fixed(LAST_PLACES, wanted.places()));
@@ -227,12 +263,22 @@ impl Found {
         Ok(Locked {
             clock: SyncClock::new(last, clock.now()),
             records,
+            children: self.children()?,
             last_places: self.last_places(scope)?,
             revisions,
             bytes: rows::column::<i64>(lock, 1, "sync_clocks.record_bytes")?
                 .max(0)
                 .unsigned_abs(),
         })
+    }
+
+    fn children(&self) -> Result<BTreeMap<MemoId, u32>, Failure> {
+        let count = |row: &Row| {
+            let memo = rows::parsed(row, 0, "records.parent_key")?;
+            let count: i64 = rows::column(row, 1, "count")?;
+            Ok((memo, u32::try_from(count).unwrap_or(u32::MAX)))
+        };
+        self.children.iter().map(count).collect()
     }
 
     fn last_places(&self, scope: &WriteScope) -> Result<BTreeMap<SortGroup, i64>, Failure> {

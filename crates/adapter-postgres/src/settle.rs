@@ -42,6 +42,7 @@ pub(crate) fn scope(user: UserId, plan: &WritePlan) -> WriteScope {
         // It was looked at before the commit was tried.
         login: None,
         keys: plan.records.iter().map(|record| record.key).collect(),
+        parents: BTreeSet::new(),
         children_of: BTreeSet::new(),
         sort_groups: BTreeSet::new(),
         history: versions.collect(),
@@ -116,6 +117,7 @@ mod tests {
             Locked {
                 clock: SyncClock::new(self.last, UnixMillis::clamped(1_000)),
                 records: self.records.clone(),
+                children: BTreeMap::new(),
                 last_places: BTreeMap::new(),
                 revisions: self.revisions.clone(),
                 bytes: 0,

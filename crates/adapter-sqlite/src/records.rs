@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mosaic_domain::entity::{Facets, SortGroup};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::search::normalise;
-use mosaic_domain::write::{CHILD_TYPE, Locked, WritePlan, WriteScope};
+use mosaic_domain::write::{CHILD_TYPE, CHILDREN_MAX, Locked, WritePlan, WriteScope};
 use mosaic_domain::{MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
 use mosaic_ports::{Clock, Decide, WriteError, WriteStore};
 use rusqlite::{Connection, named_params};
@@ -46,10 +46,12 @@ fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Lock
     let last = last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
     tokens::standing(conn, user, scope.login)??;
     let bytes = record_bytes(conn, user)?;
+    let records = load_records(conn, scope)?;
     Ok(Locked {
         // The time is read here, where nobody else writes (S2).
         clock: SyncClock::new(last, clock.now()),
-        records: load_records(conn, scope)?,
+        children: count_children(conn, scope, &records)?,
+        records,
         last_places: load_last_places(conn, user, &scope.sort_groups)?,
         revisions: load_history(conn, user, &scope.history)?,
         bytes,
@@ -127,6 +129,30 @@ fn children(conn: &Connection, user: UserId, memo: MemoId) -> Result<Vec<(Record
         children.push((child.key, child));
     }
     Ok(children)
+}
+
+/// How many live children the memos of the scope have.
+fn count_children(
+    conn: &Connection,
+    scope: &WriteScope,
+    records: &BTreeMap<RecordKey, Record>,
+) -> Result<BTreeMap<MemoId, u32>, Failure> {
+    let named = scope.child_keys().filter_map(|key| records.get(&key)?.parent());
+    let memos: BTreeSet<MemoId> = scope.parents.iter().copied().chain(named).collect();
+    let mut statement = conn.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM records
+                               WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key = ?3 LIMIT ?4)",
+    )?;
+    let mut count = |memo: MemoId| {
+        let values = (
+            scope.user.uuid(),
+            CHILD_TYPE.name(),
+            memo.to_string(),
+            CHILDREN_MAX,
+        );
+        Ok((memo, statement.query_row(values, |row| row.get(0))?))
+    };
+    memos.into_iter().map(&mut count).collect()
 }
 
 /// The live children of a memo in their order, as many as the limits allow.

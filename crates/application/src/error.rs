@@ -2,6 +2,7 @@
 
 use mosaic_domain::skew::EditTimeAhead;
 use mosaic_domain::stamp::ClockExhausted;
+use mosaic_domain::write::CHILDREN_MAX;
 use mosaic_domain::{MemoId, Record, UnixMillis, Violation, Violations};
 use mosaic_ports::{AccessTokenError, BlobError, BoxError, LoginRefusal, StoreError, WriteError};
 
@@ -33,6 +34,9 @@ pub enum AppError {
     /// A resource names a memo that does not exist (W9).
     #[error("there is no memo {0}")]
     UnknownMemo(MemoId),
+    /// The memo that a resource names has as many as it may have (W9).
+    #[error("the memo has {CHILDREN_MAX} resources already")]
+    MemoFull(MemoId),
     /// A list names a record that does not exist; the path says which.
     #[error("{0}")]
     UnknownReference(Violation),

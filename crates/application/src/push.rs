@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::skew::Shift;
-use mosaic_domain::write::{Action, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide_within};
+use mosaic_domain::write::{
+    Action, CHILD_TYPE, CHILDREN_MAX, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide_within,
+};
 use mosaic_domain::{ClientId, EditTime, FamilyId, Record, RecordKey, Stamp, UnixMillis, UserId};
-use mosaic_ports::{ChangeFeed, Decide, WriteStore};
+use mosaic_ports::{ChangeFeed, Decide, RecordReader, WriteStore};
 
 use crate::error::AppError;
 use crate::pull::clock_of;
@@ -83,15 +86,17 @@ pub enum PushOutcome {
 pub struct Push {
     store: Arc<dyn WriteStore>,
     feed: Arc<dyn ChangeFeed>,
+    reader: Arc<dyn RecordReader>,
     quota: u64,
 }
 
 impl Push {
     /// A push over these ports.
-    pub fn new(store: Arc<dyn WriteStore>, feed: Arc<dyn ChangeFeed>) -> Self {
+    pub fn new(store: Arc<dyn WriteStore>, feed: Arc<dyn ChangeFeed>, reader: Arc<dyn RecordReader>) -> Self {
         Self {
             store,
             feed,
+            reader,
             quota: u64::MAX,
         }
     }
@@ -149,7 +154,8 @@ impl Push {
     async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<(Stamp, Vec<EditResult>), AppError> {
         let (quota, mut clock) = (self.quota, Stamp::default());
         let mut results = Vec::with_capacity(edits.len());
-        for slice in slices(edits) {
+        let alone = self.deletes_many(by.user, &edits).await?;
+        for slice in slices(edits, alone) {
             let scope = WriteScope::of(by.user, &slice).by(by.login);
             let decide: Decide = Arc::new(move |locked: &Locked| decide_within(quota, locked, &slice));
             let plan = self.store.write(scope, decide).await?;
@@ -158,14 +164,31 @@ impl Push {
         }
         Ok((clock, results))
     }
+
+    /// Whether the memos that the edits delete take more resources with them than one memo may have (W9).
+    async fn deletes_many(&self, user: UserId, edits: &[RecordEdit]) -> Result<bool, AppError> {
+        let memos = WriteScope::of(user, edits).children_of;
+        if memos.len() < 2 {
+            return Ok(false);
+        }
+        let mut query = RecordQuery::all(CHILD_TYPE, Order::Siblings, PageNumber::first(1));
+        query.parents = Some(memos.into_iter().collect());
+        let children = self.reader.list(user, &query).await?.total;
+        Ok(children > u64::from(CHILDREN_MAX))
+    }
 }
 
-/// The edits in their order, cut after each one with which a slice reaches its bytes.
-fn slices(edits: Vec<RecordEdit>) -> Vec<Vec<RecordEdit>> {
+/// The edits in their order, cut after each one with which a slice reaches its bytes. Deletes of memos are cut off `alone` where
+/// they take many resources with them, which is known of all of them together only.
+fn slices(edits: Vec<RecordEdit>, alone: bool) -> Vec<Vec<RecordEdit>> {
     let mut slices: Vec<Vec<RecordEdit>> = Vec::new();
     let mut bytes = SLICE_BYTES;
     for edit in edits {
-        let more = edit.bytes();
+        let more = if alone && edit.cascades() {
+            SLICE_BYTES
+        } else {
+            edit.bytes()
+        };
         match slices.last_mut() {
             Some(slice) if bytes + more <= SLICE_BYTES => slice.push(edit),
             _ => {
@@ -211,6 +234,7 @@ fn rejected(error: AppError) -> PushOutcome {
     let retryable = matches!(
         error,
         AppError::UnknownMemo(_)
+            | AppError::MemoFull(_)
             | AppError::EditTimeAhead { .. }
             | AppError::NamedTwice
             | AppError::NoRoom { .. }

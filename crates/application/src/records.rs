@@ -389,6 +389,7 @@ impl From<Refusal> for AppError {
                 Self::Invalid(violations)
             }
             Refusal::UnknownMemo(id) => Self::UnknownMemo(id),
+            Refusal::MemoFull(id) => Self::MemoFull(id),
             Refusal::OtherContent => Self::OtherContent,
             Refusal::NoRoom { used, quota } => Self::NoRoom { used, quota },
             Refusal::UnknownResource { index, .. } => {

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use mosaic_application::AppError;
 use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::Snapshot;
-use mosaic_domain::write::{Action, Outcome};
+use mosaic_domain::query::Listing;
+use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome};
 use mosaic_domain::{EditTime, Entity, Epoch, FamilyId, PerEntity, RecordKey, Stamp, UnixMillis, UserId};
-use mosaic_ports::{MockChangeFeed, MockWriteStore};
-use mosaic_testkit::{Model, by, memo, memo_id, memo_key, resource_key, resource_of};
+use mosaic_ports::{MockChangeFeed, MockRecordReader, MockWriteStore};
+use mosaic_testkit::{Model, by, every_field, memo, memo_id, memo_key, resource_key, resource_of};
 use uuid::Uuid;
 
 const USER: UserId = UserId::new(Uuid::from_u128(1));
@@ -74,7 +75,11 @@ async fn run(edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
 
 async fn run_with(by: PushBy, edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
     let (store, state) = store(Model::default());
-    let push = Push::new(Arc::new(store), Arc::new(feed()));
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
     let pushed = push.run(&by, edits).await.unwrap();
     drop(push);
     let (model, writes) = Arc::into_inner(state).unwrap().into_inner().unwrap();
@@ -190,7 +195,11 @@ async fn w3_w4_replays_change_nothing_and_what_loses_is_kept() {
     let plan = model.write(UnixMillis::clamped(NOW), &[stored]).unwrap();
     assert_eq!(plan.results[0].outcome, Outcome::Applied);
     let (store, state) = store(model);
-    let push = Push::new(Arc::new(store), Arc::new(feed()));
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
     let edits = || vec![put(memo_key(1), memo("older"), Some(NOW - 10))];
     for _ in 0..2 {
         let pushed = push.run(&push_by(None), edits()).await.unwrap();
@@ -213,10 +222,14 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
     let mut edits = vec![put(resource_key(1), resource_of(memo_id(4), "a.png"), Some(NOW))];
     edits.extend((1..=4).map(|n| put(memo_key(n), memo(&large), Some(NOW))));
     let keys: Vec<RecordKey> = edits.iter().map(|edit| edit.key).collect();
-    let pushed = Push::new(Arc::new(store), Arc::new(feed()))
-        .run(&push_by(None), edits)
-        .await
-        .unwrap();
+    let pushed = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    )
+    .run(&push_by(None), edits)
+    .await
+    .unwrap();
     let (model, writes) = &*state.lock().unwrap();
     assert_eq!(*writes, 4, "the resource is written with the last memo");
     let stamps: Vec<Stamp> = pushed
@@ -232,10 +245,82 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
     assert_eq!(pushed.clock, stamps[0], "the last that was written");
 }
 
+/// B1, W9: memos that take many resources with them are deleted in a write each; others wait for one of them at most.
+#[tokio::test]
+async fn b1_memos_that_take_many_resources_with_them_are_deleted_one_by_one() {
+    for (children, expected) in [(1_000, 1), (1_001, 3)] {
+        let (store, state) = store(Model::default());
+        let mut reader = MockRecordReader::new();
+        reader.expect_list().once().returning(move |_, query| {
+            assert_eq!(query.parents, Some([1, 2, 3].map(memo_id).to_vec()));
+            Ok(Listing {
+                items: Vec::new(),
+                total: children,
+            })
+        });
+        let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader));
+        let deletes = (1..=3).map(|n| bury(memo_key(n), Some(NOW))).collect();
+        let pushed = push.run(&push_by(None), deletes).await.unwrap();
+        assert!(
+            pushed.results.iter().all(|result| applied(result).is_some()),
+            "{:?}",
+            pushed.results
+        );
+        assert_eq!(state.lock().unwrap().1, expected, "{children} resources");
+    }
+}
+
+/// W9: a resource of a memo that is full may come again, when the memo has room.
+#[tokio::test]
+async fn b2_a_resource_of_a_full_memo_is_rejected_alone_and_may_come_again() {
+    let mut store = MockWriteStore::new();
+    store.expect_write().once().returning(move |scope, decide| {
+        let mut model = Model::default();
+        model.write(
+            UnixMillis::clamped(NOW),
+            &[mosaic_testkit::put(memo_key(1), memo("x"))],
+        )?;
+        let mut locked = model.locked(&scope, UnixMillis::clamped(NOW));
+        locked.children.insert(memo_id(1), CHILDREN_MAX);
+        Ok(decide(&locked)?)
+    });
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
+    let fields = every_field(resource_of(memo_id(1), "a.png").into_content());
+    let edits = vec![
+        PushEdit {
+            key: resource_key(1),
+            edit_time: Some(EditTime::clamped(NOW)),
+            action: mosaic_testkit::create(resource_key(1), fields).action,
+        },
+        put(memo_key(2), memo("y"), Some(NOW)),
+    ];
+    let pushed = push.run(&push_by(None), edits).await.unwrap();
+    let [
+        PushOutcome::Rejected {
+            error: AppError::MemoFull(_),
+            retryable: true,
+        },
+        rest,
+    ] = &pushed.results[..]
+    else {
+        panic!("{:?}", pushed.results);
+    };
+    assert!(applied(rest).is_some(), "{rest:?}");
+}
+
 #[tokio::test]
 async fn w10_what_finds_no_room_is_rejected_alone_and_may_come_again() {
     let (store, state) = store(Model::default());
-    let push = Push::new(Arc::new(store), Arc::new(feed())).with_quota(1_000);
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    )
+    .with_quota(1_000);
     let edits = vec![
         put(memo_key(1), memo(&"x".repeat(1_000)), Some(NOW)),
         put(memo_key(2), memo("short"), Some(NOW)),
@@ -276,7 +361,11 @@ async fn l1_a_push_is_written_by_its_login() {
         ..push_by(None)
     };
     let edits = vec![put(memo_key(1), memo("x"), Some(NOW))];
-    let push = Push::new(Arc::new(store), Arc::new(feed()));
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
     let pushed = push.run(&by, edits).await.unwrap();
     assert!(applied(&pushed.results[0]).is_some(), "{:?}", pushed.results);
 }

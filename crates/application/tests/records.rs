@@ -95,6 +95,7 @@ fn store_with(records: Vec<Record>) -> (MockWriteStore, Arc<Mutex<Seen>>) {
         let locked = Locked {
             clock,
             records,
+            children: BTreeMap::new(),
             last_places: BTreeMap::new(),
             revisions: Vec::new(),
             bytes: 0,

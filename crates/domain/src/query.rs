@@ -200,8 +200,9 @@ pub struct Listed {
     pub bytes: u64,
 }
 
-/// So many children are shown with their memo, at most: the first in their order. As many as one request may give it.
-pub const CHILDREN_SHOWN: usize = 1_000;
+/// So many children are shown with their memo, at most: the first in their order. As many as one may have; some have more,
+/// from before that was so.
+pub const CHILDREN_SHOWN: usize = crate::write::CHILDREN_MAX as usize;
 
 /// So many tags are counted, at most: the most frequent ones.
 pub const TAGS_COUNTED: usize = 10_000;

@@ -5,11 +5,11 @@
 mod world;
 
 use mosaic_domain::entity::{DiaryPatch, FileSize, MemoPatch, Resource, ResourcePatch};
-use mosaic_domain::write::{Action, Outcome, RecordEdit, Refusal};
-use mosaic_domain::{Content, Patch, RevisionReason, Stamp, State, UnixMillis};
+use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome, RecordEdit, Refusal};
+use mosaic_domain::{Content, Entity as _, Patch, RevisionReason, Stamp, State, UnixMillis};
 use mosaic_testkit::{
     EditExt, Model, bot, bot_key, delete, diary, diary_key, fill, filled, hash, memo, memo_id, memo_key,
-    patch, patch_memo, put, resource, resource_id, resource_key, resource_of, tagged,
+    overwrite, patch, patch_memo, put, resource, resource_id, resource_key, resource_of, tagged,
 };
 use world::{NOW, World, refused};
 
@@ -365,6 +365,62 @@ fn w9_a_resource_of_a_deleted_memo_is_stored_detached_and_of_an_unknown_one_refu
     let unknown = put(resource_key(2), resource_of(memo_id(9), "b.png"));
     assert_eq!(world.outcome(unknown), refused(Refusal::UnknownMemo(memo_id(9))));
     assert!(world.0.record(resource_key(2)).is_none());
+}
+
+/// A memo whose resources are all that it may have.
+fn full_memo() -> World {
+    let mut world = World::default();
+    let child = |n| put(resource_key(n), resource_of(memo_id(1), "a.png")).at(100);
+    let edits: Vec<_> = (1..=u64::from(CHILDREN_MAX)).map(child).collect();
+    world.apply(put(memo_key(1), memo("full")).at(100));
+    assert_eq!(world.write(&edits).results.len(), edits.len());
+    world
+}
+
+/// An edit that gives a resource to a memo.
+fn moved_to(n: u64, memo: u64) -> RecordEdit {
+    let fields = ResourcePatch {
+        filename: Some(resource("moved.png").filename),
+        memo_id: Some(Some(memo_id(memo))),
+        ..ResourcePatch::default()
+    };
+    patch(resource_key(n), Patch::Resource(fields))
+}
+
+#[test]
+fn w9_a_memo_has_a_thousand_resources_at_most() {
+    let mut world = full_memo();
+    let one_more = || moved_to(1_001, 1);
+    let full = || refused(Refusal::MemoFull(memo_id(1)));
+    world.apply(put(resource_key(1_001), resource("b.png")).at(100));
+    assert_eq!(world.outcome(one_more().at(200)), full());
+    // One that it has already is edited as ever.
+    world.apply(moved_to(1, 1).at(200));
+    // One that leaves it makes room, in the same write too.
+    let plan = world.write(&[
+        delete(resource_key(2)).at(200),
+        one_more().at(200),
+        moved_to(2, 1).at(300),
+    ]);
+    let outcomes: Vec<_> = plan.results.into_iter().map(|result| result.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [Outcome::Applied, Outcome::Applied, full()],
+        "nor does one come back from the dead"
+    );
+}
+
+#[test]
+fn w9_what_is_restored_or_imported_for_a_memo_that_is_full_is_stored_detached() {
+    let mut world = full_memo();
+    let whole = |n| {
+        let content = resource_of(memo_id(1), "b.png").into_content();
+        overwrite(resource_key(n), content, UnixMillis::clamped(1)).at(200)
+    };
+    world.apply(whole(1_001));
+    assert_eq!(world.record(resource_key(1_001)).parent(), None);
+    world.apply(whole(1));
+    assert_eq!(world.record(resource_key(1)).parent(), Some(memo_id(1)));
 }
 
 #[test]

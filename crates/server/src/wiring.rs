@@ -389,8 +389,12 @@ fn state(
             Arc::clone(&store.cursors),
             Arc::clone(&clock),
         ),
-        push: Push::new(Arc::clone(&store.write), Arc::clone(&store.feed))
-            .with_quota(config.limits.user_records_bytes),
+        push: Push::new(
+            Arc::clone(&store.write),
+            Arc::clone(&store.feed),
+            Arc::clone(&store.reader),
+        )
+        .with_quota(config.limits.user_records_bytes),
         devices: Devices::new(
             Arc::clone(&store.cursors),
             Arc::clone(&store.tokens),

@@ -94,6 +94,7 @@ macro_rules! conformance {
                 a_write_finds_the_records_that_it_names_and_their_memos
                 a_write_finds_records_as_they_were_stored
                 w9_a_delete_finds_the_live_resources_of_its_memo
+                w9_a_write_counts_the_resources_of_the_memos_that_it_gives_to
                 w9_a_resource_edited_later_stays_detached
                 w9_a_resource_that_is_brought_back_lets_its_deleted_memo_go
                 w9_a_memo_takes_the_resources_that_it_names

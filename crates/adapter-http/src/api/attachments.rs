@@ -32,12 +32,13 @@ use crate::state::AppState;
 use crate::turns::Load;
 
 /// What an upload can be refused with, in whatever way its bytes come.
-const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
+const UPLOAD_PROBLEMS: [ProblemCode; 9] = [
     ProblemCode::DeletedConflict,
     ProblemCode::ContentDiffers,
     ProblemCode::FileTooLarge,
     ProblemCode::QuotaExceeded,
     ProblemCode::UnknownMemo,
+    ProblemCode::MemoFull,
     ProblemCode::StorageUnavailable,
     ProblemCode::StorageFull,
     ProblemCode::ValidationFailed,

@@ -20,7 +20,7 @@ use crate::state::AppState;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Resource>("Resource", ResourceId::new)
-            .problems(&[ProblemCode::UnknownMemo]),
+            .problems(&[ProblemCode::UnknownMemo, ProblemCode::MemoFull]),
         records::get_endpoint::<Resource>("Resource"),
         paged(Endpoint::get("/resources", "listResources", list))
             .about(Resource::PATH, "Lists resources, the newest first")

@@ -190,7 +190,7 @@ fn state(ports: Ports) -> AppState {
     };
     AppState {
         pull: Pull::new(feed.clone(), cursors.clone(), clock()),
-        push: Push::new(store, feed.clone()),
+        push: Push::new(store, feed.clone(), reader.clone()),
         devices: Devices::new(cursors, refresh_tokens, feed.clone(), reader, clock()),
         nudges: Nudges::new(ports.hub, feed, LISTENERS),
         export: Export::new(accounts, Arc::new(ports.transfer), clock()),
@@ -552,6 +552,7 @@ fn empty_store() -> MockWriteStore {
         let locked = Locked {
             clock: SyncClock::new(Stamp::ZERO, UnixMillis::clamped(NOW)),
             records: std::collections::BTreeMap::new(),
+            children: std::collections::BTreeMap::new(),
             last_places: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
             bytes: 0,
@@ -866,6 +867,7 @@ fn store_of_newer_memos() -> MockWriteStore {
         let locked = Locked {
             clock: SyncClock::new(Stamp::clamped(9), UnixMillis::clamped(NOW)),
             records: scope.keys.iter().map(|key| (*key, record(key))).collect(),
+            children: std::collections::BTreeMap::new(),
             last_places: std::collections::BTreeMap::new(),
             revisions: Vec::new(),
             bytes: 0,

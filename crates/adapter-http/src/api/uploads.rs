@@ -91,6 +91,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ProblemCode::ValidationFailed,
             ProblemCode::EditTimeAhead,
             ProblemCode::UnknownMemo,
+            ProblemCode::MemoFull,
             ProblemCode::TooManyUploads,
         ]);
     let show = spoken(Endpoint::new(Method::HEAD, &one, "showUpload", show))

@@ -311,6 +311,7 @@ fn plan(clock: i64) -> WritePlan {
     let locked = Locked {
         clock: SyncClock::new(Stamp::clamped(clock - 1), UnixMillis::ZERO),
         records: BTreeMap::new(),
+        children: BTreeMap::new(),
         last_places: BTreeMap::new(),
         revisions: Vec::new(),
         bytes: 0,

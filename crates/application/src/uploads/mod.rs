@@ -438,7 +438,11 @@ impl Uploads {
 fn refused(error: AppError, kind: UploadKind) -> AppError {
     let is_final = matches!(
         error,
-        AppError::Deleted | AppError::OtherContent | AppError::Superseded { .. } | AppError::UnknownMemo(_)
+        AppError::Deleted
+            | AppError::OtherContent
+            | AppError::Superseded { .. }
+            | AppError::UnknownMemo(_)
+            | AppError::MemoFull(_)
     );
     if is_final && kind == UploadKind::Parts {
         AppError::UploadRefused(Box::new(error))

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::room::Room;
-use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan};
+use super::{
+    Action, CHILD_TYPE, CHILDREN_MAX, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan,
+};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, MemoId, ResourceId};
 use crate::record::{Record, Revision, RevisionReason, State};
@@ -20,6 +22,7 @@ const MAX_PLACE: i64 = i32::MAX as i64;
 pub(super) struct Draft<'a> {
     clock: SyncClock,
     records: BTreeMap<RecordKey, Record>,
+    children: BTreeMap<MemoId, u32>,
     last_places: BTreeMap<SortGroup, i64>,
     known: &'a [Revision],
     touched: BTreeSet<RecordKey>,
@@ -52,6 +55,7 @@ impl<'a> Draft<'a> {
         Self {
             clock: locked.clock.clone(),
             records: locked.records.clone(),
+            children: locked.children.clone(),
             last_places: locked.last_places.clone(),
             known: &locked.revisions,
             touched: BTreeSet::new(),
@@ -158,7 +162,7 @@ impl<'a> Draft<'a> {
         }
         let (content, created_at) = edit.completed_from(base).map_err(Refusal::Incomplete)?;
         let created_at = created_at.unwrap_or(version.time.as_moment());
-        let mut content = self.with_live_memo(content)?;
+        let mut content = self.with_live_memo(edit, stored, content)?;
         if base.is_none() && edit.is_unplaced() {
             let last = self.last_places.get(&group_of(edit.key, &content));
             content = content.with_sort_order(last.map_or(0, |last| last.saturating_add(1).min(MAX_PLACE)));
@@ -181,16 +185,32 @@ impl<'a> Draft<'a> {
         Version::new(time, author.clone())
     }
 
-    /// The content with a memo that it may name: a deleted one is let go, an unknown one refused (W9).
-    fn with_live_memo(&self, content: Content) -> Result<Content, Settled> {
+    /// The content with a memo that it may name: a deleted one is let go, an unknown one refused, and so is one that has as
+    /// many resources as it may have (W9). What is put whole, restored or imported, is rather stored without its memo.
+    fn with_live_memo(
+        &self,
+        edit: &RecordEdit,
+        stored: Option<&Record>,
+        content: Content,
+    ) -> Result<Content, Settled> {
         let Some(memo) = content.facets().parent else {
             return Ok(content);
         };
         match self.records.get(&RecordKey::Memo(memo)) {
             None => Err(Refusal::UnknownMemo(memo).into()),
-            Some(memo) if memo.is_deleted() => Ok(content.detached()),
-            Some(_) => Ok(content),
+            Some(record) if record.is_deleted() => Ok(content.detached()),
+            Some(_) if !self.is_full(memo) || stored.is_some_and(|stored| is_child(stored, memo)) => {
+                Ok(content)
+            }
+            Some(_) if matches!(edit.action, Action::Put { .. }) => Ok(content.detached()),
+            Some(_) => Err(Refusal::MemoFull(memo).into()),
         }
+    }
+
+    fn is_full(&self, memo: MemoId) -> bool {
+        self.children
+            .get(&memo)
+            .is_some_and(|count| *count >= CHILDREN_MAX)
     }
 
     /// A partial edit without a time that changes no field of a memo may still move resources. A create that is sent
@@ -347,9 +367,20 @@ impl<'a> Draft<'a> {
             state,
         };
         self.room.replaced(old.as_ref(), &new);
+        self.count_child(old.as_ref(), |count| count.saturating_sub(1));
+        self.count_child(Some(&new), |count| count.saturating_add(1));
         self.touched.insert(key);
         self.records.insert(key, new);
         Ok(())
+    }
+
+    /// Counts one child more, or one less, of the memo that the record belongs to, if it lives.
+    fn count_child(&mut self, record: Option<&Record>, change: fn(u32) -> u32) {
+        let child = record.filter(|record| record.key.entity_type() == CHILD_TYPE && !record.is_deleted());
+        if let Some(memo) = child.and_then(Record::parent) {
+            let count = self.children.entry(memo).or_default();
+            *count = change(*count);
+        }
     }
 
     /// Deletes the resources of a deleted memo with the same version; those that were edited later stay, detached (W9).
@@ -382,10 +413,8 @@ impl<'a> Draft<'a> {
 
     /// The live resources of a memo.
     fn children(&self, memo: MemoId) -> Vec<Record> {
-        let is_child = |record: &&Record| {
-            record.key.entity_type() == CHILD_TYPE && !record.is_deleted() && record.parent() == Some(memo)
-        };
-        self.records.values().filter(is_child).cloned().collect()
+        let children = self.records.values().filter(|record| is_child(record, memo));
+        children.cloned().collect()
     }
 
     fn missing_attachment(&self, edit: &RecordEdit) -> Option<Refusal> {
@@ -517,6 +546,11 @@ fn propose_delete(
             })
         }
     }
+}
+
+/// Whether a record is a live resource of a memo.
+fn is_child(record: &Record, memo: MemoId) -> bool {
+    record.key.entity_type() == CHILD_TYPE && !record.is_deleted() && record.parent() == Some(memo)
 }
 
 /// The siblings that a record is ordered among.

@@ -64,6 +64,11 @@ impl RecordEdit {
         matches!(self.action, Action::Delete { .. })
     }
 
+    /// Whether the edit deletes the resources of its memo with it (W9).
+    pub fn cascades(&self) -> bool {
+        self.deletes() && matches!(self.key, RecordKey::Memo(_))
+    }
+
     /// About how many bytes it brings to the store.
     pub fn bytes(&self) -> usize {
         match &self.action {
@@ -174,6 +179,7 @@ impl RecordEdit {
             Action::Patch { .. } | Action::Delete { .. } => None,
         };
         scope.keys.extend(named.map(RecordKey::Memo));
+        scope.parents.extend(named);
         if self.is_unplaced() {
             // The memo may turn out to be deleted, and the resource detached (W9): both groups may be needed.
             let entity_type = self.key.entity_type();

@@ -31,6 +31,8 @@ pub struct WriteScope {
     pub keys: BTreeSet<RecordKey>,
     /// The memos whose live resources are loaded too: only the database knows their keys.
     pub children_of: BTreeSet<MemoId>,
+    /// The memos that the edits give resources to: how many they have is counted.
+    pub parents: BTreeSet<MemoId>,
     /// The groups whose greatest place is loaded.
     pub sort_groups: BTreeSet<SortGroup>,
     /// The versions whose revisions are loaded, to recognise a replay of what has been overwritten since (W3).
@@ -47,6 +49,7 @@ impl WriteScope {
             login: None,
             keys: BTreeSet::new(),
             children_of: BTreeSet::new(),
+            parents: BTreeSet::new(),
             sort_groups: BTreeSet::new(),
             history: BTreeSet::new(),
             bytes: 0,
@@ -55,6 +58,12 @@ impl WriteScope {
             edit.widen(&mut scope);
         }
         scope
+    }
+
+    /// The resources that the edits name: how many siblings each has is counted.
+    pub fn child_keys(&self) -> impl Iterator<Item = RecordKey> {
+        let keys = self.keys.iter().copied();
+        keys.filter(|key| key.entity_type() == CHILD_TYPE)
     }
 
     /// The same for a write of this login; `None`: of the server itself.
@@ -71,6 +80,9 @@ pub struct Locked {
     pub clock: SyncClock,
     /// Every record of the scope that exists, tombstones included, with their memos and the memos' resources.
     pub records: BTreeMap<RecordKey, Record>,
+    /// How many live resources each memo of [`WriteScope::parents`] has, and each memo that one of
+    /// [`WriteScope::child_keys`] belongs to, or belonged to when it was deleted: counted up to [`CHILDREN_MAX`].
+    pub children: BTreeMap<MemoId, u32>,
     /// The greatest place of each group of the scope that has live records.
     pub last_places: BTreeMap<SortGroup, i64>,
     /// The revisions of the scope's history.
@@ -147,6 +159,9 @@ pub enum Refusal {
     /// The memo that a resource names does not exist (W9).
     #[error("there is no such memo")]
     UnknownMemo(MemoId),
+    /// The memo has as many resources as it may have (W9).
+    #[error("the memo has {CHILDREN_MAX} resources already")]
+    MemoFull(MemoId),
     /// The records and revisions of the user would come to more than they may (W10).
     #[error("the records and their history would come to more than {quota} bytes")]
     NoRoom {
@@ -195,3 +210,6 @@ pub const CHILD_TYPE: EntityType = EntityType::Resource;
 
 /// What they belong to.
 pub const PARENT_TYPE: EntityType = EntityType::Memo;
+
+/// The most live resources of one memo. They are deleted with it, in one write, and while one is written others wait (W9).
+pub const CHILDREN_MAX: u32 = 1_000;

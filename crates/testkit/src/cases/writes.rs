@@ -1,5 +1,6 @@
 //! Writes: W1 to W5, W7 to W9, and what a write finds and leaves.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -176,6 +177,45 @@ pub async fn w9_a_delete_finds_the_live_resources_of_its_memo(h: &Harness) {
     assert!(!h.record(user, resource_key(4)).await.unwrap().is_deleted());
     let device = h.fresh_device(user).await;
     h.assert_converged(user, &device).await;
+}
+
+/// A write of resources finds how many live ones their memos have: those that it names, those that its resources belong to, and
+/// those that they belonged to before they were deleted.
+pub async fn w9_a_write_counts_the_resources_of_the_memos_that_it_gives_to(h: &Harness) {
+    let (user, other) = (h.user().await, h.user().await);
+    for somebody in [user, other] {
+        let memos = [1, 2, 3].map(|n| put(memo_key(n), memo("x")));
+        h.write(somebody, memos).await;
+        let of = |n, of| put(resource_key(n), resource_of(memo_id(of), "a.png"));
+        h.write(somebody, [of(1, 1), of(2, 1), of(3, 1), of(4, 2)]).await;
+    }
+    h.write(
+        user,
+        [delete(resource_key(3)), put(resource_key(9), resource("b.png"))],
+    )
+    .await;
+    let cases = [
+        (
+            put(resource_key(5), resource_of(memo_id(3), "c.png")),
+            vec![(3, 0)],
+        ),
+        (put(resource_key(5), resource("c.png")), vec![(3, 1)]),
+        (
+            put(resource_key(4), resource_of(memo_id(1), "c.png")),
+            vec![(1, 2), (2, 1)],
+        ),
+        (delete(resource_key(3)), vec![(1, 3)]),
+        (patch_memo(1, "y"), vec![]),
+        (delete(memo_key(1)), vec![]),
+    ];
+    for (edit, counts) in cases {
+        let told = format!("{edit:?}");
+        let counts: BTreeMap<_, _> = counts
+            .into_iter()
+            .map(|(memo, count)| (memo_id(memo), count))
+            .collect();
+        assert_eq!(found(h, user, &[edit]).await.children, counts, "{told}");
+    }
 }
 
 /// A resource that was edited later than its memo's delete stays, detached, and devices hear of it.

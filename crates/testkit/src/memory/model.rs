@@ -80,10 +80,20 @@ impl Model {
             .into_iter()
             .filter_map(|memo| self.records.get(&RecordKey::Memo(memo)));
         records.extend(memos.map(|memo| (memo.key, memo.clone())));
+        let named = scope.child_keys().filter_map(|key| records.get(&key)?.parent());
+        let counted = scope.parents.iter().copied().chain(named);
+        let children = counted.map(|memo| {
+            (
+                memo,
+                u32::try_from(self.children_of(memo).len()).unwrap_or(u32::MAX),
+            )
+        });
+        let children = children.collect();
         let known = |kept: &&Revision| scope.history.contains(&(kept.key, kept.version.clone()));
         Locked {
             clock: SyncClock::new(self.clock, now),
             records,
+            children,
             last_places: self.last_places(scope),
             revisions: self.revisions.iter().filter(known).cloned().collect(),
             bytes: self.bytes,
