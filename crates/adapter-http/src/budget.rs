@@ -156,7 +156,6 @@ impl Lease {
     }
 
     /// How many bytes it has.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -4,8 +4,9 @@
 //! refusals, routes. Signals are left to the binary, which stops the server through its handle.
 
 use std::fmt;
+use std::future::ready;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +21,15 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
 use crate::body::BodyLimits;
-use crate::budget::MemoryBudget;
+use crate::budget::{Holder, MemoryBudget};
 use crate::client_addr::TrustProxy;
 use crate::docs::Document;
-use crate::limits::LoginLimiter;
+use crate::limits::{LoginLimiter, network};
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
 use crate::state::AppState;
 use crate::turns::{RequestLimits, Turns};
-use crate::wire::Wire;
+use crate::wire::{LONGEST_HEAD, Wire};
 use crate::{access_log, api, compress, connection, problem};
 
 /// A client that is answered before it has sent its whole body may go on sending for so long, unread: were the connection closed
@@ -132,6 +133,8 @@ fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io
     let document = Document::new(&(site.table)().document()).map_err(io::Error::other)?;
     let address = listener.local_addr()?;
     let (shared, site) = (settings.clone(), site.clone());
+    // Of its own: large heads keep nobody from sending a body.
+    let heads = MemoryBudget::new(settings.memory_budget / 4, LONGEST_HEAD);
     let builder = Server::build()
         .workers(settings.workers.max(1))
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
@@ -159,18 +162,25 @@ fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io
                 extensions.insert(wire.connection());
             })
             .finish(map_config(application, |()| AppConfig::default()));
-        let head_timeout = shared.head_timeout;
-        fn_service(move |io: TcpStream| async move {
-            connection::bound_silence(&io);
-            if let Err(error) = io.set_nodelay(true) {
-                tracing::debug!(%error, "a connection gathers what it sends");
-            }
-            let peer = io.peer_addr().ok();
-            Ok((Wire::new(io, head_timeout, LINGER), Protocol::Http1, peer))
-        })
-        .and_then(http)
+        let (head_timeout, heads) = (shared.head_timeout, heads.clone());
+        fn_service(move |io: TcpStream| ready(Ok(accept(io, &heads, head_timeout)))).and_then(http)
     })?;
     Ok(builder.run())
+}
+
+fn accept(
+    io: TcpStream,
+    heads: &MemoryBudget,
+    head_timeout: Duration,
+) -> (Wire, Protocol, Option<SocketAddr>) {
+    connection::bound_silence(&io);
+    if let Err(error) = io.set_nodelay(true) {
+        tracing::debug!(%error, "a connection gathers what it sends");
+    }
+    let peer = io.peer_addr().ok();
+    let sender = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    let held = heads.lease(Holder::Network(network(sender)));
+    (Wire::new(io, held, head_timeout, LINGER), Protocol::Http1, peer)
 }
 
 /// The application of one worker.

@@ -24,14 +24,19 @@ use actix_web::rt::time::{Sleep, sleep};
 use actix_web::web::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::budget::Lease;
 use crate::problem::{Problem, ProblemCode};
 use chunks::Chunks;
+pub(crate) use head::LONGEST as LONGEST_HEAD;
 use head::{BodyLength, Scan};
 
 /// How much is read at once.
 const PIECE: usize = 8 * 1024;
 /// How much of later requests is kept while one is answered, in bytes. What is beyond waits in the client.
-const AHEAD: usize = 64 * 1024;
+const AHEAD: usize = PIECE;
+/// A head of so many bytes is what every connection may have. What is beyond is counted, for as long as the connection lasts: actix
+/// keeps the memory that the largest head took.
+const COMMON_HEAD: usize = PIECE;
 /// A client takes something of an answer within so long, or is given up: else it would hold what the rest of the answer takes for
 /// as long as it likes.
 const STALLED: Duration = Duration::from_mins(1);
@@ -166,6 +171,8 @@ pub(crate) struct Wire {
     /// What of the word that the client waits for is not written yet.
     told: &'static [u8],
     next: Next,
+    /// What its heads take.
+    held: Lease,
     head_timeout: Duration,
     linger: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -175,8 +182,8 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Over a connection. A head may take `head_timeout` from its first byte to its last, and a client may go on sending for
-    /// `linger` after it was answered.
-    pub(crate) fn new(io: TcpStream, head_timeout: Duration, linger: Duration) -> Self {
+    /// `linger` after it was answered. What large heads take is counted as `held`.
+    pub(crate) fn new(io: TcpStream, held: Lease, head_timeout: Duration, linger: Duration) -> Self {
         Self {
             io,
             connection: Rc::new(Connection {
@@ -189,6 +196,7 @@ impl Wire {
             ready: Bytes::new(),
             told: &[],
             next: Next::Head(Scan::default()),
+            held,
             head_timeout,
             linger,
             deadline: None,
@@ -218,6 +226,12 @@ impl Wire {
             self.deadline = None;
         }
         is_late
+    }
+
+    /// Counts what there is of a head.
+    fn count_head(&mut self) -> Result<(), Problem> {
+        let beyond = self.buffer.len().saturating_sub(COMMON_HEAD);
+        self.held.grow(beyond.saturating_sub(self.held.bytes()))
     }
 
     fn refuse(&mut self, refusal: Problem) {
@@ -255,7 +269,12 @@ impl Wire {
                 }
             }
             match self.poll_fill(cx)? {
-                Poll::Ready(read) if read > 0 => {}
+                Poll::Ready(read) if read > 0 => {
+                    if let Err(refusal) = self.count_head() {
+                        self.refuse(refusal);
+                        return Poll::Ready(Ok(true));
+                    }
+                }
                 Poll::Ready(_) => return Poll::Ready(Ok(false)),
                 Poll::Pending => {
                     let limit = self.head_timeout;

@@ -7,7 +7,7 @@ use actix_web::web::{Buf as _, Bytes, BytesMut};
 use crate::problem::{Problem, ProblemCode};
 
 /// The longest head, in bytes.
-const HEAD: usize = 64 * 1024;
+pub(crate) const LONGEST: usize = 64 * 1024;
 /// The longest address, in bytes.
 const ADDRESS: usize = 32 * 1024;
 /// The most headers. actix takes as many.
@@ -75,7 +75,7 @@ fn end_of_head(scan: &mut Scan, buffer: &mut BytesMut) -> Result<Option<usize>, 
         }
         scan.at = end;
         if buffer[..end].ends_with(b"\r\n\r\n") {
-            return if end > HEAD {
+            return if end > LONGEST {
                 Err(too_large(true))
             } else {
                 Ok(Some(end))
@@ -84,7 +84,7 @@ fn end_of_head(scan: &mut Scan, buffer: &mut BytesMut) -> Result<Option<usize>, 
         scan.has_line = true;
     }
     scan.at = buffer.len();
-    if buffer.len() > HEAD || (!scan.has_line && buffer.len() > ADDRESS + 64) {
+    if buffer.len() > LONGEST || (!scan.has_line && buffer.len() > ADDRESS + 64) {
         return Err(too_large(scan.has_line));
     }
     Ok(None)
@@ -409,7 +409,7 @@ mod tests {
             code_of(&format!("GET /{}", "a".repeat(ADDRESS + 64))),
             ProblemCode::UriTooLong
         );
-        let large = format!("A: {}\r\n", "b".repeat(HEAD));
+        let large = format!("A: {}\r\n", "b".repeat(LONGEST));
         assert_eq!(
             code_of(&format!("GET / HTTP/1.1\r\n{host}{large}\r\n")),
             ProblemCode::HeadersTooLarge

@@ -125,7 +125,7 @@ keys! {
     HTTP_MAX_BODY_BYTES: "http.max_body_bytes", Kind::Integer(1024, 1 << 30), DefaultValue::Is("16777216"), false,
         "The largest request body, in bytes, after unpacking (16 MiB).";
     HTTP_MEMORY_BUDGET_BYTES: "http.memory_budget_bytes", Kind::Integer(1 << 20, 1 << 40), DefaultValue::Is("134217728"), false,
-        "How much memory request bodies and answers may take together, in bytes (128 MiB), and each user a quarter of it. Beyond: 503.";
+        "How much memory request bodies and answers may take together, in bytes (128 MiB), and each user a quarter of it. Large heads of requests may take a quarter besides. Beyond: 503.";
     HTTP_REQUESTS_PER_USER: "http.requests_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("8"), false,
         "Requests of one user that run at the same time, and at most on half of the connections to the database. Others wait for a moment.";
     HTTP_HEAVY_REQUESTS_PER_USER: "http.heavy_requests_per_user", Kind::Integer(1, 1_000), DefaultValue::Is("2"), false,

@@ -16,8 +16,8 @@ use mosaic_domain::{
 use mosaic_ports::WriteError;
 
 use crate::{
-    Device, EditExt, Gate, Harness, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key,
-    patch, patch_memo, put, resource, resource_id, resource_key, resource_of, tagged,
+    Device, EditExt, Gate, Harness, bot, bot_key, by, delete, diary, diary_key, every_field, memo, memo_id,
+    memo_key, patch, patch_memo, put, resource, resource_id, resource_key, resource_of, tagged,
 };
 
 /// An edit without a time is later than whatever is stored.
@@ -201,7 +201,10 @@ pub async fn w9_a_write_counts_the_resources_of_the_memos_that_it_gives_to(h: &H
         ),
         (put(resource_key(5), resource("c.png")), vec![(3, 1)]),
         (
-            put(resource_key(4), resource_of(memo_id(1), "c.png")),
+            patch(
+                resource_key(4),
+                every_field(Content::Resource(resource_of(memo_id(1), "c.png"))),
+            ),
             vec![(1, 2), (2, 1)],
         ),
         (delete(resource_key(3)), vec![(1, 3)]),

@@ -63,6 +63,42 @@ async fn each_of_several_pipelined_requests_is_answered_as_if_it_were_alone() {
     }
 }
 
+/// Connections that have sent large heads keep the memory of them: there is a limit for all of them together, which leaves those
+/// with small ones alone.
+#[actix_web::test]
+async fn large_heads_share_a_budget_for_as_long_as_their_connections_last() {
+    let server = run(&HttpSettings {
+        memory_budget: 0,
+        ..settings()
+    });
+    let large = format!(
+        "GET /bytes HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n",
+        "a".repeat(38_000)
+    );
+    let ask = async || {
+        let mut stream = server.connect().await;
+        stream.write_all(large.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        (stream, String::from_utf8(status.to_vec()).unwrap())
+    };
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let (stream, status) = ask().await;
+        assert_eq!(status, "HTTP/1.1 200");
+        open.push(stream);
+    }
+    let refused = server.raw(&large).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &"busy".into()));
+    assert_eq!(refused.header("retry-after"), Some("2"));
+    assert_eq!(server.get("/items/special").await.status, 200);
+    open.pop();
+    let freed = async { while ask().await.1 != "HTTP/1.1 200" {} };
+    tokio::time::timeout(PATIENCE, freed)
+        .await
+        .expect("a closed connection gives back what it held");
+}
+
 #[actix_web::test]
 async fn a_request_is_not_looked_at_before_the_one_before_it_is_answered() {
     let server = run(&settings());
