@@ -33,6 +33,10 @@ deps:
 mutants *args:
     cargo xtask mutants {{ args }}
 
+# Write docs/rules.md: where each rule is kept, and what holds it
+rules:
+    cargo xtask rules
+
 # Measure the server, as ratios within one run
 bench:
     cargo xtask bench

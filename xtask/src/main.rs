@@ -12,6 +12,7 @@ mod metadata;
 mod mutants;
 mod needs;
 mod profiles;
+mod rules;
 mod runner;
 mod schemathesis;
 mod steps;
@@ -63,6 +64,8 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Write docs/rules.md: where each rule is kept, and what holds it
+    Rules,
     /// Measure the server, optimised, as ratios within one run: about a minute after building
     Bench,
     /// Run the server from the source tree
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Deps => steps::run(&workspace, &[steps::deps()]),
         Command::Mutants { only, list: true } => mutants::list(&workspace, &only),
         Command::Mutants { only, list: false } => mutants::try_all(&workspace, &only),
+        Command::Rules => rules::write(&workspace),
         Command::Bench => steps::run(&workspace, &[steps::bench()]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };

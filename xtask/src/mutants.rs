@@ -106,6 +106,14 @@ fn all(root: &Path, only: &[String]) -> Result<Vec<Mutant>> {
         .collect())
 }
 
+/// The rule that each of them breaks.
+///
+/// # Errors
+/// When one can't be read.
+pub(crate) fn rules(root: &Path) -> Result<Vec<String>> {
+    Ok(all(root, &[])?.into_iter().map(|mutant| mutant.rule).collect())
+}
+
 /// `git apply`, in this folder.
 fn apply(folder: &Path, patch: &Path, how: &[&str]) -> Result<()> {
     let mut command = Command::new("git");
