@@ -12,11 +12,11 @@
 
 #[path = "../http/account_export.rs"]
 mod account_export;
-#[path = "../http/accounts.rs"]
+#[path = "../http/accounts/mod.rs"]
 mod accounts;
 #[path = "../http/attachments.rs"]
 mod attachments;
-#[path = "../http/bad_input.rs"]
+#[path = "../http/bad_input/mod.rs"]
 mod bad_input;
 #[path = "../http/bodies.rs"]
 mod bodies;
@@ -40,7 +40,7 @@ mod files_crash;
 mod files_download;
 #[path = "../http/files_pictures.rs"]
 mod files_pictures;
-#[path = "../http/files_refused.rs"]
+#[path = "../http/files_refused/mod.rs"]
 mod files_refused;
 #[path = "../http/files_s3.rs"]
 mod files_s3;
@@ -66,7 +66,7 @@ mod phone;
 mod plumbing;
 #[path = "../http/pulls.rs"]
 mod pulls;
-#[path = "../http/push.rs"]
+#[path = "../http/push/mod.rs"]
 mod push;
 #[path = "../http/removal.rs"]
 mod removal;
@@ -102,5 +102,5 @@ mod tokens;
 mod tour;
 #[path = "../http/tus.rs"]
 mod tus;
-#[path = "../http/writes.rs"]
+#[path = "../http/writes/mod.rs"]
 mod writes;
