@@ -60,7 +60,7 @@ mod limits;
 mod lists;
 #[path = "../http/memory.rs"]
 mod memory;
-#[path = "../http/phone.rs"]
+#[path = "../http/phone/mod.rs"]
 mod phone;
 #[path = "../http/plumbing.rs"]
 mod plumbing;
