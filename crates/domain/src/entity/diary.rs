@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FEW_BYTES, Fields, Missing, names, pick};
+use super::{FEW_BYTES, Fields, Missing, Patched as _, fields, names};
 use crate::id::MemoId;
 use crate::text::LongText;
 use crate::time::UnixMillis;
@@ -86,24 +86,25 @@ impl From<MoodScore> for i64 {
     }
 }
 
-/// The fields of a diary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Diary {
-    /// The text of the day, up to 1 MiB; may be empty.
-    pub summary: LongText,
-    /// The mood.
-    pub mood_key: MoodKey,
-    /// How strong it was.
-    pub mood_score: MoodScore,
-    /// Who wrote the summary.
-    pub generation_source: GenerationSource,
-    /// Whether apps must not write the summary by themselves.
-    pub auto_generation_locked: bool,
-    /// The memos that the summary was made from, at most [`Diary::MAX_SOURCES`].
-    pub generated_from_memo_ids: Vec<MemoId>,
-    /// When an app last made the summary.
-    pub last_auto_generated_at: Option<UnixMillis>,
+fields! {
+    /// The fields of a diary.
+    #[derive(Eq)]
+    Diary, edited by DiaryPatch {
+        /// The text of the day, up to 1 MiB; may be empty.
+        summary: LongText,
+        /// The mood.
+        mood_key: MoodKey,
+        /// How strong it was.
+        mood_score: MoodScore,
+        /// Who wrote the summary.
+        generation_source: GenerationSource,
+        /// Whether apps must not write the summary by themselves.
+        auto_generation_locked: bool,
+        /// The memos that the summary was made from, at most [`Diary::MAX_SOURCES`].
+        generated_from_memo_ids: Vec<MemoId>,
+        /// When an app last made the summary.
+        last_auto_generated_at: Option<UnixMillis>,
+    }
 }
 
 impl Diary {
@@ -140,43 +141,7 @@ impl Default for Diary {
     }
 }
 
-/// A partial edit of a diary; on a nullable field, `Some(None)` clears it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the fields are those of Diary")]
-pub struct DiaryPatch {
-    pub summary: Option<LongText>,
-    pub mood_key: Option<MoodKey>,
-    pub mood_score: Option<MoodScore>,
-    pub generation_source: Option<GenerationSource>,
-    pub auto_generation_locked: Option<bool>,
-    pub generated_from_memo_ids: Option<Vec<MemoId>>,
-    pub last_auto_generated_at: Option<Option<UnixMillis>>,
-}
-
 impl Fields for Diary {
-    type Changes = DiaryPatch;
-
-    fn patched(&self, patch: &DiaryPatch) -> Self {
-        Self {
-            summary: pick(patch.summary.as_ref(), &self.summary),
-            mood_key: pick(patch.mood_key.as_ref(), &self.mood_key),
-            mood_score: pick(patch.mood_score.as_ref(), &self.mood_score),
-            generation_source: pick(patch.generation_source.as_ref(), &self.generation_source),
-            auto_generation_locked: pick(
-                patch.auto_generation_locked.as_ref(),
-                &self.auto_generation_locked,
-            ),
-            generated_from_memo_ids: pick(
-                patch.generated_from_memo_ids.as_ref(),
-                &self.generated_from_memo_ids,
-            ),
-            last_auto_generated_at: pick(
-                patch.last_auto_generated_at.as_ref(),
-                &self.last_auto_generated_at,
-            ),
-        }
-    }
-
     fn bytes(&self) -> usize {
         FEW_BYTES + self.summary.as_str().len()
     }

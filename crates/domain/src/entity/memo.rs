@@ -2,50 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FEW_BYTES, Facets, Fields, Missing, pick};
+use super::{FEW_BYTES, Facets, Fields, Missing, Patched as _, fields};
 use crate::id::DiaryDate;
 use crate::text::{LongText, ShortText, Tags};
 
-/// The fields of a memo.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Memo {
-    /// The text, up to 1 MiB; may be empty.
-    pub content: LongText,
-    /// The tags, in the order given.
-    pub tags: Tags,
-    /// Whether it is put away.
-    pub is_archived: bool,
-    /// The diary day that it is filed under.
-    pub diary_date: Option<DiaryDate>,
-    /// A summary that an app had made, up to 64 KiB.
-    pub ai_summary: Option<ShortText>,
-}
-
-/// A partial edit of a memo; on a nullable field, `Some(None)` clears it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the fields are those of Memo")]
-pub struct MemoPatch {
-    pub content: Option<LongText>,
-    pub tags: Option<Tags>,
-    pub is_archived: Option<bool>,
-    pub diary_date: Option<Option<DiaryDate>>,
-    pub ai_summary: Option<Option<ShortText>>,
+fields! {
+    /// The fields of a memo.
+    #[derive(Eq, Default)]
+    Memo, edited by MemoPatch {
+        /// The text, up to 1 MiB; may be empty.
+        content: LongText,
+        /// The tags, in the order given.
+        tags: Tags,
+        /// Whether it is put away.
+        is_archived: bool,
+        /// The diary day that it is filed under.
+        diary_date: Option<DiaryDate>,
+        /// A summary that an app had made, up to 64 KiB.
+        ai_summary: Option<ShortText>,
+    }
 }
 
 impl Fields for Memo {
-    type Changes = MemoPatch;
-
-    fn patched(&self, patch: &MemoPatch) -> Self {
-        Self {
-            content: pick(patch.content.as_ref(), &self.content),
-            tags: pick(patch.tags.as_ref(), &self.tags),
-            is_archived: pick(patch.is_archived.as_ref(), &self.is_archived),
-            diary_date: pick(patch.diary_date.as_ref(), &self.diary_date),
-            ai_summary: pick(patch.ai_summary.as_ref(), &self.ai_summary),
-        }
-    }
-
     fn from_patch(patch: &MemoPatch) -> Result<Self, Missing> {
         match patch.content {
             Some(_) => Ok(Self::default().patched(patch)),

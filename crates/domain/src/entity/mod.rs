@@ -5,8 +5,10 @@
 //! implementation, and one line in the registry below.
 
 mod bot;
+mod declare;
 mod diary;
 mod memo;
+mod per_entity;
 mod resource;
 
 use std::fmt;
@@ -20,8 +22,10 @@ use crate::text::Tags;
 use crate::violation::Violation;
 
 pub use bot::{Bot, BotPatch};
+pub(crate) use declare::{fields, names};
 pub use diary::{Diary, DiaryPatch, GenerationSource, MoodKey, MoodScore};
 pub use memo::{Memo, MemoPatch};
+pub use per_entity::{EntitySet, PerEntity};
 pub use resource::{
     FileSize, Filename, MimeType, Resource, ResourceKind, ResourcePatch, Sha256, StorageType, Variant,
 };
@@ -176,10 +180,6 @@ macro_rules! registry {
             }
         }
 
-        /// One value per entity type.
-        #[derive(Debug, Clone, PartialEq, Eq, Default)]
-        pub struct PerEntity<T>([T; [$($name),*].len()]);
-
         $(impl Entity for $variant {
             const TYPE: EntityType = EntityType::$variant;
             type Key = $key;
@@ -299,16 +299,20 @@ pub trait Entity: Fields {
 /// What a record without long texts comes to, more or less.
 pub(crate) const FEW_BYTES: usize = 1_024;
 
-/// What a type says about its own fields.
-pub trait Fields:
-    Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
-{
+/// What follows from the fields of a type. Implemented by [`fields`].
+pub trait Patched {
     /// The type's partial edit.
     type Changes;
 
     /// The content after a partial edit: absent fields stay (W7).
+    #[must_use]
     fn patched(&self, changes: &Self::Changes) -> Self;
+}
 
+/// What a type says about its own fields.
+pub trait Fields:
+    Patched + Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// What the stores index. Nothing, unless the type says so.
     fn facets(&self) -> Facets {
         Facets::default()
@@ -413,129 +417,9 @@ impl FromStr for EntityType {
     }
 }
 
-impl<T> PerEntity<T> {
-    /// One value for each type.
-    pub fn from_fn(mut value: impl FnMut(EntityType) -> T) -> Self {
-        Self(EntityType::ALL.map(&mut value))
-    }
-
-    /// The pairs, parents first.
-    pub fn iter(&self) -> impl Iterator<Item = (EntityType, &T)> {
-        EntityType::ALL.into_iter().zip(&self.0)
-    }
-
-    /// The pairs, parents first, the values given away.
-    pub fn into_pairs(self) -> impl Iterator<Item = (EntityType, T)> {
-        EntityType::ALL.into_iter().zip(self.0)
-    }
-
-    /// The same shape with other values.
-    pub fn map<U>(self, mut value: impl FnMut(EntityType, T) -> U) -> PerEntity<U> {
-        let mut entities = EntityType::ALL.into_iter();
-        PerEntity(self.0.map(|old| {
-            let entity = entities.next().unwrap_or(EntityType::ALL[0]);
-            value(entity, old)
-        }))
-    }
-}
-
-impl<T> std::ops::Index<EntityType> for PerEntity<T> {
-    type Output = T;
-    fn index(&self, entity: EntityType) -> &T {
-        &self.0[entity.index()]
-    }
-}
-
-impl<T> std::ops::IndexMut<EntityType> for PerEntity<T> {
-    fn index_mut(&mut self, entity: EntityType) -> &mut T {
-        &mut self.0[entity.index()]
-    }
-}
-
-/// Some of the entity types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EntitySet(u32);
-
-impl EntitySet {
-    /// No type.
-    pub const NONE: Self = Self(0);
-
-    /// Every type.
-    pub fn all() -> Self {
-        EntityType::ALL.into_iter().collect()
-    }
-
-    /// Whether the type is one of them.
-    pub const fn contains(self, entity: EntityType) -> bool {
-        self.0 & (1 << entity.index()) != 0
-    }
-
-    /// Adds a type.
-    pub fn insert(&mut self, entity: EntityType) {
-        self.0 |= 1 << entity.index();
-    }
-
-    /// Whether it has no type.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The types, parents first.
-    pub fn iter(self) -> impl Iterator<Item = EntityType> {
-        EntityType::ALL
-            .into_iter()
-            .filter(move |entity| self.contains(*entity))
-    }
-}
-
-impl FromIterator<EntityType> for EntitySet {
-    fn from_iter<I: IntoIterator<Item = EntityType>>(entities: I) -> Self {
-        let mut set = Self::NONE;
-        entities.into_iter().for_each(|entity| set.insert(entity));
-        set
-    }
-}
-
-/// Defines an enum of the names that a field may have.
-macro_rules! names {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $text)] $variant,)*
-        }
-
-        impl $name {
-            /// All names.
-            pub const NAMES: &'static [&'static str] = &[$($text),*];
-
-            /// The name on the wire.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Violation;
-            fn from_str(name: &str) -> Result<Self, Violation> {
-                match name {
-                    $($text => Ok(Self::$variant),)*
-                    _ => Err(Violation::new("unknown_value", format!("must be one of {}", Self::NAMES.join(", ")))),
-                }
-            }
-        }
-    };
-}
-pub(crate) use names;
-
 fn document<T: Fields>(content: &T) -> String {
     // Strings, integers, lists and maps with string keys: nothing that serde_json could refuse.
     serde_json::to_string(content).unwrap_or_default()
-}
-
-/// A field of a patch: the new value if it is named, the old one otherwise.
-fn pick<T: Clone>(named: Option<&T>, old: &T) -> T {
-    named.unwrap_or(old).clone()
 }
 
 /// An object that apps keep with a record and the server does not look into: up to 16 KiB.

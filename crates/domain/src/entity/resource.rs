@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, KeptObject, Missing, names, pick};
+use super::{Facets, Fields, KeptObject, Missing, Patched as _, fields, names};
 use crate::id::MemoId;
 use crate::text::{Label, misleads};
 use crate::violation::Violation;
@@ -185,26 +185,26 @@ impl Variant {
     }
 }
 
-/// The fields of a resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Resource {
-    /// The memo that it belongs to: a live one of the same user (W9).
-    pub memo_id: Option<MemoId>,
-    /// A name, 1 to 255 characters, never a path.
-    pub filename: Filename,
-    /// What the bytes are. Says what kind of resource it is.
-    pub mime_type: MimeType,
-    /// How many bytes.
-    pub file_size: FileSize,
-    /// The hash of the bytes; none until they are uploaded.
-    pub sha256: Option<Sha256>,
-    /// Where the bytes are.
-    pub storage_type: StorageType,
-    /// Its place among the memo's resources.
-    pub sort_order: i64,
-    /// Width, height, duration and whatever else the app keeps, up to 16 KiB.
-    pub metadata: KeptObject,
+fields! {
+    /// The fields of a resource.
+    Resource, edited by ResourcePatch {
+        /// The memo that it belongs to: a live one of the same user (W9).
+        memo_id: Option<MemoId>,
+        /// A name, 1 to 255 characters, never a path.
+        filename: Filename,
+        /// What the bytes are. Says what kind of resource it is.
+        mime_type: MimeType,
+        /// How many bytes.
+        file_size: FileSize,
+        /// The hash of the bytes; none until they are uploaded.
+        sha256: Option<Sha256>,
+        /// Where the bytes are.
+        storage_type: StorageType,
+        /// Its place among the memo's resources.
+        sort_order: i64,
+        /// Width, height, duration and whatever else the app keeps, up to 16 KiB.
+        metadata: KeptObject,
+    }
 }
 
 impl Resource {
@@ -272,36 +272,7 @@ impl From<Filename> for String {
     }
 }
 
-/// A partial edit of a resource; on a nullable field, `Some(None)` clears it.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[expect(missing_docs, reason = "the fields are those of Resource")]
-pub struct ResourcePatch {
-    pub memo_id: Option<Option<MemoId>>,
-    pub filename: Option<Filename>,
-    pub mime_type: Option<MimeType>,
-    pub file_size: Option<FileSize>,
-    pub sha256: Option<Option<Sha256>>,
-    pub storage_type: Option<StorageType>,
-    pub sort_order: Option<i64>,
-    pub metadata: Option<KeptObject>,
-}
-
 impl Fields for Resource {
-    type Changes = ResourcePatch;
-
-    fn patched(&self, patch: &ResourcePatch) -> Self {
-        Self {
-            memo_id: pick(patch.memo_id.as_ref(), &self.memo_id),
-            filename: pick(patch.filename.as_ref(), &self.filename),
-            mime_type: pick(patch.mime_type.as_ref(), &self.mime_type),
-            file_size: pick(patch.file_size.as_ref(), &self.file_size),
-            sha256: pick(patch.sha256.as_ref(), &self.sha256),
-            storage_type: pick(patch.storage_type.as_ref(), &self.storage_type),
-            sort_order: pick(patch.sort_order.as_ref(), &self.sort_order),
-            metadata: pick(patch.metadata.as_ref(), &self.metadata),
-        }
-    }
-
     fn from_patch(patch: &ResourcePatch) -> Result<Self, Missing> {
         let (Some(filename), Some(file_size)) = (patch.filename.clone(), patch.file_size) else {
             return Err(Missing::of(&[
