@@ -59,6 +59,9 @@ pub(crate) enum Failure {
     Panicked,
 }
 
+/// The constraint that keeps two accounts from having one name.
+const NAME_IS_UNIQUE: &str = "users_username_is_unique";
+
 impl Failure {
     /// A stored value that can't be read. `what` names the column.
     pub(crate) fn corrupt(what: &'static str, source: impl Into<BoxError>) -> Self {
@@ -72,6 +75,8 @@ impl Failure {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Postgres(error) => match error.as_db_error() {
+                // Who took the name did so without the lock, while old names are folded: the facts will say so.
+                Some(refused) if refused.constraint() == Some(NAME_IS_UNIQUE) => true,
                 Some(refused) => kind(refused.code()) == Kind::Passing || is_stale_statement(error),
                 None => is_lost(error),
             },
