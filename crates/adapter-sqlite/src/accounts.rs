@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
-    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome, Role,
+    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
     UpdateOutcome, User, Username,
 };
 use mosaic_domain::query::{Listing, PageNumber};
@@ -165,13 +165,13 @@ fn store(
 const FACTS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = ?2 AND user_id <> ?1),
-           EXISTS (SELECT 1 FROM users WHERE role = ?3 AND is_disabled = 0 AND user_id <> ?1),
+           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_disabled = 0 AND user_id <> ?1),
            EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = ?1)";
 
 /// What decides about an account, and about a name for it.
 pub(crate) fn facts(conn: &Connection, id: UserId, name: Option<&Username>) -> Result<AccountFacts, Failure> {
     let account = by_id(conn, id)?;
-    let values = (id.uuid(), name.map(Username::folded), Role::Admin.name());
+    let values = (id.uuid(), name.map(Username::folded));
     Ok(conn.prepare_cached(FACTS)?.query_row(values, |row| {
         Ok(AccountFacts {
             account,
