@@ -7,8 +7,8 @@ use mosaic_domain::account::{
     UpdateOutcome, User, Username,
 };
 use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::rows::{self, ACCOUNT_COLUMNS, ACCOUNT_WIDTH};
 use mosaic_ports::{AccountStore, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -18,7 +18,7 @@ use crate::PostgresStore;
 use crate::error::Failure;
 use crate::query::bounds;
 use crate::retry::retrying;
-use crate::rows::{checked, column, optional, parsed};
+use crate::rows::{PostgresRow, column};
 use crate::session::{Session, Step, Value};
 use crate::{scope, tokens};
 
@@ -31,7 +31,7 @@ impl AccountStore for PostgresStore {
     async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
         // By the form of before first: accounts that differ in letter case alone are from then.
         let sql = format!(
-            "SELECT {COLUMNS} FROM users WHERE username_folded IN ($1, $2)
+            "SELECT {ACCOUNT_COLUMNS} FROM users WHERE username_folded IN ($1, $2)
              ORDER BY username_folded = $1 DESC LIMIT 1"
         );
         let forms: [Value<'_>; 2] = [(&name.folded_before(), Type::TEXT), (&name.folded(), Type::TEXT)];
@@ -65,33 +65,14 @@ impl AccountStore for PostgresStore {
     }
 }
 
-const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
-     updated_at, password_hash";
-
 /// The account $1.
 pub(crate) fn by_id_sql() -> String {
-    format!("SELECT {COLUMNS} FROM users WHERE user_id = $1")
-}
-
-fn user(row: &Row) -> Result<User, Failure> {
-    Ok(User {
-        id: UserId::new(column(row, 0, "users.user_id")?),
-        username: parsed(row, 1, "users.username")?,
-        avatar_url: optional(row, 2, "users.avatar_url", Label::new)?,
-        role: parsed(row, 3, "users.role")?,
-        must_change_password: column(row, 4, "users.must_change_password")?,
-        disabled: column(row, 5, "users.is_disabled")?,
-        created_at: checked(row, 6, "users.created_at", UnixMillis::new)?,
-        updated_at: checked(row, 7, "users.updated_at", UnixMillis::new)?,
-    })
+    format!("SELECT {ACCOUNT_COLUMNS} FROM users WHERE user_id = $1")
 }
 
 /// Reads an account as [`by_id_sql`] gives it.
 pub(crate) fn account(row: &Row) -> Result<Account, Failure> {
-    Ok(Account {
-        user: user(row)?,
-        password: PasswordHash::new(column(row, 8, "users.password_hash")?),
-    })
+    rows::account(&PostgresRow(row))
 }
 
 /// The columns of a user who is to be stored.
@@ -256,22 +237,22 @@ impl PostgresStore {
 
     async fn list_accounts(&self, page: PageNumber) -> Result<Listing<User>, Failure> {
         let sql = format!(
-            "SELECT {COLUMNS}, total.users
+            "SELECT {ACCOUNT_COLUMNS}, total.users
              FROM (SELECT count(*) AS users FROM users) AS total
              LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT $1 OFFSET $2) AS u ON true
              ORDER BY username_folded"
         );
         let (limit, offset) = bounds(page);
-        let rows = self
+        let found = self
             .database
             .read(&sql, &[(&limit, Type::INT8), (&offset, Type::INT8)])
             .await?;
-        let mut items = Vec::with_capacity(rows.len());
+        let mut items = Vec::with_capacity(found.len());
         let mut total: i64 = 0;
-        for row in &rows {
-            total = column(row, 9, "count")?;
+        for row in &found {
+            total = column(row, ACCOUNT_WIDTH, "count")?;
             if column::<Option<Uuid>>(row, 0, "users.user_id")?.is_some() {
-                items.push(user(row)?);
+                items.push(rows::user(&PostgresRow(row))?);
             }
         }
         Ok(Listing {

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use mosaic_domain::UnixMillis;
 use mosaic_domain::lease::{ClaimOutcome, JobClaim, Lease};
 use mosaic_domain::plan::Plan;
-use mosaic_ports::{Jobs, StoreError};
+use mosaic_ports::{Jobs, StoreError, rows};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::column;
+use crate::rows::PostgresRow;
 use crate::session::{Session, Step, Value};
 
 /// There is a row to lock, whoever is the first to ask.
@@ -52,12 +52,7 @@ impl PostgresStore {
             .last()
             .and_then(|rows| rows.first())
             .ok_or(Failure::Lost)?;
-        let time = |at, what| column::<Option<i64>>(row, at, what).map(|ms| ms.map(UnixMillis::clamped));
-        let holder: Option<Uuid> = column(row, 0, "jobs.holder")?;
-        let plan = decide(Lease {
-            held: holder.zip(time(1, "jobs.held_until")?),
-            done_at: time(2, "jobs.done_at")?,
-        });
+        let plan = decide(rows::lease(&PostgresRow(row))?);
         if let Some(Lease { held, done_at }) = plan.write {
             put(session, name(), held.unzip(), done_at).await?;
         }

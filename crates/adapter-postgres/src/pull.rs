@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
+use mosaic_ports::rows::LOGIN_ACCOUNT_WIDTH;
 use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -13,7 +14,7 @@ use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
 use crate::session::Value;
-use crate::tokens::{self, STANDING_WIDTH};
+use crate::tokens;
 
 /// How often a pull is read again because the history changed under it, before it gives up.
 const READS_MAX: u32 = 4;
@@ -152,7 +153,7 @@ impl Question {
 }
 
 /// What comes before the columns of the record, and where they begin.
-const BEFORE: usize = 2 + STANDING_WIDTH;
+const BEFORE: usize = 2 + LOGIN_ACCOUNT_WIDTH;
 
 fn snapshot(rows: &[Row], login: Option<FamilyId>) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
     let Some(first) = rows.first() else {

@@ -10,12 +10,12 @@ use std::cmp::Reverse;
 use async_trait::async_trait;
 use mosaic_domain::account::PasswordHash;
 use mosaic_domain::login::{
-    FoundLogin, IssueOutcome, KeptLogin, LoginAccount, LoginAge, LoginRefusal, LoginWrite, NewRefreshToken,
-    PresentedToken, Rotation, StoredRefreshToken, TokenHash, TokenSeed,
+    FoundLogin, IssueOutcome, KeptLogin, LoginRefusal, LoginWrite, NewRefreshToken, PresentedToken, Rotation,
+    StoredRefreshToken, TokenHash,
 };
 use mosaic_domain::plan::Plan;
-use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
+use mosaic_ports::rows::{self, LOGIN_COLUMNS};
 use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -25,7 +25,7 @@ use crate::PostgresStore;
 use crate::accounts::{account, by_id_sql};
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{checked, column, optional, parsed};
+use crate::rows::{PostgresRow, column};
 use crate::scope;
 use crate::session::{Database, Session, Step, Value};
 
@@ -69,8 +69,8 @@ impl RefreshTokens for PostgresStore {
         self.cursors.flush().await?;
         let (user, now) = (user.uuid(), now.get());
         let values: [Value<'_>; 2] = [(&user, Type::UUID), (&now, Type::INT8)];
-        let rows = self.database.read(LOGINS, &values).await?;
-        let mut logins = rows.iter().map(login).collect::<Result<Vec<_>, _>>()?;
+        let found = self.database.read(LOGINS, &values).await?;
+        let mut logins = all(&found, rows::device_login)?;
         logins.sort_by(|a, b| (&a.client, Reverse(a.issued_at)).cmp(&(&b.client, Reverse(b.issued_at))));
         Ok(logins)
     }
@@ -90,80 +90,37 @@ pub(crate) fn standing_sql(login: &str) -> String {
     )
 }
 
-/// How many columns [`standing_sql`] has.
-pub(crate) const STANDING_WIDTH: usize = 2;
-
 /// Whether a login may go on, from what [`standing_sql`] says in the columns from `at` on; `None`: the server itself asks.
 pub(crate) fn standing(
     login: Option<FamilyId>,
     row: Option<&Row>,
     at: usize,
 ) -> Result<Result<(), LoginRefusal>, Failure> {
-    let Some(row) = row else {
-        return Ok(LoginRefusal::check(login, None));
-    };
-    let disabled: Option<bool> = column(row, at, "users.is_disabled")?;
-    let must_change_password: Option<bool> = column(row, at + 1, "users.must_change_password")?;
-    let account = |(disabled, must_change_password)| LoginAccount {
-        disabled,
-        must_change_password,
-    };
-    Ok(LoginRefusal::check(
-        login,
-        disabled.zip(must_change_password).map(account),
-    ))
+    let account = row.map(|row| rows::login_account(&PostgresRow(row), at));
+    Ok(LoginRefusal::check(login, account.transpose()?.flatten()))
 }
 
-const COLUMNS: &str = "l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash, l.seed, l.issued_at, \
-     l.expires_at, l.spent_hash";
-
-fn bytes(row: &Row, index: usize, what: &'static str) -> Result<[u8; 32], Failure> {
-    <[u8; 32]>::try_from(column::<&[u8]>(row, index, what)?).map_err(|error| Failure::corrupt(what, error))
-}
-
-fn kept(row: &Row) -> Result<KeptLogin, Failure> {
-    let spent = match column::<Option<&[u8]>>(row, 9, "logins.spent_hash")? {
-        Some(_) => Some(TokenHash(bytes(row, 9, "logins.spent_hash")?)),
-        None => None,
-    };
-    Ok(KeptLogin {
-        stored: StoredRefreshToken {
-            token: NewRefreshToken {
-                key: TokenHash(bytes(row, 4, "logins.key_hash")?),
-                hash: TokenHash(bytes(row, 5, "logins.token_hash")?),
-                seed: TokenSeed(bytes(row, 6, "logins.seed")?),
-                issued_at: checked(row, 7, "logins.issued_at", UnixMillis::new)?,
-                expires_at: checked(row, 8, "logins.expires_at", UnixMillis::new)?,
-            },
-            user: UserId::new(column(row, 0, "logins.user_id")?),
-            family: FamilyId::new(column(row, 1, "logins.login_id")?),
-            client: optional(row, 2, "logins.client_id", ClientId::try_from)?,
-            device_name: optional(row, 3, "logins.device_name", Label::new)?,
-        },
-        spent,
-    })
+/// Reads rows.
+fn all<'a, T>(
+    rows: &'a [Row],
+    read: impl Fn(&PostgresRow<'a>) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    rows.iter().map(|row| read(&PostgresRow(row))).collect()
 }
 
 /// All logins of a user, by id.
 pub(crate) async fn all_of(database: &Database, user: UserId) -> Result<Vec<KeptLogin>, Failure> {
-    let sql = format!("SELECT {COLUMNS} FROM logins AS l WHERE l.user_id = $1 ORDER BY l.login_id");
-    let rows = database.read(&sql, &[(&user.uuid(), Type::UUID)]).await?;
-    rows.iter().map(kept).collect()
+    let sql = format!("SELECT {LOGIN_COLUMNS} FROM logins AS l WHERE l.user_id = $1 ORDER BY l.login_id");
+    let found = database.read(&sql, &[(&user.uuid(), Type::UUID)]).await?;
+    all(&found, rows::login)
 }
 
 /// The tokens of a user that carry no key, by hash.
 pub(crate) async fn earlier_of(database: &Database, user: UserId) -> Result<Vec<EarlierToken>, Failure> {
     let sql =
         "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY token_hash";
-    let rows = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
-    let token = |row: &Row| {
-        Ok(EarlierToken {
-            hash: TokenHash(bytes(row, 0, "earlier_tokens.token_hash")?),
-            family: FamilyId::new(column(row, 1, "earlier_tokens.login_id")?),
-            expires_at: checked(row, 2, "earlier_tokens.expires_at", UnixMillis::new)?,
-        })
-    };
-    rows.iter().map(token).collect()
+    let found = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    all(&found, rows::earlier_token)
 }
 
 /// The token's key is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
@@ -174,7 +131,7 @@ const LOCK_OWNER: &str = "
 
 fn find_sql() -> String {
     format!(
-        "SELECT {COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+        "SELECT {LOGIN_COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
          WHERE (l.user_id, l.login_id) IN (
              SELECT user_id, login_id FROM logins WHERE key_hash = $1
              UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = $2)"
@@ -185,14 +142,6 @@ fn find_sql() -> String {
 const LOGINS: &str = "
     SELECT client_id, device_name, issued_at FROM logins
     WHERE user_id = $1 AND client_id IS NOT NULL AND expires_at > $2";
-
-fn login(row: &Row) -> Result<DeviceLogin, Failure> {
-    Ok(DeviceLogin {
-        client: parsed(row, 0, "logins.client_id")?,
-        device_name: optional(row, 1, "logins.device_name", Label::new)?,
-        issued_at: checked(row, 2, "logins.issued_at", UnixMillis::new)?,
-    })
-}
 
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
@@ -214,14 +163,6 @@ const FORGET_EXPIRED: &str = "
 
 /// How old each login of the user $1 is.
 const AGES: &str = "SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = $1";
-
-fn age(row: &Row) -> Result<LoginAge, Failure> {
-    Ok(LoginAge {
-        family: FamilyId::new(column(row, 0, "logins.login_id")?),
-        issued_at: checked(row, 1, "logins.issued_at", UnixMillis::new)?,
-        expires_at: checked(row, 2, "logins.expires_at", UnixMillis::new)?,
-    })
-}
 
 /// Keeps a login, whether it is there or not.
 const PUT: &str = "
@@ -339,7 +280,7 @@ impl PostgresStore {
         };
         // A lock that was waited for gives the row as it was committed meanwhile.
         let account = found.first().map(account).transpose()?;
-        let logins = logins.iter().map(age).collect::<Result<_, _>>()?;
+        let logins = all(logins, rows::login_age)?;
         self.carry_out(session, login.clone().issue(expected, account, logins))
             .await
     }
@@ -382,14 +323,8 @@ impl PostgresStore {
         let mut session = self.database.session().await?;
         // Two look-ups by key: a database that does not answer is not waited for as long as for a large write.
         let answers = self.database.in_time(session.begin(steps)).await?;
-        let found = |row: &Row| {
-            Ok::<_, Failure>(FoundLogin {
-                kept: kept(row)?,
-                disabled: column(row, 10, "users.is_disabled")?,
-            })
-        };
         let row = answers.last().and_then(|rows| rows.first());
-        let found = row.map(found).transpose()?;
+        let found = row.map(|row| rows::found_login(&PostgresRow(row))).transpose()?;
         Ok((session, found))
     }
 

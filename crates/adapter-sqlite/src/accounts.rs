@@ -9,13 +9,14 @@ use mosaic_domain::account::{
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::rows::{self, ACCOUNT_COLUMNS};
 use mosaic_ports::{AccountStore, StoreError};
-use rusqlite::{Connection, Params, Row, named_params};
+use rusqlite::{Connection, Params, named_params};
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::query::bounds;
-use crate::rows::{checked, column, optional, parsed};
+use crate::rows::read_all;
 use crate::{removal, tokens};
 
 #[async_trait]
@@ -57,30 +58,11 @@ impl AccountStore for SqliteStore {
     }
 }
 
-const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
-     updated_at, password_hash";
-
-fn user(row: &Row<'_>) -> Result<User, Failure> {
-    Ok(User {
-        id: UserId::new(column(row, 0, "users.user_id")?),
-        username: parsed(row, 1, "users.username")?,
-        avatar_url: optional(row, 2, "users.avatar_url", Label::new)?,
-        role: parsed(row, 3, "users.role")?,
-        must_change_password: column(row, 4, "users.must_change_password")?,
-        disabled: column(row, 5, "users.is_disabled")?,
-        created_at: checked(row, 6, "users.created_at", UnixMillis::new)?,
-        updated_at: checked(row, 7, "users.updated_at", UnixMillis::new)?,
-    })
-}
-
 fn find(conn: &Connection, condition: &str, value: impl Params) -> Result<Option<Account>, Failure> {
-    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE {condition}"))?;
-    let mut rows = statement.query(value)?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Account {
-        user: user(row)?,
-        password: PasswordHash::new(column(row, 8, "users.password_hash")?),
-    }))
+    let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM users WHERE {condition}");
+    Ok(read_all(conn, &sql, value, |row| rows::account(row))?
+        .into_iter()
+        .next())
 }
 
 /// The account with that name: by the form of before first, since accounts that differ in letter case alone are from then.
@@ -96,16 +78,9 @@ pub(crate) fn by_id(conn: &Connection, id: UserId) -> Result<Option<Account>, Fa
 
 fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
     let total: i64 = conn.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?;
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM users ORDER BY username_folded LIMIT ?1 OFFSET ?2"
-    ))?;
-    let mut rows = statement.query(bounds(page))?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        items.push(user(row)?);
-    }
+    let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM users ORDER BY username_folded LIMIT ?1 OFFSET ?2");
     Ok(Listing {
-        items,
+        items: read_all(conn, &sql, bounds(page), |row| rows::user(row))?,
         total: total.unsigned_abs(),
     })
 }

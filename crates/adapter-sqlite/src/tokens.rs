@@ -3,19 +3,20 @@
 use async_trait::async_trait;
 use mosaic_domain::account::PasswordHash;
 use mosaic_domain::login::{
-    FoundLogin, IssueOutcome, KeptLogin, LoginAccount, LoginAge, LoginRefusal, LoginWrite, NewRefreshToken,
-    PresentedToken, Rotation, StoredRefreshToken, TokenHash, TokenSeed,
+    FoundLogin, IssueOutcome, KeptLogin, LoginAge, LoginRefusal, LoginWrite, NewRefreshToken, PresentedToken,
+    Rotation, StoredRefreshToken,
 };
 use mosaic_domain::plan::Plan;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
+use mosaic_ports::rows::{self, LOGIN_COLUMNS};
 use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
 use crate::accounts;
 use crate::error::Failure;
-use crate::rows::{checked, column, optional, parsed};
+use crate::rows::read_all;
 
 #[async_trait]
 impl RefreshTokens for SqliteStore {
@@ -79,69 +80,23 @@ pub(crate) fn standing(
     user: UserId,
     login: Option<FamilyId>,
 ) -> Result<Result<(), LoginRefusal>, Failure> {
-    let account = |row: &Row<'_>| {
-        Ok(LoginAccount {
-            disabled: row.get(0)?,
-            must_change_password: row.get(1)?,
-        })
-    };
-    let mut statement = conn.prepare_cached(STANDING)?;
-    let found = statement
-        .query_row((user.uuid(), login.map(FamilyId::uuid)), account)
-        .optional()?;
+    let values = (user.uuid(), login.map(FamilyId::uuid));
+    let found = read_all(conn, STANDING, values, |row| rows::login_account(row, 0))?;
+    let found = found.into_iter().next().flatten();
     Ok(LoginRefusal::check(login, found))
-}
-
-const COLUMNS: &str = "l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash, l.seed, l.issued_at, \
-     l.expires_at, l.spent_hash";
-
-fn kept(row: &Row<'_>) -> Result<KeptLogin, Failure> {
-    let spent: Option<[u8; 32]> = column(row, 9, "logins.spent_hash")?;
-    Ok(KeptLogin {
-        stored: StoredRefreshToken {
-            token: NewRefreshToken {
-                key: TokenHash(column(row, 4, "logins.key_hash")?),
-                hash: TokenHash(column(row, 5, "logins.token_hash")?),
-                seed: TokenSeed(column(row, 6, "logins.seed")?),
-                issued_at: checked(row, 7, "logins.issued_at", UnixMillis::new)?,
-                expires_at: checked(row, 8, "logins.expires_at", UnixMillis::new)?,
-            },
-            user: UserId::new(column(row, 0, "logins.user_id")?),
-            family: FamilyId::new(column(row, 1, "logins.login_id")?),
-            client: optional(row, 2, "logins.client_id", ClientId::try_from)?,
-            device_name: optional(row, 3, "logins.device_name", Label::new)?,
-        },
-        spent: spent.map(TokenHash),
-    })
 }
 
 /// All logins of a user, by id.
 pub(crate) fn all_of(conn: &Connection, user: UserId) -> Result<Vec<KeptLogin>, Failure> {
-    let sql = format!("SELECT {COLUMNS} FROM logins AS l WHERE l.user_id = ?1 ORDER BY l.login_id");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([user.uuid()])?;
-    let mut logins = Vec::new();
-    while let Some(row) = rows.next()? {
-        logins.push(kept(row)?);
-    }
-    Ok(logins)
+    let sql = format!("SELECT {LOGIN_COLUMNS} FROM logins AS l WHERE l.user_id = ?1 ORDER BY l.login_id");
+    read_all(conn, &sql, [user.uuid()], |row| rows::login(row))
 }
 
 /// The tokens of a user that carry no key, by hash.
 pub(crate) fn earlier_of(conn: &Connection, user: UserId) -> Result<Vec<EarlierToken>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = ?1 ORDER BY token_hash",
-    )?;
-    let mut rows = statement.query([user.uuid()])?;
-    let mut tokens = Vec::new();
-    while let Some(row) = rows.next()? {
-        tokens.push(EarlierToken {
-            hash: TokenHash(column(row, 0, "earlier_tokens.token_hash")?),
-            family: FamilyId::new(column(row, 1, "earlier_tokens.login_id")?),
-            expires_at: checked(row, 2, "earlier_tokens.expires_at", UnixMillis::new)?,
-        });
-    }
-    Ok(tokens)
+    let sql =
+        "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = ?1 ORDER BY token_hash";
+    read_all(conn, sql, [user.uuid()], |row| rows::earlier_token(row))
 }
 
 /// Replaces the logins and the earlier tokens of a user.
@@ -169,36 +124,22 @@ pub(crate) fn load(
 
 /// The token's key is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
 fn find(conn: &Connection, token: PresentedToken) -> Result<Option<FoundLogin>, Failure> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+    let sql = format!(
+        "SELECT {LOGIN_COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
          WHERE (l.user_id, l.login_id) IN (
              SELECT user_id, login_id FROM logins WHERE key_hash = ?1
              UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = ?2)"
-    ))?;
-    let mut rows = statement.query((token.key.0, token.hash.0))?;
-    let found = |row| {
-        Ok(FoundLogin {
-            kept: kept(row)?,
-            disabled: column(row, 10, "users.is_disabled")?,
-        })
-    };
-    rows.next()?.map(found).transpose()
+    );
+    let found = read_all(conn, &sql, (token.key.0, token.hash.0), |row| {
+        rows::found_login(row)
+    })?;
+    Ok(found.into_iter().next())
 }
 
 /// How old each login of a user is.
 fn ages(conn: &Connection, user: UserId) -> Result<Vec<LoginAge>, Failure> {
-    let mut statement =
-        conn.prepare_cached("SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = ?1")?;
-    let mut rows = statement.query([user.uuid()])?;
-    let mut ages = Vec::new();
-    while let Some(row) = rows.next()? {
-        ages.push(LoginAge {
-            family: FamilyId::new(column(row, 0, "logins.login_id")?),
-            issued_at: checked(row, 1, "logins.issued_at", UnixMillis::new)?,
-            expires_at: checked(row, 2, "logins.expires_at", UnixMillis::new)?,
-        });
-    }
-    Ok(ages)
+    let sql = "SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = ?1";
+    read_all(conn, sql, [user.uuid()], |row| rows::login_age(row))
 }
 
 /// Writes what was decided. Says also whose logins it ended.
@@ -279,21 +220,10 @@ fn forget_expired(conn: &Connection, user: UserId, now: UnixMillis) -> Result<()
 }
 
 fn logins(conn: &Connection, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT client_id, device_name, issued_at FROM logins
-         WHERE user_id = ?1 AND client_id IS NOT NULL AND expires_at > ?2
-         ORDER BY client_id, issued_at DESC, login_id",
-    )?;
-    let mut rows = statement.query((user.uuid(), now.get()))?;
-    let mut logins = Vec::new();
-    while let Some(row) = rows.next()? {
-        logins.push(DeviceLogin {
-            client: parsed(row, 0, "logins.client_id")?,
-            device_name: optional(row, 1, "logins.device_name", Label::new)?,
-            issued_at: checked(row, 2, "logins.issued_at", UnixMillis::new)?,
-        });
-    }
-    Ok(logins)
+    let sql = "SELECT client_id, device_name, issued_at FROM logins
+               WHERE user_id = ?1 AND client_id IS NOT NULL AND expires_at > ?2
+               ORDER BY client_id, issued_at DESC, login_id";
+    read_all(conn, sql, (user.uuid(), now.get()), |row| rows::device_login(row))
 }
 
 /// The logins of a device, by id.

@@ -5,14 +5,14 @@ use mosaic_domain::lease::{ClaimOutcome, JobClaim, Lease};
 use mosaic_domain::plan::Plan;
 use mosaic_domain::write::ROW_BYTES;
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{Jobs, Purged, Retention, StoreError};
+use mosaic_ports::{Jobs, Purged, Retention, StoreError, rows};
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::records;
-use crate::rows::column;
+use crate::rows::read_all;
 
 #[async_trait]
 impl Retention for SqliteStore {
@@ -132,17 +132,9 @@ impl Jobs for SqliteStore {
 }
 
 fn lease(conn: &Connection, job: &str) -> Result<Lease, Failure> {
-    let mut statement = conn.prepare_cached("SELECT holder, held_until, done_at FROM jobs WHERE job = ?1")?;
-    let mut rows = statement.query([job])?;
-    let Some(row) = rows.next()? else {
-        return Ok(Lease::default());
-    };
-    let time = |at, what| column::<Option<i64>>(row, at, what).map(|ms| ms.map(UnixMillis::clamped));
-    let holder: Option<Uuid> = column(row, 0, "jobs.holder")?;
-    Ok(Lease {
-        held: holder.zip(time(1, "jobs.held_until")?),
-        done_at: time(2, "jobs.done_at")?,
-    })
+    let sql = "SELECT holder, held_until, done_at FROM jobs WHERE job = ?1";
+    let known = read_all(conn, sql, [job], |row| rows::lease(row))?;
+    Ok(known.into_iter().next().unwrap_or_default())
 }
 
 /// Writes what was decided about a job.

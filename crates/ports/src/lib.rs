@@ -15,6 +15,7 @@ mod commits;
 mod error;
 mod logins;
 mod media;
+pub mod rows;
 mod store;
 mod stores;
 mod system;
