@@ -1,17 +1,17 @@
-//! Stores only store: a test reads the sources of both, and fails where one of them decides anything about an account, a
-//! login, a lease, a quota or an upload, or knows an entity type by its name (docs/architecture.md).
+//! Stores only store: a test reads the sources of both, and fails where one of them decides anything about an
+//! account, a login, a lease, a quota or an upload, or knows an entity type by its name (docs/architecture.md).
 //!
 //! What counts as deciding is told by the syntax alone, in everything but tests:
 //!
-//! * **An outcome is named.** The variants in [`OUTCOMES`] are made by the domain's decisions; a store passes them on. One
-//!   that makes an outcome, or branches on one, has decided.
-//! * **A fact is judged.** The names in [`FACTS`] are those of what decisions are made from. A store reads them from rows
-//!   and hands them on; it has none of them in the condition of an `if`, `while` or `match`, in the guard of an arm, in a
-//!   `matches!`, or beside `==`, `<`, `&&`, `!` and the like.
+//! * **An outcome is named.** The variants in [`OUTCOMES`] are made by the domain's decisions; a store passes them
+//!   on. One that makes an outcome, or branches on one, has decided.
+//! * **A fact is judged.** The names in [`FACTS`] are those of what decisions are made from. A store reads them from
+//!   rows and hands them on; it has none of them in the condition of an `if`, `while` or `match`, in the guard of an
+//!   arm, in a `matches!`, or beside `==`, `<`, `&&`, `!` and the like.
 //! * **An entity type is named**: by a variant of the registry, or in a text of its own or in quotes inside SQL.
 //!
-//! What SQL asks for in a `WHERE` is not looked at: it finds facts, and differs honestly. Branching on the *plan* that came
-//! back (what to write, if anything) is how it is carried out.
+//! What SQL asks for in a `WHERE` is not looked at: it finds facts, and differs honestly. Branching on the *plan*
+//! that came back (what to write, if anything) is how it is carried out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -77,8 +77,8 @@ const ENTITIES: [(&str, &str); 4] = [
     ("Bot", "bot"),
 ];
 
-/// TEMPORARY, to be emptied: files that still decide something, each held to be no exception for longer than it needs to be
-/// (the test fails when one of them has become clean).
+/// TEMPORARY, to be emptied: files that still decide something, each held to be no exception for longer than it needs
+/// to be (the test fails when one of them has become clean).
 const STILL_DECIDING: [&str; 10] = [
     "crates/adapter-postgres/src/contents.rs",
     "crates/adapter-postgres/src/pull.rs",

@@ -1,5 +1,6 @@
-//! Accounts. Changes are rare, and take turns by a lock on the one row of `meta`, on any number of instances: the facts that
-//! a decision is made from are still true when it is carried out. The constraints of the schema stand behind it.
+//! Accounts. Changes are rare, and take turns by a lock on the one row of `meta`, on any number of instances: the
+//! facts that a decision is made from are still true when it is carried out. The constraints of the schema stand
+//! behind it.
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
@@ -134,8 +135,8 @@ impl UserValues {
 /// The lock that changes of accounts take first.
 pub(crate) const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1 FOR UPDATE");
 
-/// Whether anybody has an account, whether somebody other than $1 has the name $2, whether somebody other than $1 administers
-/// the server, and whether $1 has a clock.
+/// Whether anybody has an account, whether somebody other than $1 has the name $2, whether somebody other than $1
+/// administers the server, and whether $1 has a clock.
 const FACTS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = $2 AND user_id <> $1),
@@ -168,8 +169,8 @@ const UPDATE: &str = "
     WHERE user_id = $1";
 
 impl PostgresStore {
-    /// Begins a transaction, takes the lock of all changes of accounts, and looks up what decides about one, and about a name
-    /// for it.
+    /// Begins a transaction, takes the lock of all changes of accounts, and looks up what decides about one, and
+    /// about a name for it.
     pub(crate) async fn lock_account(
         &self,
         id: UserId,

@@ -81,7 +81,8 @@ impl RefreshTokens for PostgresStore {
     }
 }
 
-/// The account of a login of the user $1; `login` is the parameter that names it. NULL or no row: there is no such login.
+/// The account of a login of the user $1; `login` is the parameter that names it. NULL or no row: there is no such
+/// login.
 pub(crate) fn standing_sql(login: &str) -> String {
     format!(
         "SELECT u.is_disabled, u.must_change_password
@@ -90,7 +91,8 @@ pub(crate) fn standing_sql(login: &str) -> String {
     )
 }
 
-/// Whether a login may go on, from what [`standing_sql`] says in the columns from `at` on; `None`: the server itself asks.
+/// Whether a login may go on, from what [`standing_sql`] says in the columns from `at` on; `None`: the server itself
+/// asks.
 pub(crate) fn standing(
     login: Option<FamilyId>,
     row: Option<&Row>,

@@ -1,5 +1,5 @@
-//! Accounts. The writer does one thing at a time, so the facts that a decision is made from are still true when it is carried
-//! out. The constraints of the schema stand behind it.
+//! Accounts. The writer does one thing at a time, so the facts that a decision is made from are still true when it is
+//! carried out. The constraints of the schema stand behind it.
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
@@ -135,8 +135,8 @@ fn store(
     Ok(())
 }
 
-/// Whether anybody has an account, whether somebody other than ?1 has the name ?2, whether somebody other than ?1 administers
-/// the server, and whether ?1 has a clock.
+/// Whether anybody has an account, whether somebody other than ?1 has the name ?2, whether somebody other than ?1
+/// administers the server, and whether ?1 has a clock.
 const FACTS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = ?2 AND user_id <> ?1),

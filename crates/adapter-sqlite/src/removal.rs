@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use crate::error::Failure;
 use crate::{accounts, contents, tokens};
 
-/// Takes the next step, and says whose logins it ended. Every step closes the account, which finds nothing to do but the first
-/// time.
+/// Takes the next step, and says whose logins it ended. Every step closes the account, which finds nothing to do but
+/// the first time.
 pub(crate) fn step(
     conn: &Connection,
     id: UserId,

@@ -1,4 +1,5 @@
-//! Leases: that one instance at a time does a job. A lease ends by itself, so a holder that died keeps nobody away for long.
+//! Leases: that one instance at a time does a job. A lease ends by itself, so a holder that died keeps nobody away
+//! for long.
 
 use uuid::Uuid;
 
@@ -60,8 +61,8 @@ impl Lease {
         }
     }
 
-    /// What is stored once `holder` has released the job; with `done`, it was finished at that moment. Who does not hold it
-    /// changes nothing.
+    /// What is stored once `holder` has released the job; with `done`, it was finished at that moment. Who does not
+    /// hold it changes nothing.
     pub fn release(&self, holder: Uuid, done: Option<UnixMillis>) -> Plan<Self, ()> {
         if self.held.is_none_or(|(by, _)| by != holder) {
             return Plan::nothing(());

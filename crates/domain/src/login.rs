@@ -1,8 +1,8 @@
 //! Logins: what is kept of them, the refresh tokens that renew them, and what becomes of both (L1 to L4).
 //!
-//! A login is a row for as long as it lasts, and its access tokens count for as long as the row is there. What is kept of
-//! its refresh tokens does not grow with their number: all of them carry the login's key, so that one which is neither the
-//! current one nor the one before is known to be an old copy.
+//! A login is a row for as long as it lasts, and its access tokens count for as long as the row is there. What is
+//! kept of its refresh tokens does not grow with their number: all of them carry the login's key, so that one which
+//! is neither the current one nor the one before is known to be an old copy.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -37,8 +37,8 @@ pub struct LoginAccount {
 }
 
 impl LoginRefusal {
-    /// Whether a login may go on, from the account that is found by it: `None` where there is no such login. The server itself
-    /// (no login) always may.
+    /// Whether a login may go on, from the account that is found by it: `None` where there is no such login. The
+    /// server itself (no login) always may.
     ///
     /// # Errors
     /// The refusal.
@@ -119,8 +119,8 @@ pub struct KeptLogin {
     pub spent: Option<TokenHash>,
 }
 
-/// What a store writes of the logins of one user. Where logins end, the lock of the user's clock is taken first, and whoever
-/// listens is told.
+/// What a store writes of the logins of one user. Where logins end, the lock of the user's clock is taken first, and
+/// whoever listens is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginWrite {
     /// Whose logins.
@@ -174,8 +174,9 @@ pub enum IssueOutcome {
 }
 
 impl StoredRefreshToken {
-    /// What becomes of a new login to `account`, as it is now, that was proved by a password with the hash `expected`. Of the
-    /// user's logins that have not expired as many go on as leave room for it ([`LOGINS_MAX`]), those that were renewed last.
+    /// What becomes of a new login to `account`, as it is now, that was proved by a password with the hash
+    /// `expected`. Of the user's logins that have not expired as many go on as leave room for it ([`LOGINS_MAX`]),
+    /// those that were renewed last.
     pub fn issue(
         self,
         expected: &PasswordHash,
@@ -246,9 +247,9 @@ impl FoundLogin {
 }
 
 impl PresentedToken {
-    /// What becomes of spending this token for `next`, now. A spent one is good again for `grace_ms` after it was spent,
-    /// unless what it was spent for was used since. A clock that stepped back ends no grace. A login that has expired is over:
-    /// no token of it is good, and none is a copy.
+    /// What becomes of spending this token for `next`, now. A spent one is good again for `grace_ms` after it was
+    /// spent, unless what it was spent for was used since. A clock that stepped back ends no grace. A login that has
+    /// expired is over: no token of it is good, and none is a copy.
     pub fn rotate(
         self,
         found: Option<FoundLogin>,

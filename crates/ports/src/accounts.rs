@@ -9,14 +9,14 @@ use mosaic_domain::{UnixMillis, UserId};
 
 use crate::error::StoreError;
 
-/// Keeps accounts. Every method is one transaction. What becomes of one is decided in `domain`: the store looks up the
-/// [`AccountFacts`](mosaic_domain::account::AccountFacts) under a lock that all changes of accounts take, on any instance, and
-/// carries out the plan.
+/// Keeps accounts. Every method is one transaction. What becomes of one is decided in `domain`: the store looks up
+/// the [`AccountFacts`](mosaic_domain::account::AccountFacts) under a lock that all changes of accounts take, on any
+/// instance, and carries out the plan.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Makes an account, and its clock (S1), as [`Account::create`] says. With `only_first`, only where there is none yet: of
-    /// several instances that start at once, one makes it.
+    /// Makes an account, and its clock (S1), as [`Account::create`] says. With `only_first`, only where there is none
+    /// yet: of several instances that start at once, one makes it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -52,11 +52,12 @@ pub trait AccountStore: Send + Sync {
     ) -> Result<UpdateOutcome, StoreError>;
 
     /// Takes the next step of removing an account and everything of it
-    /// ([`AccountFacts::remove`](mosaic_domain::account::AccountFacts::remove), [`RemoveOutcome::of_rows`]): records, revisions, texts, cursors, logins, clock.
-    /// The first step closes the account, ends its logins and removes its clock, so that nothing can be written any more;
-    /// the last one removes the account. No step removes more than `limit` rows, or holds a lock for long. What was
-    /// interrupted goes on with the same call. What is known of the account's blobs goes with it, and the last step notes that the
-    /// blobs are to be removed ([`ContentIndex::removed_users`](crate::ContentIndex::removed_users)).
+    /// ([`AccountFacts::remove`](mosaic_domain::account::AccountFacts::remove), [`RemoveOutcome::of_rows`]): records,
+    /// revisions, texts, cursors, logins, clock. The first step closes the account, ends its logins and removes its
+    /// clock, so that nothing can be written any more; the last one removes the account. No step removes more than
+    /// `limit` rows, or holds a lock for long. What was interrupted goes on with the same call. What is known of the
+    /// account's blobs goes with it, and the last step notes that the blobs are to be removed
+    /// ([`ContentIndex::removed_users`](crate::ContentIndex::removed_users)).
     ///
     /// # Errors
     /// [`StoreError`].

@@ -27,10 +27,11 @@ pub struct DeviceLogin {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait RefreshTokens: Send + Sync {
-    /// Keeps a login with its first token, and forgets what has expired of that user: only if the account is open and its
-    /// password still has the hash `expected` ([`StoredRefreshToken::issue`]). A change that ends logins comes before, and the
-    /// login is not kept where it changed the password or closed the account; or it comes after, and ends this login too.
-    /// Where the user has [`LOGINS_MAX`](mosaic_domain::login::LOGINS_MAX) already, the one that was renewed longest ago ends.
+    /// Keeps a login with its first token, and forgets what has expired of that user: only if the account is open and
+    /// its password still has the hash `expected` ([`StoredRefreshToken::issue`]). A change that ends logins comes
+    /// before, and the login is not kept where it changed the password or closed the account; or it comes after, and
+    /// ends this login too. Where the user has [`LOGINS_MAX`](mosaic_domain::login::LOGINS_MAX) already, the one that
+    /// was renewed longest ago ends.
     ///
     /// # Errors
     /// [`StoreError`].

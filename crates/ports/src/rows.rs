@@ -1,9 +1,9 @@
-//! What the columns of rows mean: written once for every store that keeps a record as a document with its facets beside it,
-//! and what belongs to accounts in columns ([`Columns`] reads them). The SQL, and how a driver gives a column, are the
-//! store's own.
+//! What the columns of rows mean: written once for every store that keeps a record as a document with its facets
+//! beside it, and what belongs to accounts in columns ([`Columns`] reads them). The SQL, and how a driver gives a
+//! column, are the store's own.
 //!
-//! A value that no version would have written is told with its column, never with its content ([`CorruptColumn`]). A document
-//! that this version can't read is no error: it concerns its record alone (P8).
+//! A value that no version would have written is told with its column, never with its content ([`CorruptColumn`]). A
+//! document that this version can't read is no error: it concerns its record alone (P8).
 
 use std::str::FromStr;
 
@@ -189,8 +189,8 @@ fn version<C: Columns>(row: &C, at: usize) -> Result<Version, C::Error> {
     ))
 }
 
-/// What stands beside a document, as far as that can be read: the memo that the record belongs to, and the content of the
-/// attachment that it names.
+/// What stands beside a document, as far as that can be read: the memo that the record belongs to, and the content of
+/// the attachment that it names.
 fn beside<C: Columns>(row: &C, parent: Option<usize>, attachment: usize) -> (Option<MemoId>, Option<Sha256>) {
     let parent = parent.and_then(|at| row.text(at, "parent_key").ok()??.parse().ok());
     (parent, sha256(row, attachment, "attachment").ok())
@@ -199,8 +199,8 @@ fn beside<C: Columns>(row: &C, parent: Option<usize>, attachment: usize) -> (Opt
 /// How many columns [`record`] reads.
 pub const RECORD_WIDTH: usize = 10;
 
-/// Reads a record of a known type from the columns that begin at a place: key, stamp, edit time, author, creation time, number of
-/// revisions, whether it is deleted, parent, attachment, document.
+/// Reads a record of a known type from the columns that begin at a place: key, stamp, edit time, author, creation
+/// time, number of revisions, whether it is deleted, parent, attachment, document.
 ///
 /// # Errors
 /// As [`checked`].
@@ -225,8 +225,8 @@ pub fn record<C: Columns>(row: &C, at: usize, entity_type: EntityType) -> Result
 /// How many columns [`revision`] reads.
 pub const REVISION_WIDTH: usize = 10;
 
-/// Reads a revision of a record of a known type from the columns that begin at a place: key, id, edit time, author, creation
-/// time, reason, when it was recorded, number, attachment, document.
+/// Reads a revision of a record of a known type from the columns that begin at a place: key, id, edit time, author,
+/// creation time, reason, when it was recorded, number, attachment, document.
 ///
 /// # Errors
 /// As [`checked`].
@@ -366,8 +366,8 @@ pub fn earlier_token<C: Columns>(row: &C) -> Result<EarlierToken, C::Error> {
 /// How many columns [`login_account`] reads.
 pub const LOGIN_ACCOUNT_WIDTH: usize = 2;
 
-/// Reads the account of a login from the columns that begin at a place: whether it is closed, and whether its password must be
-/// changed. NULL: there is no such login.
+/// Reads the account of a login from the columns that begin at a place: whether it is closed, and whether its
+/// password must be changed. NULL: there is no such login.
 ///
 /// # Errors
 /// As [`checked`].

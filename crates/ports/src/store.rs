@@ -69,8 +69,8 @@ pub trait ChangeFeed: Send + Sync {
         limits: PageLimits,
     ) -> Result<Result<Snapshot, LoginRefusal>, StoreError>;
 
-    /// The user's clock, which is where a device at rest stands; one look-up. Refused as [`Self::snapshot`] is. `login` is who
-    /// asks; `None`: the server itself.
+    /// The user's clock, which is where a device at rest stands; one look-up. Refused as [`Self::snapshot`] is.
+    /// `login` is who asks; `None`: the server itself.
     ///
     /// # Errors
     /// [`StoreError`].

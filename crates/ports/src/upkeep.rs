@@ -41,7 +41,8 @@ pub trait Retention: Send + Sync {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Claims a job, or holds on to it for longer ([`Lease::claim`](mosaic_domain::lease::Lease::claim)). Of two that claim it at once one gets it.
+    /// Claims a job, or holds on to it for longer ([`Lease::claim`](mosaic_domain::lease::Lease::claim)). Of two that
+    /// claim it at once one gets it.
     ///
     /// # Errors
     /// [`StoreError`].

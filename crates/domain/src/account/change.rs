@@ -1,5 +1,5 @@
-//! What becomes of an account that is made, changed or removed. A store looks up the [`AccountFacts`], under the lock that
-//! changes of accounts take, and carries out the [`Plan`].
+//! What becomes of an account that is made, changed or removed. A store looks up the [`AccountFacts`], under the lock
+//! that changes of accounts take, and carries out the [`Plan`].
 
 use std::fmt;
 
@@ -41,6 +41,7 @@ pub struct Account {
 
 /// What is stored, as far as it decides what becomes of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct AccountFacts {
     /// The account, if there is one with that id.
     pub account: Option<Account>,
@@ -66,7 +67,8 @@ pub enum CreateOutcome {
 }
 
 impl Account {
-    /// What becomes of making this account; with `only_first`, only where there is none yet. It is written with a clock.
+    /// What becomes of making this account; with `only_first`, only where there is none yet. It is written with a
+    /// clock.
     pub fn create(&self, facts: &AccountFacts, only_first: bool) -> Plan<Self, CreateOutcome> {
         if only_first && facts.any {
             Plan::nothing(CreateOutcome::NotFirst)

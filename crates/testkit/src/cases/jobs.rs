@@ -92,8 +92,8 @@ pub async fn a_job_that_was_done_lately_is_not_done_again(h: &Harness) {
     assert_eq!(claim(h, 3, 2_070, 2_080).await, ClaimOutcome::Claimed);
 }
 
-/// That somebody holds a job comes before when it was done: whoever holds it goes on, whatever was done meanwhile, and for
-/// everybody else it is busy. Once the time is over, it was done.
+/// That somebody holds a job comes before when it was done: whoever holds it goes on, whatever was done meanwhile,
+/// and for everybody else it is busy. Once the time is over, it was done.
 pub async fn a_job_that_is_held_is_busy_though_it_was_done_lately(h: &Harness) {
     claim(h, 1, 1_000, 1_100).await;
     release(h, 1, Some(1_050)).await;

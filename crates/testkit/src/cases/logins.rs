@@ -256,8 +256,8 @@ pub async fn a_token_expires(h: &Harness) {
     assert!(matches!(h.rotate(11, 12, 1_099).await, Rotation::Rotated(_)));
 }
 
-/// A token that was spent, and whose login has expired since, is refused like any that expired: nothing is left to end, and
-/// nobody is told of a copy.
+/// A token that was spent, and whose login has expired since, is refused like any that expired: nothing is left to
+/// end, and nobody is told of a copy.
 pub async fn l2_a_token_that_was_spent_and_has_expired_is_refused(h: &Harness) {
     h.log_in(h.user().await, 1).await;
     h.rotate(1, 2, 1_050).await;
@@ -361,6 +361,7 @@ pub async fn a_login_does_not_outlive_a_new_password(h: &Harness) {
 struct Asked {
     written: Result<WritePlan, WriteError>,
     pulled: Result<(), LoginRefusal>,
+    clock: Result<(), LoginRefusal>,
     standing: Result<(), LoginRefusal>,
 }
 
@@ -377,9 +378,11 @@ impl Asked {
             .snapshot(user, &request, device.limits())
             .await
             .unwrap();
+        let clock = h.stores.feed.clock(user, Some(login)).await.unwrap();
         Self {
             written: write(h, user, login, 7).await,
             pulled: pulled.map(drop),
+            clock: clock.map(drop),
             standing: h.stores.tokens.standing(user, login).await.unwrap(),
         }
     }
@@ -388,13 +391,14 @@ impl Asked {
     fn assert_refused(&self, expected: LoginRefusal) {
         let written = matches!(&self.written, Err(WriteError::Login(refusal)) if *refusal == expected);
         assert!(written, "{:?}", self.written);
-        assert_eq!((self.pulled, self.standing), (Err(expected), Err(expected)));
+        let read = [self.pulled, self.clock, self.standing];
+        assert_eq!(read, [Err(expected); 3]);
     }
 
     #[track_caller]
     fn assert_granted(&self) {
         assert!(self.written.is_ok(), "{:?}", self.written);
-        assert_eq!((self.pulled, self.standing), (Ok(()), Ok(())));
+        assert_eq!([self.pulled, self.clock, self.standing], [Ok(()); 3]);
     }
 }
 

@@ -210,6 +210,8 @@ async fn assert_shut(h: &Harness, account: &Account, n: u8) {
         .await
         .unwrap();
     assert_eq!(pulled, Err(LoginRefusal::Ended));
+    let clock = h.stores.feed.clock(user, None).await.unwrap();
+    assert_eq!(clock, Err(LoginRefusal::Ended));
     assert_eq!(h.stores.reader.digest(user).await.unwrap(), None);
     assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
     for spent in n..n + 3 {
