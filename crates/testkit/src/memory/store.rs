@@ -228,7 +228,9 @@ impl MemoryStore {
             work(&mut lock(&accounts), has_clock)
         })
         .await?;
-        ended.into_iter().for_each(|user| self.tell_ended(user));
+        if let Some(user) = ended {
+            self.tell_ended(user);
+        }
         Ok(done)
     }
 
