@@ -12,7 +12,7 @@ use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::PostgresRow;
-use crate::session::{Session, Step, Value};
+use crate::session::{NotCommitted, Session, Step, Value};
 
 /// There is a row to lock, whoever is the first to ask.
 const ADD: &str = "INSERT INTO jobs (job) VALUES ($1) ON CONFLICT (job) DO NOTHING";
@@ -24,7 +24,6 @@ const PUT: &str = "UPDATE jobs SET holder = $2, held_until = $3, done_at = $4 WH
 #[async_trait]
 impl Jobs for PostgresStore {
     async fn claim(&self, claim: JobClaim) -> Result<ClaimOutcome, StoreError> {
-        // Whoever holds a job may claim it again, so a claim whose answer was lost can be sent again.
         Ok(retrying(|| self.decide_lease(claim.job, |lease| lease.claim(&claim))).await?)
     }
 
@@ -73,5 +72,10 @@ async fn put(
         (&until, Type::INT8),
         (&done_at, Type::INT8),
     ];
-    Ok(session.commit(vec![Step::Fixed(PUT, values)]).await?)
+    let committed = session.commit(vec![Step::Fixed(PUT, values)]).await;
+    committed.map_err(|not| match not {
+        // Whoever holds a job may claim it again, and releasing it again changes nothing: what was lost on the way is
+        // decided anew.
+        NotCommitted::Failed(failure) | NotCommitted::Unknown(failure) => failure,
+    })
 }
