@@ -16,6 +16,8 @@ mod rules;
 mod runner;
 mod schemathesis;
 mod steps;
+#[cfg(test)]
+mod stores;
 mod tally;
 
 use std::process::ExitCode;

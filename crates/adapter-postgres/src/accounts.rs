@@ -1,16 +1,16 @@
-//! Accounts. Changes are rare, and take turns by a lock on the one row of `meta`: what a change looks up is still true when
-//! it writes, so names are compared and administrators counted without a race, on any number of instances. The
-//! constraints of the schema stand behind it.
+//! Accounts. Changes are rare, and take turns by a lock on the one row of `meta`, on any number of instances: the
+//! facts that a decision is made from are still true when it is carried out. The constraints of the schema stand
+//! behind it.
 
 use async_trait::async_trait;
-use mosaic_domain::account::{User, Username};
-use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_domain::text::Label;
-use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, RemoveOutcome, StoreError,
-    UpdateOutcome,
+use mosaic_domain::account::{
+    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
+    UpdateOutcome, User, Username,
 };
+use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_domain::{UnixMillis, UserId};
+use mosaic_ports::rows::{self, ACCOUNT_COLUMNS, ACCOUNT_WIDTH};
+use mosaic_ports::{AccountStore, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -19,20 +19,20 @@ use crate::PostgresStore;
 use crate::error::Failure;
 use crate::query::bounds;
 use crate::retry::retrying;
-use crate::rows::{checked, column, optional, parsed};
-use crate::session::{Step, Value};
-use crate::{removal, scope, tokens};
+use crate::rows::{PostgresRow, column};
+use crate::session::{Session, Step, Value};
+use crate::{scope, tokens};
 
 #[async_trait]
-impl Accounts for PostgresStore {
-    async fn create(&self, account: NewAccount, only_first: bool) -> Result<CreateOutcome, StoreError> {
+impl AccountStore for PostgresStore {
+    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError> {
         Ok(retrying(|| self.create_once(&account, only_first)).await?)
     }
 
     async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
         // By the form of before first: accounts that differ in letter case alone are from then.
         let sql = format!(
-            "SELECT {COLUMNS} FROM users WHERE username_folded IN ($1, $2)
+            "SELECT {ACCOUNT_COLUMNS} FROM users WHERE username_folded IN ($1, $2)
              ORDER BY username_folded = $1 DESC LIMIT 1"
         );
         let forms: [Value<'_>; 2] = [(&name.folded_before(), Type::TEXT), (&name.folded(), Type::TEXT)];
@@ -66,33 +66,14 @@ impl Accounts for PostgresStore {
     }
 }
 
-const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
-     updated_at, password_hash";
-
 /// The account $1.
 pub(crate) fn by_id_sql() -> String {
-    format!("SELECT {COLUMNS} FROM users WHERE user_id = $1")
-}
-
-fn user(row: &Row) -> Result<User, Failure> {
-    Ok(User {
-        id: UserId::new(column(row, 0, "users.user_id")?),
-        username: parsed(row, 1, "users.username")?,
-        avatar_url: optional(row, 2, "users.avatar_url", Label::new)?,
-        role: parsed(row, 3, "users.role")?,
-        must_change_password: column(row, 4, "users.must_change_password")?,
-        disabled: column(row, 5, "users.is_disabled")?,
-        created_at: checked(row, 6, "users.created_at", UnixMillis::new)?,
-        updated_at: checked(row, 7, "users.updated_at", UnixMillis::new)?,
-    })
+    format!("SELECT {ACCOUNT_COLUMNS} FROM users WHERE user_id = $1")
 }
 
 /// Reads an account as [`by_id_sql`] gives it.
 pub(crate) fn account(row: &Row) -> Result<Account, Failure> {
-    Ok(Account {
-        user: user(row)?,
-        password: PasswordHash::new(column(row, 8, "users.password_hash")?),
-    })
+    rows::account(&PostgresRow(row))
 }
 
 /// The columns of a user who is to be stored.
@@ -154,32 +135,13 @@ impl UserValues {
 /// The lock that changes of accounts take first.
 pub(crate) const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1 FOR UPDATE");
 
-/// Whether anybody has an account, and whether somebody other than $1 has the name $2 or is an administrator whose account
-/// is open.
-pub(crate) const OTHERS: &str = "
+/// Whether anybody has an account, whether somebody other than $1 has the name $2, whether somebody other than $1
+/// administers the server, and whether $1 has a clock.
+const FACTS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = $2 AND user_id <> $1),
-           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND user_id <> $1)";
-
-/// What [`OTHERS`] says.
-pub(crate) struct Others {
-    any: bool,
-    name_taken: bool,
-    pub(crate) admin: bool,
-}
-
-impl Others {
-    pub(crate) fn read(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows
-            .first()
-            .ok_or_else(|| Failure::corrupt("users", "a question has no answer"))?;
-        Ok(Self {
-            any: column(row, 0, "users")?,
-            name_taken: column(row, 1, "users")?,
-            admin: column(row, 2, "users")?,
-        })
-    }
-}
+           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND user_id <> $1),
+           EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
 
 const INSERT: &str = "
     INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
@@ -206,31 +168,50 @@ const UPDATE: &str = "
                      must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10
     WHERE user_id = $1";
 
-/// What stands behind [`Others::name_taken`].
-const NAME_IS_UNIQUE: &str = "users_username_is_unique";
-
 impl PostgresStore {
-    async fn create_once(&self, account: &NewAccount, only_first: bool) -> Result<CreateOutcome, Failure> {
-        let new = UserValues::new(&account.user, &account.password);
-        let question: Vec<Value<'_>> = vec![(&new.id, Type::UUID), (&new.folded, Type::TEXT)];
-        let mut session = self.database.session().await?;
-        let answers = session.begin(vec![LOCK, Step::Fixed(OTHERS, question)]).await?;
-        let others = Others::read(answers.last().map_or(&[], Vec::as_slice))?;
-        if only_first && others.any {
-            return Ok(CreateOutcome::NotFirst);
-        }
-        if others.name_taken {
-            return Ok(CreateOutcome::NameTaken);
-        }
-        let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID)];
+    /// Begins a transaction, takes the lock of all changes of accounts, and looks up what decides about one, and
+    /// about a name for it.
+    pub(crate) async fn lock_account(
+        &self,
+        id: UserId,
+        name: Option<&Username>,
+    ) -> Result<(Session, AccountFacts), Failure> {
+        let (uuid, name, by_id) = (id.uuid(), name.map(Username::folded), by_id_sql());
         let steps = vec![
-            Step::Fixed(INSERT, new.values()),
-            Step::Fixed(INSERT_CLOCK, clock),
+            LOCK,
+            Step::Fixed(&by_id, vec![(&uuid, Type::UUID)]),
+            Step::Fixed(FACTS, vec![(&uuid, Type::UUID), (&name, Type::TEXT)]),
         ];
-        match session.commit(steps).await.map_err(Failure::from) {
-            Err(failure) if failure.broke(NAME_IS_UNIQUE) => Ok(CreateOutcome::NameTaken),
-            committed => committed.map(|()| CreateOutcome::Created),
+        let mut session = self.database.session().await?;
+        let answers = session.begin(steps).await?;
+        let [_, found, facts] = answers.as_slice() else {
+            return Err(Failure::Lost);
+        };
+        let facts = facts.first().ok_or(Failure::Lost)?;
+        let facts = AccountFacts {
+            account: found.first().map(account).transpose()?,
+            any: column(facts, 0, "users")?,
+            name_taken: column(facts, 1, "users")?,
+            other_admin: column(facts, 2, "users")?,
+            has_clock: column(facts, 3, "sync_clocks")?,
+        };
+        Ok((session, facts))
+    }
+
+    async fn create_once(&self, account: &Account, only_first: bool) -> Result<CreateOutcome, Failure> {
+        let name = &account.user.username;
+        let (session, facts) = self.lock_account(account.user.id, Some(name)).await?;
+        let plan = account.create(&facts, only_first);
+        if let Some(Account { user, password }) = plan.write {
+            let new = UserValues::new(&user, &password);
+            let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID)];
+            let steps = vec![
+                Step::Fixed(INSERT, new.values()),
+                Step::Fixed(INSERT_CLOCK, clock),
+            ];
+            session.commit(steps).await?;
         }
+        Ok(plan.outcome)
     }
 
     async fn update_once(
@@ -239,78 +220,40 @@ impl PostgresStore {
         change: &AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, Failure> {
-        let uuid = id.uuid();
-        let new_name = change.username.as_ref().map(Username::folded);
-        let question: Vec<Value<'_>> = vec![(&uuid, Type::UUID), (&new_name, Type::TEXT)];
-        let by_id = by_id_sql();
-        let steps = vec![
-            LOCK,
-            Step::Fixed(&by_id, vec![(&uuid, Type::UUID)]),
-            Step::Fixed(OTHERS, question),
-            Step::Fixed(removal::HAS_CLOCK, vec![(&uuid, Type::UUID)]),
-        ];
-        let mut session = self.database.session().await?;
-        let answers = session.begin(steps).await?;
-        let [_, found, asked, clock] = answers.as_slice() else {
-            return Err(Failure::Lost);
-        };
-        let Some(old) = found.first().map(account).transpose()? else {
-            return Ok(UpdateOutcome::NotFound);
-        };
-        // What has no clock any more is being removed, and can't be opened again.
-        if !removal::yes(clock)? {
-            return Ok(UpdateOutcome::NotFound);
+        let (session, facts) = self.lock_account(id, change.username.as_ref()).await?;
+        let plan = change.decide(&facts, now);
+        if let Some(AccountWrite { account, end_logins }) = plan.write {
+            let (uuid, values) = (id.uuid(), UserValues::new(&account.user, &account.password));
+            let mut steps = vec![Step::Fixed(UPDATE, values.values())];
+            if end_logins {
+                // A write that has the clock is waited for; one that gets it later finds no login.
+                steps.push(Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]));
+                steps.push(Step::Fixed(tokens::END_ALL, vec![(&uuid, Type::UUID)]));
+            }
+            session.commit(steps).await?;
+            self.commits.logins_ended(end_logins.then_some(id));
         }
-        if change
-            .proved_by
-            .as_ref()
-            .is_some_and(|proof| *proof != old.password)
-        {
-            return Ok(UpdateOutcome::Outdated);
-        }
-        let others = Others::read(asked)?;
-        let new = change.apply(&old, now);
-        if others.name_taken && new.user.username != old.user.username {
-            return Ok(UpdateOutcome::NameTaken);
-        }
-        if old.user.steps_down_as(&new.user) && !others.admin {
-            return Ok(UpdateOutcome::LastAdmin);
-        }
-        let values = UserValues::new(&new.user, &new.password);
-        let mut steps = vec![Step::Fixed(UPDATE, values.values())];
-        if change.end_logins {
-            // A write that has the clock is waited for; one that gets it later finds no login.
-            steps.push(Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]));
-            steps.push(Step::Fixed(tokens::END_ALL, vec![(&uuid, Type::UUID)]));
-        }
-        match session.commit(steps).await.map_err(Failure::from) {
-            Err(failure) if failure.broke(NAME_IS_UNIQUE) => return Ok(UpdateOutcome::NameTaken),
-            committed => committed?,
-        }
-        if change.end_logins {
-            self.commits.logins_ended(id);
-        }
-        Ok(UpdateOutcome::Updated(new.user))
+        Ok(plan.outcome)
     }
 
     async fn list_accounts(&self, page: PageNumber) -> Result<Listing<User>, Failure> {
         let sql = format!(
-            "SELECT {COLUMNS}, total.users
+            "SELECT {ACCOUNT_COLUMNS}, total.users
              FROM (SELECT count(*) AS users FROM users) AS total
              LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT $1 OFFSET $2) AS u ON true
              ORDER BY username_folded"
         );
         let (limit, offset) = bounds(page);
-        let rows = self
+        let found = self
             .database
             .read(&sql, &[(&limit, Type::INT8), (&offset, Type::INT8)])
             .await?;
-        let mut items = Vec::with_capacity(rows.len());
+        let mut items = Vec::with_capacity(found.len());
         let mut total: i64 = 0;
-        for row in &rows {
-            total = column(row, 9, "count")?;
+        for row in &found {
+            total = column(row, ACCOUNT_WIDTH, "count")?;
             if column::<Option<Uuid>>(row, 0, "users.user_id")?.is_some() {
-                items.push(user(row)?);
+                items.push(rows::user(&PostgresRow(row))?);
             }
         }
         Ok(Listing {

@@ -110,8 +110,9 @@ impl Commits {
         self.hub.committed(user, clock);
     }
 
-    /// Logins of a user have ended.
-    pub(crate) fn logins_ended(&self, user: UserId) {
+    /// Logins of a user have ended; `None`: of nobody.
+    pub(crate) fn logins_ended(&self, user: Option<UserId>) {
+        let Some(user) = user else { return };
         self.hub.tell_ended(user);
         self.hub.add(Untold {
             ended: BTreeSet::from([user]),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use deadpool_postgres::PoolError;
 use mosaic_domain::stamp::ClockExhausted;
+use mosaic_ports::rows::CorruptColumn;
 use mosaic_ports::{BoxError, LoginRefusal, StoreError, WriteError};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
@@ -36,12 +37,8 @@ pub(crate) enum Failure {
     #[error("the disk of the database is full")]
     Full,
     /// A stored value is not one that this version writes.
-    #[error("the store holds a corrupt {what}")]
-    Corrupt {
-        what: &'static str,
-        #[source]
-        source: BoxError,
-    },
+    #[error(transparent)]
+    Corrupt(#[from] CorruptColumn),
     /// There is no such user.
     #[error("there is no such user")]
     UnknownUser,
@@ -59,19 +56,21 @@ pub(crate) enum Failure {
     Panicked,
 }
 
+/// The constraint that keeps two accounts from having one name.
+const NAME_IS_UNIQUE: &str = "users_username_is_unique";
+
 impl Failure {
     /// A stored value that can't be read. `what` names the column.
     pub(crate) fn corrupt(what: &'static str, source: impl Into<BoxError>) -> Self {
-        Self::Corrupt {
-            what,
-            source: source.into(),
-        }
+        CorruptColumn::new(what, source).into()
     }
 
     /// Whether doing the same again may succeed right away: nothing of it was done.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Postgres(error) => match error.as_db_error() {
+                // Who took the name did so without the lock, while old names are folded: the facts will say so.
+                Some(refused) if refused.constraint() == Some(NAME_IS_UNIQUE) => true,
                 Some(refused) => kind(refused.code()) == Kind::Passing || is_stale_statement(error),
                 None => is_lost(error),
             },
@@ -92,7 +91,7 @@ impl Failure {
             | Self::ReadOnly
             | Self::Undecided(_) => true,
             Self::Full
-            | Self::Corrupt { .. }
+            | Self::Corrupt(_)
             | Self::UnknownUser
             | Self::Login(_)
             | Self::Clock(_)
@@ -183,7 +182,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Postgres(error) => of_postgres(error),
-            Failure::Corrupt { what, source } => Self::Corrupt { what, source },
+            Failure::Corrupt(column) => column.into(),
             Failure::NoConnection(PoolError::Backend(error)) => Self::Unavailable(described(error)),
             Failure::TooSlow => Self::TooSlow(failure.into()),
             Failure::NoConnection(_)

@@ -1,39 +1,30 @@
-//! Jobs that one instance at a time does: one row each, claimed by one statement.
+//! Jobs that one instance at a time does: one row each, which is locked while its lease is decided about.
 
 use async_trait::async_trait;
 use mosaic_domain::UnixMillis;
-use mosaic_ports::{ClaimOutcome, JobClaim, Jobs, StoreError};
+use mosaic_domain::lease::{ClaimOutcome, JobClaim, Lease};
+use mosaic_domain::plan::Plan;
+use mosaic_ports::{Jobs, StoreError, rows};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::column;
-use crate::session::{Step, Value};
+use crate::rows::PostgresRow;
+use crate::session::{NotCommitted, Session, Step, Value};
 
-/// Of two that claim a job at once, the second waits for the first one's row and sees what it wrote: the row is judged as
-/// it is then. Whether it was claimed is certain; why it was not is what the row said when the statement began.
-const CLAIM: &str = "
-    WITH claimed AS (
-        INSERT INTO jobs AS j (job, holder, held_until) VALUES ($1, $2, $3)
-        ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-        WHERE CASE WHEN j.holder IS NOT NULL AND j.held_until > $4 THEN j.holder = excluded.holder
-                   ELSE $5::bigint IS NULL OR j.done_at IS NULL OR j.done_at <= $5 END
-        RETURNING 1
-    )
-    SELECT EXISTS (SELECT 1 FROM claimed),
-           EXISTS (SELECT 1 FROM jobs AS j
-                   WHERE j.job = $1 AND j.done_at > $5 AND (j.holder IS NULL OR j.held_until <= $4))";
+/// There is a row to lock, whoever is the first to ask.
+const ADD: &str = "INSERT INTO jobs (job) VALUES ($1) ON CONFLICT (job) DO NOTHING";
 
-const RELEASE: &str = "
-    UPDATE jobs SET holder = NULL, held_until = NULL, done_at = coalesce($3, done_at) WHERE job = $1 AND holder = $2";
+const LOCK: &str = "SELECT holder, held_until, done_at FROM jobs WHERE job = $1 FOR UPDATE";
+
+const PUT: &str = "UPDATE jobs SET holder = $2, held_until = $3, done_at = $4 WHERE job = $1";
 
 #[async_trait]
 impl Jobs for PostgresStore {
     async fn claim(&self, claim: JobClaim) -> Result<ClaimOutcome, StoreError> {
-        // Whoever holds a job may claim it again, so a claim whose answer was lost can be sent again.
-        Ok(retrying(|| self.claim_once(&claim)).await?)
+        Ok(retrying(|| self.decide_lease(claim.job, |lease| lease.claim(&claim))).await?)
     }
 
     async fn release(
@@ -42,35 +33,49 @@ impl Jobs for PostgresStore {
         holder: Uuid,
         done: Option<UnixMillis>,
     ) -> Result<(), StoreError> {
-        let done = done.map(UnixMillis::get);
-        let values =
-            || -> Vec<Value<'_>> { vec![(&job, Type::TEXT), (&holder, Type::UUID), (&done, Type::INT8)] };
-        retrying(|| async { self.database.run(Step::Fixed(RELEASE, values())).await }).await?;
-        Ok(())
+        Ok(retrying(|| self.decide_lease(job, |lease| lease.release(holder, done))).await?)
     }
 }
 
 impl PostgresStore {
-    async fn claim_once(&self, claim: &JobClaim) -> Result<ClaimOutcome, Failure> {
-        let (now, until) = (claim.now.get(), claim.until.get());
-        let since = claim.unless_done_since.map(UnixMillis::get);
-        let values: Vec<Value<'_>> = vec![
-            (&claim.job, Type::TEXT),
-            (&claim.holder, Type::UUID),
-            (&until, Type::INT8),
-            (&now, Type::INT8),
-            (&since, Type::INT8),
-        ];
-        let rows = self.database.run(Step::Fixed(CLAIM, values)).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| Failure::corrupt("jobs", "a question has no answer"))?;
-        Ok(if column(row, 0, "jobs")? {
-            ClaimOutcome::Claimed
-        } else if column(row, 1, "jobs")? {
-            ClaimOutcome::Done
-        } else {
-            ClaimOutcome::Busy
-        })
+    async fn decide_lease<O>(
+        &self,
+        job: &str,
+        decide: impl FnOnce(Lease) -> Plan<Lease, O>,
+    ) -> Result<O, Failure> {
+        let name = || -> Value<'_> { (&job, Type::TEXT) };
+        let mut session = self.database.session().await?;
+        let steps = vec![Step::Fixed(ADD, vec![name()]), Step::Fixed(LOCK, vec![name()])];
+        let answers = session.begin(steps).await?;
+        let row = answers
+            .last()
+            .and_then(|rows| rows.first())
+            .ok_or(Failure::Lost)?;
+        let plan = decide(rows::lease(&PostgresRow(row))?);
+        if let Some(Lease { held, done_at }) = plan.write {
+            put(session, name(), held.unzip(), done_at).await?;
+        }
+        Ok(plan.outcome)
     }
+}
+
+async fn put(
+    session: Session,
+    job: Value<'_>,
+    (holder, until): (Option<Uuid>, Option<UnixMillis>),
+    done_at: Option<UnixMillis>,
+) -> Result<(), Failure> {
+    let (until, done_at) = (until.map(UnixMillis::get), done_at.map(UnixMillis::get));
+    let values = vec![
+        job,
+        (&holder, Type::UUID),
+        (&until, Type::INT8),
+        (&done_at, Type::INT8),
+    ];
+    let committed = session.commit(vec![Step::Fixed(PUT, values)]).await;
+    committed.map_err(|not| match not {
+        // Whoever holds a job may claim it again, and releasing it again changes nothing: what was lost on the way is
+        // decided anew.
+        NotCommitted::Failed(failure) | NotCommitted::Unknown(failure) => failure,
+    })
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
+use mosaic_ports::rows::LOGIN_ACCOUNT_WIDTH;
 use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -32,8 +33,8 @@ impl ChangeFeed for PostgresStore {
         for _ in 0..READS_MAX {
             let question = Question::new(user, request.login, request.entities, &cursors, limits);
             let rows = self.database.read(&snapshot_sql(), &question.values()).await?;
-            let has_login = request.login.is_some();
-            let snapshot = match read_rows(rows, move |rows| snapshot(rows, has_login)).await? {
+            let login = request.login;
+            let snapshot = match read_rows(rows, move |rows| snapshot(rows, login)).await? {
                 Ok(snapshot) => snapshot,
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -50,6 +51,30 @@ impl ChangeFeed for PostgresStore {
         let restless = Failure::corrupt("meta.epoch", "it changes all the time");
         Err(restless.into())
     }
+
+    async fn clock(
+        &self,
+        user: UserId,
+        login: Option<FamilyId>,
+    ) -> Result<Result<Stamp, LoginRefusal>, StoreError> {
+        let (user, uuid) = (user.uuid(), login.map(FamilyId::uuid));
+        let values: [Value<'_>; 2] = [(&user, Type::UUID), (&uuid, Type::UUID)];
+        let rows = self.database.read(&clock_sql(), &values).await?;
+        let Some(row) = rows.first() else {
+            return Ok(Err(LoginRefusal::of_unknown_user()));
+        };
+        let clock = checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?;
+        Ok(tokens::standing(login, Some(row), 1)?.map(|()| clock))
+    }
+}
+
+/// The clock of the user $1, and the standing of the login $2.
+fn clock_sql() -> String {
+    let standing = tokens::standing_sql("$2");
+    format!(
+        "SELECT c.last_stamp, standing.* FROM sync_clocks AS c LEFT JOIN LATERAL ({standing}) AS standing ON true
+         WHERE c.user_id = $1"
+    )
 }
 
 /// The clock, the epoch and the standing of the login $7, and with them the changes of each type that is behind its clock:
@@ -61,8 +86,9 @@ pub(crate) fn snapshot_sql() -> String {
     let standing = tokens::standing_sql("$7");
     let parent = rows::by_key("by_key.stamp", "$6", "r.parent_key");
     format!(
-        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), ({standing}), changed.*
+        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*, changed.*
          FROM sync_clocks AS c
+         LEFT JOIN LATERAL ({standing}) AS standing ON true
          LEFT JOIN LATERAL (
              SELECT {RECORD_COLUMNS}, r.has_next,
                     CASE WHEN r.parent_key IS NOT NULL THEN ({parent}) END
@@ -127,14 +153,13 @@ impl Question {
 }
 
 /// What comes before the columns of the record, and where they begin.
-const BEFORE: usize = 3;
+const BEFORE: usize = 2 + LOGIN_ACCOUNT_WIDTH;
 
-fn snapshot(rows: &[Row], has_login: bool) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
+fn snapshot(rows: &[Row], login: Option<FamilyId>) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
     let Some(first) = rows.first() else {
-        return Ok(Err(LoginRefusal::Ended));
+        return Ok(Err(LoginRefusal::of_unknown_user()));
     };
-    let standing = LoginRefusal::check(column(first, 2, "users.must_change_password")?);
-    if let (true, Err(refusal)) = (has_login, standing) {
+    if let Err(refusal) = tokens::standing(login, Some(first), 2)? {
         return Ok(Err(refusal));
     }
     let mut found = Vec::with_capacity(rows.len());

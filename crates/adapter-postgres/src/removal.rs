@@ -5,19 +5,14 @@
 //! but the account itself, and at last the account. Each step finds out by itself how far the others came.
 
 use mosaic_domain::UserId;
-use mosaic_ports::RemoveOutcome;
-use tokio_postgres::Row;
+use mosaic_domain::account::{RemovalStep, RemoveAccount, RemoveOutcome};
 use tokio_postgres::types::Type;
 
 use crate::PostgresStore;
-use crate::accounts::{self, Others, by_id_sql};
 use crate::error::Failure;
 use crate::rows::column;
-use crate::session::{Step, Value};
-use crate::{contents, tokens};
-
-/// Whether the user $1 still has a clock.
-pub(crate) const HAS_CLOCK: &str = "SELECT EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
+use crate::session::{Session, Step, Value};
+use crate::{accounts, contents, tokens};
 
 const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 
@@ -66,57 +61,37 @@ const REMOVE_USER: &str = "DELETE FROM users WHERE user_id = $1";
 
 impl PostgresStore {
     pub(crate) async fn remove_once(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, Failure> {
-        if let Some(outcome) = self.close_account(id).await? {
-            return Ok(outcome);
+        let (session, facts) = self.lock_account(id, None).await?;
+        let plan = facts.remove();
+        match plan.write {
+            None => return Ok(plan.outcome),
+            Some(RemovalStep::Close) => self.close_account(session, id).await?,
+            Some(RemovalStep::RemoveRows) => session.commit(Vec::new()).await?,
         }
-        if self.remove_rows(id, limit.max(1)).await? {
-            return Ok(RemoveOutcome::Removing);
+        let limit = limit.max(1);
+        let plan = RemoveOutcome::of_rows(self.remove_rows(id, limit).await?, limit);
+        if let Some(RemoveAccount) = plan.write {
+            self.remove_user(id).await?;
         }
-        self.remove_user(id).await?;
-        Ok(RemoveOutcome::Removed)
+        Ok(plan.outcome)
     }
 
-    /// Closes the account, unless it is closed for good already. Says why it may not be removed.
-    async fn close_account(&self, id: UserId) -> Result<Option<RemoveOutcome>, Failure> {
+    /// Closes the account, under the lock that changes of accounts take.
+    async fn close_account(&self, session: Session, id: UserId) -> Result<(), Failure> {
         let uuid = id.uuid();
         let user = || -> Vec<Value<'_>> { vec![(&uuid, Type::UUID)] };
-        let nobodys_name: Option<String> = None;
-        let by_id = by_id_sql();
-        let steps = vec![
-            accounts::LOCK,
-            Step::Fixed(&by_id, user()),
-            Step::Fixed(
-                accounts::OTHERS,
-                vec![(&uuid, Type::UUID), (&nobodys_name, Type::TEXT)],
-            ),
-            Step::Fixed(HAS_CLOCK, user()),
-        ];
-        let mut session = self.database.session().await?;
-        let answers = session.begin(steps).await?;
-        let [_, found, others, clock] = answers.as_slice() else {
-            return Err(Failure::Lost);
-        };
-        let Some(account) = found.first().map(accounts::account).transpose()? else {
-            return Ok(Some(RemoveOutcome::NotFound));
-        };
-        if account.user.administers() && !Others::read(others)?.admin {
-            return Ok(Some(RemoveOutcome::LastAdmin));
-        }
-        if account.user.disabled && !yes(clock)? {
-            return Ok(None);
-        }
         let steps = vec![
             Step::Fixed(CLOSE, user()),
             Step::Fixed(REMOVE_CLOCK, user()),
             Step::Fixed(tokens::END_ALL, user()),
         ];
         session.commit(steps).await?;
-        self.commits.logins_ended(id);
-        Ok(None)
+        self.commits.logins_ended(Some(id));
+        Ok(())
     }
 
-    /// Removes a batch of rows. Says whether there may be more.
-    async fn remove_rows(&self, id: UserId, limit: u32) -> Result<bool, Failure> {
+    /// Removes a batch of rows. Says how many.
+    async fn remove_rows(&self, id: UserId, limit: u32) -> Result<u64, Failure> {
         let (uuid, limit) = (id.uuid(), i64::from(limit));
         let sql = remove_rows_sql();
         let steps = vec![
@@ -128,7 +103,7 @@ impl PostgresStore {
         let count = answers.last().and_then(|rows| rows.first());
         let removed: i64 = count.map_or(Ok(0), |row| column(row, 0, "count"))?;
         session.commit(Vec::new()).await?;
-        Ok(removed >= limit)
+        Ok(removed.unsigned_abs())
     }
 
     /// Removes the account, and what a device or a login left behind meanwhile. Notes that its blobs are to be removed.
@@ -147,10 +122,4 @@ impl PostgresStore {
         ];
         Ok(session.commit(steps).await?)
     }
-}
-
-/// What a question like [`HAS_CLOCK`] is answered with.
-pub(crate) fn yes(rows: &[Row]) -> Result<bool, Failure> {
-    rows.first()
-        .map_or(Ok(false), |row| column(row, 0, "sync_clocks"))
 }

@@ -248,9 +248,7 @@ impl Found {
     pub(crate) fn read(self, scope: &WriteScope, clock: &dyn Clock) -> Result<Locked, Failure> {
         let lock = self.clock.first().ok_or(Failure::UnknownUser)?;
         let last = rows::checked(lock, 0, "sync_clocks.last_stamp", Stamp::new)?;
-        if scope.login.is_some() {
-            tokens::standing(&self.standing)??;
-        }
+        tokens::standing(scope.login, self.standing.first(), 0)??;
         let mut records = BTreeMap::new();
         for row in &self.records {
             let record = rows::record(row)?;

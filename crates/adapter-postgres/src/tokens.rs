@@ -8,13 +8,15 @@
 use std::cmp::Reverse;
 
 use async_trait::async_trait;
-use mosaic_domain::text::Label;
-use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{
-    DeviceLogin, EarlierToken, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken,
-    PasswordHash, PresentedToken, RefreshTokens, Rotation, Spending, StoreError, StoredRefreshToken,
-    TokenHash, TokenSeed,
+use mosaic_domain::account::PasswordHash;
+use mosaic_domain::login::{
+    FoundLogin, IssueOutcome, KeptLogin, LoginRefusal, LoginWrite, NewRefreshToken, PresentedToken, Rotation,
+    StoredRefreshToken, TokenHash,
 };
+use mosaic_domain::plan::Plan;
+use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
+use mosaic_ports::rows::{self, LOGIN_COLUMNS};
+use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -23,7 +25,7 @@ use crate::PostgresStore;
 use crate::accounts::{account, by_id_sql};
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{checked, column, optional, parsed};
+use crate::rows::{PostgresRow, column};
 use crate::scope;
 use crate::session::{Database, Session, Step, Value};
 
@@ -32,9 +34,9 @@ impl RefreshTokens for PostgresStore {
     async fn issue(
         &self,
         login: StoredRefreshToken,
-        proved_by: PasswordHash,
+        expected: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
-        Ok(retrying(|| self.issue_once(&login, &proved_by)).await?)
+        Ok(retrying(|| self.issue_once(&login, &expected)).await?)
     }
 
     async fn rotate(
@@ -47,12 +49,15 @@ impl RefreshTokens for PostgresStore {
     }
 
     async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
-        let (user, login) = (user.uuid(), login.uuid());
+        let user = user.uuid();
         let rows = self
             .database
-            .read(&standing_sql("$2"), &[(&user, Type::UUID), (&login, Type::UUID)])
+            .read(
+                &standing_sql("$2"),
+                &[(&user, Type::UUID), (&login.uuid(), Type::UUID)],
+            )
             .await?;
-        Ok(standing(&rows)?)
+        Ok(standing(Some(login), rows.first(), 0)?)
     }
 
     async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
@@ -64,8 +69,8 @@ impl RefreshTokens for PostgresStore {
         self.cursors.flush().await?;
         let (user, now) = (user.uuid(), now.get());
         let values: [Value<'_>; 2] = [(&user, Type::UUID), (&now, Type::INT8)];
-        let rows = self.database.read(LOGINS, &values).await?;
-        let mut logins = rows.iter().map(login).collect::<Result<Vec<_>, _>>()?;
+        let found = self.database.read(LOGINS, &values).await?;
+        let mut logins = all(&found, rows::device_login)?;
         logins.sort_by(|a, b| (&a.client, Reverse(a.issued_at)).cmp(&(&b.client, Reverse(b.issued_at))));
         Ok(logins)
     }
@@ -76,73 +81,48 @@ impl RefreshTokens for PostgresStore {
     }
 }
 
-/// Whether the password must be changed before a login of the user $1 goes on; `login` is the parameter that names it. NULL or
-/// no row: there is no such login, or its account is closed.
+/// The account of a login of the user $1; `login` is the parameter that names it. NULL or no row: there is no such
+/// login.
 pub(crate) fn standing_sql(login: &str) -> String {
     format!(
-        "SELECT u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
-         WHERE l.user_id = $1 AND l.login_id = {login} AND NOT u.is_disabled"
+        "SELECT u.is_disabled, u.must_change_password
+         FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+         WHERE l.user_id = $1 AND l.login_id = {login}"
     )
 }
 
-/// What [`standing_sql`] says.
-pub(crate) fn standing(rows: &[Row]) -> Result<Result<(), LoginRefusal>, Failure> {
-    let must_change = rows
-        .first()
-        .map(|row| column(row, 0, "users.must_change_password"));
-    Ok(LoginRefusal::check(must_change.transpose()?))
+/// Whether a login may go on, from what [`standing_sql`] says in the columns from `at` on; `None`: the server itself
+/// asks.
+pub(crate) fn standing(
+    login: Option<FamilyId>,
+    row: Option<&Row>,
+    at: usize,
+) -> Result<Result<(), LoginRefusal>, Failure> {
+    let account = row.map(|row| rows::login_account(&PostgresRow(row), at));
+    Ok(LoginRefusal::check(login, account.transpose()?.flatten()))
 }
 
-const COLUMNS: &str = "l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash, l.seed, l.issued_at, \
-     l.expires_at, l.spent_hash";
-
-fn bytes(row: &Row, index: usize, what: &'static str) -> Result<[u8; 32], Failure> {
-    <[u8; 32]>::try_from(column::<&[u8]>(row, index, what)?).map_err(|error| Failure::corrupt(what, error))
-}
-
-fn kept(row: &Row) -> Result<KeptLogin, Failure> {
-    let spent = match column::<Option<&[u8]>>(row, 9, "logins.spent_hash")? {
-        Some(_) => Some(TokenHash(bytes(row, 9, "logins.spent_hash")?)),
-        None => None,
-    };
-    Ok(KeptLogin {
-        stored: StoredRefreshToken {
-            token: NewRefreshToken {
-                key: TokenHash(bytes(row, 4, "logins.key_hash")?),
-                hash: TokenHash(bytes(row, 5, "logins.token_hash")?),
-                seed: TokenSeed(bytes(row, 6, "logins.seed")?),
-                issued_at: checked(row, 7, "logins.issued_at", UnixMillis::new)?,
-                expires_at: checked(row, 8, "logins.expires_at", UnixMillis::new)?,
-            },
-            user: UserId::new(column(row, 0, "logins.user_id")?),
-            family: FamilyId::new(column(row, 1, "logins.login_id")?),
-            client: optional(row, 2, "logins.client_id", ClientId::try_from)?,
-            device_name: optional(row, 3, "logins.device_name", Label::new)?,
-        },
-        spent,
-    })
+/// Reads rows.
+fn all<'a, T>(
+    rows: &'a [Row],
+    read: impl Fn(&PostgresRow<'a>) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    rows.iter().map(|row| read(&PostgresRow(row))).collect()
 }
 
 /// All logins of a user, by id.
 pub(crate) async fn all_of(database: &Database, user: UserId) -> Result<Vec<KeptLogin>, Failure> {
-    let sql = format!("SELECT {COLUMNS} FROM logins AS l WHERE l.user_id = $1 ORDER BY l.login_id");
-    let rows = database.read(&sql, &[(&user.uuid(), Type::UUID)]).await?;
-    rows.iter().map(kept).collect()
+    let sql = format!("SELECT {LOGIN_COLUMNS} FROM logins AS l WHERE l.user_id = $1 ORDER BY l.login_id");
+    let found = database.read(&sql, &[(&user.uuid(), Type::UUID)]).await?;
+    all(&found, rows::login)
 }
 
 /// The tokens of a user that carry no key, by hash.
 pub(crate) async fn earlier_of(database: &Database, user: UserId) -> Result<Vec<EarlierToken>, Failure> {
     let sql =
         "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY token_hash";
-    let rows = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
-    let token = |row: &Row| {
-        Ok(EarlierToken {
-            hash: TokenHash(bytes(row, 0, "earlier_tokens.token_hash")?),
-            family: FamilyId::new(column(row, 1, "earlier_tokens.login_id")?),
-            expires_at: checked(row, 2, "earlier_tokens.expires_at", UnixMillis::new)?,
-        })
-    };
-    rows.iter().map(token).collect()
+    let found = database.read(sql, &[(&user.uuid(), Type::UUID)]).await?;
+    all(&found, rows::earlier_token)
 }
 
 /// The token's key is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
@@ -153,7 +133,7 @@ const LOCK_OWNER: &str = "
 
 fn find_sql() -> String {
     format!(
-        "SELECT {COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+        "SELECT {LOGIN_COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
          WHERE (l.user_id, l.login_id) IN (
              SELECT user_id, login_id FROM logins WHERE key_hash = $1
              UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = $2)"
@@ -164,14 +144,6 @@ fn find_sql() -> String {
 const LOGINS: &str = "
     SELECT client_id, device_name, issued_at FROM logins
     WHERE user_id = $1 AND client_id IS NOT NULL AND expires_at > $2";
-
-fn login(row: &Row) -> Result<DeviceLogin, Failure> {
-    Ok(DeviceLogin {
-        client: parsed(row, 0, "logins.client_id")?,
-        device_name: optional(row, 1, "logins.device_name", Label::new)?,
-        issued_at: checked(row, 2, "logins.issued_at", UnixMillis::new)?,
-    })
-}
 
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
@@ -191,10 +163,8 @@ const FORGET_EXPIRED: &str = "
     WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <= $2)
     DELETE FROM logins WHERE user_id = $1 AND expires_at <= $2";
 
-/// All logins of the user $1 but the $2 that were renewed last.
-const END_UNUSED: &str = "
-    DELETE FROM logins WHERE user_id = $1 AND login_id IN (
-        SELECT login_id FROM logins WHERE user_id = $1 ORDER BY issued_at DESC, login_id OFFSET $2) RETURNING 1";
+/// How old each login of the user $1 is.
+const AGES: &str = "SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = $1";
 
 /// Keeps a login, whether it is there or not.
 const PUT: &str = "
@@ -294,40 +264,27 @@ impl EarlierColumns {
     }
 }
 
-struct Found {
-    kept: KeptLogin,
-    is_disabled: bool,
-}
-
 impl PostgresStore {
     async fn issue_once(
         &self,
         login: &StoredRefreshToken,
-        proved_by: &PasswordHash,
+        expected: &PasswordHash,
     ) -> Result<IssueOutcome, Failure> {
-        let new = LoginValues::new(login, None);
-        let lock = format!("{} FOR NO KEY UPDATE", by_id_sql());
-        let others_max = i64::from(LOGINS_MAX) - 1;
+        let (uuid, lock) = (login.user.uuid(), format!("{} FOR NO KEY UPDATE", by_id_sql()));
         let steps = vec![
-            Step::Fixed(&lock, vec![new.user()]),
-            new.forget_expired(),
-            Step::Fixed(END_UNUSED, vec![new.user(), (&others_max, Type::INT8)]),
+            Step::Fixed(&lock, vec![(&uuid, Type::UUID)]),
+            Step::Fixed(AGES, vec![(&uuid, Type::UUID)]),
         ];
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
-        let [found, _, ended] = answers.as_slice() else {
+        let [found, logins] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
         // A lock that was waited for gives the row as it was committed meanwhile.
-        let outcome = IssueOutcome::of(found.first().map(account).transpose()?, proved_by);
-        // Else the session goes, and the transaction with it.
-        if let IssueOutcome::Issued(_) = outcome {
-            session.commit(vec![new.put()]).await?;
-            if !ended.is_empty() {
-                self.commits.logins_ended(login.user);
-            }
-        }
-        Ok(outcome)
+        let account = found.first().map(account).transpose()?;
+        let logins = all(logins, rows::login_age)?;
+        self.carry_out(session, login.clone().issue(expected, account, logins))
+            .await
     }
 
     async fn rotate_once(
@@ -337,37 +294,12 @@ impl PostgresStore {
         grace_ms: i64,
     ) -> Result<Rotation, Failure> {
         let (session, found) = self.lock_and_find(spent).await?;
-        let Some(Found {
-            kept,
-            is_disabled: false,
-        }) = found
-        else {
-            return Ok(Rotation::Refused);
-        };
-        let StoredRefreshToken { user, family, .. } = kept.stored;
-        Ok(match kept.spend(spent, next, grace_ms) {
-            Spending::Rotate(next) => {
-                let new = LoginValues::new(&next.stored, next.spent);
-                session.commit(vec![new.put(), new.forget_expired()]).await?;
-                Rotation::Rotated(next.stored)
-            }
-            Spending::Again => Rotation::Again(kept.stored),
-            Spending::Reuse => {
-                self.end(session, user, &[family]).await?;
-                Rotation::Reused { user, family }
-            }
-            Spending::Refuse => Rotation::Refused,
-        })
+        self.carry_out(session, spent.rotate(found, next, grace_ms)).await
     }
 
     async fn end_family_once(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, Failure> {
         let (session, found) = self.lock_and_find(token).await?;
-        let Some(Found { kept, .. }) = found else {
-            return Ok(None);
-        };
-        let (user, family) = (kept.stored.user, kept.stored.family);
-        self.end(session, user, &[family]).await?;
-        Ok(Some((user, family)))
+        self.carry_out(session, FoundLogin::end(found)).await
     }
 
     async fn end_client_once(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
@@ -382,41 +314,47 @@ impl PostgresStore {
         for row in answers.last().into_iter().flatten() {
             families.push(FamilyId::new(column(row, 0, "logins.login_id")?));
         }
-        if !families.is_empty() {
-            self.end(session, user, &families).await?;
-        }
-        Ok(families)
+        self.carry_out(session, LoginWrite::end(user, families)).await
     }
 
     /// Begins a transaction, locks the row of the token's user, and reads the login.
-    async fn lock_and_find(&self, token: PresentedToken) -> Result<(Session, Option<Found>), Failure> {
+    async fn lock_and_find(&self, token: PresentedToken) -> Result<(Session, Option<FoundLogin>), Failure> {
         let (key, hash, find) = (token.key.0.to_vec(), token.hash.0.to_vec(), find_sql());
         let values = || -> Vec<Value<'_>> { vec![(&key, Type::BYTEA), (&hash, Type::BYTEA)] };
         let steps = vec![Step::Fixed(LOCK_OWNER, values()), Step::Fixed(&find, values())];
         let mut session = self.database.session().await?;
         // Two look-ups by key: a database that does not answer is not waited for as long as for a large write.
         let answers = self.database.in_time(session.begin(steps)).await?;
-        let found = |row: &Row| {
-            Ok::<_, Failure>(Found {
-                kept: kept(row)?,
-                is_disabled: column(row, 10, "users.is_disabled")?,
-            })
-        };
         let row = answers.last().and_then(|rows| rows.first());
-        let found = row.map(found).transpose()?;
+        let found = row.map(|row| rows::found_login(&PostgresRow(row))).transpose()?;
         Ok((session, found))
     }
 
-    /// Ends logins of a user whose row is locked, and tells whoever listens.
-    async fn end(&self, session: Session, user: UserId, families: &[FamilyId]) -> Result<(), Failure> {
-        let uuid = user.uuid();
-        let families: Vec<Uuid> = families.iter().map(|family| family.uuid()).collect();
-        let steps = vec![
-            Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]),
-            Step::Fixed(END, vec![(&uuid, Type::UUID), (&families, Type::UUID_ARRAY)]),
-        ];
+    /// Writes what was decided about the logins of a user whose row is locked, and tells whoever listens.
+    async fn carry_out<O>(&self, session: Session, plan: Plan<LoginWrite, O>) -> Result<O, Failure> {
+        let Some(write) = plan.write else {
+            // The session goes, and the transaction with it.
+            return Ok(plan.outcome);
+        };
+        let uuid = write.user.uuid();
+        let families: Vec<Uuid> = write.end.iter().map(|family| family.uuid()).collect();
+        let kept = write
+            .keep
+            .as_ref()
+            .map(|kept| LoginValues::new(&kept.stored, kept.spent));
+        let mut steps = Vec::new();
+        if !families.is_empty() {
+            steps.push(Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]));
+            steps.push(Step::Fixed(
+                END,
+                vec![(&uuid, Type::UUID), (&families, Type::UUID_ARRAY)],
+            ));
+        }
+        if let Some(kept) = &kept {
+            steps.extend([kept.forget_expired(), kept.put()]);
+        }
         session.commit(steps).await?;
-        self.commits.logins_ended(user);
-        Ok(())
+        self.commits.logins_ended(write.ends_logins_of());
+        Ok(plan.outcome)
     }
 }

@@ -5,7 +5,7 @@ use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    Accounts as _, DeviceCursors as _, DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace,
+    AccountStore as _, DeviceCursors as _, DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace,
     StoreError, Transfer, UserDump,
 };
 use tokio_postgres::Row;

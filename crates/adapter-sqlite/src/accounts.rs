@@ -1,26 +1,27 @@
-//! Accounts. The writer does one thing at a time, so what a method looks up is still true when it writes: names are
-//! compared and administrators counted without a race. The constraints of the schema stand behind it.
+//! Accounts. The writer does one thing at a time, so the facts that a decision is made from are still true when it is
+//! carried out. The constraints of the schema stand behind it.
 
 use async_trait::async_trait;
-use mosaic_domain::account::{Role, User, Username};
+use mosaic_domain::account::{
+    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
+    UpdateOutcome, User, Username,
+};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, RemoveOutcome, StoreError,
-    UpdateOutcome,
-};
-use rusqlite::{Connection, Params, Row, named_params};
+use mosaic_ports::rows::{self, ACCOUNT_COLUMNS};
+use mosaic_ports::{AccountStore, StoreError};
+use rusqlite::{Connection, Params, named_params};
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::query::bounds;
-use crate::rows::{checked, column, optional, parsed};
-use crate::{records, removal, tokens};
+use crate::rows::read_all;
+use crate::{removal, tokens};
 
 #[async_trait]
-impl Accounts for SqliteStore {
-    async fn create(&self, account: NewAccount, only_first: bool) -> Result<CreateOutcome, StoreError> {
+impl AccountStore for SqliteStore {
+    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError> {
         let job = move |conn: &Connection| create(conn, &account, only_first);
         Ok(self.writer.run(job).await?)
     }
@@ -47,47 +48,21 @@ impl Accounts for SqliteStore {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
-        let ends_logins = change.end_logins;
         let job = move |conn: &Connection| update(conn, id, &change, now);
-        let ends = move |outcome: &UpdateOutcome| {
-            (ends_logins && matches!(outcome, UpdateOutcome::Updated(_))).then_some(id)
-        };
-        Ok(self.writer.end_logins(job, ends).await?)
+        Ok(self.writer.end_logins(job).await?)
     }
 
     async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
         let job = move |conn: &Connection| removal::step(conn, id, limit);
-        let ends = move |outcome: &RemoveOutcome| {
-            matches!(outcome, RemoveOutcome::Removing | RemoveOutcome::Removed).then_some(id)
-        };
-        Ok(self.writer.end_logins(job, ends).await?)
+        Ok(self.writer.end_logins(job).await?)
     }
 }
 
-const COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, created_at, \
-     updated_at, password_hash";
-
-fn user(row: &Row<'_>) -> Result<User, Failure> {
-    Ok(User {
-        id: UserId::new(column(row, 0, "users.user_id")?),
-        username: parsed(row, 1, "users.username")?,
-        avatar_url: optional(row, 2, "users.avatar_url", Label::new)?,
-        role: parsed(row, 3, "users.role")?,
-        must_change_password: column(row, 4, "users.must_change_password")?,
-        disabled: column(row, 5, "users.is_disabled")?,
-        created_at: checked(row, 6, "users.created_at", UnixMillis::new)?,
-        updated_at: checked(row, 7, "users.updated_at", UnixMillis::new)?,
-    })
-}
-
 fn find(conn: &Connection, condition: &str, value: impl Params) -> Result<Option<Account>, Failure> {
-    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE {condition}"))?;
-    let mut rows = statement.query(value)?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Account {
-        user: user(row)?,
-        password: PasswordHash::new(column(row, 8, "users.password_hash")?),
-    }))
+    let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM users WHERE {condition}");
+    Ok(read_all(conn, &sql, value, |row| rows::account(row))?
+        .into_iter()
+        .next())
 }
 
 /// The account with that name: by the form of before first, since accounts that differ in letter case alone are from then.
@@ -103,16 +78,9 @@ pub(crate) fn by_id(conn: &Connection, id: UserId) -> Result<Option<Account>, Fa
 
 fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
     let total: i64 = conn.query_row("SELECT count(*) FROM users", [], |row| row.get(0))?;
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM users ORDER BY username_folded LIMIT ?1 OFFSET ?2"
-    ))?;
-    let mut rows = statement.query(bounds(page))?;
-    let mut items = Vec::new();
-    while let Some(row) = rows.next()? {
-        items.push(user(row)?);
-    }
+    let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM users ORDER BY username_folded LIMIT ?1 OFFSET ?2");
     Ok(Listing {
-        items,
+        items: read_all(conn, &sql, bounds(page), |row| rows::user(row))?,
         total: total.unsigned_abs(),
     })
 }
@@ -167,72 +135,56 @@ fn store(
     Ok(())
 }
 
-fn create(conn: &Connection, account: &NewAccount, only_first: bool) -> Result<CreateOutcome, Failure> {
-    if only_first && exists(conn, "SELECT EXISTS (SELECT 1 FROM users)", [])? {
-        return Ok(CreateOutcome::NotFirst);
+/// Whether anybody has an account, whether somebody other than ?1 has the name ?2, whether somebody other than ?1
+/// administers the server, and whether ?1 has a clock.
+const FACTS: &str = "
+    SELECT EXISTS (SELECT 1 FROM users),
+           EXISTS (SELECT 1 FROM users WHERE username_folded = ?2 AND user_id <> ?1),
+           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_disabled = 0 AND user_id <> ?1),
+           EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = ?1)";
+
+/// What decides about an account, and about a name for it.
+pub(crate) fn facts(conn: &Connection, id: UserId, name: Option<&Username>) -> Result<AccountFacts, Failure> {
+    let account = by_id(conn, id)?;
+    let values = (id.uuid(), name.map(Username::folded));
+    Ok(conn.prepare_cached(FACTS)?.query_row(values, |row| {
+        Ok(AccountFacts {
+            account,
+            any: row.get(0)?,
+            name_taken: row.get(1)?,
+            other_admin: row.get(2)?,
+            has_clock: row.get(3)?,
+        })
+    })?)
+}
+
+fn create(conn: &Connection, account: &Account, only_first: bool) -> Result<CreateOutcome, Failure> {
+    let facts = facts(conn, account.user.id, Some(&account.user.username))?;
+    let plan = account.create(&facts, only_first);
+    if let Some(Account { user, password }) = plan.write {
+        store(conn, INSERT, &user, &password, &user.username.folded())?;
+        conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, 0)")?
+            .execute([user.id.uuid()])?;
     }
-    if is_taken(conn, &account.user)? {
-        return Ok(CreateOutcome::NameTaken);
-    }
-    let user = &account.user;
-    store(conn, INSERT, user, &account.password, &user.username.folded())?;
-    conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, 0)")?
-        .execute([account.user.id.uuid()])?;
-    Ok(CreateOutcome::Created)
+    Ok(plan.outcome)
 }
 
-fn exists(conn: &Connection, sql: &str, values: impl Params) -> Result<bool, Failure> {
-    Ok(conn.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
-}
-
-/// Whether somebody else has the name.
-fn is_taken(conn: &Connection, user: &User) -> Result<bool, Failure> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE username_folded = ?1 AND user_id <> ?2)";
-    exists(conn, sql, (user.username.folded(), user.id.uuid()))
-}
-
-/// Whether somebody else manages accounts.
-pub(crate) fn has_other_admin(conn: &Connection, user: &User) -> Result<bool, Failure> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE role = ?1 AND is_disabled = 0 AND user_id <> ?2)";
-    exists(conn, sql, (Role::Admin.name(), user.id.uuid()))
-}
-
+/// Says also whose logins it ended.
 fn update(
     conn: &Connection,
     id: UserId,
     change: &AccountChange,
     now: UnixMillis,
-) -> Result<UpdateOutcome, Failure> {
-    let Some(old) = by_id(conn, id)? else {
-        return Ok(UpdateOutcome::NotFound);
-    };
-    if records::last_stamp(conn, id)?.is_none() {
-        // It is being removed, and can't be opened again.
-        return Ok(UpdateOutcome::NotFound);
+) -> Result<(UpdateOutcome, Option<UserId>), Failure> {
+    let plan = change.decide(&facts(conn, id, change.username.as_ref())?, now);
+    let mut ended = None;
+    if let Some(AccountWrite { account, end_logins }) = plan.write {
+        let Account { user, password } = account;
+        store(conn, UPDATE, &user, &password, &user.username.folded())?;
+        if end_logins {
+            tokens::end_all(conn, id)?;
+            ended = Some(id);
+        }
     }
-    if change
-        .proved_by
-        .as_ref()
-        .is_some_and(|proof| *proof != old.password)
-    {
-        return Ok(UpdateOutcome::Outdated);
-    }
-    let new = change.apply(&old, now);
-    if new.user.username != old.user.username && is_taken(conn, &new.user)? {
-        return Ok(UpdateOutcome::NameTaken);
-    }
-    if old.user.steps_down_as(&new.user) && !has_other_admin(conn, &old.user)? {
-        return Ok(UpdateOutcome::LastAdmin);
-    }
-    store(
-        conn,
-        UPDATE,
-        &new.user,
-        &new.password,
-        &new.user.username.folded(),
-    )?;
-    if change.end_logins {
-        tokens::end_all(conn, id)?;
-    }
-    Ok(UpdateOutcome::Updated(new.user))
+    Ok((plan.outcome, ended))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mosaic_domain::stamp::ClockExhausted;
+use mosaic_ports::rows::CorruptColumn;
 use mosaic_ports::{BoxError, LoginRefusal, StoreError, WriteError};
 use rusqlite::ErrorCode;
 
@@ -16,12 +17,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// A stored value is not one that this version writes.
-    #[error("the store holds a corrupt {what}")]
-    Corrupt {
-        what: &'static str,
-        #[source]
-        source: BoxError,
-    },
+    #[error(transparent)]
+    Corrupt(#[from] CorruptColumn),
     /// There is no such user.
     #[error("there is no such user")]
     UnknownUser,
@@ -51,10 +48,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// A stored value that can't be read. `what` names the column.
     pub(crate) fn corrupt(what: &'static str, source: impl Into<BoxError>) -> Self {
-        Self::Corrupt {
-            what,
-            source: source.into(),
-        }
+        CorruptColumn::new(what, source).into()
     }
 
     /// The store has no capacity now, or is closed.
@@ -67,7 +61,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Sqlite(error) => of_sqlite(error),
-            Failure::Corrupt { what, source } => Self::Corrupt { what, source },
+            Failure::Corrupt(column) => column.into(),
             Failure::Unavailable(source) => Self::Unavailable(source),
             Failure::TooSlow => Self::TooSlow(failure.into()),
             Failure::Full(source) => Self::Full(source),

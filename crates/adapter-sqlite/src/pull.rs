@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
-use mosaic_domain::{Cursor, EntityType, Epoch, PerEntity, Stamp, UserId};
+use mosaic_domain::{Cursor, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
 use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -22,6 +22,16 @@ impl ChangeFeed for SqliteStore {
         let request = request.clone();
         let look_up = move |conn: &Connection| snapshot(conn, user, &request, limits);
         Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn clock(
+        &self,
+        user: UserId,
+        login: Option<FamilyId>,
+    ) -> Result<Result<Stamp, LoginRefusal>, StoreError> {
+        let look_up = move |conn: &Connection| clock_of(conn, user, login);
+        let found = self.readers.read(look_up).await?;
+        Ok(found.map(|(clock, _)| clock))
     }
 }
 
@@ -46,12 +56,10 @@ fn snapshot(
     request: &PullRequest,
     limits: PageLimits,
 ) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
-    let Some((clock, epoch)) = clock_and_epoch(conn, user)? else {
-        return Ok(Err(LoginRefusal::Ended));
+    let (clock, epoch) = match clock_of(conn, user, request.login)? {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Err(refusal) = tokens::standing(conn, user, request.login)? {
-        return Ok(Err(refusal));
-    }
     let start = request.start(clock, epoch);
     let mut changes = PerEntity::<TypeChanges>::default();
     for entity in start.behind(request.entities, clock).iter() {
@@ -62,6 +70,18 @@ fn snapshot(
         epoch,
         changes,
     }))
+}
+
+/// The user's clock and the epoch, where the login may go on.
+fn clock_of(
+    conn: &Connection,
+    user: UserId,
+    login: Option<FamilyId>,
+) -> Result<Result<(Stamp, Epoch), LoginRefusal>, Failure> {
+    let Some(found) = clock_and_epoch(conn, user)? else {
+        return Ok(Err(LoginRefusal::of_unknown_user()));
+    };
+    Ok(tokens::standing(conn, user, login)?.map(|()| found))
 }
 
 /// The user's clock and the epoch; `None` where there is no such user.

@@ -3,34 +3,42 @@
 //! What has no clock any more is being removed: it can't be written, pulled or opened again.
 
 use mosaic_domain::UserId;
-use mosaic_ports::RemoveOutcome;
+use mosaic_domain::account::{RemovalStep, RemoveAccount, RemoveOutcome};
 use rusqlite::Connection;
 
-use crate::accounts::{by_id, has_other_admin};
 use crate::error::Failure;
-use crate::{contents, tokens};
+use crate::{accounts, contents, tokens};
 
-/// Takes the next step. Every step begins with what closes the account, which finds nothing to do but the first time.
-pub(crate) fn step(conn: &Connection, id: UserId, limit: u32) -> Result<RemoveOutcome, Failure> {
-    let Some(account) = by_id(conn, id)? else {
-        return Ok(RemoveOutcome::NotFound);
+/// Takes the next step, and says whose logins it ended. Every step closes the account, which finds nothing to do but
+/// the first time.
+pub(crate) fn step(
+    conn: &Connection,
+    id: UserId,
+    limit: u32,
+) -> Result<(RemoveOutcome, Option<UserId>), Failure> {
+    let plan = accounts::facts(conn, id, None)?.remove();
+    let Some(step) = plan.write else {
+        return Ok((plan.outcome, None));
     };
-    if account.user.administers() && !has_other_admin(conn, &account.user)? {
-        return Ok(RemoveOutcome::LastAdmin);
+    let ended = (step == RemovalStep::Close).then_some(id);
+    let limit = limit.max(1);
+    let plan = RemoveOutcome::of_rows(rows(conn, id, limit as usize)? as u64, limit);
+    if let Some(RemoveAccount) = plan.write {
+        conn.prepare_cached("DELETE FROM users WHERE user_id = ?1")?
+            .execute([id.uuid()])?;
+        contents::note_removed(conn, id)?;
     }
-    let limit = limit.max(1) as usize;
+    Ok((plan.outcome, ended))
+}
+
+/// Removes a batch of rows. Says how many.
+fn rows(conn: &Connection, id: UserId, limit: usize) -> Result<usize, Failure> {
     let mut removed = close(conn, id)?;
     for sql in BATCHES {
         removed += batch(conn, sql, id, limit.saturating_sub(removed))?;
     }
     removed += records(conn, id, limit.saturating_sub(removed))?;
-    if removed >= limit {
-        return Ok(RemoveOutcome::Removing);
-    }
-    conn.prepare_cached("DELETE FROM users WHERE user_id = ?1")?
-        .execute([id.uuid()])?;
-    contents::note_removed(conn, id)?;
-    Ok(RemoveOutcome::Removed)
+    Ok(removed)
 }
 
 /// Closes the account. What goes here is little: a few rows for each device. Says how much.

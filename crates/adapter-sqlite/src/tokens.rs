@@ -1,34 +1,36 @@
 //! Logins and their refresh tokens: one row for each login, however often it is renewed.
 
 use async_trait::async_trait;
+use mosaic_domain::account::PasswordHash;
+use mosaic_domain::login::{
+    FoundLogin, IssueOutcome, KeptLogin, LoginAge, LoginRefusal, LoginWrite, NewRefreshToken, PresentedToken,
+    Rotation, StoredRefreshToken,
+};
+use mosaic_domain::plan::Plan;
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{
-    DeviceLogin, EarlierToken, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken,
-    PasswordHash, PresentedToken, RefreshTokens, Rotation, Spending, StoreError, StoredRefreshToken,
-    TokenHash, TokenSeed,
-};
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use mosaic_ports::rows::{self, LOGIN_COLUMNS};
+use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
+use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
 use crate::accounts;
 use crate::error::Failure;
-use crate::rows::{checked, column, optional, parsed};
+use crate::rows::read_all;
 
 #[async_trait]
 impl RefreshTokens for SqliteStore {
     async fn issue(
         &self,
         login: StoredRefreshToken,
-        proved_by: PasswordHash,
+        expected: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
-        let user = login.user;
-        let job = move |conn: &Connection| issue(conn, login, &proved_by);
-        let (outcome, _) = self
-            .writer
-            .end_logins(job, move |(_, ended)| ended.then_some(user))
-            .await?;
-        Ok(outcome)
+        let job = move |conn: &Connection| {
+            let account = accounts::by_id(conn, login.user)?;
+            let logins = ages(conn, login.user)?;
+            carry_out(conn, login.issue(&expected, account, logins))
+        };
+        Ok(self.writer.end_logins(job).await?)
     }
 
     async fn rotate(
@@ -37,12 +39,8 @@ impl RefreshTokens for SqliteStore {
         next: NewRefreshToken,
         grace_ms: i64,
     ) -> Result<Rotation, StoreError> {
-        let job = move |conn: &Connection| rotate(conn, spent, &next, grace_ms);
-        let ends = |rotation: &Rotation| match rotation {
-            Rotation::Reused { user, .. } => Some(*user),
-            _ => None,
-        };
-        Ok(self.writer.end_logins(job, ends).await?)
+        let job = move |conn: &Connection| carry_out(conn, spent.rotate(find(conn, spent)?, &next, grace_ms));
+        Ok(self.writer.end_logins(job).await?)
     }
 
     async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
@@ -51,16 +49,8 @@ impl RefreshTokens for SqliteStore {
     }
 
     async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
-        let job = move |conn: &Connection| {
-            let Some(found) = find(conn, token)? else {
-                return Ok(None);
-            };
-            let (user, family) = (found.kept.stored.user, found.kept.stored.family);
-            end(conn, user, family)?;
-            Ok(Some((user, family)))
-        };
-        let ends = |ended: &Option<(UserId, FamilyId)>| ended.map(|(user, _)| user);
-        Ok(self.writer.end_logins(job, ends).await?)
+        let job = move |conn: &Connection| carry_out(conn, FoundLogin::end(find(conn, token)?));
+        Ok(self.writer.end_logins(job).await?)
     }
 
     async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
@@ -71,88 +61,42 @@ impl RefreshTokens for SqliteStore {
 
     async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
         let client = client.clone();
-        let job = move |conn: &Connection| end_client(conn, user, &client);
-        let ends = move |ended: &Vec<FamilyId>| (!ended.is_empty()).then_some(user);
-        Ok(self.writer.end_logins(job, ends).await?)
+        let job = move |conn: &Connection| {
+            let families = families(conn, user, &client)?;
+            carry_out(conn, LoginWrite::end(user, families))
+        };
+        Ok(self.writer.end_logins(job).await?)
     }
 }
 
-/// Whether the password must be changed before the login goes on. No row: there is no such login, or its account is closed.
+/// The account of a login. No row: there is no such login.
 pub(crate) const STANDING: &str = "
-    SELECT u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
-    WHERE l.user_id = ?1 AND l.login_id = ?2 AND u.is_disabled = 0";
+    SELECT u.is_disabled, u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+    WHERE l.user_id = ?1 AND l.login_id = ?2";
 
-/// Whether a login may go on; the server itself (`None`) may.
+/// Whether a login may go on; `None`: the server itself asks.
 pub(crate) fn standing(
     conn: &Connection,
     user: UserId,
     login: Option<FamilyId>,
 ) -> Result<Result<(), LoginRefusal>, Failure> {
-    let Some(login) = login else {
-        return Ok(Ok(()));
-    };
-    let mut statement = conn.prepare_cached(STANDING)?;
-    let must_change = statement
-        .query_row((user.uuid(), login.uuid()), |row| row.get(0))
-        .optional()?;
-    Ok(LoginRefusal::check(must_change))
-}
-
-struct Found {
-    kept: KeptLogin,
-    is_disabled: bool,
-}
-
-const COLUMNS: &str = "l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash, l.seed, l.issued_at, \
-     l.expires_at, l.spent_hash";
-
-fn kept(row: &Row<'_>) -> Result<KeptLogin, Failure> {
-    let spent: Option<[u8; 32]> = column(row, 9, "logins.spent_hash")?;
-    Ok(KeptLogin {
-        stored: StoredRefreshToken {
-            token: NewRefreshToken {
-                key: TokenHash(column(row, 4, "logins.key_hash")?),
-                hash: TokenHash(column(row, 5, "logins.token_hash")?),
-                seed: TokenSeed(column(row, 6, "logins.seed")?),
-                issued_at: checked(row, 7, "logins.issued_at", UnixMillis::new)?,
-                expires_at: checked(row, 8, "logins.expires_at", UnixMillis::new)?,
-            },
-            user: UserId::new(column(row, 0, "logins.user_id")?),
-            family: FamilyId::new(column(row, 1, "logins.login_id")?),
-            client: optional(row, 2, "logins.client_id", ClientId::try_from)?,
-            device_name: optional(row, 3, "logins.device_name", Label::new)?,
-        },
-        spent: spent.map(TokenHash),
-    })
+    let values = (user.uuid(), login.map(FamilyId::uuid));
+    let found = read_all(conn, STANDING, values, |row| rows::login_account(row, 0))?;
+    let found = found.into_iter().next().flatten();
+    Ok(LoginRefusal::check(login, found))
 }
 
 /// All logins of a user, by id.
 pub(crate) fn all_of(conn: &Connection, user: UserId) -> Result<Vec<KeptLogin>, Failure> {
-    let sql = format!("SELECT {COLUMNS} FROM logins AS l WHERE l.user_id = ?1 ORDER BY l.login_id");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([user.uuid()])?;
-    let mut logins = Vec::new();
-    while let Some(row) = rows.next()? {
-        logins.push(kept(row)?);
-    }
-    Ok(logins)
+    let sql = format!("SELECT {LOGIN_COLUMNS} FROM logins AS l WHERE l.user_id = ?1 ORDER BY l.login_id");
+    read_all(conn, &sql, [user.uuid()], |row| rows::login(row))
 }
 
 /// The tokens of a user that carry no key, by hash.
 pub(crate) fn earlier_of(conn: &Connection, user: UserId) -> Result<Vec<EarlierToken>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = ?1 ORDER BY token_hash",
-    )?;
-    let mut rows = statement.query([user.uuid()])?;
-    let mut tokens = Vec::new();
-    while let Some(row) = rows.next()? {
-        tokens.push(EarlierToken {
-            hash: TokenHash(column(row, 0, "earlier_tokens.token_hash")?),
-            family: FamilyId::new(column(row, 1, "earlier_tokens.login_id")?),
-            expires_at: checked(row, 2, "earlier_tokens.expires_at", UnixMillis::new)?,
-        });
-    }
-    Ok(tokens)
+    let sql =
+        "SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = ?1 ORDER BY token_hash";
+    read_all(conn, sql, [user.uuid()], |row| rows::earlier_token(row))
 }
 
 /// Replaces the logins and the earlier tokens of a user.
@@ -179,78 +123,41 @@ pub(crate) fn load(
 }
 
 /// The token's key is all that a device sends, so this is the one look-up that finds a user instead of beginning with one.
-fn find(conn: &Connection, token: PresentedToken) -> Result<Option<Found>, Failure> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
+fn find(conn: &Connection, token: PresentedToken) -> Result<Option<FoundLogin>, Failure> {
+    let sql = format!(
+        "SELECT {LOGIN_COLUMNS}, u.is_disabled FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
          WHERE (l.user_id, l.login_id) IN (
              SELECT user_id, login_id FROM logins WHERE key_hash = ?1
              UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = ?2)"
-    ))?;
-    let mut rows = statement.query((token.key.0, token.hash.0))?;
-    let found = |row| {
-        Ok(Found {
-            kept: kept(row)?,
-            is_disabled: column(row, 10, "users.is_disabled")?,
-        })
-    };
-    rows.next()?.map(found).transpose()
+    );
+    let found = read_all(conn, &sql, (token.key.0, token.hash.0), |row| {
+        rows::found_login(row)
+    })?;
+    Ok(found.into_iter().next())
 }
 
-/// Says also whether it ended logins.
-fn issue(
-    conn: &Connection,
-    login: StoredRefreshToken,
-    proved_by: &PasswordHash,
-) -> Result<(IssueOutcome, bool), Failure> {
-    let outcome = IssueOutcome::of(accounts::by_id(conn, login.user)?, proved_by);
-    let mut ended = 0;
-    if let IssueOutcome::Issued(_) = outcome {
-        forget_expired(conn, login.user, login.token.issued_at)?;
-        ended = conn
-            .prepare_cached(
-                "DELETE FROM logins WHERE user_id = ?1 AND login_id IN (
-                     SELECT login_id FROM logins WHERE user_id = ?1
-                     ORDER BY issued_at DESC, login_id LIMIT -1 OFFSET ?2)",
-            )?
-            .execute((login.user.uuid(), LOGINS_MAX - 1))?;
-        put(
-            conn,
-            &KeptLogin {
-                stored: login,
-                spent: None,
-            },
-        )?;
+/// How old each login of a user is.
+fn ages(conn: &Connection, user: UserId) -> Result<Vec<LoginAge>, Failure> {
+    let sql = "SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = ?1";
+    read_all(conn, sql, [user.uuid()], |row| rows::login_age(row))
+}
+
+/// Writes what was decided. Says also whose logins it ended.
+fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Option<UserId>), Failure> {
+    let Plan { write, outcome } = plan;
+    if let Some(LoginWrite {
+        user,
+        end: families,
+        keep,
+    }) = &write
+    {
+        families.iter().try_for_each(|family| end(conn, *user, *family))?;
+        if let Some(kept) = keep {
+            forget_expired(conn, *user, kept.stored.token.issued_at)?;
+            put(conn, kept)?;
+        }
     }
-    Ok((outcome, ended > 0))
-}
-
-fn rotate(
-    conn: &Connection,
-    spent: PresentedToken,
-    next: &NewRefreshToken,
-    grace_ms: i64,
-) -> Result<Rotation, Failure> {
-    let Some(Found {
-        kept,
-        is_disabled: false,
-    }) = find(conn, spent)?
-    else {
-        return Ok(Rotation::Refused);
-    };
-    let StoredRefreshToken { user, family, .. } = kept.stored;
-    Ok(match kept.spend(spent, next, grace_ms) {
-        Spending::Rotate(next) => {
-            put(conn, &next)?;
-            forget_expired(conn, user, next.stored.token.issued_at)?;
-            Rotation::Rotated(next.stored)
-        }
-        Spending::Again => Rotation::Again(kept.stored),
-        Spending::Reuse => {
-            end(conn, user, family)?;
-            Rotation::Reused { user, family }
-        }
-        Spending::Refuse => Rotation::Refused,
-    })
+    Ok((outcome, write.and_then(|write| write.ends_logins_of())))
 }
 
 /// Keeps a login, whether it is there or not.
@@ -313,31 +220,19 @@ fn forget_expired(conn: &Connection, user: UserId, now: UnixMillis) -> Result<()
 }
 
 fn logins(conn: &Connection, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT client_id, device_name, issued_at FROM logins
-         WHERE user_id = ?1 AND client_id IS NOT NULL AND expires_at > ?2
-         ORDER BY client_id, issued_at DESC, login_id",
-    )?;
-    let mut rows = statement.query((user.uuid(), now.get()))?;
-    let mut logins = Vec::new();
-    while let Some(row) = rows.next()? {
-        logins.push(DeviceLogin {
-            client: parsed(row, 0, "logins.client_id")?,
-            device_name: optional(row, 1, "logins.device_name", Label::new)?,
-            issued_at: checked(row, 2, "logins.issued_at", UnixMillis::new)?,
-        });
-    }
-    Ok(logins)
+    let sql = "SELECT client_id, device_name, issued_at FROM logins
+               WHERE user_id = ?1 AND client_id IS NOT NULL AND expires_at > ?2
+               ORDER BY client_id, issued_at DESC, login_id";
+    read_all(conn, sql, (user.uuid(), now.get()), |row| rows::device_login(row))
 }
 
-fn end_client(conn: &Connection, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
+/// The logins of a device, by id.
+fn families(conn: &Connection, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, Failure> {
     let mut statement = conn.prepare_cached(
         "SELECT login_id FROM logins WHERE user_id = ?1 AND client_id = ?2 ORDER BY login_id",
     )?;
     let ids = statement.query_map((user.uuid(), client.as_str()), |row| row.get(0))?;
-    let families: Vec<FamilyId> = ids.map(|id| id.map(FamilyId::new)).collect::<Result<_, _>>()?;
-    families.iter().try_for_each(|family| end(conn, user, *family))?;
-    Ok(families)
+    Ok(ids.map(|id| id.map(FamilyId::new)).collect::<Result<_, _>>()?)
 }
 
 /// Has a login that named no device belong to this one from now on (D2).

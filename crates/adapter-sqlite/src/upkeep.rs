@@ -1,16 +1,18 @@
 //! Retention (H2) and jobs. One job of the writer is one transaction, and takes turns with the writes of everybody.
 
 use async_trait::async_trait;
+use mosaic_domain::lease::{ClaimOutcome, JobClaim, Lease};
+use mosaic_domain::plan::Plan;
 use mosaic_domain::write::ROW_BYTES;
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{ClaimOutcome, JobClaim, Jobs, Purged, Retention, StoreError};
+use mosaic_ports::{Jobs, Purged, Retention, StoreError, rows};
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::records;
-use crate::rows::column;
+use crate::rows::read_all;
 
 #[async_trait]
 impl Retention for SqliteStore {
@@ -111,7 +113,10 @@ fn erase_contents(conn: &Connection, user: UserId, before: UnixMillis, limit: u3
 #[async_trait]
 impl Jobs for SqliteStore {
     async fn claim(&self, claim: JobClaim) -> Result<ClaimOutcome, StoreError> {
-        let job = move |conn: &Connection| self::claim(conn, &claim);
+        let job = move |conn: &Connection| {
+            let plan = lease(conn, claim.job)?.claim(&claim);
+            put_lease(conn, claim.job, plan)
+        };
         Ok(self.writer.run(job).await?)
     }
 
@@ -121,66 +126,34 @@ impl Jobs for SqliteStore {
         holder: Uuid,
         done: Option<UnixMillis>,
     ) -> Result<(), StoreError> {
-        let job = move |conn: &Connection| release(conn, job, holder, done);
-        Ok(self.writer.run(job).await?)
+        let work = move |conn: &Connection| put_lease(conn, job, lease(conn, job)?.release(holder, done));
+        Ok(self.writer.run(work).await?)
     }
 }
 
-/// What is known of a job.
-#[derive(Default)]
-struct JobRow {
-    holder: Option<Uuid>,
-    held_until: Option<i64>,
-    done_at: Option<i64>,
+fn lease(conn: &Connection, job: &str) -> Result<Lease, Failure> {
+    let sql = "SELECT holder, held_until, done_at FROM jobs WHERE job = ?1";
+    let known = read_all(conn, sql, [job], |row| rows::lease(row))?;
+    Ok(known.into_iter().next().unwrap_or_default())
 }
 
-impl JobRow {
-    fn read(conn: &Connection, job: &str) -> Result<Self, Failure> {
-        let mut statement =
-            conn.prepare_cached("SELECT holder, held_until, done_at FROM jobs WHERE job = ?1")?;
-        let mut rows = statement.query([job])?;
-        let Some(row) = rows.next()? else {
-            return Ok(Self::default());
-        };
-        Ok(Self {
-            holder: column(row, 0, "jobs.holder")?,
-            held_until: column(row, 1, "jobs.held_until")?,
-            done_at: column(row, 2, "jobs.done_at")?,
-        })
-    }
-
-    fn outcome(&self, claim: &JobClaim) -> ClaimOutcome {
-        let done_since = |since: UnixMillis| self.done_at.is_some_and(|done| done > since.get());
-        let is_another = self.holder.is_some_and(|holder| holder != claim.holder);
-        if claim.unless_done_since.is_some_and(done_since) {
-            ClaimOutcome::Done
-        } else if is_another && self.held_until.is_some_and(|until| until > claim.now.get()) {
-            ClaimOutcome::Busy
-        } else {
-            ClaimOutcome::Claimed
-        }
-    }
-}
-
-fn claim(conn: &Connection, claim: &JobClaim) -> Result<ClaimOutcome, Failure> {
-    let outcome = JobRow::read(conn, claim.job)?.outcome(claim);
-    if outcome == ClaimOutcome::Claimed {
+/// Writes what was decided about a job.
+fn put_lease<O>(conn: &Connection, job: &str, plan: Plan<Lease, O>) -> Result<O, Failure> {
+    if let Some(Lease { held, done_at }) = plan.write {
+        let (holder, until) = held.unzip();
         conn.prepare_cached(
-            "INSERT INTO jobs (job, holder, held_until) VALUES (?1, ?2, ?3)
-             ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until",
+            "INSERT INTO jobs (job, holder, held_until, done_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (job) DO UPDATE SET
+                 holder = excluded.holder, held_until = excluded.held_until, done_at = excluded.done_at",
         )?
-        .execute((claim.job, claim.holder, claim.until.get()))?;
+        .execute((
+            job,
+            holder,
+            until.map(UnixMillis::get),
+            done_at.map(UnixMillis::get),
+        ))?;
     }
-    Ok(outcome)
-}
-
-fn release(conn: &Connection, job: &str, holder: Uuid, done: Option<UnixMillis>) -> Result<(), Failure> {
-    conn.prepare_cached(
-        "UPDATE jobs SET holder = NULL, held_until = NULL, done_at = coalesce(?3, done_at)
-         WHERE job = ?1 AND holder = ?2",
-    )?
-    .execute((job, holder, done.map(UnixMillis::get)))?;
-    Ok(())
+    Ok(plan.outcome)
 }
 
 #[cfg(test)]

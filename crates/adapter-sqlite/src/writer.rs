@@ -208,15 +208,15 @@ impl Writer {
         self.submit(Some(user), bytes, work, moves).await
     }
 
-    /// Does work that may end logins, and tells whoever listens whose; `ends` says it.
-    pub(crate) async fn end_logins<T, W, E>(&self, work: W, ends: E) -> Result<T, Failure>
+    /// Does work that may end logins of a user, which it says; whoever listens is told.
+    pub(crate) async fn end_logins<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-        E: Fn(&T) -> Option<UserId> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<(T, Option<UserId>), Failure> + Send + 'static,
     {
-        self.submit(None, 0, work, move |done| ends(done).map(News::LoginsEnded))
-            .await
+        let tells = |(_, ended): &(T, Option<UserId>)| ended.map(News::LoginsEnded);
+        let (done, _) = self.submit(None, 0, work, tells).await?;
+        Ok(done)
     }
 
     async fn submit<T, W, N>(&self, lane: Lane, bytes: usize, work: W, tells: N) -> Result<T, Failure>

@@ -9,7 +9,7 @@ use mosaic_domain::entity::{Entity as _, MimeType, Resource, Sha256, Variant};
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{AvatarId, RecordKey, ResourceId, UnixMillis, UploadId, UserId};
 use mosaic_ports::{
-    Accounts as _, AppendOutcome, Avatar, BeginOutcome, ContentIndex as _, HeldContent, HeldVariant,
+    AccountStore as _, AppendOutcome, Avatar, BeginOutcome, ContentIndex as _, HeldContent, HeldVariant,
     HoldOutcome, IdGenerator as _, RemoveOutcome, Retention as _, Upload, UploadKind, UploadPart,
     Uploads as _, WriteStore as _,
 };

@@ -7,9 +7,9 @@ use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
 use mosaic_ports::{
-    AccountChange, Accounts as AccountStore, Clock, CreateOutcome, IdGenerator, IssueOutcome, NewAccount,
-    NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation,
-    StoredRefreshToken, TokenSeed, UpdateOutcome,
+    Account, AccountChange, AccountStore, Clock, CreateOutcome, IdGenerator, IssueOutcome, NewRefreshToken,
+    PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation, StoredRefreshToken,
+    TokenSeed, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -279,7 +279,7 @@ impl Accounts {
         let password = self.ports.passwords.hash(new).await.map_err(AppError::Internal)?;
         let change = AccountChange {
             password: Some(password.clone()),
-            proved_by: Some(hash),
+            expected_password_hash: Some(hash),
             must_change_password: Some(false),
             end_logins: true,
             ..AccountChange::default()
@@ -330,7 +330,7 @@ impl Accounts {
             role: Role::User,
             must_change_password: false,
         };
-        let NewAccount { user, password } = self.store_any(request).await?;
+        let Account { user, password } = self.store_any(request).await?;
         self.begin(user.id, password, client, device_name).await
     }
 
@@ -458,18 +458,18 @@ impl Accounts {
             UpdateOutcome::NotFound => Err(AppError::NotFound),
             UpdateOutcome::NameTaken => Err(AppError::NameTaken),
             UpdateOutcome::LastAdmin => Err(AppError::LastAdmin),
-            UpdateOutcome::Outdated => Err(AppError::WrongPassword),
+            UpdateOutcome::StaleCredential => Err(AppError::WrongPassword),
         }
     }
 
-    async fn store_any(&self, request: AccountRequest) -> Result<NewAccount, AppError> {
+    async fn store_any(&self, request: AccountRequest) -> Result<Account, AppError> {
         self.store(request, false)
             .await?
             .ok_or_else(|| AppError::Internal("an account was not the first".into()))
     }
 
     /// Makes an account; `None` where it was to be the first and is not.
-    async fn store(&self, request: AccountRequest, only_first: bool) -> Result<Option<NewAccount>, AppError> {
+    async fn store(&self, request: AccountRequest, only_first: bool) -> Result<Option<Account>, AppError> {
         let password = self
             .ports
             .passwords
@@ -487,7 +487,7 @@ impl Accounts {
             created_at: now,
             updated_at: now,
         };
-        let account = NewAccount { user, password };
+        let account = Account { user, password };
         match self.ports.accounts.create(account.clone(), only_first).await? {
             CreateOutcome::Created => Ok(Some(account)),
             CreateOutcome::NotFirst => Ok(None),
@@ -500,7 +500,7 @@ impl Accounts {
     async fn begin(
         &self,
         user: UserId,
-        proved_by: PasswordHash,
+        password: PasswordHash,
         client: Option<ClientId>,
         device_name: Option<Label<100>>,
     ) -> Result<Login, AppError> {
@@ -515,10 +515,10 @@ impl Accounts {
             client,
             device_name,
         };
-        let issued = self.ports.refresh_tokens.issue(stored.clone(), proved_by);
+        let issued = self.ports.refresh_tokens.issue(stored.clone(), password);
         let user = match issued.await? {
             IssueOutcome::Issued(user) => user,
-            IssueOutcome::Outdated => return Err(Unauthenticated::BadCredentials.into()),
+            IssueOutcome::StaleCredential => return Err(Unauthenticated::BadCredentials.into()),
             IssueOutcome::Closed => return Err(Unauthenticated::AccountDisabled.into()),
         };
         let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;

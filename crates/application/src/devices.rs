@@ -8,7 +8,6 @@ use mosaic_domain::{ClientId, Cursor, EntityType, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, RecordReader, RefreshTokens, SyncDigest};
 
 use crate::error::{AppError, Unauthenticated};
-use crate::pull::clock_of;
 
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl Devices {
     /// [`Unauthenticated::LoginEnded`] where the account is gone, or a store's error.
     pub async fn list(&self, user: UserId) -> Result<Vec<Device>, AppError> {
         let now = self.clock.now();
-        let clock = clock_of(self.feed.as_ref(), user, None).await?;
+        let clock = self.feed.clock(user, None).await??;
         let mut devices: BTreeMap<ClientId, Device> = BTreeMap::new();
         for row in self.cursors.cursors(user).await? {
             let device = entry(&mut devices, row.client);

@@ -19,7 +19,7 @@ use mosaic_domain::{
     Content, EditTime, EntityType, Record, RecordKey, RevisionReason, Stamp, UnixMillis, UserId,
 };
 use mosaic_ports::{
-    Accounts, Clock, Decide, DumpedRecord, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore,
+    AccountStore, Clock, Decide, DumpedRecord, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -108,7 +108,7 @@ fn is_zero(number: &u64) -> bool {
 /// Writes exports.
 #[derive(Clone)]
 pub struct Export {
-    accounts: Arc<dyn Accounts>,
+    accounts: Arc<dyn AccountStore>,
     transfer: Arc<dyn Transfer>,
     clock: Arc<dyn Clock>,
 }
@@ -133,7 +133,7 @@ struct Writing {
 
 impl Export {
     /// An export over these ports.
-    pub fn new(accounts: Arc<dyn Accounts>, transfer: Arc<dyn Transfer>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(accounts: Arc<dyn AccountStore>, transfer: Arc<dyn Transfer>, clock: Arc<dyn Clock>) -> Self {
         Self {
             accounts,
             transfer,

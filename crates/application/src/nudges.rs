@@ -12,7 +12,6 @@ use mosaic_ports::{ChangeFeed, CommitListener};
 use tokio::sync::watch;
 
 use crate::error::AppError;
-use crate::pull::clock_of;
 use crate::sessions::Asking;
 
 /// What is known of one user's commits.
@@ -168,7 +167,7 @@ impl Listener {
             let News { clock, gaps, ends } = *news.borrow_and_update();
             if self.seen != Some((gaps, ends)) {
                 let Asking { user, login } = self.asking;
-                let clock = clock_of(self.nudges.feed.as_ref(), user, login).await?;
+                let clock = self.nudges.feed.clock(user, login).await??;
                 let had_gap = self.seen.is_none_or(|(seen, _)| seen != gaps);
                 self.seen = Some((gaps, ends));
                 if had_gap || self.told.is_none_or(|told| clock > told) {

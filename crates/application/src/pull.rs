@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, cut};
-use mosaic_domain::{ClientId, EntitySet, FamilyId, PerEntity, Record, Stamp, UnixMillis, UserId};
+use mosaic_domain::{FamilyId, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, ServedCursors};
 
 use crate::error::AppError;
@@ -85,26 +85,6 @@ impl Pull {
             tracing::warn!(%user, %entity, key = %record.key, "a stored record can not be read: pulls leave it out");
         }
     }
-}
-
-/// The user's clock: a pull of no type at all, by that login.
-///
-/// # Errors
-/// As for [`Pull::run`].
-pub(crate) async fn clock_of(
-    feed: &dyn ChangeFeed,
-    user: UserId,
-    login: Option<FamilyId>,
-) -> Result<Stamp, AppError> {
-    let nothing = PullRequest {
-        client: ClientId::unnamed(),
-        login,
-        cursors: PerEntity::default(),
-        entities: EntitySet::NONE,
-        epoch: None,
-    };
-    let snapshot = feed.snapshot(user, &nothing, PageLimits::PROTOCOL).await?;
-    Ok(snapshot?.clock)
 }
 
 impl std::fmt::Debug for Pull {

@@ -12,7 +12,6 @@ use mosaic_domain::{ClientId, EditTime, FamilyId, Record, RecordKey, Stamp, Unix
 use mosaic_ports::{ChangeFeed, Decide, RecordReader, WriteStore};
 
 use crate::error::AppError;
-use crate::pull::clock_of;
 
 /// The most edits of one type in one push.
 pub const EDITS_PER_TYPE: usize = 200;
@@ -137,7 +136,7 @@ impl Push {
         // A stable sort: parents first, and otherwise in the order in which they came.
         valid.sort_by_key(|edit: &RecordEdit| edit.key.entity_type());
         let (clock, judged) = if valid.is_empty() {
-            (clock_of(self.feed.as_ref(), by.user, by.login).await?, Vec::new())
+            (self.feed.clock(by.user, by.login).await??, Vec::new())
         } else {
             self.write(by, valid).await?
         };

@@ -14,9 +14,9 @@ use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, AccessTokens, Account, AccountChange, BoxError, CreateOutcome,
-    IssueOutcome, LoginRefusal, MockAccounts, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness,
-    MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome, Rotation, StoredRefreshToken,
-    UpdateOutcome,
+    IssueOutcome, LoginRefusal, MockAccountStore, MockClock, MockIdGenerator, MockPasswordHasher,
+    MockRandomness, MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome, Rotation,
+    StoredRefreshToken, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -69,7 +69,7 @@ impl AccessTokens for PlainTokens {
 }
 
 struct Ports {
-    accounts: MockAccounts,
+    accounts: MockAccountStore,
     refresh: MockRefreshTokens,
     registration: Registration,
 }
@@ -77,7 +77,7 @@ struct Ports {
 impl Ports {
     fn new() -> Self {
         Self {
-            accounts: MockAccounts::new(),
+            accounts: MockAccountStore::new(),
             refresh: MockRefreshTokens::new(),
             registration: Registration::Closed,
         }
@@ -144,9 +144,9 @@ async fn a_login_keeps_only_the_hash_of_its_refresh_token() {
         .refresh
         .expect_issue()
         .once()
-        .withf(|stored, proved_by| {
+        .withf(|stored, expected| {
             stored.user == USER
-                && proved_by.expose() == "hash of secret"
+                && expected.expose() == "hash of secret"
                 && stored.token.hash.0 != [1; 32]
                 && stored.token.expires_at.get() == NOW + 1_000
         })
@@ -203,7 +203,7 @@ async fn a_closed_account_is_said_to_be_closed_only_to_who_knows_its_password() 
 #[tokio::test]
 async fn a_password_that_changes_while_it_is_proved_begins_no_login() {
     for (outcome, expected) in [
-        (IssueOutcome::Outdated, Unauthenticated::BadCredentials),
+        (IssueOutcome::StaleCredential, Unauthenticated::BadCredentials),
         (IssueOutcome::Closed, Unauthenticated::AccountDisabled),
     ] {
         let mut ports = Ports::new();
@@ -301,7 +301,7 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
     ports
         .refresh
         .expect_issue()
-        .withf(|_, proved_by| proved_by.expose() == "hash of new secret")
+        .withf(|_, expected| expected.expose() == "hash of new secret")
         .returning(|_, _| Ok(IssueOutcome::Issued(user())));
     let (accounts, sessions) = ports.build();
     let old = format!("{USER} {} {NOW}", Uuid::from_u128(5));
@@ -486,11 +486,11 @@ async fn a_new_password_is_set_only_over_the_one_that_proved_it() {
         .once()
         .withf(|_, change, _| {
             change
-                .proved_by
+                .expected_password_hash
                 .as_ref()
                 .is_some_and(|hash| hash.expose() == "hash of secret")
         })
-        .returning(|_, _, _| Ok(UpdateOutcome::Outdated));
+        .returning(|_, _, _| Ok(UpdateOutcome::StaleCredential));
     let caller = Caller {
         user: USER,
         role: Role::User,

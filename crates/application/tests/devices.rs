@@ -6,9 +6,8 @@ use std::sync::Arc;
 use mosaic_application::AppError;
 use mosaic_application::devices::Devices;
 use mosaic_application::error::Unauthenticated;
-use mosaic_domain::pull::Snapshot;
 use mosaic_domain::text::Label;
-use mosaic_domain::{Cursor, EntityType, Epoch, FamilyId, PerEntity, Stamp, UnixMillis, UserId};
+use mosaic_domain::{Cursor, EntityType, FamilyId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
     DeviceCursor, DeviceLogin, MockChangeFeed, MockClock, MockDeviceCursors, MockRecordReader,
     MockRefreshTokens,
@@ -28,13 +27,8 @@ fn clock() -> Arc<MockClock> {
 
 fn devices(cursors: MockDeviceCursors, tokens: MockRefreshTokens) -> Devices {
     let mut feed = MockChangeFeed::new();
-    feed.expect_snapshot().returning(|_, _, _| {
-        Ok(Ok(Snapshot {
-            clock: Stamp::clamped(CLOCK),
-            epoch: Epoch::new(Uuid::nil()),
-            changes: PerEntity::default(),
-        }))
-    });
+    feed.expect_clock()
+        .returning(|_, _| Ok(Ok(Stamp::clamped(CLOCK))));
     let mut reader = MockRecordReader::new();
     reader.expect_digest().returning(|_| Ok(None));
     Devices::new(

@@ -8,8 +8,7 @@ use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
 use mosaic_application::nudges::{Hub, Listener, Nudges};
 use mosaic_application::sessions::Asking;
-use mosaic_domain::pull::Snapshot;
-use mosaic_domain::{Epoch, FamilyId, PerEntity, Stamp, UserId};
+use mosaic_domain::{FamilyId, Stamp, UserId};
 use mosaic_ports::{CommitListener, LoginRefusal, MockChangeFeed};
 use uuid::Uuid;
 
@@ -35,20 +34,12 @@ fn world(limit: usize) -> World {
     let ended = Arc::<Mutex<_>>::default();
     let has_ended = Arc::clone(&ended);
     let mut feed = MockChangeFeed::new();
-    feed.expect_snapshot().returning(move |_, request, _| {
-        assert!(
-            request.entities.is_empty(),
-            "a look at the clock reads no records"
-        );
-        assert!(request.login.is_some());
-        if request.login == *has_ended.lock().unwrap() {
+    feed.expect_clock().returning(move |_, login| {
+        assert!(login.is_some());
+        if login == *has_ended.lock().unwrap() {
             return Ok(Err(LoginRefusal::Ended));
         }
-        Ok(Ok(Snapshot {
-            clock: Stamp::clamped(stored.load(Ordering::SeqCst)),
-            epoch: Epoch::new(Uuid::nil()),
-            changes: PerEntity::default(),
-        }))
+        Ok(Ok(Stamp::clamped(stored.load(Ordering::SeqCst))))
     });
     let nudges = Nudges::new(Arc::clone(&hub), Arc::new(feed), limit);
     World {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_application::AppError;
 use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
-use mosaic_domain::pull::Snapshot;
+
 use mosaic_domain::query::Listing;
 use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome};
-use mosaic_domain::{EditTime, Entity, Epoch, FamilyId, PerEntity, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_domain::{EditTime, Entity, FamilyId, RecordKey, Stamp, UnixMillis, UserId};
 use mosaic_ports::{MockChangeFeed, MockRecordReader, MockWriteStore};
 use mosaic_testkit::{Model, by, every_field, memo, memo_id, memo_key, resource_key, resource_of};
 use uuid::Uuid;
@@ -33,13 +33,7 @@ fn store(model: Model) -> (MockWriteStore, Arc<Mutex<(Model, usize)>>) {
 
 fn feed() -> MockChangeFeed {
     let mut feed = MockChangeFeed::new();
-    feed.expect_snapshot().returning(|_, _, _| {
-        Ok(Ok(Snapshot {
-            clock: Stamp::clamped(77),
-            epoch: Epoch::new(Uuid::nil()),
-            changes: PerEntity::default(),
-        }))
-    });
+    feed.expect_clock().returning(|_, _| Ok(Ok(Stamp::clamped(77))));
     feed
 }
 

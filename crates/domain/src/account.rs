@@ -1,5 +1,7 @@
 //! Accounts: who may use the server.
 
+mod change;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,6 +14,11 @@ use crate::search::{normalise, normalise_before};
 use crate::text::{PictureAddress, check_label};
 use crate::time::UnixMillis;
 use crate::violation::Violation;
+
+pub use change::{
+    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemovalStep,
+    RemoveAccount, RemoveOutcome, UpdateOutcome,
+};
 
 /// A user's account, without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +43,7 @@ pub struct User {
 
 impl User {
     /// Whether a change into `new` takes an administrator from the server: there must be another one.
-    pub fn steps_down_as(&self, new: &Self) -> bool {
+    pub fn loses_admin(&self, new: &Self) -> bool {
         self.administers() && !new.administers()
     }
 
@@ -235,11 +242,11 @@ mod tests {
             updated_at: UnixMillis::clamped(1),
         };
         let admin = user(Role::Admin, false);
-        assert!(admin.steps_down_as(&user(Role::User, false)));
-        assert!(admin.steps_down_as(&user(Role::Admin, true)));
-        assert!(!admin.steps_down_as(&admin));
-        assert!(!user(Role::Admin, true).steps_down_as(&user(Role::User, true)));
-        assert!(!user(Role::User, false).steps_down_as(&user(Role::User, true)));
+        assert!(admin.loses_admin(&user(Role::User, false)));
+        assert!(admin.loses_admin(&user(Role::Admin, true)));
+        assert!(!admin.loses_admin(&admin));
+        assert!(!user(Role::Admin, true).loses_admin(&user(Role::User, true)));
+        assert!(!user(Role::User, false).loses_admin(&user(Role::User, true)));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! * [`stamp`]: the user's clock, from which every change draws its place in history (S1 to S5).
 //! * [`mod@write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
+//! * [`account`], [`login`], [`lease`]: what becomes of an account, a refresh token, the lease of a job ([`plan`]).
 //! * [`digest`]: whether two sides hold the same records.
 //! * [`skew`]: what is done about devices whose clocks are wrong (W6).
 //!
@@ -18,6 +19,9 @@ pub mod digest;
 pub mod entity;
 pub mod id;
 pub mod json;
+pub mod lease;
+pub mod login;
+pub mod plan;
 pub mod pull;
 pub mod query;
 pub mod record;

@@ -201,8 +201,8 @@ pub trait ContentIndex: Send + Sync {
     ) -> Result<Vec<(RecordKey, Sha256)>, StoreError>;
 
     /// Accounts that were removed, after one and in ascending order, at most `limit`. An account is among them once
-    /// [`Accounts::remove`](crate::Accounts::remove) has removed the last of it, for good: an address that was given out before may still
-    /// bring a blob. One that is loaded again is not.
+    /// [`AccountStore::remove`](crate::AccountStore::remove) has removed the last of it, for good: an address that
+    /// was given out before may still bring a blob. One that is loaded again is not.
     ///
     /// # Errors
     /// [`StoreError`].

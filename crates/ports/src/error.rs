@@ -1,8 +1,7 @@
 //! What can go wrong in a store. Expected outcomes are not errors: they are in the types that the methods return.
 
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::stamp::ClockExhausted;
-
-use crate::logins::LoginRefusal;
 
 /// Any error, as the source of one of ours.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

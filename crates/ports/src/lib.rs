@@ -4,7 +4,7 @@
 //! promise of a store is a case of the conformance suite in `mosaic-testkit`, which every store runs unchanged. With the
 //! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
 //!
-//! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`Accounts`],
+//! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`AccountStore`],
 //! [`RefreshTokens`], [`Health`], [`Transfer`], [`Retention`], [`Jobs`], [`CommitFeed`], [`ContentIndex`] and [`Uploads`] over one database, hand them out
 //! as [`Stores`], and run the suite.
 
@@ -15,15 +15,24 @@ mod commits;
 mod error;
 mod logins;
 mod media;
+pub mod rows;
 mod store;
 mod stores;
 mod system;
 mod transfer;
 mod upkeep;
 
-pub use accounts::{
-    Account, AccountChange, Accounts, CreateOutcome, NewAccount, PasswordHash, RemoveOutcome, UpdateOutcome,
+// What the ports' methods take and answer of the rules about accounts, logins and leases.
+pub use mosaic_domain::account::{
+    Account, AccountChange, CreateOutcome, PasswordHash, RemoveOutcome, UpdateOutcome,
 };
+pub use mosaic_domain::lease::{ClaimOutcome, JobClaim};
+pub use mosaic_domain::login::{
+    IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken, PresentedToken, Rotation,
+    StoredRefreshToken, TokenHash, TokenSeed,
+};
+
+pub use accounts::AccountStore;
 pub use attachments::{
     AppendOutcome, AttachmentUsage, Avatar, BeginOutcome, ContentIndex, Dropped, HeldContent, HeldVariant,
     HoldOutcome, Upload, UploadKind, UploadPart, UploadState, Uploads,
@@ -31,10 +40,7 @@ pub use attachments::{
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
-pub use logins::{
-    DeviceLogin, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken, PresentedToken,
-    RefreshTokens, Rotation, Spending, StoredRefreshToken, TokenHash, TokenSeed,
-};
+pub use logins::{DeviceLogin, RefreshTokens};
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use store::{
     ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
@@ -45,10 +51,10 @@ pub use system::{
     AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
 };
 pub use transfer::{DumpedRecord, EarlierToken, Loaded, RevisionPlace, Transfer, UserDump};
-pub use upkeep::{ClaimOutcome, JobClaim, Jobs, Purged, Retention};
+pub use upkeep::{Jobs, Purged, Retention};
 
 #[cfg(feature = "mock")]
-pub use accounts::MockAccounts;
+pub use accounts::MockAccountStore;
 #[cfg(feature = "mock")]
 pub use attachments::{MockContentIndex, MockUploads};
 #[cfg(feature = "mock")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mosaic_domain::digest::Digest;
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Listed, Listing, RecordQuery, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
@@ -14,7 +15,6 @@ use mosaic_domain::{
 };
 
 use crate::error::{StoreError, WriteError};
-use crate::logins::LoginRefusal;
 
 /// The decision of a write: pure, so that a store may run it again after a retry.
 pub type Decide = Arc<dyn Fn(&Locked) -> Result<WritePlan, ClockExhausted> + Send + Sync>;
@@ -68,6 +68,17 @@ pub trait ChangeFeed: Send + Sync {
         request: &PullRequest,
         limits: PageLimits,
     ) -> Result<Result<Snapshot, LoginRefusal>, StoreError>;
+
+    /// The user's clock, which is where a device at rest stands; one look-up. Refused as [`Self::snapshot`] is.
+    /// `login` is who asks; `None`: the server itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn clock(
+        &self,
+        user: UserId,
+        login: Option<FamilyId>,
+    ) -> Result<Result<Stamp, LoginRefusal>, StoreError>;
 }
 
 /// A revision with its number.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::accounts::Accounts;
+use crate::accounts::AccountStore;
 use crate::attachments::{ContentIndex, Uploads};
 use crate::commits::CommitFeed;
 use crate::logins::RefreshTokens;
@@ -19,7 +19,7 @@ pub struct Stores {
     pub feed: Arc<dyn ChangeFeed>,
     pub reader: Arc<dyn RecordReader>,
     pub cursors: Arc<dyn DeviceCursors>,
-    pub accounts: Arc<dyn Accounts>,
+    pub accounts: Arc<dyn AccountStore>,
     pub tokens: Arc<dyn RefreshTokens>,
     pub health: Arc<dyn Health>,
     pub transfer: Arc<dyn Transfer>,
@@ -38,7 +38,7 @@ impl Stores {
             + ChangeFeed
             + RecordReader
             + DeviceCursors
-            + Accounts
+            + AccountStore
             + RefreshTokens
             + Health
             + Transfer

@@ -5,8 +5,8 @@ use mosaic_domain::account::{Password, Role};
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use uuid::Uuid;
 
-use crate::accounts::PasswordHash;
 use crate::error::BoxError;
+use mosaic_domain::account::PasswordHash;
 
 /// The server's clock.
 #[cfg_attr(feature = "mock", mockall::automock)]

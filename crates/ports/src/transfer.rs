@@ -5,11 +5,11 @@ use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, FamilyId, Record, Stamp, UnixMillis, UserId};
 
-use crate::accounts::Account;
 use crate::attachments::{Avatar, HeldContent};
 use crate::error::StoreError;
-use crate::logins::{KeptLogin, TokenHash};
 use crate::store::{DeviceCursor, KeptRevision};
+use mosaic_domain::account::Account;
+use mosaic_domain::login::{KeptLogin, TokenHash};
 use uuid::Uuid;
 
 /// Everything of one user but records, revisions and contents. Uploads that are under way are not carried over.

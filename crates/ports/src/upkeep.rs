@@ -1,6 +1,7 @@
 //! What has to be done from time to time, whoever uses the server: retention, and that one instance at a time sees to it.
 
 use async_trait::async_trait;
+use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use mosaic_domain::{UnixMillis, UserId};
 use uuid::Uuid;
 
@@ -36,37 +37,12 @@ pub trait Retention: Send + Sync {
     async fn purge(&self, user: UserId, before: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 }
 
-/// An instance wants to do a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobClaim {
-    /// The job's name.
-    pub job: &'static str,
-    /// Who wants to do it: one id for each run.
-    pub holder: Uuid,
-    /// Now.
-    pub now: UnixMillis,
-    /// Until when nobody else may do it. Whoever claims it again before that goes on.
-    pub until: UnixMillis,
-    /// It is not to be done when somebody finished it after this moment.
-    pub unless_done_since: Option<UnixMillis>,
-}
-
-/// What became of a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimOutcome {
-    /// The job is the holder's, until the moment that was named.
-    Claimed,
-    /// Somebody else is at it.
-    Busy,
-    /// It was done lately.
-    Done,
-}
-
 /// Jobs that one instance at a time does.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Claims a job, or holds on to it for longer. Of two that claim it at once one gets it.
+    /// Claims a job, or holds on to it for longer ([`Lease::claim`](mosaic_domain::lease::Lease::claim)). Of two that
+    /// claim it at once one gets it.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mosaic_application::storage::LostStore;
 use mosaic_domain::query::PageNumber;
-use mosaic_ports::Accounts;
+use mosaic_ports::AccountStore;
 
 use crate::config::{Config, DatabaseUrl};
 use crate::storage::Storage;
@@ -42,7 +42,10 @@ pub(crate) fn refuse_emptied(config: &Config, key_file: &str) -> Result<(), Lost
 }
 
 /// Refuses a store without accounts beside a storage with files.
-pub(crate) async fn refuse_lost_store(accounts: &dyn Accounts, storage: &Storage) -> Result<(), LostError> {
+pub(crate) async fn refuse_lost_store(
+    accounts: &dyn AccountStore,
+    storage: &Storage,
+) -> Result<(), LostError> {
     match accounts.list(PageNumber::EVERYTHING).await {
         Ok(listed) if listed.total == 0 => Ok(storage.refuse_lost_store().await?),
         // What fails here fails where it is needed, and is said there.

@@ -11,7 +11,7 @@ use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide};
 use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
 use mosaic_ports::{
-    CreateOutcome, IdGenerator, KeptRevision, NewAccount, PasswordHash, RevisionPage, Stores, WriteError,
+    Account, CreateOutcome, IdGenerator, KeptRevision, PasswordHash, RevisionPage, Stores, WriteError,
 };
 
 use uuid::Uuid;
@@ -78,9 +78,9 @@ impl Harness {
     }
 
     /// An account that is not stored yet.
-    pub fn account(&self, name: &str, role: Role) -> NewAccount {
+    pub fn account(&self, name: &str, role: Role) -> Account {
         let now = at(self.clock.ms());
-        NewAccount {
+        Account {
             user: User {
                 id: UserId::new(self.new_id()),
                 username: name.parse().unwrap(),

@@ -233,6 +233,7 @@ macro_rules! conformance {
                 l4_a_user_has_only_so_many_logins
                 l2_a_token_of_a_version_before_goes_on
                 a_token_expires
+                l2_a_token_that_was_spent_and_has_expired_is_refused
                 a_closed_account_s_tokens_are_refused
                 logging_out_ends_a_family
                 a_change_can_end_every_login
@@ -260,6 +261,7 @@ macro_rules! conformance {
                 a_job_that_is_claimed_is_busy_for_others
                 a_job_is_held_on_to
                 a_job_that_was_done_lately_is_not_done_again
+                a_job_that_is_held_is_busy_though_it_was_done_lately
                 a_job_that_is_let_go_of_is_free
                 a_job_is_not_released_by_a_stranger
                 of_ten_that_claim_a_job_at_once_one_gets_it

@@ -34,7 +34,7 @@ use mosaic_domain::{
 };
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Account, BlobError, DeviceCursor, DeviceLogin, DumpedRecord,
-    KeptRevision, LoginRefusal, MockAccessTokens, MockAccounts, MockBlobStore, MockChangeFeed, MockClock,
+    KeptRevision, LoginRefusal, MockAccessTokens, MockAccountStore, MockBlobStore, MockChangeFeed, MockClock,
     MockContentIndex, MockDeviceCursors, MockHealth, MockIdGenerator, MockMediaTypes, MockPasswordHasher,
     MockPictures, MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer, MockUploads,
     MockWriteStore, NewRefreshToken, PasswordHash, RemoveOutcome, RevisionPage, StoreError,
@@ -56,7 +56,7 @@ struct Ports {
     reader: MockRecordReader,
     feed: MockChangeFeed,
     cursors: MockDeviceCursors,
-    accounts: MockAccounts,
+    accounts: MockAccountStore,
     refresh_tokens: MockRefreshTokens,
     transfer: MockTransfer,
     passwords: MockPasswordHasher,
@@ -99,7 +99,7 @@ impl Default for Ports {
             reader: MockRecordReader::new(),
             feed: MockChangeFeed::new(),
             cursors: MockDeviceCursors::new(),
-            accounts: MockAccounts::new(),
+            accounts: MockAccountStore::new(),
             refresh_tokens: MockRefreshTokens::new(),
             transfer: MockTransfer::new(),
             passwords: MockPasswordHasher::new(),
@@ -1329,6 +1329,8 @@ async fn an_export_is_a_file_of_lines() {
 /// A feed that says how far the user's clock is, and nothing else.
 fn feed_at(clock: i64) -> MockChangeFeed {
     let mut feed = MockChangeFeed::new();
+    feed.expect_clock()
+        .returning(move |_, _| Ok(Ok(Stamp::clamped(clock))));
     feed.expect_snapshot().returning(move |_, _, _| {
         Ok(Ok(Snapshot {
             clock: Stamp::clamped(clock),

@@ -5,7 +5,7 @@ use mosaic_domain::account::Role;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{Cursor, EntityType, FamilyId};
-use mosaic_ports::{Accounts as _, RecordReader, ServedCursors, StoreError};
+use mosaic_ports::{AccountStore as _, RecordReader, ServedCursors, StoreError};
 use mosaic_testkit::cases::stamps;
 use mosaic_testkit::postgres::TestDatabase;
 use mosaic_testkit::{at, by, memo, memo_key, patch_memo, put};

@@ -15,7 +15,7 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{Epoch, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    Accounts as _, Clock as _, CreateOutcome, IdGenerator as _, NewAccount, PasswordHash, Transfer as _,
+    Account, AccountStore as _, Clock as _, CreateOutcome, IdGenerator as _, PasswordHash, Transfer as _,
     WriteStore as _,
 };
 use mosaic_testkit::{ManualClock, SequentialIds, delete, memo, memo_key, put};
@@ -87,7 +87,7 @@ impl Folder {
             updated_at: self.clock.now(),
         };
         let password = PasswordHash::new("hash".into());
-        let created = store.create(NewAccount { user, password }, false).await;
+        let created = store.create(Account { user, password }, false).await;
         assert_eq!(created.unwrap(), CreateOutcome::Created);
         id
     }

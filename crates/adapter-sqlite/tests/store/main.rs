@@ -16,8 +16,8 @@ use mosaic_domain::{
     Cursor, EntitySet, EntityType, FamilyId, PerEntity, Record, RecordKey, State, UnixMillis, UserId,
 };
 use mosaic_ports::{
-    AccountChange, Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, Health as _,
-    IdGenerator as _, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash, RecordReader,
+    Account, AccountChange, AccountStore as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _,
+    Health as _, IdGenerator as _, IssueOutcome, NewRefreshToken, PasswordHash, RecordReader,
     RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
     StoredRefreshToken, TokenHash, TokenSeed, Transfer as _, UpdateOutcome, WriteError, WriteStore as _,
 };
@@ -76,7 +76,7 @@ impl Database {
             updated_at: self.clock.now(),
         };
         let password = PasswordHash::new("hash".into());
-        let account = NewAccount { user, password };
+        let account = Account { user, password };
         assert_eq!(
             store.create(account, false).await.unwrap(),
             CreateOutcome::Created

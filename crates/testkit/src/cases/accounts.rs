@@ -177,7 +177,7 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
         role: Some(Role::Admin),
         disabled: Some(true),
         password: Some(PasswordHash::new("new".into())),
-        proved_by: Some(password(h, before.id).await),
+        expected_password_hash: Some(password(h, before.id).await),
         must_change_password: Some(true),
         end_logins: false,
     };
@@ -280,7 +280,7 @@ pub async fn a_change_proved_by_an_outdated_password_changes_nothing(h: &Harness
     let user = create(h, "anna", Role::User).await;
     let old = password(h, user.id).await;
     let proved = |change: AccountChange, by: &str| AccountChange {
-        proved_by: Some(PasswordHash::new(by.into())),
+        expected_password_hash: Some(PasswordHash::new(by.into())),
         ..change
     };
     let named = AccountChange {
@@ -290,7 +290,7 @@ pub async fn a_change_proved_by_an_outdated_password_changes_nothing(h: &Harness
     h.log_in(user.id, 1).await;
     assert_eq!(
         update(h, user.id, proved(named.clone(), "another")).await,
-        UpdateOutcome::Outdated
+        UpdateOutcome::StaleCredential
     );
     let account = h.stores.accounts.by_id(user.id).await.unwrap().unwrap();
     assert_eq!((&account.user, &account.password), (&user, &old));
@@ -300,7 +300,7 @@ pub async fn a_change_proved_by_an_outdated_password_changes_nothing(h: &Harness
     assert_eq!(h.rotate(2, 3, 1_020).await, Rotation::Refused);
     assert_eq!(
         update(h, user.id, proved(named.clone(), old.expose())).await,
-        UpdateOutcome::Outdated
+        UpdateOutcome::StaleCredential
     );
     assert_eq!(password(h, user.id).await.expose(), "new");
     let nobody = UserId::new(h.new_id());
@@ -316,10 +316,10 @@ pub async fn of_changes_proved_by_one_password_one_is_made(h: &Harness) {
         let user = h.user().await;
         let old = password(h, user).await;
         let changes = (0..4).map(|n| {
-            let (h, proved_by) = (h.clone(), Some(old.clone()));
+            let (h, expected_password_hash) = (h.clone(), Some(old.clone()));
             let change = AccountChange {
                 password: Some(PasswordHash::new(format!("new {n}"))),
-                proved_by,
+                expected_password_hash,
                 ..AccountChange::default()
             };
             tokio::spawn(async move { update(&h, user, change).await })
@@ -331,7 +331,7 @@ pub async fn of_changes_proved_by_one_password_one_is_made(h: &Harness) {
             .collect();
         let outdated = outcomes
             .iter()
-            .filter(|outcome| **outcome == UpdateOutcome::Outdated);
+            .filter(|outcome| **outcome == UpdateOutcome::StaleCredential);
         assert_eq!(outdated.count(), 3, "{outcomes:?}");
         let made = outcomes
             .iter()

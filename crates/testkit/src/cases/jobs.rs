@@ -92,6 +92,29 @@ pub async fn a_job_that_was_done_lately_is_not_done_again(h: &Harness) {
     assert_eq!(claim(h, 3, 2_070, 2_080).await, ClaimOutcome::Claimed);
 }
 
+/// That somebody holds a job comes before when it was done: whoever holds it goes on, whatever was done meanwhile,
+/// and for everybody else it is busy. Once the time is over, it was done.
+pub async fn a_job_that_is_held_is_busy_though_it_was_done_lately(h: &Harness) {
+    claim(h, 1, 1_000, 1_100).await;
+    release(h, 1, Some(1_050)).await;
+    assert_eq!(claim(h, 2, 1_060, 1_160).await, ClaimOutcome::Claimed);
+    assert_eq!(
+        claim_unless_done_since(h, 3, 1_070, 1_000).await,
+        ClaimOutcome::Busy
+    );
+    assert_eq!(
+        claim_unless_done_since(h, 2, 1_080, 1_000).await,
+        ClaimOutcome::Claimed
+    );
+    assert_eq!(claim(h, 3, 1_179, 9_000).await, ClaimOutcome::Busy);
+    for n in [2, 3] {
+        assert_eq!(
+            claim_unless_done_since(h, n, 1_180, 1_000).await,
+            ClaimOutcome::Done
+        );
+    }
+}
+
 /// A job that is let go of is free at once.
 pub async fn a_job_that_is_let_go_of_is_free(h: &Harness) {
     claim(h, 1, 1_000, 9_000).await;

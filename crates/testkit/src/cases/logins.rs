@@ -256,6 +256,17 @@ pub async fn a_token_expires(h: &Harness) {
     assert!(matches!(h.rotate(11, 12, 1_099).await, Rotation::Rotated(_)));
 }
 
+/// A token that was spent, and whose login has expired since, is refused like any that expired: nothing is left to
+/// end, and nobody is told of a copy.
+pub async fn l2_a_token_that_was_spent_and_has_expired_is_refused(h: &Harness) {
+    h.log_in(h.user().await, 1).await;
+    h.rotate(1, 2, 1_050).await;
+    h.rotate(2, 3, 1_060).await;
+    for spent in [1, 2, 3] {
+        assert_eq!(h.rotate(spent, 4, 1_160).await, Rotation::Refused, "{spent}");
+    }
+}
+
 /// A closed account's tokens don't work.
 pub async fn a_closed_account_s_tokens_are_refused(h: &Harness) {
     let user = h.user().await;
@@ -296,13 +307,13 @@ pub async fn a_token_is_not_issued_for_an_outdated_password(h: &Harness) {
     let old = password(h, user).await;
     update(h, user, new_password()).await;
     let outcome = issue(h, h.login(user, 1, None, 1_000), old).await;
-    assert_eq!(outcome, IssueOutcome::Outdated);
+    assert_eq!(outcome, IssueOutcome::StaleCredential);
     assert_eq!(h.rotate(1, 2, 1_010).await, Rotation::Refused);
     h.log_in(user, 3).await;
     assert!(matches!(h.rotate(3, 4, 1_010).await, Rotation::Rotated(_)));
     let nobody = h.login(UserId::new(h.new_id()), 5, None, 1_000);
     let outcome = issue(h, nobody, password(h, user).await).await;
-    assert_eq!(outcome, IssueOutcome::Outdated);
+    assert_eq!(outcome, IssueOutcome::StaleCredential);
 }
 
 /// A closed account gets no token, also none for when it is opened again; that it is closed is said only of the right
@@ -319,7 +330,7 @@ pub async fn a_token_is_not_issued_for_a_closed_account(h: &Harness) {
         PasswordHash::new("other".into()),
     )
     .await;
-    assert_eq!(outcome, IssueOutcome::Outdated);
+    assert_eq!(outcome, IssueOutcome::StaleCredential);
     update(h, user, closed(false)).await;
     for n in [1, 2] {
         assert_eq!(h.rotate(n, 3, 1_010).await, Rotation::Refused);
@@ -350,6 +361,7 @@ pub async fn a_login_does_not_outlive_a_new_password(h: &Harness) {
 struct Asked {
     written: Result<WritePlan, WriteError>,
     pulled: Result<(), LoginRefusal>,
+    clock: Result<(), LoginRefusal>,
     standing: Result<(), LoginRefusal>,
 }
 
@@ -366,9 +378,11 @@ impl Asked {
             .snapshot(user, &request, device.limits())
             .await
             .unwrap();
+        let clock = h.stores.feed.clock(user, Some(login)).await.unwrap();
         Self {
             written: write(h, user, login, 7).await,
             pulled: pulled.map(drop),
+            clock: clock.map(drop),
             standing: h.stores.tokens.standing(user, login).await.unwrap(),
         }
     }
@@ -377,13 +391,14 @@ impl Asked {
     fn assert_refused(&self, expected: LoginRefusal) {
         let written = matches!(&self.written, Err(WriteError::Login(refusal)) if *refusal == expected);
         assert!(written, "{:?}", self.written);
-        assert_eq!((self.pulled, self.standing), (Err(expected), Err(expected)));
+        let read = [self.pulled, self.clock, self.standing];
+        assert_eq!(read, [Err(expected); 3]);
     }
 
     #[track_caller]
     fn assert_granted(&self) {
         assert!(self.written.is_ok(), "{:?}", self.written);
-        assert_eq!((self.pulled, self.standing), (Ok(()), Ok(())));
+        assert_eq!([self.pulled, self.clock, self.standing], [Ok(()); 3]);
     }
 }
 

@@ -99,6 +99,8 @@ pub async fn p2_a_device_at_rest_holds_the_user_s_clock(h: &Harness) {
     let mut device = h.fresh_device(user).await;
     let rest = PerEntity::from_fn(|_| Cursor::from(plan.clock));
     assert_eq!(device.cursors, rest);
+    let clock = h.stores.feed.clock(user, None).await.unwrap();
+    assert_eq!(clock, Ok(plan.clock));
     let page = h.pull(user, &device.request(), PageLimits::PROTOCOL).await;
     assert!(!page.moves(&device.request()));
     device.take(&page);

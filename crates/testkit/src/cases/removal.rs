@@ -11,8 +11,8 @@ use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, Stamp, UploadId, UserId};
 use mosaic_ports::{
-    AccountChange, AttachmentUsage, Avatar, CreateOutcome, HeldContent, HeldVariant, IssueOutcome, Loaded,
-    LoginRefusal, NewAccount, RemoveOutcome, Rotation, ServedCursors, StoreError, StoredRefreshToken,
+    Account, AccountChange, AttachmentUsage, Avatar, CreateOutcome, HeldContent, HeldVariant, IssueOutcome,
+    Loaded, LoginRefusal, RemoveOutcome, Rotation, ServedCursors, StoreError, StoredRefreshToken,
     UpdateOutcome, Upload, UploadKind, UploadPart, WriteError,
 };
 use uuid::Uuid;
@@ -25,7 +25,7 @@ use crate::{
 /// More steps than any of these removals takes.
 const ENOUGH: usize = 2_000;
 
-fn login(h: &Harness, account: &NewAccount, n: u8, client: Option<&str>) -> StoredRefreshToken {
+fn login(h: &Harness, account: &Account, n: u8, client: Option<&str>) -> StoredRefreshToken {
     StoredRefreshToken {
         family: FamilyId::new(Uuid::from_u128(u128::from(n))),
         ..h.login(account.user.id, n, client, 1_000)
@@ -106,7 +106,7 @@ async fn is_noted(h: &Harness, user: UserId) -> bool {
 
 /// An account with records of all types, tombstones, attachments, purged and kept revisions, devices and logins; token `n` and the two
 /// after it.
-async fn full(h: &Harness, name: &str, role: Role, n: u8) -> NewAccount {
+async fn full(h: &Harness, name: &str, role: Role, n: u8) -> Account {
     let account = h.account(name, role);
     let user = account.user.id;
     let created = h.stores.accounts.create(account.clone(), false).await.unwrap();
@@ -196,7 +196,7 @@ async fn assert_no_attachments(h: &Harness, user: UserId) {
 }
 
 /// Asserts that nobody can log in, pull or write.
-async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
+async fn assert_shut(h: &Harness, account: &Account, n: u8) {
     let user = account.user.id;
     let written = h.try_write(user, [put(memo_key(500), memo("x"))]).await;
     assert!(matches!(written, Err(WriteError::UnknownUser)), "{written:?}");
@@ -210,6 +210,8 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
         .await
         .unwrap();
     assert_eq!(pulled, Err(LoginRefusal::Ended));
+    let clock = h.stores.feed.clock(user, None).await.unwrap();
+    assert_eq!(clock, Err(LoginRefusal::Ended));
     assert_eq!(h.stores.reader.digest(user).await.unwrap(), None);
     assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
     for spent in n..n + 3 {
@@ -223,7 +225,7 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
         .await
         .unwrap();
     assert!(
-        matches!(issued, IssueOutcome::Closed | IssueOutcome::Outdated),
+        matches!(issued, IssueOutcome::Closed | IssueOutcome::StaleCredential),
         "{issued:?}"
     );
     let reopen = AccountChange {
@@ -235,7 +237,7 @@ async fn assert_shut(h: &Harness, account: &NewAccount, n: u8) {
 }
 
 /// Asserts that nothing is left of an account, also not for one that gets the same id and the same name.
-async fn assert_nothing_left(h: &Harness, account: &NewAccount) {
+async fn assert_nothing_left(h: &Harness, account: &Account) {
     let user = account.user.id;
     let nobody = |found: Option<_>| assert_eq!(found, None);
     nobody(h.stores.accounts.by_id(user).await.unwrap());

@@ -4,14 +4,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use mosaic_domain::account::{User, Username};
+use mosaic_domain::account::{
+    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
+    UpdateOutcome, User, Username,
+};
+use mosaic_domain::login::{
+    FoundLogin, IssueOutcome, KeptLogin, LoginAccount, LoginAge, LoginRefusal, LoginWrite, NewRefreshToken,
+    PresentedToken, Rotation, StoredRefreshToken,
+};
+use mosaic_domain::plan::Plan;
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{
-    Account, AccountChange, Accounts, CreateOutcome, DeviceLogin, EarlierToken, IssueOutcome, KeptLogin,
-    LOGINS_MAX, LoginRefusal, NewAccount, NewRefreshToken, PasswordHash, PresentedToken, RefreshTokens,
-    RemoveOutcome, Rotation, Spending, StoreError, StoredRefreshToken, UpdateOutcome,
-};
+use mosaic_ports::{AccountStore, DeviceLogin, EarlierToken, RefreshTokens, StoreError};
+use uuid::Uuid;
 
 use super::store::{MemoryStore, lock};
 
@@ -43,60 +48,38 @@ impl AccountTable {
     /// Writes an account and its logins.
     pub(super) fn load(&mut self, account: Account, logins: Vec<KeptLogin>, earlier: Vec<EarlierToken>) {
         let user = account.user.id;
-        self.accounts.retain(|_, other| other.user.id != user);
-        self.accounts.insert(account.user.username.folded(), account);
+        self.put_account(account);
         self.end(user, |_| true);
         self.logins.extend(logins);
         self.earlier
             .extend(earlier.into_iter().map(|token| (user, token)));
     }
 
-    fn update(&mut self, id: UserId, change: &AccountChange, now: UnixMillis) -> UpdateOutcome {
-        let Some(old) = self.by_id(id).cloned() else {
-            return UpdateOutcome::NotFound;
-        };
-        if change
-            .proved_by
-            .as_ref()
-            .is_some_and(|proof| *proof != old.password)
-        {
-            return UpdateOutcome::Outdated;
-        }
-        let new = change.apply(&old, now);
-        let name = new.user.username.folded();
-        if self.accounts.get(&name).is_some_and(|other| other.user.id != id) {
-            return UpdateOutcome::NameTaken;
-        }
-        if old.user.steps_down_as(&new.user) && !self.others_administer(id) {
-            return UpdateOutcome::LastAdmin;
-        }
-        self.accounts.remove(&old.user.username.folded());
-        self.accounts.insert(name, new.clone());
-        if change.end_logins {
-            self.end(id, |_| true);
-        }
-        UpdateOutcome::Updated(new.user)
-    }
-
-    fn others_administer(&self, id: UserId) -> bool {
+    /// What decides about an account, and about a name for it.
+    fn facts(&self, id: UserId, name: Option<&Username>, has_clock: bool) -> AccountFacts {
         let mut others = self.accounts.values().filter(|other| other.user.id != id);
-        others.any(|other| other.user.administers())
+        let namesake = name.and_then(|name| self.accounts.get(&name.folded()));
+        AccountFacts {
+            account: self.by_id(id).cloned(),
+            has_clock,
+            any: !self.accounts.is_empty(),
+            name_taken: namesake.is_some_and(|other| other.user.id != id),
+            other_admin: others.any(|other| other.user.administers()),
+        }
     }
 
-    /// Closes an account and ends its logins, unless it may not go.
-    fn close(&mut self, id: UserId) -> Option<RemoveOutcome> {
-        let Some(account) = self.by_id(id) else {
-            return Some(RemoveOutcome::NotFound);
-        };
-        if account.user.administers() && !self.others_administer(id) {
-            return Some(RemoveOutcome::LastAdmin);
-        }
-        let name = account.user.username.folded();
-        if let Some(account) = self.accounts.get_mut(&name) {
+    fn put_account(&mut self, account: Account) {
+        let id = account.user.id;
+        self.accounts.retain(|_, other| other.user.id != id);
+        self.accounts.insert(account.user.username.folded(), account);
+    }
+
+    /// Closes an account and ends its logins.
+    fn close(&mut self, id: UserId) {
+        for account in self.accounts.values_mut().filter(|account| account.user.id == id) {
             account.user.disabled = true;
         }
         self.end(id, |_| true);
-        None
     }
 
     /// A login that named no device belongs to this one from now on (D2).
@@ -132,21 +115,16 @@ impl AccountTable {
         logins
     }
 
-    fn end_client(&mut self, user: UserId, client: &ClientId) -> Vec<FamilyId> {
-        let is_theirs = |stored: &StoredRefreshToken| stored.client.as_ref() == Some(client);
-        let mut families: Vec<_> = self
-            .logins
-            .iter()
-            .map(|kept| &kept.stored)
-            .filter(|stored| stored.user == user && is_theirs(stored))
-            .map(|stored| stored.family)
-            .collect();
+    /// The logins of a device, by id.
+    fn families(&self, user: UserId, client: &ClientId) -> Vec<FamilyId> {
+        let logins = self.logins.iter().map(|kept| &kept.stored);
+        let theirs = logins.filter(|stored| stored.user == user && stored.client.as_ref() == Some(client));
+        let mut families: Vec<_> = theirs.map(|stored| stored.family).collect();
         families.sort_unstable();
-        self.end(user, is_theirs);
         families
     }
 
-    fn find(&self, token: PresentedToken) -> Option<&KeptLogin> {
+    fn find(&self, token: PresentedToken) -> Option<FoundLogin> {
         let earlier = self
             .earlier
             .iter()
@@ -157,30 +135,26 @@ impl AccountTable {
                     (kept.stored.user, kept.stored.family) == (*user, earlier.family)
                 })
         };
-        self.logins.iter().find(is_meant)
+        let kept = self.logins.iter().find(is_meant)?.clone();
+        let account = self.by_id(kept.stored.user)?;
+        let disabled = account.user.disabled;
+        Some(FoundLogin { kept, disabled })
     }
 
-    fn rotate(&mut self, spent: PresentedToken, next: &NewRefreshToken, grace_ms: i64) -> Rotation {
-        let Some(kept) = self.find(spent).cloned() else {
-            return Rotation::Refused;
-        };
-        let (user, family) = (kept.stored.user, kept.stored.family);
-        if self.by_id(user).is_none_or(|account| account.user.disabled) {
-            return Rotation::Refused;
-        }
-        match kept.spend(spent, next, grace_ms) {
-            Spending::Rotate(next) => {
-                let stored = next.stored.clone();
-                self.put(next);
-                Rotation::Rotated(stored)
+    /// Writes what was decided. Says also whose logins it ended.
+    fn carry_out<O>(&mut self, plan: Plan<LoginWrite, O>) -> (O, Option<UserId>) {
+        let Plan { write, outcome } = plan;
+        let ended = write.as_ref().and_then(LoginWrite::ends_logins_of);
+        if let Some(LoginWrite { user, end, keep }) = write {
+            self.end(user, |stored| end.contains(&stored.family));
+            if let Some(kept) = keep {
+                self.end(user, |stored| {
+                    stored.token.expires_at <= kept.stored.token.issued_at
+                });
+                self.put(kept);
             }
-            Spending::Again => Rotation::Again(kept.stored),
-            Spending::Reuse => {
-                self.end(user, |stored| stored.family == family);
-                Rotation::Reused { user, family }
-            }
-            Spending::Refuse => Rotation::Refused,
         }
+        (outcome, ended)
     }
 
     fn put(&mut self, kept: KeptLogin) {
@@ -189,64 +163,50 @@ impl AccountTable {
         self.logins.push(kept);
     }
 
-    /// Ends the logins of a user that are meant. Says whether there were any.
-    fn end(&mut self, user: UserId, is_meant: impl Fn(&StoredRefreshToken) -> bool) -> bool {
-        let before = self.logins.len();
+    /// Ends the logins of a user that are meant.
+    fn end(&mut self, user: UserId, is_meant: impl Fn(&StoredRefreshToken) -> bool) {
         self.logins
             .retain(|kept| kept.stored.user != user || !is_meant(&kept.stored));
         let logins = &self.logins;
         self.earlier
             .retain(|(_, token)| logins.iter().any(|kept| kept.stored.family == token.family));
-        self.logins.len() < before
     }
 
-    /// Whether a login may go on; the server itself (`None`) may.
+    /// Whether a login may go on; `None`: the server itself asks.
     pub(super) fn standing(&self, user: UserId, login: Option<FamilyId>) -> Result<(), LoginRefusal> {
-        let Some(login) = login else {
-            return Ok(());
-        };
         let mut logins = self.logins.iter().map(|kept| &kept.stored);
-        let account = logins
-            .any(|stored| stored.user == user && stored.family == login)
-            .then(|| self.by_id(user))
-            .flatten()
-            .filter(|account| !account.user.disabled);
-        LoginRefusal::check(account.map(|account| account.user.must_change_password))
+        let is_there = logins.any(|stored| stored.user == user && Some(stored.family) == login);
+        let account = self.by_id(user).filter(|_| is_there);
+        let found = account.map(|account| LoginAccount {
+            disabled: account.user.disabled,
+            must_change_password: account.user.must_change_password,
+        });
+        LoginRefusal::check(login, found)
     }
 
-    /// Makes room for one more login, and forgets what has expired. Says whether a login ended.
-    fn make_room(&mut self, user: UserId, now: UnixMillis) -> bool {
-        self.end(user, |stored| stored.token.expires_at <= now);
-        let mut times: Vec<_> = self
-            .logins
-            .iter()
-            .map(|kept| &kept.stored)
-            .filter(|stored| stored.user == user)
-            .map(|stored| (Reverse(stored.token.issued_at), stored.family))
-            .collect();
-        times.sort_unstable();
-        let unused: Vec<_> = times.into_iter().skip(LOGINS_MAX as usize - 1).collect();
-        self.end(user, |stored| {
-            unused.iter().any(|(_, family)| *family == stored.family)
-        })
+    /// How old each login of a user is.
+    fn ages(&self, user: UserId) -> Vec<LoginAge> {
+        let logins = self.logins.iter().map(|kept| &kept.stored);
+        let age = |stored: &StoredRefreshToken| LoginAge {
+            family: stored.family,
+            issued_at: stored.token.issued_at,
+            expires_at: stored.token.expires_at,
+        };
+        logins.filter(|stored| stored.user == user).map(age).collect()
     }
 }
 
 #[async_trait]
-impl Accounts for MemoryStore {
-    async fn create(&self, account: NewAccount, only_first: bool) -> Result<CreateOutcome, StoreError> {
-        let NewAccount { user, password } = account;
+impl AccountStore for MemoryStore {
+    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError> {
         let mut table = lock(&self.accounts);
-        if only_first && !table.accounts.is_empty() {
-            return Ok(CreateOutcome::NotFirst);
+        let facts = table.facts(account.user.id, Some(&account.user.username), false);
+        let plan = account.create(&facts, only_first);
+        if let Some(account) = plan.write {
+            self.add_user(account.user.id);
+            table.put_account(account);
         }
-        let name = user.username.folded();
-        if table.accounts.contains_key(&name) {
-            return Ok(CreateOutcome::NameTaken);
-        }
-        self.add_user(user.id);
-        table.accounts.insert(name, Account { user, password });
-        Ok(CreateOutcome::Created)
+        Ok(plan.outcome)
     }
 
     async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
@@ -274,35 +234,41 @@ impl Accounts for MemoryStore {
         now: UnixMillis,
     ) -> Result<UpdateOutcome, StoreError> {
         let ends_logins = change.end_logins;
-        let change = move |table: &mut AccountTable, is_closed| {
-            if is_closed {
-                UpdateOutcome::NotFound
-            } else {
-                table.update(id, &change, now)
+        let work = move |table: &mut AccountTable, has_clock| {
+            let facts = table.facts(id, change.username.as_ref(), has_clock);
+            let plan = change.decide(&facts, now);
+            let mut ended = None;
+            if let Some(AccountWrite { account, end_logins }) = plan.write {
+                table.put_account(account);
+                if end_logins {
+                    table.end(id, |_| true);
+                    ended = Some(id);
+                }
             }
+            (plan.outcome, ended)
         };
-        let outcome = self.with_accounts(id, ends_logins, change).await?;
-        if ends_logins && matches!(outcome, UpdateOutcome::Updated(_)) {
-            self.tell_ended(id);
-        }
-        Ok(outcome)
+        self.with_accounts(id, ends_logins, work).await
     }
 
     async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
-        if let Some(outcome) = lock(&self.accounts).close(id) {
-            return Ok(outcome);
+        {
+            let mut table = lock(&self.accounts);
+            let plan = table.facts(id, None, self.has_clock(id)).remove();
+            let Some(_) = plan.write else {
+                return Ok(plan.outcome);
+            };
+            table.close(id);
         }
         self.remove_clock(id).await?;
         self.tell_ended(id);
-        if !self.remove_rows(id, limit as usize) {
-            return Ok(RemoveOutcome::Removing);
-        }
+        let limit = limit.max(1);
+        let plan = RemoveOutcome::of_rows(self.remove_rows(id, limit as usize) as u64, limit);
         let mut table = lock(&self.accounts);
-        if table.by_id(id).is_some() {
+        if plan.write.is_some() && table.by_id(id).is_some() {
             table.accounts.retain(|_, account| account.user.id != id);
             lock(&self.removed).insert(id);
         }
-        Ok(RemoveOutcome::Removed)
+        Ok(plan.outcome)
     }
 }
 
@@ -311,24 +277,14 @@ impl RefreshTokens for MemoryStore {
     async fn issue(
         &self,
         login: StoredRefreshToken,
-        proved_by: PasswordHash,
+        expected: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
         let user = login.user;
-        let mut table = lock(&self.accounts);
-        let outcome = IssueOutcome::of(table.by_id(user).cloned(), &proved_by);
-        let mut ended = false;
-        if let IssueOutcome::Issued(_) = outcome {
-            ended = table.make_room(user, login.token.issued_at);
-            table.put(KeptLogin {
-                stored: login,
-                spent: None,
-            });
-        }
-        drop(table);
-        if ended {
-            self.tell_ended(user);
-        }
-        Ok(outcome)
+        let work = move |table: &mut AccountTable, _| {
+            let (account, logins) = (table.by_id(user).cloned(), table.ages(user));
+            table.carry_out(login.issue(&expected, account, logins))
+        };
+        self.with_accounts(user, true, work).await
     }
 
     async fn rotate(
@@ -337,16 +293,12 @@ impl RefreshTokens for MemoryStore {
         next: NewRefreshToken,
         grace_ms: i64,
     ) -> Result<Rotation, StoreError> {
-        let owner = lock(&self.accounts).find(spent).map(|kept| kept.stored.user);
-        let Some(owner) = owner else {
-            return Ok(Rotation::Refused);
+        let owner = self.owner(spent);
+        let work = move |table: &mut AccountTable, _| {
+            let found = table.find(spent);
+            table.carry_out(spent.rotate(found, &next, grace_ms))
         };
-        let work = move |table: &mut AccountTable, _| table.rotate(spent, &next, grace_ms);
-        let rotation = self.with_accounts(owner, true, work).await?;
-        if let Rotation::Reused { user, .. } = rotation {
-            self.tell_ended(user);
-        }
-        Ok(rotation)
+        self.with_accounts(owner, true, work).await
     }
 
     async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
@@ -354,16 +306,11 @@ impl RefreshTokens for MemoryStore {
     }
 
     async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
-        let found = lock(&self.accounts)
-            .find(token)
-            .map(|kept| (kept.stored.user, kept.stored.family));
-        let Some((user, family)) = found else {
-            return Ok(None);
+        let work = move |table: &mut AccountTable, _| {
+            let found = table.find(token);
+            table.carry_out(FoundLogin::end(found))
         };
-        let end = move |table: &mut AccountTable, _| table.end(user, |stored| stored.family == family);
-        let ended = self.with_accounts(user, true, end).await?;
-        self.tell_ended(user);
-        Ok(ended.then_some((user, family)))
+        self.with_accounts(self.owner(token), true, work).await
     }
 
     async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
@@ -372,11 +319,18 @@ impl RefreshTokens for MemoryStore {
 
     async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
         let client = client.clone();
-        let end = move |table: &mut AccountTable, _| table.end_client(user, &client);
-        let ended = self.with_accounts(user, true, end).await?;
-        if !ended.is_empty() {
-            self.tell_ended(user);
-        }
-        Ok(ended)
+        let work = move |table: &mut AccountTable, _| {
+            let families = table.families(user, &client);
+            table.carry_out(LoginWrite::end(user, families))
+        };
+        self.with_accounts(user, true, work).await
+    }
+}
+
+impl MemoryStore {
+    /// Whose token it is; nobody's has an id of its own.
+    fn owner(&self, token: PresentedToken) -> UserId {
+        let found = lock(&self.accounts).find(token);
+        found.map_or(UserId::new(Uuid::nil()), |found| found.kept.stored.user)
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use mosaic_domain::entity::{Sha256, Variant};
 use mosaic_domain::{AvatarId, Content, EntityType, Record, RecordKey, UnixMillis, UploadId, UserId};
 use mosaic_ports::{
-    Accounts as _, AttachmentUsage, Avatar, ContentIndex, Dropped, HeldContent, HeldVariant, HoldOutcome,
+    AccountStore as _, AttachmentUsage, Avatar, ContentIndex, Dropped, HeldContent, HeldVariant, HoldOutcome,
     StoreError, WriteError,
 };
 use uuid::Uuid;

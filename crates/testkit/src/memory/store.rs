@@ -9,7 +9,7 @@ use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Listed, Listing, RecordQuery, TagCount};
 use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{
-    ClientId, EntityType, Epoch, MemoId, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId,
+    ClientId, EntityType, Epoch, FamilyId, MemoId, Record, RecordKey, RevisionId, Stamp, UnixMillis, UserId,
 };
 use mosaic_ports::{
     ChangeFeed, Clock, CommitListener, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health,
@@ -208,21 +208,30 @@ impl MemoryStore {
         in_its_turn(move || slot.close()).await
     }
 
+    /// Whether a user has a clock.
+    pub(super) fn has_clock(&self, user: UserId) -> bool {
+        self.user(user).is_some_and(|slot| !lock(&slot.model).is_closed())
+    }
+
     /// Changes accounts and logins; where that may end logins, when no write of that user runs. The work hears whether the
-    /// user has no clock any more.
+    /// user has a clock, and says whose logins it ended; whoever listens is told.
     pub(super) async fn with_accounts<T: Send + 'static>(
         &self,
         user: UserId,
         in_turn: bool,
-        work: impl FnOnce(&mut AccountTable, bool) -> T + Send + 'static,
+        work: impl FnOnce(&mut AccountTable, bool) -> (T, Option<UserId>) + Send + 'static,
     ) -> Result<T, StoreError> {
         let (slot, accounts) = (self.user(user), self.accounts.clone());
-        in_its_turn(move || {
+        let (done, ended) = in_its_turn(move || {
             let _turn = slot.as_ref().filter(|_| in_turn).map(|slot| lock(&slot.turn));
-            let is_closed = slot.as_ref().is_some_and(|slot| lock(&slot.model).is_closed());
-            work(&mut lock(&accounts), is_closed)
+            let has_clock = slot.as_ref().is_some_and(|slot| !lock(&slot.model).is_closed());
+            work(&mut lock(&accounts), has_clock)
         })
-        .await
+        .await?;
+        if let Some(user) = ended {
+            self.tell_ended(user);
+        }
+        Ok(done)
     }
 
     /// Tells that logins of a user have ended.
@@ -232,8 +241,8 @@ impl MemoryStore {
         }
     }
 
-    /// Removes at most so many rows of a user whose clock is gone. Says whether nothing is left.
-    pub(super) fn remove_rows(&self, user: UserId, limit: usize) -> bool {
+    /// Removes at most so many rows of a user whose clock is gone. Says how many.
+    pub(super) fn remove_rows(&self, user: UserId, limit: usize) -> usize {
         let mut left = limit;
         if let Some(rows) = lock(&self.cursors).get_mut(&user) {
             while left > 0 && rows.pop_first().is_some() {
@@ -246,7 +255,7 @@ impl MemoryStore {
             lock(&self.cursors).remove(&user);
             lock(&self.users).remove(&user);
         }
-        left > 0
+        limit - left
     }
 
     /// Takes one step of a purge, when no write of that user runs.
@@ -314,7 +323,19 @@ impl ChangeFeed for MemoryStore {
             return Ok(Err(refusal));
         }
         let snapshot = self.read_open(user, |model| model.snapshot(request, limits));
-        Ok(snapshot.ok_or(LoginRefusal::Ended))
+        Ok(snapshot.ok_or(LoginRefusal::of_unknown_user()))
+    }
+
+    async fn clock(
+        &self,
+        user: UserId,
+        login: Option<FamilyId>,
+    ) -> Result<Result<Stamp, LoginRefusal>, StoreError> {
+        if let Err(refusal) = lock(&self.accounts).standing(user, login) {
+            return Ok(Err(refusal));
+        }
+        let clock = self.read_open(user, Model::clock);
+        Ok(clock.ok_or(LoginRefusal::of_unknown_user()))
     }
 }
 

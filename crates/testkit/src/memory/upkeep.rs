@@ -4,54 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use mosaic_domain::lease::{ClaimOutcome, JobClaim, Lease};
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{ClaimOutcome, CommitFeed, CommitListener, JobClaim, Jobs, Purged, Retention, StoreError};
+use mosaic_ports::{CommitFeed, CommitListener, Jobs, Purged, Retention, StoreError};
 use uuid::Uuid;
 
 use super::store::{MemoryStore, lock};
 
-/// Jobs by name.
-#[derive(Default)]
-pub(super) struct JobTable(BTreeMap<&'static str, JobRow>);
-
-#[derive(Default)]
-struct JobRow {
-    held: Option<(Uuid, UnixMillis)>,
-    done: Option<UnixMillis>,
-}
-
-impl JobTable {
-    fn claim(&mut self, claim: &JobClaim) -> ClaimOutcome {
-        let row = self.0.entry(claim.job).or_default();
-        let held = row.held.filter(|(_, until)| *until > claim.now);
-        match held {
-            Some((holder, _)) if holder != claim.holder => return ClaimOutcome::Busy,
-            None if claim
-                .unless_done_since
-                .is_some_and(|since| row.done > Some(since)) =>
-            {
-                return ClaimOutcome::Done;
-            }
-            _ => {}
-        }
-        row.held = Some((claim.holder, claim.until));
-        ClaimOutcome::Claimed
-    }
-
-    fn release(&mut self, job: &'static str, holder: Uuid, done: Option<UnixMillis>) {
-        if let Some(row) = self.0.get_mut(job)
-            && row.held.is_some_and(|(held, _)| held == holder)
-        {
-            row.held = None;
-            row.done = done.or(row.done);
-        }
-    }
-}
+/// The leases of jobs, by name.
+pub(super) type JobTable = BTreeMap<&'static str, Lease>;
 
 #[async_trait]
 impl Jobs for MemoryStore {
     async fn claim(&self, claim: JobClaim) -> Result<ClaimOutcome, StoreError> {
-        Ok(lock(&self.jobs).claim(&claim))
+        let mut jobs = lock(&self.jobs);
+        let lease = jobs.entry(claim.job).or_default();
+        let plan = lease.claim(&claim);
+        *lease = plan.write.unwrap_or(*lease);
+        Ok(plan.outcome)
     }
 
     async fn release(
@@ -60,7 +30,9 @@ impl Jobs for MemoryStore {
         holder: Uuid,
         done: Option<UnixMillis>,
     ) -> Result<(), StoreError> {
-        lock(&self.jobs).release(job, holder, done);
+        let mut jobs = lock(&self.jobs);
+        let lease = jobs.entry(job).or_default();
+        *lease = lease.release(holder, done).write.unwrap_or(*lease);
         Ok(())
     }
 }

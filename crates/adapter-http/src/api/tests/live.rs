@@ -67,13 +67,8 @@ fn at_fifty() -> Ports {
     let standing = Standing::default();
     let mut feed = MockChangeFeed::new();
     let of_login = standing.clone();
-    feed.expect_snapshot().returning(move |_, _, _| {
-        Ok(of_login.get().map(|()| Snapshot {
-            clock: Stamp::clamped(50),
-            epoch: Epoch::new(Uuid::nil()),
-            changes: PerEntity::default(),
-        }))
-    });
+    feed.expect_clock()
+        .returning(move |_, _| Ok(of_login.get().map(|()| Stamp::clamped(50))));
     Ports {
         feed,
         standing,
@@ -287,8 +282,8 @@ async fn n1_a_store_that_fails_ends_the_stream() {
     let mut ports = Ports::default();
     ports
         .feed
-        .expect_snapshot()
-        .returning(|_, _, _| Err(StoreError::Failed("broken".into())));
+        .expect_clock()
+        .returning(|_, _| Err(StoreError::Failed("broken".into())));
     let server = serve(ports);
     let mut phone = server.ask("GET", "/sync/events", "").await;
     let text = phone.until(END).await;
@@ -306,16 +301,12 @@ async fn n1_a_stream_waits_for_a_store_that_is_away() {
         ..Ports::default()
     };
     let mut failures = 3;
-    ports.feed.expect_snapshot().returning(move |_, _, _| {
+    ports.feed.expect_clock().returning(move |_, _| {
         failures -= 1;
         if failures >= 0 {
             return Err(StoreError::Unavailable("gone".into()));
         }
-        Ok(Ok(Snapshot {
-            clock: Stamp::clamped(50),
-            epoch: Epoch::new(Uuid::nil()),
-            changes: PerEntity::default(),
-        }))
+        Ok(Ok(Stamp::clamped(50)))
     });
     let server = serve(ports);
     let mut phone = server.ask("GET", "/sync/events", "").await;

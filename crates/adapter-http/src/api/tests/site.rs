@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use mosaic_domain::entity::MimeType;
-use mosaic_ports::{NewAccount, SmallerPicture, Stores};
+use mosaic_ports::{Account, SmallerPicture, Stores};
 use mosaic_testkit::{ManualClock, MemoryBlobs, MemoryStore, SequentialIds};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -155,7 +155,7 @@ impl Site {
 
     pub(super) async fn add_user(&self, number: u128) {
         let now = UnixMillis::clamped(ManualClock::START_MS);
-        let account = NewAccount {
+        let account = Account {
             user: User {
                 id: user(number),
                 username: format!("user-{number}").parse().unwrap(),

@@ -1,0 +1,501 @@
+//! Logins: what is kept of them, the refresh tokens that renew them, and what becomes of both (L1 to L4).
+//!
+//! A login is a row for as long as it lasts, and its access tokens count for as long as the row is there. What is
+//! kept of its refresh tokens does not grow with their number: all of them carry the login's key, so that one which
+//! is neither the current one nor the one before is known to be an old copy.
+
+use std::cmp::Reverse;
+use std::fmt;
+
+use crate::account::{Account, PasswordHash, User};
+use crate::id::{ClientId, FamilyId, UserId};
+use crate::plan::Plan;
+use crate::text::Label;
+use crate::time::UnixMillis;
+
+/// The most logins of one user. With one more, the one that was renewed longest ago ends.
+pub const LOGINS_MAX: usize = 100;
+
+/// Why a login may not do what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LoginRefusal {
+    /// It has ended, or its account is closed or gone.
+    #[error("the login has ended")]
+    Ended,
+    /// The password was set by somebody else, and must be changed first.
+    #[error("the password must be changed first")]
+    PasswordChangeRequired,
+}
+
+/// The account of a login, as far as it decides whether the login may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginAccount {
+    /// Whether it is closed.
+    pub disabled: bool,
+    /// Whether the password must be changed first.
+    pub must_change_password: bool,
+}
+
+impl LoginRefusal {
+    /// Whether a login may go on, from the account that is found by it: `None` where there is no such login. The
+    /// server itself (no login) always may.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check(login: Option<FamilyId>, found: Option<LoginAccount>) -> Result<(), Self> {
+        match found.filter(|account| !account.disabled) {
+            _ if login.is_none() => Ok(()),
+            Some(account) if account.must_change_password => Err(Self::PasswordChangeRequired),
+            Some(_) => Ok(()),
+            None => Err(Self::Ended),
+        }
+    }
+
+    /// What is said of a user who is not there, or is being removed: every login of theirs has ended.
+    pub const fn of_unknown_user() -> Self {
+        Self::Ended
+    }
+}
+
+/// The SHA-256 of a refresh token, or of its key: what a store keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// What a refresh token is derived from, together with the text of the one before. Worth nothing without that text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenSeed(pub [u8; 32]);
+
+impl fmt::Debug for TokenSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSeed(hidden)")
+    }
+}
+
+/// A refresh token as somebody presents it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresentedToken {
+    /// The hash of its key, which finds its login. A token of a version before has none: its own hash stands here.
+    pub key: TokenHash,
+    /// Its hash.
+    pub hash: TokenHash,
+}
+
+/// A refresh token to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRefreshToken {
+    /// The hash of the login's key.
+    pub key: TokenHash,
+    /// Its hash.
+    pub hash: TokenHash,
+    /// What it was derived from.
+    pub seed: TokenSeed,
+    /// When it was given out.
+    pub issued_at: UnixMillis,
+    /// When it stops working, and its login ends.
+    pub expires_at: UnixMillis,
+}
+
+/// A login with its current refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRefreshToken {
+    /// The token.
+    pub token: NewRefreshToken,
+    /// Whose it is.
+    pub user: UserId,
+    /// The login.
+    pub family: FamilyId,
+    /// The device that logged in, if it said so.
+    pub client: Option<ClientId>,
+    /// What its user calls the device.
+    pub device_name: Option<Label<100>>,
+}
+
+/// A login as a store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptLogin {
+    /// The login, and its current token.
+    pub stored: StoredRefreshToken,
+    /// The token that was spent for the current one.
+    pub spent: Option<TokenHash>,
+}
+
+/// What a store writes of the logins of one user. Where logins end, the lock of the user's clock is taken first, and
+/// whoever listens is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginWrite {
+    /// Whose logins.
+    pub user: UserId,
+    /// The logins that end, by id, with what is kept of their tokens.
+    pub end: Vec<FamilyId>,
+    /// The login to keep, whether it is there or not. What has expired when its token was given out is forgotten.
+    pub keep: Option<KeptLogin>,
+}
+
+impl LoginWrite {
+    /// Ends logins, which are the outcome; nothing is written where there are none.
+    pub fn end(user: UserId, families: Vec<FamilyId>) -> Plan<Self, Vec<FamilyId>> {
+        let write = (!families.is_empty()).then(|| Self {
+            user,
+            end: families.clone(),
+            keep: None,
+        });
+        Plan {
+            write,
+            outcome: families,
+        }
+    }
+
+    /// Whose logins end.
+    pub fn ends_logins_of(&self) -> Option<UserId> {
+        (!self.end.is_empty()).then_some(self.user)
+    }
+}
+
+/// How old a login of a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginAge {
+    /// The login.
+    pub family: FamilyId,
+    /// When its current token was given out.
+    pub issued_at: UnixMillis,
+    /// When that expires.
+    pub expires_at: UnixMillis,
+}
+
+/// What became of giving out the first token of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssueOutcome {
+    /// It is stored. The user is as they were then.
+    Issued(User),
+    /// The password is another one by now, or the account is gone. Nothing is stored.
+    StaleCredential,
+    /// The account is closed. Nothing is stored.
+    Closed,
+}
+
+impl StoredRefreshToken {
+    /// What becomes of a new login to `account`, as it is now, that was proved by a password with the hash
+    /// `expected`. Of the user's logins that have not expired as many go on as leave room for it ([`LOGINS_MAX`]),
+    /// those that were renewed last.
+    pub fn issue(
+        self,
+        expected: &PasswordHash,
+        account: Option<Account>,
+        logins: Vec<LoginAge>,
+    ) -> Plan<LoginWrite, IssueOutcome> {
+        let user = match account {
+            Some(Account { user, password }) if password == *expected => user,
+            _ => return Plan::nothing(IssueOutcome::StaleCredential),
+        };
+        if user.disabled {
+            return Plan::nothing(IssueOutcome::Closed);
+        }
+        let mut others = logins;
+        others.retain(|other| other.expires_at > self.token.issued_at);
+        others.sort_unstable_by_key(|other| (Reverse(other.issued_at), other.family));
+        let over = others.iter().skip(LOGINS_MAX - 1);
+        let write = LoginWrite {
+            user: self.user,
+            end: over.map(|other| other.family).collect(),
+            keep: Some(KeptLogin {
+                stored: self,
+                spent: None,
+            }),
+        };
+        Plan::write(write, IssueOutcome::Issued(user))
+    }
+}
+
+/// What became of spending a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// It was good: it is spent now, and the next one of its login is stored.
+    Rotated(StoredRefreshToken),
+    /// It was spent a moment ago, and what it was spent for is unused: this, again.
+    Again(StoredRefreshToken),
+    /// It had been spent before: somebody else has a copy. The login is ended.
+    Reused {
+        /// Whose it was.
+        user: UserId,
+        /// The login that is ended.
+        family: FamilyId,
+    },
+    /// It is unknown, has ended or expired, or its account is closed.
+    Refused,
+}
+
+/// The login that a token was found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLogin {
+    /// The login.
+    pub kept: KeptLogin,
+    /// Whether its account is closed.
+    pub disabled: bool,
+}
+
+impl FoundLogin {
+    /// What becomes of ending the login of a token, from what was found by it: whose it was, and the login.
+    pub fn end(found: Option<Self>) -> Plan<LoginWrite, Option<(UserId, FamilyId)>> {
+        let Some(Self { kept, .. }) = found else {
+            return Plan::nothing(None);
+        };
+        let (user, family) = (kept.stored.user, kept.stored.family);
+        let Plan { write, .. } = LoginWrite::end(user, vec![family]);
+        let outcome = Some((user, family));
+        Plan { write, outcome }
+    }
+}
+
+impl PresentedToken {
+    /// What becomes of spending this token for `next`, now. A spent one is good again for `grace_ms` after it was
+    /// spent, unless what it was spent for was used since. A clock that stepped back ends no grace. A login that has
+    /// expired is over: no token of it is good, and none is a copy.
+    pub fn rotate(
+        self,
+        found: Option<FoundLogin>,
+        next: &NewRefreshToken,
+        grace_ms: i64,
+    ) -> Plan<LoginWrite, Rotation> {
+        let Some(FoundLogin {
+            kept,
+            disabled: false,
+        }) = found
+        else {
+            return Plan::nothing(Rotation::Refused);
+        };
+        let KeptLogin { stored, spent } = kept;
+        let (now, current, user, family) = (next.issued_at, stored.token.clone(), stored.user, stored.family);
+        if now >= current.expires_at {
+            Plan::nothing(Rotation::Refused)
+        } else if self.hash == current.hash {
+            let token = next.clone();
+            let stored = StoredRefreshToken { token, ..stored };
+            let write = LoginWrite {
+                user,
+                end: Vec::new(),
+                keep: Some(KeptLogin {
+                    stored: stored.clone(),
+                    spent: Some(current.hash),
+                }),
+            };
+            Plan::write(write, Rotation::Rotated(stored))
+        } else if spent == Some(self.hash) && now.since(current.issued_at) <= grace_ms {
+            Plan::nothing(Rotation::Again(stored))
+        } else {
+            let Plan { write, .. } = LoginWrite::end(user, vec![family]);
+            let outcome = Rotation::Reused { user, family };
+            Plan { write, outcome }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::account::Role;
+
+    const USER: UserId = UserId::new(Uuid::from_u128(1));
+
+    fn at(ms: i64) -> UnixMillis {
+        UnixMillis::clamped(ms)
+    }
+
+    fn family(n: u128) -> FamilyId {
+        FamilyId::new(Uuid::from_u128(n))
+    }
+
+    fn token(n: u8, issued_at: i64) -> NewRefreshToken {
+        NewRefreshToken {
+            key: TokenHash([0; 32]),
+            hash: TokenHash([n; 32]),
+            seed: TokenSeed([n; 32]),
+            issued_at: at(issued_at),
+            expires_at: at(issued_at + 100),
+        }
+    }
+
+    fn login(token: NewRefreshToken) -> StoredRefreshToken {
+        StoredRefreshToken {
+            token,
+            user: USER,
+            family: family(7),
+            client: None,
+            device_name: None,
+        }
+    }
+
+    fn account(disabled: bool) -> Account {
+        Account {
+            user: User {
+                id: USER,
+                username: "anna".parse().unwrap(),
+                avatar_url: None,
+                role: Role::User,
+                must_change_password: false,
+                disabled,
+                created_at: at(1),
+                updated_at: at(1),
+            },
+            password: PasswordHash::new("right".into()),
+        }
+    }
+
+    #[test]
+    fn l1_l3_a_login_goes_on_while_it_is_there_and_its_account_is_open() {
+        let found = |disabled, must_change_password| {
+            Some(LoginAccount {
+                disabled,
+                must_change_password,
+            })
+        };
+        let (ended, change) = (
+            Err(LoginRefusal::Ended),
+            Err(LoginRefusal::PasswordChangeRequired),
+        );
+        for (login, found, outcome) in [
+            (Some(family(1)), None, ended),
+            (Some(family(1)), found(true, false), ended),
+            (Some(family(1)), found(true, true), ended),
+            (Some(family(1)), found(false, true), change),
+            (Some(family(1)), found(false, false), Ok(())),
+            (None, None, Ok(())),
+        ] {
+            assert_eq!(LoginRefusal::check(login, found), outcome, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn l1_a_login_is_given_out_for_the_password_as_it_is_now() {
+        let user = account(false).user;
+        for (account, expected, outcome) in [
+            (Some(account(false)), "right", IssueOutcome::Issued(user)),
+            (Some(account(false)), "another", IssueOutcome::StaleCredential),
+            (Some(account(true)), "right", IssueOutcome::Closed),
+            // That it is closed is said only of the right password.
+            (Some(account(true)), "another", IssueOutcome::StaleCredential),
+            (None, "right", IssueOutcome::StaleCredential),
+        ] {
+            let new = login(token(1, 1_000));
+            let plan = new
+                .clone()
+                .issue(&PasswordHash::new(expected.into()), account, Vec::new());
+            let written = matches!(outcome, IssueOutcome::Issued(_)).then(|| LoginWrite {
+                user: USER,
+                end: Vec::new(),
+                keep: Some(KeptLogin {
+                    stored: new,
+                    spent: None,
+                }),
+            });
+            assert_eq!((plan.write, plan.outcome), (written, outcome), "{expected}");
+        }
+    }
+
+    #[test]
+    fn l4_the_logins_that_were_renewed_longest_ago_make_room() {
+        let age = |n: u128, issued_at, expires_at| LoginAge {
+            family: family(n),
+            issued_at: at(issued_at),
+            expires_at: at(expires_at),
+        };
+        let ends = |logins: Vec<LoginAge>| {
+            let plan = login(token(1, 1_000)).issue(
+                &PasswordHash::new("right".into()),
+                Some(account(false)),
+                logins,
+            );
+            plan.write.map(|write| write.end)
+        };
+        let many: Vec<_> = (1..100).map(|n| age(n, 500, 2_000)).collect();
+        assert_eq!(many.len(), LOGINS_MAX - 1);
+        assert_eq!(ends(many.clone()), Some(vec![]));
+        let with = |more: &[LoginAge]| ends([&many, more].concat());
+        assert_eq!(with(&[age(200, 400, 2_000)]), Some(vec![family(200)]));
+        // Of equal ones the greater id goes.
+        assert_eq!(with(&[age(200, 600, 2_000)]), Some(vec![family(99)]));
+        // One that has expired is forgotten anyhow, and takes no room.
+        assert_eq!(with(&[age(200, 600, 1_000)]), Some(vec![]));
+        let two = with(&[age(200, 400, 2_000), age(201, 300, 2_000)]);
+        assert_eq!(two, Some(vec![family(200), family(201)]));
+    }
+
+    #[test]
+    fn l2_a_token_is_good_once_and_again_for_a_while() {
+        // The current token is 2, given out at 1,000, when 1 was spent for it; it expires at 1,100.
+        let kept = |disabled| {
+            Some(FoundLogin {
+                kept: KeptLogin {
+                    stored: login(token(2, 1_000)),
+                    spent: Some(TokenHash([1; 32])),
+                },
+                disabled,
+            })
+        };
+        let (again, reused) = (
+            Rotation::Again(login(token(2, 1_000))),
+            Rotation::Reused {
+                user: USER,
+                family: family(7),
+            },
+        );
+        let rotated = |now| Rotation::Rotated(login(token(3, now)));
+        for (found, presented, now, outcome) in [
+            (kept(false), 2, 1_050, rotated(1_050)),
+            (kept(false), 2, 1_099, rotated(1_099)),
+            (kept(false), 2, 1_100, Rotation::Refused),
+            (kept(false), 1, 1_005, again.clone()),
+            (kept(false), 1, 900, again),
+            (kept(false), 1, 1_006, reused.clone()),
+            (kept(false), 9, 1_001, reused),
+            // Spent and expired: refused, whatever else it is.
+            (kept(false), 1, 1_100, Rotation::Refused),
+            (kept(false), 9, 1_100, Rotation::Refused),
+            (kept(true), 2, 1_050, Rotation::Refused),
+            (kept(true), 9, 1_050, Rotation::Refused),
+            (None, 2, 1_050, Rotation::Refused),
+        ] {
+            let presented = PresentedToken {
+                key: TokenHash([0; 32]),
+                hash: TokenHash([presented; 32]),
+            };
+            let plan = presented.rotate(found, &token(3, now), 5);
+            assert_eq!(plan.outcome, outcome, "{presented:?} at {now}");
+            let write = match outcome {
+                Rotation::Rotated(stored) => Some(LoginWrite {
+                    user: USER,
+                    end: Vec::new(),
+                    keep: Some(KeptLogin {
+                        stored,
+                        spent: Some(TokenHash([2; 32])),
+                    }),
+                }),
+                Rotation::Reused { .. } => LoginWrite::end(USER, vec![family(7)]).write,
+                Rotation::Again(_) | Rotation::Refused => None,
+            };
+            assert_eq!(plan.write, write, "{presented:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn what_ends_no_login_writes_nothing() {
+        let found = FoundLogin {
+            kept: KeptLogin {
+                stored: login(token(2, 1_000)),
+                spent: None,
+            },
+            disabled: true,
+        };
+        let ends = LoginWrite {
+            user: USER,
+            end: vec![family(7)],
+            keep: None,
+        };
+        assert_eq!(ends.ends_logins_of(), Some(USER));
+        let ended = Plan::write(ends, Some((USER, family(7))));
+        assert_eq!(FoundLogin::end(Some(found)), ended);
+        assert_eq!(FoundLogin::end(None), Plan::nothing(None));
+        assert_eq!(LoginWrite::end(USER, Vec::new()), Plan::nothing(Vec::new()));
+    }
+}
