@@ -15,6 +15,7 @@ mod commits;
 mod error;
 mod logins;
 mod media;
+mod migration;
 mod store;
 mod stores;
 mod system;
@@ -36,6 +37,9 @@ pub use logins::{
     RefreshTokens, Rotation, Spending, StoredRefreshToken, TokenHash, TokenSeed,
 };
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
+pub use migration::{
+    AppliedMigration, CREATE_HISTORY, Migration, SELECT_HISTORY, SchemaMismatch, pending_migrations,
+};
 pub use store::{
     ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
     RevisionPage, ServedCursors, SyncDigest, WriteStore,
