@@ -297,8 +297,7 @@ mod tests {
             ("memo", Some(memo.clone()), false),
         ];
         for (stamp, (entity_type, document, is_deleted)) in (1_i64..).zip(&records) {
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                [&user, entity_type, &stamp, document, is_deleted];
+            let values: [&(dyn ToSql + Sync); 5] = [&user, entity_type, &stamp, document, is_deleted];
             sql.execute(INSERT_RECORD, &values).await.unwrap();
         }
         let revisions = [

@@ -508,6 +508,16 @@ async fn the_page_is_served_by_us_alone() {
 }
 
 #[actix_web::test]
+async fn a_path_that_is_longer_than_any_is_not_looked_up() {
+    let server = run(&settings());
+    let fits = format!("/nowhere/{}", "a".repeat(1_015));
+    assert_problem(&server.get(&fits).await, 404, "unknown_route");
+    assert_problem(&server.get(&format!("{fits}a")).await, 414, "uri_too_long");
+    let query = format!("/health?{}", "a".repeat(2_000));
+    assert_eq!(server.get(&query).await.status, 200);
+}
+
+#[actix_web::test]
 async fn people_are_led_to_the_page_and_programs_are_told_that_there_is_no_route() {
     let server = run(&settings());
     let accepting = async |path, accept| server.request("GET", path, accept, "").await;

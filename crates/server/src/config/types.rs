@@ -178,7 +178,10 @@ impl LogFilter {
     pub(super) fn parse(text: &str) -> Option<Self> {
         // The filter's own parser takes a bare word that is no level for the name of a module, so that `log.level =
         // "verbose"` would silence everything else. Here a module needs its level.
-        let complete = |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
+        // And it takes a span in brackets for one, too, and filters by fields, of which nothing is said here.
+        let complete = |directive: &str| {
+            !directive.contains('[') && (directive.contains('=') || directive.parse::<LevelFilter>().is_ok())
+        };
         let directives: Vec<_> = text.split(',').map(str::trim).collect();
         let has_level = directives
             .iter()
@@ -319,7 +322,15 @@ mod tests {
         ] {
             assert!(LogFilter::parse(right).is_some(), "{right}");
         }
-        for wrong in ["", "verbose", "info,", "mosaic_server", "info,mosaic_server=loud"] {
+        for wrong in [
+            "",
+            "verbose",
+            "info,",
+            "mosaic_server",
+            "info,mosaic_server=loud",
+            "info,[request]=debug",
+            "mosaic_server[{user}]=debug",
+        ] {
             assert!(LogFilter::parse(wrong).is_none(), "{wrong}");
         }
     }
