@@ -1,5 +1,5 @@
-//! Compression of JSON answers (gzip). Of JSON only, and never of files, even if they are JSON: they keep their length, their
-//! ranges and their ETag.
+//! Compression of JSON answers (gzip). Of JSON only, and never of files, even if they are JSON: they keep their length,
+//! their ranges and their ETag.
 //!
 //! Small answers are left alone: packing them costs more than it saves.
 

@@ -46,8 +46,8 @@ pub(crate) fn is_body_awaited(request: &HttpRequest) -> bool {
     connection.is_some_and(|connection| connection.is_body_awaited())
 }
 
-/// The longest path that is looked up among the routes, in bytes. The name of a device takes 768, percent-encoded; the time that
-/// a look-up takes grows with the length.
+/// The longest path that is looked up among the routes, in bytes. The name of a device takes 768, percent-encoded; the
+/// time that a look-up takes grows with the length.
 const PATH: usize = 1024;
 
 /// Middleware, the innermost one: answers what was refused before it was a request, and what no route can match.

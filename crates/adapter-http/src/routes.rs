@@ -562,7 +562,7 @@ const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes 
 const GROUPS: [(&str, &str); 12] = [
     (
         "sync",
-        "Pull what changed since a device's cursors, push many edits at once, and hear of changes. Log in first (auth).",
+        "Pull what changed since a device's cursors, push many edits, and hear of changes. Log in first (auth).",
     ),
     (
         "auth",

@@ -98,8 +98,8 @@ fn signed_message(payload: &[u8], purpose: &[u8]) -> Vec<u8> {
     pre_authentication_encoding([HEADER.as_bytes(), payload, b"", purpose])
 }
 
-/// PASETO's encoding of header, payload, footer and implicit assertion: each with its length before it, so that no two lists of
-/// pieces are the same bytes.
+/// PASETO's encoding of header, payload, footer and implicit assertion: each with its length before it, so that no two
+/// lists of pieces are the same bytes.
 fn pre_authentication_encoding(pieces: [&[u8]; 4]) -> Vec<u8> {
     let length = |length: usize| (length as u64).to_le_bytes();
     let mut encoded = length(pieces.len()).to_vec();

@@ -1,5 +1,5 @@
-//! The schema of a store, in steps that are numbered and only ever appended, and what a database has noted of them. The table of
-//! the notes is that of the crate `refinery`, which ran the steps of earlier versions.
+//! The schema of a store, in steps that are numbered and only ever appended, and what a database has noted of them. The
+//! table of the notes is that of the crate `refinery`, which ran the steps of earlier versions.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -76,7 +76,8 @@ pub fn pending_migrations<'a>(
     Ok(&steps[applied.len()..])
 }
 
-/// Embeds steps: `migrations!("../../../migrations/sqlite", (1, "initial"), ...)`, with the path from the file that says so.
+/// Embeds steps: `migrations!("../../../migrations/sqlite", (1, "initial"), ...)`, with the path from the file that
+/// says so.
 #[macro_export]
 macro_rules! migrations {
     ($folder:literal, $(($version:literal, $name:literal)),+ $(,)?) => {
