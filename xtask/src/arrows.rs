@@ -23,12 +23,12 @@ const APPLICATION: &str = "mosaic-application";
 
 /// What a pure crate may use: data, text, numbers. No async, no I/O, no database, no HTTP.
 const PURE: &[&str] = &[
-    "jiff",
     "precis-profiles",
     "serde",
     "serde_json",
     "sha2",
     "thiserror",
+    "time",
     "unicode-normalization",
     "uuid",
 ];

@@ -1,6 +1,8 @@
 //! What may be depended upon: licences, sources, bans, one place for versions, and the arrows between our own crates
 //! (docs/adr/0007).
 
+use std::collections::BTreeSet;
+
 use spdx::{Expression, ParseMode};
 use toml::{Table, Value};
 
@@ -41,6 +43,14 @@ const BANNED: &[(&str, &str)] = &[
         "aws-lc-sys",
         "takes over two minutes of C to build; ring is the TLS provider",
     ),
+    (
+        "brotli",
+        "takes a window of megabytes for each answer that it packs, for little; gzip stays (docs/adr/0027)",
+    ),
+    (
+        "icu_provider",
+        "is 20 crates for the names of hosts: cargo update -p idna_adapter --precise 1.1.0 (docs/adr/0027)",
+    ),
     ("native-tls", "needs a system library; rustls is what we use"),
     ("openssl", "needs a system library; rustls is what we use"),
     ("openssl-sys", "needs a system library; rustls is what we use"),
@@ -50,9 +60,13 @@ const BANNED: &[(&str, &str)] = &[
     ),
     (
         "zstd-sys",
-        "takes over a minute of C to build; responses are compressed with gzip and brotli",
+        "takes over a minute of C to build; responses are compressed with gzip",
     ),
 ];
+
+/// The most crates that the binary may be made of, ours and those that run while it is built as macros included
+/// (docs/adr/0027).
+const MOST_CRATES: usize = 260;
 
 /// Features that must not come back, not even through a dependency, and why.
 const BANNED_FEATURES: &[(&str, &str, &str)] = &[
@@ -90,6 +104,22 @@ pub(crate) fn check(metadata: &Metadata) -> Result<()> {
     } else {
         Err(Failure::list("the dependencies are not as agreed:", &findings))
     }
+}
+
+/// Counts the crates of the binary in what `cargo tree --prefix none` prints of it; fails where there are too many.
+pub(crate) fn count(tree: &[u8]) -> Result<usize> {
+    let text = String::from_utf8_lossy(tree);
+    let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    let found = lines
+        .filter(|line| !line.is_empty())
+        .collect::<BTreeSet<_>>()
+        .len();
+    if found > MOST_CRATES {
+        return Err(Failure(format!(
+            "the binary is made of {found} crates, and was to have {MOST_CRATES} at most: docs/adr/0027"
+        )));
+    }
+    Ok(found)
 }
 
 fn licence(package: &Package) -> Option<String> {
@@ -185,6 +215,18 @@ mod tests {
             "manifest_path": "Cargo.toml", "dependencies": [],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn crates_are_counted_once_and_have_a_limit() {
+        assert_eq!(
+            count(b"a v1.0.0\nb v1.0.0\n\nb v1.0.0 (*)\nb v2.0.0\n").unwrap(),
+            3
+        );
+        let line = |n: usize| format!("a v{n}.0.0");
+        let tree = |crates: usize| (0..crates).map(line).collect::<Vec<_>>().join("\n");
+        assert!(count(tree(MOST_CRATES).as_bytes()).is_ok());
+        assert!(count(tree(MOST_CRATES + 1).as_bytes()).is_err());
     }
 
     #[test]

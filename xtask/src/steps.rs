@@ -119,7 +119,7 @@ pub(crate) fn links() -> Step {
     })
 }
 
-/// Licences, sources, bans, versions, and how they are built.
+/// Licences, sources, bans, versions, how many there are, and how they are built.
 pub(crate) fn deps() -> Step {
     Step::new("dependencies", |workspace| {
         let path = workspace.root().join("Cargo.toml");
@@ -133,7 +133,18 @@ pub(crate) fn deps() -> Step {
         )?;
         let metadata = Metadata::parse(&json)?;
         deps::check(&metadata)?;
-        Ok(Some(format!("{} crates", metadata.packages.len())))
+        let tree = output(workspace.bare_cargo("tree").args([
+            "--locked",
+            "--package=mosaic-server",
+            "--edges=normal",
+            "--target=x86_64-unknown-linux-gnu",
+            "--prefix=none",
+        ]))?;
+        let in_binary = deps::count(&tree)?;
+        let crates = metadata.packages.len();
+        Ok(Some(format!(
+            "{crates} crates, {in_binary} of them in the binary"
+        )))
     })
 }
 

@@ -15,6 +15,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpMessage as _, HttpRequest, ResponseError as _};
 use futures_util::Stream;
 
+use crate::problem::{Problem, ProblemCode};
 use crate::wire::Connection;
 
 /// How many bytes a piece of an answer has at most. The system sends one while the next is asked for, and what it keeps for a
@@ -45,7 +46,11 @@ pub(crate) fn is_body_awaited(request: &HttpRequest) -> bool {
     connection.is_some_and(|connection| connection.is_body_awaited())
 }
 
-/// Middleware, the innermost one: answers what was refused before it was a request.
+/// The longest path that is looked up among the routes, in bytes. The name of a device takes 768, percent-encoded; the
+/// time that a look-up takes grows with the length.
+const PATH: usize = 1024;
+
+/// Middleware, the innermost one: answers what was refused before it was a request, and what no route can match.
 ///
 /// # Errors
 /// Those of the inner service.
@@ -56,7 +61,8 @@ pub(crate) async fn refuse<B: MessageBody + 'static>(
     let refusal = request
         .conn_data::<Rc<Connection>>()
         .and_then(|connection| connection.take_refusal());
-    match refusal {
+    let too_long = || Problem::new(ProblemCode::UriTooLong, "the path is too long");
+    match refusal.or_else(|| (request.path().len() > PATH).then(too_long)) {
         Some(problem) => Ok(request.into_response(problem.error_response())),
         None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
     }

@@ -1,18 +1,64 @@
 //! `/openapi.json`, and a page at `/docs/` that shows it. The page's files are part of the binary: it works without
-//! internet, and its content security policy lets it load nothing from elsewhere.
+//! internet, and its content security policy lets it load nothing from elsewhere. A page at `/` leads people there.
 
 use std::sync::Arc;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 use utoipa::openapi::OpenApi;
-use utoipa_swagger_ui::Config;
 
-use crate::problem::{Problem, ProblemCode};
-use crate::routes::get_only;
+use crate::problem::Problem;
+use crate::routes::{get_only, unknown_route};
 
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// A file of the page.
+struct File {
+    /// Where it is, below `/docs/`.
+    name: &'static str,
+    media_type: &'static str,
+    bytes: &'static [u8],
+}
+
+/// A file of Swagger UI, whose name begins with its version.
+macro_rules! vendored {
+    ($name:literal, $stored:literal, $media_type:expr) => {
+        File {
+            name: concat!("5.35.0/", $name),
+            media_type: $media_type,
+            bytes: include_bytes!(concat!("../swagger-ui/5.35.0/", $stored)),
+        }
+    };
+}
+
+/// The page, and what it loads. What is stored packed is sent packed: there is no browser that can't unpack it.
+static FILES: [File; 6] = [
+    File {
+        name: "",
+        media_type: HTML,
+        bytes: include_bytes!("../swagger-ui/index.html"),
+    },
+    File {
+        name: "swagger-initializer.js",
+        media_type: SCRIPT,
+        bytes: include_bytes!("../swagger-ui/swagger-initializer.js"),
+    },
+    vendored!("swagger-ui-bundle.js", "swagger-ui-bundle.js.gz", SCRIPT),
+    vendored!("swagger-ui.css", "swagger-ui.css.gz", "text/css; charset=utf-8"),
+    vendored!("favicon-32x32.png", "favicon-32x32.png", "image/png"),
+    vendored!(
+        "swagger-ui-bundle.js.LICENSE.txt",
+        "swagger-ui-bundle.js.LICENSE.txt",
+        "text/plain; charset=utf-8"
+    ),
+];
+
+/// What a file packed with gzip begins with.
+const GZIP: &[u8] = b"\x1f\x8b";
 
 /// The document, rendered once.
 #[derive(Debug, Clone)]
@@ -32,26 +78,23 @@ impl Document {
         &self.0
     }
 
-    /// Registers the document and its page. The addresses are relative, so they work below `/` and `/api` alike.
+    /// Registers the document and its pages. The addresses are relative, so they work below `/` and `/api` alike.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         let document = self.clone();
         let openapi = move || {
             let json = document.0.to_string();
             async { HttpResponse::Ok().content_type("application/json").body(json) }
         };
-        let page = Arc::new(
-            Config::new(["../openapi.json"])
-                .validator_url("none")
-                .persist_authorization(true),
-        );
-        let file = move |request: HttpRequest| {
-            let page = Arc::clone(&page);
-            async move { serve(&request, page) }
-        };
+        let for_people =
+            guard::All(guard::Any(guard::Get()).or(guard::Head())).and(guard::fn_guard(wants_html));
+        let welcome = Resource::new("/")
+            .route(web::route().guard(for_people).to(welcome))
+            .default_service(web::to(unknown_route));
         config
+            .service(welcome)
             .service(get_only("/openapi.json", openapi))
             .service(get_only("/docs", redirect))
-            .service(get_only("/docs/{file:.*}", file));
+            .service(get_only("/docs/{file:.*}", serve));
     }
 }
 
@@ -62,22 +105,33 @@ async fn redirect(request: HttpRequest) -> HttpResponse {
         .finish()
 }
 
-fn serve(request: &HttpRequest, page: Arc<Config<'static>>) -> Result<HttpResponse, Problem> {
+/// Browsers name this media type when somebody enters an address; programs don't.
+fn wants_html(context: &guard::GuardContext<'_>) -> bool {
+    let accepted = context.head().headers().get(header::ACCEPT);
+    accepted
+        .and_then(|accepted| accepted.to_str().ok())
+        .is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+async fn welcome() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(HTML)
+        .body(include_str!("../swagger-ui/welcome.html"))
+}
+
+async fn serve(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let name = request.match_info().get("file").unwrap_or_default();
-    let file = utoipa_swagger_ui::serve(name, page)
-        .map_err(|error| Problem::internal(error.to_string()))?
-        .ok_or_else(|| {
-            Problem::new(
-                ProblemCode::UnknownRoute,
-                format!("there is no route {}", request.path()),
-            )
-        })?;
+    let Some(file) = FILES.iter().find(|file| file.name == name) else {
+        return unknown_route(request).await;
+    };
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_SECURITY_POLICY, POLICY));
-    if file.gzpipped {
+    if file.bytes.starts_with(GZIP) {
         response.insert_header((header::CONTENT_ENCODING, header::ContentEncoding::Gzip));
     }
-    Ok(response
-        .content_type(file.content_type)
-        .body(file.bytes.into_owned()))
+    // What has its version in its name never changes.
+    if file.name.contains('/') {
+        response.insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"));
+    }
+    Ok(response.content_type(file.media_type).body(file.bytes))
 }

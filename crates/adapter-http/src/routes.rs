@@ -20,6 +20,7 @@ use utoipa::openapi::schema::{
     ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
     ResponseBuilder, Server,
@@ -544,6 +545,9 @@ impl RouteTable {
                     .build(),
             )
             .servers(Some([Server::new("/"), Server::new("/api")]))
+            .tags(Some(GROUPS.map(|(name, says)| {
+                TagBuilder::new().name(name).description(Some(says)).build()
+            })))
             .paths(paths)
             .components(Some(components.build()))
             .build()
@@ -553,6 +557,40 @@ impl RouteTable {
 const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes and mood-diary app. Devices push with \
     ordinary requests and pull with a cursor per entity type; the newest edit wins. Every route answers below `/` and \
     below `/api`. Times are Unix milliseconds; errors are `application/problem+json` with a stable `code`.";
+
+/// The groups of the document, in the order in which an app comes to use them.
+const GROUPS: [(&str, &str); 12] = [
+    (
+        "sync",
+        "Pull what changed since a device's cursors, push many edits, and hear of changes. Log in first (auth).",
+    ),
+    (
+        "auth",
+        "Get an access token by a password, and new ones by the refresh token. \"Authorize\" takes the access token.",
+    ),
+    (
+        "memos",
+        "Notes: create, edit, delete, list and search them, and what they were before.",
+    ),
+    ("diaries", "One entry for each day, addressed by its date."),
+    (
+        "resources",
+        "Attachments of memos: what is said of them, and their bytes.",
+    ),
+    ("bots", "Those that comment on diaries, as the user set them up."),
+    (
+        "uploads",
+        "Large files in pieces that survive a broken connection (tus 1.0).",
+    ),
+    ("avatars", "Pictures of users and bots."),
+    (
+        "devices",
+        "The devices that sync with this account; forgetting one ends its logins.",
+    ),
+    ("account", "Everything that the server holds of the caller."),
+    ("admin", "Accounts of others, for administrators."),
+    ("server", "Whether the server works, for monitoring."),
+];
 
 /// Answers requests with a method that the path does not have.
 fn wrong_method(allow: String) -> Route {

@@ -61,7 +61,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
+use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
 use tokio_postgres::types::Type;
 
 use crate::commits::Commits;
@@ -70,7 +70,7 @@ use crate::error::Failure;
 use crate::session::{Database, Step};
 
 pub use error::{OpenError, Refused};
-pub use migrations::PendingMigration;
+
 pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
 
 /// The production store. Implements every port of a store over one database.
@@ -153,7 +153,7 @@ async fn ensure_epoch(database: &Database, ids: &dyn IdGenerator) -> Result<(), 
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn pending_migrations(settings: &PostgresSettings) -> Result<Vec<PendingMigration>, OpenError> {
+pub async fn pending_migrations(settings: &PostgresSettings) -> Result<&'static [Migration], OpenError> {
     let (connector, config) = connect::prepare(settings)?;
     migrations::pending(settings, &connector, &config).await
 }

@@ -9,10 +9,12 @@
 use std::time::Duration;
 
 use deadpool_postgres::Connect as _;
-use mosaic_ports::BoxError;
+use mosaic_ports::{
+    AppliedMigration, BoxError, CREATE_HISTORY, Migration, SELECT_HISTORY, migrations, pending_migrations,
+};
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, GenericClient};
 
 use crate::connect::Connector;
 use crate::error::OpenError;
@@ -20,9 +22,15 @@ use crate::refold;
 use crate::retry::jittered;
 use crate::settings::{PostgresSettings, PostgresUrl};
 
-mod embedded {
-    refinery::embed_migrations!("../../migrations/postgres");
-}
+static STEPS: &[Migration] = migrations!(
+    "../../../migrations/postgres",
+    (1, "initial"),
+    (2, "retention_devices_jobs"),
+    (3, "attachments"),
+    (4, "logins"),
+    (5, "shares_and_letter_case"),
+    (6, "search_texts"),
+);
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.
 const LOCK: i64 = 0x6d6f_7361_6963;
@@ -30,15 +38,6 @@ const LOCK: i64 = 0x6d6f_7361_6963;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The oldest server that has all that is used here.
 const OLDEST_SERVER: i32 = 13_00_00;
-
-/// A migration that a database has not seen yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingMigration {
-    /// Its number.
-    pub version: u32,
-    /// Its name.
-    pub name: String,
-}
 
 /// A connection for migrations, without limits of time.
 struct Migrator<'a> {
@@ -81,7 +80,7 @@ pub(crate) async fn pending(
     settings: &PostgresSettings,
     connector: &Connector,
     config: &Config,
-) -> Result<Vec<PendingMigration>, OpenError> {
+) -> Result<&'static [Migration], OpenError> {
     let migrator = Migrator {
         url: &settings.url,
         connector,
@@ -118,19 +117,9 @@ impl Migrator<'_> {
         Ok(())
     }
 
-    async fn pending(&self, client: &Client) -> Result<Vec<PendingMigration>, OpenError> {
-        let known = last_applied(client).await.map_err(OpenError::start(self.url))?;
-        let ours: Vec<_> = embedded::migrations::runner()
-            .get_migrations()
-            .iter()
-            .map(described_migration)
-            .collect();
-        let newest = ours.iter().map(|migration| migration.version).max();
-        if known > newest {
-            return Err(self.failed("it was made by a newer version of the server"));
-        }
-        let is_missing = |migration: &PendingMigration| known.is_none_or(|known| migration.version > known);
-        Ok(ours.into_iter().filter(is_missing).collect())
+    async fn pending(&self, client: &Client) -> Result<&'static [Migration], OpenError> {
+        let applied = applied(client).await.map_err(OpenError::start(self.url))?;
+        pending_migrations(STEPS, &applied).map_err(|mismatch| self.failed(mismatch))
     }
 
     /// Takes the lock, and runs what is missing then.
@@ -157,13 +146,8 @@ impl Migrator<'_> {
     }
 
     async fn run(&self, client: &mut Client) -> Result<(), OpenError> {
-        let runner = embedded::migrations::runner().set_grouped(true);
-        let report = runner
-            .run_async(client)
-            .await
-            .map_err(|error| self.failed(error))?;
-        for migration in report.applied_migrations() {
-            let PendingMigration { version, name } = described_migration(migration);
+        let ran = run_missing(client).await.map_err(|source| self.failed(source))?;
+        for Migration { version, name, .. } in ran {
             tracing::info!(version, name, "schema migrated");
         }
         Ok(())
@@ -191,25 +175,39 @@ async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(locked)
 }
 
-fn described_migration(migration: &refinery::Migration) -> PendingMigration {
-    PendingMigration {
-        version: u32::try_from(migration.version()).unwrap_or_default(),
-        name: migration.name().to_owned(),
+async fn run_missing(client: &mut Client) -> Result<&'static [Migration], BoxError> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(CREATE_HISTORY).await?;
+    let missing = pending_migrations(STEPS, &applied(&transaction).await?)?;
+    for step in missing {
+        transaction.batch_execute(step.sql).await?;
+        let note = "INSERT INTO refinery_schema_history
+                    VALUES ($1, $2, to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), $3)";
+        let noted = [
+            (&step.version as &(dyn ToSql + Sync), Type::INT4),
+            (&step.name, Type::TEXT),
+            (&step.checksum(), Type::TEXT),
+        ];
+        transaction.query_typed(note, &noted).await?;
     }
+    transaction.commit().await?;
+    Ok(missing)
 }
 
-/// The greatest version that the database has noted; `None` where it has never been migrated.
-async fn last_applied(client: &Client) -> Result<Option<u32>, tokio_postgres::Error> {
+/// What the database has noted; nothing where it has never been migrated.
+async fn applied(client: &impl GenericClient) -> Result<Vec<AppliedMigration>, tokio_postgres::Error> {
     let noted = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
     let rows = client.query_typed(noted, &[]).await?;
     if !rows.first().is_some_and(|row| row.get(0)) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let rows = client
-        .query_typed("SELECT max(version)::bigint FROM refinery_schema_history", &[])
-        .await?;
-    let version: Option<i64> = rows.first().and_then(|row| row.get(0));
-    Ok(version.and_then(|version| u32::try_from(version).ok()))
+    let rows = client.query_typed(SELECT_HISTORY, &[]).await?;
+    let described = |row: &tokio_postgres::Row| AppliedMigration {
+        version: row.get(0),
+        name: row.get(1),
+        checksum: row.get(2),
+    };
+    Ok(rows.iter().map(described).collect())
 }
 
 #[cfg(test)]
@@ -226,6 +224,27 @@ mod tests {
 
     use super::*;
     use crate::PostgresStore;
+
+    mod before {
+        refinery::embed_migrations!("../../migrations/postgres");
+    }
+
+    /// Earlier versions ran the same files with `refinery`: it has nothing to add and nothing to complain of.
+    #[tokio::test]
+    async fn every_file_is_a_step_and_is_noted_as_before() {
+        let database = TestDatabase::create(&Template::empty()).await;
+        let mut sql = database.connect().await;
+        let ran = run_missing(&mut sql).await.unwrap();
+        let mut files = before::migrations::runner().get_migrations().clone();
+        files.sort();
+        let files = files.iter().map(|file| (file.version(), file.name(), file.sql()));
+        let steps = ran.iter().map(|step| (step.version, step.name, Some(step.sql)));
+        assert!(files.eq(steps));
+        let report = before::migrations::runner().run_async(&mut sql).await.unwrap();
+        assert!(report.applied_migrations().is_empty());
+        assert!(run_missing(&mut sql).await.unwrap().is_empty());
+        database.remove().await;
+    }
 
     const USER: UserId = UserId::new(Uuid::from_u128(7));
 
@@ -260,7 +279,7 @@ mod tests {
     async fn contents_that_records_and_revisions_name_are_found_in_their_documents() {
         let database = TestDatabase::create(&Template::empty()).await;
         let mut sql = database.connect().await;
-        let before = embedded::migrations::runner().set_target(Target::Version(2));
+        let before = before::migrations::runner().set_target(Target::Version(2));
         before.run_async(&mut sql).await.unwrap();
         let user = USER.uuid();
         let account = "INSERT INTO users VALUES ($1, 'anna', 'anna', '', NULL, 'user', false, false, 0, 0)";
@@ -278,8 +297,7 @@ mod tests {
             ("memo", Some(memo.clone()), false),
         ];
         for (stamp, (entity_type, document, is_deleted)) in (1_i64..).zip(&records) {
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                [&user, entity_type, &stamp, document, is_deleted];
+            let values: [&(dyn ToSql + Sync); 5] = [&user, entity_type, &stamp, document, is_deleted];
             sql.execute(INSERT_RECORD, &values).await.unwrap();
         }
         let revisions = [

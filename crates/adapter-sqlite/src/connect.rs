@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use mosaic_ports::IdGenerator;
+use mosaic_ports::{IdGenerator, Migration};
 use rusqlite::Connection;
 
 use crate::error::OpenError;
@@ -195,9 +195,7 @@ fn ensure_epoch(conn: &Connection, ids: &dyn IdGenerator) -> rusqlite::Result<()
 }
 
 /// The migrations that a database has not seen yet.
-pub(crate) fn pending_migrations(
-    location: &Location,
-) -> Result<Vec<migrations::PendingMigration>, OpenError> {
+pub(crate) fn pending_migrations(location: &Location) -> Result<&'static [Migration], OpenError> {
     let sqlite = OpenError::sqlite(location);
     let conn = match location {
         Location::File(path) if path.exists() => {

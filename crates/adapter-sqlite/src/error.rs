@@ -182,7 +182,7 @@ pub enum OpenError {
         location: String,
         /// Why.
         #[source]
-        source: Box<refinery::Error>,
+        source: BoxError,
     },
     /// The machine gave no thread for the writer, or the readers could not be set up.
     #[error("{location}: the store can't start")]
@@ -226,9 +226,9 @@ pub enum Flaw {
     #[error("its schema has version {found}, and this server knows {known}")]
     Newer {
         /// The version of its schema.
-        found: u32,
+        found: i32,
         /// The greatest version that this server knows.
-        known: u32,
+        known: i32,
     },
     /// It is damaged.
     #[error("it is damaged: {0}")]

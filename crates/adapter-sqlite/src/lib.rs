@@ -55,7 +55,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mosaic_ports::{Clock, Health, IdGenerator, StoreError};
+use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
 
 use crate::condition::{Condition, DatabaseFile, MustTry};
 use crate::error::Failure;
@@ -65,7 +65,7 @@ use crate::writer::{Writer, WriterSettings};
 pub use backup::{BackupError, BackupProgress, BackupSummary, backup};
 pub use error::{FileError, Flaw, OpenError};
 pub use files::belong_to_folder;
-pub use migrations::PendingMigration;
+
 pub use restore::{RestoreError, RestoreSummary, restore};
 pub use settings::{Location, SqliteSettings, UrlError};
 
@@ -153,7 +153,7 @@ impl SqliteStore {
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn pending_migrations(location: Location) -> Result<Vec<PendingMigration>, OpenError> {
+pub async fn pending_migrations(location: Location) -> Result<&'static [Migration], OpenError> {
     let named = location.clone();
     on_blocking_thread(named, move || connect::pending_migrations(&location)).await
 }

@@ -4,69 +4,72 @@
 //! a crash half-way leaves the database as it was. Two processes never migrate at once, because a store migrates only
 //! while it holds the file's lock.
 
+use mosaic_ports::{
+    AppliedMigration, BoxError, CREATE_HISTORY, Migration, SELECT_HISTORY, migrations, pending_migrations,
+};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::OpenError;
 use crate::settings::Location;
 
-mod embedded {
-    refinery::embed_migrations!("../../migrations/sqlite");
-}
-
-/// A migration that a database has not seen yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingMigration {
-    /// Its number.
-    pub version: u32,
-    /// Its name.
-    pub name: String,
-}
+static STEPS: &[Migration] = migrations!(
+    "../../../migrations/sqlite",
+    (1, "initial"),
+    (2, "retention_devices_jobs"),
+    (3, "attachments"),
+    (4, "logins"),
+    (5, "shares_and_letter_case"),
+    (6, "search_texts"),
+);
 
 /// Brings the schema up to date. Says which migrations ran.
-pub(crate) fn migrate(
-    conn: &mut Connection,
-    location: &Location,
-) -> Result<Vec<PendingMigration>, OpenError> {
-    let report = embedded::migrations::runner()
-        .set_grouped(true)
-        .run(conn)
-        .map_err(|source| OpenError::Migration {
-            location: location.to_string(),
-            source: Box::new(source),
-        })?;
-    Ok(report.applied_migrations().iter().map(described).collect())
+pub(crate) fn migrate(conn: &mut Connection, location: &Location) -> Result<&'static [Migration], OpenError> {
+    run(conn).map_err(|source| OpenError::Migration {
+        location: location.to_string(),
+        source,
+    })
+}
+
+fn run(conn: &mut Connection) -> Result<&'static [Migration], BoxError> {
+    let transaction = conn.transaction()?;
+    transaction.execute_batch(CREATE_HISTORY)?;
+    let missing = pending_migrations(STEPS, &applied(&transaction)?)?;
+    for step in missing {
+        transaction.execute_batch(step.sql)?;
+        transaction.execute(
+            "INSERT INTO refinery_schema_history VALUES (?1, ?2, strftime('%Y-%m-%dT%H:%M:%SZ'), ?3)",
+            (step.version, step.name, step.checksum()),
+        )?;
+    }
+    transaction.commit()?;
+    Ok(missing)
+}
+
+fn applied(conn: &Connection) -> rusqlite::Result<Vec<AppliedMigration>> {
+    let mut select = conn.prepare(SELECT_HISTORY)?;
+    let rows = select.query_map([], |row| {
+        Ok(AppliedMigration {
+            version: row.get(0)?,
+            name: row.get(1)?,
+            checksum: row.get(2)?,
+        })
+    })?;
+    rows.collect()
 }
 
 /// The migrations that this database has not seen yet. Changes nothing.
-pub(crate) fn pending(conn: &Connection) -> rusqlite::Result<Vec<PendingMigration>> {
-    let known = last_applied(conn)?;
-    Ok(embedded::migrations::runner()
-        .get_migrations()
-        .iter()
-        .map(described)
-        .filter(|migration| known.is_none_or(|known| migration.version > known))
-        .collect())
-}
-
-fn described(migration: &refinery::Migration) -> PendingMigration {
-    PendingMigration {
-        version: u32::try_from(migration.version()).unwrap_or_default(),
-        name: migration.name().to_owned(),
-    }
+pub(crate) fn pending(conn: &Connection) -> rusqlite::Result<&'static [Migration]> {
+    let last = last_applied(conn)?.unwrap_or_default();
+    Ok(&STEPS[STEPS.partition_point(|step| step.version <= last)..])
 }
 
 /// The greatest version that this binary knows.
-pub(crate) fn latest() -> u32 {
-    let known = embedded::migrations::runner();
-    let versions = known
-        .get_migrations()
-        .iter()
-        .map(|migration| described(migration).version);
-    versions.max().unwrap_or_default()
+pub(crate) fn latest() -> i32 {
+    STEPS.last().map_or(0, |step| step.version)
 }
 
 /// The greatest version that the database has noted; `None` where it has never been migrated.
-pub(crate) fn last_applied(conn: &Connection) -> rusqlite::Result<Option<u32>> {
+pub(crate) fn last_applied(conn: &Connection) -> rusqlite::Result<Option<i32>> {
     let noted = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
     if conn.query_row(noted, [], |_| Ok(())).optional()?.is_none() {
         return Ok(None);
@@ -74,4 +77,28 @@ pub(crate) fn last_applied(conn: &Connection) -> rusqlite::Result<Option<u32>> {
     conn.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| {
         row.get(0)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    mod before {
+        refinery::embed_migrations!("../../migrations/sqlite");
+    }
+
+    /// Earlier versions ran the same files with `refinery`: it has nothing to add and nothing to complain of.
+    #[test]
+    fn every_file_is_a_step_and_is_noted_as_before() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let ran = run(&mut conn).unwrap();
+        let mut files = before::migrations::runner().get_migrations().clone();
+        files.sort();
+        let files = files.iter().map(|file| (file.version(), file.name(), file.sql()));
+        let steps = ran.iter().map(|step| (step.version, step.name, Some(step.sql)));
+        assert!(files.eq(steps));
+        let report = before::migrations::runner().run(&mut conn).unwrap();
+        assert!(report.applied_migrations().is_empty());
+        assert!(run(&mut conn).unwrap().is_empty());
+    }
 }

@@ -1,7 +1,7 @@
 //! Access tokens: PASETO v4.public, that is, a JSON payload signed with Ed25519.
 //!
 //! The version of the token names its one algorithm, so there is none to choose and none to downgrade to. The payload is
-//! signed, not secret: it holds ids and times only. Its claims:
+//! signed, not secret: it holds ids and times only. Signatures are those of ring, which rustls uses, too. Its claims:
 //!
 //! | claim | value |
 //! |---|---|
@@ -16,18 +16,21 @@
 
 use std::fmt;
 
-use ed25519_compact::{KeyPair, Seed};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use mosaic_domain::account::Role;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{AccessClaims, AccessTokenError, AccessTokens, BoxError};
-use pasetors::keys::{AsymmetricPublicKey, AsymmetricSecretKey};
-use pasetors::token::UntrustedToken;
-use pasetors::version4::{PublicToken, V4};
-use pasetors::{Public, errors};
+use ring::signature::{ED25519, ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 /// The longest token that is looked at, in bytes. Ours have less than 1 KiB; more would only keep the server busy.
 const MAX_BYTES: usize = 4 * 1024;
+
+/// The version and the purpose of PASETO.
+const HEADER: &str = "v4.public.";
+
+/// The bytes of an Ed25519 signature, with which the decoded body of a token ends.
+const SIGNATURE_BYTES: usize = 64;
 
 /// Signed with every token and part of none: whatever else is ever signed with this key is not an access token.
 const PURPOSE: &[u8] = b"mosaic-sync access token";
@@ -37,18 +40,13 @@ const PURPOSE: &[u8] = b"mosaic-sync access token";
 #[error("the seed of the signing key is not usable")]
 pub struct UnusableSeed;
 
-/// The library's error, as one that can be boxed: without its feature `std` it is none. It names a step, never a value.
-#[derive(Debug, thiserror::Error)]
-#[error("the access token could not be signed: {0:?}")]
-struct SigningFailed(errors::Error);
-
 /// Signs and verifies access tokens with one key.
 ///
 /// Every instance of a server needs the same seed; with a new seed all access tokens end, and clients get new ones with
 /// their refresh tokens.
 pub struct PasetoTokens {
-    secret: AsymmetricSecretKey<V4>,
-    public: AsymmetricPublicKey<V4>,
+    key: Ed25519KeyPair,
+    public: UnparsedPublicKey<[u8; ED25519_PUBLIC_KEY_LEN]>,
 }
 
 impl PasetoTokens {
@@ -57,33 +55,65 @@ impl PasetoTokens {
     /// # Errors
     /// [`UnusableSeed`].
     pub fn from_seed(seed: [u8; 32]) -> Result<Self, UnusableSeed> {
-        let pair = KeyPair::try_from_seed(Seed::new(seed)).map_err(|_| UnusableSeed)?;
-        let keys = |pair: &KeyPair| -> Result<Self, errors::Error> {
-            Ok(Self {
-                secret: AsymmetricSecretKey::from(&pair.sk[..])?,
-                public: AsymmetricPublicKey::from(&pair.pk[..])?,
-            })
-        };
-        keys(&pair).map_err(|_| UnusableSeed)
+        if seed == [0; 32] {
+            return Err(UnusableSeed);
+        }
+        let key = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| UnusableSeed)?;
+        let public = key.public_key().as_ref().try_into().map_err(|_| UnusableSeed)?;
+        Ok(Self {
+            key,
+            public: UnparsedPublicKey::new(&ED25519, public),
+        })
+    }
+
+    /// A token without a footer: the payload and its signature, which also covers `purpose`.
+    fn sign_for(&self, purpose: &[u8], payload: &[u8]) -> String {
+        let signature = self.key.sign(&signed_message(payload, purpose));
+        let body = BASE64_URL_SAFE_NO_PAD.encode([payload, signature.as_ref()].concat());
+        format!("{HEADER}{body}")
+    }
+
+    /// The payload of a token without a footer that this key has signed for this purpose.
+    fn verify_for(&self, purpose: &[u8], token: &str) -> Option<Vec<u8>> {
+        let body = token.strip_prefix(HEADER)?;
+        let mut payload = BASE64_URL_SAFE_NO_PAD.decode(body).ok()?;
+        let signature = payload.split_off(payload.len().checked_sub(SIGNATURE_BYTES)?);
+        self.public
+            .verify(&signed_message(&payload, purpose), &signature)
+            .ok()?;
+        Some(payload)
     }
 
     /// The payload of a token that this key has signed as an access token.
     fn verified_payload(&self, token: &str) -> Option<Payload> {
-        // Three parts: with a footer, even an empty one, it is none of ours.
-        if token.len() > MAX_BYTES || token.split('.').count() != 3 {
+        if token.len() > MAX_BYTES {
             return None;
         }
-        let untrusted = UntrustedToken::<Public, V4>::try_from(token).ok()?;
-        let trusted = PublicToken::verify(&self.public, &untrusted, None, Some(PURPOSE)).ok()?;
-        serde_json::from_str(trusted.payload()).ok()
+        serde_json::from_slice(&self.verify_for(PURPOSE, token)?).ok()
     }
+}
+
+/// What is signed of a token without a footer.
+fn signed_message(payload: &[u8], purpose: &[u8]) -> Vec<u8> {
+    pre_authentication_encoding([HEADER.as_bytes(), payload, b"", purpose])
+}
+
+/// PASETO's encoding of header, payload, footer and implicit assertion: each with its length before it, so that no two
+/// lists of pieces are the same bytes.
+fn pre_authentication_encoding(pieces: [&[u8]; 4]) -> Vec<u8> {
+    let length = |length: usize| (length as u64).to_le_bytes();
+    let mut encoded = length(pieces.len()).to_vec();
+    for piece in pieces {
+        encoded.extend_from_slice(&length(piece.len()));
+        encoded.extend_from_slice(piece);
+    }
+    encoded
 }
 
 impl AccessTokens for PasetoTokens {
     fn sign(&self, claims: &AccessClaims) -> Result<String, BoxError> {
         let payload = serde_json::to_vec(&Payload::from(claims))?;
-        PublicToken::sign(&self.secret, &payload, None, Some(PURPOSE))
-            .map_err(|error| SigningFailed(error).into())
+        Ok(self.sign_for(PURPOSE, &payload))
     }
 
     fn verify(&self, token: &str, now: UnixMillis) -> Result<AccessClaims, AccessTokenError> {

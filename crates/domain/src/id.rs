@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::text;
@@ -135,22 +136,19 @@ impl fmt::Display for ClientId {
 /// A calendar day, `YYYY-MM-DD`, years 0001 to 9999: the key of a diary, and the day that a memo is filed under.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DiaryDate(jiff::civil::Date);
+pub struct DiaryDate(Date);
 
 impl DiaryDate {
-    /// The day, in UTC, of a moment; `None` from the last days of the year 9999 on.
+    /// The day, in UTC, of a moment; `None` after the year 9999.
     pub fn utc_day_of(moment: crate::UnixMillis) -> Option<Self> {
-        let moment = jiff::Timestamp::from_millisecond(moment.get()).ok()?;
-        Some(Self(moment.to_zoned(jiff::tz::TimeZone::UTC).date()))
+        let moment = OffsetDateTime::from_unix_timestamp(moment.get().div_euclid(1000)).ok()?;
+        Some(Self(moment.date()))
     }
 
     /// The first and the last millisecond of this day in UTC.
     pub fn utc_range(self) -> (crate::UnixMillis, crate::UnixMillis) {
-        let epoch = jiff::civil::date(1970, 1, 1);
-        let days = self
-            .0
-            .since((jiff::Unit::Day, epoch))
-            .map_or(0, |span| i64::from(span.get_days()));
+        let epoch = OffsetDateTime::UNIX_EPOCH.date().to_julian_day();
+        let days = i64::from(self.0.to_julian_day() - epoch);
         let start = days * 86_400_000;
         (
             crate::UnixMillis::clamped(start),
@@ -162,20 +160,28 @@ impl DiaryDate {
 impl FromStr for DiaryDate {
     type Err = Violation;
     fn from_str(text: &str) -> Result<Self, Violation> {
-        let shaped = text.len() == 10
-            && text.bytes().enumerate().all(|(i, b)| {
-                if i == 4 || i == 7 {
-                    b == b'-'
-                } else {
-                    b.is_ascii_digit()
-                }
-            });
-        text.parse::<jiff::civil::Date>()
-            .ok()
-            .filter(|date| shaped && date.year() >= 1)
+        parse_date(text)
             .map(Self)
             .ok_or_else(|| Violation::new("invalid_date", "must be a calendar date, like 2026-05-16"))
     }
+}
+
+/// `YYYY-MM-DD` and nothing else.
+fn parse_date(text: &str) -> Option<Date> {
+    let shaped = text.len() == 10
+        && text.bytes().enumerate().all(|(i, b)| {
+            if i == 4 || i == 7 {
+                b == b'-'
+            } else {
+                b.is_ascii_digit()
+            }
+        });
+    if !shaped {
+        return None;
+    }
+    let year = text[..4].parse().ok().filter(|year| *year >= 1)?;
+    let month = text[5..7].parse::<u8>().ok()?.try_into().ok()?;
+    Date::from_calendar_date(year, month, text[8..].parse().ok()?).ok()
 }
 
 impl TryFrom<String> for DiaryDate {
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_moment_is_on_the_day_that_its_range_covers() {
-        for day in ["1970-01-01", "2024-02-29", "9999-12-29"] {
+        for day in ["1970-01-01", "2024-02-29", "9999-12-31"] {
             let day: DiaryDate = day.parse().unwrap();
             let (first, last) = day.utc_range();
             assert_eq!(DiaryDate::utc_day_of(first), Some(day));

@@ -15,6 +15,7 @@ mod commits;
 mod error;
 mod logins;
 mod media;
+mod migration;
 pub mod rows;
 mod store;
 mod stores;
@@ -42,6 +43,9 @@ pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
 pub use logins::{DeviceLogin, RefreshTokens};
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
+pub use migration::{
+    AppliedMigration, CREATE_HISTORY, Migration, SELECT_HISTORY, SchemaMismatch, pending_migrations,
+};
 pub use store::{
     ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
     RevisionPage, ServedCursors, SyncDigest, WriteStore,

@@ -23,18 +23,18 @@ fn subscriber<W>(log: &LogConfig, colours: bool, writer: W) -> Box<dyn Subscribe
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(log.level.to_env_filter())
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(colours)
         .with_writer(writer);
-    match log.format {
-        LogFormat::Pretty => Box::new(builder.finish().with(Strangers)),
+    let lines = match log.format {
+        LogFormat::Pretty => lines.boxed(),
         // Fields at the top level, where log collectors look for them.
-        LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_span_list(false);
-            Box::new(builder.finish().with(Strangers))
-        }
-    }
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let filtered = tracing_subscriber::registry()
+        .with(lines)
+        .with(log.level.targets());
+    Box::new(filtered.with(Strangers))
 }
 
 /// Leaves out what actix says, as errors, of requests that are malformed. Anybody can send these; the server has refused them,

@@ -25,7 +25,7 @@ use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_ports::{BoxError, Clock, IdGenerator, Randomness, Stores};
+use mosaic_ports::{BoxError, Clock, IdGenerator, Migration, Randomness, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::lost::{self, LostError};
@@ -298,23 +298,12 @@ pub(crate) async fn pending_migrations(
     config: &Config,
     database: &DatabaseUrl,
 ) -> Result<Vec<String>, WiringError> {
-    let named = |version: u32, name: &str| format!("V{version} {name}");
-    Ok(match opener(config, database)? {
-        Opener::Sqlite(settings) => {
-            let pending = mosaic_adapter_sqlite::pending_migrations(settings.location).await?;
-            pending
-                .iter()
-                .map(|found| named(found.version, &found.name))
-                .collect()
-        }
-        Opener::Postgres(settings) => {
-            let pending = mosaic_adapter_postgres::pending_migrations(&settings).await?;
-            pending
-                .iter()
-                .map(|found| named(found.version, &found.name))
-                .collect()
-        }
-    })
+    let pending = match opener(config, database)? {
+        Opener::Sqlite(settings) => mosaic_adapter_sqlite::pending_migrations(settings.location).await?,
+        Opener::Postgres(settings) => mosaic_adapter_postgres::pending_migrations(&settings).await?,
+    };
+    let named = |step: &Migration| format!("V{} {}", step.version, step.name);
+    Ok(pending.iter().map(named).collect())
 }
 
 fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettings, WiringError> {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use jiff::Timestamp;
 use mosaic_domain::UnixMillis;
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Bucket;
 use super::error::Failure;
@@ -67,13 +68,13 @@ impl Bucket {
     }
 
     fn is_left_behind(&self, upload: &Upload, before: UnixMillis) -> Result<bool, Failure> {
-        let initiated: Timestamp = upload
-            .initiated
-            .parse()
+        let initiated = OffsetDateTime::parse(&upload.initiated, &Rfc3339)
             .map_err(|error| Failure::other(LIST, &error))?;
-        Ok(initiated.as_millisecond() < before.get()
-            && self.name_of(&upload.key).is_some()
-            && !self.live().contains(&upload.id))
+        Ok(
+            initiated.unix_timestamp_nanos() < i128::from(before.get()) * 1_000_000
+                && self.name_of(&upload.key).is_some()
+                && !self.live().contains(&upload.id),
+        )
     }
 
     /// Whether it was still there.
@@ -150,10 +151,8 @@ mod tests {
         assert!(page.is_truncated);
         assert_eq!(page.upload.len(), 2);
         assert_eq!(page.next_key_marker, "k2");
-        assert_eq!(
-            page.upload[0].initiated.parse::<Timestamp>().unwrap().as_second(),
-            1_289_422_113
-        );
+        let initiated = OffsetDateTime::parse(&page.upload[0].initiated, &Rfc3339).unwrap();
+        assert_eq!(initiated.unix_timestamp(), 1_289_422_113);
     }
 
     #[test]

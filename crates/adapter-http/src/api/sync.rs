@@ -37,7 +37,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 /// What a device asks for.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = PullRequest)]
+#[schema(as = PullRequest, example = json!({"clientId": "docs"}))]
 #[serde(rename_all = "camelCase")]
 struct PullBody {
     /// The device.

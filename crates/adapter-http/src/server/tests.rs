@@ -410,6 +410,36 @@ async fn the_page_is_served_by_us_alone() {
 }
 
 #[actix_web::test]
+async fn a_path_that_is_longer_than_any_is_not_looked_up() {
+    let server = run(&settings());
+    let fits = format!("/nowhere/{}", "a".repeat(1_015));
+    assert_problem(&server.get(&fits).await, 404, "unknown_route");
+    assert_problem(&server.get(&format!("{fits}a")).await, 414, "uri_too_long");
+    let query = format!("/health?{}", "a".repeat(2_000));
+    assert_eq!(server.get(&query).await.status, 200);
+}
+
+#[actix_web::test]
+async fn people_are_led_to_the_page_and_programs_are_told_that_there_is_no_route() {
+    let server = run(&settings());
+    let accepting = async |path, accept| server.request("GET", path, accept, "").await;
+    let browser = "accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    for root in ["/", "/api/"] {
+        let page = accepting(root, browser).await;
+        assert_eq!(page.status, 200, "{root}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        let html = String::from_utf8(page.body).unwrap();
+        assert!(
+            html.contains(r#"href="docs/""#) && !html.contains("://"),
+            "{html}"
+        );
+        for accept in ["", "accept: */*\r\n", "accept: application/json\r\n"] {
+            assert_problem(&accepting(root, accept).await, 404, "unknown_route");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn one_line_per_request_and_no_secrets_in_it() {
     // The lines are written on the worker's thread: the layers are driven here, on the test's own.
     use actix_web::test::{TestRequest, call_service, init_service};

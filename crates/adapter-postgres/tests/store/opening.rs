@@ -56,7 +56,7 @@ async fn without_leave_to_migrate_a_database_that_misses_migrations_is_refused()
     let pending = pending_migrations(&settings).await.unwrap();
     let pending: Vec<_> = pending
         .iter()
-        .map(|migration| (migration.version, migration.name.as_str()))
+        .map(|migration| (migration.version, migration.name))
         .collect();
     let all = [
         (1, "initial"),

@@ -1,6 +1,4 @@
 use mosaic_domain::MAX_SAFE_INTEGER;
-use pasetors::keys::SymmetricKey;
-use pasetors::version4::LocalToken;
 
 use super::*;
 
@@ -29,7 +27,7 @@ fn claims() -> AccessClaims {
 
 /// Signs any payload with the server's own key: what only structure can tell from a token.
 fn sign_raw(payload: &str) -> String {
-    PublicToken::sign(&tokens().secret, payload.as_bytes(), None, Some(PURPOSE)).unwrap()
+    tokens().sign_for(PURPOSE, payload.as_bytes())
 }
 
 fn payload_with(role: &str, expires_at: &str, more: &str) -> String {
@@ -150,20 +148,72 @@ fn the_payload_of_one_token_with_the_signature_of_another_is_refused() {
     assert_invalid(&format!("{}{}", &other[..end], &own[end..]));
 }
 
+/// Made by another library, pasetors, with this key, of this payload, for this purpose.
 #[test]
 fn a_token_with_a_footer_is_refused() {
-    let payload = payload_with(r#""user""#, "9000", "");
-    let footed = PublicToken::sign(&tokens().secret, payload.as_bytes(), Some(b"{}"), Some(PURPOSE)).unwrap();
-    assert_invalid(&footed);
+    let footed = concat!(
+        "v4.public.eyJ1c2VyIjoiMDE5OGYzYTItN2IxYy03ZGVmLTgwMDAtMTIzNDU2Nzg5MGFiIiwicm9sZSI6InVzZXIiLCJmYW1pbH",
+        "kiOiIwMTk4ZjNhMi03YjFjLTdkZWYtODAwMC1mZWRjYmEwOTg3NjUiLCJpc3N1ZWRfYXQiOjEwMDAsImV4cGlyZXNfYXQiOjkwMD",
+        "B9mcvcibqFWuYsyPJGtp816q6ASNXdKvgBPgOd9DJjn87cIvPzvfMp4CHgQ-L_XAaqVigiRSoHm8mqNORaPsRVDw.e30",
+    );
+    assert_invalid(footed);
+    assert_invalid(footed.strip_suffix("e30").unwrap());
+    assert_invalid(footed.strip_suffix(".e30").unwrap());
 }
 
 #[test]
 fn what_the_key_signed_for_another_purpose_is_refused() {
     let payload = payload_with(r#""user""#, "9000", "");
     assert!(tokens().verify(&sign_raw(&payload), at(2_000)).is_ok());
-    for purpose in [None, Some(b"password reset".as_slice())] {
-        assert_invalid(&PublicToken::sign(&tokens().secret, payload.as_bytes(), None, purpose).unwrap());
+    for purpose in ["", "password reset"] {
+        assert_invalid(&tokens().sign_for(purpose.as_bytes(), payload.as_bytes()));
     }
+}
+
+/// The vectors 4-S-1 to 4-S-3 of the standard: payload, footer and implicit assertion, and the token.
+#[test]
+fn signatures_are_those_of_the_standard() {
+    let seed = hex("b4cbfb43df4ce210727d953e4a713307fa19bb7d9f85041438d9e11b942a3774");
+    let tokens = PasetoTokens::from_seed(seed).unwrap();
+    let public = hex::<32>("1eb9dbbbbc047c03fd70604e0071f0987e16b28b757225c11f00415d0e20b1a2");
+    assert_eq!(tokens.key.public_key().as_ref(), public);
+
+    let payload = r#"{"data":"this is a signed message","exp":"2022-01-01T00:00:00+00:00"}"#;
+    let footer = r#"{"kid":"zVhMiPBP9fRf2snEcT7gFTioeA9COcNy9DfgL1W60haN"}"#;
+    let vectors = [
+        (
+            "",
+            "",
+            "bg_XBBzds8lTZShVlwwKSgeKpLT3yukTw6JUz3W4h_ExsQV-P0V54zemZDcAxFaSeef1QlXEFtkqxT1ciiQEDA",
+        ),
+        (
+            footer,
+            "",
+            "v3Jt8mx_TdM2ceTGoqwrh4yDFn0XsHvvV_D0DtwQxVrJEBMl0F2caAdgnpKlt4p7xBnx1HcO-SPo8FPp214HDw",
+        ),
+        (
+            footer,
+            r#"{"test-vector":"4-S-3"}"#,
+            "NPWciuD3d0o5eXJXG5pJy-DiVEoyPYWs1YSTwWHNJq6DZD3je5gf-0M4JR9ipdUSJbIovzmBECeaWmaqcaP0DQ",
+        ),
+    ];
+    for (footer, assertion, signature) in vectors {
+        let pieces = [HEADER, payload, footer, assertion].map(str::as_bytes);
+        let signed = tokens.key.sign(&pre_authentication_encoding(pieces));
+        assert_eq!(
+            BASE64_URL_SAFE_NO_PAD.encode(signed),
+            signature,
+            "{footer} {assertion}"
+        );
+    }
+    let body = BASE64_URL_SAFE_NO_PAD.encode(payload);
+    let token = format!("{HEADER}{body}{}", vectors[0].2);
+    assert_eq!(tokens.sign_for(b"", payload.as_bytes()), token);
+    assert_eq!(tokens.verify_for(b"", &token).unwrap(), payload.as_bytes());
+}
+
+fn hex<const N: usize>(text: &str) -> [u8; N] {
+    std::array::from_fn(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
 }
 
 #[test]
@@ -184,10 +234,12 @@ fn other_versions_and_purposes_of_paseto_are_refused() {
         assert_invalid(&format!("{header}.{body}"));
     }
     // The public key as a shared secret: what confuses verifiers that let the token choose.
-    let shared = SymmetricKey::<V4>::from(tokens().public.as_bytes()).unwrap();
-    let payload = payload_with(r#""admin""#, "9000", "");
-    let local = LocalToken::encrypt(&shared, payload.as_bytes(), None, Some(PURPOSE)).unwrap();
-    assert_invalid(&local);
+    let local = concat!(
+        "v4.local.IZP65FNp-6oU5x674BS28GBgubE87ffU1sgbQAoSaJjnAzTVxQQ6LAhtkIshevfcP71mDuIwNm2epJbIA9wJavOkqKT",
+        "pzWr0w8ureY_RsNWwo1gZDgr8ZSnC5C1D2Yjr-5p9g7_HXXzKFd7tNRw8eMp1SkPS9wz9g5V4RDjn2xmLoO7x-DQFGZSYHYhIcvw",
+        "5Y4Fo3GBi5-LLzQT4F2aXa59Umg4L_ODK3n3peCrzK-rC3o8cEnekesE347J2KrasURdUKqcrUl66AiLiJ_R5Goo",
+    );
+    assert_invalid(local);
     assert_invalid(&local.replace("v4.local", "v4.public"));
 }
 
@@ -276,7 +328,7 @@ fn signed_payloads_of_another_structure_are_refused() {
 
 #[test]
 fn a_payload_that_is_not_utf8_is_refused() {
-    assert_invalid(&PublicToken::sign(&tokens().secret, b"\xff\xfe", None, Some(PURPOSE)).unwrap());
+    assert_invalid(&tokens().sign_for(PURPOSE, b"\xff\xfe"));
 }
 
 #[test]

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Which store, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,25 +171,29 @@ impl LogFormat {
 }
 
 /// How much is logged: a level, or levels per module, as `tracing-subscriber` writes them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFilter(String);
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogFilter(Targets);
 
 impl LogFilter {
     pub(super) fn parse(text: &str) -> Option<Self> {
         // The filter's own parser takes a bare word that is no level for the name of a module, so that `log.level =
         // "verbose"` would silence everything else. Here a module needs its level.
-        let complete = |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
-        let has_level = text
-            .split(',')
-            .map(str::trim)
+        // And it takes a span in brackets for one, too, and filters by fields, of which nothing is said here.
+        let complete = |directive: &str| {
+            !directive.contains('[') && (directive.contains('=') || directive.parse::<LevelFilter>().is_ok())
+        };
+        let directives: Vec<_> = text.split(',').map(str::trim).collect();
+        let has_level = directives
+            .iter()
             .all(|directive| !directive.is_empty() && complete(directive));
-        (has_level && EnvFilter::try_new(text).is_ok()).then(|| Self(text.to_owned()))
+        has_level
+            .then(|| directives.join(",").parse().ok().map(Self))
+            .flatten()
     }
 
     /// The filter to install.
-    pub fn to_env_filter(&self) -> EnvFilter {
-        // Parsed before, so nothing is lost by skipping what does not parse.
-        EnvFilter::builder().parse_lossy(&self.0)
+    pub fn targets(&self) -> Targets {
+        self.0.clone()
     }
 }
 
@@ -319,7 +322,15 @@ mod tests {
         ] {
             assert!(LogFilter::parse(right).is_some(), "{right}");
         }
-        for wrong in ["", "verbose", "info,", "mosaic_server", "info,mosaic_server=loud"] {
+        for wrong in [
+            "",
+            "verbose",
+            "info,",
+            "mosaic_server",
+            "info,mosaic_server=loud",
+            "info,[request]=debug",
+            "mosaic_server[{user}]=debug",
+        ] {
             assert!(LogFilter::parse(wrong).is_none(), "{wrong}");
         }
     }

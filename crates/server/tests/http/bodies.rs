@@ -20,14 +20,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn brotli(bytes: &[u8]) -> Vec<u8> {
-    let mut packed = Vec::new();
-    let mut writer = brotli::CompressorWriter::new(&mut packed, 4096, 5, 22);
-    writer.write_all(bytes).unwrap();
-    drop(writer);
-    packed
-}
-
 /// A memo's body of so many bytes.
 fn memo_of(bytes: usize) -> Vec<u8> {
     let frame = r#"{"content":""}"#.len();
@@ -98,7 +90,6 @@ async fn packed_bodies_are_unpacked() {
         ("gzip", gzip(&body)),
         ("x-gzip", gzip(&body)),
         ("GZip", gzip(&body)),
-        ("br", brotli(&body)),
         ("identity", body.clone()),
         ("gzip", [gzip(&body[..10]), gzip(&body[10..])].concat()),
     ] {
@@ -115,13 +106,8 @@ async fn bombs_are_not_unpacked_beyond_the_limit() {
     // 40 MiB in about as many KiB: gzip allows to put members one after the other.
     let gzip_bomb = gzip(&mebibyte).repeat(40);
     assert!(gzip_bomb.len() < LIMIT);
-    for (encoding, bomb) in [
-        ("gzip", gzip_bomb),
-        ("gzip", gzip(&memo_of(LIMIT + 1))),
-        ("br", brotli(&mebibyte)),
-        ("br", brotli(&memo_of(LIMIT + 1))),
-    ] {
-        let answer = post_packed(&scene.phone, encoding, bomb).await;
+    for bomb in [gzip_bomb, gzip(&memo_of(LIMIT + 1))] {
+        let answer = post_packed(&scene.phone, "gzip", bomb).await;
         answer.problem(413, "body_too_large");
     }
     scene.assert_untouched("bombs").await;
@@ -135,20 +121,18 @@ async fn what_can_not_be_unpacked_or_is_no_json_by_name_is_refused() {
     let scene = Scene::new(&[]).await;
     let body = br#"{"content": "x"}"#;
     let whole = gzip(body);
-    for (encoding, packed) in [
-        ("gzip", body.to_vec()),
-        ("gzip", whole[..whole.len() - 6].to_vec()),
-        ("gzip", [&whole[..12], b"broken", &whole[18..]].concat()),
-        ("gzip", [&whole[..], b"more"].concat()),
-        ("br", b"\xff\xff\xff\xff".to_vec()),
-        ("br", brotli(&memo_of(500))[..20].to_vec()),
+    for packed in [
+        body.to_vec(),
+        whole[..whole.len() - 6].to_vec(),
+        [&whole[..12], b"broken", &whole[18..]].concat(),
+        [&whole[..], b"more"].concat(),
     ] {
-        let answer = post_packed(&scene.phone, encoding, packed).await;
+        let answer = post_packed(&scene.phone, "gzip", packed).await;
         answer.problem(400, "malformed_encoding");
     }
-    for encoding in ["zstd", "deflate", "gzip, br", "compress"] {
+    for encoding in ["zstd", "deflate", "br", "gzip, gzip", "compress"] {
         let answer = post_packed(&scene.phone, encoding, body.to_vec()).await;
-        assert_eq!(answer.headers["accept-encoding"], "gzip, br");
+        assert_eq!(answer.headers["accept-encoding"], "gzip");
         answer.problem(415, "unsupported_encoding");
     }
     for content_type in [

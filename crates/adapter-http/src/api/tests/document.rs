@@ -134,3 +134,26 @@ fn a_deleted_record_is_named_by_its_key() {
     let names: Vec<_> = names.map(|named| &named["required"][0]).collect();
     assert_eq!(names, ["date", "id"]);
 }
+
+/// The page of the document shows groups in this order, and opens the first.
+#[test]
+fn groups_have_a_sentence_each_and_begin_with_sync() {
+    let document = document();
+    let groups = document["tags"].as_array().unwrap();
+    assert!(groups.iter().all(|group| group["description"].is_string()));
+    let names: Vec<_> = groups.iter().map(|group| &group["name"]).collect();
+    assert_eq!(*names[0], "sync");
+    let used: Vec<Value> = documented()
+        .iter()
+        .map(|(_, _, operation)| operation["tags"][0].clone())
+        .collect();
+    assert!(used.iter().all(|name| names.contains(&name)), "{used:?}");
+    assert!(names.iter().all(|name| used.contains(name)), "{names:?}");
+}
+
+/// With an epoch or cursors that are made up it would begin anew (R1, R2).
+#[test]
+fn the_example_of_a_pull_names_a_device_and_nothing_else() {
+    let example = &document()["components"]["schemas"]["PullRequest"]["example"];
+    assert_eq!(*example, json!({"clientId": "docs"}));
+}
