@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use mosaic_domain::entity::SortGroup;
-use mosaic_domain::write::{CHILD_TYPE, Locked, WriteScope};
-use mosaic_domain::{EntityType, FamilyId, Stamp, SyncClock};
+use mosaic_domain::write::{Locked, WriteScope};
+use mosaic_domain::{FamilyId, Stamp, SyncClock};
 use mosaic_ports::Clock;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::error::Failure;
+use crate::query::{child_columns, parent_type_of};
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
 use crate::tokens;
@@ -21,10 +22,11 @@ use crate::tokens;
 pub(crate) const LOCK: &str =
     "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
 
-/// The records that are named, the live children of the memos that are asked for, and the memo of each of them.
+/// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
     let named = rows::by_key("by_key.*", "n.entity_type", "n.record_key");
     let wanted = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
+    let parent_type = parent_type_of("entity_type");
     format!(
         "WITH named AS (
              SELECT r.entity_type, r.record_key, r.parent_key
@@ -32,13 +34,13 @@ pub(crate) fn records_sql() -> String {
              CROSS JOIN LATERAL ({named}) AS r
              UNION
              SELECT r.entity_type, r.record_key, r.parent_key
-             FROM unnest($4::text[]) AS m (parent_key)
+             FROM unnest($4::text[], $5::text[]) AS p (child_type, parent_key)
              JOIN records AS r
-               ON r.user_id = $1 AND r.entity_type = $5 AND NOT r.is_deleted AND r.parent_key = m.parent_key
+               ON r.user_id = $1 AND r.entity_type = p.child_type AND NOT r.is_deleted AND r.parent_key = p.parent_key
          ), wanted AS (
              SELECT entity_type, record_key FROM named
              UNION
-             SELECT $6, parent_key FROM named WHERE parent_key IS NOT NULL
+             SELECT {parent_type}, parent_key FROM named WHERE parent_key IS NOT NULL
          )
          SELECT {RECORD_COLUMNS} FROM wanted AS w
          CROSS JOIN LATERAL ({wanted}) AS r"
@@ -75,10 +77,8 @@ pub(crate) fn history_sql() -> String {
 /// The values that a scope is asked for with, as columns.
 pub(crate) struct Wanted {
     user: Uuid,
-    child_type: &'static str,
-    parent_type: &'static str,
     keys: (Vec<&'static str>, Vec<String>),
-    memos: Vec<String>,
+    children: (Vec<&'static str>, Vec<String>),
     groups: (Vec<&'static str>, Vec<Option<String>>),
     history: (Vec<&'static str>, Vec<String>, Vec<i64>, Vec<String>),
 }
@@ -87,10 +87,8 @@ impl Wanted {
     pub(crate) fn of(scope: &WriteScope) -> Self {
         let mut wanted = Self {
             user: scope.user.uuid(),
-            child_type: CHILD_TYPE.name(),
-            parent_type: EntityType::Memo.name(),
             keys: Default::default(),
-            memos: scope.children_of.iter().map(ToString::to_string).collect(),
+            children: child_columns(scope.children_of.iter().copied()),
             groups: Default::default(),
             history: Default::default(),
         };
@@ -120,9 +118,8 @@ impl Wanted {
             self.user(),
             (&self.keys.0, Type::TEXT_ARRAY),
             (&self.keys.1, Type::TEXT_ARRAY),
-            (&self.memos, Type::TEXT_ARRAY),
-            (&self.child_type, Type::TEXT),
-            (&self.parent_type, Type::TEXT),
+            (&self.children.0, Type::TEXT_ARRAY),
+            (&self.children.1, Type::TEXT_ARRAY),
         ]
     }
 

@@ -82,6 +82,11 @@ impl Record {
         self.state.content().and_then(|content| content.facets().parent)
     }
 
+    /// The key of the record that it belongs to.
+    pub fn parent_key(&self) -> Option<RecordKey> {
+        self.parent().map(RecordKey::from)
+    }
+
     /// The record with its type known; `None` when it is a tombstone, of another type, or can't be read.
     pub fn into_live<E: Entity>(self) -> Option<Live<E>> {
         let State::Live(content) = self.state else {

@@ -44,6 +44,8 @@ pub struct BotPatch {
 impl Fields for Bot {
     type Changes = BotPatch;
 
+    const NAMES_AVATARS: bool = true;
+
     fn patched(&self, patch: &BotPatch) -> Self {
         Self {
             name: pick(patch.name.as_ref(), &self.name),

@@ -45,6 +45,16 @@ macro_rules! registry {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// The type of the records that records of this type belong to, if they belong to any.
+            pub const fn parent_type(self) -> Option<Self> {
+                match self { $(Self::$variant => <$variant as Fields>::PARENT,)* }
+            }
+
+            /// Whether the addresses of avatars may stand in documents of this type: avatars stay for as long as they do.
+            pub const fn names_avatars(self) -> bool {
+                match self { $(Self::$variant => <$variant as Fields>::NAMES_AVATARS,)* }
+            }
+
             /// Reads a key of this type.
             ///
             /// # Errors
@@ -74,6 +84,12 @@ macro_rules! registry {
                 match self { $(Self::$variant(_) => EntityType::$variant,)* }
             }
         }
+
+        $(impl From<$key> for RecordKey {
+            fn from(key: $key) -> Self {
+                Self::$variant(key)
+            }
+        })*
 
         impl fmt::Display for RecordKey {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,6 +322,12 @@ pub trait Fields:
     /// The type's partial edit.
     type Changes;
 
+    /// The type of the records that those of this type belong to ([`Facets::parent`]). None, unless the type says so.
+    const PARENT: Option<EntityType> = None;
+
+    /// Whether the addresses of avatars may stand in a document. Not, unless the type says so.
+    const NAMES_AVATARS: bool = false;
+
     /// The content after a partial edit: absent fields stay (W7).
     fn patched(&self, changes: &Self::Changes) -> Self;
 
@@ -391,6 +413,12 @@ pub struct SortGroup {
 impl EntityType {
     const fn index(self) -> usize {
         self as usize
+    }
+
+    /// The types whose records may belong to one of this type.
+    pub fn child_types(self) -> impl Iterator<Item = Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(move |entity| entity.parent_type() == Some(self))
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, KeptObject, Missing, names, pick};
+use super::{EntityType, Facets, Fields, KeptObject, Missing, names, pick};
 use crate::id::MemoId;
 use crate::text::{Label, misleads};
 use crate::violation::Violation;
@@ -288,6 +288,8 @@ pub struct ResourcePatch {
 
 impl Fields for Resource {
     type Changes = ResourcePatch;
+
+    const PARENT: Option<EntityType> = Some(EntityType::Memo);
 
     fn patched(&self, patch: &ResourcePatch) -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::room::Room;
-use super::{Action, CHILD_TYPE, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan};
+use super::{Action, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, MemoId, ResourceId};
 use crate::record::{Record, Revision, RevisionReason, State};
@@ -382,9 +382,7 @@ impl<'a> Draft<'a> {
 
     /// The live resources of a memo.
     fn children(&self, memo: MemoId) -> Vec<Record> {
-        let is_child = |record: &&Record| {
-            record.key.entity_type() == CHILD_TYPE && !record.is_deleted() && record.parent() == Some(memo)
-        };
+        let is_child = |record: &&Record| !record.is_deleted() && record.parent() == Some(memo);
         self.records.values().filter(is_child).cloned().collect()
     }
 

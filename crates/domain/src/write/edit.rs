@@ -1,6 +1,6 @@
 //! One edit of one record, before it is judged.
 
-use super::{CHILD_TYPE, WriteScope};
+use super::WriteScope;
 use crate::entity::{Content, EntityType, FEW_BYTES, Missing, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, ResourceId};
 use crate::time::{EditTime, UnixMillis};
@@ -149,10 +149,9 @@ impl RecordEdit {
         if let Some(version) = self.timed_version() {
             scope.history.insert((self.key, version));
         }
-        if let RecordKey::Memo(memo) = self.key
-            && (self.deletes() || self.attachments().is_some())
-        {
-            scope.children_of.insert(memo);
+        let has_children = self.key.entity_type().child_types().next().is_some();
+        if has_children && (self.deletes() || self.attachments().is_some()) {
+            scope.children_of.insert(self.key);
         }
         scope.keys.extend(
             self.attachments()
@@ -181,7 +180,7 @@ impl RecordEdit {
                 entity_type,
                 parent: None,
             });
-            if entity_type == CHILD_TYPE {
+            if entity_type.parent_type().is_some() {
                 scope.sort_groups.insert(SortGroup {
                     entity_type,
                     parent: named,

@@ -11,7 +11,7 @@ mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entity::{EntityType, Missing, RecordKey, SortGroup};
+use crate::entity::{Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
@@ -27,10 +27,10 @@ pub struct WriteScope {
     pub user: UserId,
     /// The login that writes: under the lock it must not have ended. `None`: the server itself.
     pub login: Option<FamilyId>,
-    /// The records that the edits name. The store also loads the memo that each of them belongs to.
+    /// The records that the edits name. The store also loads the record that each of them belongs to.
     pub keys: BTreeSet<RecordKey>,
-    /// The memos whose live resources are loaded too: only the database knows their keys.
-    pub children_of: BTreeSet<MemoId>,
+    /// The records whose live children are loaded too ([`EntityType::child_types`](crate::EntityType::child_types)): only the database knows their keys.
+    pub children_of: BTreeSet<RecordKey>,
     /// The groups whose greatest place is loaded.
     pub sort_groups: BTreeSet<SortGroup>,
     /// The versions whose revisions are loaded, to recognise a replay of what has been overwritten since (W3).
@@ -189,9 +189,3 @@ pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Resul
         .collect::<Result<Vec<_>, _>>()?;
     Ok(draft.into_plan(results))
 }
-
-/// The type of the records that [`WriteScope::children_of`] loads.
-pub const CHILD_TYPE: EntityType = EntityType::Resource;
-
-/// What they belong to.
-pub const PARENT_TYPE: EntityType = EntityType::Memo;
