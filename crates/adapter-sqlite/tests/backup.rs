@@ -15,8 +15,8 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{Epoch, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    Accounts as _, Clock as _, CreateOutcome, IdGenerator as _, NewAccount, PasswordHash, Transfer as _,
-    WriteStore as _,
+    Accounts as _, Clock as _, CreateOutcome, DumpReader as _, IdGenerator as _, NewAccount, PasswordHash,
+    StoreIdentity as _, WriteStore as _,
 };
 use mosaic_testkit::{ManualClock, SequentialIds, delete, memo, memo_key, put};
 use rusqlite::Connection;

@@ -14,10 +14,10 @@ use mosaic_domain::{
     Cursor, EntitySet, EntityType, FamilyId, PerEntity, Record, RecordKey, State, UnixMillis, UserId,
 };
 use mosaic_ports::{
-    AccountChange, Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, Health as _,
-    IdGenerator as _, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash, RecordReader,
+    AccountChange, Accounts as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _, DumpReader as _,
+    Health as _, IdGenerator as _, IssueOutcome, NewAccount, NewRefreshToken, PasswordHash, RecordReader,
     RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
-    StoredRefreshToken, TokenHash, TokenSeed, Transfer as _, UpdateOutcome, WriteError, WriteStore as _,
+    StoredRefreshToken, TokenHash, TokenSeed, UpdateOutcome, WriteError, WriteStore as _,
 };
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,

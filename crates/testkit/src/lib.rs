@@ -308,6 +308,7 @@ macro_rules! conformance {
                 no_blob_of_a_part_that_comes_too_late_is_forgotten
                 expired_uploads_are_dropped
                 expired_uploads_are_dropped_in_small_steps
+                all_blobs_of_an_upload_are_answered
             }
             transfer {
                 a_store_is_read_out_whole

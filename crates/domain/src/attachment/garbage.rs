@@ -48,22 +48,32 @@ pub struct CollectPlan {
     pub avatars: Vec<AvatarId>,
     /// The contents, with their variants.
     pub contents: Vec<Sha256>,
-    /// The blobs of both.
-    pub blobs: Vec<Uuid>,
+    /// The blobs of the contents and of their variants.
+    pub collected: Collected,
 }
 
-/// Which of these avatars and contents go: those that nothing references, and that nobody brought from `before` on. A content
-/// that only such avatars have goes with them.
-pub fn collect(avatars: &[AvatarFacts], contents: &[ContentFacts], before: UnixMillis) -> CollectPlan {
+/// Takes one step of forgetting: which of these avatars and contents go. They are those that nothing references, and that
+/// nobody brought from `before` on. A content that only such avatars have goes with them.
+///
+/// A store looks for at most `limit` of each that may go, which it may do before it has the lock. The facts are as they are under
+/// the lock.
+pub fn collect(
+    avatars: &[AvatarFacts],
+    contents: &[ContentFacts],
+    before: UnixMillis,
+    limit: u32,
+) -> CollectPlan {
     let mut plan = CollectPlan::default();
+    let looked_at = avatars.len().max(contents.len());
+    plan.collected.more = looked_at >= usize::try_from(limit).unwrap_or(usize::MAX);
     let is_stale = |avatar: &&AvatarFacts| !avatar.is_referenced && avatar.created_at < before;
     plan.avatars = avatars.iter().filter(is_stale).map(|avatar| avatar.id).collect();
     for facts in contents {
         let is_referenced = facts.is_referenced || facts.avatars.iter().any(|id| !plan.avatars.contains(id));
         if !is_referenced && facts.content.touched_at < before {
             plan.contents.push(facts.content.sha256);
-            plan.blobs.push(facts.content.blob);
-            plan.blobs.extend(&facts.variants);
+            plan.collected.blobs.push(facts.content.blob);
+            plan.collected.blobs.extend(&facts.variants);
         }
     }
     plan
@@ -119,14 +129,32 @@ mod tests {
             (content(10, 9, false, &[avatar(7, 9, false)]), false),
         ];
         let contents: Vec<_> = cases.iter().map(|(facts, _)| facts.clone()).collect();
-        let plan = collect(&avatars, &contents, at(10));
+        let plan = collect(&avatars, &contents, at(10), 11);
         assert_eq!(plan.avatars, [stale.id, other_stale.id]);
         let mut expected = CollectPlan::default();
         for (facts, _) in cases.iter().filter(|(_, goes)| *goes) {
             expected.contents.push(facts.content.sha256);
-            expected.blobs.push(facts.content.blob);
-            expected.blobs.extend(&facts.variants);
+            expected.collected.blobs.push(facts.content.blob);
+            expected.collected.blobs.extend(&facts.variants);
         }
-        assert_eq!((plan.contents, plan.blobs), (expected.contents, expected.blobs));
+        assert_eq!(
+            (plan.contents, plan.collected),
+            (expected.contents, expected.collected)
+        );
+    }
+
+    #[test]
+    fn there_may_be_more_where_as_much_was_found_as_was_looked_for() {
+        let avatars = [avatar(1, 9, false), avatar(2, 9, true)];
+        let contents = [content(1, 9, false, &[])];
+        for (limit, more) in [(1, true), (2, true), (3, false)] {
+            assert_eq!(
+                collect(&avatars, &contents, at(10), limit).collected.more,
+                more,
+                "{limit}"
+            );
+            assert_eq!(collect(&[], &contents, at(10), limit).collected.more, limit == 1);
+        }
+        assert!(!collect(&[], &[], at(10), 1).collected.more);
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use mosaic_domain::account::Role;
+use mosaic_domain::attachment::{
+    AppendOutcome, AttachmentUsage, Avatar, Collected, ContentRef, ReferenceOutcome, Upload, UploadKind,
+    UploadPart, VariantRef,
+};
 use mosaic_domain::entity::{Bot, MimeType, Sha256, Variant};
 use mosaic_domain::text::{Label, PictureAddress, Text};
 use mosaic_domain::write::Outcome;
 use mosaic_domain::{AvatarId, RecordKey, UploadId, UserId};
-use mosaic_ports::{
-    AccountChange, AttachmentUsage, Avatar, Dropped, HeldContent, HeldVariant, HoldOutcome, RemoveOutcome,
-    Upload, UploadKind, UploadPart, WriteError,
-};
+use mosaic_ports::{AccountChange, RemoveOutcome, WriteError};
 use uuid::Uuid;
 
 use crate::{
@@ -29,8 +30,8 @@ const PLENTY: u64 = 1 << 40;
 const ENOUGH: usize = 100;
 
 /// The content with that number in a new blob: ten bytes, just brought.
-fn content(h: &Harness, n: u64) -> HeldContent {
-    HeldContent {
+fn content(h: &Harness, n: u64) -> ContentRef {
+    ContentRef {
         sha256: hash(n),
         blob: h.new_id(),
         size: 10,
@@ -38,23 +39,26 @@ fn content(h: &Harness, n: u64) -> HeldContent {
     }
 }
 
-async fn hold_within(h: &Harness, user: UserId, content: HeldContent, quota: u64) -> HoldOutcome {
-    h.stores.contents.hold(user, content, quota).await.unwrap()
+async fn hold_within(h: &Harness, user: UserId, content: ContentRef, quota: u64) -> ReferenceOutcome {
+    h.stores.contents.reference(user, content, quota).await.unwrap()
 }
 
 /// Holds the content with that number, which is not held yet.
-async fn hold(h: &Harness, user: UserId, n: u64) -> HeldContent {
+async fn hold(h: &Harness, user: UserId, n: u64) -> ContentRef {
     let content = content(h, n);
-    assert_eq!(hold_within(h, user, content, PLENTY).await, HoldOutcome::Held);
+    assert_eq!(
+        hold_within(h, user, content, PLENTY).await,
+        ReferenceOutcome::Added
+    );
     content
 }
 
-async fn held(h: &Harness, user: UserId, n: u64) -> Option<HeldContent> {
+async fn held(h: &Harness, user: UserId, n: u64) -> Option<ContentRef> {
     h.stores.contents.content(user, hash(n)).await.unwrap()
 }
 
-fn picture(h: &Harness, variant: Variant) -> HeldVariant {
-    HeldVariant {
+fn picture(h: &Harness, variant: Variant) -> VariantRef {
+    VariantRef {
         variant,
         blob: h.new_id(),
         size: 3,
@@ -62,16 +66,16 @@ fn picture(h: &Harness, variant: Variant) -> HeldVariant {
     }
 }
 
-async fn hold_variant(h: &Harness, user: UserId, n: u64, variant: &HeldVariant) -> bool {
-    let contents = &h.stores.contents;
-    contents
-        .hold_variant(user, hash(n), variant.clone())
+async fn hold_variant(h: &Harness, user: UserId, n: u64, variant: &VariantRef) -> bool {
+    h.stores
+        .variants
+        .add_variant(user, hash(n), variant.clone())
         .await
         .unwrap()
 }
 
-async fn variant(h: &Harness, user: UserId, n: u64, variant: Variant) -> Option<HeldVariant> {
-    h.stores.contents.variant(user, hash(n), variant).await.unwrap()
+async fn variant(h: &Harness, user: UserId, n: u64, variant: Variant) -> Option<VariantRef> {
+    h.stores.variants.variant(user, hash(n), variant).await.unwrap()
 }
 
 /// A new avatar of the content with that number, made now.
@@ -86,12 +90,12 @@ fn avatar(h: &Harness, n: u64) -> Avatar {
 
 async fn add_avatar(h: &Harness, user: UserId, n: u64) -> Avatar {
     let avatar = avatar(h, n);
-    h.stores.contents.add_avatar(user, avatar.clone()).await.unwrap();
+    h.stores.avatars.add_avatar(user, avatar.clone()).await.unwrap();
     avatar
 }
 
 async fn avatars(h: &Harness, user: UserId) -> Vec<AvatarId> {
-    let avatars = h.stores.contents.avatars(user).await.unwrap();
+    let avatars = h.stores.avatars.avatars(user).await.unwrap();
     avatars.iter().map(|avatar| avatar.id).collect()
 }
 
@@ -115,7 +119,7 @@ fn holding(held: u64) -> AttachmentUsage {
 }
 
 async fn known(h: &Harness, user: UserId, blobs: Vec<Uuid>) -> BTreeSet<Uuid> {
-    let known = h.stores.contents.known(user, blobs).await.unwrap();
+    let known = h.stores.orphans.referenced(user, blobs).await.unwrap();
     let distinct: BTreeSet<_> = known.iter().copied().collect();
     assert_eq!(known.len(), distinct.len());
     distinct
@@ -123,13 +127,16 @@ async fn known(h: &Harness, user: UserId, blobs: Vec<Uuid>) -> BTreeSet<Uuid> {
 
 async fn unnamed(h: &Harness, user: UserId, contents: impl IntoIterator<Item = u64>) -> BTreeSet<Sha256> {
     let contents = contents.into_iter().map(hash).collect();
-    let unnamed = h.stores.contents.unnamed(user, contents).await.unwrap();
+    let unnamed = h.stores.audit.unreferenced(user, contents).await.unwrap();
     unnamed.into_iter().collect()
 }
 
-async fn step(h: &Harness, user: UserId, before: i64, limit: u32) -> Dropped {
-    let contents = &h.stores.contents;
-    contents.drop_unnamed(user, at(before), limit).await.unwrap()
+async fn step(h: &Harness, user: UserId, before: i64, limit: u32) -> Collected {
+    h.stores
+        .orphans
+        .collect_unreferenced(user, at(before), limit)
+        .await
+        .unwrap()
 }
 
 /// Drops in steps until there is no more to do, and says which blobs hold nothing any more.
@@ -152,7 +159,7 @@ async fn drop_now(h: &Harness, user: UserId) -> BTreeSet<Uuid> {
     drop_all(h, user, h.clock.ms() + 1, 100).await
 }
 
-fn blobs(contents: &[HeldContent]) -> BTreeSet<Uuid> {
+fn blobs(contents: &[ContentRef]) -> BTreeSet<Uuid> {
     contents.iter().map(|held| held.blob).collect()
 }
 
@@ -161,31 +168,34 @@ fn blobs(contents: &[HeldContent]) -> BTreeSet<Uuid> {
 pub async fn the_same_content_is_held_once(h: &Harness) {
     let user = h.user().await;
     assert_eq!(held(h, user, 1).await, None);
-    let first = HeldContent {
+    let first = ContentRef {
         size: 9_007_199_254_740_991,
         ..content(h, 1)
     };
-    assert_eq!(hold_within(h, user, first, u64::MAX).await, HoldOutcome::Held);
+    assert_eq!(
+        hold_within(h, user, first, u64::MAX).await,
+        ReferenceOutcome::Added
+    );
     assert_eq!(held(h, user, 1).await, Some(first));
-    let later = HeldContent {
+    let later = ContentRef {
         touched_at: at(START + 5),
         ..first
     };
-    let again = HeldContent {
+    let again = ContentRef {
         blob: h.new_id(),
         ..later
     };
     assert_eq!(
         hold_within(h, user, again, u64::MAX).await,
-        HoldOutcome::HeldBy(later)
+        ReferenceOutcome::Existing(later)
     );
-    let earlier = HeldContent {
+    let earlier = ContentRef {
         touched_at: at(START + 3),
         ..again
     };
     for content in [earlier, again, first] {
         let outcome = hold_within(h, user, content, u64::MAX).await;
-        assert_eq!(outcome, HoldOutcome::HeldBy(later));
+        assert_eq!(outcome, ReferenceOutcome::Existing(later));
     }
     assert_eq!(held(h, user, 1).await, Some(later));
     assert_eq!(usage(h, user).await, holding(first.size));
@@ -201,31 +211,43 @@ pub async fn the_same_content_is_held_once(h: &Harness) {
 /// changes nothing.
 pub async fn contents_come_to_the_quota_at_most(h: &Harness) {
     let user = h.user().await;
-    let sized = |n, size| HeldContent {
+    let sized = |n, size| ContentRef {
         size,
         ..content(h, n)
     };
-    let over = HoldOutcome::OverQuota { used: 0 };
+    let over = ReferenceOutcome::OverQuota { used: 0 };
     assert_eq!(hold_within(h, user, sized(1, 101), 100).await, over);
     assert_eq!(held(h, user, 1).await, None);
-    assert_eq!(hold_within(h, user, sized(1, 60), 100).await, HoldOutcome::Held);
-    let over = HoldOutcome::OverQuota { used: 60 };
+    assert_eq!(
+        hold_within(h, user, sized(1, 60), 100).await,
+        ReferenceOutcome::Added
+    );
+    let over = ReferenceOutcome::OverQuota { used: 60 };
     let refused = sized(2, 41);
     assert_eq!(hold_within(h, user, refused, 100).await, over);
     assert_eq!(known(h, user, vec![refused.blob]).await, BTreeSet::new());
     assert_eq!(usage(h, user).await, holding(60));
-    assert_eq!(hold_within(h, user, sized(2, 40), 100).await, HoldOutcome::Held);
+    assert_eq!(
+        hold_within(h, user, sized(2, 40), 100).await,
+        ReferenceOutcome::Added
+    );
     assert_eq!(usage(h, user).await, holding(100));
-    let over = HoldOutcome::OverQuota { used: 100 };
+    let over = ReferenceOutcome::OverQuota { used: 100 };
     assert_eq!(hold_within(h, user, sized(3, 1), 100).await, over);
-    assert_eq!(hold_within(h, user, sized(3, 0), 100).await, HoldOutcome::Held);
+    assert_eq!(
+        hold_within(h, user, sized(3, 0), 100).await,
+        ReferenceOutcome::Added
+    );
     for quota in [100, 50, 0] {
         let again = hold_within(h, user, sized(1, 60), quota).await;
-        assert!(matches!(again, HoldOutcome::HeldBy(_)), "{again:?}");
+        assert!(matches!(again, ReferenceOutcome::Existing(_)), "{again:?}");
     }
     // What others hold does not count.
     let other = h.user().await;
-    assert_eq!(hold_within(h, other, sized(1, 100), 100).await, HoldOutcome::Held);
+    assert_eq!(
+        hold_within(h, other, sized(1, 100), 100).await,
+        ReferenceOutcome::Added
+    );
 }
 
 /// Of different contents that come at the same time, to whatever instance, exactly as many are held as the quota allows.
@@ -243,8 +265,8 @@ pub async fn of_contents_that_come_at_once_as_many_are_held_as_fit(h: &Harness) 
         assert!(usage(h, user).await.held <= quota);
         for task in tasks {
             let outcome = task.await.unwrap();
-            let HoldOutcome::OverQuota { used } = outcome else {
-                assert_eq!(outcome, HoldOutcome::Held);
+            let ReferenceOutcome::OverQuota { used } = outcome else {
+                assert_eq!(outcome, ReferenceOutcome::Added);
                 continue;
             };
             assert!(used + 10 > quota, "{used} of {quota}");
@@ -260,7 +282,7 @@ pub async fn of_many_that_bring_one_content_at_once_one_holds_it(h: &Harness) {
         let tasks: Vec<_> = (0..8)
             .map(|n| {
                 let h = if n % 2 == 0 { h.clone() } else { h.elsewhere() };
-                let content = HeldContent {
+                let content = ContentRef {
                     touched_at: at(START + n),
                     ..content(&h, round)
                 };
@@ -270,8 +292,8 @@ pub async fn of_many_that_bring_one_content_at_once_one_holds_it(h: &Harness) {
         let (mut winners, mut others) = (Vec::new(), Vec::new());
         for task in tasks {
             match task.await.unwrap() {
-                (blob, HoldOutcome::Held) => winners.push(blob),
-                (_, HoldOutcome::HeldBy(held)) => others.push(held.blob),
+                (blob, ReferenceOutcome::Added) => winners.push(blob),
+                (_, ReferenceOutcome::Existing(held)) => others.push(held.blob),
                 (_, outcome) => panic!("{outcome:?}"),
             }
         }
@@ -291,12 +313,12 @@ pub async fn contents_of_two_users_are_apart(h: &Harness) {
     assert_eq!(held(h, ben, 1).await, None);
     assert_eq!(usage(h, ben).await, holding(0));
     assert_eq!(known(h, ben, vec![of_anna.blob]).await, BTreeSet::new());
-    assert_eq!(hold_within(h, ben, of_anna, 10).await, HoldOutcome::Held);
+    assert_eq!(hold_within(h, ben, of_anna, 10).await, ReferenceOutcome::Added);
     let (thumb, avatar) = (picture(h, Variant::Thumb), add_avatar(h, anna, 1).await);
     assert!(hold_variant(h, anna, 1, &thumb).await);
     assert_eq!(variant(h, ben, 1, Variant::Thumb).await, None);
     assert_eq!(known(h, ben, vec![thumb.blob]).await, BTreeSet::new());
-    assert_eq!(h.stores.contents.avatar(ben, avatar.id).await.unwrap(), None);
+    assert_eq!(h.stores.avatars.avatar(ben, avatar.id).await.unwrap(), None);
     assert_eq!(avatars(h, ben).await, []);
     // Anna's record, avatar and bot name nothing of Ben's.
     h.write(anna, [fill(resource_key(1), filled("a.png", 1))]).await;
@@ -304,7 +326,7 @@ pub async fn contents_of_two_users_are_apart(h: &Harness) {
         id: avatar.id,
         ..add_avatar(h, ben, 1).await
     };
-    h.stores.contents.add_avatar(ben, of_ben.clone()).await.unwrap();
+    h.stores.avatars.add_avatar(ben, of_ben.clone()).await.unwrap();
     h.write(anna, [put(bot_key(1), bot_with(&avatar))]).await;
     assert_eq!(unnamed(h, anna, [1]).await, BTreeSet::new());
     assert_eq!(drop_now(h, ben).await, blobs(&[of_anna]));
@@ -314,25 +336,37 @@ pub async fn contents_of_two_users_are_apart(h: &Harness) {
     assert_eq!(held(h, anna, 1).await, Some(of_anna));
     assert_eq!(variant(h, anna, 1, Variant::Thumb).await, Some(thumb));
     assert_eq!(
-        h.stores.contents.avatar(anna, avatar.id).await.unwrap(),
+        h.stores.avatars.avatar(anna, avatar.id).await.unwrap(),
         Some(avatar)
     );
 }
 
 async fn assert_holds_nothing(h: &Harness, user: UserId) {
-    let contents = &h.stores.contents;
     let unknown = |result: Result<String, WriteError>| {
         assert!(matches!(result, Err(WriteError::UnknownUser)), "{result:?}");
     };
     let one = content(h, 1);
-    unknown(contents.hold(user, one, PLENTY).await.map(|o| format!("{o:?}")));
+    unknown(
+        h.stores
+            .contents
+            .reference(user, one, PLENTY)
+            .await
+            .map(|o| format!("{o:?}")),
+    );
     let by = content(h, 1);
-    unknown(contents.replace(user, one, by).await.map(|o| o.to_string()));
+    unknown(
+        h.stores
+            .contents
+            .replace(user, one, by)
+            .await
+            .map(|o| o.to_string()),
+    );
     let thumb = picture(h, Variant::Thumb);
-    let held = contents.hold_variant(user, one.sha256, thumb).await;
+    let held = h.stores.variants.add_variant(user, one.sha256, thumb).await;
     unknown(held.map(|o| o.to_string()));
     unknown(
-        contents
+        h.stores
+            .avatars
             .add_avatar(user, avatar(h, 1))
             .await
             .map(|()| String::new()),
@@ -365,7 +399,7 @@ pub async fn nobody_holds_anything_without_an_account(h: &Harness) {
     assert_eq!(avatars(h, nobody).await, []);
     assert_eq!(known(h, nobody, vec![h.new_id()]).await, BTreeSet::new());
     assert_eq!(
-        h.stores.contents.without_content(nobody, None, 10).await.unwrap(),
+        h.stores.audit.without_content(nobody, None, 10).await.unwrap(),
         []
     );
 
@@ -376,9 +410,26 @@ pub async fn nobody_holds_anything_without_an_account(h: &Harness) {
         h.write(user, [put(memo_key(n), memo("x"))]).await;
     }
     hold(h, user, 2).await;
+    let begun = upload(h);
+    let (uploads, part) = (&h.stores.uploads, h.new_id());
+    uploads.begin(user, begun.clone(), PLENTY, 10).await.unwrap();
+    let part = UploadPart {
+        offset: 0,
+        size: 4,
+        blob: part,
+    };
+    uploads.append(user, begun.id, part, at(START)).await.unwrap();
     let removing = h.stores.accounts.remove(user, 1).await.unwrap();
     assert_eq!(removing, RemoveOutcome::Removing);
     assert_holds_nothing(h, user).await;
+    // Its blobs go with the account, and nobody else removes them.
+    let next = UploadPart { offset: 4, ..part };
+    let appended = uploads.append(user, begun.id, next, at(START)).await.unwrap();
+    assert_eq!(appended, AppendOutcome::Gone);
+    assert_eq!(uploads.finish(user, begun.id).await.unwrap(), Vec::<Uuid>::new());
+    assert_eq!(uploads.end(user, begun.id).await.unwrap(), None);
+    let dropped = uploads.drop_expired(user, at(START + 1), 10).await.unwrap();
+    assert_eq!(dropped, Collected::default());
 }
 
 /// A blob that is gone is replaced by another one, which is done once. The content's variants stay, and no touch is undone.
@@ -389,7 +440,7 @@ pub async fn a_blob_is_replaced_by_another_one_once(h: &Harness) {
     let thumb = picture(h, Variant::Thumb);
     assert!(hold_variant(h, user, 1, &thumb).await);
     let replace = async |gone, by| h.stores.contents.replace(user, gone, by).await.unwrap();
-    let by = HeldContent {
+    let by = ContentRef {
         touched_at: at(START + 5),
         ..content(h, 1)
     };
@@ -405,14 +456,14 @@ pub async fn a_blob_is_replaced_by_another_one_once(h: &Harness) {
     assert!(!replace(content(h, 3), content(h, 3)).await);
     assert_eq!(held(h, user, 3).await, None);
     // Somebody brought the bytes meanwhile: they are kept for a while from then on.
-    let touched = HeldContent {
+    let touched = ContentRef {
         touched_at: at(START + 100),
         ..content(h, 1)
     };
     hold_within(h, user, touched, PLENTY).await;
     let late = content(h, 1);
     assert!(replace(by, late).await, "a touch makes it no other blob");
-    let touched = HeldContent {
+    let touched = ContentRef {
         touched_at: at(START + 100),
         ..late
     };
@@ -427,6 +478,7 @@ pub async fn a_content_has_each_variant_once(h: &Harness) {
     assert_eq!(variant(h, user, 1, Variant::Thumb).await, None);
     let first = hold(h, user, 1).await;
     assert!(hold_variant(h, user, 1, &thumb).await);
+    assert!(hold_variant(h, user, 1, &thumb).await, "it is this very blob");
     assert_eq!(variant(h, user, 1, Variant::Opt).await, None);
     assert!(hold_variant(h, user, 1, &opt).await);
     let second = picture(h, Variant::Thumb);
@@ -457,10 +509,10 @@ pub async fn a_variant_whose_blob_is_gone_is_forgotten(h: &Harness) {
     );
     assert!(hold_variant(h, user, 1, &gone).await);
     assert!(hold_variant(h, user, 1, &opt).await);
-    let forget = async |user, n, variant: &HeldVariant| {
-        let contents = &h.stores.contents;
-        contents
-            .drop_variant(user, hash(n), variant.clone())
+    let forget = async |user, n, variant: &VariantRef| {
+        h.stores
+            .variants
+            .remove_variant(user, hash(n), variant.clone())
             .await
             .unwrap();
     };
@@ -470,7 +522,7 @@ pub async fn a_variant_whose_blob_is_gone_is_forgotten(h: &Harness) {
     }
     forget(user, 2, &gone).await;
     forget(user, 1, &next).await;
-    let disguised = HeldVariant {
+    let disguised = VariantRef {
         variant: Variant::Opt,
         ..gone.clone()
     };
@@ -515,17 +567,17 @@ pub async fn avatars_are_listed_by_id(h: &Harness) {
             created_at: at(START - i64::try_from(id).unwrap()),
             ..avatar(h, 1)
         };
-        h.stores.contents.add_avatar(user, avatar.clone()).await.unwrap();
+        h.stores.avatars.add_avatar(user, avatar.clone()).await.unwrap();
         noted.push(avatar);
     }
     for avatar in &noted {
-        let found = h.stores.contents.avatar(user, avatar.id).await.unwrap();
+        let found = h.stores.avatars.avatar(user, avatar.id).await.unwrap();
         assert_eq!(found.as_ref(), Some(avatar));
     }
     noted.sort_by_key(|avatar| avatar.id);
-    assert_eq!(h.stores.contents.avatars(user).await.unwrap(), noted);
+    assert_eq!(h.stores.avatars.avatars(user).await.unwrap(), noted);
     let unknown = AvatarId::new(h.new_id());
-    assert_eq!(h.stores.contents.avatar(user, unknown).await.unwrap(), None);
+    assert_eq!(h.stores.avatars.avatar(user, unknown).await.unwrap(), None);
     assert_eq!(usage(h, user).await, holding(10));
 }
 
@@ -546,7 +598,7 @@ pub async fn a_content_that_nothing_names_is_dropped_after_a_while(h: &Harness) 
     hold_within(h, user, content(h, 2), PLENTY).await;
     assert_eq!(drop_all(h, user, START + 20, 100).await, BTreeSet::new());
     assert_eq!(drop_all(h, user, START + 21, 100).await, blobs(&[second]));
-    assert_eq!(step(h, user, START + 1_000, 100).await, Dropped::default());
+    assert_eq!(step(h, user, START + 1_000, 100).await, Collected::default());
     // What is gone can come again.
     hold(h, user, 1).await;
 }
@@ -612,7 +664,7 @@ pub async fn a_content_stays_while_its_avatar_does(h: &Harness) {
         created_at: at(START - 10),
         ..self::avatar(h, 2)
     };
-    h.stores.contents.add_avatar(user, old).await.unwrap();
+    h.stores.avatars.add_avatar(user, old).await.unwrap();
     assert_eq!(drop_all(h, user, START, 100).await, BTreeSet::new());
     assert_eq!(avatars(h, user).await, []);
     assert_eq!(held(h, user, 2).await, Some(content));
@@ -707,7 +759,7 @@ pub async fn dropping_in_small_steps_comes_to_the_same(h: &Harness) {
     assert_eq!(dropped, waste);
     assert_eq!(avatars(h, user).await, []);
     assert_eq!(usage(h, user).await, holding(30));
-    assert_eq!(step(h, user, before, 2).await, Dropped::default());
+    assert_eq!(step(h, user, before, 2).await, Collected::default());
     // Many avatars of one content, which goes after the last of them.
     let last = hold(h, user, 20).await;
     for _ in 0..5 {
@@ -732,20 +784,24 @@ pub async fn what_changes_contents_takes_turns_with_writes(h: &Harness) {
     let edit = put(memo_key(1), memo("x"));
     let write = tokio::spawn(async move { writing.write_through(door, user, [edit]).await });
     gate.reached().await;
-    let contents = &h.stores.contents;
-    let (port, new) = (contents.clone(), content(h, 2));
-    let hold = tokio::spawn(async move { port.hold(user, new, PLENTY).await.map(drop) });
-    let (port, by) = (contents.clone(), content(h, 1));
+    let (port, new) = (h.stores.contents.clone(), content(h, 2));
+    let hold = tokio::spawn(async move { port.reference(user, new, PLENTY).await.map(drop) });
+    let (port, by) = (h.stores.contents.clone(), content(h, 1));
     let replace = tokio::spawn(async move { port.replace(user, there, by).await.map(drop) });
-    let (port, thumb) = (contents.clone(), picture(h, Variant::Thumb));
-    let picture = tokio::spawn(async move { port.hold_variant(user, hash(1), thumb).await.map(drop) });
-    let (port, new) = (contents.clone(), avatar(h, 1));
+    let (port, thumb) = (h.stores.variants.clone(), picture(h, Variant::Thumb));
+    let picture = tokio::spawn(async move { port.add_variant(user, hash(1), thumb).await.map(drop) });
+    let (port, new) = (h.stores.avatars.clone(), avatar(h, 1));
     let avatar = tokio::spawn(async move { port.add_avatar(user, new).await });
     let (port, new) = (h.stores.uploads.clone(), upload(h));
     let begin = tokio::spawn(async move { port.begin(user, new, PLENTY, 10).await.map(drop) });
     // There is something to drop: a look that finds nothing has nobody to wait for.
-    let port = contents.clone();
-    let forget = tokio::spawn(async move { Ok(port.drop_unnamed(user, at(START + 1), 10).await.map(drop)?) });
+    let port = h.stores.orphans.clone();
+    let forget = tokio::spawn(async move {
+        Ok(port
+            .collect_unreferenced(user, at(START + 1), 10)
+            .await
+            .map(drop)?)
+    });
     let mut tasks = [hold, replace, picture, avatar, begin, forget];
     // There is no event to wait for when nothing may happen: what does not wait gets some time to show itself.
     let early = tokio::time::timeout(Duration::from_millis(100), select_all(&mut tasks)).await;
@@ -806,12 +862,12 @@ pub async fn whoever_holds_a_content_may_name_it_while_others_drop(h: &Harness) 
         let stored = held(h, user, n).await.expect("a record names it");
         assert!(stored.touched_at >= new.touched_at);
         match outcome {
-            HoldOutcome::Held => assert_eq!((stored.blob, dropped), (new.blob, blobs(&[old]))),
-            HoldOutcome::HeldBy(there) => {
+            ReferenceOutcome::Added => assert_eq!((stored.blob, dropped), (new.blob, blobs(&[old]))),
+            ReferenceOutcome::Existing(there) => {
                 assert_eq!((stored, dropped), (there, BTreeSet::new()));
                 assert_eq!(stored.blob, old.blob);
             }
-            HoldOutcome::OverQuota { .. } => panic!("{outcome:?}"),
+            ReferenceOutcome::OverQuota { .. } => panic!("{outcome:?}"),
         }
     }
     assert_eq!(usage(h, user).await, holding(200));
@@ -894,8 +950,7 @@ pub async fn records_without_their_content_are_found(h: &Harness) {
     hold(h, user, 4).await;
     hold(h, other, 5).await;
     let page = async |after: Option<RecordKey>, limit| {
-        let contents = &h.stores.contents;
-        contents.without_content(user, after, limit).await.unwrap()
+        h.stores.audit.without_content(user, after, limit).await.unwrap()
     };
     let found = |ns: &[u64]| {
         ns.iter()
@@ -907,10 +962,7 @@ pub async fn records_without_their_content_are_found(h: &Harness) {
     assert_eq!(page(Some(resource_key(3)), 2).await, found(&[5]));
     assert_eq!(page(Some(resource_key(2)), 2).await, found(&[3, 5]));
     assert_eq!(page(Some(resource_key(5)), 2).await, []);
-    assert_eq!(
-        h.stores.contents.without_content(other, None, 10).await.unwrap(),
-        []
-    );
+    assert_eq!(h.stores.audit.without_content(other, None, 10).await.unwrap(), []);
     // Two records may name one content.
     h.write(user, [fill(resource_key(9), filled("b.png", 1))]).await;
     assert_eq!(page(Some(resource_key(5)), 2).await, [(resource_key(9), hash(1))]);

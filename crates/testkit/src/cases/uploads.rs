@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use mosaic_domain::{UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    AppendOutcome, AttachmentUsage, BeginOutcome, Dropped, HeldContent, HoldOutcome, Upload, UploadKind,
-    UploadPart, UploadState,
+use mosaic_domain::attachment::{
+    AppendOutcome, AttachmentUsage, BeginOutcome, Collected, ContentRef, ReferenceOutcome, Upload,
+    UploadKind, UploadPart, UploadState,
 };
+use mosaic_domain::{UnixMillis, UploadId, UserId};
 use uuid::Uuid;
 
 use crate::{Harness, ManualClock, at, by, hash, resource_id};
@@ -115,7 +115,7 @@ fn blobs(parts: &[UploadPart]) -> BTreeSet<Uuid> {
 }
 
 /// Takes one step, which is within its limit.
-async fn step(h: &Harness, user: UserId, now: i64, limit: u32) -> Dropped {
+async fn step(h: &Harness, user: UserId, now: i64, limit: u32) -> Collected {
     let uploads = &h.stores.uploads;
     let dropped = uploads.drop_expired(user, at(now), limit).await.unwrap();
     assert!(dropped.blobs.len() <= limit as usize, "{dropped:?}");
@@ -141,14 +141,14 @@ async fn usage(h: &Harness, user: UserId) -> (u64, u64) {
 }
 
 async fn hold(h: &Harness, user: UserId, size: u64) {
-    let content = HeldContent {
+    let content = ContentRef {
         sha256: hash(size),
         blob: h.new_id(),
         size,
         touched_at: at(START),
     };
-    let outcome = h.stores.contents.hold(user, content, PLENTY).await.unwrap();
-    assert_eq!(outcome, HoldOutcome::Held);
+    let outcome = h.stores.contents.reference(user, content, PLENTY).await.unwrap();
+    assert_eq!(outcome, ReferenceOutcome::Added);
 }
 
 /// An upload comes back as it began, whatever was said of its resource; who asks for another one's finds none.
@@ -471,7 +471,7 @@ pub async fn expired_uploads_are_dropped(h: &Harness) {
     let id = begin(h, user, upload(h, 30)).await;
     let first = go_on(h, user, id, 10).await;
     let theirs = begin(h, other, upload(h, 30)).await;
-    assert_eq!(step(h, user, EXPIRES - 1, 10).await, Dropped::default());
+    assert_eq!(step(h, user, EXPIRES - 1, 10).await, Collected::default());
     h.clock.set(EXPIRES + 1_000);
     assert_eq!(parts(h, user, id).await, [first]);
     let second = part(h, 10, 10);
@@ -490,9 +490,9 @@ pub async fn expired_uploads_are_dropped(h: &Harness) {
     assert_eq!(usage(h, user).await, (0, 30));
     assert!(state(h, user, young).await.is_some());
     assert!(state(h, other, theirs).await.is_some());
-    assert_eq!(step(h, user, EXPIRES + 5, 10).await, Dropped::default());
+    assert_eq!(step(h, user, EXPIRES + 5, 10).await, Collected::default());
     let nobody = UserId::new(h.new_id());
-    assert_eq!(step(h, nobody, EXPIRES + 5, 10).await, Dropped::default());
+    assert_eq!(step(h, nobody, EXPIRES + 5, 10).await, Collected::default());
 }
 
 /// Small steps come to the same. What is left of an upload between them is its beginning.
@@ -532,4 +532,42 @@ pub async fn expired_uploads_are_dropped_in_small_steps(h: &Harness) {
         assert_eq!(state(h, user, id).await, None);
     }
     assert_eq!(usage(h, user).await, (0, 0));
+}
+
+/// All blobs of an upload are answered when it is over, those that hold a content by now too: whoever removes blobs asks first.
+pub async fn all_blobs_of_an_upload_are_answered(h: &Harness) {
+    let user = h.user().await;
+    for (round, over) in ["finished", "ended", "expired"].into_iter().enumerate() {
+        let (held, past) = (h.new_id(), h.new_id());
+        let in_parts = begin(h, user, upload(h, 30)).await;
+        let direct = begin(h, user, direct(h, 30, past)).await;
+        let content = ContentRef {
+            sha256: hash(round as u64),
+            blob: held,
+            size: 10,
+            touched_at: at(START),
+        };
+        // What came in one request and could not be written just then.
+        h.stores.contents.reference(user, content, PLENTY).await.unwrap();
+        let first = UploadPart {
+            blob: held,
+            ..part(h, 0, 10)
+        };
+        assert_eq!(append(h, user, in_parts, first).await, AppendOutcome::Appended);
+        let second = go_on(h, user, in_parts, 10).await;
+        let (parts, past) = (blobs(&[first, second]), BTreeSet::from([past]));
+        match over {
+            "finished" => {
+                assert_eq!(finish(h, user, in_parts).await, parts);
+                assert_eq!(finish(h, user, direct).await, past);
+            }
+            "ended" => {
+                assert_eq!(end(h, user, in_parts).await, Some(parts));
+                assert_eq!(end(h, user, direct).await, Some(past));
+            }
+            _ => assert_eq!(drop_all(h, user, EXPIRES, 10).await, &parts | &past),
+        }
+        let asked = vec![held, second.blob];
+        assert_eq!(h.stores.orphans.referenced(user, asked).await.unwrap(), [held]);
+    }
 }
