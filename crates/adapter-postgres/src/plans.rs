@@ -377,6 +377,10 @@ async fn attachments(filled: &Filled, generic: bool) {
     let blobs = vec![Uuid::nil(); 100];
     let values: [Value<'_>; 2] = [(&user, Type::UUID), (&blobs, Type::UUID_ARRAY)];
     assert_indexed(&filled.plan(contents::REFERENCED, &values, generic).await);
+    let sql = "SELECT avatar_id FROM avatars WHERE user_id = $1";
+    let avatars = filled.sql.query(sql, &[&user]).await.unwrap();
+    let avatars: Vec<Uuid> = avatars.iter().map(|row| row.get(0)).collect();
+    let values: [Value<'_>; 2] = [(&user, Type::UUID), (&avatars, Type::UUID_ARRAY)];
     let avatars = filled.plan(&contents::avatar_facts_sql(), &values, generic).await;
     assert_indexed(&avatars);
     let mut values = bounds();

@@ -67,33 +67,34 @@ pub(super) const IN_NO_RECORD: &str = "
 pub(super) const IN_NO_AVATAR: &str = "
     NOT EXISTS (SELECT 1 FROM avatars AS a WHERE a.user_id = $1 AND a.sha256 = c.sha256)";
 
-/// Whether the id of the avatar `a` of the user $1 stands in the account, or in any version of a record whose type names avatars.
-fn avatar_is_referenced() -> String {
+/// The id of the avatar `a` of the user $1 stands nowhere: not in the account, nor in any version of a record whose type names
+/// avatars. Said so, it is three joins; as a value it would be three questions for each avatar.
+fn in_no_address() -> String {
     let types = names(
         EntityType::ALL
             .into_iter()
             .filter(|entity| entity.names_avatars()),
     );
     format!(
-        "(EXISTS (SELECT 1 FROM users AS u
-                  WHERE u.user_id = $1 AND position(a.avatar_id::text IN u.avatar_url) > 0)
-          OR EXISTS (SELECT 1 FROM records AS r
-                     WHERE r.user_id = $1 AND r.entity_type IN ({types})
-                       AND position(a.avatar_id::text IN r.document) > 0)
-          OR EXISTS (SELECT 1 FROM revisions AS k
-                     WHERE k.user_id = $1 AND k.entity_type IN ({types})
-                       AND position(a.avatar_id::text IN k.document) > 0))"
+        "NOT EXISTS (SELECT 1 FROM users AS u
+                     WHERE u.user_id = $1 AND position(a.avatar_id::text IN u.avatar_url) > 0)
+         AND NOT EXISTS (SELECT 1 FROM records AS r
+                         WHERE r.user_id = $1 AND r.entity_type IN ({types})
+                           AND position(a.avatar_id::text IN r.document) > 0)
+         AND NOT EXISTS (SELECT 1 FROM revisions AS k
+                         WHERE k.user_id = $1 AND k.entity_type IN ({types})
+                           AND position(a.avatar_id::text IN k.document) > 0)"
     )
 }
 
 /// At most $3 avatars and $3 contents of the user $1 that nothing from $2 on brought and nothing names, as if these avatars
 /// were gone.
 pub(crate) fn candidates_sql() -> String {
-    let is_referenced = avatar_is_referenced();
+    let in_no_address = in_no_address();
     format!(
         "WITH stale AS MATERIALIZED (
              SELECT a.avatar_id FROM avatars AS a
-             WHERE a.user_id = $1 AND a.created_at < $2 AND NOT {is_referenced} ORDER BY a.avatar_id LIMIT $3
+             WHERE a.user_id = $1 AND a.created_at < $2 AND {in_no_address} ORDER BY a.avatar_id LIMIT $3
          )
          SELECT ARRAY(SELECT avatar_id FROM stale), ARRAY(
              SELECT c.sha256 FROM contents AS c
@@ -108,9 +109,13 @@ pub(crate) fn candidates_sql() -> String {
 
 /// The avatars $2 of the user $1, and whether each is referenced.
 pub(crate) fn avatar_facts_sql() -> String {
-    let is_referenced = avatar_is_referenced();
+    let in_no_address = in_no_address();
     format!(
-        "SELECT a.avatar_id, a.created_at, {is_referenced} FROM avatars AS a
+        "WITH free AS MATERIALIZED (
+             SELECT a.avatar_id FROM avatars AS a
+             WHERE a.user_id = $1 AND a.avatar_id = ANY ($2) AND {in_no_address}
+         )
+         SELECT a.avatar_id, a.created_at, a.avatar_id NOT IN (SELECT avatar_id FROM free) FROM avatars AS a
          WHERE a.user_id = $1 AND a.avatar_id = ANY ($2)"
     )
 }
