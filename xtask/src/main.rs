@@ -15,6 +15,8 @@ mod profiles;
 mod runner;
 mod schemathesis;
 mod steps;
+#[cfg(test)]
+mod stores;
 mod tally;
 
 use std::process::ExitCode;

@@ -113,8 +113,8 @@ impl Attachments {
         let usage = self.ports.contents.usage(user).await?;
         let quota = self.limits.user_bytes;
         if !usage.has_room_for(announced, quota) {
-            let used = usage.total();
-            return Err(AppError::QuotaExceeded { used, quota });
+            let taken = usage.total();
+            return Err(AppError::QuotaExceeded { used: taken, quota });
         }
         Ok(())
     }

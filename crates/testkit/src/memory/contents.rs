@@ -33,14 +33,19 @@ impl Attachments {
     fn reference(&mut self, content: ContentRef, quota: u64) -> ReferenceOutcome {
         let there = self.contents.get(&content.sha256).copied();
         let plan = attachment::reference(there, content, self.usage().held, quota);
-        plan.write.into_iter().for_each(|content| self.put(content));
+        self.write(plan.write);
         plan.outcome
+    }
+
+    fn write(&mut self, content: Option<ContentRef>) {
+        self.contents
+            .extend(content.map(|content| (content.sha256, content)));
     }
 
     fn replace(&mut self, gone: &ContentRef, by: ContentRef) -> bool {
         let there = self.contents.get(&by.sha256).copied();
         let plan = attachment::replace(there, gone, by);
-        plan.into_iter().for_each(|content| self.put(content));
+        self.write(plan);
         plan.is_some()
     }
 

@@ -450,10 +450,7 @@ fn matches(record: &Record, query: &RecordQuery) -> bool {
         let (first, last) = day.utc_range();
         (first..=last).contains(&created)
     };
-    let date = match record.key {
-        RecordKey::Diary(date) => Some(date),
-        _ => None,
-    };
+    let date: Option<mosaic_domain::DiaryDate> = record.key.to_string().parse().ok();
     let searched = || {
         facets
             .search_text
