@@ -34,7 +34,7 @@ fn fault(line: &str) -> Option<&'static str> {
         };
         as_text.iter().any(|text| code.contains(text)) || as_code.iter().any(|word| ends(word))
     });
-    let compares = ["quota", "most"].iter().any(|limit| {
+    let compares = ["quota", "unfinished"].iter().any(|limit| {
         let sides = [" > ", " < ", " >= ", " <= "];
         sides
             .iter()
@@ -42,7 +42,7 @@ fn fault(line: &str) -> Option<&'static str> {
     });
     match (names_type, compares) {
         (true, _) => Some("names an entity type"),
-        (_, true) => Some("compares with a quota or a greatest number"),
+        (_, true) => Some("decides about a quota or an upload"),
         _ => None,
     }
 }
