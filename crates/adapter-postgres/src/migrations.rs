@@ -214,9 +214,10 @@ async fn applied(client: &impl GenericClient) -> Result<Vec<AppliedMigration>, t
 mod tests {
     use std::sync::Arc;
 
+    use mosaic_domain::attachment::{ContentRef, ReferenceOutcome};
     use mosaic_domain::entity::{Resource, Sha256};
     use mosaic_domain::{Content, UserId};
-    use mosaic_ports::{ContentIndex as _, HeldContent, HoldOutcome};
+    use mosaic_ports::{AttachmentAudit as _, AttachmentIndex as _};
     use mosaic_testkit::postgres::{Template, TestDatabase};
     use mosaic_testkit::{ManualClock, SequentialIds, at, resource};
     use refinery::Target;
@@ -334,17 +335,17 @@ mod tests {
         );
         let hashes = [1, 2, 3, 5, 99].map(hash);
         for (n, sha256) in (1..).zip(hashes) {
-            let content = HeldContent {
+            let content = ContentRef {
                 sha256,
                 blob: Uuid::from_u128(n),
                 size: 1,
                 touched_at: at(1),
             };
-            let held = store.hold(USER, content, 100).await.unwrap();
-            assert_eq!(held, HoldOutcome::Held);
+            let held = store.reference(USER, content, 100).await.unwrap();
+            assert_eq!(held, ReferenceOutcome::Added);
         }
-        let unnamed = store.unnamed(USER, hashes.to_vec()).await.unwrap();
-        assert_eq!(unnamed, [hash(5), hash(99)]);
+        let unreferenced = store.unreferenced(USER, hashes.to_vec()).await.unwrap();
+        assert_eq!(unreferenced, [hash(5), hash(99)]);
         store.close().await;
         database.remove().await;
     }

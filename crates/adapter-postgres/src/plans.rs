@@ -350,9 +350,7 @@ async fn attachments(filled: &Filled, generic: bool) {
     let bounds = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&before, Type::INT8)] };
     let mut values = bounds();
     values.push((&limit, Type::INT8));
-    let look = filled
-        .plan(&contents::look_for_unnamed_sql(), &values, generic)
-        .await;
+    let look = filled.plan(&contents::candidates_sql(), &values, generic).await;
     assert_indexed(&look);
 
     let hashes = filled
@@ -363,18 +361,14 @@ async fn attachments(filled: &Filled, generic: bool) {
         )
         .await;
     let hashes: Vec<Vec<u8>> = hashes.unwrap().iter().map(|row| row.get(0)).collect();
-    let mut values = bounds();
-    values.push((&hashes, Type::BYTEA_ARRAY));
-    filled.sql.batch_execute("BEGIN").await.unwrap();
-    let gone = filled
-        .plan(&contents::drop_contents_sql(), &values, generic)
-        .await;
-    filled.sql.batch_execute("ROLLBACK").await.unwrap();
-    assert_indexed(&gone);
     let values: [Value<'_>; 2] = [(&user, Type::UUID), (&hashes, Type::BYTEA_ARRAY)];
-    let unnamed = filled.plan(&contents::unnamed_sql(), &values, generic).await;
-    assert_indexed(&unnamed);
-    for plan in [&look, &gone, &unnamed] {
+    let facts = filled
+        .plan(&contents::content_facts_sql(), &values, generic)
+        .await;
+    assert_indexed(&facts);
+    let unreferenced = filled.plan(&contents::unreferenced_sql(), &values, generic).await;
+    assert_indexed(&unreferenced);
+    for plan in [&look, &facts, &unreferenced] {
         let index = |name: &str| plan.contains(&format!("using {name}"));
         assert!(index("records_by_attachment"), "{plan}");
         assert!(index("revisions_by_attachment"), "{plan}");
@@ -391,13 +385,18 @@ async fn attachments(filled: &Filled, generic: bool) {
     assert_indexed(&missing);
     let blobs = vec![Uuid::nil(); 100];
     let values: [Value<'_>; 2] = [(&user, Type::UUID), (&blobs, Type::UUID_ARRAY)];
-    assert_indexed(&filled.plan(contents::KNOWN, &values, generic).await);
+    assert_indexed(&filled.plan(contents::REFERENCED, &values, generic).await);
+    let sql = "SELECT avatar_id FROM avatars WHERE user_id = $1";
+    let avatars = filled.sql.query(sql, &[&user]).await.unwrap();
+    let avatars: Vec<Uuid> = avatars.iter().map(|row| row.get(0)).collect();
+    let values: [Value<'_>; 2] = [(&user, Type::UUID), (&avatars, Type::UUID_ARRAY)];
+    let avatars = filled.plan(&contents::avatar_facts_sql(), &values, generic).await;
+    assert_indexed(&avatars);
     let mut values = bounds();
     values.push((&limit, Type::INT8));
-    filled.sql.batch_execute("BEGIN").await.unwrap();
-    let expired = filled.plan(uploads::DROP_EXPIRED, &values, generic).await;
-    filled.sql.batch_execute("ROLLBACK").await.unwrap();
-    assert_indexed(&expired);
+    for sql in [uploads::EXPIRED, uploads::EXPIRED_PARTS] {
+        assert_indexed(&filled.plan(sql, &values, generic).await);
+    }
 }
 
 /// Of one of many users.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::blocking::read_rows;
 use crate::error::Failure;
+use crate::query::parent_type_of;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
 use crate::session::Value;
 use crate::tokens;
@@ -77,14 +78,14 @@ fn clock_sql() -> String {
     )
 }
 
-/// The clock, the epoch and the standing of the login $7, and with them the changes of each type that is behind its clock:
+/// The clock, the epoch and the standing of the login $6, and with them the changes of each type that is behind its clock:
 /// none for a device at rest, for which no index of the records is touched.
 ///
 /// A page is cut by the lengths of the documents before the documents themselves are fetched. Each row knows whether
 /// there is another one after it.
 pub(crate) fn snapshot_sql() -> String {
-    let standing = tokens::standing_sql("$7");
-    let parent = rows::by_key("by_key.stamp", "$6", "r.parent_key");
+    let standing = tokens::standing_sql("$6");
+    let parent = rows::by_key("by_key.stamp", &parent_type_of("r.entity_type"), "r.parent_key");
     format!(
         "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*, changed.*
          FROM sync_clocks AS c
@@ -117,7 +118,6 @@ pub(crate) struct Question {
     cursors: Vec<i64>,
     records: i64,
     bytes: i64,
-    parent_type: &'static str,
 }
 
 impl Question {
@@ -135,18 +135,16 @@ impl Question {
             cursors: entities.iter().map(|entity| cursors[entity].get()).collect(),
             records: i32::try_from(limits.records).unwrap_or(i32::MAX).into(),
             bytes: i64::try_from(limits.bytes).unwrap_or(i64::MAX),
-            parent_type: EntityType::Memo.name(),
         }
     }
 
-    pub(crate) fn values(&self) -> [Value<'_>; 7] {
+    pub(crate) fn values(&self) -> [Value<'_>; 6] {
         [
             (&self.user, Type::UUID),
             (&self.entities, Type::TEXT_ARRAY),
             (&self.cursors, Type::INT8_ARRAY),
             (&self.records, Type::INT8),
             (&self.bytes, Type::INT8),
-            (&self.parent_type, Type::TEXT),
             (&self.login, Type::UUID),
         ]
     }

@@ -10,7 +10,6 @@ use mosaic_domain::query::{
     CHILDREN_SHOWN, Listed, Listing, Order, PageNumber, RecordQuery, TAGS_COUNTED, TagCount,
 };
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::write::{CHILD_TYPE, PARENT_TYPE};
 use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use tokio_postgres::Row;
@@ -233,21 +232,49 @@ const fn order_by(order: Order) -> &'static str {
     }
 }
 
-/// A record's type and key, and the bytes of its document and of those that are shown with it.
-fn listed_columns() -> String {
+/// The names of some types, as a list in a statement. No type is `NULL`, since a list can't be empty everywhere.
+pub(crate) fn names(types: impl IntoIterator<Item = EntityType>) -> String {
+    let quoted: Vec<_> = types.into_iter().map(|entity| format!("'{entity}'")).collect();
+    if quoted.is_empty() {
+        "NULL".to_owned()
+    } else {
+        quoted.join(", ")
+    }
+}
+
+/// The type that records of the type in a column belong to, as an expression.
+pub(crate) fn parent_type_of(column: &str) -> String {
+    let parents = EntityType::ALL
+        .into_iter()
+        .filter_map(|child| Some((child, child.parent_type()?)));
+    let cases: Vec<_> = parents
+        .map(|(child, parent)| format!("WHEN '{child}' THEN '{parent}'"))
+        .collect();
+    format!("CASE {column} {} END", cases.join(" "))
+}
+
+/// The type and key of a record of a type, and the bytes of its document and of those that are shown with it.
+fn listed_columns(entity_type: EntityType) -> String {
+    let children = names(entity_type.child_types());
     format!(
         "r.entity_type, r.record_key, r.document_bytes + coalesce((
              SELECT sum(shown.document_bytes) FROM (
                  SELECT child.document_bytes FROM records AS child
-                 WHERE r.entity_type = '{PARENT_TYPE}' AND child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}'
+                 WHERE child.user_id = r.user_id AND child.entity_type IN ({children})
                    AND child.parent_key = r.record_key AND NOT child.is_deleted
                  LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
     )
 }
 
 /// One page, in its order, and how many records there are on all pages; that alone where the page is empty.
-fn list_sql(conditions: &Conditions, order: Order, limit: &str, offset: &str) -> String {
-    let (listed, order) = (listed_columns(), order_by(order));
+fn list_sql(
+    entity_type: EntityType,
+    conditions: &Conditions,
+    order: Order,
+    limit: &str,
+    offset: &str,
+) -> String {
+    let (listed, order) = (listed_columns(entity_type), order_by(order));
     let Some(text) = &conditions.text else {
         let conditions = &conditions.sql;
         return format!(
@@ -290,17 +317,28 @@ pub(crate) fn records_sql() -> String {
     )
 }
 
-/// The children of some memos, each memo's in their order, as many as the limits allow.
+/// The types of the children that some records may have, each with the key of the parent: as columns.
+pub(crate) fn child_columns(
+    parents: impl IntoIterator<Item = RecordKey>,
+) -> (Vec<&'static str>, Vec<String>) {
+    let of = |parent: RecordKey| {
+        let types = parent.entity_type().child_types();
+        types.map(move |child| (child.name(), parent.to_string()))
+    };
+    parents.into_iter().flat_map(of).unzip()
+}
+
+/// The children of some records, each one's in their order, as many as the limits allow.
 pub(crate) fn children_sql() -> String {
     let order = "sort_order NULLS FIRST, record_key";
     format!(
-        "SELECT {RECORD_COLUMNS} FROM unnest($3::text[]) WITH ORDINALITY AS p (parent_key, parent)
+        "SELECT {RECORD_COLUMNS} FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS p (child_type, parent_key, parent)
          CROSS JOIN LATERAL (
              SELECT page.*, row_number() OVER siblings AS place,
                     sum(page.document_bytes)
                         OVER (siblings ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
              FROM (SELECT * FROM records AS child
-                   WHERE child.user_id = $1 AND child.entity_type = $2 AND NOT child.is_deleted
+                   WHERE child.user_id = $1 AND child.entity_type = p.child_type AND NOT child.is_deleted
                      AND child.parent_key = p.parent_key
                    ORDER BY {order} LIMIT $4) AS page
              WINDOW siblings AS (ORDER BY {order})
@@ -328,7 +366,7 @@ impl ListStatement {
         let (limit, offset) = bounds(query.page);
         let limit = conditions.bind(limit, Type::INT8);
         let offset = conditions.bind(offset, Type::INT8);
-        let sql = list_sql(&conditions, query.order, &limit, &offset);
+        let sql = list_sql(query.entity_type, &conditions, query.order, &limit, &offset);
         Self { sql, conditions }
     }
 
@@ -378,13 +416,13 @@ impl PostgresStore {
         parents: &[MemoId],
         limits: PageLimits,
     ) -> Result<Vec<Record>, Failure> {
-        let (user, entity_type) = (user.uuid(), CHILD_TYPE.name());
-        let parents: Vec<String> = parents.iter().map(ToString::to_string).collect();
+        let user = user.uuid();
+        let (types, parents) = child_columns(parents.iter().copied().map(RecordKey::from));
         let records = i64::try_from(limits.records.max(1)).unwrap_or(i64::MAX);
         let bytes = i64::try_from(limits.bytes).unwrap_or(i64::MAX);
         let values: [Value<'_>; 5] = [
             (&user, Type::UUID),
-            (&entity_type, Type::TEXT),
+            (&types, Type::TEXT_ARRAY),
             (&parents, Type::TEXT_ARRAY),
             (&records, Type::INT8),
             (&bytes, Type::INT8),

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use mosaic_domain::entity::SortGroup;
-use mosaic_domain::write::{CHILD_TYPE, CHILDREN_MAX, Locked, WriteScope};
-use mosaic_domain::{EntityType, FamilyId, MemoId, Stamp, SyncClock};
+use mosaic_domain::write::{CHILDREN_MAX, Locked, WriteScope};
+use mosaic_domain::{FamilyId, Stamp, SyncClock};
 use mosaic_ports::Clock;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::error::Failure;
+use crate::query::{child_columns, parent_type_of};
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
 use crate::tokens;
@@ -21,10 +22,11 @@ use crate::tokens;
 pub(crate) const LOCK: &str =
     "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
 
-/// The records that are named, the live children of the memos that are asked for, and the memo of each of them.
+/// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
     let named = rows::by_key("by_key.*", "n.entity_type", "n.record_key");
     let wanted = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
+    let parent_type = parent_type_of("entity_type");
     format!(
         "WITH named AS (
              SELECT r.entity_type, r.record_key, r.parent_key
@@ -32,31 +34,37 @@ pub(crate) fn records_sql() -> String {
              CROSS JOIN LATERAL ({named}) AS r
              UNION
              SELECT r.entity_type, r.record_key, r.parent_key
-             FROM unnest($4::text[]) AS m (parent_key)
+             FROM unnest($4::text[], $5::text[]) AS p (child_type, parent_key)
              JOIN records AS r
-               ON r.user_id = $1 AND r.entity_type = $5 AND NOT r.is_deleted AND r.parent_key = m.parent_key
+               ON r.user_id = $1 AND r.entity_type = p.child_type AND NOT r.is_deleted AND r.parent_key = p.parent_key
          ), wanted AS (
              SELECT entity_type, record_key FROM named
              UNION
-             SELECT $6, parent_key FROM named WHERE parent_key IS NOT NULL
+             SELECT {parent_type}, parent_key FROM named WHERE parent_key IS NOT NULL
          )
          SELECT {RECORD_COLUMNS} FROM wanted AS w
          CROSS JOIN LATERAL ({wanted}) AS r"
     )
 }
 
-/// How many live children the memos have that are named, or that the children which are named belong to.
+/// How many live records there are in the groups that are asked for, and in those of the children that are named.
 pub(crate) fn children_sql() -> String {
-    let named = rows::by_key("by_key.parent_key", "$4", "n.record_key");
+    let named = rows::by_key(
+        "by_key.entity_type, by_key.parent_key",
+        "n.entity_type",
+        "n.record_key",
+    );
     format!(
-        "SELECT m.parent_key,
+        "SELECT g.entity_type, g.parent_key,
                 (SELECT count(*) FROM (SELECT 1 FROM records AS r
-                                       WHERE r.user_id = $1 AND r.entity_type = $4 AND NOT r.is_deleted
-                                         AND r.parent_key = m.parent_key LIMIT $5) AS child)
-         FROM (SELECT unnest($2::text[])
+                                       WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted
+                                         AND r.parent_key = g.parent_key LIMIT $6) AS child)
+         FROM (SELECT * FROM unnest($2::text[], $3::text[])
                UNION
-               SELECT r.parent_key FROM unnest($3::text[]) AS n (record_key) CROSS JOIN LATERAL ({named}) AS r
-               WHERE r.parent_key IS NOT NULL) AS m (parent_key)"
+               SELECT r.entity_type, r.parent_key
+               FROM unnest($4::text[], $5::text[]) AS n (entity_type, record_key)
+               CROSS JOIN LATERAL ({named}) AS r
+               WHERE r.parent_key IS NOT NULL) AS g (entity_type, parent_key)"
     )
 }
 
@@ -92,12 +100,10 @@ const CHILDREN_LIMIT: i64 = CHILDREN_MAX as i64;
 /// The values that a scope is asked for with, as columns.
 pub(crate) struct Wanted {
     user: Uuid,
-    child_type: &'static str,
-    parent_type: &'static str,
     keys: (Vec<&'static str>, Vec<String>),
-    memos: Vec<String>,
-    parents: Vec<String>,
-    child_keys: Vec<String>,
+    children: (Vec<&'static str>, Vec<String>),
+    counted: (Vec<&'static str>, Vec<String>),
+    child_keys: (Vec<&'static str>, Vec<String>),
     groups: (Vec<&'static str>, Vec<Option<String>>),
     history: (Vec<&'static str>, Vec<String>, Vec<i64>, Vec<String>),
 }
@@ -106,18 +112,27 @@ impl Wanted {
     pub(crate) fn of(scope: &WriteScope) -> Self {
         let mut wanted = Self {
             user: scope.user.uuid(),
-            child_type: CHILD_TYPE.name(),
-            parent_type: EntityType::Memo.name(),
             keys: Default::default(),
-            memos: scope.children_of.iter().map(ToString::to_string).collect(),
-            parents: scope.parents.iter().map(ToString::to_string).collect(),
-            child_keys: scope.child_keys().map(|key| key.to_string()).collect(),
+            children: child_columns(scope.children_of.iter().copied()),
+            counted: Default::default(),
+            child_keys: Default::default(),
             groups: Default::default(),
             history: Default::default(),
         };
         for key in &scope.keys {
             wanted.keys.0.push(key.entity_type().name());
             wanted.keys.1.push(key.to_string());
+        }
+        for group in &scope.counted {
+            wanted.counted.0.push(group.entity_type.name());
+            wanted
+                .counted
+                .1
+                .extend(group.parent.map(|parent| parent.to_string()));
+        }
+        for key in scope.child_keys() {
+            wanted.child_keys.0.push(key.entity_type().name());
+            wanted.child_keys.1.push(key.to_string());
         }
         for group in &scope.sort_groups {
             wanted.groups.0.push(group.entity_type.name());
@@ -141,18 +156,18 @@ impl Wanted {
             self.user(),
             (&self.keys.0, Type::TEXT_ARRAY),
             (&self.keys.1, Type::TEXT_ARRAY),
-            (&self.memos, Type::TEXT_ARRAY),
-            (&self.child_type, Type::TEXT),
-            (&self.parent_type, Type::TEXT),
+            (&self.children.0, Type::TEXT_ARRAY),
+            (&self.children.1, Type::TEXT_ARRAY),
         ]
     }
 
     pub(crate) fn children(&self) -> Vec<Value<'_>> {
         vec![
             self.user(),
-            (&self.parents, Type::TEXT_ARRAY),
-            (&self.child_keys, Type::TEXT_ARRAY),
-            (&self.child_type, Type::TEXT),
+            (&self.counted.0, Type::TEXT_ARRAY),
+            (&self.counted.1, Type::TEXT_ARRAY),
+            (&self.child_keys.0, Type::TEXT_ARRAY),
+            (&self.child_keys.1, Type::TEXT_ARRAY),
             (&CHILDREN_LIMIT, Type::INT8),
         ]
     }
@@ -206,7 +221,7 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
         steps.push(Step::Fixed(&records_sql, wanted.records()));
         targets.push(|found| &mut found.records);
     }
-    if !wanted.parents.is_empty() || !wanted.child_keys.is_empty() {
+    if !wanted.counted.0.is_empty() || !wanted.child_keys.0.is_empty() {
         steps.push(Step::Fixed(&children_sql, wanted.children()));
         targets.push(|found| &mut found.children);
     }
@@ -270,11 +285,14 @@ impl Found {
         })
     }
 
-    fn children(&self) -> Result<BTreeMap<MemoId, u32>, Failure> {
+    fn children(&self) -> Result<BTreeMap<SortGroup, u32>, Failure> {
         let count = |row: &Row| {
-            let memo = rows::parsed(row, 0, "records.parent_key")?;
-            let count: i64 = rows::column(row, 1, "count")?;
-            Ok((memo, u32::try_from(count).unwrap_or(u32::MAX)))
+            let group = SortGroup {
+                entity_type: rows::parsed(row, 0, "records.entity_type")?,
+                parent: Some(rows::parsed(row, 1, "records.parent_key")?),
+            };
+            let count: i64 = rows::column(row, 2, "count")?;
+            Ok((group, u32::try_from(count).unwrap_or(u32::MAX)))
         };
         self.children.iter().map(count).collect()
     }

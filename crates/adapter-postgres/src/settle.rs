@@ -42,7 +42,7 @@ pub(crate) fn scope(user: UserId, plan: &WritePlan) -> WriteScope {
         // It was looked at before the commit was tried.
         login: None,
         keys: plan.records.iter().map(|record| record.key).collect(),
-        parents: BTreeSet::new(),
+        counted: BTreeSet::new(),
         children_of: BTreeSet::new(),
         sort_groups: BTreeSet::new(),
         history: versions.collect(),

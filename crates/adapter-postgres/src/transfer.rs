@@ -1,12 +1,13 @@
 //! Reading the store out whole and writing one in, for `mosaic copy`.
 
 use async_trait::async_trait;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    AccountStore as _, DeviceCursors as _, DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace,
-    StoreError, Transfer, UserDump,
+    AccountStore as _, DeviceCursors as _, DumpReader, DumpWriter, DumpedRecord, KeptRevision, Loaded,
+    RevisionPlace, StoreError, StoreIdentity, UserDump, UserIds,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -31,7 +32,7 @@ const ANALYZE: [&str; 5] = [
 ];
 
 #[async_trait]
-impl Transfer for PostgresStore {
+impl StoreIdentity for PostgresStore {
     async fn epoch(&self) -> Result<Epoch, StoreError> {
         let rows = self
             .database
@@ -67,7 +68,10 @@ impl Transfer for PostgresStore {
             .await?;
         Ok(self.storage().await?.unwrap_or(name))
     }
+}
 
+#[async_trait]
+impl UserIds for PostgresStore {
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         let sql =
             "SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
@@ -82,7 +86,10 @@ impl Transfer for PostgresStore {
             .collect();
         Ok(ids?)
     }
+}
 
+#[async_trait]
+impl DumpReader for PostgresStore {
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
         let Some(account) = self.by_id(user).await? else {
             return Ok(None);
@@ -104,12 +111,6 @@ impl Transfer for PostgresStore {
             earlier_tokens: tokens::earlier_of(&self.database, user).await?,
             avatars: contents::avatars_of(&self.database, user).await?,
         }))
-    }
-
-    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
-        self.load_user_once(&dump).await?;
-        self.commits.committed(dump.account.user.id, dump.clock);
-        Ok(())
     }
 
     async fn dump_records(
@@ -136,15 +137,6 @@ impl Transfer for PostgresStore {
         ];
         let rows = self.database.read(&sql, &values).await?;
         Ok(read_all(&rows, dumped_record)?)
-    }
-
-    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
-        let batch = Batch::of_records(user, records.iter().map(|dumped| &dumped.record));
-        let purged = PurgedNumbers::of(&records);
-        let user = user.uuid();
-        let mut steps = batch.record_steps();
-        steps.push(Step::Fixed(PUT_PURGED, purged.values(&user)));
-        self.in_transaction(steps).await
     }
 
     async fn dump_revisions(
@@ -178,17 +170,12 @@ impl Transfer for PostgresStore {
         Ok(read_all(&rows, rows::revision)?)
     }
 
-    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
-        let (user, numbered) = (user.uuid(), NumberedRevisions::of(&revisions));
-        self.in_transaction(vec![numbered.step(&user)]).await
-    }
-
     async fn dump_contents(
         &self,
         user: UserId,
         after: Option<Sha256>,
         limit: u32,
-    ) -> Result<Vec<HeldContent>, StoreError> {
+    ) -> Result<Vec<ContentRef>, StoreError> {
         // Every hash comes after no bytes at all.
         let after = after.map(rows::bytes).unwrap_or_default();
         let values: [Value<'_>; 3] = [
@@ -198,19 +185,6 @@ impl Transfer for PostgresStore {
         ];
         let rows = self.database.read(contents::PAGE, &values).await?;
         Ok(read_all(&rows, contents::content)?)
-    }
-
-    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
-        let (user, columns) = (user.uuid(), ContentColumns::of(&contents));
-        self.in_transaction(vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
-            .await
-    }
-
-    async fn refresh_statistics(&self) -> Result<(), StoreError> {
-        for sql in ANALYZE {
-            self.database.run(Step::Command(sql)).await?;
-        }
-        Ok(())
     }
 
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
@@ -229,6 +203,42 @@ impl Transfer for PostgresStore {
             revisions: count(2)?,
             contents: count(3)?,
         })
+    }
+}
+
+#[async_trait]
+impl DumpWriter for PostgresStore {
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        self.load_user_once(&dump).await?;
+        self.commits.committed(dump.account.user.id, dump.clock);
+        Ok(())
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
+        let batch = Batch::of_records(user, records.iter().map(|dumped| &dumped.record));
+        let purged = PurgedNumbers::of(&records);
+        let user = user.uuid();
+        let mut steps = batch.record_steps();
+        steps.push(Step::Fixed(PUT_PURGED, purged.values(&user)));
+        self.in_transaction(steps).await
+    }
+
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
+        let (user, numbered) = (user.uuid(), NumberedRevisions::of(&revisions));
+        self.in_transaction(vec![numbered.step(&user)]).await
+    }
+
+    async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
+        let (user, columns) = (user.uuid(), ContentColumns::of(&contents));
+        self.in_transaction(vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
+            .await
+    }
+
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        for sql in ANALYZE {
+            self.database.run(Step::Command(sql)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -302,7 +312,7 @@ struct ContentColumns {
 }
 
 impl ContentColumns {
-    fn of(contents: &[HeldContent]) -> Self {
+    fn of(contents: &[ContentRef]) -> Self {
         let mut columns = Self::default();
         for content in contents {
             columns.sha256.push(rows::bytes(content.sha256));

@@ -1,18 +1,19 @@
 //! Uploads that are under way. What changes something is done under the user's lock, so that nothing changes any more once
-//! an account has no clock.
+//! an account has no clock. What is decided is in the domain.
 
 use async_trait::async_trait;
-use mosaic_domain::{ResourceId, UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    AppendOutcome, BeginOutcome, Dropped, StoreError, Upload, UploadKind, UploadPart, UploadState, Uploads,
-    WriteError,
+use mosaic_domain::attachment::{
+    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
+    UploadState,
 };
+use mosaic_domain::{ResourceId, UnixMillis, UploadId, UserId};
+use mosaic_ports::{StoreError, UploadStore, WriteError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::contents::{USAGE, blobs_in, usage};
+use crate::contents::{USAGE, usage};
 use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::{self, bigint, checked, column, parsed, size};
@@ -20,7 +21,7 @@ use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
 
 #[async_trait]
-impl Uploads for PostgresStore {
+impl UploadStore for PostgresStore {
     async fn begin(
         &self,
         user: UserId,
@@ -45,7 +46,7 @@ impl Uploads for PostgresStore {
         expires_at: UnixMillis,
     ) -> Result<AppendOutcome, StoreError> {
         match retrying(|| self.append_once(user, id, part, expires_at)).await {
-            Err(Failure::UnknownUser) => Ok(AppendOutcome::Gone),
+            Err(Failure::UnknownUser) => Ok(attachment::append(None, &part).outcome),
             outcome => Ok(outcome?),
         }
     }
@@ -58,22 +59,22 @@ impl Uploads for PostgresStore {
     }
 
     async fn finish(&self, user: UserId, id: UploadId) -> Result<Vec<Uuid>, StoreError> {
-        Ok(self.let_go(user, id, FINISH).await?.unwrap_or_default())
+        Ok(self.finish_or_end(user, id, FINISH).await?.unwrap_or_default())
     }
 
     async fn end(&self, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, StoreError> {
-        Ok(self.let_go(user, id, END).await?)
+        Ok(self.finish_or_end(user, id, END).await?)
     }
 
-    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, StoreError> {
+    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Collected, StoreError> {
         // A look that waits for nobody: most users have no upload.
         let values: [Value<'_>; 2] = [(&user.uuid(), Type::UUID), (&now.get(), Type::INT8)];
         let rows = self.database.read(HAS_EXPIRED, &values).await?;
         if rows.is_empty() {
-            return Ok(Dropped::default());
+            return Ok(Collected::default());
         }
         match retrying(|| self.drop_expired_once(user, now, limit)).await {
-            Err(Failure::UnknownUser) => Ok(Dropped::default()),
+            Err(Failure::UnknownUser) => Ok(Collected::default()),
             dropped => Ok(dropped?),
         }
     }
@@ -90,28 +91,22 @@ const UPLOAD: &str = "
     WHERE u.user_id = $1 AND u.upload_id = $2";
 
 fn state(row: &Row) -> Result<UploadState, Failure> {
-    let length = size(row, 3, "uploads.length")?;
-    let finished = column(row, 8, "uploads.is_finished")?;
-    Ok(UploadState {
-        upload: Upload {
-            id: UploadId::new(column(row, 0, "uploads.upload_id")?),
-            resource: ResourceId::new(column(row, 1, "uploads.resource_id")?),
-            author: parsed(row, 2, "uploads.client_id")?,
-            length,
-            kind: column::<Option<Uuid>>(row, 4, "uploads.direct_blob_id")?
-                .map_or(UploadKind::Parts, |blob| UploadKind::Direct { blob }),
-            fields: column(row, 5, "uploads.fields")?,
-            created_at: checked(row, 6, "uploads.created_at", UnixMillis::new)?,
-            expires_at: checked(row, 7, "uploads.expires_at", UnixMillis::new)?,
-        },
-        received: if finished {
-            length
-        } else {
-            size(row, 9, "upload_parts.size")?
-        },
-        parts: rows::count(row, 10, "count")?,
-        finished,
-    })
+    let upload = Upload {
+        id: UploadId::new(column(row, 0, "uploads.upload_id")?),
+        resource: ResourceId::new(column(row, 1, "uploads.resource_id")?),
+        author: parsed(row, 2, "uploads.client_id")?,
+        length: size(row, 3, "uploads.length")?,
+        kind: UploadKind::of(column(row, 4, "uploads.direct_blob_id")?),
+        fields: column(row, 5, "uploads.fields")?,
+        created_at: checked(row, 6, "uploads.created_at", UnixMillis::new)?,
+        expires_at: checked(row, 7, "uploads.expires_at", UnixMillis::new)?,
+    };
+    Ok(UploadState::new(
+        upload,
+        size(row, 9, "upload_parts.size")?,
+        rows::count(row, 10, "count")?,
+        column(row, 8, "uploads.is_finished")?,
+    ))
 }
 
 const PARTS: &str = "
@@ -138,49 +133,52 @@ const APPEND: &str = "
 
 const PROLONG: &str = "UPDATE uploads SET expires_at = $3 WHERE user_id = $1 AND upload_id = $2";
 
-/// What becomes of an upload that is let go of. Each gives a row if there was such an upload, with the blob of one that was
-/// direct and not finished. A blob that holds a content by now goes on doing so.
-const FINISH: &str = "
-    UPDATE uploads AS u SET is_finished = true WHERE user_id = $1 AND upload_id = $2 AND NOT is_finished
-    RETURNING (SELECT u.direct_blob_id
-               WHERE NOT EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.blob_id = u.direct_blob_id))";
+const FINISH: &str = "UPDATE uploads SET is_finished = true WHERE user_id = $1 AND upload_id = $2";
 
-const END: &str = "
-    DELETE FROM uploads AS u WHERE user_id = $1 AND upload_id = $2
-    RETURNING (SELECT u.direct_blob_id
-               WHERE NOT u.is_finished
-                 AND NOT EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.blob_id = u.direct_blob_id))";
+const END: &str = "DELETE FROM uploads WHERE user_id = $1 AND upload_id = $2";
 
-const FORGET_PARTS: &str = "
-    WITH gone AS (
-        DELETE FROM upload_parts WHERE user_id = $1 AND upload_id = $2 RETURNING part_offset, blob_id
-    )
-    SELECT g.blob_id FROM gone AS g
-    WHERE NOT EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.blob_id = g.blob_id)
-    ORDER BY g.part_offset";
+const FORGET_PARTS: &str = "DELETE FROM upload_parts WHERE user_id = $1 AND upload_id = $2";
 
 const HAS_EXPIRED: &str = "SELECT 1 FROM uploads WHERE user_id = $1 AND expires_at <= $2 LIMIT 1";
 
-/// At most $3 parts and uploads of the user $1 that had expired at $2: a row for each, with the blob that holds nothing any
-/// more. Where there is room for an upload, the parts of all of them are gone. Of one that is not forgotten whole the
-/// first parts stay: it may go on from there.
-pub(crate) const DROP_EXPIRED: &str = "
-    WITH parts AS (
-        DELETE FROM upload_parts WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT p.ctid FROM uploads AS u
-            JOIN upload_parts AS p ON p.user_id = $1 AND p.upload_id = u.upload_id
-            WHERE u.user_id = $1 AND u.expires_at <= $2
-            ORDER BY p.upload_id, p.part_offset DESC LIMIT $3
-        )) RETURNING blob_id
-    ), gone AS (
-        DELETE FROM uploads WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM uploads WHERE user_id = $1 AND expires_at <= $2
-            ORDER BY upload_id LIMIT $3 - (SELECT count(*) FROM parts)
-        )) RETURNING CASE WHEN NOT is_finished THEN direct_blob_id END AS blob_id
-    )
-    SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.blob_id = b.blob_id)
-                THEN b.blob_id END
-    FROM (SELECT blob_id FROM parts UNION ALL SELECT blob_id FROM gone) AS b";
+/// At most $3 uploads of the user $1 that had expired at $2.
+pub(crate) const EXPIRED: &str = "
+    SELECT upload_id, direct_blob_id, is_finished FROM uploads
+    WHERE user_id = $1 AND expires_at <= $2 ORDER BY upload_id LIMIT $3";
+
+/// At most $3 of their parts, the last ones of each upload first.
+pub(crate) const EXPIRED_PARTS: &str = "
+    SELECT p.part_offset, p.size, p.blob_id, p.upload_id FROM uploads AS u
+    JOIN upload_parts AS p ON p.user_id = $1 AND p.upload_id = u.upload_id
+    WHERE u.user_id = $1 AND u.expires_at <= $2
+    ORDER BY p.upload_id, p.part_offset DESC LIMIT $3";
+
+const DROP_PARTS: &str = "
+    DELETE FROM upload_parts AS p USING unnest($2::uuid[], $3::bigint[]) AS d (upload_id, part_offset)
+    WHERE p.user_id = $1 AND p.upload_id = d.upload_id AND p.part_offset = d.part_offset";
+
+const DROP_UPLOADS: &str = "DELETE FROM uploads WHERE user_id = $1 AND upload_id = ANY ($2)";
+
+/// The uploads with their parts; both are ordered by the uploads' ids.
+fn expired(uploads: &[Row], parts: &[Row]) -> Result<Vec<ExpiredUpload>, Failure> {
+    let mut parts = parts.iter().peekable();
+    let mut found = Vec::with_capacity(uploads.len());
+    for row in uploads {
+        let id: Uuid = column(row, 0, "uploads.upload_id")?;
+        let is_of_it = |row: &&Row| column::<Uuid>(row, 3, "upload_parts.upload_id").is_ok_and(|of| of == id);
+        let mut its_parts = Vec::new();
+        while let Some(row) = parts.next_if(is_of_it) {
+            its_parts.push(part(row)?);
+        }
+        found.push(ExpiredUpload {
+            id: UploadId::new(id),
+            kind: UploadKind::of(column(row, 1, "uploads.direct_blob_id")?),
+            finished: column(row, 2, "uploads.is_finished")?,
+            parts: its_parts,
+        });
+    }
+    Ok(found)
+}
 
 impl PostgresStore {
     async fn begin_once(
@@ -200,21 +198,12 @@ impl PostgresStore {
         let [unfinished, sums] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
-        let unfinished = unfinished
-            .first()
-            .map_or(Ok(0), |row| rows::count(row, 0, "count"))?;
-        if unfinished >= most {
-            return Ok(BeginOutcome::TooMany);
-        }
-        let so_far = usage(sums)?;
-        if so_far
-            .held
-            .saturating_add(so_far.announced)
-            .saturating_add(upload.length)
-            > quota
-        {
-            return Ok(BeginOutcome::OverQuota(so_far));
-        }
+        let unfinished = unfinished.first();
+        let facts = UploadFacts {
+            unfinished: unfinished.map_or(Ok(0), |row| rows::count(row, 0, "count"))?,
+            usage: usage(sums)?,
+        };
+        let plan = attachment::begin(facts, upload.length, quota, most);
         let (id, resource, author) = (
             upload.id.uuid(),
             upload.resource.uuid(),
@@ -222,10 +211,7 @@ impl PostgresStore {
         );
         let (created_at, expires_at) = (upload.created_at.get(), upload.expires_at.get());
         let length = bigint(upload.length);
-        let direct = match upload.kind {
-            UploadKind::Parts => None,
-            UploadKind::Direct { blob } => Some(blob),
-        };
+        let direct = upload.kind.direct();
         let values = vec![
             owner(),
             (&id, Type::UUID),
@@ -237,8 +223,9 @@ impl PostgresStore {
             (&created_at, Type::INT8),
             (&expires_at, Type::INT8),
         ];
-        session.commit(vec![Step::Fixed(BEGIN, values)]).await?;
-        Ok(BeginOutcome::Begun)
+        let steps = plan.write.map(|()| Step::Fixed(BEGIN, values));
+        session.commit(Vec::from_iter(steps)).await?;
+        Ok(plan.outcome)
     }
 
     async fn append_once(
@@ -253,17 +240,7 @@ impl PostgresStore {
         let steps = vec![Step::Fixed(UPLOAD, key())];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
         let found = answers.first().and_then(|rows| rows.first());
-        let Some(state) = found.map(state).transpose()? else {
-            return Ok(AppendOutcome::Gone);
-        };
-        let received = state.received;
-        let takes_parts = !state.finished && state.upload.kind == UploadKind::Parts;
-        if !takes_parts || part.offset != received {
-            return Ok(AppendOutcome::Conflict { received });
-        }
-        if received.saturating_add(part.size) > state.upload.length {
-            return Ok(AppendOutcome::TooLong);
-        }
+        let plan = attachment::append(found.map(state).transpose()?.as_ref(), &part);
         let (offset, size) = (bigint(part.offset), bigint(part.size));
         let (mut append, mut prolong) = (key(), key());
         append.extend::<[Value<'_>; 3]>([
@@ -272,25 +249,27 @@ impl PostgresStore {
             (&part.blob, Type::UUID),
         ]);
         prolong.push((&expires_at, Type::INT8));
-        let steps = vec![Step::Fixed(APPEND, append), Step::Fixed(PROLONG, prolong)];
-        session.commit(steps).await?;
-        Ok(AppendOutcome::Appended)
+        let steps = plan
+            .write
+            .map(|()| vec![Step::Fixed(APPEND, append), Step::Fixed(PROLONG, prolong)]);
+        session.commit(steps.unwrap_or_default()).await?;
+        Ok(plan.outcome)
     }
 
-    /// Finishes or ends an upload. Gives the blobs that hold nothing any more, if there was one.
-    async fn let_go(
+    /// Finishes or ends an upload. Gives its blobs, if there was one.
+    async fn finish_or_end(
         &self,
         user: UserId,
         id: UploadId,
         how: &'static str,
     ) -> Result<Option<Vec<Uuid>>, Failure> {
-        match retrying(|| self.let_go_once(user, id, how)).await {
+        match retrying(|| self.finish_or_end_once(user, id, how)).await {
             Err(Failure::UnknownUser) => Ok(None),
             blobs => blobs,
         }
     }
 
-    async fn let_go_once(
+    async fn finish_or_end_once(
         &self,
         user: UserId,
         id: UploadId,
@@ -298,34 +277,49 @@ impl PostgresStore {
     ) -> Result<Option<Vec<Uuid>>, Failure> {
         let (user, id) = (user.uuid(), id.uuid());
         let key = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&id, Type::UUID)] };
-        let steps = vec![Step::Fixed(how, key()), Step::Fixed(FORGET_PARTS, key())];
+        let steps = vec![Step::Fixed(UPLOAD, key()), Step::Fixed(PARTS, key())];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
         let [upload, parts] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
-        let Some(upload) = upload.first() else {
-            return Ok(None);
-        };
-        let mut blobs = blobs_in(parts)?;
-        blobs.extend(column::<Option<Uuid>>(upload, 0, "uploads.direct_blob_id")?);
-        session.commit(Vec::new()).await?;
-        Ok(Some(blobs))
+        let state = upload.first().map(state).transpose()?;
+        let parts: Vec<_> = parts.iter().map(part).collect::<Result<_, _>>()?;
+        let steps = vec![Step::Fixed(FORGET_PARTS, key()), Step::Fixed(how, key())];
+        session.commit(steps).await?;
+        Ok(state.map(|state| state.blobs(&parts)))
     }
 
-    async fn drop_expired_once(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, Failure> {
-        let (user, now, limit) = (user.uuid(), now.get(), i64::from(limit));
-        let values: Vec<Value<'_>> = vec![(&user, Type::UUID), (&now, Type::INT8), (&limit, Type::INT8)];
-        let steps = vec![Step::Fixed(DROP_EXPIRED, values)];
+    async fn drop_expired_once(
+        &self,
+        user: UserId,
+        now: UnixMillis,
+        limit: u32,
+    ) -> Result<Collected, Failure> {
+        let (user, now, rows) = (user.uuid(), now.get(), i64::from(limit.max(1)));
+        let values: Vec<Value<'_>> = vec![(&user, Type::UUID), (&now, Type::INT8), (&rows, Type::INT8)];
+        let steps = vec![
+            Step::Fixed(EXPIRED, values.clone()),
+            Step::Fixed(EXPIRED_PARTS, values),
+        ];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
-        let rows = answers.first().map_or(&[][..], Vec::as_slice);
-        let mut blobs = Vec::with_capacity(rows.len());
-        for row in rows {
-            blobs.extend(column::<Option<Uuid>>(row, 0, "blob_id")?);
-        }
-        session.commit(Vec::new()).await?;
-        Ok(Dropped {
-            blobs,
-            more: i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit),
-        })
+        let [uploads, parts] = answers.as_slice() else {
+            return Err(Failure::Lost);
+        };
+        let plan = attachment::expire(&expired(uploads, parts)?, limit);
+        let (of, offsets): (Vec<Uuid>, Vec<i64>) = plan
+            .parts
+            .iter()
+            .map(|(id, offset)| (id.uuid(), bigint(*offset)))
+            .unzip();
+        let uploads: Vec<Uuid> = plan.uploads.iter().map(|id| id.uuid()).collect();
+        let parts: Vec<Value<'_>> = vec![
+            (&user, Type::UUID),
+            (&of, Type::UUID_ARRAY),
+            (&offsets, Type::INT8_ARRAY),
+        ];
+        let uploads: Vec<Value<'_>> = vec![(&user, Type::UUID), (&uploads, Type::UUID_ARRAY)];
+        let steps = vec![Step::Fixed(DROP_PARTS, parts), Step::Fixed(DROP_UPLOADS, uploads)];
+        session.commit(steps).await?;
+        Ok(plan.dropped)
     }
 }

@@ -111,7 +111,7 @@ fn changes_after(
         user.uuid(),
         entity.name(),
         cursor.get(),
-        EntityType::Memo.name(),
+        entity.parent_type().map(EntityType::name),
         one_more,
     ))?;
     let mut changes = Vec::new();

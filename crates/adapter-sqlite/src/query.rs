@@ -8,7 +8,6 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{
     CHILDREN_SHOWN, Listed, Listing, Order, PageNumber, RecordQuery, TAGS_COUNTED, TagCount,
 };
-use mosaic_domain::write::{CHILD_TYPE, PARENT_TYPE};
 use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use rusqlite::types::Value;
@@ -48,8 +47,10 @@ impl RecordReader for SqliteStore {
         let parents = parents.to_vec();
         let look_up = move |conn: &Connection| {
             let mut all = Vec::new();
-            for parent in parents {
-                records::children_within(conn, user, parent, limits, &mut all)?;
+            for parent in parents.into_iter().map(RecordKey::from) {
+                for child_type in parent.entity_type().child_types() {
+                    records::children_within(conn, user, parent, child_type, limits, &mut all)?;
+                }
             }
             Ok(all)
         };
@@ -174,13 +175,24 @@ const fn order_by(order: Order) -> &'static str {
     }
 }
 
-/// A record's key, and the bytes of its document and of those that are shown with it.
-fn listed_columns() -> String {
+/// The names of some types, as a list in a statement. No type is `NULL`, since a list can't be empty everywhere.
+pub(crate) fn names(types: impl IntoIterator<Item = EntityType>) -> String {
+    let quoted: Vec<_> = types.into_iter().map(|entity| format!("'{entity}'")).collect();
+    if quoted.is_empty() {
+        "NULL".to_owned()
+    } else {
+        quoted.join(", ")
+    }
+}
+
+/// The key of a record of a type, and the bytes of its document and of those that are shown with it.
+fn listed_columns(entity_type: EntityType) -> String {
+    let children = names(entity_type.child_types());
     format!(
         "r.record_key, octet_length(r.document) + coalesce((
              SELECT sum(octet_length(shown.document)) FROM (
                  SELECT child.document FROM records AS child
-                 WHERE r.entity_type = '{PARENT_TYPE}' AND child.user_id = r.user_id AND child.entity_type = '{CHILD_TYPE}' AND child.is_deleted = 0
+                 WHERE child.user_id = r.user_id AND child.entity_type IN ({children}) AND child.is_deleted = 0
                    AND child.parent_key = r.record_key
                  LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
     )
@@ -193,8 +205,8 @@ fn listed(row: &Row<'_>, entity_type: EntityType) -> Result<Listed, Failure> {
     })
 }
 
-fn page_sql(conditions: &str, order: Order) -> String {
-    let (columns, order) = (listed_columns(), order_by(order));
+fn page_sql(entity_type: EntityType, conditions: &str, order: Order) -> String {
+    let (columns, order) = (listed_columns(entity_type), order_by(order));
     format!("SELECT {columns} FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?")
 }
 
@@ -216,7 +228,7 @@ fn counted(
     let total: i64 = conn
         .prepare_cached(&format!("SELECT count(*) FROM records AS r WHERE {sql}"))?
         .query_row(params_from_iter(&values), |row| row.get(0))?;
-    let mut statement = conn.prepare_cached(&page_sql(&sql, query.order))?;
+    let mut statement = conn.prepare_cached(&page_sql(query.entity_type, &sql, query.order))?;
     let (limit, offset) = bounds(query.page);
     values.extend([limit.into(), offset.into()]);
     let mut rows = statement.query(params_from_iter(&values))?;
@@ -257,7 +269,7 @@ fn filtered(
             total += 1;
         }
     }
-    let columns = listed_columns();
+    let columns = listed_columns(query.entity_type);
     let mut statement =
         conn.prepare_cached(&format!("SELECT {columns} FROM records AS r WHERE r.rowid = ?1"))?;
     let mut items = Vec::with_capacity(found.len());
@@ -310,7 +322,7 @@ mod tests {
         let bounds = [Value::from(20), Value::from(0)];
         let of_page = values.iter().cloned().chain(bounds).collect();
         [
-            plan(page_sql(&sql, order), of_page),
+            plan(page_sql(EntityType::Memo, &sql, order), of_page),
             plan(walk_sql(&sql, order), values),
         ]
     }

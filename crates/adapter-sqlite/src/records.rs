@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use mosaic_domain::entity::{Facets, SortGroup};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::search::normalise;
-use mosaic_domain::write::{CHILD_TYPE, CHILDREN_MAX, Locked, WritePlan, WriteScope};
-use mosaic_domain::{MemoId, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
+use mosaic_domain::write::{CHILDREN_MAX, Locked, WritePlan, WriteScope};
+use mosaic_domain::{EntityType, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
 use mosaic_ports::{Clock, Decide, WriteError, WriteStore};
 use rusqlite::{Connection, named_params};
 
@@ -84,20 +84,18 @@ pub(crate) fn last_stamp(conn: &Connection, user: UserId) -> Result<Option<Stamp
     rows::checked(row, 0, "sync_clocks.last_stamp", Stamp::new).map(Some)
 }
 
-/// The records of the scope, the children that it asks for, and the memo of each of them.
+/// The records of the scope, the children that it asks for, and the parent of each of them.
 fn load_records(conn: &Connection, scope: &WriteScope) -> Result<BTreeMap<RecordKey, Record>, Failure> {
     let mut records = BTreeMap::new();
     for key in &scope.keys {
         records.extend(one(conn, scope.user, *key)?.map(|record| (*key, record)));
     }
-    for memo in &scope.children_of {
-        records.extend(children(conn, scope.user, *memo)?);
+    for parent in &scope.children_of {
+        for child_type in parent.entity_type().child_types() {
+            records.extend(children(conn, scope.user, *parent, child_type)?);
+        }
     }
-    let parents: BTreeSet<RecordKey> = records
-        .values()
-        .filter_map(Record::parent)
-        .map(RecordKey::Memo)
-        .collect();
+    let parents: BTreeSet<RecordKey> = records.values().filter_map(Record::parent_key).collect();
     for key in parents {
         if !records.contains_key(&key) {
             records.extend(one(conn, scope.user, key)?.map(|record| (key, record)));
@@ -116,50 +114,56 @@ pub(crate) fn one(conn: &Connection, user: UserId, key: RecordKey) -> Result<Opt
     rows.next()?.map(|row| rows::record(row, entity)).transpose()
 }
 
-/// The live children of a memo.
-fn children(conn: &Connection, user: UserId, memo: MemoId) -> Result<Vec<(RecordKey, Record)>, Failure> {
+/// The live children of a record that are of one type.
+fn children(
+    conn: &Connection,
+    user: UserId,
+    parent: RecordKey,
+    child_type: EntityType,
+) -> Result<Vec<(RecordKey, Record)>, Failure> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {RECORD_COLUMNS} FROM records AS r
          WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key = ?3"
     ))?;
-    let mut rows = statement.query((user.uuid(), CHILD_TYPE.name(), memo.to_string()))?;
+    let mut rows = statement.query((user.uuid(), child_type.name(), parent.to_string()))?;
     let mut children = Vec::new();
     while let Some(row) = rows.next()? {
-        let child = rows::record(row, CHILD_TYPE)?;
+        let child = rows::record(row, child_type)?;
         children.push((child.key, child));
     }
     Ok(children)
 }
 
-/// How many live children the memos of the scope have.
+/// How many live records there are in the groups that are asked for, and in those of the children that are named.
 fn count_children(
     conn: &Connection,
     scope: &WriteScope,
     records: &BTreeMap<RecordKey, Record>,
-) -> Result<BTreeMap<MemoId, u32>, Failure> {
-    let named = scope.child_keys().filter_map(|key| records.get(&key)?.parent());
-    let memos: BTreeSet<MemoId> = scope.parents.iter().copied().chain(named).collect();
+) -> Result<BTreeMap<SortGroup, u32>, Failure> {
+    let named = scope.child_keys().filter_map(|key| records.get(&key)?.siblings());
+    let groups: BTreeSet<SortGroup> = scope.counted.iter().copied().chain(named).collect();
     let mut statement = conn.prepare_cached(
         "SELECT count(*) FROM (SELECT 1 FROM records
                                WHERE user_id = ?1 AND entity_type = ?2 AND is_deleted = 0 AND parent_key = ?3 LIMIT ?4)",
     )?;
-    let mut count = |memo: MemoId| {
+    let mut count = |group: SortGroup| {
         let values = (
             scope.user.uuid(),
-            CHILD_TYPE.name(),
-            memo.to_string(),
+            group.entity_type.name(),
+            group.parent.map(|parent| parent.to_string()),
             CHILDREN_MAX,
         );
-        Ok((memo, statement.query_row(values, |row| row.get(0))?))
+        Ok((group, statement.query_row(values, |row| row.get(0))?))
     };
-    memos.into_iter().map(&mut count).collect()
+    groups.into_iter().map(&mut count).collect()
 }
 
-/// The live children of a memo in their order, as many as the limits allow.
+/// The live children of a record that are of one type, in their order, as many as the limits allow.
 pub(crate) fn children_within(
     conn: &Connection,
     user: UserId,
-    memo: MemoId,
+    parent: RecordKey,
+    child_type: EntityType,
     limits: PageLimits,
     children: &mut Vec<Record>,
 ) -> Result<(), Failure> {
@@ -169,11 +173,11 @@ pub(crate) fn children_within(
          ORDER BY r.sort_order, r.record_key LIMIT ?4"
     ))?;
     let most = i64::try_from(limits.records.max(1)).unwrap_or(i64::MAX);
-    let mut rows = statement.query((user.uuid(), CHILD_TYPE.name(), memo.to_string(), most))?;
+    let mut rows = statement.query((user.uuid(), child_type.name(), parent.to_string(), most))?;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         bytes += rows::document_bytes(row, RECORD_WIDTH - 1)?;
-        children.push(rows::record(row, CHILD_TYPE)?);
+        children.push(rows::record(row, child_type)?);
         if bytes >= limits.bytes {
             break;
         }

@@ -1,11 +1,13 @@
 //! Reading the store out whole and writing one in, for `mosaic copy`.
 
 use async_trait::async_trait;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{EntityType, Epoch, RecordKey, Stamp, UserId};
 use mosaic_ports::{
-    DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump,
+    DumpReader, DumpWriter, DumpedRecord, KeptRevision, Loaded, RevisionPlace, StoreError, StoreIdentity,
+    UserDump, UserIds,
 };
 use rusqlite::{Connection, Row, Rows};
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION
 use crate::{accounts, contents, cursors, records, tokens};
 
 #[async_trait]
-impl Transfer for SqliteStore {
+impl StoreIdentity for SqliteStore {
     async fn epoch(&self) -> Result<Epoch, StoreError> {
         let read = |conn: &Connection| {
             let sql = "SELECT epoch FROM meta WHERE only_row = 1";
@@ -45,24 +47,26 @@ impl Transfer for SqliteStore {
         };
         Ok(self.writer.run(job).await?)
     }
+}
 
+#[async_trait]
+impl UserIds for SqliteStore {
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         Ok(self
             .readers
             .read(move |conn| user_ids(conn, after, limit))
             .await?)
     }
+}
 
+#[async_trait]
+impl DumpReader for SqliteStore {
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
         // Through the writer, which writes first what the devices were served.
         Ok(self
             .writer
             .run_for(user, move |conn| dump_user(conn, user))
             .await?)
-    }
-
-    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
-        Ok(self.writer.run(move |conn| load_user(conn, &dump)).await?)
     }
 
     async fn dump_records(
@@ -77,15 +81,6 @@ impl Transfer for SqliteStore {
             .await?)
     }
 
-    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
-        let job = move |conn: &Connection| {
-            records
-                .iter()
-                .try_for_each(|dumped| load_record(conn, user, dumped))
-        };
-        Ok(self.writer.run_for(user, job).await?)
-    }
-
     async fn dump_revisions(
         &self,
         user: UserId,
@@ -98,6 +93,38 @@ impl Transfer for SqliteStore {
             .await?)
     }
 
+    async fn dump_contents(
+        &self,
+        user: UserId,
+        after: Option<Sha256>,
+        limit: u32,
+    ) -> Result<Vec<ContentRef>, StoreError> {
+        Ok(self
+            .readers
+            .read(move |conn| contents::after(conn, user, after, limit))
+            .await?)
+    }
+
+    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
+        Ok(self.readers.read(move |conn| loaded(conn, user)).await?)
+    }
+}
+
+#[async_trait]
+impl DumpWriter for SqliteStore {
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        Ok(self.writer.run(move |conn| load_user(conn, &dump)).await?)
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| {
+            records
+                .iter()
+                .try_for_each(|dumped| load_record(conn, user, dumped))
+        };
+        Ok(self.writer.run_for(user, job).await?)
+    }
+
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
         let job = move |conn: &Connection| {
             revisions
@@ -107,19 +134,7 @@ impl Transfer for SqliteStore {
         Ok(self.writer.run_for(user, job).await?)
     }
 
-    async fn dump_contents(
-        &self,
-        user: UserId,
-        after: Option<Sha256>,
-        limit: u32,
-    ) -> Result<Vec<HeldContent>, StoreError> {
-        Ok(self
-            .readers
-            .read(move |conn| contents::after(conn, user, after, limit))
-            .await?)
-    }
-
-    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
+    async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
         let job = move |conn: &Connection| {
             contents
                 .iter()
@@ -128,13 +143,8 @@ impl Transfer for SqliteStore {
         Ok(self.writer.run_for(user, job).await?)
     }
 
-    /// Nothing to do: every statement has one index that fits, and none is chosen by statistics.
     async fn refresh_statistics(&self) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
-        Ok(self.readers.read(move |conn| loaded(conn, user)).await?)
     }
 }
 

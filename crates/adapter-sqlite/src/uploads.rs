@@ -1,23 +1,23 @@
 //! Uploads that are under way. Each method is a job of the writer, so of two parts that follow the same bytes one is
-//! later, and is told so.
+//! later, and is told so. What is decided is in the domain.
 
 use async_trait::async_trait;
-use mosaic_domain::{ResourceId, UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    AppendOutcome, BeginOutcome, Dropped, StoreError, Upload, UploadKind, UploadPart, UploadState, Uploads,
-    WriteError,
+use mosaic_domain::attachment::{
+    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
+    UploadState,
 };
+use mosaic_domain::{ResourceId, UnixMillis, UploadId, UserId};
+use mosaic_ports::{StoreError, UploadStore, WriteError};
 use rusqlite::{Connection, Row, named_params};
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::contents::{ensure_open, usage};
 use crate::error::Failure;
-use crate::records::last_stamp;
 use crate::rows::{checked, column, parsed, size, stored_size};
 
 #[async_trait]
-impl Uploads for SqliteStore {
+impl UploadStore for SqliteStore {
     async fn begin(
         &self,
         user: UserId,
@@ -40,8 +40,11 @@ impl Uploads for SqliteStore {
         part: UploadPart,
         expires_at: UnixMillis,
     ) -> Result<AppendOutcome, StoreError> {
-        let job = move |conn: &Connection| append(conn, user, id, part, expires_at);
-        Ok(self.writer.run_for(user, job).await?)
+        let job = move |conn: &Connection| append(conn, user, id, &part, expires_at);
+        match self.writer.run_for(user, job).await {
+            Err(Failure::UnknownUser) => Ok(attachment::append(None, &part).outcome),
+            outcome => Ok(outcome?),
+        }
     }
 
     async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {
@@ -49,19 +52,26 @@ impl Uploads for SqliteStore {
     }
 
     async fn finish(&self, user: UserId, id: UploadId) -> Result<Vec<Uuid>, StoreError> {
-        Ok(self
-            .writer
-            .run_for(user, move |conn| finish(conn, user, id))
-            .await?)
+        let job = move |conn: &Connection| finish(conn, user, id);
+        Ok(nothing_without_account(self.writer.run_for(user, job).await)?)
     }
 
     async fn end(&self, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, StoreError> {
-        Ok(self.writer.run_for(user, move |conn| end(conn, user, id)).await?)
+        let job = move |conn: &Connection| end(conn, user, id);
+        Ok(nothing_without_account(self.writer.run_for(user, job).await)?)
     }
 
-    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, StoreError> {
+    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Collected, StoreError> {
         let job = move |conn: &Connection| drop_expired(conn, user, now, limit);
-        Ok(self.writer.run_for(user, job).await?)
+        Ok(nothing_without_account(self.writer.run_for(user, job).await)?)
+    }
+}
+
+/// What is known of the blobs of an account that is gone or being removed goes with it.
+fn nothing_without_account<T: Default>(outcome: Result<T, Failure>) -> Result<T, Failure> {
+    match outcome {
+        Err(Failure::UnknownUser) => Ok(T::default()),
+        outcome => outcome,
     }
 }
 
@@ -79,36 +89,32 @@ fn begin(
     most: u32,
 ) -> Result<BeginOutcome, Failure> {
     ensure_open(conn, user)?;
-    let unfinished: u32 = conn
-        .prepare_cached("SELECT count(*) FROM uploads WHERE user_id = ?1 AND is_finished = 0")?
-        .query_row([user.uuid()], |row| row.get(0))?;
-    if unfinished >= most {
-        return Ok(BeginOutcome::TooMany);
-    }
-    let usage = usage(conn, user)?;
-    let all = usage
-        .held
-        .saturating_add(usage.announced)
-        .saturating_add(upload.length);
-    if all > quota {
-        return Ok(BeginOutcome::OverQuota(usage));
-    }
-    let direct = match upload.kind {
-        UploadKind::Parts => None,
-        UploadKind::Direct { blob } => Some(blob),
+    let facts = UploadFacts {
+        unfinished: conn
+            .prepare_cached("SELECT count(*) FROM uploads WHERE user_id = ?1 AND is_finished = 0")?
+            .query_row([user.uuid()], |row| row.get(0))?,
+        usage: usage(conn, user)?,
     };
+    let plan = attachment::begin(facts, upload.length, quota, most);
+    if plan.write.is_some() {
+        insert(conn, user, upload)?;
+    }
+    Ok(plan.outcome)
+}
+
+fn insert(conn: &Connection, user: UserId, upload: &Upload) -> Result<(), Failure> {
     conn.prepare_cached(INSERT)?.execute(named_params! {
         ":user_id": user.uuid(),
         ":upload_id": upload.id.uuid(),
         ":resource_id": upload.resource.uuid(),
         ":client_id": upload.author.as_str(),
         ":length": stored_size(upload.length),
-        ":direct_blob_id": direct,
+        ":direct_blob_id": upload.kind.direct(),
         ":fields": upload.fields,
         ":created_at": upload.created_at.get(),
         ":expires_at": upload.expires_at.get(),
     })?;
-    Ok(BeginOutcome::Begun)
+    Ok(())
 }
 
 /// An upload with the end of its last part and the number of them.
@@ -123,28 +129,21 @@ fn state(conn: &Connection, user: UserId, id: UploadId) -> Result<Option<UploadS
     let mut statement = conn.prepare_cached(STATE)?;
     let mut rows = statement.query((user.uuid(), id.uuid()))?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let upload = upload(row, id)?;
-    let finished = column(row, 7, "uploads.is_finished")?;
-    Ok(Some(UploadState {
-        received: if finished {
-            upload.length
-        } else {
-            size(row, 8, "upload_parts.size")?
-        },
-        parts: column(row, 9, "count")?,
-        finished,
-        upload,
-    }))
+    Ok(Some(UploadState::new(
+        upload(row, id)?,
+        size(row, 8, "upload_parts.size")?,
+        column(row, 9, "count")?,
+        column(row, 7, "uploads.is_finished")?,
+    )))
 }
 
 fn upload(row: &Row<'_>, id: UploadId) -> Result<Upload, Failure> {
-    let direct: Option<Uuid> = column(row, 3, "uploads.direct_blob_id")?;
     Ok(Upload {
         id,
         resource: ResourceId::new(column(row, 0, "uploads.resource_id")?),
         author: parsed(row, 1, "uploads.client_id")?,
         length: size(row, 2, "uploads.length")?,
-        kind: direct.map_or(UploadKind::Parts, |blob| UploadKind::Direct { blob }),
+        kind: UploadKind::of(column(row, 3, "uploads.direct_blob_id")?),
         fields: column(row, 4, "uploads.fields")?,
         created_at: checked(row, 5, "uploads.created_at", UnixMillis::new)?,
         expires_at: checked(row, 6, "uploads.expires_at", UnixMillis::new)?,
@@ -155,34 +154,27 @@ fn append(
     conn: &Connection,
     user: UserId,
     id: UploadId,
-    part: UploadPart,
+    part: &UploadPart,
     expires_at: UnixMillis,
 ) -> Result<AppendOutcome, Failure> {
-    let is_open = last_stamp(conn, user)?.is_some();
-    let found = if is_open { state(conn, user, id)? } else { None };
-    let Some(state) = found else {
-        return Ok(AppendOutcome::Gone);
-    };
-    let (upload, received) = (state.upload, state.received);
-    if state.finished || upload.kind != UploadKind::Parts || part.offset != received {
-        return Ok(AppendOutcome::Conflict { received });
+    ensure_open(conn, user)?;
+    let plan = attachment::append(state(conn, user, id)?.as_ref(), part);
+    if plan.write.is_some() {
+        conn.prepare_cached(
+            "INSERT INTO upload_parts (user_id, upload_id, part_offset, size, blob_id)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((
+            user.uuid(),
+            id.uuid(),
+            stored_size(part.offset),
+            stored_size(part.size),
+            part.blob,
+        ))?;
+        conn.prepare_cached("UPDATE uploads SET expires_at = ?3 WHERE user_id = ?1 AND upload_id = ?2")?
+            .execute((user.uuid(), id.uuid(), expires_at.get()))?;
     }
-    if received.saturating_add(part.size) > upload.length {
-        return Ok(AppendOutcome::TooLong);
-    }
-    conn.prepare_cached(
-        "INSERT INTO upload_parts (user_id, upload_id, part_offset, size, blob_id) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute((
-        user.uuid(),
-        id.uuid(),
-        stored_size(part.offset),
-        stored_size(part.size),
-        part.blob,
-    ))?;
-    conn.prepare_cached("UPDATE uploads SET expires_at = ?3 WHERE user_id = ?1 AND upload_id = ?2")?
-        .execute((user.uuid(), id.uuid(), expires_at.get()))?;
-    Ok(AppendOutcome::Appended)
+    Ok(plan.outcome)
 }
 
 fn parts(conn: &Connection, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, Failure> {
@@ -193,43 +185,40 @@ fn parts(conn: &Connection, user: UserId, id: UploadId) -> Result<Vec<UploadPart
     let mut rows = statement.query((user.uuid(), id.uuid()))?;
     let mut parts = Vec::new();
     while let Some(row) = rows.next()? {
-        parts.push(UploadPart {
-            offset: size(row, 0, "upload_parts.part_offset")?,
-            size: size(row, 1, "upload_parts.size")?,
-            blob: column(row, 2, "upload_parts.blob_id")?,
-        });
+        parts.push(upload_part(row)?);
     }
     Ok(parts)
 }
 
+fn upload_part(row: &Row<'_>) -> Result<UploadPart, Failure> {
+    Ok(UploadPart {
+        offset: size(row, 0, "upload_parts.part_offset")?,
+        size: size(row, 1, "upload_parts.size")?,
+        blob: column(row, 2, "upload_parts.blob_id")?,
+    })
+}
+
 fn finish(conn: &Connection, user: UserId, id: UploadId) -> Result<Vec<Uuid>, Failure> {
-    let blobs = give_up_blobs(conn, user, id)?.unwrap_or_default();
+    let blobs = forget_parts(conn, user, id)?.unwrap_or_default();
     conn.prepare_cached("UPDATE uploads SET is_finished = 1 WHERE user_id = ?1 AND upload_id = ?2")?
         .execute((user.uuid(), id.uuid()))?;
     Ok(blobs)
 }
 
 fn end(conn: &Connection, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, Failure> {
-    let blobs = give_up_blobs(conn, user, id)?;
+    let blobs = forget_parts(conn, user, id)?;
     forget(conn, user, id)?;
     Ok(blobs)
 }
 
-/// Forgets the parts of an upload, and returns all of its blobs: none, if it is finished. `None`: there is no such upload.
-fn give_up_blobs(conn: &Connection, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, Failure> {
-    let Some(state) = state(conn, user, id)? else {
-        return Ok(None);
-    };
-    let mut blobs = parts(conn, user, id)?
-        .into_iter()
-        .map(|part| part.blob)
-        .collect::<Vec<_>>();
+/// Forgets the parts of an upload, and returns its blobs. `None`: there is no such upload.
+fn forget_parts(conn: &Connection, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, Failure> {
+    ensure_open(conn, user)?;
+    let parts = parts(conn, user, id)?;
+    let state = state(conn, user, id)?;
     conn.prepare_cached("DELETE FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2")?
         .execute((user.uuid(), id.uuid()))?;
-    if let (UploadKind::Direct { blob }, false) = (state.upload.kind, state.finished) {
-        blobs.push(blob);
-    }
-    Ok(Some(blobs))
+    Ok(state.map(|state| state.blobs(&parts)))
 }
 
 fn forget(conn: &Connection, user: UserId, id: UploadId) -> Result<(), Failure> {
@@ -238,58 +227,65 @@ fn forget(conn: &Connection, user: UserId, id: UploadId) -> Result<(), Failure> 
     Ok(())
 }
 
-const EXPIRED: &str =
-    "SELECT upload_id FROM uploads WHERE user_id = ?1 AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3";
+const EXPIRED: &str = "
+    SELECT upload_id, direct_blob_id, is_finished FROM uploads
+    WHERE user_id = ?1 AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3";
 
-fn drop_expired(conn: &Connection, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, Failure> {
-    let mut left = limit.max(1) as usize;
-    let expired: Vec<Uuid> = conn
-        .prepare_cached(EXPIRED)?
-        .query_map((user.uuid(), now.get(), stored_size(left as u64)), |row| {
-            row.get(0)
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut blobs = Vec::new();
-    for id in expired.into_iter().map(UploadId::new) {
-        left -= drop_last_parts(conn, user, id, left, &mut blobs)?;
-        if left == 0 {
-            break;
-        }
-        // These were the last of its parts, if it had any; a direct upload that is not finished has a blob.
-        blobs.extend(give_up_blobs(conn, user, id)?.unwrap_or_default());
-        forget(conn, user, id)?;
-        left -= 1;
-        if left == 0 {
-            break;
-        }
+fn drop_expired(conn: &Connection, user: UserId, now: UnixMillis, limit: u32) -> Result<Collected, Failure> {
+    ensure_open(conn, user)?;
+    let plan = attachment::expire(&expired(conn, user, now, limit.max(1))?, limit);
+    for (id, offset) in &plan.parts {
+        conn.prepare_cached(
+            "DELETE FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2 AND part_offset = ?3",
+        )?
+        .execute((user.uuid(), id.uuid(), stored_size(*offset)))?;
     }
-    Ok(Dropped {
-        blobs,
-        more: left == 0,
-    })
+    for id in &plan.uploads {
+        forget(conn, user, *id)?;
+    }
+    Ok(plan.dropped)
 }
 
-/// Forgets parts of an upload, the last ones first: what is left of it has no gap, if somebody goes on with it after all.
-/// Says how many.
-fn drop_last_parts(
+/// Uploads that had expired at a moment, and of the parts of all of them together as many as `limit`.
+fn expired(
+    conn: &Connection,
+    user: UserId,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<ExpiredUpload>, Failure> {
+    let mut statement = conn.prepare_cached(EXPIRED)?;
+    let mut rows = statement.query((user.uuid(), now.get(), limit))?;
+    let (mut left, mut found) = (limit as usize, Vec::new());
+    while let Some(row) = rows.next()? {
+        let id = UploadId::new(column(row, 0, "uploads.upload_id")?);
+        let parts = last_parts(conn, user, id, left)?;
+        left -= parts.len();
+        found.push(ExpiredUpload {
+            id,
+            kind: UploadKind::of(column(row, 1, "uploads.direct_blob_id")?),
+            finished: column(row, 2, "uploads.is_finished")?,
+            parts,
+        });
+    }
+    Ok(found)
+}
+
+fn last_parts(
     conn: &Connection,
     user: UserId,
     id: UploadId,
     limit: usize,
-    blobs: &mut Vec<Uuid>,
-) -> Result<usize, Failure> {
-    let before = blobs.len();
+) -> Result<Vec<UploadPart>, Failure> {
     let mut statement = conn.prepare_cached(
-        "DELETE FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2 AND part_offset IN (
-             SELECT part_offset FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2
-             ORDER BY part_offset DESC LIMIT ?3)
-         RETURNING blob_id",
+        "SELECT part_offset, size, blob_id FROM upload_parts
+         WHERE user_id = ?1 AND upload_id = ?2 ORDER BY part_offset DESC LIMIT ?3",
     )?;
-    let step = (user.uuid(), id.uuid(), stored_size(limit as u64));
-    for blob in statement.query_map(step, |row| row.get(0))? {
-        blobs.push(blob?);
+    let mut rows = statement.query((user.uuid(), id.uuid(), stored_size(limit as u64)))?;
+    let mut parts = Vec::new();
+    while let Some(row) = rows.next()? {
+        parts.push(upload_part(row)?);
     }
-    Ok(blobs.len() - before)
+    Ok(parts)
 }
 
 #[cfg(test)]
@@ -309,7 +305,7 @@ mod tests {
         let steps: Vec<_> = steps.collect::<rusqlite::Result<_>>().unwrap();
         assert_eq!(
             steps,
-            ["SEARCH uploads USING COVERING INDEX uploads_by_expiry (user_id=? AND expires_at<?)"]
+            ["SEARCH uploads USING INDEX uploads_by_expiry (user_id=? AND expires_at<?)"]
         );
     }
 }

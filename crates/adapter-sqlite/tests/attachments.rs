@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
+use mosaic_domain::attachment::{
+    AppendOutcome, Avatar, BeginOutcome, ContentRef, ReferenceOutcome, Upload, UploadKind, UploadPart,
+    VariantRef,
+};
 use mosaic_domain::entity::{Entity as _, MimeType, Resource, Sha256, Variant};
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{AvatarId, RecordKey, ResourceId, UnixMillis, UploadId, UserId};
 use mosaic_ports::{
-    AccountStore as _, AppendOutcome, Avatar, BeginOutcome, ContentIndex as _, HeldContent, HeldVariant,
-    HoldOutcome, IdGenerator as _, RemoveOutcome, Retention as _, Upload, UploadKind, UploadPart,
-    Uploads as _, WriteStore as _,
+    AccountStore as _, AttachmentAudit as _, AttachmentIndex as _, AvatarIndex as _, IdGenerator as _,
+    OrphanIndex as _, RemoveOutcome, Retention as _, UploadStore as _, VariantIndex as _, WriteStore as _,
 };
 use mosaic_testkit::{ManualClock, SequentialIds, delete, put, resource, resource_key};
 use rusqlite::{Connection, Params};
@@ -130,8 +133,8 @@ fn document(sha256: Option<Sha256>) -> String {
     picture(sha256).into_content().to_document()
 }
 
-fn held(n: u8, ids: &SequentialIds) -> HeldContent {
-    HeldContent {
+fn held(n: u8, ids: &SequentialIds) -> ContentRef {
+    ContentRef {
         sha256: hash(n),
         blob: ids.next(),
         size: 10,
@@ -178,12 +181,12 @@ async fn what_older_records_and_revisions_name_is_found_by_the_migration() {
     let missing = store.without_content(user, None, 10).await.unwrap();
     assert_eq!(missing, [(resource_key(1), hash(1))], "live ones alone");
     for n in [1, 3, 6, 7] {
-        let outcome = store.hold(user, held(n, &older.ids), 1_000).await.unwrap();
-        assert_eq!(outcome, HoldOutcome::Held);
+        let outcome = store.reference(user, held(n, &older.ids), 1_000).await.unwrap();
+        assert_eq!(outcome, ReferenceOutcome::Added);
     }
     assert_eq!(store.without_content(user, None, 10).await.unwrap(), []);
     let all = [1, 3, 6, 7].map(hash).to_vec();
-    assert_eq!(store.unnamed(user, all).await.unwrap(), [hash(6)]);
+    assert_eq!(store.unreferenced(user, all).await.unwrap(), [hash(6)]);
     store.close().await;
 }
 
@@ -266,14 +269,14 @@ async fn nothing_of_a_removed_account_is_left_but_that_its_blobs_are_to_go() {
     let (store, user) = (older.open().await, older.user);
     for n in 1..=3 {
         let content = held(n, &older.ids);
-        store.hold(user, content, 1_000).await.unwrap();
-        let variant = HeldVariant {
+        store.reference(user, content, 1_000).await.unwrap();
+        let variant = VariantRef {
             variant: Variant::Thumb,
             blob: older.ids.next(),
             size: 1,
             mime_type: MimeType::new("image/png").unwrap(),
         };
-        assert!(store.hold_variant(user, content.sha256, variant).await.unwrap());
+        assert!(store.add_variant(user, content.sha256, variant).await.unwrap());
         let avatar = Avatar {
             id: AvatarId::new(older.ids.next()),
             sha256: content.sha256,

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Record, Stamp, UserId};
-use mosaic_ports::{KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump};
+use mosaic_ports::{
+    DumpReader, DumpWriter, KeptRevision, Loaded, RevisionPlace, StoreError, StoreIdentity, Stores, UserDump,
+    UserIds,
+};
 use sha2::{Digest, Sha256};
 
 /// How many users are asked for at once.
@@ -88,15 +91,42 @@ pub struct Copied {
     pub content_hash: String,
 }
 
+/// What a copy needs of a store.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each is the port that it is named after")]
+pub struct CopyPorts {
+    pub identity: Arc<dyn StoreIdentity>,
+    pub user_ids: Arc<dyn UserIds>,
+    pub reader: Arc<dyn DumpReader>,
+    pub writer: Arc<dyn DumpWriter>,
+}
+
+impl From<&Stores> for CopyPorts {
+    fn from(stores: &Stores) -> Self {
+        Self {
+            identity: Arc::clone(&stores.identity),
+            user_ids: Arc::clone(&stores.user_ids),
+            reader: Arc::clone(&stores.dump_reader),
+            writer: Arc::clone(&stores.dump_writer),
+        }
+    }
+}
+
+impl std::fmt::Debug for CopyPorts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CopyPorts")
+    }
+}
+
 /// Copies one store into another.
 pub struct Copy {
-    from: Arc<dyn Transfer>,
-    to: Arc<dyn Transfer>,
+    from: CopyPorts,
+    to: CopyPorts,
 }
 
 impl Copy {
     /// A copy from one store to another.
-    pub fn new(from: Arc<dyn Transfer>, to: Arc<dyn Transfer>) -> Self {
+    pub fn new(from: CopyPorts, to: CopyPorts) -> Self {
         Self { from, to }
     }
 
@@ -105,7 +135,7 @@ impl Copy {
     /// # Errors
     /// [`CopyError`]. What was copied until then stays; the same call goes on from there.
     pub async fn run(&self, mut tell: impl FnMut(Progress)) -> Result<Copied, CopyError> {
-        let users = all_users(self.from.as_ref()).await?;
+        let users = all_users(self.from.user_ids.as_ref()).await?;
         self.claim_target(&users).await?;
         let mut progress = Progress {
             users_total: users.len() as u64,
@@ -114,7 +144,7 @@ impl Copy {
         for user in &users {
             self.copy_user(*user, &mut progress, &mut tell).await?;
         }
-        self.to.refresh_statistics().await?;
+        self.to.writer.refresh_statistics().await?;
         progress = Progress {
             phase: Phase::Comparing,
             users_total: progress.users_total,
@@ -147,17 +177,17 @@ impl Copy {
 
     /// Takes an empty target, or one that an earlier copy from the same source has begun.
     async fn claim_target(&self, users: &[UserId]) -> Result<(), CopyError> {
-        let (ours, theirs) = (self.from.epoch().await?, self.to.epoch().await?);
-        let present = all_users(self.to.as_ref()).await?;
+        let (ours, theirs) = (self.from.identity.epoch().await?, self.to.identity.epoch().await?);
+        let present = all_users(self.to.user_ids.as_ref()).await?;
         if ours != theirs {
             if !present.is_empty() {
                 return Err(CopyError::ForeignTarget);
             }
-            self.to.set_epoch(ours).await?;
+            self.to.identity.set_epoch(ours).await?;
         }
         // The blobs stay where they are.
-        if let Some(storage) = self.from.storage().await?
-            && self.to.name_storage(storage).await? != storage
+        if let Some(storage) = self.from.identity.storage().await?
+            && self.to.identity.name_storage(storage).await? != storage
         {
             return Err(CopyError::ForeignTarget);
         }
@@ -174,7 +204,10 @@ impl Copy {
 
     /// Whether the target knows more of a user than the source does. Asked of all users before anything is written.
     async fn is_newer(&self, user: UserId) -> Result<bool, StoreError> {
-        let (ours, theirs) = (self.from.dump_user(user).await?, self.to.dump_user(user).await?);
+        let (ours, theirs) = (
+            self.from.reader.dump_user(user).await?,
+            self.to.reader.dump_user(user).await?,
+        );
         let clock = |dump: Option<UserDump>| dump.map_or(Stamp::ZERO, |dump| dump.clock);
         Ok(clock(theirs) > clock(ours))
     }
@@ -186,14 +219,17 @@ impl Copy {
         tell: &mut impl FnMut(Progress),
     ) -> Result<(), CopyError> {
         // Deleted since the users were listed: the comparison would say so.
-        let Some(dump) = self.from.dump_user(user).await? else {
+        let Some(dump) = self.from.reader.dump_user(user).await? else {
             return Ok(());
         };
-        let (ours, loaded) = (self.from.loaded(user).await?, self.to.loaded(user).await?);
-        let there = self.to.dump_user(user).await?;
+        let (ours, loaded) = (
+            self.from.reader.loaded(user).await?,
+            self.to.reader.loaded(user).await?,
+        );
+        let there = self.to.reader.dump_user(user).await?;
         if ours != loaded || there.is_none_or(|theirs| theirs.clock != dump.clock) {
             // Where an earlier copy was complete, the logins that were made on the target since then stay.
-            self.to.load_user(dump).await?;
+            self.to.writer.load_user(dump).await?;
         }
         progress.records += loaded.records;
         self.copy_records(user, loaded, progress, tell).await?;
@@ -214,11 +250,11 @@ impl Copy {
     ) -> Result<(), CopyError> {
         let mut after = loaded.last_stamp;
         loop {
-            let records = self.from.dump_records(user, after, BATCH).await?;
+            let records = self.from.reader.dump_records(user, after, BATCH).await?;
             let Some(last) = records.last() else { return Ok(()) };
             after = last.record.stamp;
             progress.records += records.len() as u64;
-            self.to.load_records(user, records).await?;
+            self.to.writer.load_records(user, records).await?;
             tell(*progress);
         }
     }
@@ -232,19 +268,19 @@ impl Copy {
         progress: &mut Progress,
         tell: &mut impl FnMut(Progress),
     ) -> Result<(), CopyError> {
-        if loaded.revisions == self.from.loaded(user).await?.revisions {
+        if loaded.revisions == self.from.reader.loaded(user).await?.revisions {
             progress.revisions += loaded.revisions;
             return Ok(());
         }
         let mut after = None;
         loop {
-            let revisions = self.from.dump_revisions(user, after, BATCH).await?;
+            let revisions = self.from.reader.dump_revisions(user, after, BATCH).await?;
             let Some(last) = revisions.last() else {
                 return Ok(());
             };
             after = Some(RevisionPlace::of(last));
             progress.revisions += revisions.len() as u64;
-            self.to.load_revisions(user, revisions).await?;
+            self.to.writer.load_revisions(user, revisions).await?;
             tell(*progress);
         }
     }
@@ -253,20 +289,34 @@ impl Copy {
     async fn copy_contents(&self, user: UserId) -> Result<(), CopyError> {
         let mut after = None;
         loop {
-            let contents = self.from.dump_contents(user, after, CONTENTS_AT_ONCE).await?;
+            let contents = self
+                .from
+                .reader
+                .dump_contents(user, after, CONTENTS_AT_ONCE)
+                .await?;
             let Some(last) = contents.last() else {
                 return Ok(());
             };
             after = Some(last.sha256);
-            self.to.load_contents(user, contents).await?;
+            self.to.writer.load_contents(user, contents).await?;
         }
     }
 
     async fn compare_contents(&self, user: UserId, hash: &mut Sha256) -> Result<(), CopyError> {
         let mut after = None;
         loop {
-            let ours = self.from.dump_contents(user, after, CONTENTS_AT_ONCE).await?;
-            if ours != self.to.dump_contents(user, after, CONTENTS_AT_ONCE).await? {
+            let ours = self
+                .from
+                .reader
+                .dump_contents(user, after, CONTENTS_AT_ONCE)
+                .await?;
+            if ours
+                != self
+                    .to
+                    .reader
+                    .dump_contents(user, after, CONTENTS_AT_ONCE)
+                    .await?
+            {
                 return Err(CopyError::Differs {
                     user,
                     what: "attachments",
@@ -289,7 +339,10 @@ impl Copy {
         tell: &mut impl FnMut(Progress),
     ) -> Result<(), CopyError> {
         let differs = |what| CopyError::Differs { user, what };
-        let (ours, theirs) = (self.from.dump_user(user).await?, self.to.dump_user(user).await?);
+        let (ours, theirs) = (
+            self.from.reader.dump_user(user).await?,
+            self.to.reader.dump_user(user).await?,
+        );
         match ours.filter(|ours| theirs.as_ref() == Some(ours)) {
             Some(dump) => add_user(hash, &dump),
             None => {
@@ -300,8 +353,8 @@ impl Copy {
         }
         let mut after = Stamp::ZERO;
         loop {
-            let ours = self.from.dump_records(user, after, BATCH).await?;
-            if ours != self.to.dump_records(user, after, BATCH).await? {
+            let ours = self.from.reader.dump_records(user, after, BATCH).await?;
+            if ours != self.to.reader.dump_records(user, after, BATCH).await? {
                 return Err(differs("records"));
             }
             let Some(last) = ours.last() else { break };
@@ -329,8 +382,12 @@ impl Copy {
     ) -> Result<(), CopyError> {
         let mut after = None;
         loop {
-            let ours = self.from.dump_revisions(user, after.clone(), BATCH).await?;
-            if ours != self.to.dump_revisions(user, after, BATCH).await? {
+            let ours = self
+                .from
+                .reader
+                .dump_revisions(user, after.clone(), BATCH)
+                .await?;
+            if ours != self.to.reader.dump_revisions(user, after, BATCH).await? {
                 return Err(CopyError::Differs {
                     user,
                     what: "revisions",
@@ -354,7 +411,7 @@ impl std::fmt::Debug for Copy {
     }
 }
 
-async fn all_users(store: &dyn Transfer) -> Result<Vec<UserId>, StoreError> {
+async fn all_users(store: &dyn UserIds) -> Result<Vec<UserId>, StoreError> {
     let mut users: Vec<UserId> = Vec::new();
     loop {
         let more = store.user_ids(users.last().copied(), USERS_AT_ONCE).await?;

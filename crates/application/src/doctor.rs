@@ -8,11 +8,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{RecordKey, Stamp, UserId};
 use mosaic_ports::{
-    BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, HeldContent, RevisionPlace, Transfer,
+    AttachmentAudit, BlobError, BlobInfo, BlobName, BlobStore, Clock, DumpReader, OrphanIndex, RevisionPlace,
+    UserIds,
 };
 use sha2::Digest;
 use uuid::Uuid;
@@ -58,21 +60,21 @@ pub enum Finding {
         /// Whose content.
         user: UserId,
         /// Which.
-        content: HeldContent,
+        content: ContentRef,
     },
     /// The blob of a content has other bytes.
     BlobDamaged {
         /// Whose content.
         user: UserId,
         /// Which.
-        content: HeldContent,
+        content: ContentRef,
     },
     /// No record and no avatar names a content.
     Unnamed {
         /// Whose content.
         user: UserId,
         /// Which.
-        content: HeldContent,
+        content: ContentRef,
         /// Whether it came just now, so that its record may be on the way.
         is_new: bool,
     },
@@ -124,8 +126,10 @@ pub struct Progress {
 
 /// Compares records and bytes.
 pub struct Doctor {
-    users: Arc<dyn Transfer>,
-    contents: Arc<dyn ContentIndex>,
+    users: Arc<dyn UserIds>,
+    dump: Arc<dyn DumpReader>,
+    audit: Arc<dyn AttachmentAudit>,
+    orphans: Arc<dyn OrphanIndex>,
     blobs: Arc<dyn BlobStore>,
     clock: Arc<dyn Clock>,
 }
@@ -133,14 +137,18 @@ pub struct Doctor {
 impl Doctor {
     /// Over these ports.
     pub fn new(
-        users: Arc<dyn Transfer>,
-        contents: Arc<dyn ContentIndex>,
+        users: Arc<dyn UserIds>,
+        dump: Arc<dyn DumpReader>,
+        audit: Arc<dyn AttachmentAudit>,
+        orphans: Arc<dyn OrphanIndex>,
         blobs: Arc<dyn BlobStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             users,
-            contents,
+            dump,
+            audit,
+            orphans,
             blobs,
             clock,
         }
@@ -186,7 +194,7 @@ impl Doctor {
     async fn documents(&self, user: UserId, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
         let mut after = Stamp::ZERO;
         loop {
-            let dumped = self.users.dump_records(user, after, DOCUMENTS_AT_ONCE).await?;
+            let dumped = self.dump.dump_records(user, after, DOCUMENTS_AT_ONCE).await?;
             let Some(last) = dumped.last() else { break };
             after = last.record.stamp;
             let records = dumped.iter().map(|dumped| &dumped.record);
@@ -197,7 +205,7 @@ impl Doctor {
         }
         let mut after = None;
         loop {
-            let kept = self.users.dump_revisions(user, after, DOCUMENTS_AT_ONCE).await?;
+            let kept = self.dump.dump_revisions(user, after, DOCUMENTS_AT_ONCE).await?;
             let Some(last) = kept.last() else { return Ok(()) };
             after = Some(RevisionPlace::of(last));
             for kept in kept.iter().filter(|kept| kept.revision.content.is_unreadable()) {
@@ -210,7 +218,7 @@ impl Doctor {
     async fn records(&self, user: UserId, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
         let mut after = None;
         loop {
-            let found = self.contents.without_content(user, after, ROWS_AT_ONCE).await?;
+            let found = self.audit.without_content(user, after, ROWS_AT_ONCE).await?;
             let Some((last, _)) = found.last() else {
                 return Ok(());
             };
@@ -232,13 +240,13 @@ impl Doctor {
         let grace = self.clock.now().plus(-GRACE_MS);
         let mut after = None;
         loop {
-            let contents = self.users.dump_contents(user, after, ROWS_AT_ONCE).await?;
+            let contents = self.dump.dump_contents(user, after, ROWS_AT_ONCE).await?;
             let Some(last) = contents.last() else {
                 return Ok(ControlFlow::Continue(()));
             };
             after = Some(last.sha256);
             let hashes = contents.iter().map(|content| content.sha256).collect();
-            let unnamed: HashSet<Sha256> = self.contents.unnamed(user, hashes).await?.into_iter().collect();
+            let unnamed: HashSet<Sha256> = self.audit.unreferenced(user, hashes).await?.into_iter().collect();
             for content in contents {
                 if unnamed.contains(&content.sha256) {
                     let is_new = content.touched_at >= grace;
@@ -263,7 +271,7 @@ impl Doctor {
     async fn examine(
         &self,
         user: UserId,
-        content: HeldContent,
+        content: ContentRef,
         read_all: bool,
     ) -> Result<Option<Finding>, BlobError> {
         let name = BlobName {
@@ -294,7 +302,7 @@ impl Doctor {
     /// Looks at everything that the storage has.
     async fn blobs(&self, find: &mut impl FnMut(Finding)) -> Result<(), GarbageError> {
         let grace = self.clock.now().plus(-GRACE_MS);
-        let removed = self.contents.removed_users(None, MOST_REMOVED).await?;
+        let removed = self.orphans.removed_users(None, MOST_REMOVED).await?;
         let removed: HashSet<UserId> = removed.into_iter().collect();
         let mut after = None;
         let mut owner: Option<Owner> = None;
@@ -335,7 +343,7 @@ impl Doctor {
         find: &mut impl FnMut(Finding),
     ) -> Result<(), GarbageError> {
         let ids = blobs.iter().map(|blob| blob.name.id).collect();
-        let known: HashSet<Uuid> = self.contents.known(user, ids).await?.into_iter().collect();
+        let known: HashSet<Uuid> = self.orphans.referenced(user, ids).await?.into_iter().collect();
         for blob in blobs.iter().filter(|blob| !known.contains(&blob.name.id)) {
             find(Finding::UnknownBlob {
                 blob: *blob,

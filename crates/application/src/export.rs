@@ -19,7 +19,8 @@ use mosaic_domain::{
     Content, EditTime, EntityType, Record, RecordKey, RevisionReason, Stamp, UnixMillis, UserId,
 };
 use mosaic_ports::{
-    AccountStore, Clock, Decide, DumpedRecord, KeptRevision, RevisionPlace, StoreError, Transfer, WriteStore,
+    AccountStore, Clock, Decide, DumpReader, DumpedRecord, KeptRevision, RevisionPlace, StoreError,
+    StoreIdentity, WriteStore,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -109,7 +110,8 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Clone)]
 pub struct Export {
     accounts: Arc<dyn AccountStore>,
-    transfer: Arc<dyn Transfer>,
+    dump: Arc<dyn DumpReader>,
+    identity: Arc<dyn StoreIdentity>,
     clock: Arc<dyn Clock>,
 }
 
@@ -133,10 +135,16 @@ struct Writing {
 
 impl Export {
     /// An export over these ports.
-    pub fn new(accounts: Arc<dyn AccountStore>, transfer: Arc<dyn Transfer>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        accounts: Arc<dyn AccountStore>,
+        dump: Arc<dyn DumpReader>,
+        identity: Arc<dyn StoreIdentity>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             accounts,
-            transfer,
+            dump,
+            identity,
             clock,
         }
     }
@@ -172,7 +180,7 @@ impl Writing {
                     self.next = Next::Records(Stamp::ZERO);
                 }
                 Next::Records(after) => {
-                    let records = self.export.transfer.dump_records(self.user, after, BATCH).await?;
+                    let records = self.export.dump.dump_records(self.user, after, BATCH).await?;
                     self.next = match records.last() {
                         Some(last) => Next::Records(last.record.stamp),
                         None => Next::Revisions(None),
@@ -187,11 +195,7 @@ impl Writing {
                     }
                 }
                 Next::Revisions(after) => {
-                    let revisions = self
-                        .export
-                        .transfer
-                        .dump_revisions(self.user, after, BATCH)
-                        .await?;
+                    let revisions = self.export.dump.dump_revisions(self.user, after, BATCH).await?;
                     for kept in &revisions {
                         if kept.revision.content.is_unreadable() {
                             self.skip(kept.revision.key, Some(kept.number));
@@ -228,7 +232,7 @@ impl Writing {
 
     /// An account that is being removed while it is read must not look as if this were all that it had.
     async fn still_there(&self) -> Result<(), AppError> {
-        let there = self.export.transfer.dump_user(self.user).await?;
+        let there = self.export.dump.dump_user(self.user).await?;
         there.map(drop).ok_or_else(|| Unauthenticated::LoginEnded.into())
     }
 
@@ -240,7 +244,7 @@ impl Writing {
             version: FORMAT_VERSION,
             username: user.username.as_str().to_owned(),
             avatar_url: user.avatar_url.map(String::from),
-            epoch: self.export.transfer.epoch().await?.to_string(),
+            epoch: self.export.identity.epoch().await?.to_string(),
             exported_at: self.export.clock.now().get(),
         })
     }

@@ -1,14 +1,15 @@
 //! Bytes that nobody needs any more: of resources whose content was erased, of uploads that were never finished, of accounts
 //! that were removed.
 //!
-//! Blobs are named anew every time and never again, and whether one holds something is asked under the user's lock. So what is
-//! found to be waste can't come to be needed while it is removed.
+//! Blobs are named anew every time and never again. Whoever stored one has it noted at once, in one transaction after the
+//! other, and nobody else knows its name until then. So a blob that was something's and is nothing's any more, or that is old and
+//! nothing's, can't come to be needed while it is removed: asking once, when the transaction that forgot it is over, is enough.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{BlobError, BlobInfo, BlobName, BlobStore, Clock, ContentIndex, StoreError, Uploads};
+use mosaic_ports::{BlobError, BlobInfo, BlobName, BlobStore, Clock, OrphanIndex, StoreError, UploadStore};
 use uuid::Uuid;
 
 /// What was brought is kept for so long though nothing names it, in milliseconds: its record may still be on the way.
@@ -32,8 +33,8 @@ pub enum GarbageError {
 /// Removes bytes that nobody needs any more.
 #[derive(Clone)]
 pub struct Garbage {
-    contents: Arc<dyn ContentIndex>,
-    uploads: Arc<dyn Uploads>,
+    orphans: Arc<dyn OrphanIndex>,
+    uploads: Arc<dyn UploadStore>,
     blobs: Arc<dyn BlobStore>,
     clock: Arc<dyn Clock>,
 }
@@ -41,13 +42,13 @@ pub struct Garbage {
 impl Garbage {
     /// Over these ports.
     pub fn new(
-        contents: Arc<dyn ContentIndex>,
-        uploads: Arc<dyn Uploads>,
+        orphans: Arc<dyn OrphanIndex>,
+        uploads: Arc<dyn UploadStore>,
         blobs: Arc<dyn BlobStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            contents,
+            orphans,
             uploads,
             blobs,
             clock,
@@ -58,17 +59,20 @@ impl Garbage {
     /// gone, and whether there may be more to do.
     ///
     /// # Errors
-    /// [`GarbageError`]. A blob that could not be removed is found by [`Garbage::waste`] later.
+    /// [`GarbageError`]. A blob that could not be removed is found by [`Garbage::remove_orphans`] later.
     pub async fn step(&self, user: UserId) -> Result<(u64, bool), GarbageError> {
         let now = self.clock.now();
         let expired = self.uploads.drop_expired(user, now, ROWS_AT_ONCE).await?;
         let before = now.plus(-GRACE_MS);
-        let unnamed = self.contents.drop_unnamed(user, before, ROWS_AT_ONCE).await?;
-        let more = expired.more || unnamed.more;
+        let unreferenced = self
+            .orphans
+            .collect_unreferenced(user, before, ROWS_AT_ONCE)
+            .await?;
+        let more = expired.more || unreferenced.more;
         let mut removed = 0;
         // What held a part may hold a content by now, and what held a content may be a part still.
-        let dropped = [expired.blobs, unnamed.blobs].concat();
-        for id in self.without_known(user, dropped).await? {
+        let dropped = [expired.blobs, unreferenced.blobs].concat();
+        for id in orphans(self.orphans.as_ref(), user, dropped).await? {
             self.blobs.remove(BlobName { user, id }).await?;
             removed += 1;
         }
@@ -80,7 +84,7 @@ impl Garbage {
     ///
     /// # Errors
     /// [`GarbageError`].
-    pub async fn waste(
+    pub async fn remove_orphans(
         &self,
         user: UserId,
         after: Option<BlobName>,
@@ -88,7 +92,7 @@ impl Garbage {
         let before = self.clock.now().plus(-GRACE_MS);
         let page = self.page(user, after).await?;
         let mut removed = 0;
-        for name in self.unknown(user, &page, before).await? {
+        for name in self.orphans_in(user, &page, before).await? {
             self.blobs.remove(name).await?;
             removed += 1;
         }
@@ -96,7 +100,7 @@ impl Garbage {
     }
 
     /// The blobs of a page that hold nothing and are older than a moment.
-    async fn unknown(
+    async fn orphans_in(
         &self,
         user: UserId,
         page: &[BlobInfo],
@@ -104,18 +108,8 @@ impl Garbage {
     ) -> Result<Vec<BlobName>, StoreError> {
         let old = page.iter().filter(|blob| blob.stored_at < before);
         let old: Vec<Uuid> = old.map(|blob| blob.name.id).collect();
-        let unknown = self.without_known(user, old).await?.into_iter();
-        Ok(unknown.map(|id| BlobName { user, id }).collect())
-    }
-
-    /// Those of these blobs that hold nothing.
-    async fn without_known(&self, user: UserId, mut blobs: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
-        if !blobs.is_empty() {
-            let known = self.contents.known(user, blobs.clone()).await?;
-            let known: HashSet<Uuid> = known.into_iter().collect();
-            blobs.retain(|id| !known.contains(id));
-        }
-        Ok(blobs)
+        let found = orphans(self.orphans.as_ref(), user, old).await?.into_iter();
+        Ok(found.map(|id| BlobName { user, id }).collect())
     }
 
     /// The blobs of a user after one.
@@ -136,7 +130,7 @@ impl Garbage {
     /// # Errors
     /// [`GarbageError`].
     pub async fn removed_users(&self, after: Option<UserId>) -> Result<Vec<UserId>, GarbageError> {
-        Ok(self.contents.removed_users(after, ROWS_AT_ONCE).await?)
+        Ok(self.orphans.removed_users(after, ROWS_AT_ONCE).await?)
     }
 
     /// Takes one step of removing all blobs of an account that was removed. Says how many are gone, and whether there may be
@@ -175,6 +169,21 @@ impl Garbage {
         let before = self.clock.now().plus(-GRACE_MS);
         Ok(self.blobs.sweep(before).await?)
     }
+}
+
+/// Those of these blobs that hold nothing. Everybody who removes blobs that held something asks here first: bytes that came in
+/// one request may be a content and a part, and what forgot the one says nothing of the other.
+pub(crate) async fn orphans(
+    index: &dyn OrphanIndex,
+    user: UserId,
+    mut blobs: Vec<Uuid>,
+) -> Result<Vec<Uuid>, StoreError> {
+    if !blobs.is_empty() {
+        let referenced = index.referenced(user, blobs.clone()).await?;
+        let referenced: HashSet<Uuid> = referenced.into_iter().collect();
+        blobs.retain(|id| !referenced.contains(id));
+    }
+    Ok(blobs)
 }
 
 impl std::fmt::Debug for Garbage {

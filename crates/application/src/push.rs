@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use mosaic_domain::entity::{Memo, Resource};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{
-    Action, CHILD_TYPE, CHILDREN_MAX, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide_within,
+    Action, CHILDREN_MAX, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide_within,
 };
-use mosaic_domain::{ClientId, EditTime, FamilyId, Record, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_domain::{
+    ClientId, EditTime, Entity as _, FamilyId, Record, RecordKey, Stamp, UnixMillis, UserId,
+};
 use mosaic_ports::{ChangeFeed, Decide, RecordReader, WriteStore};
 
 use crate::error::AppError;
@@ -170,8 +173,8 @@ impl Push {
         if memos.len() < 2 {
             return Ok(false);
         }
-        let mut query = RecordQuery::all(CHILD_TYPE, Order::Siblings, PageNumber::first(1));
-        query.parents = Some(memos.into_iter().collect());
+        let mut query = RecordQuery::all(Resource::TYPE, Order::Siblings, PageNumber::first(1));
+        query.parents = Some(memos.into_iter().filter_map(Memo::key_of).collect());
         let children = self.reader.list(user, &query).await?.total;
         Ok(children > u64::from(CHILDREN_MAX))
     }

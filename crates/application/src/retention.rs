@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mosaic_domain::UnixMillis;
 use mosaic_domain::UserId;
-use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, StoreError, Transfer};
+use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, StoreError, UserIds};
 
 use crate::garbage::{Garbage, GarbageError};
 
@@ -60,7 +60,7 @@ pub enum PurgeOutcome {
 pub struct Purge {
     retention: Arc<dyn Retention>,
     garbage: Garbage,
-    users: Arc<dyn Transfer>,
+    users: Arc<dyn UserIds>,
     jobs: Arc<dyn Jobs>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
@@ -71,7 +71,7 @@ impl Purge {
     pub fn new(
         retention: Arc<dyn Retention>,
         garbage: Garbage,
-        users: Arc<dyn Transfer>,
+        users: Arc<dyn UserIds>,
         jobs: Arc<dyn Jobs>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdGenerator>,
@@ -255,7 +255,7 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
         let mut after = None;
         loop {
             self.hold_on().await?;
-            let step = self.purge.garbage.waste(user, after).await;
+            let step = self.purge.garbage.remove_orphans(user, after).await;
             let Some((removed, next)) = self.noted(Some(user), step) else {
                 return Ok(());
             };

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
     BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, IdGenerator, PresignedRead, StoreError,
-    Transfer,
+    StoreIdentity,
 };
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -45,14 +45,18 @@ pub struct LostStore;
 /// Storage that is used only if it is the right one.
 pub struct NamedStorage {
     storage: Arc<dyn BlobStore>,
-    store: Arc<dyn Transfer>,
+    store: Arc<dyn StoreIdentity>,
     ids: Arc<dyn IdGenerator>,
     proved: OnceCell<()>,
 }
 
 impl NamedStorage {
     /// Nothing is asked yet: the first use does.
-    pub fn new(storage: Arc<dyn BlobStore>, store: Arc<dyn Transfer>, ids: Arc<dyn IdGenerator>) -> Self {
+    pub fn new(
+        storage: Arc<dyn BlobStore>,
+        store: Arc<dyn StoreIdentity>,
+        ids: Arc<dyn IdGenerator>,
+    ) -> Self {
         Self {
             storage,
             store,

@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use async_trait::async_trait;
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
 use mosaic_domain::account::Role;
-use mosaic_domain::entity::Sha256;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::RecordEdit;
 use mosaic_domain::{Epoch, Stamp, UserId};
-use mosaic_ports::{
-    DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace, StoreError, Transfer, UserDump,
-};
+use mosaic_ports::{DumpWriter, DumpedRecord, KeptRevision, StoreError, Stores, UserDump};
 use mosaic_testkit::{
     EditExt as _, Harness, ManualClock, MemoryFixture, MemoryStore, StoreFixture as _, memo, memo_key,
     patch_memo, put,
@@ -32,7 +30,7 @@ async fn source() -> (Harness, UserId) {
     let user = account.user.id;
     h.stores.accounts.create(account, false).await.unwrap();
     h.stores
-        .transfer
+        .identity
         .set_epoch(Epoch::new(Uuid::from_u128(77)))
         .await
         .unwrap();
@@ -43,21 +41,21 @@ async fn source() -> (Harness, UserId) {
     (h, user)
 }
 
-fn empty() -> Arc<dyn Transfer> {
-    Arc::new(MemoryStore::new(Arc::new(ManualClock::default())))
+fn empty() -> Stores {
+    Stores::of(&Arc::new(MemoryStore::new(Arc::new(ManualClock::default()))))
 }
 
-/// A store that takes only so many batches, and counts the records that it was given.
+/// What writes a store that takes only so many batches, and counts the records that it was given.
 struct Fused {
-    store: Arc<dyn Transfer>,
+    store: Arc<dyn DumpWriter>,
     batches: AtomicI64,
     records: AtomicU64,
 }
 
 impl Fused {
-    fn new(store: &Arc<dyn Transfer>, batches: i64) -> Arc<Self> {
+    fn new(stores: &Stores, batches: i64) -> Arc<Self> {
         Arc::new(Self {
-            store: Arc::clone(store),
+            store: Arc::clone(&stores.dump_writer),
             batches: AtomicI64::new(batches),
             records: AtomicU64::new(0),
         })
@@ -72,104 +70,65 @@ impl Fused {
 }
 
 #[async_trait]
-impl Transfer for Fused {
-    async fn storage(&self) -> Result<Option<Uuid>, StoreError> {
-        self.store.storage().await
-    }
-
-    async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError> {
-        self.store.name_storage(name).await
-    }
-
-    async fn epoch(&self) -> Result<Epoch, StoreError> {
-        self.store.epoch().await
-    }
-    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
-        self.store.set_epoch(epoch).await
-    }
-    async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
-        self.store.user_ids(after, limit).await
-    }
-    async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
-        self.store.dump_user(user).await
-    }
+impl DumpWriter for Fused {
     async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
         self.store.load_user(dump).await
     }
-    async fn dump_records(
-        &self,
-        user: UserId,
-        after: Stamp,
-        limits: PageLimits,
-    ) -> Result<Vec<DumpedRecord>, StoreError> {
-        self.store.dump_records(user, after, limits).await
-    }
+
     async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
         self.burn()?;
         self.records.fetch_add(records.len() as u64, Ordering::SeqCst);
         self.store.load_records(user, records).await
     }
-    async fn dump_revisions(
-        &self,
-        user: UserId,
-        after: Option<RevisionPlace>,
-        limits: PageLimits,
-    ) -> Result<Vec<KeptRevision>, StoreError> {
-        self.store.dump_revisions(user, after, limits).await
-    }
+
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
         self.burn()?;
         self.store.load_revisions(user, revisions).await
     }
-    async fn dump_contents(
-        &self,
-        user: UserId,
-        after: Option<Sha256>,
-        limit: u32,
-    ) -> Result<Vec<HeldContent>, StoreError> {
-        self.store.dump_contents(user, after, limit).await
-    }
-    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
+
+    async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
         self.burn()?;
         self.store.load_contents(user, contents).await
     }
-    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
-        self.store.loaded(user).await
-    }
+
     async fn refresh_statistics(&self) -> Result<(), StoreError> {
         self.store.refresh_statistics().await
     }
 }
 
-async fn copy(from: &Arc<dyn Transfer>, to: Arc<dyn Transfer>) -> Result<Copied, CopyError> {
-    Copy::new(Arc::clone(from), to).run(|_| ()).await
+async fn copy(from: &Stores, to: &Stores) -> Result<Copied, CopyError> {
+    Copy::new(from.into(), to.into()).run(|_| ()).await
 }
 
 #[tokio::test]
 async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
     let (h, user) = source().await;
-    let from = &h.stores.transfer;
-    let whole = copy(from, empty()).await.unwrap();
+    let from = &h.stores;
+    let whole = copy(from, &empty()).await.unwrap();
     assert_eq!((whole.users, whole.records, whole.revisions), (1, MEMOS, MEMOS));
     for batches in 0..4 {
         let target = empty();
         let first = Fused::new(&target, batches);
-        let interrupted = copy(from, first.clone()).await;
+        let through = |writer: &Arc<Fused>| Stores {
+            dump_writer: writer.clone(),
+            ..target.clone()
+        };
+        let interrupted = copy(from, &through(&first)).await;
         assert!(
             matches!(interrupted, Err(CopyError::Store(StoreError::Unavailable(_)))),
             "{interrupted:?}"
         );
         let second = Fused::new(&target, i64::MAX);
         assert_eq!(
-            copy(from, second.clone()).await.unwrap(),
+            copy(from, &through(&second)).await.unwrap(),
             whole,
             "after {batches} batches"
         );
         let given = first.records.load(Ordering::SeqCst) + second.records.load(Ordering::SeqCst);
         assert_eq!(given, MEMOS, "no record is copied twice");
         assert_eq!(
-            target.loaded(user).await.unwrap(),
-            from.loaded(user).await.unwrap()
+            target.dump_reader.loaded(user).await.unwrap(),
+            from.dump_reader.loaded(user).await.unwrap()
         );
     }
 }
@@ -178,7 +137,7 @@ async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
 async fn progress_is_told_and_ends_with_everything() {
     let (h, _) = source().await;
     let mut told = Vec::new();
-    Copy::new(h.stores.transfer.clone(), empty())
+    Copy::new((&h.stores).into(), (&empty()).into())
         .run(|progress| told.push(progress))
         .await
         .unwrap();
@@ -199,23 +158,27 @@ async fn a_target_with_another_history_or_other_users_is_left_alone() {
     let (other, stranger) = source().await;
     other
         .stores
-        .transfer
+        .identity
         .set_epoch(Epoch::new(Uuid::from_u128(78)))
         .await
         .unwrap();
-    let refused = copy(&h.stores.transfer, other.stores.transfer.clone()).await;
+    let refused = copy(&h.stores, &other.stores).await;
     assert!(matches!(refused, Err(CopyError::ForeignTarget)), "{refused:?}");
 
     let with_one_more = empty();
-    copy(&h.stores.transfer, Arc::clone(&with_one_more))
+    copy(&h.stores, &with_one_more).await.unwrap();
+    let mut dump = other
+        .stores
+        .dump_reader
+        .dump_user(stranger)
         .await
+        .unwrap()
         .unwrap();
-    let mut dump = other.stores.transfer.dump_user(stranger).await.unwrap().unwrap();
     dump.account.user.id = UserId::new(Uuid::from_u128(5));
     dump.account.user.username = "ben".parse().unwrap();
     dump.logins.clear();
-    with_one_more.load_user(dump).await.unwrap();
-    let refused = copy(&h.stores.transfer, with_one_more).await;
+    with_one_more.dump_writer.load_user(dump).await.unwrap();
+    let refused = copy(&h.stores, &with_one_more).await;
     assert!(
         matches!(refused, Err(CopyError::ForeignUser(id)) if id.uuid() == Uuid::from_u128(5)),
         "{refused:?}"
@@ -226,32 +189,33 @@ async fn a_target_with_another_history_or_other_users_is_left_alone() {
 async fn a_target_that_has_gone_on_is_left_alone() {
     let (h, user) = source().await;
     let target = empty();
-    copy(&h.stores.transfer, Arc::clone(&target)).await.unwrap();
-    let mut later = target.dump_user(user).await.unwrap().unwrap();
+    copy(&h.stores, &target).await.unwrap();
+    let mut later = target.dump_reader.dump_user(user).await.unwrap().unwrap();
     later.clock = Stamp::clamped(later.clock.get() + 1);
-    target.load_user(later.clone()).await.unwrap();
-    let refused = copy(&h.stores.transfer, Arc::clone(&target)).await;
+    target.dump_writer.load_user(later.clone()).await.unwrap();
+    let refused = copy(&h.stores, &target).await;
     assert!(
         matches!(refused, Err(CopyError::NewerTarget(id)) if id == user),
         "{refused:?}"
     );
-    assert_eq!(target.dump_user(user).await.unwrap(), Some(later));
+    assert_eq!(target.dump_reader.dump_user(user).await.unwrap(), Some(later));
 }
 
 #[tokio::test]
 async fn a_target_that_differs_is_noticed() {
     let (h, user) = source().await;
     let target = empty();
-    copy(&h.stores.transfer, Arc::clone(&target)).await.unwrap();
+    copy(&h.stores, &target).await.unwrap();
     let limits = PageLimits { records: 1, bytes: 1 };
     let mut record = target
+        .dump_reader
         .dump_records(user, Stamp::ZERO, limits)
         .await
         .unwrap()
         .remove(0);
     record.record.revision_count += 1;
-    target.load_records(user, vec![record]).await.unwrap();
-    let differs = copy(&h.stores.transfer, target).await;
+    target.dump_writer.load_records(user, vec![record]).await.unwrap();
+    let differs = copy(&h.stores, &target).await;
     assert!(
         matches!(differs, Err(CopyError::Differs { what: "records", .. })),
         "{differs:?}"

@@ -63,7 +63,8 @@ async fn export(h: &Harness, user: UserId) -> String {
     let clock = Arc::clone(&h.clock) as _;
     let export = Export::new(
         Arc::clone(&h.stores.accounts),
-        Arc::clone(&h.stores.transfer),
+        Arc::clone(&h.stores.dump_reader),
+        Arc::clone(&h.stores.identity),
         clock,
     );
     let chunks: Vec<String> = export.run(user).try_collect().await.unwrap();
@@ -164,13 +165,13 @@ async fn an_import_that_is_repeated_changes_nothing() {
     let (anna, ben) = (anna(&h).await, h.user().await);
     let text = export(&h, anna).await;
     import(&h, ben, &text).await;
-    let clock = h.stores.transfer.dump_user(ben).await.unwrap().unwrap().clock;
-    let loaded = h.stores.transfer.loaded(ben).await.unwrap();
+    let clock = h.stores.dump_reader.dump_user(ben).await.unwrap().unwrap().clock;
+    let loaded = h.stores.dump_reader.loaded(ben).await.unwrap();
     let again = import(&h, ben, &text).await;
     assert_eq!((again.applied, again.refused), (0, 0), "{again:?}");
-    assert_eq!(h.stores.transfer.loaded(ben).await.unwrap(), loaded);
+    assert_eq!(h.stores.dump_reader.loaded(ben).await.unwrap(), loaded);
     assert_eq!(
-        h.stores.transfer.dump_user(ben).await.unwrap().unwrap().clock,
+        h.stores.dump_reader.dump_user(ben).await.unwrap().unwrap().clock,
         clock
     );
     // Into the account that it comes from, too.
@@ -203,7 +204,8 @@ async fn an_export_says_what_it_is() {
     let clock = Arc::clone(&h.clock) as _;
     let export = Export::new(
         Arc::clone(&h.stores.accounts),
-        Arc::clone(&h.stores.transfer),
+        Arc::clone(&h.stores.dump_reader),
+        Arc::clone(&h.stores.identity),
         clock,
     );
     let missing: Result<Vec<String>, AppError> = export.run(nobody).try_collect().await;
@@ -217,7 +219,8 @@ async fn an_export_of_an_account_that_is_being_removed_has_no_last_line() {
     let clock = Arc::clone(&h.clock) as _;
     let export = Export::new(
         Arc::clone(&h.stores.accounts),
-        Arc::clone(&h.stores.transfer),
+        Arc::clone(&h.stores.dump_reader),
+        Arc::clone(&h.stores.identity),
         clock,
     );
     let mut chunks = std::pin::pin!(export.run(user));

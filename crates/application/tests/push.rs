@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use mosaic_application::AppError;
 use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
 
+use mosaic_domain::entity::SortGroup;
 use mosaic_domain::query::Listing;
 use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome};
-use mosaic_domain::{EditTime, Entity, FamilyId, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_domain::{EditTime, Entity, EntityType, FamilyId, RecordKey, Stamp, UnixMillis, UserId};
 use mosaic_ports::{MockChangeFeed, MockRecordReader, MockWriteStore};
 use mosaic_testkit::{Model, by, every_field, memo, memo_id, memo_key, resource_key, resource_of};
 use uuid::Uuid;
@@ -275,7 +276,11 @@ async fn b2_a_resource_of_a_full_memo_is_rejected_alone_and_may_come_again() {
             &[mosaic_testkit::put(memo_key(1), memo("x"))],
         )?;
         let mut locked = model.locked(&scope, UnixMillis::clamped(NOW));
-        locked.children.insert(memo_id(1), CHILDREN_MAX);
+        let resources = SortGroup {
+            entity_type: EntityType::Resource,
+            parent: Some(memo_id(1)),
+        };
+        locked.children.insert(resources, CHILDREN_MAX);
         Ok(decide(&locked)?)
     });
     let push = Push::new(

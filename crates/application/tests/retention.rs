@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_application::garbage::{GRACE_MS, Garbage, GarbageError};
 use mosaic_application::retention::{Progress, Purge, PurgeOutcome, When};
+use mosaic_domain::attachment::Collected;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
-    BlobError, BlobInfo, BlobName, ClaimOutcome, Clock, Dropped, JobClaim, MockBlobStore, MockClock,
-    MockContentIndex, MockIdGenerator, MockJobs, MockRetention, MockTransfer, MockUploads, Purged,
-    StoreError,
+    BlobError, BlobInfo, BlobName, ClaimOutcome, Clock, JobClaim, MockBlobStore, MockClock, MockIdGenerator,
+    MockJobs, MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged, StoreError,
 };
 use mosaic_testkit::{ManualClock, MemoryStore, Stores};
 use uuid::Uuid;
@@ -38,21 +38,21 @@ fn no_garbage() -> Garbage {
     let mut blobs = MockBlobStore::new();
     blobs.expect_list().returning(|_, _| Ok(Vec::new()));
     blobs.expect_sweep().returning(|_| Ok(0));
-    garbage(Dropped::default(), blobs)
+    garbage(Collected::default(), blobs)
 }
 
 /// Every user has these blobs that nothing names any more.
-fn garbage(unnamed: Dropped, blobs: MockBlobStore) -> Garbage {
+fn garbage(unnamed: Collected, blobs: MockBlobStore) -> Garbage {
     let (mut contents, mut uploads, mut clock) =
-        (MockContentIndex::new(), MockUploads::new(), MockClock::new());
+        (MockOrphanIndex::new(), MockUploadStore::new(), MockClock::new());
     clock.expect_now().returning(|| UnixMillis::clamped(NOW));
     uploads
         .expect_drop_expired()
-        .returning(|_, _, _| Ok(Dropped::default()));
+        .returning(|_, _, _| Ok(Collected::default()));
     contents
-        .expect_drop_unnamed()
+        .expect_collect_unreferenced()
         .returning(move |_, _, _| Ok(unnamed.clone()));
-    contents.expect_known().returning(|_, _| Ok(Vec::new()));
+    contents.expect_referenced().returning(|_, _| Ok(Vec::new()));
     contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
     Garbage::new(
         Arc::new(contents),
@@ -70,7 +70,7 @@ fn purge(outcomes: Vec<ClaimOutcome>, step_ms: i64) -> (Purge, Arc<Seen>) {
 fn purge_with(outcomes: Vec<ClaimOutcome>, step_ms: i64, garbage: Garbage) -> (Purge, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     seen.now.store(NOW, Ordering::SeqCst);
-    let (mut jobs, mut retention, mut users) = (MockJobs::new(), MockRetention::new(), MockTransfer::new());
+    let (mut jobs, mut retention, mut users) = (MockJobs::new(), MockRetention::new(), MockUserIds::new());
     let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());
     ids.expect_next().returning(|| HOLDER);
     let log = Arc::clone(&seen);
@@ -195,7 +195,7 @@ async fn a_purge_that_is_told_to_stop_finishes_its_step() {
 
 #[tokio::test]
 async fn one_user_whose_step_fails_keeps_nobody_else_from_being_purged() {
-    let (mut jobs, mut users, mut retention) = (MockJobs::new(), MockTransfer::new(), MockRetention::new());
+    let (mut jobs, mut users, mut retention) = (MockJobs::new(), MockUserIds::new(), MockRetention::new());
     let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());
     ids.expect_next().returning(|| HOLDER);
     clock.expect_now().returning(|| UnixMillis::clamped(NOW));
@@ -235,7 +235,7 @@ async fn one_user_whose_step_fails_keeps_nobody_else_from_being_purged() {
 
 #[tokio::test]
 async fn a_purge_that_fails_lets_go_of_the_job() {
-    let (mut jobs, mut users) = (MockJobs::new(), MockTransfer::new());
+    let (mut jobs, mut users) = (MockJobs::new(), MockUserIds::new());
     let (mut clock, mut ids) = (MockClock::new(), MockIdGenerator::new());
     ids.expect_next().returning(|| HOLDER);
     clock.expect_now().returning(|| UnixMillis::clamped(NOW));
@@ -296,7 +296,7 @@ async fn bytes_that_nobody_needs_go_also_where_records_are_kept_for_ever() {
         log.lock().unwrap().push((name.user, name.id.as_u128()));
         Ok(())
     });
-    let unnamed = Dropped {
+    let unnamed = Collected {
         blobs: vec![Uuid::from_u128(7)],
         more: false,
     };
@@ -324,7 +324,7 @@ async fn h2_storage_that_fails_keeps_no_record_from_being_purged() {
     let away = || BlobError::Unavailable("connection refused".into());
     blobs.expect_list().returning(move |_, _| Err(away()));
     blobs.expect_sweep().returning(move |_| Err(away()));
-    let (purge, seen) = purge_with(Vec::new(), 1, garbage(Dropped::default(), blobs));
+    let (purge, seen) = purge_with(Vec::new(), 1, garbage(Collected::default(), blobs));
     let failed = purge
         .run(Some(90 * DAY), When::Now, |_| ControlFlow::Continue(()))
         .await;
@@ -358,7 +358,7 @@ async fn a_purge_that_is_held_back_is_not_due_but_can_be_asked_for() {
     let purge = Purge::new(
         Arc::clone(&stores.retention),
         no_garbage(),
-        Arc::clone(&stores.transfer),
+        Arc::clone(&stores.user_ids),
         Arc::clone(&stores.jobs),
         Arc::clone(&clock) as _,
         Arc::new(ids),

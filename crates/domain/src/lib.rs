@@ -3,6 +3,7 @@
 //! Everything that decides anything lives here, so that it exists once, can be tested without a database, and both
 //! stores only carry it out:
 //!
+//! * [`attachment`]: the bytes behind resources and avatars (A1, A4, A6).
 //! * [`entity`]: the four entity types, their fields and limits, and the registry that lists them.
 //! * [`version`]: what makes one edit newer than another (rule W2, last-writer-wins).
 //! * [`stamp`]: the user's clock, from which every change draws its place in history (S1 to S5).
@@ -15,6 +16,7 @@
 //! Rule numbers in comments (S1, P3, W2 ...) are those of `docs/protocol.md`.
 
 pub mod account;
+pub mod attachment;
 pub mod digest;
 pub mod entity;
 pub mod id;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::entity::{Content, Entity, RecordKey};
+use crate::entity::{Content, Entity, RecordKey, SortGroup};
 use crate::id::{MemoId, RevisionId};
 use crate::stamp::Stamp;
 use crate::time::UnixMillis;
@@ -80,6 +80,19 @@ impl Record {
     /// The memo that the record belongs to, live or as it was when it was deleted.
     pub fn parent(&self) -> Option<MemoId> {
         self.state.content().and_then(|content| content.facets().parent)
+    }
+
+    /// The key of the record that it belongs to.
+    pub fn parent_key(&self) -> Option<RecordKey> {
+        self.parent().map(RecordKey::from)
+    }
+
+    /// The records of its type that belong to the same one; `None` where it belongs to none, and its type has no children.
+    pub fn siblings(&self) -> Option<SortGroup> {
+        let entity_type = self.key.entity_type();
+        entity_type.parent_type()?;
+        let parent = Some(self.parent()?);
+        Some(SortGroup { entity_type, parent })
     }
 
     /// The record with its type known; `None` when it is a tombstone, of another type, or can't be read.

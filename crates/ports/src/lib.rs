@@ -5,8 +5,9 @@
 //! feature `mock` every trait has a `mockall` mock next to it: `MockWriteStore`, `MockClock` and so on.
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`AccountStore`],
-//! [`RefreshTokens`], [`Health`], [`Transfer`], [`Retention`], [`Jobs`], [`CommitFeed`], [`ContentIndex`] and [`Uploads`] over one database, hand them out
-//! as [`Stores`], and run the suite.
+//! [`RefreshTokens`], [`Health`], [`StoreIdentity`], [`UserIds`], [`DumpReader`], [`DumpWriter`], [`Retention`], [`Jobs`],
+//! [`CommitFeed`], [`AttachmentIndex`], [`VariantIndex`], [`AvatarIndex`], [`OrphanIndex`], [`AttachmentAudit`] and
+//! [`UploadStore`] over one database, hand them out as [`Stores`], and run the suite.
 
 mod accounts;
 mod attachments;
@@ -22,8 +23,10 @@ mod stores;
 mod system;
 mod transfer;
 mod upkeep;
+mod uploads;
 
 // What the ports' methods take and answer of the rules about accounts, logins and leases.
+pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 pub use mosaic_domain::account::{
     Account, AccountChange, CreateOutcome, PasswordHash, RemoveOutcome, UpdateOutcome,
 };
@@ -34,10 +37,6 @@ pub use mosaic_domain::login::{
 };
 
 pub use accounts::AccountStore;
-pub use attachments::{
-    AppendOutcome, AttachmentUsage, Avatar, BeginOutcome, ContentIndex, Dropped, HeldContent, HeldVariant,
-    HoldOutcome, Upload, UploadKind, UploadPart, UploadState, Uploads,
-};
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
@@ -54,13 +53,19 @@ pub use stores::Stores;
 pub use system::{
     AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
 };
-pub use transfer::{DumpedRecord, EarlierToken, Loaded, RevisionPlace, Transfer, UserDump};
+pub use transfer::{
+    DumpReader, DumpWriter, DumpedRecord, EarlierToken, Loaded, RevisionPlace, StoreIdentity, UserDump,
+    UserIds,
+};
 pub use upkeep::{Jobs, Purged, Retention};
+pub use uploads::UploadStore;
 
 #[cfg(feature = "mock")]
 pub use accounts::MockAccountStore;
 #[cfg(feature = "mock")]
-pub use attachments::{MockContentIndex, MockUploads};
+pub use attachments::{
+    MockAttachmentAudit, MockAttachmentIndex, MockAvatarIndex, MockOrphanIndex, MockVariantIndex,
+};
 #[cfg(feature = "mock")]
 pub use blobs::{MockBlobStore, MockBlobWriter};
 #[cfg(feature = "mock")]
@@ -74,6 +79,8 @@ pub use store::{MockChangeFeed, MockDeviceCursors, MockHealth, MockRecordReader,
 #[cfg(feature = "mock")]
 pub use system::{MockAccessTokens, MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness};
 #[cfg(feature = "mock")]
-pub use transfer::MockTransfer;
+pub use transfer::{MockDumpReader, MockDumpWriter, MockStoreIdentity, MockUserIds};
 #[cfg(feature = "mock")]
 pub use upkeep::{MockJobs, MockRetention};
+#[cfg(feature = "mock")]
+pub use uploads::MockUploadStore;

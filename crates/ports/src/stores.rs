@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accounts::AccountStore;
-use crate::attachments::{ContentIndex, Uploads};
+use crate::attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 use crate::commits::CommitFeed;
 use crate::logins::RefreshTokens;
 use crate::store::{ChangeFeed, DeviceCursors, Health, RecordReader, WriteStore};
-use crate::transfer::Transfer;
+use crate::transfer::{DumpReader, DumpWriter, StoreIdentity, UserIds};
 use crate::upkeep::{Jobs, Retention};
+use crate::uploads::UploadStore;
 
 /// The ports of one store, all over the same database.
 #[derive(Clone)]
@@ -22,12 +23,19 @@ pub struct Stores {
     pub accounts: Arc<dyn AccountStore>,
     pub tokens: Arc<dyn RefreshTokens>,
     pub health: Arc<dyn Health>,
-    pub transfer: Arc<dyn Transfer>,
+    pub identity: Arc<dyn StoreIdentity>,
+    pub user_ids: Arc<dyn UserIds>,
+    pub dump_reader: Arc<dyn DumpReader>,
+    pub dump_writer: Arc<dyn DumpWriter>,
     pub retention: Arc<dyn Retention>,
     pub jobs: Arc<dyn Jobs>,
     pub commits: Arc<dyn CommitFeed>,
-    pub contents: Arc<dyn ContentIndex>,
-    pub uploads: Arc<dyn Uploads>,
+    pub contents: Arc<dyn AttachmentIndex>,
+    pub variants: Arc<dyn VariantIndex>,
+    pub avatars: Arc<dyn AvatarIndex>,
+    pub orphans: Arc<dyn OrphanIndex>,
+    pub audit: Arc<dyn AttachmentAudit>,
+    pub uploads: Arc<dyn UploadStore>,
 }
 
 impl Stores {
@@ -41,12 +49,19 @@ impl Stores {
             + AccountStore
             + RefreshTokens
             + Health
-            + Transfer
+            + StoreIdentity
+            + UserIds
+            + DumpReader
+            + DumpWriter
             + Retention
             + Jobs
             + CommitFeed
-            + ContentIndex
-            + Uploads
+            + AttachmentIndex
+            + VariantIndex
+            + AvatarIndex
+            + OrphanIndex
+            + AttachmentAudit
+            + UploadStore
             + 'static,
     {
         Self {
@@ -57,11 +72,18 @@ impl Stores {
             accounts: Arc::clone(store) as _,
             tokens: Arc::clone(store) as _,
             health: Arc::clone(store) as _,
-            transfer: Arc::clone(store) as _,
+            identity: Arc::clone(store) as _,
+            user_ids: Arc::clone(store) as _,
+            dump_reader: Arc::clone(store) as _,
+            dump_writer: Arc::clone(store) as _,
             retention: Arc::clone(store) as _,
             jobs: Arc::clone(store) as _,
             commits: Arc::clone(store) as _,
             contents: Arc::clone(store) as _,
+            variants: Arc::clone(store) as _,
+            avatars: Arc::clone(store) as _,
+            orphans: Arc::clone(store) as _,
+            audit: Arc::clone(store) as _,
             uploads: Arc::clone(store) as _,
         }
     }

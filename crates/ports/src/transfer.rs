@@ -1,11 +1,11 @@
-//! Moving a whole installation from one store to another.
+//! What a store is, and moving a whole installation from one to another.
 
 use async_trait::async_trait;
+use mosaic_domain::attachment::{Avatar, ContentRef};
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, FamilyId, Record, Stamp, UnixMillis, UserId};
 
-use crate::attachments::{Avatar, HeldContent};
 use crate::error::StoreError;
 use crate::store::{DeviceCursor, KeptRevision};
 use mosaic_domain::account::Account;
@@ -75,13 +75,10 @@ pub struct DumpedRecord {
     pub purged_revisions: u32,
 }
 
-/// Reads a store out whole and writes one in, with stamps, edit times, cursors and revision numbers as they are, so that
-/// devices just go on pulling. Each call is a transaction of its own: a copy is for a store that nobody else uses meanwhile.
-///
-/// Loading is idempotent: what is there already is replaced by the same.
+/// Which history a store holds, and which storage it belongs to.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
-pub trait Transfer: Send + Sync {
+pub trait StoreIdentity: Send + Sync {
     /// The name of the history that the store holds (R2).
     ///
     /// # Errors
@@ -106,24 +103,29 @@ pub trait Transfer: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError>;
+}
 
+/// Who there is.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait UserIds: Send + Sync {
     /// The users after one, in ascending order, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError>;
+}
 
+/// Reads a store out whole, with stamps, edit times, cursors and revision numbers as they are. Each call is a transaction of its
+/// own.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait DumpReader: Send + Sync {
     /// Everything of a user but records, revisions and contents. `None`: there is no such user, or the account is being removed.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError>;
-
-    /// Writes a user; cursors, logins and avatars that are not in the dump go, and so do all contents.
-    ///
-    /// # Errors
-    /// [`StoreError`], also where the name belongs to another user.
-    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError>;
 
     /// The records with greater stamps, of all types and tombstones included, in stamp order, as many as the limits allow
     /// (at least one, if there is one).
@@ -137,12 +139,6 @@ pub trait Transfer: Send + Sync {
         limits: PageLimits,
     ) -> Result<Vec<DumpedRecord>, StoreError>;
 
-    /// Writes records as they are, and indexes them.
-    ///
-    /// # Errors
-    /// [`StoreError`], also where another record has one of the stamps.
-    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError>;
-
     /// The revisions after a place, as many as the limits allow (at least one, if there is one).
     ///
     /// # Errors
@@ -154,12 +150,6 @@ pub trait Transfer: Send + Sync {
         limits: PageLimits,
     ) -> Result<Vec<KeptRevision>, StoreError>;
 
-    /// Writes revisions with their numbers. One that is there stays.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError>;
-
     /// Which blob holds which content: those after one, in ascending order of the hashes, at most `limit`. Variants are not
     /// among them: they can be made again.
     ///
@@ -170,19 +160,45 @@ pub trait Transfer: Send + Sync {
         user: UserId,
         after: Option<Sha256>,
         limit: u32,
-    ) -> Result<Vec<HeldContent>, StoreError>;
+    ) -> Result<Vec<ContentRef>, StoreError>;
+
+    /// How much there is of a user: of the target of a copy, how far it has come.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError>;
+}
+
+/// Writes what a [`DumpReader`] read into another store, so that devices just go on pulling there. Each call is a transaction of its
+/// own: a copy is for a store that nobody else uses meanwhile.
+///
+/// Loading is idempotent: what is there already is replaced by the same.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait DumpWriter: Send + Sync {
+    /// Writes a user; cursors, logins and avatars that are not in the dump go, and so do all contents.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where the name belongs to another user.
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError>;
+
+    /// Writes records as they are, and indexes them.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where another record has one of the stamps.
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError>;
+
+    /// Writes revisions with their numbers. One that is there stays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError>;
 
     /// Writes which blob holds which content. What is there already is replaced.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError>;
-
-    /// How far a user has been loaded.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError>;
+    async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError>;
 
     /// Has the database know how much there is of what, after much was written: it chooses its ways by that.
     ///

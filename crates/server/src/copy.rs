@@ -1,7 +1,7 @@
 //! `mosaic copy --from URL --to URL`: moves a whole installation from one store to another.
 
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase, Progress};
-use mosaic_ports::{StoreError, Transfer};
+use mosaic_ports::{StoreError, Stores};
 
 use crate::commands::Done;
 use crate::config::{Config, DatabaseUrl};
@@ -69,24 +69,23 @@ pub(crate) async fn run(
 }
 
 async fn copy(source: &OpenStore, target: &OpenStore) -> Result<Copied, CopyError> {
-    let (from, to) = (&source.ports.transfer, &target.ports.transfer);
     // Users come before what says which files are theirs: a server that is started on half a copy must not clear up.
     hold_purges_back(target.ports.jobs.as_ref()).await?;
-    let mut meter = Meter::of("copying", amount(from.as_ref()).await?);
-    let copy = Copy::new(from.clone(), to.clone());
+    let mut meter = Meter::of("copying", amount(&source.ports).await?);
+    let copy = Copy::new((&source.ports).into(), (&target.ports).into());
     copy.run(|progress| show(&mut meter, progress)).await
 }
 
 /// How many records and revisions a store holds.
-async fn amount(store: &dyn Transfer) -> Result<u64, StoreError> {
+async fn amount(stores: &Stores) -> Result<u64, StoreError> {
     let (mut amount, mut after) = (0, None);
     loop {
-        let users = store.user_ids(after, USERS_AT_ONCE).await?;
+        let users = stores.user_ids.user_ids(after, USERS_AT_ONCE).await?;
         if users.is_empty() {
             return Ok(amount);
         }
         for user in users {
-            let loaded = store.loaded(user).await?;
+            let loaded = stores.dump_reader.loaded(user).await?;
             amount += loaded.records + loaded.revisions;
             after = Some(user);
         }

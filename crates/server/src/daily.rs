@@ -136,10 +136,11 @@ mod tests {
 
     use mosaic_application::garbage::Garbage;
     use mosaic_application::retention::Progress;
+    use mosaic_domain::attachment::Collected;
     use mosaic_domain::{UnixMillis, UserId};
     use mosaic_ports::{
-        BlobError, ClaimOutcome, Clock, Dropped, JobClaim, MockBlobStore, MockContentIndex, MockJobs,
-        MockRetention, MockTransfer, MockUploads, Purged, StoreError,
+        BlobError, ClaimOutcome, Clock, JobClaim, MockBlobStore, MockJobs, MockOrphanIndex, MockRetention,
+        MockUploadStore, MockUserIds, Purged, StoreError,
     };
     use mosaic_testkit::{ManualClock, SequentialIds};
     use uuid::Uuid;
@@ -170,18 +171,18 @@ mod tests {
 
     /// The user has one blob that nothing names.
     fn garbage(blobs: MockBlobStore, clock: &Arc<ManualClock>) -> Garbage {
-        let (mut contents, mut uploads) = (MockContentIndex::new(), MockUploads::new());
+        let (mut contents, mut uploads) = (MockOrphanIndex::new(), MockUploadStore::new());
         uploads
             .expect_drop_expired()
-            .returning(|_, _, _| Ok(Dropped::default()));
-        contents.expect_drop_unnamed().returning(|_, _, _| {
-            Ok(Dropped {
+            .returning(|_, _, _| Ok(Collected::default()));
+        contents.expect_collect_unreferenced().returning(|_, _, _| {
+            Ok(Collected {
                 blobs: vec![Uuid::from_u128(2)],
                 more: false,
             })
         });
         contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
-        contents.expect_known().returning(|_, _| Ok(Vec::new()));
+        contents.expect_referenced().returning(|_, _| Ok(Vec::new()));
         Garbage::new(
             Arc::new(contents),
             Arc::new(uploads),
@@ -194,7 +195,7 @@ mod tests {
         let clock = Arc::new(ManualClock::default());
         let (claims, steps) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (mut jobs, mut retention, mut users) =
-            (MockJobs::new(), MockRetention::new(), MockTransfer::new());
+            (MockJobs::new(), MockRetention::new(), MockUserIds::new());
         let seen = Arc::clone(&claims);
         jobs.expect_claim().returning(move |asked| {
             seen.lock().unwrap().push(asked);

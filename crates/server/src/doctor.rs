@@ -87,8 +87,10 @@ async fn examine(
     let names = items.into_iter().map(|user| (user.id, user.username)).collect();
     let mut findings = Findings::of(names);
     let doctor = Doctor::new(
-        Arc::clone(&ports.transfer),
-        Arc::clone(&ports.contents),
+        Arc::clone(&ports.user_ids),
+        Arc::clone(&ports.dump_reader),
+        Arc::clone(&ports.audit),
+        Arc::clone(&ports.orphans),
         Arc::clone(&storage.blobs),
         Arc::new(SystemClock),
     );
@@ -285,17 +287,18 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mosaic_domain::attachment::ContentRef;
     use mosaic_domain::entity::Sha256;
     use mosaic_domain::{RecordKey, ResourceId, UnixMillis};
-    use mosaic_ports::{BlobInfo, BlobName, HeldContent};
+    use mosaic_ports::{BlobInfo, BlobName};
     use uuid::Uuid;
 
     use super::*;
 
     const ANNA: UserId = UserId::new(Uuid::from_u128(1));
 
-    fn content() -> HeldContent {
-        HeldContent {
+    fn content() -> ContentRef {
+        ContentRef {
             sha256: Sha256::from_bytes([0xab; 32]),
             blob: Uuid::from_u128(7),
             size: 1_536,

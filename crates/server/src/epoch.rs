@@ -35,12 +35,12 @@ pub(crate) async fn run(config: &Config, command: EpochCommand) -> Result<String
 }
 
 async fn execute(store: &OpenStore, command: EpochCommand) -> Result<String, StoreError> {
-    let old = store.ports.transfer.epoch().await?;
+    let old = store.ports.identity.epoch().await?;
     match command {
         EpochCommand::Show => Ok(format!("{old}\n")),
         EpochCommand::Renew => {
             let new = Epoch::new(UuidV7Ids.next());
-            store.ports.transfer.set_epoch(new).await?;
+            store.ports.identity.set_epoch(new).await?;
             hold_purges_back(store.ports.jobs.as_ref()).await?;
             Ok(format!(
                 "Old epoch: {old}\nNew epoch: {new}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}"

@@ -141,7 +141,7 @@ async fn export(
         return Err(ExportError::NoSuchUser(username.clone()));
     };
     let user: UserId = account.user.id;
-    let loaded = store.ports.transfer.loaded(user).await?;
+    let loaded = store.ports.dump_reader.loaded(user).await?;
     let mut meter =
         (!target.is_terminal()).then(|| Meter::of("exporting", loaded.records + loaded.revisions + 2));
     let mut chunks = pin!(wiring::export(&store.ports).run(user));

@@ -222,7 +222,7 @@ async fn import_into(
         }
     }
     let imported = import.finish().await.map_err(ImportCommandError::BrokenOff)?;
-    store.ports.transfer.refresh_statistics().await?;
+    store.ports.dump_writer.refresh_statistics().await?;
     Ok(imported)
 }
 

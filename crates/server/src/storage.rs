@@ -79,7 +79,7 @@ impl Storage {
 
     /// The same for a store: where that belongs to another storage, nothing can be done with this one.
     pub(crate) fn of(self, store: &Stores) -> Self {
-        let named = NamedStorage::new(self.blobs, Arc::clone(&store.transfer), Arc::new(UuidV7Ids));
+        let named = NamedStorage::new(self.blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
         let named = Arc::new(named);
         Self {
             blobs: Arc::clone(&named) as _,
@@ -115,7 +115,7 @@ impl Storage {
     /// The use case that removes bytes which the records of that store don't need.
     pub(crate) fn garbage(&self, store: &Stores) -> Garbage {
         Garbage::new(
-            Arc::clone(&store.contents),
+            Arc::clone(&store.orphans),
             Arc::clone(&store.uploads),
             Arc::clone(&self.blobs),
             Arc::new(SystemClock),

@@ -245,7 +245,7 @@ impl OpenStore {
         Purge::new(
             Arc::clone(&self.ports.retention),
             storage.garbage(&self.ports),
-            Arc::clone(&self.ports.transfer),
+            Arc::clone(&self.ports.user_ids),
             Arc::clone(&self.ports.jobs),
             Arc::new(SystemClock),
             Arc::new(UuidV7Ids),
@@ -418,6 +418,9 @@ fn attachments(config: &Config, store: &Stores, storage: &Storage, records: &Rec
     let ports = AttachmentPorts {
         blobs: Arc::clone(&storage.blobs),
         contents: Arc::clone(&store.contents),
+        variants: Arc::clone(&store.variants),
+        avatars: Arc::clone(&store.avatars),
+        orphans: Arc::clone(&store.orphans),
         types: Arc::new(Signatures),
         pictures: Arc::new(PictureScaler::new(PictureSettings::default())),
         clock: Arc::new(SystemClock),
@@ -447,7 +450,8 @@ fn download_settings(config: &Config) -> DownloadSettings {
 pub(crate) fn export(store: &Stores) -> Export {
     Export::new(
         Arc::clone(&store.accounts),
-        Arc::clone(&store.transfer),
+        Arc::clone(&store.dump_reader),
+        Arc::clone(&store.identity),
         Arc::new(SystemClock),
     )
 }

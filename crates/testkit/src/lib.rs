@@ -282,16 +282,20 @@ macro_rules! conformance {
                 contents_of_two_users_are_apart
                 nobody_holds_anything_without_an_account
                 a_blob_is_replaced_by_another_one_once
+                what_changes_contents_takes_turns_with_writes
+            }
+            variants {
                 a_content_has_each_variant_once
                 a_variant_whose_blob_is_gone_is_forgotten
                 of_two_that_make_one_variant_one_is_held
                 avatars_are_listed_by_id
+            }
+            garbage {
                 a_content_that_nothing_names_is_dropped_after_a_while
                 a_content_stays_while_anything_names_it
                 a_content_stays_while_its_avatar_does
                 an_avatar_stays_while_the_account_or_a_bot_names_it
                 dropping_in_small_steps_comes_to_the_same
-                what_changes_contents_takes_turns_with_writes
                 a_content_that_is_named_meanwhile_is_not_dropped
                 whoever_holds_a_content_may_name_it_while_others_drop
                 a_restored_revision_finds_its_content
@@ -306,11 +310,14 @@ macro_rules! conformance {
                 parts_follow_each_other
                 of_parts_for_one_place_one_is_taken
                 a_direct_upload_takes_no_parts
+            }
+            upload_ends {
                 a_finished_upload_is_still_answered
                 an_upload_is_ended_at_any_time
                 no_blob_of_a_part_that_comes_too_late_is_forgotten
                 expired_uploads_are_dropped
                 expired_uploads_are_dropped_in_small_steps
+                all_blobs_of_an_upload_are_answered
             }
             transfer {
                 a_store_is_read_out_whole

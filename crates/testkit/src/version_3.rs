@@ -58,7 +58,7 @@ pub fn overwritten() -> StoredMemo {
 /// # Panics
 /// If it is not.
 pub async fn assert_goes_on(stores: &Stores) {
-    let dump = stores.transfer.dump_user(USER).await.unwrap().unwrap();
+    let dump = stores.dump_reader.dump_user(USER).await.unwrap().unwrap();
     let kept = memos().into_iter().chain([overwritten()]);
     let bytes: usize = kept.map(|memo| 200 + memo.document.len()).sum();
     assert_eq!((dump.clock.get(), dump.record_bytes), (CLOCK, bytes as u64));

@@ -34,11 +34,12 @@ use mosaic_domain::{
 };
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Account, BlobError, DeviceCursor, DeviceLogin, DumpedRecord,
-    KeptRevision, LoginRefusal, MockAccessTokens, MockAccountStore, MockBlobStore, MockChangeFeed, MockClock,
-    MockContentIndex, MockDeviceCursors, MockHealth, MockIdGenerator, MockMediaTypes, MockPasswordHasher,
-    MockPictures, MockRandomness, MockRecordReader, MockRefreshTokens, MockTransfer, MockUploads,
-    MockWriteStore, NewRefreshToken, PasswordHash, RemoveOutcome, RevisionPage, StoreError,
-    StoredRefreshToken, SyncDigest, TokenHash, TokenSeed, UserDump,
+    KeptRevision, LoginRefusal, MockAccessTokens, MockAccountStore, MockAttachmentIndex, MockAvatarIndex,
+    MockBlobStore, MockChangeFeed, MockClock, MockDeviceCursors, MockDumpReader, MockHealth, MockIdGenerator,
+    MockMediaTypes, MockOrphanIndex, MockPasswordHasher, MockPictures, MockRandomness, MockRecordReader,
+    MockRefreshTokens, MockStoreIdentity, MockUploadStore, MockVariantIndex, MockWriteStore, NewRefreshToken,
+    PasswordHash, RemoveOutcome, RevisionPage, StoreError, StoredRefreshToken, SyncDigest, TokenHash,
+    TokenSeed, UserDump,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -58,7 +59,8 @@ struct Ports {
     cursors: MockDeviceCursors,
     accounts: MockAccountStore,
     refresh_tokens: MockRefreshTokens,
-    transfer: MockTransfer,
+    dump: MockDumpReader,
+    identity: MockStoreIdentity,
     passwords: MockPasswordHasher,
     health: MockHealth,
     hub: Arc<Hub>,
@@ -101,7 +103,8 @@ impl Default for Ports {
             cursors: MockDeviceCursors::new(),
             accounts: MockAccountStore::new(),
             refresh_tokens: MockRefreshTokens::new(),
-            transfer: MockTransfer::new(),
+            dump: MockDumpReader::new(),
+            identity: MockStoreIdentity::new(),
             passwords: MockPasswordHasher::new(),
             health: MockHealth::new(),
             hub: Arc::default(),
@@ -160,7 +163,10 @@ fn state(ports: Ports) -> AppState {
     let memos = Memos::new(records.clone());
     let attachment_ports = AttachmentPorts {
         blobs: Arc::new(MockBlobStore::new()),
-        contents: Arc::new(MockContentIndex::new()),
+        contents: Arc::new(MockAttachmentIndex::new()),
+        variants: Arc::new(MockVariantIndex::new()),
+        avatars: Arc::new(MockAvatarIndex::new()),
+        orphans: Arc::new(MockOrphanIndex::new()),
         types: Arc::new(MockMediaTypes::new()),
         pictures: Arc::new(MockPictures::new()),
         clock: clock(),
@@ -176,7 +182,7 @@ fn state(ports: Ports) -> AppState {
     let uploads = Uploads::new(
         attachments.clone(),
         records.clone(),
-        Arc::new(MockUploads::new()),
+        Arc::new(MockUploadStore::new()),
         1000,
     );
     let sessions = Sessions::new(tokens(), logins(&ports.standing), clock(), 1000);
@@ -193,7 +199,7 @@ fn state(ports: Ports) -> AppState {
         push: Push::new(store, feed.clone(), reader.clone()),
         devices: Devices::new(cursors, refresh_tokens, feed.clone(), reader, clock()),
         nudges: Nudges::new(ports.hub, feed, LISTENERS),
-        export: Export::new(accounts, Arc::new(ports.transfer), clock()),
+        export: Export::new(accounts, Arc::new(ports.dump), Arc::new(ports.identity), clock()),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         attachments,
@@ -1266,7 +1272,7 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
         .accounts
         .expect_by_id()
         .returning(move |id| Ok(Some(account(id))));
-    ports.transfer.expect_dump_user().returning(move |id| {
+    ports.dump.expect_dump_user().returning(move |id| {
         Ok(Some(UserDump {
             avatars: Vec::new(),
             account: account(id),
@@ -1278,16 +1284,16 @@ fn exporting(mut pages: Vec<Result<Vec<DumpedRecord>, StoreError>>) -> Ports {
         }))
     });
     ports
-        .transfer
+        .identity
         .expect_epoch()
         .returning(|| Ok(Epoch::new(Uuid::nil())));
     pages.reverse();
     ports
-        .transfer
+        .dump
         .expect_dump_records()
         .returning(move |_, _, _| pages.pop().unwrap());
     ports
-        .transfer
+        .dump
         .expect_dump_revisions()
         .returning(|_, _, _| Ok(Vec::new()));
     ports

@@ -18,8 +18,8 @@ use futures_util::StreamExt;
 use mosaic_application::AppError;
 use mosaic_application::sessions::Asking;
 use mosaic_application::uploads::{Appended, Appending, Uploads};
+use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
-use mosaic_ports::{Upload, UploadKind};
 
 use self::headers::Tus;
 pub(crate) use self::headers::VERSION;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use mosaic_domain::attachment::{Avatar, ContentRef, Upload, UploadKind, UploadPart, VariantRef};
 use mosaic_domain::entity::{MimeType, Sha256, Variant};
 use mosaic_domain::{AvatarId, EntityType, FamilyId, RecordKey, ResourceId, UploadId, UserId};
-use mosaic_ports::{
-    Avatar, HeldContent, HeldVariant, Purged, RemoveOutcome, ServedCursors, Upload, UploadKind, UploadPart,
-};
+use mosaic_ports::{Purged, RemoveOutcome, ServedCursors};
 use mosaic_testkit::{
     EditExt as _, Harness, at, by, delete, memo_id, memo_key, patch_memo, put, resource_key, resource_of,
     tagged,
@@ -110,31 +109,37 @@ async fn h2_of_a_tombstone_whose_content_is_erased_nothing_can_be_found() {
 
 /// Something in each table of attachments.
 async fn attach(h: &Harness, user: UserId) {
-    let (contents, uploads) = (&h.stores.contents, &h.stores.uploads);
+    let uploads = &h.stores.uploads;
     for n in 1..4 {
         let sha256 = Sha256::from_bytes([n; 32]);
         let (size, touched_at) = (7, at(1));
-        let content = HeldContent {
+        let content = ContentRef {
             sha256,
             blob: h.new_id(),
             size,
             touched_at,
         };
-        contents.hold(user, content, 100).await.unwrap();
-        let variant = HeldVariant {
+        h.stores.contents.reference(user, content, 100).await.unwrap();
+        let variant = VariantRef {
             variant: Variant::Thumb,
             blob: h.new_id(),
             size,
             mime_type: MimeType::unknown(),
         };
-        assert!(contents.hold_variant(user, sha256, variant).await.unwrap());
+        assert!(
+            h.stores
+                .variants
+                .add_variant(user, sha256, variant)
+                .await
+                .unwrap()
+        );
         let avatar = Avatar {
             id: AvatarId::new(h.new_id()),
             sha256,
             mime_type: MimeType::unknown(),
             created_at: touched_at,
         };
-        contents.add_avatar(user, avatar).await.unwrap();
+        h.stores.avatars.add_avatar(user, avatar).await.unwrap();
         let upload = Upload {
             id: UploadId::new(h.new_id()),
             resource: ResourceId::new(h.new_id()),
@@ -214,7 +219,7 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
         counts().await
     );
     assert_eq!(h.live(other).await.len(), 5);
-    assert_eq!(h.stores.contents.removed_users(None, 9).await.unwrap(), [user]);
+    assert_eq!(h.stores.orphans.removed_users(None, 9).await.unwrap(), [user]);
     let again = h.stores.accounts.remove(user, 2).await.unwrap();
     assert_eq!(again, RemoveOutcome::NotFound);
     test.stop().await;
@@ -227,11 +232,11 @@ async fn the_blobs_of_an_account_that_is_back_are_not_removed() {
     let h = &test.h;
     let user = h.user().await;
     attach(h, user).await;
-    let dump = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+    let dump = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
     while h.stores.accounts.remove(user, 100).await.unwrap() == RemoveOutcome::Removing {}
-    assert_eq!(h.stores.contents.removed_users(None, 9).await.unwrap(), [user]);
-    h.stores.transfer.load_user(dump.clone()).await.unwrap();
-    assert_eq!(h.stores.contents.removed_users(None, 9).await.unwrap(), []);
-    assert_eq!(h.stores.contents.avatars(user).await.unwrap(), dump.avatars);
+    assert_eq!(h.stores.orphans.removed_users(None, 9).await.unwrap(), [user]);
+    h.stores.dump_writer.load_user(dump.clone()).await.unwrap();
+    assert_eq!(h.stores.orphans.removed_users(None, 9).await.unwrap(), []);
+    assert_eq!(h.stores.avatars.avatars(user).await.unwrap(), dump.avatars);
     test.stop().await;
 }

@@ -15,8 +15,8 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{Epoch, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountStore as _, Clock as _, CreateOutcome, IdGenerator as _, PasswordHash, Transfer as _,
-    WriteStore as _,
+    Account, AccountStore as _, Clock as _, CreateOutcome, DumpReader as _, IdGenerator as _, PasswordHash,
+    StoreIdentity as _, WriteStore as _,
 };
 use mosaic_testkit::{ManualClock, SequentialIds, delete, memo, memo_key, put};
 use rusqlite::Connection;

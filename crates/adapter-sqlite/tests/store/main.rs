@@ -17,9 +17,9 @@ use mosaic_domain::{
 };
 use mosaic_ports::{
     Account, AccountChange, AccountStore as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _,
-    Health as _, IdGenerator as _, IssueOutcome, NewRefreshToken, PasswordHash, RecordReader,
-    RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
-    StoredRefreshToken, TokenHash, TokenSeed, Transfer as _, UpdateOutcome, WriteError, WriteStore as _,
+    DumpReader as _, Health as _, IdGenerator as _, IssueOutcome, NewRefreshToken, PasswordHash,
+    RecordReader, RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
+    StoredRefreshToken, TokenHash, TokenSeed, UpdateOutcome, WriteError, WriteStore as _,
 };
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,

@@ -1,8 +1,8 @@
 //! Pictures of accounts and of bots: small files with an address of their own, and no record.
 
+use mosaic_domain::attachment::Avatar;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{AvatarId, UserId};
-use mosaic_ports::Avatar;
 
 use super::{Attachments, Intake, Received, StoredFile};
 use crate::error::AppError;
@@ -16,7 +16,7 @@ impl Attachments {
     /// # Errors
     /// [`AppError::TooManyAvatars`], or the storage's error.
     pub async fn receive_avatar(&self, user: UserId) -> Result<Intake, AppError> {
-        if self.ports.contents.avatars(user).await?.len() >= MOST_AVATARS {
+        if self.ports.avatars.avatars(user).await?.len() >= MOST_AVATARS {
             return Err(AppError::TooManyAvatars);
         }
         self.receive_up_to(user, self.limits.avatar_bytes).await
@@ -67,7 +67,7 @@ impl Attachments {
             created_at: self.ports.clock.now(),
         };
         let id = avatar.id;
-        self.ports.contents.add_avatar(received.blob.user, avatar).await?;
+        self.ports.avatars.add_avatar(received.blob.user, avatar).await?;
         Ok(id)
     }
 
@@ -76,7 +76,7 @@ impl Attachments {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn avatar(&self, user: UserId, id: AvatarId) -> Result<StoredFile, AppError> {
-        let avatar = self.ports.contents.avatar(user, id).await?;
+        let avatar = self.ports.avatars.avatar(user, id).await?;
         let Avatar {
             sha256, mime_type, ..
         } = avatar.ok_or(AppError::NotFound)?;

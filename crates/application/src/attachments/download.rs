@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use mosaic_domain::attachment::VariantRef;
 use mosaic_domain::entity::{Filename, MimeType, Resource, Sha256, Variant};
 use mosaic_domain::{ResourceId, UserId};
-use mosaic_ports::{BlobBytes, BlobName, HeldVariant, PresignedRead};
+use mosaic_ports::{BlobBytes, BlobName, PresignedRead};
 
 use super::Attachments;
 use crate::error::AppError;
@@ -23,7 +24,7 @@ pub struct StoredFile {
     pub filename: Option<Filename>,
     pub(super) blob: BlobName,
     /// Which smaller picture it is of what.
-    pub(super) variant: Option<(Sha256, HeldVariant)>,
+    pub(super) variant: Option<(Sha256, VariantRef)>,
 }
 
 impl StoredFile {

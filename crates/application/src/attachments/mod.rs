@@ -14,14 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_domain::UserId;
+use mosaic_domain::attachment::{ContentRef, ReferenceOutcome};
 use mosaic_domain::entity::{Sha256, StorageType};
 use mosaic_ports::{
-    BlobName, BlobStore, Clock, ContentIndex, HeldContent, HoldOutcome, IdGenerator, MediaTypes, Pictures,
-    WriteError,
+    AttachmentIndex, AvatarIndex, BlobName, BlobStore, Clock, IdGenerator, MediaTypes, OrphanIndex, Pictures,
+    VariantIndex, WriteError,
 };
+use uuid::Uuid;
 
 use crate::concurrency::{AtCapacity, ConcurrencyLimiter, ConcurrencyLimits};
 use crate::error::AppError;
+use crate::garbage::orphans;
 use crate::records::Records;
 
 pub use download::StoredFile;
@@ -41,7 +44,10 @@ const ARRIVALS: ConcurrencyLimits = ConcurrencyLimits {
 #[expect(missing_docs, reason = "each is the port that it is named after")]
 pub struct AttachmentPorts {
     pub blobs: Arc<dyn BlobStore>,
-    pub contents: Arc<dyn ContentIndex>,
+    pub contents: Arc<dyn AttachmentIndex>,
+    pub variants: Arc<dyn VariantIndex>,
+    pub avatars: Arc<dyn AvatarIndex>,
+    pub orphans: Arc<dyn OrphanIndex>,
     pub types: Arc<dyn MediaTypes>,
     pub pictures: Arc<dyn Pictures>,
     pub clock: Arc<dyn Clock>,
@@ -106,8 +112,8 @@ impl Attachments {
         self.fits_file(announced)?;
         let usage = self.ports.contents.usage(user).await?;
         let quota = self.limits.user_bytes;
-        let taken = usage.held.saturating_add(usage.announced);
-        if taken.saturating_add(announced) > quota {
+        if !usage.has_room_for(announced, quota) {
+            let taken = usage.total();
             return Err(AppError::QuotaExceeded { used: taken, quota });
         }
         Ok(())
@@ -143,17 +149,17 @@ impl Attachments {
     /// Makes what was received the user's content, or finds that it is already.
     async fn keep(&self, received: &Received) -> Result<(), AppError> {
         let user = received.blob.user;
-        let content = HeldContent {
+        let content = ContentRef {
             sha256: received.sha256,
             blob: received.blob.id,
             size: received.size,
             touched_at: self.ports.clock.now(),
         };
         let quota = self.limits.user_bytes;
-        match self.ports.contents.hold(user, content, quota).await {
-            Ok(HoldOutcome::Held) => Ok(()),
-            Ok(HoldOutcome::HeldBy(there)) => self.settle(user, there, content).await,
-            Ok(HoldOutcome::OverQuota { used }) => {
+        match self.ports.contents.reference(user, content, quota).await {
+            Ok(ReferenceOutcome::Added) => Ok(()),
+            Ok(ReferenceOutcome::Existing(there)) => self.settle(user, there, content).await,
+            Ok(ReferenceOutcome::OverQuota { used }) => {
                 self.discard(received.blob).await;
                 Err(AppError::QuotaExceeded { used, quota })
             }
@@ -167,7 +173,7 @@ impl Attachments {
     }
 
     /// Of two blobs with the same bytes, keeps the one that was there, unless it is gone or damaged.
-    async fn settle(&self, user: UserId, there: HeldContent, content: HeldContent) -> Result<(), AppError> {
+    async fn settle(&self, user: UserId, there: ContentRef, content: ContentRef) -> Result<(), AppError> {
         let named = |id| BlobName { user, id };
         // A store that asked twice, because it got no answer at first, finds what it noted itself.
         if there.blob == content.blob {
@@ -184,12 +190,7 @@ impl Attachments {
         Ok(())
     }
 
-    async fn take_the_place(
-        &self,
-        user: UserId,
-        gone: HeldContent,
-        by: HeldContent,
-    ) -> Result<bool, AppError> {
+    async fn take_the_place(&self, user: UserId, gone: ContentRef, by: ContentRef) -> Result<bool, AppError> {
         let contents = &self.ports.contents;
         if contents.replace(user, gone, by).await? {
             return Ok(true);
@@ -206,14 +207,22 @@ impl Attachments {
         }
     }
 
+    /// Removes those of these blobs that hold nothing any more, as [`Self::discard`] does.
+    pub(crate) async fn discard_orphans(&self, user: UserId, blobs: Vec<Uuid>) -> Result<(), AppError> {
+        for id in orphans(self.ports.orphans.as_ref(), user, blobs).await? {
+            self.discard(BlobName { user, id }).await;
+        }
+        Ok(())
+    }
+
     /// Whether a blob holds something.
-    pub(crate) async fn is_known(&self, blob: BlobName) -> Result<bool, AppError> {
-        let known = self.ports.contents.known(blob.user, vec![blob.id]).await?;
-        Ok(!known.is_empty())
+    pub(crate) async fn is_referenced(&self, blob: BlobName) -> Result<bool, AppError> {
+        let referenced = self.ports.orphans.referenced(blob.user, vec![blob.id]).await?;
+        Ok(!referenced.is_empty())
     }
 
     /// The blob of a content, which must be there.
-    async fn held(&self, user: UserId, sha256: Sha256) -> Result<HeldContent, AppError> {
+    async fn held(&self, user: UserId, sha256: Sha256) -> Result<ContentRef, AppError> {
         let held = self.ports.contents.content(user, sha256).await?;
         held.ok_or(AppError::NotUploaded)
     }

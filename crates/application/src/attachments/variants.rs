@@ -5,10 +5,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use mosaic_domain::UserId;
+use mosaic_domain::attachment::{ContentRef, VariantRef};
 use mosaic_domain::entity::{Sha256, Variant};
-use mosaic_ports::{
-    BlobName, HeldContent, HeldVariant, PictureError, SmallerPicture, StoreError, WriteError,
-};
+use mosaic_ports::{BlobName, PictureError, SmallerPicture, StoreError, WriteError};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -69,7 +68,7 @@ impl Attachments {
         sha256: Sha256,
         variant: Variant,
     ) -> Result<StoredFile, AppError> {
-        if let Some(held) = self.ports.contents.variant(user, sha256, variant).await? {
+        if let Some(held) = self.ports.variants.variant(user, sha256, variant).await? {
             return Ok(shown(user, sha256, held));
         }
         let content = self.held(user, sha256).await?;
@@ -78,7 +77,7 @@ impl Attachments {
         let work = async move {
             let _turn = turn;
             let _lane = this.rendering.lane(&sha256).lock().await;
-            match this.ports.contents.variant(user, sha256, variant).await? {
+            match this.ports.variants.variant(user, sha256, variant).await? {
                 Some(held) => Ok(shown(user, sha256, held)),
                 None => this.make(user, content, variant).await,
             }
@@ -94,7 +93,7 @@ impl Attachments {
             let _lane = self.rendering.lane(&sha256).lock().await;
             if self
                 .ports
-                .contents
+                .variants
                 .variant(user, sha256, Variant::Thumb)
                 .await?
                 .is_none()
@@ -113,13 +112,13 @@ impl Attachments {
     async fn make(
         &self,
         user: UserId,
-        content: HeldContent,
+        content: ContentRef,
         variant: Variant,
     ) -> Result<StoredFile, AppError> {
         let sha256 = content.sha256;
         let held = self.render(user, &content, variant).await?;
         let blob = BlobName { user, id: held.blob };
-        let noted = self.ports.contents.hold_variant(user, sha256, held.clone()).await;
+        let noted = self.ports.variants.add_variant(user, sha256, held.clone()).await;
         match noted {
             Ok(true) => return Ok(shown(user, sha256, held)),
             Ok(false) => {}
@@ -131,7 +130,7 @@ impl Attachments {
             }
         }
         // Another instance was first, or the content went meanwhile; or the store got no answer at first, and asked twice.
-        let now = self.ports.contents.variant(user, sha256, variant).await?;
+        let now = self.ports.variants.variant(user, sha256, variant).await?;
         if now.as_ref().is_none_or(|now| now.blob != held.blob) {
             self.discard(blob).await;
         }
@@ -144,15 +143,15 @@ impl Attachments {
         &self,
         user: UserId,
         sha256: Sha256,
-        gone: HeldVariant,
+        gone: VariantRef,
     ) -> Result<(), AppError> {
-        Ok(self.ports.contents.drop_variant(user, sha256, gone).await?)
+        Ok(self.ports.variants.remove_variant(user, sha256, gone).await?)
     }
 
     async fn paint(
         &self,
         user: UserId,
-        content: &HeldContent,
+        content: &ContentRef,
         variant: Variant,
     ) -> Result<SmallerPicture, AppError> {
         if content.size > MAX_PICTURE_BYTES {
@@ -185,9 +184,9 @@ impl Attachments {
     async fn render(
         &self,
         user: UserId,
-        content: &HeldContent,
+        content: &ContentRef,
         variant: Variant,
-    ) -> Result<HeldVariant, AppError> {
+    ) -> Result<VariantRef, AppError> {
         let picture = self.paint(user, content, variant).await?;
         let size = picture.bytes.len() as u64;
         let name = BlobName {
@@ -197,7 +196,7 @@ impl Attachments {
         let mut writer = self.ports.blobs.create(name).await?;
         writer.write(picture.bytes).await?;
         writer.finish().await?;
-        Ok(HeldVariant {
+        Ok(VariantRef {
             variant,
             blob: name.id,
             size,
@@ -206,7 +205,7 @@ impl Attachments {
     }
 }
 
-fn shown(user: UserId, sha256: Sha256, held: HeldVariant) -> StoredFile {
+fn shown(user: UserId, sha256: Sha256, held: VariantRef) -> StoredFile {
     let blob = BlobName { user, id: held.blob };
     let tag = format!("{sha256}-{}", held.variant.name());
     StoredFile {

@@ -12,14 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use mosaic_domain::attachment::{BeginOutcome, Upload, UploadKind, UploadPart, UploadState};
 use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource};
 use mosaic_domain::{ClientId, EditTime, Live, MemoId, ResourceId, UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    BeginOutcome, BlobName, Clock, IdGenerator, Upload, UploadKind, UploadPart, UploadState,
-    Uploads as UploadsPort,
-};
+use mosaic_ports::{BlobName, Clock, IdGenerator, UploadStore};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::attachments::{Attachments, NewFile, Received};
 use crate::error::AppError;
@@ -38,7 +35,7 @@ const MOST_PARTS: u32 = 10_000;
 pub struct Uploads {
     attachments: Attachments,
     records: Records,
-    store: Arc<dyn UploadsPort>,
+    store: Arc<dyn UploadStore>,
     blobs: Arc<dyn mosaic_ports::BlobStore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
@@ -77,7 +74,7 @@ impl Uploads {
     pub fn new(
         attachments: Attachments,
         records: Records,
-        store: Arc<dyn UploadsPort>,
+        store: Arc<dyn UploadStore>,
         lifetime_ms: i64,
     ) -> Self {
         let ports = attachments.ports();
@@ -184,7 +181,7 @@ impl Uploads {
             BeginOutcome::Begun => Ok(upload),
             BeginOutcome::TooMany => Err(AppError::TooManyUploads),
             BeginOutcome::OverQuota(usage) => Err(AppError::QuotaExceeded {
-                used: usage.held + usage.announced,
+                used: usage.total(),
                 quota,
             }),
         }
@@ -201,7 +198,7 @@ impl Uploads {
         loop {
             let dropped = self.store.drop_expired(user, self.clock.now(), MOST_OPEN).await?;
             any |= dropped.more || !dropped.blobs.is_empty();
-            self.discard(user, dropped.blobs).await?;
+            self.attachments.discard_orphans(user, dropped.blobs).await?;
             if !dropped.more {
                 return Ok(any);
             }
@@ -322,24 +319,7 @@ impl Uploads {
             return Err(AppError::NotFound);
         }
         let blobs = self.store.end(user, id).await?.ok_or(AppError::NotFound)?;
-        self.discard(user, blobs).await
-    }
-
-    /// Removes blobs that held parts, but for those that hold something else by now.
-    async fn discard(&self, user: UserId, blobs: Vec<Uuid>) -> Result<(), AppError> {
-        if blobs.is_empty() {
-            return Ok(());
-        }
-        let known = self
-            .attachments
-            .ports()
-            .contents
-            .known(user, blobs.clone())
-            .await?;
-        for id in blobs.into_iter().filter(|id| !known.contains(id)) {
-            self.attachments.discard(BlobName { user, id }).await;
-        }
-        Ok(())
+        self.attachments.discard_orphans(user, blobs).await
     }
 
     /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
@@ -405,7 +385,7 @@ impl Uploads {
         let added = self.attachments.add(&by, file, received).await;
         let resource = added.map_err(|error| refused(error, upload.kind))?;
         let blobs = self.store.finish(user, upload.id).await?;
-        self.discard(user, blobs).await?;
+        self.attachments.discard_orphans(user, blobs).await?;
         Ok(resource)
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mosaic_domain::Live;
+use mosaic_domain::attachment::{AppendOutcome, Upload, UploadPart};
 use mosaic_domain::entity::Resource;
-use mosaic_ports::{AppendOutcome, BlobError, StoreError, Upload, UploadPart};
+use mosaic_ports::{BlobError, StoreError};
 use sha2::Digest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -277,7 +278,9 @@ impl Part {
         let error = match outcome? {
             AppendOutcome::Appended => return Ok(()),
             // A store that asked twice, because it got no answer at first, finds what it noted itself.
-            AppendOutcome::Conflict { .. } if self.uploads.attachments.is_known(received.blob).await? => {
+            AppendOutcome::Conflict { .. }
+                if self.uploads.attachments.is_referenced(received.blob).await? =>
+            {
                 return Ok(());
             }
             AppendOutcome::Conflict { received } => AppError::OffsetConflict { received },

@@ -105,7 +105,7 @@ async fn a_storage_that_fails_makes_no_avatar() {
         w.blobs.fail_next(call, BlobFailure::Unavailable);
         assert!(matches!(w.add_avatar(&png("me")).await, Err(AppError::Blobs(_))));
     }
-    assert_eq!(w.h.stores.contents.avatars(w.user).await.unwrap(), []);
+    assert_eq!(w.h.stores.avatars.avatars(w.user).await.unwrap(), []);
     w.assert_clean_with(0).await;
 }
 

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use mosaic_application::doctor::{Doctor, Finding, Progress};
 use mosaic_application::garbage::{GRACE_MS, GarbageError};
 use mosaic_domain::UserId;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Variant;
-use mosaic_ports::{BlobName, HeldContent, RemoveOutcome};
+use mosaic_ports::{BlobName, RemoveOutcome};
 use mosaic_testkit::{
     BlobCall, BlobFailure, EditExt as _, delete, filled, hash, put, resource, resource_id, resource_key,
 };
@@ -19,14 +20,16 @@ use crate::world::{World, file, file_as, png, sha256};
 impl World {
     fn doctor(&self) -> Doctor {
         Doctor::new(
-            Arc::clone(&self.h.stores.transfer),
-            Arc::clone(&self.h.stores.contents),
+            Arc::clone(&self.h.stores.user_ids),
+            Arc::clone(&self.h.stores.dump_reader),
+            Arc::clone(&self.h.stores.audit),
+            Arc::clone(&self.h.stores.orphans),
             self.blobs.port(),
             self.h.clock.clone(),
         )
     }
 
-    async fn content(&self, bytes: &Bytes) -> HeldContent {
+    async fn content(&self, bytes: &Bytes) -> ContentRef {
         let held = self
             .h
             .stores
@@ -153,13 +156,17 @@ async fn a_damaged_blob_is_found() {
 async fn what_nothing_names_is_found() {
     let w = World::new().await;
     let received = w.receive(&png("x")).await.unwrap();
-    let content = HeldContent {
+    let content = ContentRef {
         sha256: received.sha256(),
         blob: w.blobs.names()[0].id,
         size: received.size(),
         touched_at: mosaic_testkit::at(w.h.clock.ms()),
     };
-    w.h.stores.contents.hold(w.user, content, u64::MAX).await.unwrap();
+    w.h.stores
+        .contents
+        .reference(w.user, content, u64::MAX)
+        .await
+        .unwrap();
     for (wait, is_new) in [(0, true), (GRACE_MS, true), (1, false)] {
         w.h.clock.advance(wait);
         let found = w.findings().await;

@@ -7,7 +7,7 @@ use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
 use mosaic_domain::entity::{FileSize, Resource, ResourceKind};
 use mosaic_domain::{Content, EntityType, State};
-use mosaic_ports::{BlobName, MockContentIndex, RemoveOutcome, StoreError, WriteError};
+use mosaic_ports::{BlobName, MockAttachmentIndex, RemoveOutcome, StoreError, WriteError};
 use mosaic_testkit::{
     BlobCall, BlobFailure, EditExt as _, blobs, by, delete, memo, memo_id, memo_key, put, resource,
     resource_id, resource_key, resource_of,
@@ -394,9 +394,11 @@ async fn an_account_that_is_gone_takes_no_bytes() {
 #[tokio::test]
 async fn a1_a_store_that_fails_leaves_no_record() {
     let failing = |_| {
-        let mut contents = MockContentIndex::new();
+        let mut contents = MockAttachmentIndex::new();
         let failure = || WriteError::Store(StoreError::Unavailable("the test wants it so".into()));
-        contents.expect_hold().returning(move |_, _, _| Err(failure()));
+        contents
+            .expect_reference()
+            .returning(move |_, _, _| Err(failure()));
         Arc::new(contents) as _
     };
     let w = World::over(LIMITS, failing).await;

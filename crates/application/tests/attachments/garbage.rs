@@ -3,8 +3,9 @@
 use mosaic_application::AppError;
 use mosaic_application::garbage::GRACE_MS;
 use mosaic_application::uploads::DirectUpload;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Variant;
-use mosaic_ports::{BlobName, BlobStore as _, HeldContent, RemoveOutcome};
+use mosaic_ports::{BlobName, BlobStore as _, RemoveOutcome};
 use mosaic_testkit::{
     BlobCall, BlobFailure, EditExt as _, at, blobs, delete, put, resource, resource_id, resource_key,
 };
@@ -58,23 +59,31 @@ async fn a6_what_nothing_names_is_kept_for_a_day() {
     let w = World::new().await;
     // The bytes came, and the server was killed before it wrote the record.
     let received = w.receive(&png("x")).await.unwrap();
-    let content = HeldContent {
+    let content = ContentRef {
         sha256: received.sha256(),
         blob: w.blobs.names()[0].id,
         size: received.size(),
         touched_at: at(w.h.clock.ms()),
     };
-    w.h.stores.contents.hold(w.user, content, u64::MAX).await.unwrap();
+    w.h.stores
+        .contents
+        .reference(w.user, content, u64::MAX)
+        .await
+        .unwrap();
     w.h.clock.advance(GRACE_MS);
     assert_eq!(w.collect_garbage().await, 0);
 
     // Sent again, they are kept for another day, whether they become a record or not.
     let received = w.receive(&png("x")).await.unwrap();
-    let again = HeldContent {
+    let again = ContentRef {
         touched_at: at(w.h.clock.ms()),
         ..content
     };
-    w.h.stores.contents.hold(w.user, again, u64::MAX).await.unwrap();
+    w.h.stores
+        .contents
+        .reference(w.user, again, u64::MAX)
+        .await
+        .unwrap();
     drop(received);
     w.h.clock.advance(GRACE_MS);
     assert_eq!(w.collect_garbage().await, 0);
@@ -173,6 +182,36 @@ async fn what_a_long_upload_lacks_only_the_record_of_is_kept() {
     assert!(w.state(id).await.unwrap().finished);
     assert_eq!(w.read(resource_id(1), None).await.unwrap(), png("x"));
     w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn a_blob_that_is_a_part_and_a_content_stays_when_its_upload_is_over() {
+    for over in ["ended", "finished", "expired", "made room for"] {
+        let w = World::new().await;
+        let id = w.begin(5, file_as(1)).await;
+        // All of it came in one request and is a content, when the store of the records can't be reached: it is kept as a part.
+        w.writes.fail_next(false);
+        let failed = w.send(id, 0, &png("x"), None).await;
+        assert!(matches!(failed, Err(AppError::Store(_))), "{failed:?}");
+        // Another record names that content.
+        w.add(file_as(2), &png("x")).await.unwrap();
+        match over {
+            "ended" => w.uploads.end(w.user, id).await.unwrap(),
+            "finished" => assert!(w.state(id).await.unwrap().finished),
+            "expired" => {
+                w.h.clock.advance(LIFETIME_MS);
+                assert_eq!(w.collect_garbage().await, 0);
+            }
+            _ => {
+                w.h.clock.advance(LIFETIME_MS);
+                for n in 0..200 {
+                    w.begin(1, file_as(n + 10)).await;
+                }
+            }
+        }
+        assert!(w.blobs.count() == 1, "{over}");
+        assert_eq!(w.read(resource_id(2), None).await.unwrap(), png("x"), "{over}");
+    }
 }
 
 #[tokio::test]

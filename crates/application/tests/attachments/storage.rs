@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::world::{World, png};
 
 fn named(h: &Harness, storage: &MemoryBlobs) -> NamedStorage {
-    NamedStorage::new(storage.port(), Arc::clone(&h.stores.transfer), h.ids.clone())
+    NamedStorage::new(storage.port(), Arc::clone(&h.stores.identity), h.ids.clone())
 }
 
 fn name(w: &World) -> BlobName {

@@ -7,12 +7,10 @@ use bytes::Bytes;
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
 use mosaic_application::uploads::{Appended, Checksum, Uploads};
+use mosaic_domain::attachment::{AppendOutcome, BeginOutcome, Collected, Upload, UploadPart, UploadState};
 use mosaic_domain::entity::Resource;
 use mosaic_domain::{Live, UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    AppendOutcome, BeginOutcome, BlobName, Dropped, StoreError, Upload, UploadPart, UploadState,
-    Uploads as UploadsPort, WriteError,
-};
+use mosaic_ports::{BlobName, StoreError, UploadStore, WriteError};
 use mosaic_testkit::{
     BlobCall, BlobFailure, blobs, bury, delete, memo, memo_id, memo_key, put, resource_id, resource_key,
 };
@@ -491,8 +489,8 @@ async fn what_no_longer_fits_leaves_the_upload_as_it_was_until_it_does() {
     // The upload would be dropped as well by now, had somebody not come back in time.
     let dropped =
         w.h.stores
-            .contents
-            .drop_unnamed(w.user, mosaic_testkit::at(w.h.clock.ms()), 9)
+            .orphans
+            .collect_unreferenced(w.user, mosaic_testkit::at(w.h.clock.ms()), 9)
             .await
             .unwrap();
     assert_eq!(dropped.blobs.len(), 1);
@@ -750,10 +748,10 @@ async fn what_was_said_of_an_upload_is_kept_until_its_end() {
 }
 
 /// A store that gets no answer at first, and asks twice.
-struct AsksTwice(Arc<dyn UploadsPort>);
+struct AsksTwice(Arc<dyn UploadStore>);
 
 #[async_trait]
-impl UploadsPort for AsksTwice {
+impl UploadStore for AsksTwice {
     async fn begin(
         &self,
         user: UserId,
@@ -792,7 +790,7 @@ impl UploadsPort for AsksTwice {
         self.0.end(user, id).await
     }
 
-    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, StoreError> {
+    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Collected, StoreError> {
         self.0.drop_expired(user, now, limit).await
     }
 }

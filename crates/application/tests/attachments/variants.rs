@@ -1,8 +1,9 @@
 //! Smaller pictures, made when they are asked for.
 
 use mosaic_application::AppError;
+use mosaic_domain::attachment::{ContentRef, ReferenceOutcome};
 use mosaic_domain::entity::{Resource, Variant};
-use mosaic_ports::{BlobName, HeldContent, HoldOutcome};
+use mosaic_ports::BlobName;
 use mosaic_testkit::{
     BlobCall, BlobFailure, at, delete, filled, hash, put, resource, resource_id, resource_key,
 };
@@ -113,14 +114,19 @@ async fn an_upload_whose_bytes_can_not_be_looked_at_now_is_taken_for_a_picture()
 #[tokio::test]
 async fn a_file_that_is_too_large_is_not_read_into_memory() {
     let w = World::new().await;
-    let content = HeldContent {
+    let content = ContentRef {
         sha256: hash(1),
         blob: Uuid::from_u128(5),
         size: 64 * MIB + 1,
         touched_at: at(w.h.clock.ms()),
     };
-    let held = w.h.stores.contents.hold(w.user, content, u64::MAX).await.unwrap();
-    assert_eq!(held, HoldOutcome::Held);
+    let held =
+        w.h.stores
+            .contents
+            .reference(w.user, content, u64::MAX)
+            .await
+            .unwrap();
+    assert_eq!(held, ReferenceOutcome::Added);
     w.h.write(w.user, [put(resource_key(1), filled("a.png", 1))])
         .await;
     let refused = w

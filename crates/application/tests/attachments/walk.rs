@@ -212,7 +212,7 @@ impl World {
             }
             Step::Garbage => {
                 self.garbage.step(self.user).await.ok();
-                self.garbage.waste(self.user, None).await.ok();
+                self.garbage.remove_orphans(self.user, None).await.ok();
                 self.garbage.sweep().await.unwrap();
             }
             Step::Fail { call, after } => self.blobs.fail_after(call, after, BlobFailure::Unavailable),
@@ -327,7 +327,7 @@ impl World {
     async fn assert_everything_named_is_there(&self) {
         let (mut contents, avatars) = self.named().await;
         for id in avatars {
-            let avatar = self.h.stores.contents.avatar(self.user, id).await.unwrap();
+            let avatar = self.h.stores.avatars.avatar(self.user, id).await.unwrap();
             contents.insert(avatar.expect("a bot names it").sha256);
         }
         for named in contents {
@@ -371,7 +371,7 @@ impl World {
                 .content(self.user, sha256(&bytes))
                 .await
                 .unwrap();
-            let avatars = self.h.stores.contents.avatars(self.user).await.unwrap();
+            let avatars = self.h.stores.avatars.avatars(self.user).await.unwrap();
             let is_avatar = avatars.iter().any(|avatar| avatar.sha256 == sha256(&bytes));
             assert_eq!(held.is_some(), is_avatar || contents.contains(&sha256(&bytes)));
         }

@@ -20,7 +20,7 @@ use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource, Sha256, St
 use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{EditTime, Live, Record, ResourceId, UserId};
 use mosaic_ports::{
-    ContentIndex, Decide, MediaTypes, PictureError, Pictures, SmallerPicture, StoreError, WriteError,
+    AttachmentIndex, Decide, MediaTypes, PictureError, Pictures, SmallerPicture, StoreError, WriteError,
     WriteStore,
 };
 use mosaic_testkit::{
@@ -87,7 +87,7 @@ impl World {
     /// With something between the use cases and what is known of contents.
     pub(crate) async fn over(
         limits: AttachmentLimits,
-        wrap: impl FnOnce(Arc<dyn ContentIndex>) -> Arc<dyn ContentIndex>,
+        wrap: impl FnOnce(Arc<dyn AttachmentIndex>) -> Arc<dyn AttachmentIndex>,
     ) -> Self {
         let clock = Arc::new(ManualClock::default());
         let fixture = MemoryFixture::start(clock.clone()).await;
@@ -98,6 +98,9 @@ impl World {
         let ports = AttachmentPorts {
             blobs: blobs.port(),
             contents: wrap(Arc::clone(&h.stores.contents)),
+            variants: Arc::clone(&h.stores.variants),
+            avatars: Arc::clone(&h.stores.avatars),
+            orphans: Arc::clone(&h.stores.orphans),
             types: Arc::new(Beginnings),
             pictures: painter.clone(),
             clock: clock.clone(),
@@ -109,7 +112,7 @@ impl World {
         let under_way = Arc::clone(&h.stores.uploads);
         let uploads = Uploads::new(attachments.clone(), records.clone(), under_way, LIFETIME_MS);
         let garbage = Garbage::new(
-            Arc::clone(&h.stores.contents),
+            Arc::clone(&h.stores.orphans),
             Arc::clone(&h.stores.uploads),
             blobs.port(),
             clock,
@@ -213,8 +216,10 @@ impl World {
     /// What does not agree.
     pub(crate) async fn findings(&self) -> Vec<Finding> {
         let doctor = Doctor::new(
-            Arc::clone(&self.h.stores.transfer),
-            Arc::clone(&self.h.stores.contents),
+            Arc::clone(&self.h.stores.user_ids),
+            Arc::clone(&self.h.stores.dump_reader),
+            Arc::clone(&self.h.stores.audit),
+            Arc::clone(&self.h.stores.orphans),
             self.blobs.port(),
             self.h.clock.clone(),
         );
@@ -255,7 +260,7 @@ impl World {
     pub(crate) async fn waste(&self) -> Result<u64, GarbageError> {
         let (mut gone, mut after) = (0, None);
         loop {
-            let (removed, next) = self.garbage.waste(self.user, after).await?;
+            let (removed, next) = self.garbage.remove_orphans(self.user, after).await?;
             gone += removed;
             if next.is_none() {
                 return Ok(gone);

@@ -28,6 +28,8 @@ fields! {
 }
 
 impl Fields for Bot {
+    const NAMES_AVATARS: bool = true;
+
     fn from_patch(patch: &BotPatch) -> Result<Self, Missing> {
         let Some(name) = patch.name.clone() else {
             return Err(Missing::of(&[("name", false)]));

@@ -49,6 +49,16 @@ macro_rules! registry {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// The type of the records that records of this type belong to, if they belong to any.
+            pub const fn parent_type(self) -> Option<Self> {
+                match self { $(Self::$variant => <$variant as Fields>::PARENT,)* }
+            }
+
+            /// Whether the addresses of avatars may stand in documents of this type: avatars stay for as long as they do.
+            pub const fn names_avatars(self) -> bool {
+                match self { $(Self::$variant => <$variant as Fields>::NAMES_AVATARS,)* }
+            }
+
             /// Reads a key of this type.
             ///
             /// # Errors
@@ -78,6 +88,12 @@ macro_rules! registry {
                 match self { $(Self::$variant(_) => EntityType::$variant,)* }
             }
         }
+
+        $(impl From<$key> for RecordKey {
+            fn from(key: $key) -> Self {
+                Self::$variant(key)
+            }
+        })*
 
         impl fmt::Display for RecordKey {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -313,6 +329,12 @@ pub trait Patched {
 pub trait Fields:
     Patched + Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
+    /// The type of the records that those of this type belong to ([`Facets::parent`]). None, unless the type says so.
+    const PARENT: Option<EntityType> = None;
+
+    /// Whether the addresses of avatars may stand in a document. Not, unless the type says so.
+    const NAMES_AVATARS: bool = false;
+
     /// What the stores index. Nothing, unless the type says so.
     fn facets(&self) -> Facets {
         Facets::default()
@@ -395,6 +417,12 @@ pub struct SortGroup {
 impl EntityType {
     const fn index(self) -> usize {
         self as usize
+    }
+
+    /// The types whose records may belong to one of this type.
+    pub fn child_types(self) -> impl Iterator<Item = Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(move |entity| entity.parent_type() == Some(self))
     }
 }
 

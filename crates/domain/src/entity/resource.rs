@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facets, Fields, KeptObject, Missing, Patched as _, fields, names};
+use super::{EntityType, Facets, Fields, KeptObject, Missing, Patched as _, fields, names};
 use crate::id::MemoId;
 use crate::text::{Label, misleads};
 use crate::violation::Violation;
@@ -273,6 +273,8 @@ impl From<Filename> for String {
 }
 
 impl Fields for Resource {
+    const PARENT: Option<EntityType> = Some(EntityType::Memo);
+
     fn from_patch(patch: &ResourcePatch) -> Result<Self, Missing> {
         let (Some(filename), Some(file_size)) = (patch.filename.clone(), patch.file_size) else {
             return Err(Missing::of(&[

@@ -5,9 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::room::Room;
-use super::{
-    Action, CHILD_TYPE, CHILDREN_MAX, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan,
-};
+use super::{Action, CHILDREN_MAX, EditResult, Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WritePlan};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, MemoId, ResourceId};
 use crate::record::{Record, Revision, RevisionReason, State};
@@ -22,7 +20,7 @@ const MAX_PLACE: i64 = i32::MAX as i64;
 pub(super) struct Draft<'a> {
     clock: SyncClock,
     records: BTreeMap<RecordKey, Record>,
-    children: BTreeMap<MemoId, u32>,
+    children: BTreeMap<SortGroup, u32>,
     last_places: BTreeMap<SortGroup, i64>,
     known: &'a [Revision],
     touched: BTreeSet<RecordKey>,
@@ -199,7 +197,10 @@ impl<'a> Draft<'a> {
         match self.records.get(&RecordKey::Memo(memo)) {
             None => Err(Refusal::UnknownMemo(memo).into()),
             Some(record) if record.is_deleted() => Ok(content.detached()),
-            Some(_) if !self.is_full(memo) || stored.is_some_and(|stored| is_child(stored, memo)) => {
+            Some(_)
+                if !self.is_full(edit.key, &content)
+                    || stored.is_some_and(|stored| is_child(stored, memo)) =>
+            {
                 Ok(content)
             }
             Some(_) if matches!(edit.action, Action::Put { .. }) => Ok(content.detached()),
@@ -207,9 +208,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn is_full(&self, memo: MemoId) -> bool {
+    fn is_full(&self, key: RecordKey, content: &Content) -> bool {
         self.children
-            .get(&memo)
+            .get(&group_of(key, content))
             .is_some_and(|count| *count >= CHILDREN_MAX)
     }
 
@@ -374,11 +375,11 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Counts one child more, or one less, of the memo that the record belongs to, if it lives.
+    /// Counts one child more, or one less, of what the record belongs to, if it lives.
     fn count_child(&mut self, record: Option<&Record>, change: fn(u32) -> u32) {
-        let child = record.filter(|record| record.key.entity_type() == CHILD_TYPE && !record.is_deleted());
-        if let Some(memo) = child.and_then(Record::parent) {
-            let count = self.children.entry(memo).or_default();
+        let live = record.filter(|record| !record.is_deleted());
+        if let Some(siblings) = live.and_then(Record::siblings) {
+            let count = self.children.entry(siblings).or_default();
             *count = change(*count);
         }
     }
@@ -550,7 +551,7 @@ fn propose_delete(
 
 /// Whether a record is a live resource of a memo.
 fn is_child(record: &Record, memo: MemoId) -> bool {
-    record.key.entity_type() == CHILD_TYPE && !record.is_deleted() && record.parent() == Some(memo)
+    !record.is_deleted() && record.parent() == Some(memo)
 }
 
 /// The siblings that a record is ordered among.

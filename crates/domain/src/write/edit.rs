@@ -1,6 +1,6 @@
 //! One edit of one record, before it is judged.
 
-use super::{CHILD_TYPE, WriteScope};
+use super::WriteScope;
 use crate::entity::{Content, EntityType, FEW_BYTES, Missing, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, ResourceId};
 use crate::time::{EditTime, UnixMillis};
@@ -66,7 +66,7 @@ impl RecordEdit {
 
     /// Whether the edit deletes the resources of its memo with it (W9).
     pub fn cascades(&self) -> bool {
-        self.deletes() && matches!(self.key, RecordKey::Memo(_))
+        self.deletes() && self.key.entity_type().child_types().next().is_some()
     }
 
     /// About how many bytes it brings to the store.
@@ -154,10 +154,9 @@ impl RecordEdit {
         if let Some(version) = self.timed_version() {
             scope.history.insert((self.key, version));
         }
-        if let RecordKey::Memo(memo) = self.key
-            && (self.deletes() || self.attachments().is_some())
-        {
-            scope.children_of.insert(memo);
+        let has_children = self.key.entity_type().child_types().next().is_some();
+        if has_children && (self.deletes() || self.attachments().is_some()) {
+            scope.children_of.insert(self.key);
         }
         scope.keys.extend(
             self.attachments()
@@ -179,7 +178,10 @@ impl RecordEdit {
             Action::Patch { .. } | Action::Delete { .. } => None,
         };
         scope.keys.extend(named.map(RecordKey::Memo));
-        scope.parents.extend(named);
+        scope.counted.extend(named.map(|parent| SortGroup {
+            entity_type: self.key.entity_type(),
+            parent: Some(parent),
+        }));
         if self.is_unplaced() {
             // The memo may turn out to be deleted, and the resource detached (W9): both groups may be needed.
             let entity_type = self.key.entity_type();
@@ -187,7 +189,7 @@ impl RecordEdit {
                 entity_type,
                 parent: None,
             });
-            if entity_type == CHILD_TYPE {
+            if entity_type.parent_type().is_some() {
                 scope.sort_groups.insert(SortGroup {
                     entity_type,
                     parent: named,

@@ -11,7 +11,7 @@ mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entity::{EntityType, Missing, RecordKey, SortGroup};
+use crate::entity::{Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
@@ -27,12 +27,13 @@ pub struct WriteScope {
     pub user: UserId,
     /// The login that writes: under the lock it must not have ended. `None`: the server itself.
     pub login: Option<FamilyId>,
-    /// The records that the edits name. The store also loads the memo that each of them belongs to.
+    /// The records that the edits name. The store also loads the record that each of them belongs to.
     pub keys: BTreeSet<RecordKey>,
-    /// The memos whose live resources are loaded too: only the database knows their keys.
-    pub children_of: BTreeSet<MemoId>,
-    /// The memos that the edits give resources to: how many they have is counted.
-    pub parents: BTreeSet<MemoId>,
+    /// The records whose live children are loaded too
+    /// ([`EntityType::child_types`](crate::EntityType::child_types)): only the database knows their keys.
+    pub children_of: BTreeSet<RecordKey>,
+    /// The groups that the edits add records to: how many they have is counted.
+    pub counted: BTreeSet<SortGroup>,
     /// The groups whose greatest place is loaded.
     pub sort_groups: BTreeSet<SortGroup>,
     /// The versions whose revisions are loaded, to recognise a replay of what has been overwritten since (W3).
@@ -49,7 +50,7 @@ impl WriteScope {
             login: None,
             keys: BTreeSet::new(),
             children_of: BTreeSet::new(),
-            parents: BTreeSet::new(),
+            counted: BTreeSet::new(),
             sort_groups: BTreeSet::new(),
             history: BTreeSet::new(),
             bytes: 0,
@@ -60,10 +61,10 @@ impl WriteScope {
         scope
     }
 
-    /// The resources that the edits name: how many siblings each has is counted.
+    /// The records that may belong to others: how many siblings each has is counted.
     pub fn child_keys(&self) -> impl Iterator<Item = RecordKey> {
         let keys = self.keys.iter().copied();
-        keys.filter(|key| key.entity_type() == CHILD_TYPE)
+        keys.filter(|key| key.entity_type().parent_type().is_some())
     }
 
     /// The same for a write of this login; `None`: of the server itself.
@@ -80,9 +81,9 @@ pub struct Locked {
     pub clock: SyncClock,
     /// Every record of the scope that exists, tombstones included, with their memos and the memos' resources.
     pub records: BTreeMap<RecordKey, Record>,
-    /// How many live resources each memo of [`WriteScope::parents`] has, and each memo that one of
-    /// [`WriteScope::child_keys`] belongs to, or belonged to when it was deleted: counted up to [`CHILDREN_MAX`].
-    pub children: BTreeMap<MemoId, u32>,
+    /// How many live records there are in each group of [`WriteScope::counted`], and in that of each of
+    /// [`WriteScope::child_keys`], or that which it was in when it was deleted: counted up to [`CHILDREN_MAX`].
+    pub children: BTreeMap<SortGroup, u32>,
     /// The greatest place of each group of the scope that has live records.
     pub last_places: BTreeMap<SortGroup, i64>,
     /// The revisions of the scope's history.
@@ -205,11 +206,6 @@ pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Resul
     Ok(draft.into_plan(results))
 }
 
-/// The type of the records that [`WriteScope::children_of`] loads.
-pub const CHILD_TYPE: EntityType = EntityType::Resource;
-
-/// What they belong to.
-pub const PARENT_TYPE: EntityType = EntityType::Memo;
-
-/// The most live resources of one memo. They are deleted with it, in one write, and while one is written others wait (W9).
+/// The most live records of one type that belong to one record. They are deleted with it, in one write, and while one is written
+/// others wait (W9).
 pub const CHILDREN_MAX: u32 = 1_000;

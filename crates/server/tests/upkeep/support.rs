@@ -150,7 +150,7 @@ impl Place {
         let open = self.open().await;
         let ports = open.ports();
         let user = user_of(&ports, username).await.expect("the user");
-        let loaded = ports.transfer.loaded(user).await.unwrap();
+        let loaded = ports.dump_reader.loaded(user).await.unwrap();
         open.close().await;
         loaded
     }

@@ -32,7 +32,7 @@ async fn assert_right(h: &Harness, user: UserId) -> SyncDigest {
             .iter()
             .all(|(_, cursor)| cursor.get() == digest.clock.get())
     );
-    assert_eq!(digest.epoch, h.stores.transfer.epoch().await.unwrap());
+    assert_eq!(digest.epoch, h.stores.identity.epoch().await.unwrap());
     digest
 }
 

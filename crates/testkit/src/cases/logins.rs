@@ -157,7 +157,7 @@ pub async fn l2_what_is_kept_does_not_grow_with_renewals(h: &Harness) {
         h.rotate(n, n + 1, 1_001).await;
         h.rotate(n, 99, 1_001).await;
     }
-    let dump = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+    let dump = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
     let kept = KeptLogin {
         stored: StoredRefreshToken {
             token: h.token(40, 1_001),
@@ -187,7 +187,7 @@ pub async fn l4_a_user_has_only_so_many_logins(h: &Harness) {
         assert_eq!(standing.is_err(), ended.contains(&login.family), "{login:?}");
     }
     assert_eq!(h.stores.tokens.standing(ben, bens.family).await.unwrap(), Ok(()));
-    let dump = h.stores.transfer.dump_user(anna).await.unwrap().unwrap();
+    let dump = h.stores.dump_reader.dump_user(anna).await.unwrap().unwrap();
     assert_eq!(dump.logins.len(), usize::from(most));
 }
 
@@ -201,9 +201,9 @@ pub async fn l2_a_token_of_a_version_before_goes_on(h: &Harness) {
     };
     for (n, again) in [(1, 101), (11, 2)] {
         let login = h.log_in(user, n).await;
-        let mut dump = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+        let mut dump = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
         dump.earlier_tokens = vec![earlier(n, &login), earlier(100 + n, &login)];
-        h.stores.transfer.load_user(dump).await.unwrap();
+        h.stores.dump_writer.load_user(dump).await.unwrap();
         let key = TokenHash([150 + n; 32]);
         let next = NewRefreshToken {
             key,
@@ -523,7 +523,7 @@ pub async fn l1_a_login_that_ended_writes_nothing_from_then_on(h: &Harness) {
                 } else {
                     h.stores.tokens.end_family(h.presented(n)).await.unwrap();
                 }
-                h.stores.transfer.dump_user(user).await.unwrap().unwrap().clock
+                h.stores.dump_reader.dump_user(user).await.unwrap().unwrap().clock
             }
         });
         let after = waits(h.clone());
@@ -539,7 +539,7 @@ pub async fn l1_a_login_that_ended_writes_nothing_from_then_on(h: &Harness) {
             }
         }
         assert_eq!(
-            h.stores.transfer.dump_user(user).await.unwrap().unwrap().clock,
+            h.stores.dump_reader.dump_user(user).await.unwrap().unwrap().clock,
             clock
         );
     }

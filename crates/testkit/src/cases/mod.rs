@@ -1,9 +1,11 @@
 //! The cases of the conformance suite, by what they are about.
 
 pub mod accounts;
+mod attached;
 pub mod contents;
 pub mod devices;
 pub mod digests;
+pub mod garbage;
 pub mod history;
 pub mod jobs;
 pub mod listing;
@@ -19,5 +21,7 @@ pub mod searching;
 pub mod stamps;
 pub mod transfer;
 pub mod unreadable;
+pub mod upload_ends;
 pub mod uploads;
+pub mod variants;
 pub mod writes;

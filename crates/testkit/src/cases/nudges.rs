@@ -155,7 +155,7 @@ async fn unheard_of(h: &Harness) -> UserId {
     other
         .write(user, [put(memo_key(1), memo("winner")).at(500)])
         .await;
-    let (from, to) = (&other.stores.transfer, &h.stores.transfer);
+    let (from, to) = (&other.stores.dump_reader, &h.stores.dump_writer);
     to.load_user(from.dump_user(user).await.unwrap().unwrap())
         .await
         .unwrap();

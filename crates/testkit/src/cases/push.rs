@@ -68,10 +68,10 @@ fn push() -> Vec<RecordEdit> {
 /// Everything that is stored of a user.
 async fn everything(h: &Harness, user: UserId) -> (Vec<DumpedRecord>, Vec<KeptRevision>) {
     let (mut records, mut revisions): (Vec<DumpedRecord>, Vec<KeptRevision>) = Default::default();
-    let transfer = &h.stores.transfer;
+    let reader = &h.stores.dump_reader;
     loop {
         let after = records.last().map_or(Stamp::ZERO, |dumped| dumped.record.stamp);
-        let more = transfer
+        let more = reader
             .dump_records(user, after, PageLimits::PROTOCOL)
             .await
             .unwrap();
@@ -82,7 +82,7 @@ async fn everything(h: &Harness, user: UserId) -> (Vec<DumpedRecord>, Vec<KeptRe
     }
     loop {
         let after = revisions.last().map(RevisionPlace::of);
-        let more = transfer
+        let more = reader
             .dump_revisions(user, after, PageLimits::PROTOCOL)
             .await
             .unwrap();

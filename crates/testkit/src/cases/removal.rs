@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::poll;
 use mosaic_domain::account::Role;
+use mosaic_domain::attachment::{
+    AttachmentUsage, Avatar, ContentRef, Upload, UploadKind, UploadPart, VariantRef,
+};
 use mosaic_domain::entity::{MimeType, Resource, Variant};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, Stamp, UploadId, UserId};
 use mosaic_ports::{
-    Account, AccountChange, AttachmentUsage, Avatar, CreateOutcome, HeldContent, HeldVariant, IssueOutcome,
-    Loaded, LoginRefusal, RemoveOutcome, Rotation, ServedCursors, StoreError, StoredRefreshToken,
-    UpdateOutcome, Upload, UploadKind, UploadPart, WriteError,
+    Account, AccountChange, CreateOutcome, IssueOutcome, Loaded, LoginRefusal, RemoveOutcome, Rotation,
+    ServedCursors, StoreError, StoredRefreshToken, UpdateOutcome, WriteError,
 };
 use uuid::Uuid;
 
@@ -50,23 +52,22 @@ fn upload_id(n: u64) -> UploadId {
 
 /// A content with its variants, an avatar, and an upload with two parts.
 async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) -> Result<(), WriteError> {
-    let contents = &h.stores.contents;
-    let content = HeldContent {
+    let content = ContentRef {
         sha256: hash(n),
         blob: h.new_id(),
         size: 10,
         touched_at: at(1_000),
     };
-    contents.hold(user, content, u64::MAX).await?;
+    h.stores.contents.reference(user, content, u64::MAX).await?;
     let mime_type = MimeType::new("image/png").unwrap();
     for variant in [Variant::Thumb, Variant::Opt] {
-        let variant = HeldVariant {
+        let variant = VariantRef {
             variant,
             blob: h.new_id(),
             size: 1,
             mime_type: mime_type.clone(),
         };
-        contents.hold_variant(user, hash(n), variant).await?;
+        h.stores.variants.add_variant(user, hash(n), variant).await?;
     }
     let avatar = Avatar {
         id: AvatarId::new(h.new_id()),
@@ -74,7 +75,7 @@ async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) -> Result<(
         mime_type,
         created_at: at(1_000),
     };
-    contents.add_avatar(user, avatar).await?;
+    h.stores.avatars.add_avatar(user, avatar).await?;
     let upload = Upload {
         id: upload,
         resource: resource_id(n),
@@ -100,7 +101,7 @@ async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) -> Result<(
 
 /// Whether it is noted that an account was removed.
 async fn is_noted(h: &Harness, user: UserId) -> bool {
-    let removed = h.stores.contents.removed_users(None, 1_000).await.unwrap();
+    let removed = h.stores.orphans.removed_users(None, 1_000).await.unwrap();
     removed.contains(&user)
 }
 
@@ -172,8 +173,8 @@ async fn remove_all(h: &Harness, user: UserId, limit: u32) -> RemoveOutcome {
 
 /// Records, revisions and rows about attachments that are left.
 async fn rows(h: &Harness, user: UserId) -> usize {
-    let loaded = h.stores.transfer.loaded(user).await.unwrap();
-    let mut rows = h.stores.contents.avatars(user).await.unwrap().len();
+    let loaded = h.stores.dump_reader.loaded(user).await.unwrap();
+    let mut rows = h.stores.avatars.avatars(user).await.unwrap().len();
     for n in 1..=3 {
         rows += h.stores.uploads.parts(user, upload_id(n)).await.unwrap().len();
     }
@@ -181,18 +182,24 @@ async fn rows(h: &Harness, user: UserId) -> usize {
 }
 
 async fn assert_no_attachments(h: &Harness, user: UserId) {
-    let (contents, uploads) = (&h.stores.contents, &h.stores.uploads);
-    assert_eq!(contents.usage(user).await.unwrap(), AttachmentUsage::default());
-    assert_eq!(contents.avatars(user).await.unwrap(), []);
+    let uploads = &h.stores.uploads;
+    assert_eq!(
+        h.stores.contents.usage(user).await.unwrap(),
+        AttachmentUsage::default()
+    );
+    assert_eq!(h.stores.avatars.avatars(user).await.unwrap(), []);
     for n in 1..=3 {
-        assert_eq!(contents.content(user, hash(n)).await.unwrap(), None);
+        assert_eq!(h.stores.contents.content(user, hash(n)).await.unwrap(), None);
         for variant in [Variant::Thumb, Variant::Opt] {
-            assert_eq!(contents.variant(user, hash(n), variant).await.unwrap(), None);
+            assert_eq!(
+                h.stores.variants.variant(user, hash(n), variant).await.unwrap(),
+                None
+            );
         }
         assert_eq!(uploads.upload(user, upload_id(n)).await.unwrap(), None);
         assert_eq!(uploads.parts(user, upload_id(n)).await.unwrap(), []);
     }
-    assert_eq!(contents.without_content(user, None, 10).await.unwrap(), []);
+    assert_eq!(h.stores.audit.without_content(user, None, 10).await.unwrap(), []);
 }
 
 /// Asserts that nobody can log in, pull or write.
@@ -213,7 +220,7 @@ async fn assert_shut(h: &Harness, account: &Account, n: u8) {
     let clock = h.stores.feed.clock(user, None).await.unwrap();
     assert_eq!(clock, Err(LoginRefusal::Ended));
     assert_eq!(h.stores.reader.digest(user).await.unwrap(), None);
-    assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
+    assert_eq!(h.stores.dump_reader.dump_user(user).await.unwrap(), None);
     for spent in n..n + 3 {
         assert_eq!(rotate(h, spent).await, Rotation::Refused);
     }
@@ -242,10 +249,10 @@ async fn assert_nothing_left(h: &Harness, account: &Account) {
     let nobody = |found: Option<_>| assert_eq!(found, None);
     nobody(h.stores.accounts.by_id(user).await.unwrap());
     nobody(h.stores.accounts.by_name(&account.user.username).await.unwrap());
-    assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), None);
+    assert_eq!(h.stores.dump_reader.dump_user(user).await.unwrap(), None);
     assert!(
         !h.stores
-            .transfer
+            .user_ids
             .user_ids(None, 100)
             .await
             .unwrap()
@@ -263,8 +270,11 @@ async fn assert_nothing_left(h: &Harness, account: &Account) {
     let again = h.stores.accounts.create(account.clone(), false).await.unwrap();
     assert_eq!(again, CreateOutcome::Created);
     assert_no_attachments(h, user).await;
-    assert_eq!(h.stores.transfer.loaded(user).await.unwrap(), Loaded::default());
-    let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+    assert_eq!(
+        h.stores.dump_reader.loaded(user).await.unwrap(),
+        Loaded::default()
+    );
+    let dumped = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
     assert_eq!(
         (dumped.clock, dumped.cursors.len(), dumped.logins.len()),
         (Stamp::ZERO, 0, 0)
@@ -360,15 +370,15 @@ pub async fn a_removal_touches_nobody_else(h: &Harness) {
     );
     let user = ben.user.id;
     let state = async || {
-        let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+        let dumped = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
         (
             dumped,
             h.live(user).await,
-            h.stores.transfer.loaded(user).await.unwrap(),
+            h.stores.dump_reader.loaded(user).await.unwrap(),
             rows(h, user).await,
             h.stores.contents.usage(user).await.unwrap(),
             h.stores
-                .contents
+                .variants
                 .variant(user, hash(1), Variant::Opt)
                 .await
                 .unwrap(),
@@ -394,10 +404,10 @@ pub async fn the_last_administrator_is_not_removed(h: &Harness) {
         ..AccountChange::default()
     };
     h.stores.accounts.update(other, close, at(9_000)).await.unwrap();
-    let before = h.stores.transfer.dump_user(user).await.unwrap();
+    let before = h.stores.dump_reader.dump_user(user).await.unwrap();
     assert_eq!(remove(h, user, 100).await, RemoveOutcome::LastAdmin);
     assert!(!is_noted(h, user).await);
-    assert_eq!(h.stores.transfer.dump_user(user).await.unwrap(), before);
+    assert_eq!(h.stores.dump_reader.dump_user(user).await.unwrap(), before);
     assert_eq!(h.live(user).await.len(), 10);
     assert!(matches!(rotate(h, 1).await, Rotation::Rotated(_)));
     h.write(user, [patch_memo(1, "goes on")]).await;
@@ -556,12 +566,12 @@ pub async fn what_goes_on_during_a_removal_leaves_nothing(h: &Harness) {
 
 /// Accounts that were removed are noted, and only those, in ascending order; one that is loaded again is there again.
 pub async fn removed_accounts_are_noted_until_they_are_loaded_again(h: &Harness) {
-    let page = async |after, limit| h.stores.contents.removed_users(after, limit).await.unwrap();
+    let page = async |after, limit| h.stores.orphans.removed_users(after, limit).await.unwrap();
     assert_eq!(page(None, 10).await, []);
     let (mut users, mut dumps) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         let user = h.user().await;
-        dumps.push(h.stores.transfer.dump_user(user).await.unwrap().unwrap());
+        dumps.push(h.stores.dump_reader.dump_user(user).await.unwrap().unwrap());
         users.push(user);
     }
     let stays = h.user().await;
@@ -576,7 +586,7 @@ pub async fn removed_accounts_are_noted_until_they_are_loaded_again(h: &Harness)
     assert_eq!(page(Some(users[1]), 2).await, users[2..]);
     assert_eq!(page(Some(users[3]), 2).await, []);
     assert_eq!(page(Some(UserId::new(Uuid::nil())), 10).await, users);
-    h.stores.transfer.load_user(dumps.remove(1)).await.unwrap();
+    h.stores.dump_writer.load_user(dumps.remove(1)).await.unwrap();
     assert_eq!(page(None, 10).await, [users[0], users[2], users[3]]);
     for user in [stays, users[1]] {
         h.write(user, [put(memo_key(1), memo("goes on"))]).await;

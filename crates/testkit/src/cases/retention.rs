@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use mosaic_domain::attachment::{ContentRef, ReferenceOutcome};
 use mosaic_domain::pull::{PageLimits, PullRequest};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::write::{Outcome, Refusal};
 use mosaic_domain::{Content, EntityType, PerEntity, Record, RecordKey, Revision, Stamp, State, UserId};
-use mosaic_ports::{HeldContent, HoldOutcome, Purged};
+use mosaic_ports::Purged;
 
 use crate::{
     Device, EditExt, Gate, Harness, ManualClock, at, bot, bot_key, delete, diary, diary_key, filled, hash,
@@ -348,18 +349,17 @@ pub async fn h2_small_steps_come_to_the_same(h: &Harness) {
 /// A revision that went and a tombstone that is erased name the content of an attachment no more; a live record does.
 pub async fn h2_what_is_erased_names_no_content_any_more(h: &Harness) {
     let user = h.user().await;
-    let contents = &h.stores.contents;
     let mut blobs = Vec::new();
     for n in 1..=4 {
-        let content = HeldContent {
+        let content = ContentRef {
             sha256: hash(n),
             blob: h.new_id(),
             size: 1,
             touched_at: at(START),
         };
         blobs.push(content.blob);
-        let outcome = contents.hold(user, content, 100).await.unwrap();
-        assert_eq!(outcome, HoldOutcome::Held);
+        let outcome = h.stores.contents.reference(user, content, 100).await.unwrap();
+        assert_eq!(outcome, ReferenceOutcome::Added);
         h.write(user, [put(resource_key(n), filled("a.png", n)).at(100)])
             .await;
     }
@@ -373,7 +373,13 @@ pub async fn h2_what_is_erased_names_no_content_any_more(h: &Harness) {
     h.clock.advance(1_000);
     let drop = async || {
         let before = at(h.clock.ms());
-        let mut dropped = contents.drop_unnamed(user, before, 100).await.unwrap().blobs;
+        let mut dropped = h
+            .stores
+            .orphans
+            .collect_unreferenced(user, before, 100)
+            .await
+            .unwrap()
+            .blobs;
         dropped.sort_unstable();
         dropped
     };
@@ -383,9 +389,9 @@ pub async fn h2_what_is_erased_names_no_content_any_more(h: &Harness) {
     assert_eq!(purge(h, user, h.clock.ms(), 2).await, (4, 3));
     assert_eq!(drop().await, blobs[..3]);
     assert_eq!(drop().await, blobs[..0]);
-    let left = contents.content(user, hash(4)).await.unwrap().unwrap();
+    let left = h.stores.contents.content(user, hash(4)).await.unwrap().unwrap();
     assert_eq!(left.blob, blobs[3]);
-    assert_eq!(contents.without_content(user, None, 10).await.unwrap(), []);
+    assert_eq!(h.stores.audit.without_content(user, None, 10).await.unwrap(), []);
 }
 
 /// Nobody else's history is touched, and there is nothing to do for a user who is not there.

@@ -33,9 +33,9 @@ async fn stored(h: &Harness, user: UserId) -> u64 {
         records: usize::MAX >> 1,
         bytes: usize::MAX >> 1,
     };
-    let transfer = &h.stores.transfer;
-    let records = transfer.dump_records(user, mosaic_domain::Stamp::ZERO, everything);
-    let revisions = transfer.dump_revisions(user, None, everything);
+    let reader = &h.stores.dump_reader;
+    let records = reader.dump_records(user, mosaic_domain::Stamp::ZERO, everything);
+    let revisions = reader.dump_revisions(user, None, everything);
     let records = records.await.unwrap();
     let revisions = revisions.await.unwrap();
     let records: u64 = records.iter().map(|dumped| dumped.record.bytes()).sum();
@@ -81,7 +81,7 @@ pub async fn w10_what_a_user_stores_is_counted_to_the_byte(h: &Harness) {
         h.write(user, [patch_memo(1, "over it")]).await;
         assert_eq!(counted(h, user).await, stored(h, user).await);
     }
-    let dumped = h.stores.transfer.dump_user(user).await.unwrap().unwrap();
+    let dumped = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
     assert_eq!(dumped.record_bytes, counted(h, user).await);
     h.write(user, [delete(memo_key(1)), delete(bot_key(1))]).await;
     loop {

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use mosaic_domain::account::Role;
+use mosaic_domain::attachment::{Avatar, ContentRef, VariantRef};
 use mosaic_domain::entity::{MimeType, Variant};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{AvatarId, Cursor, EntityType, Epoch, FamilyId, Stamp, UnixMillis, UserId};
-use mosaic_ports::{
-    Avatar, DumpedRecord, HeldContent, HeldVariant, KeptRevision, RevisionPlace, ServedCursors,
-    StoredRefreshToken, Transfer,
-};
+use mosaic_ports::{DumpedRecord, KeptRevision, RevisionPlace, ServedCursors, StoredRefreshToken};
 use uuid::Uuid;
 
 use crate::{
@@ -74,18 +72,17 @@ async fn full_user(h: &Harness) -> UserId {
 /// Contents that a record, a revision, a tombstone and an avatar name, and one that nothing does; records that name one
 /// which is not there.
 async fn attach(h: &Harness, user: UserId) {
-    let contents = &h.stores.contents;
     for n in 1..=5 {
         let content = content(h, n);
-        contents.hold(user, content, 100).await.unwrap();
+        h.stores.contents.reference(user, content, 100).await.unwrap();
     }
-    let thumb = HeldVariant {
+    let thumb = VariantRef {
         variant: Variant::Thumb,
         blob: h.new_id(),
         size: 1,
         mime_type: MimeType::new("image/webp").unwrap(),
     };
-    assert!(contents.hold_variant(user, hash(1), thumb).await.unwrap());
+    assert!(h.stores.variants.add_variant(user, hash(1), thumb).await.unwrap());
     for n in [1, 2, 3, 6] {
         h.write(user, [fill(resource_key(10 + n), filled("a.png", n)).at(10)])
             .await;
@@ -94,12 +91,12 @@ async fn attach(h: &Harness, user: UserId) {
         .await;
     h.write(user, [delete(resource_key(13)).at(20)]).await;
     for id in [8, 3] {
-        contents.add_avatar(user, avatar(id)).await.unwrap();
+        h.stores.avatars.add_avatar(user, avatar(id)).await.unwrap();
     }
 }
 
-fn content(h: &Harness, n: u64) -> HeldContent {
-    HeldContent {
+fn content(h: &Harness, n: u64) -> ContentRef {
+    ContentRef {
         sha256: hash(n),
         blob: h.new_id(),
         size: 10 + n,
@@ -117,11 +114,11 @@ fn avatar(id: u128) -> Avatar {
 }
 
 /// Everything that a store holds of a user, read in small batches.
-async fn dump(from: &dyn Transfer, user: UserId) -> (Vec<DumpedRecord>, Vec<KeptRevision>) {
+async fn dump(from: &Stores, user: UserId) -> (Vec<DumpedRecord>, Vec<KeptRevision>) {
     let (mut records, mut revisions): (Vec<DumpedRecord>, Vec<KeptRevision>) = Default::default();
     loop {
         let after = records.last().map_or(Stamp::ZERO, |dumped| dumped.record.stamp);
-        let more = from.dump_records(user, after, SMALL).await.unwrap();
+        let more = from.dump_reader.dump_records(user, after, SMALL).await.unwrap();
         if more.is_empty() {
             break;
         }
@@ -129,7 +126,7 @@ async fn dump(from: &dyn Transfer, user: UserId) -> (Vec<DumpedRecord>, Vec<Kept
     }
     loop {
         let after = revisions.last().map(RevisionPlace::of);
-        let more = from.dump_revisions(user, after, SMALL).await.unwrap();
+        let more = from.dump_reader.dump_revisions(user, after, SMALL).await.unwrap();
         if more.is_empty() {
             return (records, revisions);
         }
@@ -138,11 +135,11 @@ async fn dump(from: &dyn Transfer, user: UserId) -> (Vec<DumpedRecord>, Vec<Kept
 }
 
 /// Which blob holds which content, read in small batches.
-async fn dump_contents(from: &dyn Transfer, user: UserId) -> Vec<HeldContent> {
-    let mut contents: Vec<HeldContent> = Vec::new();
+async fn dump_contents(from: &Stores, user: UserId) -> Vec<ContentRef> {
+    let mut contents: Vec<ContentRef> = Vec::new();
     loop {
         let after = contents.last().map(|content| content.sha256);
-        let more = from.dump_contents(user, after, 2).await.unwrap();
+        let more = from.dump_reader.dump_contents(user, after, 2).await.unwrap();
         assert!(more.len() <= 2);
         if more.is_empty() {
             return contents;
@@ -153,33 +150,34 @@ async fn dump_contents(from: &dyn Transfer, user: UserId) -> Vec<HeldContent> {
 }
 
 /// Moves a user from one store to another, in small batches.
-async fn copy(from: &dyn Transfer, to: &dyn Transfer, user: UserId) {
-    to.load_user(from.dump_user(user).await.unwrap().unwrap())
+async fn copy(from: &Stores, to: &Stores, user: UserId) {
+    to.dump_writer
+        .load_user(from.dump_reader.dump_user(user).await.unwrap().unwrap())
         .await
         .unwrap();
     let (records, revisions) = dump(from, user).await;
     for batch in records.chunks(3) {
-        to.load_records(user, batch.to_vec()).await.unwrap();
+        to.dump_writer.load_records(user, batch.to_vec()).await.unwrap();
     }
     for batch in revisions.chunks(3) {
-        to.load_revisions(user, batch.to_vec()).await.unwrap();
+        to.dump_writer.load_revisions(user, batch.to_vec()).await.unwrap();
     }
     for batch in dump_contents(from, user).await.chunks(3) {
-        to.load_contents(user, batch.to_vec()).await.unwrap();
+        to.dump_writer.load_contents(user, batch.to_vec()).await.unwrap();
     }
 }
 
-async fn assert_alike(one: &dyn Transfer, other: &dyn Transfer, user: UserId) {
+async fn assert_alike(one: &Stores, other: &Stores, user: UserId) {
     assert_eq!(
-        one.dump_user(user).await.unwrap(),
-        other.dump_user(user).await.unwrap()
+        one.dump_reader.dump_user(user).await.unwrap(),
+        other.dump_reader.dump_user(user).await.unwrap()
     );
     let ((records, revisions), theirs) = (dump(one, user).await, dump(other, user).await);
     assert_eq!(records, theirs.0);
     assert_eq!(revisions, theirs.1);
     let contents = dump_contents(one, user).await;
     assert_eq!(contents, dump_contents(other, user).await);
-    let loaded = other.loaded(user).await.unwrap();
+    let loaded = other.dump_reader.loaded(user).await.unwrap();
     assert_eq!(
         (loaded.records, loaded.revisions, loaded.contents),
         (
@@ -200,13 +198,13 @@ fn in_memory(h: &Harness) -> Stores {
 pub async fn a_store_is_read_out_whole(h: &Harness) {
     let user = full_user(h).await;
     let memory = in_memory(h);
-    copy(h.stores.transfer.as_ref(), memory.transfer.as_ref(), user).await;
-    assert_alike(h.stores.transfer.as_ref(), memory.transfer.as_ref(), user).await;
-    assert_eq!(h.stores.transfer.user_ids(None, 10).await.unwrap(), [user]);
-    assert_eq!(h.stores.transfer.user_ids(Some(user), 10).await.unwrap(), []);
+    copy(&h.stores, &memory, user).await;
+    assert_alike(&h.stores, &memory, user).await;
+    assert_eq!(h.stores.user_ids.user_ids(None, 10).await.unwrap(), [user]);
+    assert_eq!(h.stores.user_ids.user_ids(Some(user), 10).await.unwrap(), []);
     assert_eq!(
         h.stores
-            .transfer
+            .dump_reader
             .dump_user(UserId::new(h.new_id()))
             .await
             .unwrap(),
@@ -219,12 +217,12 @@ pub async fn a_store_is_written_whole(h: &Harness) {
     let mut other = h.clone();
     other.stores = in_memory(h);
     let user = full_user(&other).await;
-    let (from, to) = (other.stores.transfer.clone(), h.stores.transfer.clone());
-    copy(from.as_ref(), to.as_ref(), user).await;
-    copy(from.as_ref(), to.as_ref(), user).await;
-    assert_alike(from.as_ref(), to.as_ref(), user).await;
+    let (from, to) = (&other.stores, &h.stores);
+    copy(from, to, user).await;
+    copy(from, to, user).await;
+    assert_alike(from, to, user).await;
 
-    let clock = from.dump_user(user).await.unwrap().unwrap().clock;
+    let clock = from.dump_reader.dump_user(user).await.unwrap().unwrap().clock;
     let edit = patch_memo(0, "after the move").at(60);
     let (here, there) = (
         h.write(user, [edit.clone()]).await,
@@ -232,7 +230,7 @@ pub async fn a_store_is_written_whole(h: &Harness) {
     );
     assert_eq!(here, there);
     assert!(here.clock > clock);
-    assert_alike(from.as_ref(), to.as_ref(), user).await;
+    assert_alike(from, to, user).await;
 }
 
 /// What names a content moves with it: what is needed there is needed here, and what is missing there is missing here. Smaller
@@ -243,28 +241,53 @@ pub async fn contents_move_with_what_names_them(h: &Harness) {
     for (from, to) in [(h, &other), (&other, h)] {
         let user = from.user().await;
         attach(from, user).await;
-        let held = dump_contents(from.stores.transfer.as_ref(), user).await;
+        let held = dump_contents(&from.stores, user).await;
         assert_eq!(held.len(), 5);
         for _ in 0..2 {
-            copy(from.stores.transfer.as_ref(), to.stores.transfer.as_ref(), user).await;
-            assert_alike(from.stores.transfer.as_ref(), to.stores.transfer.as_ref(), user).await;
+            copy(&from.stores, &to.stores, user).await;
+            assert_alike(&from.stores, &to.stores, user).await;
         }
-        let contents = &to.stores.contents;
         let all: Vec<_> = held.iter().map(|content| content.sha256).collect();
-        assert_eq!(contents.unnamed(user, all).await.unwrap(), [hash(5)]);
+        assert_eq!(to.stores.audit.unreferenced(user, all).await.unwrap(), [hash(5)]);
         assert_eq!(
-            contents.without_content(user, None, 10).await.unwrap(),
+            to.stores.audit.without_content(user, None, 10).await.unwrap(),
             [(resource_key(16), hash(6))]
         );
-        let thumb = contents.variant(user, hash(1), Variant::Thumb).await.unwrap();
+        let thumb = to
+            .stores
+            .variants
+            .variant(user, hash(1), Variant::Thumb)
+            .await
+            .unwrap();
         assert_eq!(thumb, None);
-        assert_eq!(contents.avatars(user).await.unwrap(), [avatar(3), avatar(8)]);
+        assert_eq!(
+            to.stores.avatars.avatars(user).await.unwrap(),
+            [avatar(3), avatar(8)]
+        );
         // The avatars are younger than that.
-        let dropped = contents.drop_unnamed(user, at(1_000), 10).await.unwrap();
+        let dropped = to
+            .stores
+            .orphans
+            .collect_unreferenced(user, at(1_000), 10)
+            .await
+            .unwrap();
         assert!(dropped.blobs.is_empty(), "{dropped:?}");
         let before = at(2_000);
-        let mut dropped = contents.drop_unnamed(user, before, 10).await.unwrap().blobs;
-        dropped.extend(contents.drop_unnamed(user, before, 10).await.unwrap().blobs);
+        let mut dropped = to
+            .stores
+            .orphans
+            .collect_unreferenced(user, before, 10)
+            .await
+            .unwrap()
+            .blobs;
+        dropped.extend(
+            to.stores
+                .orphans
+                .collect_unreferenced(user, before, 10)
+                .await
+                .unwrap()
+                .blobs,
+        );
         dropped.sort_unstable();
         let mut expected = [held[3].blob, held[4].blob];
         expected.sort_unstable();
@@ -277,9 +300,9 @@ pub async fn contents_move_with_what_names_them(h: &Harness) {
 pub async fn contents_and_avatars_are_replaced(h: &Harness) {
     let user = h.user().await;
     attach(h, user).await;
-    let transfer = h.stores.transfer.as_ref();
-    let mut expected = dump_contents(transfer, user).await;
-    let earlier = HeldContent {
+    let stores = &h.stores;
+    let mut expected = dump_contents(stores, user).await;
+    let earlier = ContentRef {
         touched_at: at(1),
         ..content(h, 2)
     };
@@ -287,12 +310,16 @@ pub async fn contents_and_avatars_are_replaced(h: &Harness) {
     (expected[1], expected[3]) = (earlier, replaced[1]);
     expected.push(replaced[2]);
     for _ in 0..2 {
-        transfer.load_contents(user, replaced.to_vec()).await.unwrap();
-        assert_eq!(dump_contents(transfer, user).await, expected);
+        stores
+            .dump_writer
+            .load_contents(user, replaced.to_vec())
+            .await
+            .unwrap();
+        assert_eq!(dump_contents(stores, user).await, expected);
     }
-    transfer.load_contents(user, Vec::new()).await.unwrap();
-    assert_eq!(transfer.loaded(user).await.unwrap().contents, 6);
-    let mut dump = transfer.dump_user(user).await.unwrap().unwrap();
+    stores.dump_writer.load_contents(user, Vec::new()).await.unwrap();
+    assert_eq!(stores.dump_reader.loaded(user).await.unwrap().contents, 6);
+    let mut dump = stores.dump_reader.dump_user(user).await.unwrap().unwrap();
     assert_eq!(dump.avatars, [avatar(3), avatar(8)]);
     let changed = Avatar {
         sha256: hash(1),
@@ -301,40 +328,50 @@ pub async fn contents_and_avatars_are_replaced(h: &Harness) {
     };
     dump.avatars = vec![avatar(5), changed];
     for _ in 0..2 {
-        transfer.load_user(dump.clone()).await.unwrap();
-        assert_eq!(transfer.dump_user(user).await.unwrap().as_ref(), Some(&dump));
-        assert_eq!(dump_contents(transfer, user).await, []);
-        transfer.load_contents(user, expected.clone()).await.unwrap();
-        assert_eq!(dump_contents(transfer, user).await, expected);
+        stores.dump_writer.load_user(dump.clone()).await.unwrap();
+        assert_eq!(
+            stores.dump_reader.dump_user(user).await.unwrap().as_ref(),
+            Some(&dump)
+        );
+        assert_eq!(dump_contents(stores, user).await, []);
+        stores
+            .dump_writer
+            .load_contents(user, expected.clone())
+            .await
+            .unwrap();
+        assert_eq!(dump_contents(stores, user).await, expected);
         let thumb = h
             .stores
-            .contents
+            .variants
             .variant(user, hash(1), Variant::Thumb)
             .await
             .unwrap();
         assert_eq!(thumb, None, "it went with its content");
     }
     let nobody = UserId::new(h.new_id());
-    assert_eq!(transfer.dump_contents(nobody, None, 10).await.unwrap(), []);
+    assert_eq!(
+        stores.dump_reader.dump_contents(nobody, None, 10).await.unwrap(),
+        []
+    );
 }
 
 /// The name of the history moves with it.
 pub async fn an_epoch_is_renamed(h: &Harness) {
     let epoch = Epoch::new(Uuid::from_u128(42));
-    assert_ne!(h.stores.transfer.epoch().await.unwrap(), epoch);
-    h.stores.transfer.set_epoch(epoch).await.unwrap();
-    assert_eq!(h.stores.transfer.epoch().await.unwrap(), epoch);
+    assert_ne!(h.stores.identity.epoch().await.unwrap(), epoch);
+    h.stores.identity.set_epoch(epoch).await.unwrap();
+    assert_eq!(h.stores.identity.epoch().await.unwrap(), epoch);
 }
 
 /// The storage of the blobs has one name, whoever gives it first.
 pub async fn a_storage_is_named_once(h: &Harness) {
-    let transfer = &h.stores.transfer;
-    assert_eq!(transfer.storage().await.unwrap(), None);
+    let stores = &h.stores;
+    assert_eq!(stores.identity.storage().await.unwrap(), None);
     let tasks: Vec<_> = (0..6)
         .map(|n| {
             let h = if n % 2 == 0 { h.clone() } else { h.elsewhere() };
             let name = h.new_id();
-            tokio::spawn(async move { (name, h.stores.transfer.name_storage(name).await.unwrap()) })
+            tokio::spawn(async move { (name, h.stores.identity.name_storage(name).await.unwrap()) })
         })
         .collect();
     let mut answers = Vec::new();
@@ -344,11 +381,11 @@ pub async fn a_storage_is_named_once(h: &Harness) {
     let name = answers[0].1;
     assert!(answers.iter().all(|(_, answer)| *answer == name));
     assert_eq!(answers.iter().filter(|(given, _)| *given == name).count(), 1);
-    assert_eq!(transfer.storage().await.unwrap(), Some(name));
-    assert_eq!(transfer.name_storage(h.new_id()).await.unwrap(), name);
+    assert_eq!(stores.identity.storage().await.unwrap(), Some(name));
+    assert_eq!(stores.identity.name_storage(h.new_id()).await.unwrap(), name);
     let epoch = Epoch::new(Uuid::from_u128(42));
-    transfer.set_epoch(epoch).await.unwrap();
-    assert_eq!(h.elsewhere().stores.transfer.storage().await.unwrap(), Some(name));
+    stores.identity.set_epoch(epoch).await.unwrap();
+    assert_eq!(h.elsewhere().stores.identity.storage().await.unwrap(), Some(name));
 }
 
 /// The numbers of purged revisions move with their record, so that they are not given again elsewhere either; what is erased
@@ -368,16 +405,16 @@ pub async fn h2_what_was_purged_moves_with_its_record(h: &Harness) {
         let purged = from.stores.retention.purge(user, before, 100).await.unwrap();
         assert_eq!((purged.revisions, purged.contents), (4, 1));
         from.write(user, [put(memo_key(1), memo("x")).at(50)]).await;
-        let (here, there) = (from.stores.transfer.clone(), to.stores.transfer.clone());
-        let dumped = dump(here.as_ref(), user).await.0;
+        let (here, there) = (&from.stores, &to.stores);
+        let dumped = dump(here, user).await.0;
         let purged = |n| {
             let of_record = |dumped: &&DumpedRecord| dumped.record.key == memo_key(n);
             dumped.iter().find(of_record).unwrap().purged_revisions
         };
         assert_eq!((purged(1), purged(2)), (3, 1));
-        copy(here.as_ref(), there.as_ref(), user).await;
-        copy(here.as_ref(), there.as_ref(), user).await;
-        assert_alike(here.as_ref(), there.as_ref(), user).await;
+        copy(here, there, user).await;
+        copy(here, there, user).await;
+        assert_alike(here, there, user).await;
         assert_eq!(
             to.record(user, memo_key(2)).await,
             from.record(user, memo_key(2)).await

@@ -190,17 +190,18 @@ pub async fn a_dump_has_what_can_not_be_read_as_it_stands(h: &Harness) {
     )
     .await;
     h.write(user, [put(memo_key(1), memo("whole"))]).await;
-    let (transfer, all) = (&h.stores.transfer, PageLimits::PROTOCOL);
-    let records = transfer.dump_records(user, Stamp::ZERO, all).await.unwrap();
-    let revisions = transfer.dump_revisions(user, None, all).await.unwrap();
+    let (reader, writer) = (&h.stores.dump_reader, &h.stores.dump_writer);
+    let all = PageLimits::PROTOCOL;
+    let records = reader.dump_records(user, Stamp::ZERO, all).await.unwrap();
+    let revisions = reader.dump_revisions(user, None, all).await.unwrap();
     assert!(records[0].record.is_unreadable() && revisions[0].revision.content.is_unreadable());
-    transfer.load_records(user, records.clone()).await.unwrap();
-    transfer.load_revisions(user, revisions.clone()).await.unwrap();
+    writer.load_records(user, records.clone()).await.unwrap();
+    writer.load_revisions(user, revisions.clone()).await.unwrap();
     assert_eq!(
-        transfer.dump_records(user, Stamp::ZERO, all).await.unwrap(),
+        reader.dump_records(user, Stamp::ZERO, all).await.unwrap(),
         records
     );
-    assert_eq!(transfer.dump_revisions(user, None, all).await.unwrap(), revisions);
+    assert_eq!(reader.dump_revisions(user, None, all).await.unwrap(), revisions);
     // A revision that can't be read is in no edit's way, not even of one that has its version.
     let version = revisions[0].revision.version.clone();
     let again = put(memo_key(1), memo("lost"))

@@ -1,29 +1,29 @@
-//! Uploads that take several requests: what is announced counts, parts follow each other, and no blob is forgotten.
+//! Uploads that take several requests: what is announced counts, and parts follow each other.
 
 use std::collections::BTreeSet;
 
-use mosaic_domain::{UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    AppendOutcome, AttachmentUsage, BeginOutcome, Dropped, HeldContent, HoldOutcome, Upload, UploadKind,
-    UploadPart, UploadState,
+use mosaic_domain::attachment::{
+    AppendOutcome, AttachmentUsage, BeginOutcome, Collected, ContentRef, ReferenceOutcome, Upload,
+    UploadKind, UploadPart, UploadState,
 };
+use mosaic_domain::{UnixMillis, UploadId, UserId};
 use uuid::Uuid;
 
 use crate::{Harness, ManualClock, at, by, hash, resource_id};
 
-const START: i64 = ManualClock::START_MS;
+pub(super) const START: i64 = ManualClock::START_MS;
 
 /// When an upload here expires, unless it goes on.
-const EXPIRES: i64 = START + 1_000;
+pub(super) const EXPIRES: i64 = START + 1_000;
 
 /// No quota at all.
-const PLENTY: u64 = u64::MAX;
+pub(super) const PLENTY: u64 = u64::MAX;
 
 /// More steps than any of these drops takes.
-const ENOUGH: usize = 100;
+pub(super) const ENOUGH: usize = 100;
 
 /// An upload of that many bytes, through the server.
-fn upload(h: &Harness, length: u64) -> Upload {
+pub(super) fn upload(h: &Harness, length: u64) -> Upload {
     Upload {
         id: UploadId::new(h.new_id()),
         resource: resource_id(1),
@@ -37,20 +37,26 @@ fn upload(h: &Harness, length: u64) -> Upload {
 }
 
 /// An upload of that many bytes, past the server.
-fn direct(h: &Harness, length: u64, blob: Uuid) -> Upload {
+pub(super) fn direct(h: &Harness, length: u64, blob: Uuid) -> Upload {
     Upload {
         kind: UploadKind::Direct { blob },
         ..upload(h, length)
     }
 }
 
-async fn begin_within(h: &Harness, user: UserId, upload: Upload, quota: u64, most: u32) -> BeginOutcome {
+pub(super) async fn begin_within(
+    h: &Harness,
+    user: UserId,
+    upload: Upload,
+    quota: u64,
+    most: u32,
+) -> BeginOutcome {
     let uploads = &h.stores.uploads;
     uploads.begin(user, upload, quota, most).await.unwrap()
 }
 
 /// Begins an upload that fits.
-async fn begin(h: &Harness, user: UserId, upload: Upload) -> UploadId {
+pub(super) async fn begin(h: &Harness, user: UserId, upload: Upload) -> UploadId {
     let id = upload.id;
     assert_eq!(
         begin_within(h, user, upload, PLENTY, 100).await,
@@ -59,19 +65,19 @@ async fn begin(h: &Harness, user: UserId, upload: Upload) -> UploadId {
     id
 }
 
-async fn state(h: &Harness, user: UserId, id: UploadId) -> Option<UploadState> {
+pub(super) async fn state(h: &Harness, user: UserId, id: UploadId) -> Option<UploadState> {
     h.stores.uploads.upload(user, id).await.unwrap()
 }
 
-async fn received(h: &Harness, user: UserId, id: UploadId) -> u64 {
+pub(super) async fn received(h: &Harness, user: UserId, id: UploadId) -> u64 {
     state(h, user, id).await.unwrap().received
 }
 
-async fn expires_at(h: &Harness, user: UserId, id: UploadId) -> UnixMillis {
+pub(super) async fn expires_at(h: &Harness, user: UserId, id: UploadId) -> UnixMillis {
     state(h, user, id).await.unwrap().upload.expires_at
 }
 
-fn part(h: &Harness, offset: u64, size: u64) -> UploadPart {
+pub(super) fn part(h: &Harness, offset: u64, size: u64) -> UploadPart {
     UploadPart {
         offset,
         size,
@@ -79,43 +85,43 @@ fn part(h: &Harness, offset: u64, size: u64) -> UploadPart {
     }
 }
 
-async fn append(h: &Harness, user: UserId, id: UploadId, part: UploadPart) -> AppendOutcome {
+pub(super) async fn append(h: &Harness, user: UserId, id: UploadId, part: UploadPart) -> AppendOutcome {
     let uploads = &h.stores.uploads;
     uploads.append(user, id, part, at(EXPIRES)).await.unwrap()
 }
 
 /// Appends so many bytes, which fit.
-async fn go_on(h: &Harness, user: UserId, id: UploadId, size: u64) -> UploadPart {
+pub(super) async fn go_on(h: &Harness, user: UserId, id: UploadId, size: u64) -> UploadPart {
     let part = part(h, received(h, user, id).await, size);
     assert_eq!(append(h, user, id, part).await, AppendOutcome::Appended);
     part
 }
 
-async fn parts(h: &Harness, user: UserId, id: UploadId) -> Vec<UploadPart> {
+pub(super) async fn parts(h: &Harness, user: UserId, id: UploadId) -> Vec<UploadPart> {
     h.stores.uploads.parts(user, id).await.unwrap()
 }
 
-async fn finish(h: &Harness, user: UserId, id: UploadId) -> BTreeSet<Uuid> {
+pub(super) async fn finish(h: &Harness, user: UserId, id: UploadId) -> BTreeSet<Uuid> {
     set(h.stores.uploads.finish(user, id).await.unwrap())
 }
 
-async fn end(h: &Harness, user: UserId, id: UploadId) -> Option<BTreeSet<Uuid>> {
+pub(super) async fn end(h: &Harness, user: UserId, id: UploadId) -> Option<BTreeSet<Uuid>> {
     h.stores.uploads.end(user, id).await.unwrap().map(set)
 }
 
-fn set(blobs: Vec<Uuid>) -> BTreeSet<Uuid> {
+pub(super) fn set(blobs: Vec<Uuid>) -> BTreeSet<Uuid> {
     let all = blobs.len();
     let distinct: BTreeSet<_> = blobs.into_iter().collect();
     assert_eq!(distinct.len(), all, "a blob twice");
     distinct
 }
 
-fn blobs(parts: &[UploadPart]) -> BTreeSet<Uuid> {
+pub(super) fn blobs(parts: &[UploadPart]) -> BTreeSet<Uuid> {
     parts.iter().map(|part| part.blob).collect()
 }
 
 /// Takes one step, which is within its limit.
-async fn step(h: &Harness, user: UserId, now: i64, limit: u32) -> Dropped {
+pub(super) async fn step(h: &Harness, user: UserId, now: i64, limit: u32) -> Collected {
     let uploads = &h.stores.uploads;
     let dropped = uploads.drop_expired(user, at(now), limit).await.unwrap();
     assert!(dropped.blobs.len() <= limit as usize, "{dropped:?}");
@@ -123,7 +129,7 @@ async fn step(h: &Harness, user: UserId, now: i64, limit: u32) -> Dropped {
 }
 
 /// Drops in steps until there is no more to do, and says which blobs hold nothing any more.
-async fn drop_all(h: &Harness, user: UserId, now: i64, limit: u32) -> BTreeSet<Uuid> {
+pub(super) async fn drop_all(h: &Harness, user: UserId, now: i64, limit: u32) -> BTreeSet<Uuid> {
     let mut blobs = Vec::new();
     for _ in 0..ENOUGH {
         let step = step(h, user, now, limit).await;
@@ -135,20 +141,20 @@ async fn drop_all(h: &Harness, user: UserId, now: i64, limit: u32) -> BTreeSet<U
     panic!("no end after {ENOUGH} steps");
 }
 
-async fn usage(h: &Harness, user: UserId) -> (u64, u64) {
+pub(super) async fn usage(h: &Harness, user: UserId) -> (u64, u64) {
     let AttachmentUsage { held, announced } = h.stores.contents.usage(user).await.unwrap();
     (held, announced)
 }
 
-async fn hold(h: &Harness, user: UserId, size: u64) {
-    let content = HeldContent {
+pub(super) async fn hold(h: &Harness, user: UserId, size: u64) {
+    let content = ContentRef {
         sha256: hash(size),
         blob: h.new_id(),
         size,
         touched_at: at(START),
     };
-    let outcome = h.stores.contents.hold(user, content, PLENTY).await.unwrap();
-    assert_eq!(outcome, HoldOutcome::Held);
+    let outcome = h.stores.contents.reference(user, content, PLENTY).await.unwrap();
+    assert_eq!(outcome, ReferenceOutcome::Added);
 }
 
 /// An upload comes back as it began, whatever was said of its resource; who asks for another one's finds none.
@@ -368,168 +374,5 @@ pub async fn a_direct_upload_takes_no_parts(h: &Harness) {
     let expired = h.new_id();
     begin(h, user, direct(h, 100, expired)).await;
     assert_eq!(drop_all(h, user, EXPIRES, 10).await, [expired].into());
-    assert_eq!(usage(h, user).await, (0, 0));
-}
-
-/// A finished upload gives its blobs back once, and is still answered, as received, until it expires or is ended.
-pub async fn a_finished_upload_is_still_answered(h: &Harness) {
-    let (user, other) = (h.user().await, h.user().await);
-    let begun = upload(h, 30);
-    let id = begin(h, user, begun.clone()).await;
-    let neighbour = begin(h, user, upload(h, 30)).await;
-    let kept = go_on(h, user, neighbour, 10).await;
-    let taken = [go_on(h, user, id, 10).await, go_on(h, user, id, 20).await];
-    assert_eq!(finish(h, other, id).await, BTreeSet::new());
-    assert_eq!(received(h, user, id).await, 30);
-    assert_eq!(parts(h, user, id).await, taken);
-    assert_eq!(finish(h, user, id).await, blobs(&taken));
-    assert_eq!(finish(h, user, id).await, BTreeSet::new());
-    let finished = state(h, user, id).await.unwrap();
-    assert_eq!(finished.upload, begun);
-    assert_eq!((finished.received, finished.finished), (30, true));
-    assert_eq!(parts(h, user, id).await, []);
-    let conflict = AppendOutcome::Conflict { received: 30 };
-    for offset in [0, 10, 30] {
-        assert_eq!(append(h, user, id, part(h, offset, 1)).await, conflict);
-    }
-    assert_eq!(usage(h, user).await, (0, 30));
-    assert_eq!(parts(h, user, neighbour).await, [kept]);
-    let unknown = UploadId::new(h.new_id());
-    assert_eq!(finish(h, user, unknown).await, BTreeSet::new());
-    assert_eq!(drop_all(h, user, EXPIRES - 1, 10).await, BTreeSet::new());
-    assert!(state(h, user, id).await.is_some());
-    assert_eq!(drop_all(h, user, EXPIRES, 10).await, blobs(&[kept]));
-    assert_eq!(state(h, user, id).await, None);
-    assert_eq!(finish(h, user, id).await, BTreeSet::new());
-    // Nothing has to be received for it.
-    let empty = begin(h, user, upload(h, 0)).await;
-    assert_eq!(finish(h, user, empty).await, BTreeSet::new());
-    assert!(state(h, user, empty).await.unwrap().finished);
-}
-
-/// An upload can be ended at any time, by its user, and is gone then.
-pub async fn an_upload_is_ended_at_any_time(h: &Harness) {
-    let (user, other) = (h.user().await, h.user().await);
-    let id = begin(h, user, upload(h, 30)).await;
-    let neighbour = begin(h, user, upload(h, 30)).await;
-    let kept = go_on(h, user, neighbour, 10).await;
-    let taken = [go_on(h, user, id, 10).await, go_on(h, user, id, 10).await];
-    assert_eq!(end(h, other, id).await, None);
-    assert_eq!(parts(h, user, id).await, taken);
-    assert_eq!(end(h, user, id).await, Some(blobs(&taken)));
-    assert_eq!(end(h, user, id).await, None);
-    assert_eq!(state(h, user, id).await, None);
-    assert_eq!(parts(h, user, id).await, []);
-    assert_eq!(append(h, user, id, part(h, 20, 10)).await, AppendOutcome::Gone);
-    assert_eq!(parts(h, user, neighbour).await, [kept]);
-    assert_eq!(usage(h, user).await, (0, 30));
-    finish(h, user, neighbour).await;
-    assert_eq!(end(h, user, neighbour).await, Some(BTreeSet::new()));
-    assert_eq!(state(h, user, neighbour).await, None);
-    let empty = begin(h, user, upload(h, 30)).await;
-    assert_eq!(end(h, user, empty).await, Some(BTreeSet::new()));
-}
-
-/// A part that comes while its upload ends, is finished or is dropped is either taken, and its blob given back, or not.
-pub async fn no_blob_of_a_part_that_comes_too_late_is_forgotten(h: &Harness) {
-    let user = h.user().await;
-    for round in 0..24 {
-        let id = begin(h, user, upload(h, 30)).await;
-        let first = go_on(h, user, id, 10).await;
-        let second = part(h, 10, 10);
-        let (appending, ending) = (h.clone(), h.elsewhere());
-        let appended = tokio::spawn(async move { append(&appending, user, id, second).await });
-        let ended = tokio::spawn(async move {
-            match round % 3 {
-                0 => end(&ending, user, id).await.unwrap(),
-                1 => finish(&ending, user, id).await,
-                _ => drop_all(&ending, user, EXPIRES, 10).await,
-            }
-        });
-        let back = ended.await.unwrap();
-        match appended.await.unwrap() {
-            AppendOutcome::Appended => assert_eq!(back, blobs(&[first, second])),
-            outcome => {
-                let conflict = AppendOutcome::Conflict { received: 30 };
-                let expected = if round % 3 == 1 {
-                    conflict
-                } else {
-                    AppendOutcome::Gone
-                };
-                assert_eq!((outcome, back), (expected, blobs(&[first])));
-            }
-        }
-        assert_eq!(parts(h, user, id).await, []);
-        assert_eq!(usage(h, user).await, (0, 0));
-        end(h, user, id).await;
-    }
-}
-
-/// An upload expires at its moment, to the millisecond, and goes on until it is dropped.
-pub async fn expired_uploads_are_dropped(h: &Harness) {
-    let (user, other) = (h.user().await, h.user().await);
-    let id = begin(h, user, upload(h, 30)).await;
-    let first = go_on(h, user, id, 10).await;
-    let theirs = begin(h, other, upload(h, 30)).await;
-    assert_eq!(step(h, user, EXPIRES - 1, 10).await, Dropped::default());
-    h.clock.set(EXPIRES + 1_000);
-    assert_eq!(parts(h, user, id).await, [first]);
-    let second = part(h, 10, 10);
-    let later = at(EXPIRES + 5);
-    let appended = h.stores.uploads.append(user, id, second, later).await.unwrap();
-    assert_eq!(appended, AppendOutcome::Appended);
-    let young = Upload {
-        expires_at: at(EXPIRES + 6),
-        ..upload(h, 30)
-    };
-    let young = begin(h, user, young).await;
-    assert_eq!(drop_all(h, user, EXPIRES + 4, 10).await, BTreeSet::new());
-    assert_eq!(received(h, user, id).await, 20);
-    assert_eq!(drop_all(h, user, EXPIRES + 5, 10).await, blobs(&[first, second]));
-    assert_eq!(state(h, user, id).await, None);
-    assert_eq!(usage(h, user).await, (0, 30));
-    assert!(state(h, user, young).await.is_some());
-    assert!(state(h, other, theirs).await.is_some());
-    assert_eq!(step(h, user, EXPIRES + 5, 10).await, Dropped::default());
-    let nobody = UserId::new(h.new_id());
-    assert_eq!(step(h, nobody, EXPIRES + 5, 10).await, Dropped::default());
-}
-
-/// Small steps come to the same. What is left of an upload between them is its beginning.
-pub async fn expired_uploads_are_dropped_in_small_steps(h: &Harness) {
-    let user = h.user().await;
-    let (mut expected, mut ids) = (BTreeSet::new(), Vec::new());
-    for count in [5, 0, 1, 4] {
-        let id = begin(h, user, upload(h, 100)).await;
-        for _ in 0..count {
-            expected.insert(go_on(h, user, id, 10).await.blob);
-        }
-        ids.push(id);
-    }
-    let past = h.new_id();
-    ids.push(begin(h, user, direct(h, 100, past)).await);
-    expected.insert(past);
-    let finished = begin(h, user, upload(h, 10)).await;
-    finish(h, user, finished).await;
-    ids.push(finished);
-    let mut dropped = Vec::new();
-    for steps in 0.. {
-        assert!(steps < ENOUGH, "no end");
-        let step = step(h, user, EXPIRES, 2).await;
-        dropped.extend(step.blobs);
-        for id in &ids {
-            let left = parts(h, user, *id).await;
-            let places: Vec<_> = left.iter().map(|part| part.offset).collect();
-            assert_eq!(places, (0..left.len() as u64).map(|n| n * 10).collect::<Vec<_>>());
-            assert!(left.iter().all(|part| !dropped.contains(&part.blob)));
-        }
-        if !step.more {
-            break;
-        }
-    }
-    assert_eq!(set(dropped), expected);
-    for id in ids {
-        assert_eq!(state(h, user, id).await, None);
-    }
     assert_eq!(usage(h, user).await, (0, 0));
 }

@@ -213,9 +213,13 @@ pub async fn w9_a_write_counts_the_resources_of_the_memos_that_it_gives_to(h: &H
     ];
     for (edit, counts) in cases {
         let told = format!("{edit:?}");
+        let resources_of = |memo| SortGroup {
+            entity_type: EntityType::Resource,
+            parent: Some(memo_id(memo)),
+        };
         let counts: BTreeMap<_, _> = counts
             .into_iter()
-            .map(|(memo, count)| (memo_id(memo), count))
+            .map(|(memo, count)| (resources_of(memo), count))
             .collect();
         assert_eq!(found(h, user, &[edit]).await.children, counts, "{told}");
     }

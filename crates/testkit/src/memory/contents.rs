@@ -1,14 +1,17 @@
 //! What is known of the bytes of attachments.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use mosaic_domain::attachment::{
+    self, AttachmentUsage, Avatar, AvatarFacts, Collected, ContentFacts, ContentRef, ReferenceOutcome,
+    VariantPlan, VariantRef,
+};
 use mosaic_domain::entity::{Sha256, Variant};
 use mosaic_domain::{AvatarId, Content, EntityType, Record, RecordKey, UnixMillis, UploadId, UserId};
 use mosaic_ports::{
-    AccountStore as _, AttachmentUsage, Avatar, ContentIndex, Dropped, HeldContent, HeldVariant, HoldOutcome,
-    StoreError, WriteError,
+    AccountStore as _, AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, StoreError, VariantIndex,
+    WriteError,
 };
 use uuid::Uuid;
 
@@ -19,40 +22,31 @@ use super::uploads::UploadRow;
 /// One user's contents, avatars and uploads.
 #[derive(Default)]
 pub(super) struct Attachments {
-    contents: BTreeMap<Sha256, HeldContent>,
+    contents: BTreeMap<Sha256, ContentRef>,
     /// By content and the name of the variant.
-    variants: BTreeMap<(Sha256, &'static str), HeldVariant>,
+    variants: BTreeMap<(Sha256, &'static str), VariantRef>,
     avatars: BTreeMap<AvatarId, Avatar>,
     pub(super) uploads: BTreeMap<UploadId, UploadRow>,
 }
 
 impl Attachments {
-    fn hold(&mut self, content: HeldContent, quota: u64) -> HoldOutcome {
-        let used = self.usage().held;
-        match self.contents.entry(content.sha256) {
-            Entry::Occupied(held) => {
-                let held = held.into_mut();
-                held.touched_at = held.touched_at.max(content.touched_at);
-                HoldOutcome::HeldBy(*held)
-            }
-            Entry::Vacant(_) if used.saturating_add(content.size) > quota => HoldOutcome::OverQuota { used },
-            Entry::Vacant(free) => {
-                free.insert(content);
-                HoldOutcome::Held
-            }
-        }
+    fn reference(&mut self, content: ContentRef, quota: u64) -> ReferenceOutcome {
+        let there = self.contents.get(&content.sha256).copied();
+        let plan = attachment::reference(there, content, self.usage().held, quota);
+        self.write(plan.write);
+        plan.outcome
     }
 
-    fn replace(&mut self, gone: &HeldContent, by: HeldContent) -> bool {
-        let held = self.contents.get_mut(&gone.sha256);
-        let Some(held) = held.filter(|held| held.blob == gone.blob) else {
-            return false;
-        };
-        *held = HeldContent {
-            touched_at: held.touched_at.max(by.touched_at),
-            ..by
-        };
-        true
+    fn write(&mut self, content: Option<ContentRef>) {
+        self.contents
+            .extend(content.map(|content| (content.sha256, content)));
+    }
+
+    fn replace(&mut self, gone: &ContentRef, by: ContentRef) -> bool {
+        let there = self.contents.get(&by.sha256).copied();
+        let plan = attachment::replace(there, gone, by);
+        self.write(plan);
+        plan.is_some()
     }
 
     pub(super) fn usage(&self) -> AttachmentUsage {
@@ -63,59 +57,74 @@ impl Attachments {
         }
     }
 
-    fn hold_variant(&mut self, sha256: Sha256, variant: HeldVariant) -> bool {
-        if !self.contents.contains_key(&sha256) {
-            return false;
+    fn add_variant(&mut self, sha256: Sha256, variant: VariantRef) -> bool {
+        let content = self.contents.get(&sha256).copied();
+        let place = (sha256, variant.variant.name());
+        let plan = attachment::add_variant(content, self.variants.get(&place), &variant);
+        if plan == VariantPlan::Add {
+            self.variants.insert(place, variant);
         }
-        match self.variants.entry((sha256, variant.variant.name())) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(free) => {
-                free.insert(variant);
-                true
-            }
-        }
+        plan != VariantPlan::Refuse
     }
 
-    fn drop_unnamed(
+    /// Avatars first: a content that only they had goes in the same step.
+    fn collect(
         &mut self,
         model: &Model,
         avatar_url: Option<&str>,
         before: UnixMillis,
-        limit: usize,
-    ) -> Dropped {
-        let is_named = |id: AvatarId| {
-            let id = id.to_string();
-            let in_bot = |document: String| document.contains(&id);
-            avatar_url.is_some_and(|url| url.contains(&id)) || documents_of_bots(model).any(in_bot)
-        };
-        let avatars = self.avatars.values();
-        let avatars: Vec<_> = avatars
-            .filter(|avatar| avatar.created_at < before && !is_named(avatar.id))
-            .map(|avatar| avatar.id)
-            .take(limit)
-            .collect();
-        for id in &avatars {
+        limit: u32,
+    ) -> Collected {
+        let candidates = self.old_avatars(model, avatar_url, before, limit);
+        let avatars = attachment::collect(&candidates, &[], before, limit);
+        for id in &avatars.avatars {
             self.avatars.remove(id);
         }
+        let contents = attachment::collect(&[], &self.old_contents(model, before, limit), before, limit);
+        for sha256 in &contents.contents {
+            self.contents.remove(sha256);
+            self.variants.retain(|(of, _), _| of != sha256);
+        }
+        Collected {
+            more: avatars.collected.more || contents.collected.more,
+            ..contents.collected
+        }
+    }
+
+    fn old_avatars(
+        &self,
+        model: &Model,
+        avatar_url: Option<&str>,
+        before: UnixMillis,
+        limit: u32,
+    ) -> Vec<AvatarFacts> {
+        let is_named = |id: AvatarId| {
+            let id = id.to_string();
+            avatar_url.is_some_and(|url| url.contains(&id))
+                || documents_that_name_avatars(model).any(|document| document.contains(&id))
+        };
+        let facts = self.avatars.values().map(|avatar| AvatarFacts {
+            id: avatar.id,
+            created_at: avatar.created_at,
+            is_referenced: is_named(avatar.id),
+        });
+        let old = facts.filter(|facts| facts.created_at < before && !facts.is_referenced);
+        old.take(limit as usize).collect()
+    }
+
+    fn old_contents(&self, model: &Model, before: UnixMillis, limit: u32) -> Vec<ContentFacts> {
         let named = self.named(model);
-        let contents = self.contents.values();
-        let contents: Vec<_> = contents
-            .filter(|held| held.touched_at < before && !named.contains(&held.sha256))
-            .copied()
-            .take(limit)
-            .collect();
-        let mut blobs = Vec::new();
-        for held in &contents {
-            self.contents.remove(&held.sha256);
-            blobs.push(held.blob);
-            let variants = Variant::NAMES.iter();
-            let variants = variants.filter_map(|name| self.variants.remove(&(held.sha256, *name)));
-            blobs.extend(variants.map(|variant| variant.blob));
-        }
-        Dropped {
-            blobs,
-            more: avatars.len() == limit || contents.len() == limit,
-        }
+        let variants = |sha256: Sha256| self.variants.iter().filter(move |((of, _), _)| *of == sha256);
+        let facts = self.contents.values().map(|content| ContentFacts {
+            content: *content,
+            is_referenced: named.contains(&content.sha256),
+            avatars: Vec::new(),
+            variants: variants(content.sha256)
+                .map(|(_, variant)| variant.blob)
+                .collect(),
+        });
+        let old = facts.filter(|facts| facts.content.touched_at < before && !facts.is_referenced);
+        old.take(limit as usize).collect()
     }
 
     /// The contents that an avatar, a record or a revision names.
@@ -125,19 +134,16 @@ impl Attachments {
         avatars.chain(records).collect()
     }
 
-    fn unnamed(&self, model: &Model, mut contents: Vec<Sha256>) -> Vec<Sha256> {
+    fn unreferenced(&self, model: &Model, mut contents: Vec<Sha256>) -> Vec<Sha256> {
         let named = self.named(model);
         contents.retain(|sha256| self.contents.contains_key(sha256) && !named.contains(sha256));
         contents
     }
 
-    fn is_known(&self, blob: Uuid) -> bool {
+    fn is_referenced(&self, blob: Uuid) -> bool {
         self.contents.values().any(|held| held.blob == blob)
             || self.variants.values().any(|variant| variant.blob == blob)
-            || self
-                .uploads
-                .values()
-                .any(|row| row.blobs().any(|one| one == blob))
+            || self.uploads.values().any(|row| row.blobs().contains(&blob))
     }
 
     fn without_content(
@@ -175,12 +181,12 @@ impl Attachments {
     }
 
     /// The contents, by hash.
-    pub(super) fn contents(&self) -> impl Iterator<Item = &HeldContent> {
+    pub(super) fn contents(&self) -> impl Iterator<Item = &ContentRef> {
         self.contents.values()
     }
 
     /// Puts a content in, as it is.
-    pub(super) fn put(&mut self, content: HeldContent) {
+    pub(super) fn put(&mut self, content: ContentRef) {
         self.contents.insert(content.sha256, content);
     }
 
@@ -216,24 +222,31 @@ fn contents_of(model: &Model) -> impl Iterator<Item = (EntityType, &Content)> {
     records.chain(revisions.map(|kept| (kept.key.entity_type(), &kept.content)))
 }
 
-fn documents_of_bots(model: &Model) -> impl Iterator<Item = String> {
-    let bots = contents_of(model).filter(|(entity, _)| *entity == EntityType::Bot);
-    bots.map(|(_, content)| content.to_document())
+fn documents_that_name_avatars(model: &Model) -> impl Iterator<Item = String> {
+    let contents = contents_of(model).filter(|(entity, _)| entity.names_avatars());
+    contents.map(|(_, content)| content.to_document())
 }
 
 #[async_trait]
-impl ContentIndex for MemoryStore {
-    async fn hold(&self, user: UserId, content: HeldContent, quota: u64) -> Result<HoldOutcome, WriteError> {
-        let hold = move |_: &Model, held: &mut Attachments| held.hold(content, quota);
-        self.in_turn(user, hold).await?.ok_or(WriteError::UnknownUser)
+impl AttachmentIndex for MemoryStore {
+    async fn reference(
+        &self,
+        user: UserId,
+        content: ContentRef,
+        quota: u64,
+    ) -> Result<ReferenceOutcome, WriteError> {
+        let reference = move |_: &Model, held: &mut Attachments| held.reference(content, quota);
+        self.in_turn(user, reference)
+            .await?
+            .ok_or(WriteError::UnknownUser)
     }
 
-    async fn replace(&self, user: UserId, gone: HeldContent, by: HeldContent) -> Result<bool, WriteError> {
+    async fn replace(&self, user: UserId, gone: ContentRef, by: ContentRef) -> Result<bool, WriteError> {
         let replace = move |_: &Model, held: &mut Attachments| held.replace(&gone, by);
         self.in_turn(user, replace).await?.ok_or(WriteError::UnknownUser)
     }
 
-    async fn content(&self, user: UserId, sha256: Sha256) -> Result<Option<HeldContent>, StoreError> {
+    async fn content(&self, user: UserId, sha256: Sha256) -> Result<Option<ContentRef>, StoreError> {
         let content = self.look(user, |_, held| held.contents.get(&sha256).copied());
         Ok(content.flatten())
     }
@@ -241,18 +254,21 @@ impl ContentIndex for MemoryStore {
     async fn usage(&self, user: UserId) -> Result<AttachmentUsage, StoreError> {
         Ok(self.look(user, |_, held| held.usage()).unwrap_or_default())
     }
+}
 
-    async fn hold_variant(
+#[async_trait]
+impl VariantIndex for MemoryStore {
+    async fn add_variant(
         &self,
         user: UserId,
         sha256: Sha256,
-        variant: HeldVariant,
+        variant: VariantRef,
     ) -> Result<bool, WriteError> {
-        let hold = move |_: &Model, held: &mut Attachments| held.hold_variant(sha256, variant);
-        self.in_turn(user, hold).await?.ok_or(WriteError::UnknownUser)
+        let add = move |_: &Model, held: &mut Attachments| held.add_variant(sha256, variant);
+        self.in_turn(user, add).await?.ok_or(WriteError::UnknownUser)
     }
 
-    async fn drop_variant(&self, user: UserId, sha256: Sha256, gone: HeldVariant) -> Result<(), StoreError> {
+    async fn remove_variant(&self, user: UserId, sha256: Sha256, gone: VariantRef) -> Result<(), StoreError> {
         self.change_attachments(user, |held| {
             let place = (sha256, gone.variant.name());
             if held
@@ -271,12 +287,15 @@ impl ContentIndex for MemoryStore {
         user: UserId,
         sha256: Sha256,
         variant: Variant,
-    ) -> Result<Option<HeldVariant>, StoreError> {
+    ) -> Result<Option<VariantRef>, StoreError> {
         let place = (sha256, variant.name());
         let variant = self.look(user, |_, held| held.variants.get(&place).cloned());
         Ok(variant.flatten())
     }
+}
 
+#[async_trait]
+impl AvatarIndex for MemoryStore {
     async fn add_avatar(&self, user: UserId, avatar: Avatar) -> Result<(), WriteError> {
         let add = move |_: &Model, held: &mut Attachments| {
             held.avatars.insert(avatar.id, avatar);
@@ -292,33 +311,48 @@ impl ContentIndex for MemoryStore {
     async fn avatars(&self, user: UserId) -> Result<Vec<Avatar>, StoreError> {
         Ok(self.look(user, |_, held| held.avatars()).unwrap_or_default())
     }
+}
 
-    async fn drop_unnamed(
+#[async_trait]
+impl OrphanIndex for MemoryStore {
+    async fn collect_unreferenced(
         &self,
         user: UserId,
         before: UnixMillis,
         limit: u32,
-    ) -> Result<Dropped, StoreError> {
+    ) -> Result<Collected, StoreError> {
         let account = self.by_id(user).await?;
         let avatar_url = account.and_then(|account| account.user.avatar_url);
-        let drop = move |model: &Model, held: &mut Attachments| {
+        let collect = move |model: &Model, held: &mut Attachments| {
             let avatar_url = avatar_url.as_ref().map(mosaic_domain::text::Label::as_str);
-            held.drop_unnamed(model, avatar_url, before, limit as usize)
+            held.collect(model, avatar_url, before, limit.max(1))
         };
-        Ok(self.in_turn(user, drop).await?.unwrap_or_default())
+        Ok(self.in_turn(user, collect).await?.unwrap_or_default())
     }
 
-    async fn unnamed(&self, user: UserId, contents: Vec<Sha256>) -> Result<Vec<Sha256>, StoreError> {
-        let unnamed = self.look(user, |model, held| held.unnamed(model, contents));
-        Ok(unnamed.unwrap_or_default())
-    }
-
-    async fn known(&self, user: UserId, mut blobs: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
-        let known = self.look(user, |_, held| {
-            blobs.retain(|blob| held.is_known(*blob));
+    async fn referenced(&self, user: UserId, mut blobs: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        let referenced = self.look(user, |_, held| {
+            blobs.retain(|blob| held.is_referenced(*blob));
             blobs
         });
-        Ok(known.unwrap_or_default())
+        Ok(referenced.unwrap_or_default())
+    }
+
+    async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let removed = lock(&self.removed);
+        let later = removed
+            .iter()
+            .copied()
+            .filter(|user| after.is_none_or(|after| *user > after));
+        Ok(later.take(limit as usize).collect())
+    }
+}
+
+#[async_trait]
+impl AttachmentAudit for MemoryStore {
+    async fn unreferenced(&self, user: UserId, contents: Vec<Sha256>) -> Result<Vec<Sha256>, StoreError> {
+        let unreferenced = self.look(user, |model, held| held.unreferenced(model, contents));
+        Ok(unreferenced.unwrap_or_default())
     }
 
     async fn without_content(
@@ -331,14 +365,5 @@ impl ContentIndex for MemoryStore {
             held.without_content(model, after, limit as usize)
         });
         Ok(without.unwrap_or_default())
-    }
-
-    async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
-        let removed = lock(&self.removed);
-        let later = removed
-            .iter()
-            .copied()
-            .filter(|user| after.is_none_or(|after| *user > after));
-        Ok(later.take(limit as usize).collect())
     }
 }

@@ -9,7 +9,7 @@ use mosaic_domain::entity::SortGroup;
 use mosaic_domain::pull::{self, Change, PageLimits, PullPage, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::query::{CHILDREN_SHOWN, Listed, Listing, Order, RecordQuery, TAGS_COUNTED, TagCount};
 use mosaic_domain::stamp::ClockExhausted;
-use mosaic_domain::write::{self, CHILD_TYPE, Locked, ROW_BYTES, RecordEdit, WritePlan, WriteScope};
+use mosaic_domain::write::{self, Locked, ROW_BYTES, RecordEdit, WritePlan, WriteScope};
 use mosaic_domain::{
     EntityType, Epoch, MemoId, PerEntity, Record, RecordKey, Revision, RevisionId, Stamp, State, SyncClock,
     UnixMillis, UserId,
@@ -63,11 +63,8 @@ impl Model {
     /// What a write finds under the lock.
     pub fn locked(&self, scope: &WriteScope, now: UnixMillis) -> Locked {
         let is_child = |record: &Record| {
-            record.key.entity_type() == CHILD_TYPE
-                && !record.is_deleted()
-                && record
-                    .parent()
-                    .is_some_and(|memo| scope.children_of.contains(&memo))
+            let parent = record.parent_key();
+            !record.is_deleted() && parent.is_some_and(|parent| scope.children_of.contains(&parent))
         };
         let mut records: BTreeMap<RecordKey, Record> = self
             .records
@@ -75,20 +72,17 @@ impl Model {
             .filter(|record| scope.keys.contains(&record.key) || is_child(record))
             .map(|record| (record.key, record.clone()))
             .collect();
-        let parents: BTreeSet<MemoId> = records.values().filter_map(Record::parent).collect();
-        let memos = parents
-            .into_iter()
-            .filter_map(|memo| self.records.get(&RecordKey::Memo(memo)));
-        records.extend(memos.map(|memo| (memo.key, memo.clone())));
-        let named = scope.child_keys().filter_map(|key| records.get(&key)?.parent());
-        let counted = scope.parents.iter().copied().chain(named);
-        let children = counted.map(|memo| {
-            (
-                memo,
-                u32::try_from(self.children_of(memo).len()).unwrap_or(u32::MAX),
-            )
-        });
-        let children = children.collect();
+        let parents: BTreeSet<RecordKey> = records.values().filter_map(Record::parent_key).collect();
+        let parents = parents.iter().filter_map(|key| self.records.get(key));
+        records.extend(parents.map(|parent| (parent.key, parent.clone())));
+        let named = scope.child_keys().filter_map(|key| records.get(&key)?.siblings());
+        let counted = scope.counted.iter().copied().chain(named);
+        let count = |group: SortGroup| {
+            let all = self.records.values();
+            let live = all.filter(|record| !record.is_deleted() && record.siblings() == Some(group));
+            (group, u32::try_from(live.count()).unwrap_or(u32::MAX))
+        };
+        let children = counted.map(count).collect();
         let known = |kept: &&Revision| scope.history.contains(&(kept.key, kept.version.clone()));
         Locked {
             clock: SyncClock::new(self.clock, now),
@@ -169,8 +163,7 @@ impl Model {
     }
 
     fn parent_stamp(&self, record: &Record) -> Option<Stamp> {
-        let memo = RecordKey::Memo(record.parent()?);
-        Some(self.records.get(&memo)?.stamp)
+        Some(self.records.get(&record.parent_key()?)?.stamp)
     }
 
     /// One response.
@@ -402,13 +395,19 @@ impl Model {
 
     /// The children of some memos, each memo's in their order, as many as the limits allow.
     pub fn children(&self, memos: &[MemoId], limits: PageLimits) -> Vec<Record> {
-        let of = |memo: &MemoId| take(self.children_of(*memo), limits, |record| document_bytes(record));
+        let of = |memo: &MemoId| {
+            take(self.children_of((*memo).into()), limits, |record| {
+                document_bytes(record)
+            })
+        };
         memos.iter().flat_map(of).cloned().collect()
     }
 
-    fn children_of(&self, memo: MemoId) -> Vec<&Record> {
-        let live = self.of_type(CHILD_TYPE).filter(|record| !record.is_deleted());
-        let mut found: Vec<&Record> = live.filter(|record| record.parent() == Some(memo)).collect();
+    fn children_of(&self, parent: RecordKey) -> Vec<&Record> {
+        let live = self.records.values().filter(|record| !record.is_deleted());
+        let mut found: Vec<&Record> = live
+            .filter(|record| record.parent_key() == Some(parent))
+            .collect();
         found.sort_by_key(|record| {
             let facets = record.live_content().map(mosaic_domain::Content::facets);
             (
@@ -420,10 +419,7 @@ impl Model {
     }
 
     fn shown_bytes(&self, record: &Record) -> u64 {
-        let children = match record.key {
-            RecordKey::Memo(memo) => self.children_of(memo),
-            _ => Vec::new(),
-        };
+        let children = self.children_of(record.key);
         let shown = children.into_iter().take(CHILDREN_SHOWN).chain([record]);
         shown.map(|record| document_bytes(record) as u64).sum()
     }
@@ -463,10 +459,7 @@ fn matches(record: &Record, query: &RecordQuery) -> bool {
         let (first, last) = day.utc_range();
         (first..=last).contains(&created)
     };
-    let date = match record.key {
-        RecordKey::Diary(date) => Some(date),
-        _ => None,
-    };
+    let date: Option<mosaic_domain::DiaryDate> = record.key.to_string().parse().ok();
     let searched = || {
         facets
             .search_text

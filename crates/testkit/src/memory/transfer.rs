@@ -1,12 +1,13 @@
 //! Reading the store out whole and writing one in.
 
 use async_trait::async_trait;
+use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    AccountStore as _, DeviceCursors as _, DumpedRecord, HeldContent, KeptRevision, Loaded, RevisionPlace,
-    StoreError, Transfer, UserDump,
+    AccountStore as _, DeviceCursors as _, DumpReader, DumpWriter, DumpedRecord, KeptRevision, Loaded,
+    RevisionPlace, StoreError, StoreIdentity, UserDump, UserIds,
 };
 
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use super::model::{Model, take};
 use super::store::{MemoryStore, lock};
 
 #[async_trait]
-impl Transfer for MemoryStore {
+impl StoreIdentity for MemoryStore {
     async fn epoch(&self) -> Result<Epoch, StoreError> {
         Ok(*lock(&self.epoch))
     }
@@ -32,7 +33,10 @@ impl Transfer for MemoryStore {
     async fn name_storage(&self, name: Uuid) -> Result<Uuid, StoreError> {
         Ok(*lock(&self.storage).get_or_insert(name))
     }
+}
 
+#[async_trait]
+impl UserIds for MemoryStore {
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         let ids = self
             .users()
@@ -40,7 +44,10 @@ impl Transfer for MemoryStore {
             .filter(|id| after.is_none_or(|after| *id > after));
         Ok(ids.take(limit as usize).collect())
     }
+}
 
+#[async_trait]
+impl DumpReader for MemoryStore {
     async fn dump_user(&self, user: UserId) -> Result<Option<UserDump>, StoreError> {
         let Some(account) = self.by_id(user).await? else {
             return Ok(None);
@@ -59,22 +66,6 @@ impl Transfer for MemoryStore {
             earlier_tokens,
             avatars: self.look(user, |_, held| held.avatars()).unwrap_or_default(),
         }))
-    }
-
-    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
-        let user = dump.account.user.id;
-        if self.read(user, |_| ()).is_none() {
-            self.add_user(user);
-        }
-        self.change(user, |model| model.set_clock(dump.clock));
-        lock(&self.accounts).load(dump.account, dump.logins, dump.earlier_tokens);
-        self.set_cursors(user, dump.cursors);
-        self.change_attachments(user, |held| {
-            held.forget_contents();
-            held.set_avatars(dump.avatars);
-        });
-        lock(&self.removed).remove(&user);
-        Ok(())
     }
 
     async fn dump_records(
@@ -105,16 +96,6 @@ impl Transfer for MemoryStore {
         Ok(take(found.unwrap_or_default(), limits, bytes))
     }
 
-    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
-        self.change(user, |model| {
-            for dumped in records {
-                model.set_purged_revisions(dumped.record.key, dumped.purged_revisions);
-                model.put(dumped.record);
-            }
-        });
-        Ok(())
-    }
-
     async fn dump_revisions(
         &self,
         user: UserId,
@@ -143,21 +124,12 @@ impl Transfer for MemoryStore {
         Ok(take(found.unwrap_or_default(), limits, bytes))
     }
 
-    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
-        self.change(user, |model| {
-            for kept in revisions {
-                model.keep_as(kept);
-            }
-        });
-        Ok(())
-    }
-
     async fn dump_contents(
         &self,
         user: UserId,
         after: Option<Sha256>,
         limit: u32,
-    ) -> Result<Vec<HeldContent>, StoreError> {
+    ) -> Result<Vec<ContentRef>, StoreError> {
         let found = self.look(user, |_, held| {
             let later = held
                 .contents()
@@ -165,19 +137,6 @@ impl Transfer for MemoryStore {
             later.take(limit as usize).copied().collect()
         });
         Ok(found.unwrap_or_default())
-    }
-
-    async fn load_contents(&self, user: UserId, contents: Vec<HeldContent>) -> Result<(), StoreError> {
-        self.change_attachments(user, |held| {
-            for content in contents {
-                held.put(content);
-            }
-        });
-        Ok(())
-    }
-
-    async fn refresh_statistics(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 
     async fn loaded(&self, user: UserId) -> Result<Loaded, StoreError> {
@@ -192,5 +151,56 @@ impl Transfer for MemoryStore {
             contents: held.contents().count() as u64,
         });
         Ok(loaded.unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl DumpWriter for MemoryStore {
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        let user = dump.account.user.id;
+        if self.read(user, |_| ()).is_none() {
+            self.add_user(user);
+        }
+        self.change(user, |model| model.set_clock(dump.clock));
+        lock(&self.accounts).load(dump.account, dump.logins, dump.earlier_tokens);
+        self.set_cursors(user, dump.cursors);
+        self.change_attachments(user, |held| {
+            held.forget_contents();
+            held.set_avatars(dump.avatars);
+        });
+        lock(&self.removed).remove(&user);
+        Ok(())
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
+        self.change(user, |model| {
+            for dumped in records {
+                model.set_purged_revisions(dumped.record.key, dumped.purged_revisions);
+                model.put(dumped.record);
+            }
+        });
+        Ok(())
+    }
+
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
+        self.change(user, |model| {
+            for kept in revisions {
+                model.keep_as(kept);
+            }
+        });
+        Ok(())
+    }
+
+    async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
+        self.change_attachments(user, |held| {
+            for content in contents {
+                held.put(content);
+            }
+        });
+        Ok(())
+    }
+
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Uploads that are under way.
 
 use async_trait::async_trait;
-use mosaic_domain::{UnixMillis, UploadId, UserId};
-use mosaic_ports::{
-    AppendOutcome, BeginOutcome, Dropped, StoreError, Upload, UploadKind, UploadPart, UploadState, Uploads,
-    WriteError,
+use mosaic_domain::attachment::{
+    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadPart, UploadState,
 };
+use mosaic_domain::{UnixMillis, UploadId, UserId};
+use mosaic_ports::{StoreError, UploadStore, WriteError};
 use uuid::Uuid;
 
 use super::contents::Attachments;
@@ -20,106 +20,79 @@ pub(super) struct UploadRow {
 }
 
 impl UploadRow {
-    fn received(&self) -> u64 {
-        if self.finished {
-            self.upload.length
-        } else {
-            self.parts.iter().map(|part| part.size).sum()
-        }
-    }
-
     fn state(&self) -> UploadState {
-        UploadState {
-            upload: self.upload.clone(),
-            received: self.received(),
-            parts: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
-            finished: self.finished,
-        }
+        let bytes = self.parts.iter().map(|part| part.size).sum();
+        let parts = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        UploadState::new(self.upload.clone(), bytes, parts, self.finished)
     }
 
     /// The blobs that hold what was received.
-    pub(super) fn blobs(&self) -> impl Iterator<Item = Uuid> {
-        let direct = match self.upload.kind {
-            UploadKind::Direct { blob } if !self.finished => Some(blob),
-            _ => None,
-        };
-        self.parts.iter().map(|part| part.blob).chain(direct)
-    }
-
-    fn append(&mut self, part: UploadPart, expires_at: UnixMillis) -> AppendOutcome {
-        let received = self.received();
-        if self.finished || self.upload.kind != UploadKind::Parts || part.offset != received {
-            return AppendOutcome::Conflict { received };
-        }
-        if part.offset.saturating_add(part.size) > self.upload.length {
-            return AppendOutcome::TooLong;
-        }
-        self.parts.push(part);
-        self.upload.expires_at = expires_at;
-        AppendOutcome::Appended
+    pub(super) fn blobs(&self) -> Vec<Uuid> {
+        self.state().blobs(&self.parts)
     }
 
     fn finish(&mut self) -> Vec<Uuid> {
-        let blobs = self.blobs().collect();
+        let blobs = self.blobs();
         self.parts.clear();
         self.finished = true;
         blobs
+    }
+
+    fn expired(&self) -> ExpiredUpload {
+        ExpiredUpload {
+            id: self.upload.id,
+            kind: self.upload.kind,
+            finished: self.finished,
+            parts: self.parts.iter().rev().copied().collect(),
+        }
     }
 }
 
 impl Attachments {
     fn begin(&mut self, upload: Upload, quota: u64, most: u32) -> BeginOutcome {
-        let under_way = self.uploads.values().filter(|row| !row.finished).count();
-        if under_way >= most as usize {
-            return BeginOutcome::TooMany;
-        }
-        let usage = self.usage();
-        let with_it = usage
-            .held
-            .saturating_add(usage.announced)
-            .saturating_add(upload.length);
-        if with_it > quota {
-            return BeginOutcome::OverQuota(usage);
-        }
-        let row = UploadRow {
-            upload,
-            parts: Vec::new(),
-            finished: false,
+        let unfinished = self.uploads.values().filter(|row| !row.finished).count();
+        let facts = UploadFacts {
+            unfinished: u32::try_from(unfinished).unwrap_or(u32::MAX),
+            usage: self.usage(),
         };
-        self.uploads.insert(row.upload.id, row);
-        BeginOutcome::Begun
+        let plan = attachment::begin(facts, upload.length, quota, most);
+        if plan.write.is_some() {
+            let row = UploadRow {
+                upload,
+                parts: Vec::new(),
+                finished: false,
+            };
+            self.uploads.insert(row.upload.id, row);
+        }
+        plan.outcome
     }
 
-    /// The last parts go first, so that what is left of an upload is its beginning.
-    fn drop_expired(&mut self, now: UnixMillis, limit: usize) -> Dropped {
-        let mut left = limit;
-        let mut blobs = Vec::new();
-        self.uploads.retain(|_, row| {
-            if row.upload.expires_at > now {
-                return true;
-            }
-            while left > 0
-                && let Some(part) = row.parts.pop()
-            {
-                blobs.push(part.blob);
-                left -= 1;
-            }
-            if left == 0 {
-                return true;
-            }
-            blobs.extend(row.blobs());
-            left -= 1;
-            false
-        });
-        Dropped {
-            blobs,
-            more: left == 0,
+    fn append(&mut self, id: UploadId, part: UploadPart, expires_at: UnixMillis) -> AppendOutcome {
+        let row = self.uploads.get_mut(&id);
+        let plan = attachment::append(row.as_ref().map(|row| row.state()).as_ref(), &part);
+        if let (Some(()), Some(row)) = (plan.write, row) {
+            row.parts.push(part);
+            row.upload.expires_at = expires_at;
         }
+        plan.outcome
+    }
+
+    fn drop_expired(&mut self, now: UnixMillis, limit: u32) -> Collected {
+        let expired = self.uploads.values().filter(|row| row.upload.expires_at <= now);
+        let expired: Vec<_> = expired.map(UploadRow::expired).collect();
+        let plan = attachment::expire(&expired, limit);
+        for (id, offset) in plan.parts {
+            if let Some(row) = self.uploads.get_mut(&id) {
+                row.parts.retain(|part| part.offset != offset);
+            }
+        }
+        self.uploads.retain(|id, _| !plan.uploads.contains(id));
+        plan.dropped
     }
 }
 
 #[async_trait]
-impl Uploads for MemoryStore {
+impl UploadStore for MemoryStore {
     async fn begin(
         &self,
         user: UserId,
@@ -143,11 +116,8 @@ impl Uploads for MemoryStore {
         part: UploadPart,
         expires_at: UnixMillis,
     ) -> Result<AppendOutcome, StoreError> {
-        let append = move |_: &Model, held: &mut Attachments| {
-            let row = held.uploads.get_mut(&id);
-            row.map(|row| row.append(part, expires_at))
-        };
-        let outcome = self.in_turn(user, append).await?.flatten();
+        let append = move |_: &Model, held: &mut Attachments| held.append(id, part, expires_at);
+        let outcome = self.in_turn(user, append).await?;
         Ok(outcome.unwrap_or(AppendOutcome::Gone))
     }
 
@@ -165,13 +135,13 @@ impl Uploads for MemoryStore {
     async fn end(&self, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, StoreError> {
         let end = move |_: &Model, held: &mut Attachments| {
             let row = held.uploads.remove(&id)?;
-            Some(row.blobs().collect())
+            Some(row.blobs())
         };
         Ok(self.in_turn(user, end).await?.flatten())
     }
 
-    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Dropped, StoreError> {
-        let drop = move |_: &Model, held: &mut Attachments| held.drop_expired(now, limit as usize);
+    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Collected, StoreError> {
+        let drop = move |_: &Model, held: &mut Attachments| held.drop_expired(now, limit);
         Ok(self.in_turn(user, drop).await?.unwrap_or_default())
     }
 }

@@ -107,6 +107,9 @@ impl Site {
         let ports = AttachmentPorts {
             blobs: blobs.port(),
             contents: stores.contents.clone(),
+            variants: stores.variants.clone(),
+            avatars: stores.avatars.clone(),
+            orphans: stores.orphans.clone(),
             types: Arc::new(recognised()),
             pictures: Arc::new(pictures()),
             clock: clock.clone(),

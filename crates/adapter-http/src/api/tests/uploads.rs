@@ -3,9 +3,10 @@
 use actix_web::rt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use mosaic_domain::attachment::{BeginOutcome, Upload, UploadKind};
 use mosaic_domain::entity::{Resource, Sha256};
 use mosaic_domain::{Live, ResourceId, UploadId};
-use mosaic_ports::{BeginOutcome, BlobName, Clock, Upload, UploadKind};
+use mosaic_ports::{BlobName, Clock};
 use mosaic_testkit::{BlobCall, BlobFailure};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
