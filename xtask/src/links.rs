@@ -1,4 +1,5 @@
-//! Relative links between the Markdown documents must lead to a file, and to a heading where they name one.
+//! Relative links between the Markdown documents must lead to a file, and to a heading where they name one; and no line is
+//! longer than people read.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,21 +9,35 @@ use crate::failure::{Failure, Result};
 /// Documents that have to be there, besides everything under `docs/`.
 const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md"];
 
+/// The longest line of a document, in characters.
+const WIDTH: usize = 120;
+
 /// Checks every document; returns how many relative links there are.
 pub(crate) fn check(root: &Path) -> Result<usize> {
     let mut documents: Vec<PathBuf> = DOCUMENTS.iter().map(|name| root.join(name)).collect();
     markdown_below(&root.join("docs"), &mut documents)?;
     let mut checked = 0;
-    let mut broken = Vec::new();
+    let (mut broken, mut long) = (Vec::new(), Vec::new());
     for document in &documents {
         let text = read(document)?;
+        let name = document.strip_prefix(root).unwrap_or(document).display();
+        let lines = text
+            .lines()
+            .zip(1..)
+            .filter(|(line, _)| line.chars().count() > WIDTH);
+        long.extend(lines.map(|(_, number)| format!("{name}:{number}")));
         for link in relative_links(&text) {
             checked += 1;
             if let Some(reason) = problem(document, &link)? {
-                let name = document.strip_prefix(root).unwrap_or(document);
-                broken.push(format!("{}: {link} {reason}", name.display()));
+                broken.push(format!("{name}: {link} {reason}"));
             }
         }
+    }
+    if !long.is_empty() {
+        return Err(Failure::list(
+            &format!("lines of more than {WIDTH} characters:"),
+            &long,
+        ));
     }
     if broken.is_empty() {
         Ok(checked)

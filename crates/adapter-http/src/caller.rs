@@ -132,7 +132,7 @@ impl FromRequest for StaysSignedIn {
 
 /// A request of an administrator.
 #[derive(Debug, Clone)]
-pub(crate) struct Administrator;
+pub(crate) struct Administrator(pub(crate) Caller);
 
 impl FromRequest for Administrator {
     type Error = Problem;
@@ -141,8 +141,9 @@ impl FromRequest for Administrator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let signed_in = signed_in(request);
         Box::pin(async move {
-            signed_in.await?.require_admin()?;
-            Ok(Self)
+            let caller = signed_in.await?;
+            caller.require_admin()?;
+            Ok(Self(caller))
         })
     }
 }

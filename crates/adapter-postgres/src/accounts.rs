@@ -4,11 +4,11 @@
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
-    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
-    UpdateOutcome, User, Username,
+    Account, AccountChange, AccountFacts, AccountWrite, ActingLogin, CreateOutcome, PasswordHash,
+    RemoveOutcome, UpdateOutcome, User, Username,
 };
 use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_domain::{UnixMillis, UserId};
+use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::rows::{self, ACCOUNT_COLUMNS, ACCOUNT_WIDTH};
 use mosaic_ports::{AccountStore, StoreError};
 use tokio_postgres::Row;
@@ -25,8 +25,13 @@ use crate::{scope, tokens};
 
 #[async_trait]
 impl AccountStore for PostgresStore {
-    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError> {
-        Ok(retrying(|| self.create_once(&account, only_first)).await?)
+    async fn create(
+        &self,
+        account: Account,
+        only_first: bool,
+        by: Option<ActingLogin>,
+    ) -> Result<CreateOutcome, StoreError> {
+        Ok(retrying(|| self.create_once(&account, only_first, by)).await?)
     }
 
     async fn by_name(&self, name: &Username) -> Result<Option<Account>, StoreError> {
@@ -57,12 +62,18 @@ impl AccountStore for PostgresStore {
         id: UserId,
         change: AccountChange,
         now: UnixMillis,
+        by: Option<ActingLogin>,
     ) -> Result<UpdateOutcome, StoreError> {
-        Ok(retrying(|| self.update_once(id, &change, now)).await?)
+        Ok(retrying(|| self.update_once(id, &change, now, by)).await?)
     }
 
-    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
-        Ok(retrying(|| self.remove_once(id, limit)).await?)
+    async fn remove(
+        &self,
+        id: UserId,
+        limit: u32,
+        by: Option<ActingLogin>,
+    ) -> Result<RemoveOutcome, StoreError> {
+        Ok(retrying(|| self.remove_once(id, limit, by)).await?)
     }
 }
 
@@ -175,18 +186,28 @@ impl PostgresStore {
         &self,
         id: UserId,
         name: Option<&Username>,
+        by: Option<ActingLogin>,
     ) -> Result<(Session, AccountFacts), Failure> {
         let (uuid, name, by_id) = (id.uuid(), name.map(Username::folded), by_id_sql());
-        let steps = vec![
+        // A log-out that is under way is waited for.
+        let standing_sql = format!("{} FOR SHARE OF l", tokens::standing_sql("$2"));
+        let (acting, login) = (by.map(|by| by.user.uuid()), by.map(|by| by.login));
+        let login_id = login.map(FamilyId::uuid);
+        let mut steps = vec![
             LOCK,
             Step::Fixed(&by_id, vec![(&uuid, Type::UUID)]),
             Step::Fixed(FACTS, vec![(&uuid, Type::UUID), (&name, Type::TEXT)]),
         ];
+        if by.is_some() {
+            let values: Vec<Value<'_>> = vec![(&acting, Type::UUID), (&login_id, Type::UUID)];
+            steps.push(Step::Fixed(&standing_sql, values));
+        }
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
-        let [_, found, facts] = answers.as_slice() else {
+        let [_, found, facts, standing @ ..] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
+        let standing = standing.first().and_then(|rows| rows.first());
         let facts = facts.first().ok_or(Failure::Lost)?;
         let facts = AccountFacts {
             account: found.first().map(account).transpose()?,
@@ -194,13 +215,19 @@ impl PostgresStore {
             name_taken: column(facts, 1, "users")?,
             other_admin: column(facts, 2, "users")?,
             has_clock: column(facts, 3, "sync_clocks")?,
+            standing: tokens::standing(login, standing, 0)?,
         };
         Ok((session, facts))
     }
 
-    async fn create_once(&self, account: &Account, only_first: bool) -> Result<CreateOutcome, Failure> {
+    async fn create_once(
+        &self,
+        account: &Account,
+        only_first: bool,
+        by: Option<ActingLogin>,
+    ) -> Result<CreateOutcome, Failure> {
         let name = &account.user.username;
-        let (session, facts) = self.lock_account(account.user.id, Some(name)).await?;
+        let (session, facts) = self.lock_account(account.user.id, Some(name), by).await?;
         let plan = account.create(&facts, only_first);
         if let Some(Account { user, password }) = plan.write {
             let new = UserValues::new(&user, &password);
@@ -219,8 +246,9 @@ impl PostgresStore {
         id: UserId,
         change: &AccountChange,
         now: UnixMillis,
+        by: Option<ActingLogin>,
     ) -> Result<UpdateOutcome, Failure> {
-        let (session, facts) = self.lock_account(id, change.username.as_ref()).await?;
+        let (session, facts) = self.lock_account(id, change.username.as_ref(), by).await?;
         let plan = change.decide(&facts, now);
         if let Some(AccountWrite { account, end_logins }) = plan.write {
             let (uuid, values) = (id.uuid(), UserValues::new(&account.user, &account.password));

@@ -5,7 +5,7 @@
 //! but the account itself, and at last the account. Each step finds out by itself how far the others came.
 
 use mosaic_domain::UserId;
-use mosaic_domain::account::{RemovalStep, RemoveAccount, RemoveOutcome};
+use mosaic_domain::account::{ActingLogin, RemovalStep, RemoveAccount, RemoveOutcome};
 use tokio_postgres::types::Type;
 
 use crate::PostgresStore;
@@ -60,8 +60,13 @@ const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
 const REMOVE_USER: &str = "DELETE FROM users WHERE user_id = $1";
 
 impl PostgresStore {
-    pub(crate) async fn remove_once(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, Failure> {
-        let (session, facts) = self.lock_account(id, None).await?;
+    pub(crate) async fn remove_once(
+        &self,
+        id: UserId,
+        limit: u32,
+        by: Option<ActingLogin>,
+    ) -> Result<RemoveOutcome, Failure> {
+        let (session, facts) = self.lock_account(id, None, by).await?;
         let plan = facts.remove();
         match plan.write {
             None => return Ok(plan.outcome),

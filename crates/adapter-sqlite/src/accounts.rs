@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
-    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
-    UpdateOutcome, User, Username,
+    Account, AccountChange, AccountFacts, AccountWrite, ActingLogin, CreateOutcome, PasswordHash,
+    RemoveOutcome, UpdateOutcome, User, Username,
 };
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
@@ -21,8 +21,13 @@ use crate::{removal, tokens};
 
 #[async_trait]
 impl AccountStore for SqliteStore {
-    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError> {
-        let job = move |conn: &Connection| create(conn, &account, only_first);
+    async fn create(
+        &self,
+        account: Account,
+        only_first: bool,
+        by: Option<ActingLogin>,
+    ) -> Result<CreateOutcome, StoreError> {
+        let job = move |conn: &Connection| create(conn, &account, only_first, by);
         Ok(self.writer.run(job).await?)
     }
 
@@ -47,13 +52,19 @@ impl AccountStore for SqliteStore {
         id: UserId,
         change: AccountChange,
         now: UnixMillis,
+        by: Option<ActingLogin>,
     ) -> Result<UpdateOutcome, StoreError> {
-        let job = move |conn: &Connection| update(conn, id, &change, now);
+        let job = move |conn: &Connection| update(conn, id, &change, now, by);
         Ok(self.writer.end_logins(job).await?)
     }
 
-    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
-        let job = move |conn: &Connection| removal::step(conn, id, limit);
+    async fn remove(
+        &self,
+        id: UserId,
+        limit: u32,
+        by: Option<ActingLogin>,
+    ) -> Result<RemoveOutcome, StoreError> {
+        let job = move |conn: &Connection| removal::step(conn, id, limit, by);
         Ok(self.writer.end_logins(job).await?)
     }
 }
@@ -143,9 +154,15 @@ const FACTS: &str = "
            EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_disabled = 0 AND user_id <> ?1),
            EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = ?1)";
 
-/// What decides about an account, and about a name for it.
-pub(crate) fn facts(conn: &Connection, id: UserId, name: Option<&Username>) -> Result<AccountFacts, Failure> {
+/// What decides about an account, and about a name for it, where that login asks.
+pub(crate) fn facts(
+    conn: &Connection,
+    id: UserId,
+    name: Option<&Username>,
+    by: Option<ActingLogin>,
+) -> Result<AccountFacts, Failure> {
     let account = by_id(conn, id)?;
+    let standing = tokens::standing(conn, by.map_or(id, |by| by.user), by.map(|by| by.login))?;
     let values = (id.uuid(), name.map(Username::folded));
     Ok(conn.prepare_cached(FACTS)?.query_row(values, |row| {
         Ok(AccountFacts {
@@ -154,12 +171,18 @@ pub(crate) fn facts(conn: &Connection, id: UserId, name: Option<&Username>) -> R
             name_taken: row.get(1)?,
             other_admin: row.get(2)?,
             has_clock: row.get(3)?,
+            standing,
         })
     })?)
 }
 
-fn create(conn: &Connection, account: &Account, only_first: bool) -> Result<CreateOutcome, Failure> {
-    let facts = facts(conn, account.user.id, Some(&account.user.username))?;
+fn create(
+    conn: &Connection,
+    account: &Account,
+    only_first: bool,
+    by: Option<ActingLogin>,
+) -> Result<CreateOutcome, Failure> {
+    let facts = facts(conn, account.user.id, Some(&account.user.username), by)?;
     let plan = account.create(&facts, only_first);
     if let Some(Account { user, password }) = plan.write {
         store(conn, INSERT, &user, &password, &user.username.folded())?;
@@ -175,8 +198,9 @@ fn update(
     id: UserId,
     change: &AccountChange,
     now: UnixMillis,
+    by: Option<ActingLogin>,
 ) -> Result<(UpdateOutcome, Option<UserId>), Failure> {
-    let plan = change.decide(&facts(conn, id, change.username.as_ref())?, now);
+    let plan = change.decide(&facts(conn, id, change.username.as_ref(), by)?, now);
     let mut ended = None;
     if let Some(AccountWrite { account, end_logins }) = plan.write {
         let Account { user, password } = account;

@@ -3,7 +3,7 @@
 //! What has no clock any more is being removed: it can't be written, pulled or opened again.
 
 use mosaic_domain::UserId;
-use mosaic_domain::account::{RemovalStep, RemoveAccount, RemoveOutcome};
+use mosaic_domain::account::{ActingLogin, RemovalStep, RemoveAccount, RemoveOutcome};
 use rusqlite::Connection;
 
 use crate::error::Failure;
@@ -15,8 +15,9 @@ pub(crate) fn step(
     conn: &Connection,
     id: UserId,
     limit: u32,
+    by: Option<ActingLogin>,
 ) -> Result<(RemoveOutcome, Option<UserId>), Failure> {
-    let plan = accounts::facts(conn, id, None)?.remove();
+    let plan = accounts::facts(conn, id, None, by)?.remove();
     let Some(step) = plan.write else {
         return Ok((plan.outcome, None));
     };

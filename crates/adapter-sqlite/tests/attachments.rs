@@ -300,7 +300,7 @@ async fn nothing_of_a_removed_account_is_left_but_that_its_blobs_are_to_go() {
         write(&store, user, put(key, picture(Some(content.sha256)))).await;
     }
     let mut steps = 0;
-    while store.remove(user, 2).await.unwrap() == RemoveOutcome::Removing {
+    while store.remove(user, 2, None).await.unwrap() == RemoveOutcome::Removing {
         steps += 1;
         assert_eq!(store.removed_users(None, 10).await.unwrap(), []);
     }

@@ -7,9 +7,9 @@ use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
 use mosaic_ports::{
-    Account, AccountChange, AccountStore, Clock, CreateOutcome, IdGenerator, IssueOutcome, NewRefreshToken,
-    PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation, StoredRefreshToken,
-    TokenSeed, UpdateOutcome,
+    Account, AccountChange, AccountStore, ActingLogin, Clock, CreateOutcome, IdGenerator, IssueOutcome,
+    NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation,
+    StoredRefreshToken, TokenSeed, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -284,7 +284,8 @@ impl Accounts {
             end_logins: true,
             ..AccountChange::default()
         };
-        self.change(caller.user, change)
+        // The old password proves it, whatever became of the login.
+        self.change(caller.user, change, None)
             .await
             .map_err(gone_is_logged_out)?;
         self.begin(caller.user, password, caller.client.clone(), None)
@@ -307,7 +308,8 @@ impl Accounts {
             avatar_url,
             ..AccountChange::default()
         };
-        self.change(caller.user, change).await.map_err(gone_is_logged_out)
+        let change = self.change(caller.user, change, Some(caller.acting()));
+        change.await.map_err(gone_is_logged_out)
     }
 
     /// Makes an account for whoever asks, where the server takes registrations, and logs it in.
@@ -330,16 +332,16 @@ impl Accounts {
             role: Role::User,
             must_change_password: false,
         };
-        let Account { user, password } = self.store_any(request).await?;
+        let Account { user, password } = self.store_any(request, None).await?;
         self.begin(user.id, password, client, device_name).await
     }
 
-    /// Makes an account.
+    /// Makes an account, for a login or, with `None`, for the server itself.
     ///
     /// # Errors
-    /// [`AppError::NameTaken`].
-    pub async fn create(&self, request: AccountRequest) -> Result<User, AppError> {
-        Ok(self.store_any(request).await?.user)
+    /// [`AppError::NameTaken`]; those of a login that has ended by then (L1).
+    pub async fn create(&self, request: AccountRequest, by: Option<ActingLogin>) -> Result<User, AppError> {
+        Ok(self.store_any(request, by).await?.user)
     }
 
     /// Makes the account `admin` where there is no account at all. Without a password a random one is made and returned:
@@ -365,7 +367,7 @@ impl Accounts {
             // Whoever starts the server reads it off the log: nobody else has chosen it for them.
             must_change_password: false,
         };
-        Ok(match self.store(request, true).await {
+        Ok(match self.store(request, true, None).await {
             Ok(Some(_)) => generated.map_or(FirstStart::Admin, FirstStart::AdminWithPassword),
             Ok(None) | Err(AppError::NameTaken) => FirstStart::NotFirst,
             Err(error) => return Err(error),
@@ -402,11 +404,17 @@ impl Accounts {
             .ok_or(AppError::NotFound)
     }
 
-    /// Changes any account. A new password, another role and a closed account end its logins.
+    /// Changes any account, for a login or, with `None`, for the server itself. A new password, another role and a closed account
+    /// end its logins.
     ///
     /// # Errors
-    /// [`AppError::NotFound`], [`AppError::NameTaken`], [`AppError::LastAdmin`].
-    pub async fn update(&self, id: UserId, patch: AccountPatch) -> Result<User, AppError> {
+    /// [`AppError::NotFound`], [`AppError::NameTaken`], [`AppError::LastAdmin`]; those of a login that has ended by then (L1).
+    pub async fn update(
+        &self,
+        id: UserId,
+        patch: AccountPatch,
+        by: Option<ActingLogin>,
+    ) -> Result<User, AppError> {
         let end_logins = patch.password.is_some() || patch.role.is_some() || patch.disabled == Some(true);
         let password = match patch.password {
             Some(password) => Some(
@@ -427,31 +435,42 @@ impl Accounts {
             end_logins,
             ..AccountChange::default()
         };
-        self.change(id, change).await
+        self.change(id, change, by).await
     }
 
     /// Removes an account and everything of it, in small steps. `tell` hears of each. What was interrupted goes on with the
     /// same call.
     ///
     /// # Errors
-    /// [`AppError::NotFound`], [`AppError::LastAdmin`].
-    pub async fn remove(&self, id: UserId, mut tell: impl FnMut() + Send) -> Result<(), AppError> {
+    /// [`AppError::NotFound`], [`AppError::LastAdmin`]; those of a login that has ended before the first step (L1).
+    pub async fn remove(
+        &self,
+        id: UserId,
+        by: Option<ActingLogin>,
+        mut tell: impl FnMut() + Send,
+    ) -> Result<(), AppError> {
         loop {
-            let outcome = self.ports.accounts.remove(id, ROWS_AT_ONCE).await?;
+            let outcome = self.ports.accounts.remove(id, ROWS_AT_ONCE, by).await?;
             match outcome {
                 RemoveOutcome::Removed => return Ok(()),
                 RemoveOutcome::Removing => tell(),
                 RemoveOutcome::NotFound => return Err(AppError::NotFound),
                 RemoveOutcome::LastAdmin => return Err(AppError::LastAdmin),
+                RemoveOutcome::Refused(refusal) => return Err(refusal.into()),
             }
         }
     }
 
-    async fn change(&self, id: UserId, change: AccountChange) -> Result<User, AppError> {
+    async fn change(
+        &self,
+        id: UserId,
+        change: AccountChange,
+        by: Option<ActingLogin>,
+    ) -> Result<User, AppError> {
         match self
             .ports
             .accounts
-            .update(id, change, self.ports.clock.now())
+            .update(id, change, self.ports.clock.now(), by)
             .await?
         {
             UpdateOutcome::Updated(user) => Ok(user),
@@ -459,17 +478,23 @@ impl Accounts {
             UpdateOutcome::NameTaken => Err(AppError::NameTaken),
             UpdateOutcome::LastAdmin => Err(AppError::LastAdmin),
             UpdateOutcome::StaleCredential => Err(AppError::WrongPassword),
+            UpdateOutcome::Refused(refusal) => Err(refusal.into()),
         }
     }
 
-    async fn store_any(&self, request: AccountRequest) -> Result<Account, AppError> {
-        self.store(request, false)
+    async fn store_any(&self, request: AccountRequest, by: Option<ActingLogin>) -> Result<Account, AppError> {
+        self.store(request, false, by)
             .await?
             .ok_or_else(|| AppError::Internal("an account was not the first".into()))
     }
 
     /// Makes an account; `None` where it was to be the first and is not.
-    async fn store(&self, request: AccountRequest, only_first: bool) -> Result<Option<Account>, AppError> {
+    async fn store(
+        &self,
+        request: AccountRequest,
+        only_first: bool,
+        by: Option<ActingLogin>,
+    ) -> Result<Option<Account>, AppError> {
         let password = self
             .ports
             .passwords
@@ -488,10 +513,16 @@ impl Accounts {
             updated_at: now,
         };
         let account = Account { user, password };
-        match self.ports.accounts.create(account.clone(), only_first).await? {
+        match self
+            .ports
+            .accounts
+            .create(account.clone(), only_first, by)
+            .await?
+        {
             CreateOutcome::Created => Ok(Some(account)),
             CreateOutcome::NotFirst => Ok(None),
             CreateOutcome::NameTaken => Err(AppError::NameTaken),
+            CreateOutcome::Refused(refusal) => Err(refusal.into()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mosaic_domain::account::Role;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{AccessClaims, AccessTokens, Clock, LoginRefusal, RefreshTokens};
+use mosaic_ports::{AccessClaims, AccessTokens, ActingLogin, Clock, LoginRefusal, RefreshTokens};
 
 use crate::error::{AppError, Unauthenticated};
 
@@ -26,6 +26,14 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The login, as a change of accounts says it.
+    pub const fn acting(&self) -> ActingLogin {
+        ActingLogin {
+            user: self.user,
+            login: self.family,
+        }
+    }
+
     /// Lets only administrators pass.
     ///
     /// # Errors

@@ -13,10 +13,10 @@ use mosaic_domain::account::{Password, Role, User};
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, AccessTokens, Account, AccountChange, BoxError, CreateOutcome,
-    IssueOutcome, LoginRefusal, MockAccountStore, MockClock, MockIdGenerator, MockPasswordHasher,
-    MockRandomness, MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome, Rotation,
-    StoredRefreshToken, UpdateOutcome,
+    AccessClaims, AccessTokenError, AccessTokens, Account, AccountChange, ActingLogin, BoxError,
+    CreateOutcome, IssueOutcome, LoginRefusal, MockAccountStore, MockClock, MockIdGenerator,
+    MockPasswordHasher, MockRandomness, MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome,
+    Rotation, StoredRefreshToken, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -293,11 +293,11 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
         .accounts
         .expect_update()
         .once()
-        .withf(|_, change, _| {
+        .withf(|_, change, _, _| {
             let new = PasswordHash::new("hash of new secret".into());
             change.end_logins && change.must_change_password == Some(false) && change.password == Some(new)
         })
-        .returning(|_, _, _| Ok(UpdateOutcome::Updated(user())));
+        .returning(|_, _, _, _| Ok(UpdateOutcome::Updated(user())));
     ports
         .refresh
         .expect_issue()
@@ -325,8 +325,8 @@ async fn closing_an_account_ends_its_logins() {
     ports
         .accounts
         .expect_update()
-        .withf(|_, change, _| change.end_logins)
-        .returning(|_, _, _| {
+        .withf(|_, change, _, _| change.end_logins)
+        .returning(|_, _, _, _| {
             Ok(UpdateOutcome::Updated(User {
                 disabled: true,
                 ..user()
@@ -337,7 +337,38 @@ async fn closing_an_account_ends_its_logins() {
         disabled: Some(true),
         ..AccountPatch::default()
     };
-    assert!(accounts.update(USER, patch).await.unwrap().disabled);
+    assert!(accounts.update(USER, patch, None).await.unwrap().disabled);
+}
+
+const ACTING: ActingLogin = ActingLogin {
+    user: UserId::new(Uuid::from_u128(9)),
+    login: FamilyId::new(Uuid::from_u128(10)),
+};
+
+#[tokio::test]
+async fn l1_what_is_refused_to_a_login_that_has_ended_says_so() {
+    let mut ports = Ports::new();
+    let ended = LoginRefusal::Ended;
+    ports
+        .accounts
+        .expect_update()
+        .returning(move |_, _, _, _| Ok(UpdateOutcome::Refused(ended)));
+    ports
+        .accounts
+        .expect_remove()
+        .returning(move |_, _, _| Ok(RemoveOutcome::Refused(ended)));
+    let accounts = ports.build().0;
+    let changed = accounts.update(USER, AccountPatch::default(), Some(ACTING)).await;
+    let removed = accounts.remove(USER, Some(ACTING), || ()).await;
+    for refused in [changed.map(drop), removed] {
+        assert!(
+            matches!(
+                refused,
+                Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))
+            ),
+            "{refused:?}"
+        );
+    }
 }
 
 /// What the store is told to change of an account.
@@ -345,11 +376,12 @@ async fn changed(patch: AccountPatch) -> AccountChange {
     let seen = Arc::new(Mutex::new(None));
     let log = Arc::clone(&seen);
     let mut ports = Ports::new();
-    ports.accounts.expect_update().returning(move |_, change, _| {
+    ports.accounts.expect_update().returning(move |_, change, _, by| {
+        assert_eq!(by, Some(ACTING));
         log.lock().unwrap().replace(change);
         Ok(UpdateOutcome::Updated(user()))
     });
-    ports.build().0.update(USER, patch).await.unwrap();
+    ports.build().0.update(USER, patch, Some(ACTING)).await.unwrap();
     seen.lock().unwrap().take().unwrap()
 }
 
@@ -400,7 +432,7 @@ async fn registration_is_closed_unless_the_operator_opens_it() {
     ports
         .accounts
         .expect_create()
-        .returning(|_, _| Ok(CreateOutcome::NameTaken));
+        .returning(|_, _, _| Ok(CreateOutcome::NameTaken));
     let (name, password) = parsed();
     let taken = ports.build().0.register(name, password, None, None).await;
     assert!(matches!(taken, Err(AppError::NameTaken)), "{taken:?}");
@@ -419,10 +451,10 @@ async fn the_first_start_makes_an_administrator_with_a_password_that_is_shown_on
         .accounts
         .expect_create()
         .once()
-        .withf(|new, only_first| {
+        .withf(|new, only_first, _| {
             *only_first && new.user.role == Role::Admin && !new.user.must_change_password
         })
-        .returning(|_, _| Ok(CreateOutcome::Created));
+        .returning(|_, _, _| Ok(CreateOutcome::Created));
     let started = ports.build().0.ensure_admin(None).await.unwrap();
     assert_eq!(started, FirstStart::AdminWithPassword("01".repeat(12)));
     assert!(!format!("{started:?}").contains("01"));
@@ -463,9 +495,9 @@ async fn removing_an_account_goes_on_until_nothing_is_left() {
         ports
             .accounts
             .expect_remove()
-            .returning(move |_, _| Ok(outcomes.next().unwrap()));
+            .returning(move |_, _, _| Ok(outcomes.next().unwrap()));
         let mut told = 0;
-        let removed = ports.build().0.remove(USER, || told += 1).await;
+        let removed = ports.build().0.remove(USER, None, || told += 1).await;
         match steps {
             Some(steps) => assert_eq!((removed.is_ok(), told), (true, steps)),
             None => assert!(removed.is_err()),
@@ -484,13 +516,13 @@ async fn a_new_password_is_set_only_over_the_one_that_proved_it() {
         .accounts
         .expect_update()
         .once()
-        .withf(|_, change, _| {
+        .withf(|_, change, _, _| {
             change
                 .expected_password_hash
                 .as_ref()
                 .is_some_and(|hash| hash.expose() == "hash of secret")
         })
-        .returning(|_, _, _| Ok(UpdateOutcome::StaleCredential));
+        .returning(|_, _, _, _| Ok(UpdateOutcome::StaleCredential));
     let caller = Caller {
         user: USER,
         role: Role::User,

@@ -28,7 +28,7 @@ async fn source() -> (Harness, UserId) {
     let h = Harness::new(&fixture, clock);
     let account = h.account("anna", Role::Admin);
     let user = account.user.id;
-    h.stores.accounts.create(account, false).await.unwrap();
+    h.stores.accounts.create(account, false, None).await.unwrap();
     h.stores
         .identity
         .set_epoch(Epoch::new(Uuid::from_u128(77)))

@@ -225,7 +225,7 @@ async fn an_export_of_an_account_that_is_being_removed_has_no_last_line() {
     );
     let mut chunks = std::pin::pin!(export.run(user));
     assert!(chunks.try_next().await.unwrap().is_some(), "the header");
-    h.stores.accounts.remove(user, 1).await.unwrap();
+    h.stores.accounts.remove(user, 1, None).await.unwrap();
     let rest: Result<Vec<String>, AppError> = chunks.try_collect().await;
     assert!(rest.is_err(), "{rest:?}");
 }

@@ -16,8 +16,8 @@ use crate::time::UnixMillis;
 use crate::violation::Violation;
 
 pub use change::{
-    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemovalStep,
-    RemoveAccount, RemoveOutcome, UpdateOutcome,
+    Account, AccountChange, AccountFacts, AccountWrite, ActingLogin, CreateOutcome, PasswordHash,
+    RemovalStep, RemoveAccount, RemoveOutcome, UpdateOutcome,
 };
 
 /// A user's account, without its password.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
-    Account, AccountChange, CreateOutcome, RemoveOutcome, UpdateOutcome, User, Username,
+    Account, AccountChange, ActingLogin, CreateOutcome, RemoveOutcome, UpdateOutcome, User, Username,
 };
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::{UnixMillis, UserId};
@@ -11,7 +11,8 @@ use crate::error::StoreError;
 
 /// Keeps accounts. Every method is one transaction. What becomes of one is decided in `domain`: the store looks up
 /// the [`AccountFacts`](mosaic_domain::account::AccountFacts) under a lock that all changes of accounts take, on any
-/// instance, and carries out the plan.
+/// instance, and carries out the plan. A change says which login asks for it; `None`: the server itself. One that has ended
+/// by then changes nothing (L1).
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait AccountStore: Send + Sync {
@@ -20,7 +21,12 @@ pub trait AccountStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError>;
+    async fn create(
+        &self,
+        account: Account,
+        only_first: bool,
+        by: Option<ActingLogin>,
+    ) -> Result<CreateOutcome, StoreError>;
 
     /// The account with that name, letter case aside.
     ///
@@ -49,6 +55,7 @@ pub trait AccountStore: Send + Sync {
         id: UserId,
         change: AccountChange,
         now: UnixMillis,
+        by: Option<ActingLogin>,
     ) -> Result<UpdateOutcome, StoreError>;
 
     /// Takes the next step of removing an account and everything of it
@@ -61,5 +68,10 @@ pub trait AccountStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError>;
+    async fn remove(
+        &self,
+        id: UserId,
+        limit: u32,
+        by: Option<ActingLogin>,
+    ) -> Result<RemoveOutcome, StoreError>;
 }

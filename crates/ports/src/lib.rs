@@ -28,7 +28,7 @@ mod uploads;
 // What the ports' methods take and answer of the rules about accounts, logins and leases.
 pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 pub use mosaic_domain::account::{
-    Account, AccountChange, CreateOutcome, PasswordHash, RemoveOutcome, UpdateOutcome,
+    Account, AccountChange, ActingLogin, CreateOutcome, PasswordHash, RemoveOutcome, UpdateOutcome,
 };
 pub use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 pub use mosaic_domain::login::{

@@ -22,7 +22,7 @@ use mosaic_domain::account::Password;
 pub use self::attachments::{AttachmentsConfig, S3Config, StorageConfig};
 pub use self::error::{ConfigError, Problem};
 use self::keys::{KeySpec, Kind};
-pub use self::show::markdown_table;
+pub use self::show::markdown_reference;
 pub use self::source::{ConfigFile, Origin, Sources};
 use self::source::{Found, Layers};
 pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, PostgresUrl, Registration};

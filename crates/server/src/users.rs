@@ -136,7 +136,7 @@ async fn add(
     let user = services
         .state
         .accounts
-        .create(request)
+        .create(request, None)
         .await
         .map_err(UserError::Refused)?;
     Ok(said(&user, "is created", generated.as_deref()))
@@ -151,7 +151,7 @@ async fn change(services: &Services, username: &Username, patch: AccountPatch) -
     services
         .state
         .accounts
-        .update(user.id, patch)
+        .update(user.id, patch, None)
         .await
         .map_err(missing)
 }
@@ -170,7 +170,7 @@ async fn delete(services: &Services, username: &Username) -> Result<String, User
         steps += 1;
         meter.at(steps, format!("{steps} steps"));
     };
-    accounts.remove(user.id, tell).await.map_err(refused)?;
+    accounts.remove(user.id, None, tell).await.map_err(refused)?;
     meter.at(steps, "the files of attachments");
     // The account is gone already: what fails now is no reason to say that it is not.
     match services.garbage().remove_account(user.id).await {

@@ -100,7 +100,7 @@ impl Harness {
         let n = self.users.fetch_add(1, Ordering::SeqCst);
         let account = self.account(&format!("user-{n}"), Role::User);
         let id = account.user.id;
-        let outcome = self.stores.accounts.create(account, false).await.unwrap();
+        let outcome = self.stores.accounts.create(account, false, None).await.unwrap();
         assert_eq!(outcome, CreateOutcome::Created);
         id
     }

@@ -210,6 +210,7 @@ macro_rules! conformance {
             }
             accounts {
                 an_account_comes_back_as_it_was_made
+                l1_a_login_that_ended_changes_no_account
                 an_unknown_account_is_not_found
                 a_name_is_taken_whatever_its_letter_case
                 only_one_account_is_the_first

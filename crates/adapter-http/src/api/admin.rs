@@ -109,7 +109,7 @@ struct NewUserBody {
 }
 
 async fn create(
-    _: Administrator,
+    admin: Administrator,
     state: Data<AppState>,
     body: JsonBody<NewUserBody>,
 ) -> Answered<ManagedUser> {
@@ -128,7 +128,13 @@ async fn create(
         role,
         must_change_password,
     };
-    Ok(Json(state.accounts.create(request).await?.into()))
+    Ok(Json(
+        state
+            .accounts
+            .create(request, Some(admin.0.acting()))
+            .await?
+            .into(),
+    ))
 }
 
 /// A change of an account.
@@ -154,7 +160,7 @@ struct ChangeUserBody {
 }
 
 async fn change(
-    _: Administrator,
+    admin: Administrator,
     id: Key<UserId>,
     state: Data<AppState>,
     body: JsonBody<ChangeUserBody>,
@@ -169,10 +175,20 @@ async fn change(
         must_change_password: check.optional("mustChangePassword", body.must_change_password, Ok),
     };
     let patch = check.finish(Some(patch))?;
-    Ok(Json(state.accounts.update(id.0, patch).await?.into()))
+    Ok(Json(
+        state
+            .accounts
+            .update(id.0, patch, Some(admin.0.acting()))
+            .await?
+            .into(),
+    ))
 }
 
-async fn remove(_: Administrator, id: Key<UserId>, state: Data<AppState>) -> Result<HttpResponse, Problem> {
-    state.accounts.remove(id.0, || ()).await?;
+async fn remove(
+    admin: Administrator,
+    id: Key<UserId>,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    state.accounts.remove(id.0, Some(admin.0.acting()), || ()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

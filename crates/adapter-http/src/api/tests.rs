@@ -1194,7 +1194,7 @@ async fn an_account_is_removed_step_by_step() {
             .accounts
             .expect_remove()
             .times(2)
-            .returning(move |_, _| Ok(steps.pop().unwrap()));
+            .returning(move |_, _, _| Ok(steps.pop().unwrap()));
         let path = format!("/admin/users/{ID}");
         let answer = send(ports, by("admin", TestRequest::delete().uri(&path))).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code));

@@ -207,7 +207,7 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
     };
     assert!(counts().await.iter().filter(|(_, count)| *count > 0).count() >= 11);
     let mut steps = 0;
-    while h.stores.accounts.remove(user, 2).await.unwrap() == RemoveOutcome::Removing {
+    while h.stores.accounts.remove(user, 2, None).await.unwrap() == RemoveOutcome::Removing {
         steps += 1;
         // A device that goes on pulling leaves nothing behind.
         h.stores.cursors.remember(serve("tablet"));
@@ -220,7 +220,7 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
     );
     assert_eq!(h.live(other).await.len(), 5);
     assert_eq!(h.stores.orphans.removed_users(None, 9).await.unwrap(), [user]);
-    let again = h.stores.accounts.remove(user, 2).await.unwrap();
+    let again = h.stores.accounts.remove(user, 2, None).await.unwrap();
     assert_eq!(again, RemoveOutcome::NotFound);
     test.stop().await;
 }
@@ -233,7 +233,7 @@ async fn the_blobs_of_an_account_that_is_back_are_not_removed() {
     let user = h.user().await;
     attach(h, user).await;
     let dump = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
-    while h.stores.accounts.remove(user, 100).await.unwrap() == RemoveOutcome::Removing {}
+    while h.stores.accounts.remove(user, 100, None).await.unwrap() == RemoveOutcome::Removing {}
     assert_eq!(h.stores.orphans.removed_users(None, 9).await.unwrap(), [user]);
     h.stores.dump_writer.load_user(dump.clone()).await.unwrap();
     assert_eq!(h.stores.orphans.removed_users(None, 9).await.unwrap(), []);

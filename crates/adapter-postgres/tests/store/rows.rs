@@ -156,7 +156,7 @@ async fn names_and_texts_of_before_are_folded_when_the_store_is_opened() {
         .await;
     for name in ["first", "ΣΑΣ", "third"] {
         let account = h.account(name, Role::User);
-        h.stores.accounts.create(account, false).await.unwrap();
+        h.stores.accounts.create(account, false, None).await.unwrap();
     }
     sql.batch_execute(
         "UPDATE record_search SET body = 'κοσμος in der straße', grams = '{}';

@@ -87,7 +87,7 @@ impl Folder {
             updated_at: self.clock.now(),
         };
         let password = PasswordHash::new("hash".into());
-        let created = store.create(Account { user, password }, false).await;
+        let created = store.create(Account { user, password }, false, None).await;
         assert_eq!(created.unwrap(), CreateOutcome::Created);
         id
     }

@@ -78,7 +78,7 @@ impl Database {
         let password = PasswordHash::new("hash".into());
         let account = Account { user, password };
         assert_eq!(
-            store.create(account, false).await.unwrap(),
+            store.create(account, false, None).await.unwrap(),
             CreateOutcome::Created
         );
         id
@@ -376,7 +376,7 @@ async fn what_is_served_to_somebody_who_is_being_removed_is_not_written() {
     loop {
         store.remember(served(user, "phone", login, 5 + steps, 100));
         steps += 1;
-        match store.remove(user, 2).await.unwrap() {
+        match store.remove(user, 2, None).await.unwrap() {
             RemoveOutcome::Removing => {
                 store.remember(served(user, "tablet", login, 5, 100));
                 assert_eq!(store.cursors(user).await.unwrap(), []);
@@ -384,7 +384,10 @@ async fn what_is_served_to_somebody_who_is_being_removed_is_not_written() {
                     disabled: Some(false),
                     ..AccountChange::default()
                 };
-                let opened = store.update(user, change, database.clock.now()).await.unwrap();
+                let opened = store
+                    .update(user, change, database.clock.now(), None)
+                    .await
+                    .unwrap();
                 assert_eq!(opened, UpdateOutcome::NotFound);
                 assert_eq!(store.dump_user(user).await.unwrap(), None);
             }

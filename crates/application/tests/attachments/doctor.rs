@@ -206,7 +206,7 @@ async fn blobs_of_unknown_accounts_are_found_and_of_removed_ones() {
     let gone = w.another_user().await;
     gone.add(file("a"), &png("x")).await.unwrap();
     let accounts = &w.h.stores.accounts;
-    while accounts.remove(gone.user, 10).await.unwrap() == RemoveOutcome::Removing {}
+    while accounts.remove(gone.user, 10, None).await.unwrap() == RemoveOutcome::Removing {}
     // Before, between and after those that are known, and of more than one page.
     let strangers = [
         UserId::new(Uuid::from_u128(1)),

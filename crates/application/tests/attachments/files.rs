@@ -382,7 +382,7 @@ async fn an_account_that_is_gone_takes_no_bytes() {
     let w = World::new().await;
     let received = w.receive(&png("x")).await.unwrap();
     let accounts = &w.h.stores.accounts;
-    while accounts.remove(w.user, 100).await.unwrap() == RemoveOutcome::Removing {}
+    while accounts.remove(w.user, 100, None).await.unwrap() == RemoveOutcome::Removing {}
     let refused = w.attachments.add(&w.by(), file("a.png"), received).await;
     assert!(
         matches!(refused, Err(AppError::Unauthenticated(_))),

@@ -31,7 +31,7 @@ impl World {
     /// The account goes, but not its blobs.
     async fn remove_account(&self) {
         let accounts = &self.h.stores.accounts;
-        while accounts.remove(self.user, 5).await.unwrap() == RemoveOutcome::Removing {}
+        while accounts.remove(self.user, 5, None).await.unwrap() == RemoveOutcome::Removing {}
     }
 
     /// A blob that nobody knows.
@@ -278,7 +278,7 @@ async fn blobs_of_removed_accounts_go() {
         w.send(part, 0, &[1; 5], None).await.unwrap();
         w.litter(1);
     }
-    w.h.stores.accounts.remove(w.user, 1).await.unwrap();
+    w.h.stores.accounts.remove(w.user, 1, None).await.unwrap();
     assert_eq!(w.removed_users().await.unwrap(), 0, "it is not removed yet");
     w.remove_account().await;
     assert_eq!(w.blobs.count(), 8);

@@ -4,6 +4,8 @@
 use std::fmt;
 
 use super::{Role, User, Username};
+use crate::id::{FamilyId, UserId};
+use crate::login::LoginRefusal;
 use crate::plan::Plan;
 use crate::text::Label;
 use crate::time::UnixMillis;
@@ -39,6 +41,15 @@ pub struct Account {
     pub password: PasswordHash,
 }
 
+/// The login that asks for a change of an account. It may have ended since the request was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActingLogin {
+    /// Whose it is.
+    pub user: UserId,
+    /// The login.
+    pub login: FamilyId,
+}
+
 /// What is stored, as far as it decides what becomes of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -53,6 +64,8 @@ pub struct AccountFacts {
     pub name_taken: bool,
     /// Whether another account administers the server ([`User::administers`]).
     pub other_admin: bool,
+    /// Whether the login that asks may go on (L1). Nothing stands against the server itself.
+    pub standing: Result<(), LoginRefusal>,
 }
 
 /// What became of making an account.
@@ -64,13 +77,17 @@ pub enum CreateOutcome {
     NameTaken,
     /// It was to be the first account, and there is one already.
     NotFirst,
+    /// The login that asks may not go on.
+    Refused(LoginRefusal),
 }
 
 impl Account {
     /// What becomes of making this account; with `only_first`, only where there is none yet. It is written with a
     /// clock.
     pub fn create(&self, facts: &AccountFacts, only_first: bool) -> Plan<Self, CreateOutcome> {
-        if only_first && facts.any {
+        if let Err(refusal) = facts.standing {
+            Plan::nothing(CreateOutcome::Refused(refusal))
+        } else if only_first && facts.any {
             Plan::nothing(CreateOutcome::NotFirst)
         } else if facts.name_taken {
             Plan::nothing(CreateOutcome::NameTaken)
@@ -123,12 +140,17 @@ pub enum UpdateOutcome {
     LastAdmin,
     /// The password is not the one that the change was proved by any more.
     StaleCredential,
+    /// The login that asks may not go on.
+    Refused(LoginRefusal),
 }
 
 impl AccountChange {
     /// What becomes of the change at that moment. A name that stays as it is may be one that others have too, from when
     /// names were compared otherwise ([`Username::folded_before`]).
     pub fn decide(&self, facts: &AccountFacts, now: UnixMillis) -> Plan<AccountWrite, UpdateOutcome> {
+        if let Err(refusal) = facts.standing {
+            return Plan::nothing(UpdateOutcome::Refused(refusal));
+        }
         let Some(old) = facts.account.as_ref().filter(|_| facts.has_clock) else {
             return Plan::nothing(UpdateOutcome::NotFound);
         };
@@ -178,6 +200,8 @@ pub enum RemoveOutcome {
     NotFound,
     /// It is the last administrator whose account is open.
     LastAdmin,
+    /// The login that asks may not go on.
+    Refused(LoginRefusal),
 }
 
 /// How a step of a removal begins.
@@ -190,7 +214,8 @@ pub enum RemovalStep {
 }
 
 impl AccountFacts {
-    /// What the next step of removing the account does; its outcome is that of a step that leaves rows.
+    /// What the next step of removing the account does; its outcome is that of a step that leaves rows. Only the first step asks
+    /// for the login: it ends those of the account, and whoever removes their own goes on.
     pub fn remove(&self) -> Plan<RemovalStep, RemoveOutcome> {
         let Some(Account { user, .. }) = &self.account else {
             return Plan::nothing(RemoveOutcome::NotFound);
@@ -199,6 +224,11 @@ impl AccountFacts {
             return Plan::nothing(RemoveOutcome::LastAdmin);
         }
         let is_closed = user.disabled && !self.has_clock;
+        if let Err(refusal) = self.standing
+            && !is_closed
+        {
+            return Plan::nothing(RemoveOutcome::Refused(refusal));
+        }
         let step = if is_closed {
             RemovalStep::RemoveRows
         } else {
@@ -226,7 +256,6 @@ impl RemoveOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::UserId;
 
     fn account(role: Role, disabled: bool) -> Account {
         Account {
@@ -252,6 +281,35 @@ mod tests {
             any: true,
             name_taken: false,
             other_admin: true,
+            standing: Ok(()),
+        }
+    }
+
+    #[test]
+    fn l1_nothing_is_made_changed_or_removed_for_a_login_that_may_not_go_on() {
+        for refusal in [LoginRefusal::Ended, LoginRefusal::PasswordChangeRequired] {
+            let facts = AccountFacts {
+                standing: Err(refusal),
+                ..facts(Role::User)
+            };
+            let new = account(Role::User, false);
+            assert_eq!(
+                new.create(&facts, false),
+                Plan::nothing(CreateOutcome::Refused(refusal))
+            );
+            let change = AccountChange::default().decide(&facts, UnixMillis::ZERO);
+            assert_eq!(change, Plan::nothing(UpdateOutcome::Refused(refusal)));
+            assert_eq!(facts.remove(), Plan::nothing(RemoveOutcome::Refused(refusal)));
+            // What has begun goes on: whoever removes their own account has no login from the first step on.
+            let begun = AccountFacts {
+                account: Some(account(Role::User, true)),
+                has_clock: false,
+                ..facts
+            };
+            assert_eq!(
+                begun.remove(),
+                Plan::write(RemovalStep::RemoveRows, RemoveOutcome::Removing)
+            );
         }
     }
 
@@ -272,6 +330,7 @@ mod tests {
                 any,
                 name_taken,
                 other_admin: false,
+                standing: Ok(()),
             };
             let new = account(Role::User, false);
             let plan = new.create(&facts, only_first);

@@ -1,4 +1,4 @@
-//! Showing the configuration: what is in force (`mosaic config`), and the table of keys (docs/configuration.md).
+//! Showing the configuration: what is in force (`mosaic config`), and the keys of docs/configuration.md.
 
 use std::fmt::{self, Write as _};
 
@@ -58,30 +58,48 @@ fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 
-/// The table of docs/configuration.md.
-pub fn markdown_table() -> String {
-    let mut table = String::from(
-        "| key in `mosaic.toml` | flag | environment variable | default | accepted | what it does |\n\
-         |---|---|---|---|---|---|\n",
-    );
+/// The keys in docs/configuration.md: what each one does, its names, its default and what it accepts.
+pub fn markdown_reference() -> String {
+    let mut keys = String::new();
     for spec in KEYS {
-        let flag = spec
-            .flag()
-            .map_or_else(|| "none: secret".to_owned(), |flag| format!("`--{flag}`"));
+        let flag = spec.flag().map_or_else(
+            || "No flag: it is a secret".to_owned(),
+            |flag| format!("`--{flag}`"),
+        );
         let default = match spec.default {
             DefaultValue::Is("") => "empty".to_owned(),
             DefaultValue::Is(value) => format!("`{value}`"),
             DefaultValue::Otherwise(instead) => instead.to_owned(),
         };
-        // Writing to a String does not fail.
-        let _ = writeln!(
-            table,
-            "| `{}` | {flag} | `{}` | {default} | {} | {} |",
-            spec.key,
+        let names = format!(
+            "{flag}, `{}`. Default: {default}. Accepts: {}.",
             spec.env(),
-            spec.kind,
-            spec.help
+            spec.kind
+        );
+        // Writing to a String does not fail.
+        let _ = write!(
+            keys,
+            "### `{}`\n\n{}\n\n{}\n\n",
+            spec.key,
+            wrapped(spec.help),
+            wrapped(&names)
         );
     }
-    table
+    keys.trim_end().to_owned()
+}
+
+/// A text in lines of at most 120 characters.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= 120 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }

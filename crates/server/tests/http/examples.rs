@@ -1,4 +1,4 @@
-//! The examples of docs/protocol.md, replayed in order.
+//! The examples of docs/examples.md, replayed in order.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{Client, Server};
 
-const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
+const EXAMPLES: &str = include_str!("../../../../docs/examples.md");
 
 /// One request of a device, and what must be in the answer.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ fn contains(value: &Value, expected: &Value) -> bool {
 async fn the_examples_of_the_protocol_are_true() {
     let server = Server::start();
     let mut devices: HashMap<String, Client> = HashMap::new();
-    let blocks = PROTOCOL
+    let blocks = EXAMPLES
         .split("```http\n")
         .skip(1)
         .map(|rest| rest.split("```").next().expect("a block"));

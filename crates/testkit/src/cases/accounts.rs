@@ -5,7 +5,10 @@ use mosaic_domain::UserId;
 use mosaic_domain::account::{Role, User};
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::Label;
-use mosaic_ports::{AccountChange, CreateOutcome, PasswordHash, Rotation, UpdateOutcome};
+use mosaic_ports::{
+    AccountChange, ActingLogin, CreateOutcome, LoginRefusal, PasswordHash, RemoveOutcome, Rotation,
+    UpdateOutcome,
+};
 
 use crate::{Harness, at, memo, memo_key, put};
 
@@ -13,14 +16,18 @@ pub(super) async fn create(h: &Harness, name: &str, role: Role) -> User {
     let account = h.account(name, role);
     let user = account.user.clone();
     assert_eq!(
-        h.stores.accounts.create(account, false).await.unwrap(),
+        h.stores.accounts.create(account, false, None).await.unwrap(),
         CreateOutcome::Created
     );
     user
 }
 
 pub(super) async fn update(h: &Harness, id: UserId, change: AccountChange) -> UpdateOutcome {
-    h.stores.accounts.update(id, change, at(9_000)).await.unwrap()
+    h.stores
+        .accounts
+        .update(id, change, at(9_000), None)
+        .await
+        .unwrap()
 }
 
 async fn user(h: &Harness, id: UserId) -> User {
@@ -48,7 +55,11 @@ pub async fn an_account_comes_back_as_it_was_made(h: &Harness) {
     account.user.must_change_password = true;
     account.user.updated_at = at(account.user.created_at.get() + 5);
     let id = account.user.id;
-    h.stores.accounts.create(account.clone(), true).await.unwrap();
+    h.stores
+        .accounts
+        .create(account.clone(), true, None)
+        .await
+        .unwrap();
     let by_id = h.stores.accounts.by_id(id).await.unwrap().unwrap();
     assert_eq!((&by_id.user, &by_id.password), (&account.user, &account.password));
     let by_name = h
@@ -92,14 +103,14 @@ pub async fn a_name_is_taken_whatever_its_letter_case(h: &Harness) {
     let again = h
         .stores
         .accounts
-        .create(h.account("äNNA", Role::User), false)
+        .create(h.account("äNNA", Role::User), false, None)
         .await
         .unwrap();
     assert_eq!(again, CreateOutcome::NameTaken);
     assert_eq!(user(h, anna.id).await, anna);
     let names = ["σας", "ΣΑΣ", "σασ", "Σας", "ｂｅｎ", "beN"];
     let outcomes =
-        join_all(names.map(|name| h.stores.accounts.create(h.account(name, Role::User), false))).await;
+        join_all(names.map(|name| h.stores.accounts.create(h.account(name, Role::User), false, None))).await;
     let created = outcomes
         .iter()
         .filter(|outcome| *outcome.as_ref().unwrap() == CreateOutcome::Created);
@@ -122,7 +133,7 @@ pub async fn a_name_is_taken_whatever_its_letter_case(h: &Harness) {
 pub async fn only_one_account_is_the_first(h: &Harness) {
     let attempts = (0..8).map(|n| {
         let (h, account) = (h.clone(), h.account(&format!("admin-{n}"), Role::Admin));
-        tokio::spawn(async move { h.stores.accounts.create(account, true).await.unwrap() })
+        tokio::spawn(async move { h.stores.accounts.create(account, true, None).await.unwrap() })
     });
     let outcomes: Vec<_> = join_all(attempts.collect::<Vec<_>>())
         .await
@@ -351,4 +362,43 @@ pub(super) fn new_password() -> AccountChange {
         end_logins: true,
         ..AccountChange::default()
     }
+}
+
+/// Accounts are made, changed and removed for a login that goes on, and for no other: it is looked at where the change is decided.
+pub async fn l1_a_login_that_ended_changes_no_account(h: &Harness) {
+    let root = create(h, "root", Role::Admin).await.id;
+    create(h, "spare", Role::Admin).await;
+    let anna = create(h, "anna", Role::User).await.id;
+    let login = h.log_in(root, 1).await.family;
+    let acting = |user| Some(ActingLogin { user, login });
+    let accounts = &h.stores.accounts;
+    let made = accounts.create(h.account("ben", Role::User), false, acting(root));
+    assert_eq!(made.await.unwrap(), CreateOutcome::Created);
+    let changed = accounts
+        .update(anna, closed(false), at(9_000), acting(root))
+        .await;
+    assert!(matches!(changed.unwrap(), UpdateOutcome::Updated(_)));
+    let refuses = async |by| {
+        let ended = LoginRefusal::Ended;
+        let made = accounts.create(h.account("carl", Role::User), false, by).await;
+        assert_eq!(made.unwrap(), CreateOutcome::Refused(ended));
+        let changed = accounts.update(anna, closed(true), at(9_000), by).await;
+        assert_eq!(changed.unwrap(), UpdateOutcome::Refused(ended));
+        let removed = accounts.remove(anna, 100, by).await;
+        assert_eq!(removed.unwrap(), RemoveOutcome::Refused(ended));
+        assert!(!user(h, anna).await.disabled);
+        let carl = "carl".parse().unwrap();
+        assert_eq!(accounts.by_name(&carl).await.unwrap(), None);
+    };
+    // A login is its user's alone.
+    refuses(acting(anna)).await;
+    h.stores.tokens.end_family(h.presented(1)).await.unwrap();
+    refuses(acting(root)).await;
+    // Whoever removes their own account has no login from the first step on.
+    let login = h.log_in(root, 2).await.family;
+    let own = Some(ActingLogin { user: root, login });
+    h.write(root, [1, 2, 3].map(|n| put(memo_key(n), memo("x"))))
+        .await;
+    while accounts.remove(root, 1, own).await.unwrap() == RemoveOutcome::Removing {}
+    assert_eq!(accounts.by_id(root).await.unwrap(), None);
 }

@@ -248,7 +248,7 @@ pub async fn nobody_holds_anything_without_an_account(h: &Harness) {
 
     let account = h.account("going", Role::User);
     let user = account.user.id;
-    h.stores.accounts.create(account, false).await.unwrap();
+    h.stores.accounts.create(account, false, None).await.unwrap();
     for n in 0..5 {
         h.write(user, [put(memo_key(n), memo("x"))]).await;
     }
@@ -262,7 +262,7 @@ pub async fn nobody_holds_anything_without_an_account(h: &Harness) {
         blob: part,
     };
     uploads.append(user, begun.id, part, at(START)).await.unwrap();
-    let removing = h.stores.accounts.remove(user, 1).await.unwrap();
+    let removing = h.stores.accounts.remove(user, 1, None).await.unwrap();
     assert_eq!(removing, RemoveOutcome::Removing);
     assert_holds_nothing(h, user).await;
     // Its blobs go with the account, and nobody else removes them.

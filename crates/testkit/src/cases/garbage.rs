@@ -124,7 +124,11 @@ pub async fn an_avatar_stays_while_the_account_or_a_bot_names_it(h: &Harness) {
         avatar_url: Some(Some(address(account))),
         ..AccountChange::default()
     };
-    h.stores.accounts.update(user, change, at(START)).await.unwrap();
+    h.stores
+        .accounts
+        .update(user, change, at(START), None)
+        .await
+        .unwrap();
     let described = Bot {
         description: Text::new(format!("like \"{}\"", described.id)).unwrap(),
         ..bot("other")
@@ -160,7 +164,11 @@ pub async fn an_avatar_stays_while_the_account_or_a_bot_names_it(h: &Harness) {
         avatar_url: Some(None),
         ..AccountChange::default()
     };
-    h.stores.accounts.update(user, change, at(START)).await.unwrap();
+    h.stores
+        .accounts
+        .update(user, change, at(START), None)
+        .await
+        .unwrap();
     drop_now(h, user).await;
     let mut expected: Vec<_> = all[1..3].iter().map(|avatar| avatar.id).collect();
     expected.sort_unstable();

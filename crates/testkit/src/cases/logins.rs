@@ -437,7 +437,7 @@ pub async fn l1_a_login_that_ended_may_do_nothing(h: &Harness) {
                 continue_with(h, user).await
             }
             _ => {
-                h.stores.accounts.remove(user, 1_000).await.unwrap();
+                h.stores.accounts.remove(user, 1_000, None).await.unwrap();
                 UpdateOutcome::NotFound
             }
         };

@@ -110,7 +110,12 @@ async fn is_noted(h: &Harness, user: UserId) -> bool {
 async fn full(h: &Harness, name: &str, role: Role, n: u8) -> Account {
     let account = h.account(name, role);
     let user = account.user.id;
-    let created = h.stores.accounts.create(account.clone(), false).await.unwrap();
+    let created = h
+        .stores
+        .accounts
+        .create(account.clone(), false, None)
+        .await
+        .unwrap();
     assert_eq!(created, CreateOutcome::Created);
     for n in 0..8 {
         h.write(user, [put(memo_key(n), tagged("first words", &["tag"])).at(100)])
@@ -157,7 +162,7 @@ async fn rotate(h: &Harness, spent: u8) -> Rotation {
 }
 
 async fn remove(h: &Harness, user: UserId, limit: u32) -> RemoveOutcome {
-    h.stores.accounts.remove(user, limit).await.unwrap()
+    h.stores.accounts.remove(user, limit, None).await.unwrap()
 }
 
 /// Takes steps until it is over.
@@ -239,7 +244,12 @@ async fn assert_shut(h: &Harness, account: &Account, n: u8) {
         disabled: Some(false),
         ..AccountChange::default()
     };
-    let reopened = h.stores.accounts.update(user, reopen, at(1_000)).await.unwrap();
+    let reopened = h
+        .stores
+        .accounts
+        .update(user, reopen, at(1_000), None)
+        .await
+        .unwrap();
     assert_eq!(reopened, UpdateOutcome::NotFound, "it is opened never again");
 }
 
@@ -267,7 +277,12 @@ async fn assert_nothing_left(h: &Harness, account: &Account) {
     assert!(is_noted(h, user).await);
     assert_no_attachments(h, user).await;
 
-    let again = h.stores.accounts.create(account.clone(), false).await.unwrap();
+    let again = h
+        .stores
+        .accounts
+        .create(account.clone(), false, None)
+        .await
+        .unwrap();
     assert_eq!(again, CreateOutcome::Created);
     assert_no_attachments(h, user).await;
     assert_eq!(
@@ -403,7 +418,11 @@ pub async fn the_last_administrator_is_not_removed(h: &Harness) {
         disabled: Some(true),
         ..AccountChange::default()
     };
-    h.stores.accounts.update(other, close, at(9_000)).await.unwrap();
+    h.stores
+        .accounts
+        .update(other, close, at(9_000), None)
+        .await
+        .unwrap();
     let before = h.stores.dump_reader.dump_user(user).await.unwrap();
     assert_eq!(remove(h, user, 100).await, RemoveOutcome::LastAdmin);
     assert!(!is_noted(h, user).await);
@@ -426,7 +445,11 @@ pub async fn two_administrators_can_not_both_be_removed(h: &Harness) {
             disabled: Some(disabled),
             ..AccountChange::default()
         };
-        h.stores.accounts.update(guard, change, at(9_000)).await.unwrap();
+        h.stores
+            .accounts
+            .update(guard, change, at(9_000), None)
+            .await
+            .unwrap();
     };
     for round in 0..5 {
         let first = new_admin(h, &format!("first-{round}")).await;
@@ -452,7 +475,7 @@ pub async fn two_administrators_can_not_both_be_removed(h: &Harness) {
 async fn new_admin(h: &Harness, name: &str) -> UserId {
     let account = h.account(name, Role::Admin);
     let id = account.user.id;
-    h.stores.accounts.create(account, false).await.unwrap();
+    h.stores.accounts.create(account, false, None).await.unwrap();
     id
 }
 
@@ -462,7 +485,7 @@ pub async fn an_interrupted_removal_goes_on(h: &Harness) {
     let user = account.user.id;
     for polls in [0, 1, 2, 3, 5, 8] {
         let mut step: Pin<Box<dyn Future<Output = Result<RemoveOutcome, StoreError>> + Send>> =
-            Box::pin(h.stores.accounts.remove(user, 2));
+            Box::pin(h.stores.accounts.remove(user, 2, None));
         for _ in 0..polls {
             if poll!(&mut step).is_ready() {
                 step = Box::pin(std::future::pending());

@@ -24,7 +24,7 @@ const SMALL: PageLimits = PageLimits {
 async fn full_user(h: &Harness) -> UserId {
     let account = h.account("anna", Role::Admin);
     let (user, password) = (account.user.id, account.password.clone());
-    h.stores.accounts.create(account, false).await.unwrap();
+    h.stores.accounts.create(account, false, None).await.unwrap();
     for n in 0..5 {
         h.write(user, [put(memo_key(n), memo("first")).at(10)]).await;
     }

@@ -172,7 +172,7 @@ pub async fn w9_what_can_not_be_read_can_be_deleted_and_purged(h: &Harness) {
         State::Deleted(None)
     );
     plant(h, user, [put(memo_key(9), memo("last"))], "{").await;
-    while h.stores.accounts.remove(user, 100).await.unwrap() == RemoveOutcome::Removing {}
+    while h.stores.accounts.remove(user, 100, None).await.unwrap() == RemoveOutcome::Removing {}
     assert_eq!(h.stores.accounts.by_id(user).await.unwrap(), None);
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
-    Account, AccountChange, AccountFacts, AccountWrite, CreateOutcome, PasswordHash, RemoveOutcome,
-    UpdateOutcome, User, Username,
+    Account, AccountChange, AccountFacts, AccountWrite, ActingLogin, CreateOutcome, PasswordHash,
+    RemoveOutcome, UpdateOutcome, User, Username,
 };
 use mosaic_domain::login::{
     FoundLogin, IssueOutcome, KeptLogin, LoginAccount, LoginAge, LoginRefusal, LoginWrite, NewRefreshToken,
@@ -56,7 +56,13 @@ impl AccountTable {
     }
 
     /// What decides about an account, and about a name for it.
-    fn facts(&self, id: UserId, name: Option<&Username>, has_clock: bool) -> AccountFacts {
+    fn facts(
+        &self,
+        id: UserId,
+        name: Option<&Username>,
+        has_clock: bool,
+        by: Option<ActingLogin>,
+    ) -> AccountFacts {
         let mut others = self.accounts.values().filter(|other| other.user.id != id);
         let namesake = name.and_then(|name| self.accounts.get(&name.folded()));
         AccountFacts {
@@ -65,6 +71,7 @@ impl AccountTable {
             any: !self.accounts.is_empty(),
             name_taken: namesake.is_some_and(|other| other.user.id != id),
             other_admin: others.any(|other| other.user.administers()),
+            standing: self.standing(by.map_or(id, |by| by.user), by.map(|by| by.login)),
         }
     }
 
@@ -198,9 +205,14 @@ impl AccountTable {
 
 #[async_trait]
 impl AccountStore for MemoryStore {
-    async fn create(&self, account: Account, only_first: bool) -> Result<CreateOutcome, StoreError> {
+    async fn create(
+        &self,
+        account: Account,
+        only_first: bool,
+        by: Option<ActingLogin>,
+    ) -> Result<CreateOutcome, StoreError> {
         let mut table = lock(&self.accounts);
-        let facts = table.facts(account.user.id, Some(&account.user.username), false);
+        let facts = table.facts(account.user.id, Some(&account.user.username), false, by);
         let plan = account.create(&facts, only_first);
         if let Some(account) = plan.write {
             self.add_user(account.user.id);
@@ -232,10 +244,11 @@ impl AccountStore for MemoryStore {
         id: UserId,
         change: AccountChange,
         now: UnixMillis,
+        by: Option<ActingLogin>,
     ) -> Result<UpdateOutcome, StoreError> {
         let ends_logins = change.end_logins;
         let work = move |table: &mut AccountTable, has_clock| {
-            let facts = table.facts(id, change.username.as_ref(), has_clock);
+            let facts = table.facts(id, change.username.as_ref(), has_clock, by);
             let plan = change.decide(&facts, now);
             let mut ended = None;
             if let Some(AccountWrite { account, end_logins }) = plan.write {
@@ -250,10 +263,15 @@ impl AccountStore for MemoryStore {
         self.with_accounts(id, ends_logins, work).await
     }
 
-    async fn remove(&self, id: UserId, limit: u32) -> Result<RemoveOutcome, StoreError> {
+    async fn remove(
+        &self,
+        id: UserId,
+        limit: u32,
+        by: Option<ActingLogin>,
+    ) -> Result<RemoveOutcome, StoreError> {
         {
             let mut table = lock(&self.accounts);
-            let plan = table.facts(id, None, self.has_clock(id)).remove();
+            let plan = table.facts(id, None, self.has_clock(id), by).remove();
             let Some(_) = plan.write else {
                 return Ok(plan.outcome);
             };

@@ -172,7 +172,7 @@ impl Site {
             password: PasswordHash::new("$argon2id$".to_owned()),
         };
         let proved_by = account.password.clone();
-        self.stores.accounts.create(account, false).await.unwrap();
+        self.stores.accounts.create(account, false, None).await.unwrap();
         // The one that the tests' tokens are of.
         let login = StoredRefreshToken {
             token: NewRefreshToken {

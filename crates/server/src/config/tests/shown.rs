@@ -121,22 +121,22 @@ fn choices_and_defaults_of_the_table_are_accepted() {
     }
 }
 
-/// The table of docs/configuration.md is made from the code. `UPDATE_DOCS=1 cargo test -p mosaic-server` writes it.
+/// What docs/configuration.md says of the keys is made from the code. `UPDATE_DOCS=1 cargo test -p mosaic-server` writes it.
 #[test]
-fn the_documentation_has_the_table_of_the_code() {
+fn the_documentation_says_of_the_keys_what_the_code_does() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
     let text = std::fs::read_to_string(&path).expect("docs/configuration.md");
     let (begin, end) = ("<!-- keys: begin -->\n", "<!-- keys: end -->");
-    let start = text.find(begin).expect("the mark where the table begins") + begin.len();
-    let stop = text.find(end).expect("the mark where the table ends");
-    let table = format!("\n{}\n", markdown_table());
+    let start = text.find(begin).expect("the mark where the keys begin") + begin.len();
+    let stop = text.find(end).expect("the mark where the keys end");
+    let keys = format!("\n{}\n\n", markdown_reference());
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        let updated = format!("{}{table}{}", &text[..start], &text[stop..]);
+        let updated = format!("{}{keys}{}", &text[..start], &text[stop..]);
         std::fs::write(&path, updated).expect("docs/configuration.md can be written");
         return;
     }
     assert!(
-        text[start..stop] == table,
+        text[start..stop] == keys,
         "docs/configuration.md is not what the code says. Update it with: UPDATE_DOCS=1 cargo test -p mosaic-server"
     );
 }

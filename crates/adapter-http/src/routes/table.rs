@@ -1,0 +1,200 @@
+//! All routes: as a router, and as a document.
+
+use actix_web::dev::HttpServiceFactory;
+
+use super::*;
+
+/// All routes of the server.
+#[derive(Debug, Default)]
+pub struct RouteTable(Vec<Endpoint>);
+
+impl RouteTable {
+    /// A table of these routes.
+    pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        Self(endpoints.into_iter().collect())
+    }
+
+    /// Adds more routes.
+    #[must_use]
+    pub fn and(mut self, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        self.0.extend(endpoints);
+        self
+    }
+
+    /// Method and path of every route, and what it takes besides a connection.
+    #[cfg(test)]
+    pub(crate) fn loads(&self) -> impl Iterator<Item = (&Method, &str, Load)> {
+        let load = |endpoint: &Endpoint| endpoint.load;
+        self.iter()
+            .zip(self.0.iter().map(load))
+            .map(|((method, path), load)| (method, path, load))
+    }
+
+    /// Method and path of every route.
+    pub fn iter(&self) -> impl Iterator<Item = (&Method, &str)> {
+        self.0
+            .iter()
+            .map(|endpoint| (&endpoint.method, endpoint.path.as_str()))
+    }
+
+    /// Registers every route, those with the same first word together: a request is compared with these words, and only then
+    /// with the patterns of its own. Paths of plain words come before those with parameters (`/memos/tags` before
+    /// `/memos/{id}`), whatever their order in the table.
+    pub fn configure(&self, config: &mut web::ServiceConfig) {
+        let mut scopes: BTreeMap<&str, BTreeMap<(String, &str), Vec<&Endpoint>>> = BTreeMap::new();
+        for endpoint in &self.0 {
+            let end = endpoint.path[1..]
+                .find('/')
+                .map_or(endpoint.path.len(), |end| end + 1);
+            let (first, rest) = endpoint.path.split_at(end);
+            // `{` becomes the greatest character, so that parameters sort last, segment by segment.
+            let order = rest.replace('{', "\u{10ffff}");
+            let scope = scopes.entry(first).or_default();
+            scope.entry((order, rest)).or_default().push(endpoint);
+        }
+        for (first, resources) in scopes {
+            let scope = resources
+                .into_iter()
+                .fold(web::scope(first), |scope, ((_, rest), endpoints)| {
+                    scope.service(resource(rest, &endpoints))
+                });
+            config.service(scope);
+        }
+    }
+
+    /// The OpenAPI 3.1 document of these routes.
+    pub fn document(self) -> OpenApi {
+        let mut schemas: Schemas = vec![("Problem".to_owned(), ProblemBody::schema())];
+        ProblemBody::schemas(&mut schemas);
+        let mut items: BTreeMap<String, PathItem> = BTreeMap::new();
+        for mut endpoint in self.0 {
+            schemas.append(&mut endpoint.schemas);
+            let path = std::mem::take(&mut endpoint.path);
+            let item = PathItem::new(http_method(&endpoint.method), endpoint.operation());
+            match items.get_mut(&path) {
+                Some(known) => known.merge_operations(item),
+                None => drop(items.insert(path, item)),
+            }
+        }
+        let paths = items
+            .into_iter()
+            .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
+        let components = ComponentsBuilder::new()
+            .schemas_from_iter(schemas)
+            .security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        OpenApiBuilder::new()
+            .info(
+                InfoBuilder::new()
+                    .title("Mosaic sync")
+                    .description(Some(DESCRIPTION))
+                    .version(env!("CARGO_PKG_VERSION"))
+                    .build(),
+            )
+            .servers(Some([Server::new("/"), Server::new("/api")]))
+            .tags(Some(GROUPS.map(|(name, says)| {
+                TagBuilder::new().name(name).description(Some(says)).build()
+            })))
+            .paths(paths)
+            .components(Some(components.build()))
+            .build()
+    }
+}
+
+const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes and mood-diary app. Devices push with \
+    ordinary requests and pull with a cursor per entity type; the newest edit wins. Every route answers below `/` and \
+    below `/api`. Times are Unix milliseconds; errors are `application/problem+json` with a stable `code`.";
+
+/// The groups of the document, in the order in which an app comes to use them.
+const GROUPS: [(&str, &str); 12] = [
+    (
+        "sync",
+        "Pull what changed since a device's cursors, push many edits, and hear of changes. Log in first (auth).",
+    ),
+    (
+        "auth",
+        "Get an access token by a password, and new ones by the refresh token. \"Authorize\" takes the access token.",
+    ),
+    (
+        "memos",
+        "Notes: create, edit, delete, list and search them, and what they were before.",
+    ),
+    ("diaries", "One entry for each day, addressed by its date."),
+    (
+        "resources",
+        "Attachments of memos: what is said of them, and their bytes.",
+    ),
+    ("bots", "Those that comment on diaries, as the user set them up."),
+    (
+        "uploads",
+        "Large files in pieces that survive a broken connection (tus 1.0).",
+    ),
+    ("avatars", "Pictures of users and bots."),
+    (
+        "devices",
+        "The devices that sync with this account; forgetting one ends its logins.",
+    ),
+    ("account", "Everything that the server holds of the caller."),
+    ("admin", "Accounts of others, for administrators."),
+    ("server", "Whether the server works, for monitoring."),
+];
+
+/// Answers requests with a method that the path does not have.
+pub(super) fn wrong_method(allow: String) -> Route {
+    web::to(move |request: HttpRequest| {
+        let detail = format!("{} is not allowed here; allowed: {allow}", request.method());
+        let problem = Problem::new(ProblemCode::MethodNotAllowed, detail);
+        ready(Err::<HttpResponse, _>(
+            problem.with_header(header::ALLOW, allow.clone()),
+        ))
+    })
+}
+
+/// Answers whatever no route knows.
+///
+/// # Errors
+/// Always: 404 `unknown_route`.
+pub async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::new(
+        ProblemCode::UnknownRoute,
+        format!("there is no route {}", request.path()),
+    ))
+}
+
+fn allowed(endpoints: &[&Endpoint]) -> String {
+    let mut methods: Vec<&str> = endpoints
+        .iter()
+        .map(|endpoint| endpoint.method.as_str())
+        .collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    methods.join(", ")
+}
+
+fn http_method(method: &Method) -> HttpMethod {
+    match method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "DELETE" => HttpMethod::Delete,
+        "PATCH" => HttpMethod::Patch,
+        "HEAD" => HttpMethod::Head,
+        "OPTIONS" => HttpMethod::Options,
+        _ => HttpMethod::Get,
+    }
+}
+
+/// One path with all of its methods.
+fn resource(path: &str, endpoints: &[&Endpoint]) -> impl HttpServiceFactory + use<> {
+    let limit = endpoints.iter().filter_map(|endpoint| endpoint.body_limit).max();
+    let resource = limited(Resource::new(path), limit);
+    endpoints
+        .iter()
+        .fold(resource, |resource, endpoint| {
+            let load = endpoint.load;
+            let take = from_fn(move |request, next| turns::take(load, request, next));
+            resource.route((endpoint.route)().wrap(take))
+        })
+        .default_service(wrong_method(allowed(endpoints)))
+        .wrap(from_fn(problem::catch_panics))
+}
