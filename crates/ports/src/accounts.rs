@@ -64,7 +64,7 @@ pub trait AccountStore: Send + Sync {
     /// clock, so that nothing can be written any more; the last one removes the account. No step removes more than
     /// `limit` rows, or holds a lock for long. What was interrupted goes on with the same call. What is known of the
     /// account's blobs goes with it, and the last step notes that the blobs are to be removed
-    /// ([`ContentIndex::removed_users`](crate::ContentIndex::removed_users)).
+    /// ([`OrphanIndex::removed_users`](crate::OrphanIndex::removed_users)).
     ///
     /// # Errors
     /// [`StoreError`].

@@ -315,7 +315,7 @@ pub trait Entity: Fields {
 /// What a record without long texts comes to, more or less.
 pub(crate) const FEW_BYTES: usize = 1_024;
 
-/// What follows from the fields of a type. Implemented by [`fields`].
+/// What follows from the fields of a type. Implemented by the macro that declares them.
 pub trait Patched {
     /// The type's partial edit.
     type Changes;

@@ -51,10 +51,17 @@ def as_bytes(ctx, value):
 
 
 def ask(method, path, headers=(), **content):
-    headers = {"Authorization": f"Bearer {ACCOUNT.token}", **dict(headers)}
-    answer = requests.request(method, f"{BASE}{path}", headers=headers, timeout=30, **content)
-    answer.raise_for_status()
-    return answer
+    def answer():
+        with_token = {"Authorization": f"Bearer {ACCOUNT.token}", **dict(headers)}
+        return requests.request(method, f"{BASE}{path}", headers=with_token, timeout=30, **content)
+
+    answered = answer()
+    if answered.status_code == 401:
+        # The request before ended the login.
+        ACCOUNT.log_in()
+        answered = answer()
+    answered.raise_for_status()
+    return answered
 
 
 def with_history(path, before, after):
