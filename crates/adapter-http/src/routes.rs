@@ -6,25 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::ready;
 
-use actix_web::http::{Method, header};
-use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, guard, web};
+use actix_web::http::Method;
+use actix_web::{FromRequest, Handler, Resource, Responder, Route, guard, web};
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{
-    HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
-};
+use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{
-    ArrayBuilder, ComponentsBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Ref, RefOr, Required,
-    ResponseBuilder, Server,
-};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 mod table;
@@ -33,9 +25,9 @@ use table::wrong_method;
 pub use table::{RouteTable, unknown_route};
 
 use crate::body::BodyCap;
-use crate::problem::{self, Problem, ProblemBody, ProblemCode};
+use crate::problem::{self, ProblemCode};
 use crate::schema;
-use crate::turns::{self, Load};
+use crate::turns::Load;
 
 /// The name of the security scheme in the document.
 const BEARER: &str = "bearer";

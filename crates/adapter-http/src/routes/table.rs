@@ -1,8 +1,22 @@
 //! All routes: as a router, and as a document.
 
-use actix_web::dev::HttpServiceFactory;
+use std::collections::BTreeMap;
+use std::future::ready;
 
-use super::*;
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::{Method, header};
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use utoipa::openapi::path::{HttpMethod, PathItem};
+use utoipa::openapi::schema::ComponentsBuilder;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Server};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::{BEARER, Endpoint, Schemas, limited};
+use crate::problem::{self, Problem, ProblemBody, ProblemCode};
+use crate::turns;
 
 /// All routes of the server.
 #[derive(Debug, Default)]
@@ -23,7 +37,7 @@ impl RouteTable {
 
     /// Method and path of every route, and what it takes besides a connection.
     #[cfg(test)]
-    pub(crate) fn loads(&self) -> impl Iterator<Item = (&Method, &str, Load)> {
+    pub(crate) fn loads(&self) -> impl Iterator<Item = (&Method, &str, turns::Load)> {
         let load = |endpoint: &Endpoint| endpoint.load;
         self.iter()
             .zip(self.0.iter().map(load))

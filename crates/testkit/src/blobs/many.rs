@@ -1,6 +1,16 @@
 //! Many blobs, of many users, at once; and addresses that are signed.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use mosaic_ports::{BlobError, BlobName, PresignedRead};
+use tokio::task::JoinSet;
+
+use super::{
+    BlobFixture, PATIENCE, assert_same, blob, bytes, collect, get, is_there, names, nothing_is_left_behind,
+    put, store_some,
+};
 
 /// Names in no particular order, of several users, in several folders.
 fn scattered() -> Vec<BlobName> {

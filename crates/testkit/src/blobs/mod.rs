@@ -17,8 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
-use tokio::task::JoinSet;
+use mosaic_ports::{BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter};
 use uuid::Uuid;
 
 /// How long a case waits for what happens in the background.
