@@ -496,7 +496,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What an edit is completed from, or what settles it before.
+/// What an edit is completed from (W5, W7), or what settles it before.
 fn base_of<'a>(
     edit: &RecordEdit,
     stored: Option<&'a Record>,
@@ -529,6 +529,7 @@ fn base_of<'a>(
     Ok(content.map(|content| (content, stored.created_at)))
 }
 
+/// A delete of what is there, of what is deleted, and of what nobody knows (W5).
 fn propose_delete(
     edit: &RecordEdit,
     stored: Option<&Record>,
