@@ -189,8 +189,7 @@ impl PostgresStore {
         by: Option<ActingLogin>,
     ) -> Result<(Session, AccountFacts), Failure> {
         let (uuid, name, by_id) = (id.uuid(), name.map(Username::folded), by_id_sql());
-        // A log-out that is under way is waited for.
-        let standing_sql = format!("{} FOR SHARE OF l", tokens::standing_sql("$2"));
+        let standing_sql = tokens::standing_sql("$2");
         let (acting, login) = (by.map(|by| by.user.uuid()), by.map(|by| by.login));
         let login_id = login.map(FamilyId::uuid);
         let mut steps = vec![
@@ -199,15 +198,17 @@ impl PostgresStore {
             Step::Fixed(FACTS, vec![(&uuid, Type::UUID), (&name, Type::TEXT)]),
         ];
         if by.is_some() {
+            // Whatever ends a login has this lock first: it is waited for, and what it leaves is read.
+            steps.push(Step::Fixed(tokens::LOCK_USER, vec![(&acting, Type::UUID)]));
             let values: Vec<Value<'_>> = vec![(&acting, Type::UUID), (&login_id, Type::UUID)];
             steps.push(Step::Fixed(&standing_sql, values));
         }
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
-        let [_, found, facts, standing @ ..] = answers.as_slice() else {
+        let [_, found, facts, rest @ ..] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
-        let standing = standing.first().and_then(|rows| rows.first());
+        let standing = rest.last().and_then(|rows| rows.first());
         let facts = facts.first().ok_or(Failure::Lost)?;
         let facts = AccountFacts {
             account: found.first().map(account).transpose()?,

@@ -145,7 +145,7 @@ const LOGINS: &str = "
     SELECT client_id, device_name, issued_at FROM logins
     WHERE user_id = $1 AND client_id IS NOT NULL AND expires_at > $2";
 
-const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
+pub(crate) const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
 /// The logins of the user $1 that belong to the device $2.
 const FAMILIES: &str = "SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY login_id";

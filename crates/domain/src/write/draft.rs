@@ -183,8 +183,8 @@ impl<'a> Draft<'a> {
         Version::new(time, author.clone())
     }
 
-    /// The content with a memo that it may name: a deleted one is let go, an unknown one refused, and so is one that has as
-    /// many resources as it may have (W9). What is put whole, restored or imported, is rather stored without its memo.
+    /// The content with a memo that it may name: a deleted one is let go, an unknown one refused (W9). What is put whole,
+    /// restored or imported, is stored without a memo that is full.
     fn with_live_memo(
         &self,
         edit: &RecordEdit,
@@ -197,21 +197,26 @@ impl<'a> Draft<'a> {
         match self.records.get(&RecordKey::Memo(memo)) {
             None => Err(Refusal::UnknownMemo(memo).into()),
             Some(record) if record.is_deleted() => Ok(content.detached()),
-            Some(_)
-                if !self.is_full(edit.key, &content)
-                    || stored.is_some_and(|stored| is_child(stored, memo)) =>
-            {
-                Ok(content)
-            }
-            Some(_) if matches!(edit.action, Action::Put { .. }) => Ok(content.detached()),
-            Some(_) => Err(Refusal::MemoFull(memo).into()),
+            Some(_) => match edit.action {
+                Action::Put { .. } if self.full_memo(edit.key, stored, &content).is_some() => {
+                    Ok(content.detached())
+                }
+                _ => Ok(content),
+            },
         }
     }
 
-    fn is_full(&self, key: RecordKey, content: &Content) -> bool {
-        self.children
+    /// The memo that a record with this content would be one resource too many of (W9).
+    fn full_memo(&self, key: RecordKey, stored: Option<&Record>, content: &Content) -> Option<MemoId> {
+        key.entity_type().parent_type()?;
+        let memo = content.facets().parent?;
+        let is_there = stored.is_some_and(|stored| is_child(stored, memo));
+        let count = self
+            .children
             .get(&group_of(key, content))
-            .is_some_and(|count| *count >= CHILDREN_MAX)
+            .copied()
+            .unwrap_or_default();
+        (!is_there && count >= CHILDREN_MAX).then_some(memo)
     }
 
     /// A partial edit without a time that changes no field of a memo may still move resources. A create that is sent
@@ -257,6 +262,10 @@ impl<'a> Draft<'a> {
             Ordering::Greater => {
                 if let Some(refusal) = self.missing_attachment(edit) {
                     return Ok(Outcome::Refused(refusal));
+                }
+                let content = proposal.content.as_ref();
+                if let Some(memo) = content.and_then(|content| self.full_memo(edit.key, stored, content)) {
+                    return Ok(Outcome::Refused(Refusal::MemoFull(memo)));
                 }
                 // A delete of what is there always fits in: it is how room is made.
                 let fits = match &proposal.content {

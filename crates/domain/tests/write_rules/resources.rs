@@ -95,6 +95,24 @@ fn w9_a_memo_has_a_thousand_resources_at_most() {
     );
 }
 
+/// What loses gives the memo nothing, so it is told the winner, and kept, though the memo is full (W4).
+#[test]
+fn w4_w9_an_edit_that_loses_is_kept_though_its_memo_is_full() {
+    let mut world = full_memo();
+    world.apply(delete(resource_key(1)).at(300));
+    world.apply(put(resource_key(1_001), resource_of(memo_id(1), "b.png")).at(300));
+    assert_eq!(world.outcome(moved_to(1, 1).at(200)), Outcome::Superseded);
+    assert_eq!(world.outcome(moved_to(1, 1).at(200)), Outcome::Superseded);
+    assert_eq!(
+        world.kept(resource_key(1)),
+        [(RevisionReason::Deleted, 100), (RevisionReason::Superseded, 200)]
+    );
+    assert_eq!(
+        world.outcome(moved_to(1, 1).at(400)),
+        refused(Refusal::MemoFull(memo_id(1)))
+    );
+}
+
 #[test]
 fn w9_what_is_restored_or_imported_for_a_memo_that_is_full_is_stored_detached() {
     let mut world = full_memo();
