@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
+use crate::files::{self, read};
 
 /// Documents that have to be there, besides everything under `docs/`.
 const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md"];
 
 /// The longest line of a document, in characters.
-const WIDTH: usize = 120;
+pub(crate) const WIDTH: usize = 120;
 
 /// Checks every document; returns how many relative links there are.
 pub(crate) fn check(root: &Path) -> Result<usize> {
     let mut documents: Vec<PathBuf> = DOCUMENTS.iter().map(|name| root.join(name)).collect();
-    markdown_below(&root.join("docs"), &mut documents)?;
+    documents.extend(files::below(&root.join("docs"), "md")?);
     let mut checked = 0;
     let (mut broken, mut long) = (Vec::new(), Vec::new());
     for document in &documents {
@@ -44,23 +45,6 @@ pub(crate) fn check(root: &Path) -> Result<usize> {
     } else {
         Err(Failure::list("links that lead nowhere:", &broken))
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Failure(format!("{}: {error}", path.display())))
-}
-
-fn markdown_below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let unreadable = |error| Failure(format!("{}: {error}", folder.display()));
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() {
-            markdown_below(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn problem(document: &Path, link: &str) -> Result<Option<String>> {

@@ -7,6 +7,7 @@
 mod arrows;
 mod deps;
 mod failure;
+mod files;
 mod links;
 mod metadata;
 mod mutants;

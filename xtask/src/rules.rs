@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::failure::{Failure, Result};
+use crate::files::{self, read};
+use crate::links::WIDTH;
 use crate::mutants;
 use crate::runner::Workspace;
 
 /// Where the table is, below the root.
 const TABLE: &str = "docs/rules.md";
-/// The longest line of it, in characters.
-const WIDTH: usize = 120;
 const HEAD: &str = "\
 # Rule by rule
 
@@ -45,7 +45,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
 
 fn table(root: &Path) -> Result<String> {
     let mut rules = Rules::of(&read(&root.join("docs/protocol.md"))?);
-    for file in sources(&root.join("crates"))? {
+    for file in files::below(&root.join("crates"), "rs")? {
         let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
         rules.see(&name, &read(&file)?);
     }
@@ -57,26 +57,6 @@ fn table(root: &Path) -> Result<String> {
         }
     }
     Ok(rules.table())
-}
-
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Failure(format!("{}: {error}", path.display())))
-}
-
-/// All Rust files below a folder.
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = |error| Failure(format!("{}: {error}", folder.display()));
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() {
-            found.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 impl Rules {
@@ -110,18 +90,19 @@ impl Rules {
                     .split(|c: char| !c.is_ascii_alphanumeric())
                     .filter(|word| is_number(word));
                 for number in numbers {
+                    if is_test {
+                        continue;
+                    }
                     if is_doc {
                         named.insert(number.to_owned());
-                    } else if !is_test {
+                    } else {
                         self.kept(number, file, if comment.starts_with('!') { "" } else { &last });
                     }
                 }
             } else if let Some(item) = item(line) {
                 item.clone_into(&mut last);
                 for number in std::mem::take(&mut named) {
-                    if !is_test {
-                        self.kept(&number, file, item);
-                    }
+                    self.kept(&number, file, item);
                 }
                 let numbers = item.split('_').map(str::to_ascii_uppercase);
                 for number in numbers.take_while(|word| is_number(word)) {
@@ -132,9 +113,7 @@ impl Rules {
             } else if !line.is_empty() && !line.starts_with('#') {
                 // A field, or a variant.
                 for number in std::mem::take(&mut named) {
-                    if !is_test {
-                        self.kept(&number, file, &last);
-                    }
+                    self.kept(&number, file, &last);
                 }
             }
         }

@@ -294,6 +294,20 @@ fn sources(root: &Path) -> Vec<(String, String)> {
     sources
 }
 
+/// What is not on the list is not looked for.
+#[test]
+fn the_entity_types_are_those_of_the_registry() {
+    let path = Workspace::new(true)
+        .root()
+        .join("crates/domain/src/entity/mod.rs");
+    let text = fs::read_to_string(path).expect("the registry");
+    let (_, lines) = text.split_once("\nregistry! {\n").expect("the registry");
+    let lines = lines.lines().take_while(|line| *line != "}");
+    let types = lines.map(|line| line.split('"').map(str::trim).take(2).collect::<Vec<_>>());
+    let known = ENTITIES.iter().map(|(variant, name)| vec![*variant, *name]);
+    assert!(types.eq(known), "ENTITIES is not the registry");
+}
+
 #[test]
 fn the_stores_decide_nothing() {
     let sources = sources(Workspace::new(true).root());
