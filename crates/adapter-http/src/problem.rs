@@ -84,7 +84,7 @@ pub struct ProblemBody {
     status: u16,
     /// What happened this time, for people.
     detail: String,
-    /// The kind of problem, stable and snake_case, for programs.
+    #[schema(value_type = ProblemCode)]
     code: &'static str,
     /// The same text as `detail`, for apps that read a plain string.
     error: String,

@@ -764,6 +764,23 @@ async fn readiness_is_that_of_the_store() {
 }
 
 #[test]
+fn every_code_is_in_the_document_with_its_status_and_meaning() {
+    let document = document();
+    let says = document["components"]["schemas"]["ProblemCode"]["description"]
+        .as_str()
+        .unwrap();
+    for code in problem::ProblemCode::ALL {
+        let line = format!("* `{}` ({}): {}", code.code(), code.status(), code.title());
+        assert!(says.contains(&line), "{line}");
+    }
+    let of_bodies = &document["components"]["schemas"]["Problem"]["properties"]["code"];
+    assert!(
+        of_bodies.to_string().contains("#/components/schemas/ProblemCode"),
+        "{of_bodies}"
+    );
+}
+
+#[test]
 fn every_problem_that_a_route_names_is_in_the_catalogue() {
     let known: Vec<_> = problem::ProblemCode::ALL
         .iter()

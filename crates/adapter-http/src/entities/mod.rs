@@ -211,7 +211,7 @@ pub(crate) struct Amendment<E: Entity> {
     /// When the record and the edit were made.
     pub(crate) times: Times,
     /// The fields.
-    pub(crate) patch: <E as Entity>::Patch,
+    pub(crate) patch: E::Changes,
     /// The memo's resources, in order.
     pub(crate) attachments: Option<Vec<ResourceId>>,
 }

@@ -1,6 +1,11 @@
 //! The catalogue of everything that a client can be told, one line for each.
 
+use std::borrow::Cow;
+
 use actix_web::http::StatusCode;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Defines [`ProblemCode`] and its catalogue from one table.
 macro_rules! problem_codes {
@@ -220,5 +225,27 @@ impl ProblemCode {
             400..=499 => Self::BadRequest,
             _ => Self::Internal,
         }
+    }
+}
+
+/// In the document every code has its status and meaning. It is no closed set there: later versions have more.
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        let line = |code: &Self| format!("* `{}` ({}): {}", code.code(), code.status(), code.title());
+        let lines: Vec<String> = Self::ALL.iter().map(line).collect();
+        let says = format!(
+            "The kind of problem, stable and snake_case, for programs:\n\n{}",
+            lines.join("\n")
+        );
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(says))
+            .into()
+    }
+}
+
+impl ToSchema for ProblemCode {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("ProblemCode")
     }
 }
