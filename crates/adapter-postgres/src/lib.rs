@@ -70,7 +70,6 @@ use crate::error::Failure;
 use crate::session::{Database, Step};
 
 pub use error::{OpenError, Refused};
-
 pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
 
 /// The production store. Implements every port of a store over one database.

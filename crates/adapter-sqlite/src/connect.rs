@@ -208,7 +208,10 @@ pub(crate) fn pending_migrations(location: &Location) -> Result<&'static [Migrat
         }
         Location::File(_) | Location::Memory => Connection::open_in_memory().map_err(&sqlite)?,
     };
-    migrations::pending(&conn).map_err(&sqlite)
+    migrations::pending(&conn).map_err(|source| OpenError::Migration {
+        location: location.to_string(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) fn migrate(conn: &mut Connection, location: &Location) -> Result<&'st
 fn run(conn: &mut Connection) -> Result<&'static [Migration], BoxError> {
     let transaction = conn.transaction()?;
     transaction.execute_batch(CREATE_HISTORY)?;
-    let missing = pending_migrations(STEPS, &applied(&transaction)?)?;
+    let missing = pending(&transaction)?;
     for step in missing {
         transaction.execute_batch(step.sql)?;
         transaction.execute(
@@ -45,7 +45,12 @@ fn run(conn: &mut Connection) -> Result<&'static [Migration], BoxError> {
     Ok(missing)
 }
 
+/// What the database has noted: nothing where it has never been migrated.
 fn applied(conn: &Connection) -> rusqlite::Result<Vec<AppliedMigration>> {
+    let noted = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
+    if conn.query_row(noted, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(Vec::new());
+    }
     let mut select = conn.prepare(SELECT_HISTORY)?;
     let rows = select.query_map([], |row| {
         Ok(AppliedMigration {
@@ -58,9 +63,8 @@ fn applied(conn: &Connection) -> rusqlite::Result<Vec<AppliedMigration>> {
 }
 
 /// The migrations that this database has not seen yet. Changes nothing.
-pub(crate) fn pending(conn: &Connection) -> rusqlite::Result<&'static [Migration]> {
-    let last = last_applied(conn)?.unwrap_or_default();
-    Ok(&STEPS[STEPS.partition_point(|step| step.version <= last)..])
+pub(crate) fn pending(conn: &Connection) -> Result<&'static [Migration], BoxError> {
+    Ok(pending_migrations(STEPS, &applied(conn)?)?)
 }
 
 /// The greatest version that this binary knows.
@@ -70,13 +74,7 @@ pub(crate) fn latest() -> i32 {
 
 /// The greatest version that the database has noted; `None` where it has never been migrated.
 pub(crate) fn last_applied(conn: &Connection) -> rusqlite::Result<Option<i32>> {
-    let noted = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
-    if conn.query_row(noted, [], |_| Ok(())).optional()?.is_none() {
-        return Ok(None);
-    }
-    conn.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| {
-        row.get(0)
-    })
+    Ok(applied(conn)?.last().map(|applied| applied.version))
 }
 
 #[cfg(test)]

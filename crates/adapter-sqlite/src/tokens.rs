@@ -80,10 +80,13 @@ pub(crate) fn standing(
     user: UserId,
     login: Option<FamilyId>,
 ) -> Result<Result<(), LoginRefusal>, Failure> {
-    let values = (user.uuid(), login.map(FamilyId::uuid));
-    let found = read_all(conn, STANDING, values, |row| rows::login_account(row, 0))?;
-    let found = found.into_iter().next().flatten();
-    Ok(LoginRefusal::check(login, found))
+    let found = match login {
+        Some(login) => read_all(conn, STANDING, (user.uuid(), login.uuid()), |row| {
+            rows::login_account(row, 0)
+        })?,
+        None => Vec::new(),
+    };
+    Ok(LoginRefusal::check(login, found.into_iter().next().flatten()))
 }
 
 /// All logins of a user, by id.

@@ -4,14 +4,9 @@
 //! Stamps, edit times, cursors, revisions and logins stay as they are: devices just go on pulling from the new server. At
 //! the end both stores are read again and compared, record by record.
 
-use std::sync::Arc;
-
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Record, Stamp, UserId};
-use mosaic_ports::{
-    DumpReader, DumpWriter, KeptRevision, Loaded, RevisionPlace, StoreError, StoreIdentity, Stores, UserDump,
-    UserIds,
-};
+use mosaic_ports::{KeptRevision, Loaded, RevisionPlace, StoreError, Stores, UserDump, UserIds};
 use sha2::{Digest, Sha256};
 
 /// How many users are asked for at once.
@@ -91,42 +86,15 @@ pub struct Copied {
     pub content_hash: String,
 }
 
-/// What a copy needs of a store.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "each is the port that it is named after")]
-pub struct CopyPorts {
-    pub identity: Arc<dyn StoreIdentity>,
-    pub user_ids: Arc<dyn UserIds>,
-    pub reader: Arc<dyn DumpReader>,
-    pub writer: Arc<dyn DumpWriter>,
-}
-
-impl From<&Stores> for CopyPorts {
-    fn from(stores: &Stores) -> Self {
-        Self {
-            identity: Arc::clone(&stores.identity),
-            user_ids: Arc::clone(&stores.user_ids),
-            reader: Arc::clone(&stores.dump_reader),
-            writer: Arc::clone(&stores.dump_writer),
-        }
-    }
-}
-
-impl std::fmt::Debug for CopyPorts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CopyPorts")
-    }
-}
-
 /// Copies one store into another.
 pub struct Copy {
-    from: CopyPorts,
-    to: CopyPorts,
+    from: Stores,
+    to: Stores,
 }
 
 impl Copy {
     /// A copy from one store to another.
-    pub fn new(from: CopyPorts, to: CopyPorts) -> Self {
+    pub fn new(from: Stores, to: Stores) -> Self {
         Self { from, to }
     }
 
@@ -144,7 +112,7 @@ impl Copy {
         for user in &users {
             self.copy_user(*user, &mut progress, &mut tell).await?;
         }
-        self.to.writer.refresh_statistics().await?;
+        self.to.dump_writer.refresh_statistics().await?;
         progress = Progress {
             phase: Phase::Comparing,
             users_total: progress.users_total,
@@ -205,8 +173,8 @@ impl Copy {
     /// Whether the target knows more of a user than the source does. Asked of all users before anything is written.
     async fn is_newer(&self, user: UserId) -> Result<bool, StoreError> {
         let (ours, theirs) = (
-            self.from.reader.dump_user(user).await?,
-            self.to.reader.dump_user(user).await?,
+            self.from.dump_reader.dump_user(user).await?,
+            self.to.dump_reader.dump_user(user).await?,
         );
         let clock = |dump: Option<UserDump>| dump.map_or(Stamp::ZERO, |dump| dump.clock);
         Ok(clock(theirs) > clock(ours))
@@ -219,17 +187,17 @@ impl Copy {
         tell: &mut impl FnMut(Progress),
     ) -> Result<(), CopyError> {
         // Deleted since the users were listed: the comparison would say so.
-        let Some(dump) = self.from.reader.dump_user(user).await? else {
+        let Some(dump) = self.from.dump_reader.dump_user(user).await? else {
             return Ok(());
         };
         let (ours, loaded) = (
-            self.from.reader.loaded(user).await?,
-            self.to.reader.loaded(user).await?,
+            self.from.dump_reader.loaded(user).await?,
+            self.to.dump_reader.loaded(user).await?,
         );
-        let there = self.to.reader.dump_user(user).await?;
+        let there = self.to.dump_reader.dump_user(user).await?;
         if ours != loaded || there.is_none_or(|theirs| theirs.clock != dump.clock) {
             // Where an earlier copy was complete, the logins that were made on the target since then stay.
-            self.to.writer.load_user(dump).await?;
+            self.to.dump_writer.load_user(dump).await?;
         }
         progress.records += loaded.records;
         self.copy_records(user, loaded, progress, tell).await?;
@@ -250,11 +218,11 @@ impl Copy {
     ) -> Result<(), CopyError> {
         let mut after = loaded.last_stamp;
         loop {
-            let records = self.from.reader.dump_records(user, after, BATCH).await?;
+            let records = self.from.dump_reader.dump_records(user, after, BATCH).await?;
             let Some(last) = records.last() else { return Ok(()) };
             after = last.record.stamp;
             progress.records += records.len() as u64;
-            self.to.writer.load_records(user, records).await?;
+            self.to.dump_writer.load_records(user, records).await?;
             tell(*progress);
         }
     }
@@ -268,19 +236,19 @@ impl Copy {
         progress: &mut Progress,
         tell: &mut impl FnMut(Progress),
     ) -> Result<(), CopyError> {
-        if loaded.revisions == self.from.reader.loaded(user).await?.revisions {
+        if loaded.revisions == self.from.dump_reader.loaded(user).await?.revisions {
             progress.revisions += loaded.revisions;
             return Ok(());
         }
         let mut after = None;
         loop {
-            let revisions = self.from.reader.dump_revisions(user, after, BATCH).await?;
+            let revisions = self.from.dump_reader.dump_revisions(user, after, BATCH).await?;
             let Some(last) = revisions.last() else {
                 return Ok(());
             };
             after = Some(RevisionPlace::of(last));
             progress.revisions += revisions.len() as u64;
-            self.to.writer.load_revisions(user, revisions).await?;
+            self.to.dump_writer.load_revisions(user, revisions).await?;
             tell(*progress);
         }
     }
@@ -291,14 +259,14 @@ impl Copy {
         loop {
             let contents = self
                 .from
-                .reader
+                .dump_reader
                 .dump_contents(user, after, CONTENTS_AT_ONCE)
                 .await?;
             let Some(last) = contents.last() else {
                 return Ok(());
             };
             after = Some(last.sha256);
-            self.to.writer.load_contents(user, contents).await?;
+            self.to.dump_writer.load_contents(user, contents).await?;
         }
     }
 
@@ -307,13 +275,13 @@ impl Copy {
         loop {
             let ours = self
                 .from
-                .reader
+                .dump_reader
                 .dump_contents(user, after, CONTENTS_AT_ONCE)
                 .await?;
             if ours
                 != self
                     .to
-                    .reader
+                    .dump_reader
                     .dump_contents(user, after, CONTENTS_AT_ONCE)
                     .await?
             {
@@ -340,8 +308,8 @@ impl Copy {
     ) -> Result<(), CopyError> {
         let differs = |what| CopyError::Differs { user, what };
         let (ours, theirs) = (
-            self.from.reader.dump_user(user).await?,
-            self.to.reader.dump_user(user).await?,
+            self.from.dump_reader.dump_user(user).await?,
+            self.to.dump_reader.dump_user(user).await?,
         );
         match ours.filter(|ours| theirs.as_ref() == Some(ours)) {
             Some(dump) => add_user(hash, &dump),
@@ -353,8 +321,8 @@ impl Copy {
         }
         let mut after = Stamp::ZERO;
         loop {
-            let ours = self.from.reader.dump_records(user, after, BATCH).await?;
-            if ours != self.to.reader.dump_records(user, after, BATCH).await? {
+            let ours = self.from.dump_reader.dump_records(user, after, BATCH).await?;
+            if ours != self.to.dump_reader.dump_records(user, after, BATCH).await? {
                 return Err(differs("records"));
             }
             let Some(last) = ours.last() else { break };
@@ -384,10 +352,10 @@ impl Copy {
         loop {
             let ours = self
                 .from
-                .reader
+                .dump_reader
                 .dump_revisions(user, after.clone(), BATCH)
                 .await?;
-            if ours != self.to.reader.dump_revisions(user, after, BATCH).await? {
+            if ours != self.to.dump_reader.dump_revisions(user, after, BATCH).await? {
                 return Err(CopyError::Differs {
                     user,
                     what: "revisions",

@@ -169,12 +169,13 @@ impl Push {
 
     /// Whether the memos that the edits delete take more resources with them than one memo may have (W9).
     async fn deletes_many(&self, user: UserId, edits: &[RecordEdit]) -> Result<bool, AppError> {
-        let memos = WriteScope::of(user, edits).children_of;
+        let deletes = edits.iter().filter(|edit| edit.cascades());
+        let memos: Vec<_> = deletes.filter_map(|edit| Memo::key_of(edit.key)).collect();
         if memos.len() < 2 {
             return Ok(false);
         }
         let mut query = RecordQuery::all(Resource::TYPE, Order::Siblings, PageNumber::first(1));
-        query.parents = Some(memos.into_iter().filter_map(Memo::key_of).collect());
+        query.parents = Some(memos);
         let children = self.reader.list(user, &query).await?.total;
         Ok(children > u64::from(CHILDREN_MAX))
     }

@@ -51,7 +51,7 @@ impl EditBy {
 #[derive(Debug, Clone)]
 pub struct Draft<E: Entity> {
     /// The fields that it names.
-    pub patch: <E as Entity>::Patch,
+    pub patch: E::Changes,
     /// The resources that the memo has from now on, in order.
     pub attachments: Option<Vec<ResourceId>>,
     /// Whether a record that is not there is made, with defaults for what the draft leaves out. Without an edit time such a
@@ -305,11 +305,11 @@ impl Records {
     pub async fn patch_all<E: Entity>(
         &self,
         by: &EditBy,
-        patches: Vec<(E::Key, <E as Entity>::Patch)>,
+        patches: Vec<(E::Key, E::Changes)>,
         path: &str,
     ) -> Result<(), AppError> {
         let time = by.adjusted_time()?;
-        let edit = |(key, patch): (E::Key, <E as Entity>::Patch)| RecordEdit {
+        let edit = |(key, patch): (E::Key, E::Changes)| RecordEdit {
             key: E::record_key(key),
             author: by.client.clone(),
             time,

@@ -97,7 +97,7 @@ impl DumpWriter for Fused {
 }
 
 async fn copy(from: &Stores, to: &Stores) -> Result<Copied, CopyError> {
-    Copy::new(from.into(), to.into()).run(|_| ()).await
+    Copy::new(from.clone(), to.clone()).run(|_| ()).await
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
 async fn progress_is_told_and_ends_with_everything() {
     let (h, _) = source().await;
     let mut told = Vec::new();
-    Copy::new((&h.stores).into(), (&empty()).into())
+    Copy::new(h.stores.clone(), empty())
         .run(|progress| told.push(progress))
         .await
         .unwrap();

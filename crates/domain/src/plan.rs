@@ -1,4 +1,4 @@
-//! What a decision comes to. The rules of accounts, logins and leases are functions from what a store found, under
+//! What a decision comes to. The rules of accounts, logins, leases and attachments are functions from what a store found, under
 //! its lock, to a [`Plan`]; the store carries it out in the same transaction, all or nothing, and then answers. They
 //! are pure, so a store may ask again after a retry. Records have a plan of their own
 //! ([`WritePlan`](crate::write::WritePlan)).

@@ -79,7 +79,7 @@ impl Record {
 
     /// The memo that the record belongs to, live or as it was when it was deleted.
     pub fn parent(&self) -> Option<MemoId> {
-        self.state.content().and_then(|content| content.facets().parent)
+        self.state.content().and_then(Content::parent)
     }
 
     /// The key of the record that it belongs to.
@@ -87,12 +87,12 @@ impl Record {
         self.parent().map(RecordKey::from)
     }
 
-    /// The records of its type that belong to the same one; `None` where it belongs to none, and its type has no children.
+    /// The records of its type that belong to the same one; `None` where it belongs to none.
     pub fn siblings(&self) -> Option<SortGroup> {
-        let entity_type = self.key.entity_type();
-        entity_type.parent_type()?;
-        let parent = Some(self.parent()?);
-        Some(SortGroup { entity_type, parent })
+        Some(SortGroup {
+            entity_type: self.key.entity_type(),
+            parent: Some(self.parent()?),
+        })
     }
 
     /// The record with its type known; `None` when it is a tombstone, of another type, or can't be read.

@@ -2,7 +2,7 @@
 //! the records, because whether bytes are still needed is said by records; the bytes themselves are in a
 //! [`BlobStore`](crate::BlobStore). What is decided about them is in [`mosaic_domain::attachment`].
 //!
-//! A blob is *referenced* where it holds a content, a variant, or a part of an upload that is under way. One that is not, and
+//! A blob is *referenced* where it holds a content, a variant, or bytes of an upload that is under way. One that is not, and
 //! was not stored just now, is an *orphan*.
 
 use async_trait::async_trait;
@@ -25,7 +25,7 @@ pub trait AttachmentIndex: Send + Sync {
     /// ([`reference`](mosaic_domain::attachment::reference)).
     ///
     /// Whoever gets an answer may write a record that names the content: it is not dropped by
-    /// [`OrphanIndex::collect_unreferenced`] with an earlier `before` than `now`.
+    /// [`OrphanIndex::collect_unreferenced`] with an earlier `before` than its `touched_at`.
     ///
     /// # Errors
     /// [`WriteError`]; unknown where the account is gone or being removed.

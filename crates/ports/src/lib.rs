@@ -26,7 +26,6 @@ mod upkeep;
 mod uploads;
 
 // What the ports' methods take and answer of the rules about accounts, logins and leases.
-pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 pub use mosaic_domain::account::{
     Account, AccountChange, ActingLogin, CreateOutcome, PasswordHash, RemoveOutcome, UpdateOutcome,
 };
@@ -37,6 +36,7 @@ pub use mosaic_domain::login::{
 };
 
 pub use accounts::AccountStore;
+pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};

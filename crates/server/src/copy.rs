@@ -72,7 +72,7 @@ async fn copy(source: &OpenStore, target: &OpenStore) -> Result<Copied, CopyErro
     // Users come before what says which files are theirs: a server that is started on half a copy must not clear up.
     hold_purges_back(target.ports.jobs.as_ref()).await?;
     let mut meter = Meter::of("copying", amount(&source.ports).await?);
-    let copy = Copy::new((&source.ports).into(), (&target.ports).into());
+    let copy = Copy::new(source.ports.clone(), target.ports.clone());
     copy.run(|progress| show(&mut meter, progress)).await
 }
 

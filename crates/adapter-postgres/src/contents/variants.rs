@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mosaic_domain::UserId;
-use mosaic_domain::attachment::{self, VariantPlan, VariantRef};
+use mosaic_domain::attachment::{self, VariantRef};
 use mosaic_domain::entity::{Sha256, Variant};
 use mosaic_ports::{StoreError, VariantIndex, WriteError};
 use tokio_postgres::Row;
@@ -98,18 +98,13 @@ impl PostgresStore {
         let of = contents.first().map(content).transpose()?;
         let there = variants.first().map(variant_ref).transpose()?;
         let plan = attachment::add_variant(of, there.as_ref(), new);
-        let steps = match plan {
-            VariantPlan::Add => {
-                place.extend::<[Value<'_>; 3]>([
-                    (&new.blob, Type::UUID),
-                    (&size, Type::INT8),
-                    (&mime_type, Type::TEXT),
-                ]);
-                vec![Step::Fixed(ADD, place)]
-            }
-            VariantPlan::Keep | VariantPlan::Refuse => Vec::new(),
-        };
-        session.commit(steps).await?;
-        Ok(plan != VariantPlan::Refuse)
+        place.extend::<[Value<'_>; 3]>([
+            (&new.blob, Type::UUID),
+            (&size, Type::INT8),
+            (&mime_type, Type::TEXT),
+        ]);
+        let steps = plan.write.map(|()| Step::Fixed(ADD, place));
+        session.commit(Vec::from_iter(steps)).await?;
+        Ok(plan.outcome)
     }
 }

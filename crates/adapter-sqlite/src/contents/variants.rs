@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mosaic_domain::UserId;
-use mosaic_domain::attachment::{self, VariantPlan, VariantRef};
+use mosaic_domain::attachment::{self, VariantRef};
 use mosaic_domain::entity::{Sha256, Variant};
 use mosaic_ports::{StoreError, VariantIndex, WriteError};
 use rusqlite::Connection;
@@ -51,11 +51,10 @@ fn add(conn: &Connection, user: UserId, sha256: Sha256, new: &VariantRef) -> Res
     ensure_open(conn, user)?;
     let there = variant(conn, user, sha256, new.variant)?;
     let plan = attachment::add_variant(content(conn, user, sha256)?, there.as_ref(), new);
-    match plan {
-        VariantPlan::Add => put(conn, user, sha256, new).map(|()| true),
-        VariantPlan::Keep => Ok(true),
-        VariantPlan::Refuse => Ok(false),
+    if plan.write.is_some() {
+        put(conn, user, sha256, new)?;
     }
+    Ok(plan.outcome)
 }
 
 fn put(conn: &Connection, user: UserId, sha256: Sha256, variant: &VariantRef) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::entity::{MimeType, Sha256, Variant};
+use crate::plan::Plan;
 use crate::{AvatarId, UnixMillis};
 
 /// A content and the blob that holds it.
@@ -79,32 +80,27 @@ pub enum ReferenceOutcome {
     },
 }
 
-/// What a store does about bytes that somebody brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReferencePlan {
-    /// What is stored of the content from now on; `None`: nothing changes.
-    pub write: Option<ContentRef>,
-    /// What is answered.
-    pub outcome: ReferenceOutcome,
-}
-
 /// Bytes came, and there may be a content with that hash. The same bytes are stored once; those that are there are never
 /// over the quota, and count as brought just now. `used` is what the user's contents come to, in bytes: uploads that were
 /// announced and not finished leave their room to whoever comes first (A4).
-pub fn reference(there: Option<ContentRef>, new: ContentRef, used: u64, quota: u64) -> ReferencePlan {
+pub fn reference(
+    there: Option<ContentRef>,
+    new: ContentRef,
+    used: u64,
+    quota: u64,
+) -> Plan<ContentRef, ReferenceOutcome> {
     let usage = AttachmentUsage {
         held: used,
         announced: 0,
     };
-    let (write, outcome) = match there {
+    match there {
         Some(there) => {
             let touched = touched(there, new);
-            (Some(touched), ReferenceOutcome::Existing(touched))
+            Plan::write(touched, ReferenceOutcome::Existing(touched))
         }
-        None if usage.has_room_for(new.size, quota) => (Some(new), ReferenceOutcome::Added),
-        None => (None, ReferenceOutcome::OverQuota { used }),
-    };
-    ReferencePlan { write, outcome }
+        None if usage.has_room_for(new.size, quota) => Plan::write(new, ReferenceOutcome::Added),
+        None => Plan::nothing(ReferenceOutcome::OverQuota { used }),
+    }
 }
 
 /// A blob turned out to be gone or damaged, and another one has its bytes. What is stored from now on; `None` where the
@@ -125,23 +121,17 @@ fn touched(there: ContentRef, by: ContentRef) -> ContentRef {
     }
 }
 
-/// What a store does about a smaller picture that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VariantPlan {
-    /// It is stored.
-    Add,
-    /// It is there: the store was asked before.
-    Keep,
-    /// Another one is there, or its content is gone: its blob is not needed.
-    Refuse,
-}
-
-/// A smaller picture was made of a content, which may be gone by now, or have one already.
-pub fn add_variant(content: Option<ContentRef>, there: Option<&VariantRef>, new: &VariantRef) -> VariantPlan {
+/// A smaller picture was made of a content, which may be gone by now, or have one already. Says whether it is stored, which it
+/// is too where the store was asked before: else its blob is not needed.
+pub fn add_variant(
+    content: Option<ContentRef>,
+    there: Option<&VariantRef>,
+    new: &VariantRef,
+) -> Plan<(), bool> {
     match (content, there) {
-        (Some(_), None) => VariantPlan::Add,
-        (Some(_), Some(there)) if there.blob == new.blob => VariantPlan::Keep,
-        _ => VariantPlan::Refuse,
+        (Some(_), None) => Plan::write((), true),
+        (Some(_), Some(there)) => Plan::nothing(there.blob == new.blob),
+        (None, _) => Plan::nothing(false),
     }
 }
 
@@ -215,11 +205,11 @@ mod tests {
         };
         let of = Some(content(1, 10, 5));
         for (content, there, expected) in [
-            (None, None, VariantPlan::Refuse),
-            (None, Some(picture(1)), VariantPlan::Refuse),
-            (of, None, VariantPlan::Add),
-            (of, Some(picture(1)), VariantPlan::Keep),
-            (of, Some(picture(2)), VariantPlan::Refuse),
+            (None, None, Plan::nothing(false)),
+            (None, Some(picture(1)), Plan::nothing(false)),
+            (of, None, Plan::write((), true)),
+            (of, Some(picture(1)), Plan::nothing(true)),
+            (of, Some(picture(2)), Plan::nothing(false)),
         ] {
             assert_eq!(add_variant(content, there.as_ref(), &picture(1)), expected);
         }

@@ -12,8 +12,7 @@ mod garbage;
 mod upload;
 
 pub use contents::{
-    AttachmentUsage, Avatar, ContentRef, ReferenceOutcome, ReferencePlan, VariantPlan, VariantRef,
-    add_variant, reference, replace,
+    AttachmentUsage, Avatar, ContentRef, ReferenceOutcome, VariantRef, add_variant, reference, replace,
 };
 pub use garbage::{AvatarFacts, CollectPlan, Collected, ContentFacts, collect};
 pub use upload::{

@@ -33,7 +33,7 @@ pub use resource::{
 /// Generates the closed enums over the entity types. One line per type; parents come before their children, which is
 /// the order in which pushes are applied and pages are cut.
 macro_rules! registry {
-    ($($variant:ident($patch:ident) $name:literal keyed by $key:ident;)*) => {
+    ($($variant:ident $name:literal keyed by $key:ident;)*) => {
         /// What kind of record it is. Ordered parents first.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EntityType {
@@ -173,7 +173,7 @@ macro_rules! registry {
         /// A partial edit (W7): the fields that it names, whatever the type.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Patch {
-            $(#[doc = concat!("Some fields of a `", $name, "`.")] $variant($patch),)*
+            $(#[doc = concat!("Some fields of a `", $name, "`.")] $variant(<$variant as Patched>::Changes),)*
         }
 
         impl Patch {
@@ -199,7 +199,6 @@ macro_rules! registry {
         $(impl Entity for $variant {
             const TYPE: EntityType = EntityType::$variant;
             type Key = $key;
-            type Patch = $patch;
 
             fn into_content(self) -> Content {
                 Content::$variant(self)
@@ -223,7 +222,7 @@ macro_rules! registry {
                 }
             }
 
-            fn patch(patch: $patch) -> Patch {
+            fn patch(patch: Self::Changes) -> Patch {
                 Patch::$variant(patch)
             }
         })*
@@ -231,10 +230,10 @@ macro_rules! registry {
 }
 
 registry! {
-    Memo(MemoPatch) "memo" keyed by MemoId;
-    Diary(DiaryPatch) "diary" keyed by DiaryDate;
-    Resource(ResourcePatch) "resource" keyed by ResourceId;
-    Bot(BotPatch) "bot" keyed by BotId;
+    Memo "memo" keyed by MemoId;
+    Diary "diary" keyed by DiaryDate;
+    Resource "resource" keyed by ResourceId;
+    Bot "bot" keyed by BotId;
 }
 
 /// A stored document that this version can't read: it was changed by hand, damaged, or written by another version. It is kept as
@@ -267,6 +266,13 @@ impl Content {
     pub const fn is_unreadable(&self) -> bool {
         matches!(self, Self::Unreadable(_))
     }
+
+    /// The memo that it belongs to. Looks only at types whose records belong to others: the [facets](Content::facets) of a memo
+    /// are a copy of its text.
+    pub fn parent(&self) -> Option<MemoId> {
+        self.entity_type().parent_type()?;
+        self.facets().parent
+    }
 }
 
 impl EntityType {
@@ -297,8 +303,6 @@ pub trait Entity: Fields {
     const TYPE: EntityType;
     /// The type's key.
     type Key: Copy + fmt::Debug + fmt::Display + Ord + FromStr<Err = Violation> + Send + Sync + 'static;
-    /// The type's partial edit.
-    type Patch: Clone + fmt::Debug + Send + Sync + 'static;
 
     /// The content, its type erased.
     fn into_content(self) -> Content;
@@ -309,7 +313,7 @@ pub trait Entity: Fields {
     /// The key of this type, if it is.
     fn key_of(key: RecordKey) -> Option<Self::Key>;
     /// The patch, its type erased.
-    fn patch(patch: <Self as Entity>::Patch) -> Patch;
+    fn patch(patch: Self::Changes) -> Patch;
 }
 
 /// What a record without long texts comes to, more or less.
@@ -318,7 +322,7 @@ pub(crate) const FEW_BYTES: usize = 1_024;
 /// What follows from the fields of a type. Implemented by the macro that declares them.
 pub trait Patched {
     /// The type's partial edit.
-    type Changes;
+    type Changes: Clone + fmt::Debug + Send + Sync + 'static;
 
     /// The content after a partial edit: absent fields stay (W7).
     #[must_use]

@@ -191,7 +191,7 @@ impl<'a> Draft<'a> {
         stored: Option<&Record>,
         content: Content,
     ) -> Result<Content, Settled> {
-        let Some(memo) = content.facets().parent else {
+        let Some(memo) = content.parent() else {
             return Ok(content);
         };
         match self.records.get(&RecordKey::Memo(memo)) {
@@ -208,8 +208,7 @@ impl<'a> Draft<'a> {
 
     /// The memo that a record with this content would be one resource too many of (W9).
     fn full_memo(&self, key: RecordKey, stored: Option<&Record>, content: &Content) -> Option<MemoId> {
-        key.entity_type().parent_type()?;
-        let memo = content.facets().parent?;
+        let memo = content.parent()?;
         let is_there = stored.is_some_and(|stored| is_child(stored, memo));
         let count = self
             .children
@@ -568,6 +567,6 @@ fn is_child(record: &Record, memo: MemoId) -> bool {
 fn group_of(key: RecordKey, content: &Content) -> SortGroup {
     SortGroup {
         entity_type: key.entity_type(),
-        parent: content.facets().parent,
+        parent: content.parent(),
     }
 }

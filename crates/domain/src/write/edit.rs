@@ -169,7 +169,7 @@ impl RecordEdit {
 
     fn widen_to_named_memo(&self, scope: &mut WriteScope) {
         let named = match &self.action {
-            Action::Put { content, .. } => content.facets().parent,
+            Action::Put { content, .. } => content.parent(),
             Action::Fill { patch, .. }
             | Action::Patch {
                 patch: Patch::Resource(patch),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use mosaic_domain::attachment::{
     self, AttachmentUsage, Avatar, AvatarFacts, Collected, ContentFacts, ContentRef, ReferenceOutcome,
-    VariantPlan, VariantRef,
+    VariantRef,
 };
 use mosaic_domain::entity::{Sha256, Variant};
 use mosaic_domain::{AvatarId, Content, EntityType, Record, RecordKey, UnixMillis, UploadId, UserId};
@@ -61,10 +61,10 @@ impl Attachments {
         let content = self.contents.get(&sha256).copied();
         let place = (sha256, variant.variant.name());
         let plan = attachment::add_variant(content, self.variants.get(&place), &variant);
-        if plan == VariantPlan::Add {
+        if plan.write.is_some() {
             self.variants.insert(place, variant);
         }
-        plan != VariantPlan::Refuse
+        plan.outcome
     }
 
     /// Avatars first: a content that only they had goes in the same step.
