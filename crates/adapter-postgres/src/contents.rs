@@ -7,9 +7,10 @@ mod garbage;
 mod variants;
 
 use async_trait::async_trait;
+use mosaic_domain::UserId;
 use mosaic_domain::attachment::{self, AttachmentUsage, ContentRef, ReferenceOutcome};
-use mosaic_domain::entity::{MimeType, Sha256};
-use mosaic_domain::{UnixMillis, UserId};
+use mosaic_domain::entity::Sha256;
+use mosaic_ports::rows::{self, CONTENT_COLUMNS};
 use mosaic_ports::{AttachmentIndex, StoreError, WriteError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{self, bigint, bytes, checked, column, size};
+use crate::rows::{PostgresRow, bigint, bytes, size};
 use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
 
@@ -46,7 +47,7 @@ impl AttachmentIndex for PostgresStore {
 
     async fn content(&self, user: UserId, sha256: Sha256) -> Result<Option<ContentRef>, StoreError> {
         let values: [Value<'_>; 2] = [(&user.uuid(), Type::UUID), (&bytes(sha256), Type::BYTEA)];
-        let rows = self.database.read(CONTENT, &values).await?;
+        let rows = self.database.read(&content_sql(), &values).await?;
         Ok(rows.first().map(content).transpose()?)
     }
 
@@ -56,22 +57,21 @@ impl AttachmentIndex for PostgresStore {
     }
 }
 
-const CONTENT: &str = "
-    SELECT sha256, blob_id, size, touched_at FROM contents WHERE user_id = $1 AND sha256 = $2";
+/// The content $2 of the user $1.
+pub(crate) fn content_sql() -> String {
+    format!("SELECT {CONTENT_COLUMNS} FROM contents WHERE user_id = $1 AND sha256 = $2")
+}
 
 /// The contents of the user $1 after the hash $2, at most $3.
-pub(crate) const PAGE: &str = "
-    SELECT sha256, blob_id, size, touched_at FROM contents
-    WHERE user_id = $1 AND sha256 > $2 ORDER BY sha256 LIMIT $3";
+pub(crate) fn page_sql() -> String {
+    format!(
+        "SELECT {CONTENT_COLUMNS} FROM contents WHERE user_id = $1 AND sha256 > $2 ORDER BY sha256 LIMIT $3"
+    )
+}
 
-/// Reads a content, as [`CONTENT`] and [`PAGE`] give it.
+/// Reads a content, as [`content_sql`] and [`page_sql`] give it.
 pub(crate) fn content(row: &Row) -> Result<ContentRef, Failure> {
-    Ok(ContentRef {
-        sha256: rows::sha256(row, 0, "contents.sha256")?,
-        blob: column(row, 1, "contents.blob_id")?,
-        size: size(row, 2, "contents.size")?,
-        touched_at: checked(row, 3, "contents.touched_at", UnixMillis::new)?,
-    })
+    rows::content(&PostgresRow(row))
 }
 
 /// What the attachments of the user $1 come to.
@@ -130,10 +130,6 @@ impl ContentValues {
     }
 }
 
-fn mime_type(row: &Row, at: usize, what: &'static str) -> Result<MimeType, Failure> {
-    MimeType::new(column(row, at, what)?).map_err(|violation| Failure::corrupt(what, violation))
-}
-
 impl PostgresStore {
     async fn reference_once(
         &self,
@@ -142,8 +138,9 @@ impl PostgresStore {
         quota: u64,
     ) -> Result<ReferenceOutcome, Failure> {
         let values = ContentValues::new(user, new);
+        let content_sql = content_sql();
         let steps = vec![
-            Step::Fixed(CONTENT, values.key()),
+            Step::Fixed(&content_sql, values.key()),
             Step::Fixed(USAGE, vec![(&values.user, Type::UUID)]),
         ];
         let (session, answers) = lock_and_run(&self.database, &values.user, steps).await?;
@@ -159,7 +156,8 @@ impl PostgresStore {
 
     async fn replace_once(&self, user: UserId, gone: &ContentRef, by: ContentRef) -> Result<bool, Failure> {
         let values = ContentValues::new(user, by);
-        let steps = vec![Step::Fixed(CONTENT, values.key())];
+        let content_sql = content_sql();
+        let steps = vec![Step::Fixed(&content_sql, values.key())];
         let (session, answers) = lock_and_run(&self.database, &values.user, steps).await?;
         let found = answers.first().and_then(|rows| rows.first());
         let plan = attachment::replace(found.map(content).transpose()?, gone, by);

@@ -183,7 +183,7 @@ impl DumpReader for PostgresStore {
             (&after, Type::BYTEA),
             (&i64::from(limit), Type::INT8),
         ];
-        let rows = self.database.read(contents::PAGE, &values).await?;
+        let rows = self.database.read(&contents::page_sql(), &values).await?;
         Ok(read_all(&rows, contents::content)?)
     }
 

@@ -6,7 +6,8 @@ use mosaic_domain::attachment::{
     self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
     UploadState,
 };
-use mosaic_domain::{ResourceId, UnixMillis, UploadId, UserId};
+use mosaic_domain::{UnixMillis, UploadId, UserId};
+use mosaic_ports::rows::{self, PART_COLUMNS, UPLOAD_COLUMNS};
 use mosaic_ports::{StoreError, UploadStore, WriteError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -16,7 +17,7 @@ use crate::PostgresStore;
 use crate::contents::{USAGE, usage};
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{self, bigint, checked, column, parsed, size};
+use crate::rows::{PostgresRow, bigint, column};
 use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
 
@@ -34,7 +35,7 @@ impl UploadStore for PostgresStore {
 
     async fn upload(&self, user: UserId, id: UploadId) -> Result<Option<UploadState>, StoreError> {
         let values: [Value<'_>; 2] = [(&user.uuid(), Type::UUID), (&id.uuid(), Type::UUID)];
-        let rows = self.database.read(UPLOAD, &values).await?;
+        let rows = self.database.read(&upload_sql(), &values).await?;
         Ok(rows.first().map(state).transpose()?)
     }
 
@@ -53,7 +54,7 @@ impl UploadStore for PostgresStore {
 
     async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {
         let values: [Value<'_>; 2] = [(&user.uuid(), Type::UUID), (&id.uuid(), Type::UUID)];
-        let rows = self.database.read(PARTS, &values).await?;
+        let rows = self.database.read(&parts_sql(), &values).await?;
         let parts: Result<Vec<_>, Failure> = rows.iter().map(part).collect();
         Ok(parts?)
     }
@@ -81,43 +82,29 @@ impl UploadStore for PostgresStore {
 }
 
 /// The upload $2 of the user $1, and how far it has come.
-const UPLOAD: &str = "
-    SELECT u.upload_id, u.resource_id, u.client_id, u.length, u.direct_blob_id, u.fields, u.created_at, u.expires_at,
-           u.is_finished, p.received, p.parts
-    FROM uploads AS u, LATERAL (
-        SELECT coalesce(sum(size), 0)::bigint AS received, count(*) AS parts
-        FROM upload_parts WHERE user_id = $1 AND upload_id = $2
-    ) AS p
-    WHERE u.user_id = $1 AND u.upload_id = $2";
-
-fn state(row: &Row) -> Result<UploadState, Failure> {
-    let upload = Upload {
-        id: UploadId::new(column(row, 0, "uploads.upload_id")?),
-        resource: ResourceId::new(column(row, 1, "uploads.resource_id")?),
-        author: parsed(row, 2, "uploads.client_id")?,
-        length: size(row, 3, "uploads.length")?,
-        kind: UploadKind::of(column(row, 4, "uploads.direct_blob_id")?),
-        fields: column(row, 5, "uploads.fields")?,
-        created_at: checked(row, 6, "uploads.created_at", UnixMillis::new)?,
-        expires_at: checked(row, 7, "uploads.expires_at", UnixMillis::new)?,
-    };
-    Ok(UploadState::new(
-        upload,
-        size(row, 9, "upload_parts.size")?,
-        rows::count(row, 10, "count")?,
-        column(row, 8, "uploads.is_finished")?,
-    ))
+fn upload_sql() -> String {
+    format!(
+        "SELECT {UPLOAD_COLUMNS}, p.received, p.parts
+         FROM uploads AS u, LATERAL (
+             SELECT coalesce(sum(size), 0)::bigint AS received, count(*) AS parts
+             FROM upload_parts WHERE user_id = $1 AND upload_id = $2
+         ) AS p
+         WHERE u.user_id = $1 AND u.upload_id = $2"
+    )
 }
 
-const PARTS: &str = "
-    SELECT part_offset, size, blob_id FROM upload_parts WHERE user_id = $1 AND upload_id = $2 ORDER BY part_offset";
+fn state(row: &Row) -> Result<UploadState, Failure> {
+    rows::upload(&PostgresRow(row))
+}
+
+fn parts_sql() -> String {
+    format!(
+        "SELECT {PART_COLUMNS} FROM upload_parts WHERE user_id = $1 AND upload_id = $2 ORDER BY part_offset"
+    )
+}
 
 fn part(row: &Row) -> Result<UploadPart, Failure> {
-    Ok(UploadPart {
-        offset: size(row, 0, "upload_parts.part_offset")?,
-        size: size(row, 1, "upload_parts.size")?,
-        blob: column(row, 2, "upload_parts.blob_id")?,
-    })
+    rows::part(&PostgresRow(row))
 }
 
 /// How many uploads of the user $1 are not finished.
@@ -200,7 +187,7 @@ impl PostgresStore {
         };
         let unfinished = unfinished.first();
         let facts = UploadFacts {
-            unfinished: unfinished.map_or(Ok(0), |row| rows::count(row, 0, "count"))?,
+            unfinished: unfinished.map_or(Ok(0), |row| rows::count(&PostgresRow(row), 0, "count"))?,
             usage: usage(sums)?,
         };
         let plan = attachment::begin(facts, upload.length, quota, most);
@@ -237,7 +224,8 @@ impl PostgresStore {
     ) -> Result<AppendOutcome, Failure> {
         let (user, id, expires_at) = (user.uuid(), id.uuid(), expires_at.get());
         let key = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&id, Type::UUID)] };
-        let steps = vec![Step::Fixed(UPLOAD, key())];
+        let upload_sql = upload_sql();
+        let steps = vec![Step::Fixed(&upload_sql, key())];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
         let found = answers.first().and_then(|rows| rows.first());
         let plan = attachment::append(found.map(state).transpose()?.as_ref(), &part);
@@ -277,7 +265,8 @@ impl PostgresStore {
     ) -> Result<Option<Vec<Uuid>>, Failure> {
         let (user, id) = (user.uuid(), id.uuid());
         let key = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&id, Type::UUID)] };
-        let steps = vec![Step::Fixed(UPLOAD, key()), Step::Fixed(PARTS, key())];
+        let (upload_sql, parts_sql) = (upload_sql(), parts_sql());
+        let steps = vec![Step::Fixed(&upload_sql, key()), Step::Fixed(&parts_sql, key())];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
         let [upload, parts] = answers.as_slice() else {
             return Err(Failure::Lost);

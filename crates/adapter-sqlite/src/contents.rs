@@ -7,16 +7,17 @@ mod garbage;
 mod variants;
 
 use async_trait::async_trait;
+use mosaic_domain::UserId;
 use mosaic_domain::attachment::{self, AttachmentUsage, ContentRef, ReferenceOutcome};
-use mosaic_domain::entity::{MimeType, Sha256};
-use mosaic_domain::{UnixMillis, UserId};
+use mosaic_domain::entity::Sha256;
+use mosaic_ports::rows::{self, CONTENT_COLUMNS};
 use mosaic_ports::{AttachmentIndex, StoreError, WriteError};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::records;
-use crate::rows::{checked, column, sha256, size, stored_size};
+use crate::rows::{SqliteRow, read_all, size, stored_size};
 
 pub(crate) use avatars::{avatars, put_avatar};
 pub(crate) use garbage::{forget_removed, note_removed};
@@ -55,24 +56,12 @@ pub(crate) fn ensure_open(conn: &Connection, user: UserId) -> Result<(), Failure
         .ok_or(Failure::UnknownUser)
 }
 
-/// The columns that [`content_ref`] reads, in its order.
-const CONTENT_COLUMNS: &str = "sha256, blob_id, size, touched_at";
-
-fn content_ref(row: &Row<'_>) -> Result<ContentRef, Failure> {
-    Ok(ContentRef {
-        sha256: sha256(row, 0, "contents.sha256")?,
-        blob: column(row, 1, "contents.blob_id")?,
-        size: size(row, 2, "contents.size")?,
-        touched_at: checked(row, 3, "contents.touched_at", UnixMillis::new)?,
-    })
-}
-
 fn content(conn: &Connection, user: UserId, sha256: Sha256) -> Result<Option<ContentRef>, Failure> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {CONTENT_COLUMNS} FROM contents WHERE user_id = ?1 AND sha256 = ?2"
     ))?;
     let mut rows = statement.query((user.uuid(), sha256.as_bytes()))?;
-    rows.next()?.map(content_ref).transpose()
+    rows.next()?.map(|row| rows::content(&SqliteRow(row))).transpose()
 }
 
 fn reference(
@@ -126,16 +115,11 @@ pub(crate) fn after(
     after: Option<Sha256>,
     limit: u32,
 ) -> Result<Vec<ContentRef>, Failure> {
-    let mut statement = conn.prepare_cached(&format!(
+    let sql = format!(
         "SELECT {CONTENT_COLUMNS} FROM contents WHERE user_id = ?1 AND sha256 > ?2 ORDER BY sha256 LIMIT ?3"
-    ))?;
+    );
     let after = after.as_ref().map_or(&[][..], |sha256| sha256.as_bytes());
-    let mut rows = statement.query((user.uuid(), after, limit))?;
-    let mut contents = Vec::new();
-    while let Some(row) = rows.next()? {
-        contents.push(content_ref(row)?);
-    }
-    Ok(contents)
+    read_all(conn, &sql, (user.uuid(), after, limit), |row| rows::content(row))
 }
 
 fn content_bytes(conn: &Connection, user: UserId) -> Result<u64, Failure> {
@@ -155,9 +139,4 @@ pub(crate) fn usage(conn: &Connection, user: UserId) -> Result<AttachmentUsage, 
         held: content_bytes(conn, user)?,
         announced,
     })
-}
-
-fn mime_type(row: &Row<'_>, at: usize, what: &'static str) -> Result<MimeType, Failure> {
-    let stored: String = column(row, at, what)?;
-    MimeType::new(&stored).map_err(|violation| Failure::corrupt(what, violation))
 }

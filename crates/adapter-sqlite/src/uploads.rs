@@ -6,15 +6,16 @@ use mosaic_domain::attachment::{
     self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
     UploadState,
 };
-use mosaic_domain::{ResourceId, UnixMillis, UploadId, UserId};
+use mosaic_domain::{UnixMillis, UploadId, UserId};
+use mosaic_ports::rows::{self, PART_COLUMNS, UPLOAD_COLUMNS};
 use mosaic_ports::{StoreError, UploadStore, WriteError};
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, named_params};
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::contents::{ensure_open, usage};
 use crate::error::Failure;
-use crate::rows::{checked, column, parsed, size, stored_size};
+use crate::rows::{SqliteRow, column, read_all, stored_size};
 
 #[async_trait]
 impl UploadStore for SqliteStore {
@@ -118,36 +119,16 @@ fn insert(conn: &Connection, user: UserId, upload: &Upload) -> Result<(), Failur
 }
 
 /// An upload with the end of its last part and the number of them.
-const STATE: &str = "
-    SELECT resource_id, client_id, length, direct_blob_id, fields, created_at, expires_at, is_finished,
-           coalesce((SELECT part_offset + size FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2
-                     ORDER BY part_offset DESC LIMIT 1), 0),
-           (SELECT count(*) FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2)
-    FROM uploads WHERE user_id = ?1 AND upload_id = ?2";
-
 fn state(conn: &Connection, user: UserId, id: UploadId) -> Result<Option<UploadState>, Failure> {
-    let mut statement = conn.prepare_cached(STATE)?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {UPLOAD_COLUMNS},
+                coalesce((SELECT part_offset + size FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2
+                          ORDER BY part_offset DESC LIMIT 1), 0),
+                (SELECT count(*) FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2)
+         FROM uploads AS u WHERE u.user_id = ?1 AND u.upload_id = ?2"
+    ))?;
     let mut rows = statement.query((user.uuid(), id.uuid()))?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(UploadState::new(
-        upload(row, id)?,
-        size(row, 8, "upload_parts.size")?,
-        column(row, 9, "count")?,
-        column(row, 7, "uploads.is_finished")?,
-    )))
-}
-
-fn upload(row: &Row<'_>, id: UploadId) -> Result<Upload, Failure> {
-    Ok(Upload {
-        id,
-        resource: ResourceId::new(column(row, 0, "uploads.resource_id")?),
-        author: parsed(row, 1, "uploads.client_id")?,
-        length: size(row, 2, "uploads.length")?,
-        kind: UploadKind::of(column(row, 3, "uploads.direct_blob_id")?),
-        fields: column(row, 4, "uploads.fields")?,
-        created_at: checked(row, 5, "uploads.created_at", UnixMillis::new)?,
-        expires_at: checked(row, 6, "uploads.expires_at", UnixMillis::new)?,
-    })
+    rows.next()?.map(|row| rows::upload(&SqliteRow(row))).transpose()
 }
 
 fn append(
@@ -178,24 +159,10 @@ fn append(
 }
 
 fn parts(conn: &Connection, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT part_offset, size, blob_id FROM upload_parts
-         WHERE user_id = ?1 AND upload_id = ?2 ORDER BY part_offset",
-    )?;
-    let mut rows = statement.query((user.uuid(), id.uuid()))?;
-    let mut parts = Vec::new();
-    while let Some(row) = rows.next()? {
-        parts.push(upload_part(row)?);
-    }
-    Ok(parts)
-}
-
-fn upload_part(row: &Row<'_>) -> Result<UploadPart, Failure> {
-    Ok(UploadPart {
-        offset: size(row, 0, "upload_parts.part_offset")?,
-        size: size(row, 1, "upload_parts.size")?,
-        blob: column(row, 2, "upload_parts.blob_id")?,
-    })
+    let sql = format!(
+        "SELECT {PART_COLUMNS} FROM upload_parts WHERE user_id = ?1 AND upload_id = ?2 ORDER BY part_offset"
+    );
+    read_all(conn, &sql, (user.uuid(), id.uuid()), |row| rows::part(row))
 }
 
 fn finish(conn: &Connection, user: UserId, id: UploadId) -> Result<Vec<Uuid>, Failure> {
@@ -276,16 +243,12 @@ fn last_parts(
     id: UploadId,
     limit: usize,
 ) -> Result<Vec<UploadPart>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT part_offset, size, blob_id FROM upload_parts
-         WHERE user_id = ?1 AND upload_id = ?2 ORDER BY part_offset DESC LIMIT ?3",
-    )?;
-    let mut rows = statement.query((user.uuid(), id.uuid(), stored_size(limit as u64)))?;
-    let mut parts = Vec::new();
-    while let Some(row) = rows.next()? {
-        parts.push(upload_part(row)?);
-    }
-    Ok(parts)
+    let sql = format!(
+        "SELECT {PART_COLUMNS} FROM upload_parts
+         WHERE user_id = ?1 AND upload_id = ?2 ORDER BY part_offset DESC LIMIT ?3"
+    );
+    let values = (user.uuid(), id.uuid(), stored_size(limit as u64));
+    read_all(conn, &sql, values, |row| rows::part(row))
 }
 
 #[cfg(test)]

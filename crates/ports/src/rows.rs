@@ -1,9 +1,11 @@
 //! What the columns of rows mean: written once for every store that keeps a record as a document with its facets
-//! beside it, and what belongs to accounts in columns ([`Columns`] reads them). The SQL, and how a driver gives a
+//! beside it, and what belongs to accounts and attachments in columns ([`Columns`] reads them). The SQL, and how a driver gives a
 //! column, are the store's own.
 //!
 //! A value that no version would have written is told with its column, never with its content ([`CorruptColumn`]). A
 //! document that this version can't read is no error: it concerns its record alone (P8).
+
+mod attachments;
 
 use std::str::FromStr;
 
@@ -24,6 +26,11 @@ use crate::error::{BoxError, StoreError};
 use crate::logins::DeviceLogin;
 use crate::store::KeptRevision;
 use crate::transfer::EarlierToken;
+
+pub use attachments::{
+    AVATAR_COLUMNS, CONTENT_COLUMNS, PART_COLUMNS, UPLOAD_COLUMNS, VARIANT_COLUMNS, avatar, content, part,
+    upload, variant,
+};
 
 /// A column that holds what no version wrote.
 #[derive(Debug, thiserror::Error)]

@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 use mosaic_domain::attachment::Avatar;
-use mosaic_domain::{AvatarId, UnixMillis, UserId};
+use mosaic_domain::{AvatarId, UserId};
+use mosaic_ports::rows::{self, AVATAR_COLUMNS};
 use mosaic_ports::{AvatarIndex, StoreError, WriteError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::mime_type;
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{self, bytes, checked, column};
+use crate::rows::{PostgresRow, bytes};
 use crate::scope::lock_and_run;
 use crate::session::{Database, Step, Value};
 
@@ -45,16 +45,8 @@ impl PostgresStore {
     }
 }
 
-/// The columns that [`avatar`] reads, in its order.
-const AVATAR_COLUMNS: &str = "avatar_id, sha256, mime_type, created_at";
-
 fn avatar(row: &Row) -> Result<Avatar, Failure> {
-    Ok(Avatar {
-        id: AvatarId::new(column(row, 0, "avatars.avatar_id")?),
-        sha256: rows::sha256(row, 1, "avatars.sha256")?,
-        mime_type: mime_type(row, 2, "avatars.mime_type")?,
-        created_at: checked(row, 3, "avatars.created_at", UnixMillis::new)?,
-    })
+    rows::avatar(&PostgresRow(row))
 }
 
 /// The avatars of a user, by id.

@@ -4,15 +4,16 @@ use async_trait::async_trait;
 use mosaic_domain::UserId;
 use mosaic_domain::attachment::{self, VariantRef};
 use mosaic_domain::entity::{Sha256, Variant};
+use mosaic_ports::rows::{self, VARIANT_COLUMNS};
 use mosaic_ports::{StoreError, VariantIndex, WriteError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::{CONTENT, content, mime_type};
+use super::{content, content_sql};
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{bigint, bytes, column, parsed, size};
+use crate::rows::{PostgresRow, bigint, bytes};
 use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
 
@@ -52,7 +53,7 @@ impl VariantIndex for PostgresStore {
             (&bytes(sha256), Type::BYTEA),
             (&variant.name(), Type::TEXT),
         ];
-        let rows = self.database.read(VARIANT, &values).await?;
+        let rows = self.database.read(&variant_sql(), &values).await?;
         Ok(rows.first().map(variant_ref).transpose()?)
     }
 }
@@ -64,17 +65,15 @@ const ADD: &str = "
 const REMOVE: &str = "
     DELETE FROM content_variants WHERE user_id = $1 AND sha256 = $2 AND variant = $3 AND blob_id = $4";
 
-const VARIANT: &str = "
-    SELECT variant, blob_id, size, mime_type FROM content_variants
-    WHERE user_id = $1 AND sha256 = $2 AND variant = $3";
+/// The smaller picture $3 of the content $2.
+fn variant_sql() -> String {
+    format!(
+        "SELECT {VARIANT_COLUMNS} FROM content_variants WHERE user_id = $1 AND sha256 = $2 AND variant = $3"
+    )
+}
 
 fn variant_ref(row: &Row) -> Result<VariantRef, Failure> {
-    Ok(VariantRef {
-        variant: parsed(row, 0, "content_variants.variant")?,
-        blob: column(row, 1, "content_variants.blob_id")?,
-        size: size(row, 2, "content_variants.size")?,
-        mime_type: mime_type(row, 3, "content_variants.mime_type")?,
-    })
+    rows::variant(&PostgresRow(row))
 }
 
 impl PostgresStore {
@@ -90,7 +89,11 @@ impl PostgresStore {
         let of: Vec<Value<'_>> = vec![(&user, Type::UUID), (&sha256, Type::BYTEA)];
         let mut place = of.clone();
         place.push((&name, Type::TEXT));
-        let steps = vec![Step::Fixed(CONTENT, of), Step::Fixed(VARIANT, place.clone())];
+        let (content_sql, variant_sql) = (content_sql(), variant_sql());
+        let steps = vec![
+            Step::Fixed(&content_sql, of),
+            Step::Fixed(&variant_sql, place.clone()),
+        ];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
         let [contents, variants] = answers.as_slice() else {
             return Err(Failure::Lost);

@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use mosaic_domain::attachment::Avatar;
-use mosaic_domain::{AvatarId, UnixMillis, UserId};
+use mosaic_domain::{AvatarId, UserId};
+use mosaic_ports::rows::{self, AVATAR_COLUMNS};
 use mosaic_ports::{AvatarIndex, StoreError, WriteError};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
-use super::{ensure_open, mime_type};
+use super::ensure_open;
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{checked, column, sha256};
+use crate::rows::{SqliteRow, read_all};
 
 #[async_trait]
 impl AvatarIndex for SqliteStore {
@@ -27,7 +28,7 @@ impl AvatarIndex for SqliteStore {
                 "SELECT {AVATAR_COLUMNS} FROM avatars WHERE user_id = ?1 AND avatar_id = ?2"
             ))?;
             let mut rows = statement.query((user.uuid(), id.uuid()))?;
-            rows.next()?.map(avatar).transpose()
+            rows.next()?.map(|row| rows::avatar(&SqliteRow(row))).transpose()
         };
         Ok(self.readers.read(look_up).await?)
     }
@@ -37,29 +38,10 @@ impl AvatarIndex for SqliteStore {
     }
 }
 
-/// The columns that [`avatar`] reads, in its order.
-const AVATAR_COLUMNS: &str = "avatar_id, sha256, mime_type, created_at";
-
-fn avatar(row: &Row<'_>) -> Result<Avatar, Failure> {
-    Ok(Avatar {
-        id: AvatarId::new(column(row, 0, "avatars.avatar_id")?),
-        sha256: sha256(row, 1, "avatars.sha256")?,
-        mime_type: mime_type(row, 2, "avatars.mime_type")?,
-        created_at: checked(row, 3, "avatars.created_at", UnixMillis::new)?,
-    })
-}
-
 /// The avatars of a user, by id.
 pub(crate) fn avatars(conn: &Connection, user: UserId) -> Result<Vec<Avatar>, Failure> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {AVATAR_COLUMNS} FROM avatars WHERE user_id = ?1 ORDER BY avatar_id"
-    ))?;
-    let mut rows = statement.query([user.uuid()])?;
-    let mut avatars = Vec::new();
-    while let Some(row) = rows.next()? {
-        avatars.push(avatar(row)?);
-    }
-    Ok(avatars)
+    let sql = format!("SELECT {AVATAR_COLUMNS} FROM avatars WHERE user_id = ?1 ORDER BY avatar_id");
+    read_all(conn, &sql, [user.uuid()], |row| rows::avatar(row))
 }
 
 /// Writes an avatar.

@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use mosaic_domain::attachment::{self, AvatarFacts, Collected, ContentFacts};
 use mosaic_domain::{AvatarId, EntityType, UnixMillis, UserId};
-use mosaic_ports::{OrphanIndex, StoreError};
+use mosaic_ports::{OrphanIndex, StoreError, rows};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{content_ref, ensure_open};
+use super::ensure_open;
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::query::names;
-use crate::rows::{checked, column};
+use crate::rows::{SqliteRow, checked, column};
 
 #[async_trait]
 impl OrphanIndex for SqliteStore {
@@ -148,7 +148,7 @@ fn old_contents(
     let mut rows = old.query((user.uuid(), before.get(), limit))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let content = content_ref(row)?;
+        let content = rows::content(&SqliteRow(row))?;
         let blobs = variants.query_map((user.uuid(), content.sha256.as_bytes()), |row| row.get(0))?;
         found.push(ContentFacts {
             content,

@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use mosaic_domain::UserId;
 use mosaic_domain::attachment::{self, VariantRef};
 use mosaic_domain::entity::{Sha256, Variant};
+use mosaic_ports::rows::{self, VARIANT_COLUMNS};
 use mosaic_ports::{StoreError, VariantIndex, WriteError};
 use rusqlite::Connection;
 
-use super::{content, ensure_open, mime_type};
+use super::{content, ensure_open};
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{column, size, stored_size};
+use crate::rows::{SqliteRow, stored_size};
 
 #[async_trait]
 impl VariantIndex for SqliteStore {
@@ -79,16 +80,9 @@ fn variant(
     sha256: Sha256,
     variant: Variant,
 ) -> Result<Option<VariantRef>, Failure> {
-    let mut statement = conn.prepare_cached(
-        "SELECT blob_id, size, mime_type FROM content_variants
-         WHERE user_id = ?1 AND sha256 = ?2 AND variant = ?3",
-    )?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {VARIANT_COLUMNS} FROM content_variants WHERE user_id = ?1 AND sha256 = ?2 AND variant = ?3"
+    ))?;
     let mut rows = statement.query((user.uuid(), sha256.as_bytes(), variant.name()))?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(VariantRef {
-        variant,
-        blob: column(row, 0, "content_variants.blob_id")?,
-        size: size(row, 1, "content_variants.size")?,
-        mime_type: mime_type(row, 2, "content_variants.mime_type")?,
-    }))
+    rows.next()?.map(|row| rows::variant(&SqliteRow(row))).transpose()
 }
