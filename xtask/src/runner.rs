@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use crate::failure::{Failure, Result};
 use crate::tally::Tally;
@@ -101,18 +102,24 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     }
 }
 
-/// Runs `cargo test`, showing its output as it comes, and adds up the results of all test binaries.
+/// Runs `cargo test`, showing its output as it comes, and adds up the results of all test binaries. Says after each of them
+/// how far it is.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
     let line = announce(command);
     let broken = |error| Failure(format!("{line}: {error}"));
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(broken)?;
-    let mut tally = Tally::default();
+    let (started, mut tally) = (Instant::now(), Tally::default());
     if let Some(stdout) = child.stdout.take() {
         let mut reader = BufReader::new(stdout);
         let mut bytes = Vec::new();
         while reader.read_until(b'\n', &mut bytes).map_err(broken)? > 0 {
             std::io::stdout().write_all(&bytes).map_err(broken)?;
-            tally.read_line(&String::from_utf8_lossy(&bytes));
+            if tally.read_line(&String::from_utf8_lossy(&bytes)) {
+                say(&format!(
+                    "    {tally} in {} s so far",
+                    started.elapsed().as_secs()
+                ));
+            }
             bytes.clear();
         }
     }

@@ -11,10 +11,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Takes in one line of output; lines that are no `test result:` change nothing.
-    pub(crate) fn read_line(&mut self, line: &str) {
+    /// Takes in one line of output, and says whether it was a result; other lines change nothing.
+    pub(crate) fn read_line(&mut self, line: &str) -> bool {
         let Some(result) = line.trim_start().strip_prefix("test result: ") else {
-            return;
+            return false;
         };
         for part in result.split([';', '.']) {
             let mut words = part.split_whitespace();
@@ -31,6 +31,7 @@ impl Tally {
                 _ => {}
             }
         }
+        true
     }
 }
 
@@ -57,7 +58,8 @@ mod tests {
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.02s\n",
             "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s",
         ] {
-            tally.read_line(line);
+            let is_result = tally.read_line(line);
+            assert_eq!(is_result, line.starts_with("test result"));
         }
         assert_eq!(
             tally,
@@ -73,8 +75,9 @@ mod tests {
     #[test]
     fn other_lines_count_for_nothing() {
         let mut tally = Tally::default();
-        tally.read_line("5 passed; 2 failed");
-        tally.read_line("test passed_as_name ... ok");
+        for line in ["5 passed; 2 failed", "test passed_as_name ... ok"] {
+            assert!(!tally.read_line(line));
+        }
         assert_eq!(tally, Tally::default());
     }
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
+#[path = "store/support.rs"]
 mod support;
 
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};

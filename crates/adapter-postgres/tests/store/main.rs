@@ -1,18 +1,16 @@
-//! What is this store's own: opening, locks between instances, and everything that can happen to a connection.
+//! The store: the promises of the ports (`conformance`), and what is its own: opening, locks between instances, and everything that can happen to a connection.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
-#[path = "../support/fixture.rs"]
-mod fixture;
-#[path = "../support/mod.rs"]
-mod support;
-
+mod conformance;
 mod cost;
+mod fixture;
 mod locks;
 mod nudges;
 mod opening;
 mod outages;
 mod retention;
 mod rows;
+mod support;
 mod tls;
 mod upgrade;
 

@@ -1,7 +1,12 @@
-//! What is this store's own: the file, its lock, its migrations, and what happens when somebody else wrote into it.
+//! The store: the promises of the ports (`conformance`), and what is its own: the file, its lock, its migrations, backups, and
+//! what happens when somebody else wrote into it.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
+mod attachments;
+mod backup;
+mod conformance;
 mod opening;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,16 +4,12 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Answer, Client, Server};
-use crate::kinds::{KEYED_BY_ID, KINDS, Kind, MEMO, RESOURCE, T, column, with};
+use crate::kinds::{KEYED_BY_ID, KINDS, Kind, MEMO, RESOURCE, T, at, column, with};
 
 async fn phone() -> (Server, Client) {
     let server = Server::start();
     let phone = server.device("phone").await;
     (server, phone)
-}
-
-fn at(time: i64) -> Value {
-    json!({"updatedAt": time})
 }
 
 /// The path of a revision of the nth record.

@@ -192,3 +192,18 @@ pub fn column<'a>(list: &'a Value, name: &str) -> Vec<&'a str> {
         .map(|item| item[name].as_str().expect("a string"))
         .collect()
 }
+
+/// The edit time of an edit.
+pub fn at(time: i64) -> Value {
+    json!({"updatedAt": time})
+}
+
+/// The changes of several types.
+pub fn all(changes: &[Value]) -> Value {
+    changes.iter().fold(json!({}), |all, one| with(&all, one))
+}
+
+/// The outcomes of one type in the answer to a push, in order.
+pub fn outcomes(answer: &Value, kind: Kind) -> Vec<&str> {
+    column(&answer["results"][kind.name], "outcome")
+}

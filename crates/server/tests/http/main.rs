@@ -1,4 +1,5 @@
-//! The server as apps see it: the real binary, a real store, real sockets.
+//! The server as its users meet it: apps over HTTP, operators with its commands, several instances over one database. The
+//! real binary, real stores, real sockets. One program for all of it: they run beside each other, and link once.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +15,9 @@ mod accounts;
 mod attachments;
 mod bad_input;
 mod bodies;
+mod command_line;
 mod commands;
+mod copy;
 mod crash;
 mod devices;
 mod digest;
@@ -33,6 +36,7 @@ mod files_s3;
 mod files_upload;
 mod harness;
 mod history;
+mod instances;
 mod isolation;
 mod kinds;
 mod late;
@@ -44,7 +48,9 @@ mod phone;
 mod plumbing;
 mod pulls;
 mod push;
+mod push_mixed;
 mod removal;
+mod roads;
 mod scenario_drawer;
 mod scenario_events;
 mod scenario_nudges;
@@ -65,4 +71,5 @@ mod sync;
 mod tokens;
 mod tour;
 mod tus;
+mod upkeep;
 mod writes;

@@ -1,5 +1,5 @@
-//! The tests of `tests/http`, with servers on PostgreSQL: the same files, compiled once more. Only those of the commands on
-//! the embedded store's file stay there.
+//! What depends on the store of the tests in `tests/http`, with servers on PostgreSQL: the same files, compiled once more. What
+//! stores promise is tested without HTTP (`conformance.rs`), and what HTTP says of it on the embedded store alone.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,65 +9,39 @@
     unreachable_pub,
     reason = "a test binary exports nothing: `pub` and `pub(crate)` are the same here"
 )]
+#![expect(
+    dead_code,
+    reason = "the helpers are written for all tests of the HTTP interface"
+)]
 
 #[path = "../http/account_export.rs"]
 mod account_export;
 #[path = "../http/accounts/mod.rs"]
 mod accounts;
-#[path = "../http/attachments.rs"]
-mod attachments;
-#[path = "../http/bad_input/mod.rs"]
-mod bad_input;
-#[path = "../http/bodies.rs"]
-mod bodies;
 #[path = "../http/crash.rs"]
 mod crash;
-#[path = "../http/devices.rs"]
-mod devices;
-#[path = "../http/digest.rs"]
-mod digest;
-#[path = "../http/events.rs"]
-mod events;
-#[path = "../http/examples.rs"]
-mod examples;
-#[path = "../http/fields.rs"]
-mod fields;
 #[path = "../http/files.rs"]
 mod files;
 #[path = "../http/files_crash.rs"]
 mod files_crash;
-#[path = "../http/files_download.rs"]
-mod files_download;
 #[path = "../http/files_pictures.rs"]
 mod files_pictures;
-#[path = "../http/files_refused/mod.rs"]
-mod files_refused;
-#[path = "../http/files_s3.rs"]
-mod files_s3;
-#[path = "../http/files_upload.rs"]
-mod files_upload;
 #[path = "../http/harness.rs"]
 mod harness;
-#[path = "../http/history.rs"]
-mod history;
 #[path = "../http/isolation.rs"]
 mod isolation;
 #[path = "../http/kinds.rs"]
 mod kinds;
-#[path = "../http/limits.rs"]
-mod limits;
 #[path = "../http/lists.rs"]
 mod lists;
 #[path = "../http/memory.rs"]
 mod memory;
 #[path = "../http/phone/mod.rs"]
 mod phone;
-#[path = "../http/plumbing.rs"]
-mod plumbing;
 #[path = "../http/pulls.rs"]
 mod pulls;
-#[path = "../http/push/mod.rs"]
-mod push;
+#[path = "../http/push_mixed.rs"]
+mod push_mixed;
 #[path = "../http/removal.rs"]
 mod removal;
 #[path = "../http/scenario_drawer.rs"]
@@ -88,19 +62,5 @@ mod scene;
 mod schemathesis;
 #[path = "../http/stop.rs"]
 mod stop;
-#[path = "../../../adapter-blobs/tests/blobs/storage.rs"]
-#[expect(
-    dead_code,
-    reason = "written for the tests of the adapter, which use the rest of it"
-)]
-mod storage;
 #[path = "../http/sync.rs"]
 mod sync;
-#[path = "../http/tokens.rs"]
-mod tokens;
-#[path = "../http/tour.rs"]
-mod tour;
-#[path = "../http/tus.rs"]
-mod tus;
-#[path = "../http/writes/mod.rs"]
-mod writes;

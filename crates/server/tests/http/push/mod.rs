@@ -1,36 +1,19 @@
 //! Bulk pushes (B1, B2): many edits in one request, each judged as if it had come alone.
 
-mod mixed;
 mod refused;
 mod rules;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bad_input::bad_fields;
-use crate::harness::{Client, ENTITIES, Phone, Server};
-use crate::kinds::{BOT, DIARY, KEYED_BY_ID, KINDS, Kind, MEMO, RESOURCE, T, column, names, with};
+use crate::harness::{Client, Server};
+use crate::kinds::{BOT, DIARY, KINDS, Kind, MEMO, RESOURCE, T, all, at, column, names, outcomes, with};
 
 async fn phone() -> (Server, Client) {
     let server = Server::start();
     let phone = server.device("phone").await;
     (server, phone)
-}
-
-fn at(time: i64) -> Value {
-    json!({"updatedAt": time})
-}
-
-/// The changes of several types.
-fn all(changes: &[Value]) -> Value {
-    changes.iter().fold(json!({}), |all, one| with(&all, one))
-}
-
-/// The outcomes of one type, in order.
-fn outcomes(answer: &Value, kind: Kind) -> Vec<&str> {
-    column(&answer["results"][kind.name], "outcome")
 }
 
 /// The only result of a push of one edit.

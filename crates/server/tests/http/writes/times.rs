@@ -3,66 +3,6 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w6_a_wrong_clock_shifts_edit_times_by_whole_seconds_and_never_createdat() {
-    let (_server, phone) = phone().await;
-    for (n, off) in [(1, -3_600_000), (2, 3_600_000), (3, -11_000)] {
-        for kind in KINDS {
-            let device_clock = phone.server_time().await + off;
-            let edited = device_clock - 7_123;
-            let times = json!({"updatedAt": edited, "createdAt": edited});
-            let request = phone.request(reqwest::Method::POST, &kind.create_path(n));
-            let request = request
-                .header("x-client-time", device_clock)
-                .json(&with(&kind.body(n, "skewed"), &times));
-            let stored = phone.send(request.try_clone().unwrap()).await.ok();
-            let shift = stored["updatedAt"].as_i64().unwrap() - edited;
-            assert_eq!(shift, -off, "{} with a clock that is off by {off} ms", kind.name);
-            assert_eq!(stored["createdAt"], json!(edited));
-            let clock = phone.clock().await;
-            assert_eq!(phone.send(request).await.ok(), stored);
-            assert_eq!(phone.clock().await, clock, "a retry gets the same time");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn w6_a_clock_that_is_nearly_right_shifts_nothing() {
-    let (_server, phone) = phone().await;
-    for kind in KINDS {
-        let device_clock = phone.server_time().await - 5_000;
-        let body = with(&kind.body(1, "one"), &at(device_clock - 7_123));
-        let request = phone.request(reqwest::Method::POST, &kind.create_path(1));
-        let stored = phone
-            .send(request.header("x-client-time", device_clock).json(&body))
-            .await
-            .ok();
-        assert_eq!(stored["updatedAt"], json!(device_clock - 7_123));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn w6_a_clock_that_is_ahead_can_not_win_for_years_and_deletes_are_shifted_too() {
-    let (_server, phone) = phone().await;
-    let year = 365 * 86_400_000;
-    for kind in KINDS {
-        kind.create(&phone, 1, "one", &at(T)).await.ok();
-        let device_clock = phone.server_time().await + year;
-        let path = format!("{}?updatedAt={}", kind.path(1), device_clock - 1_000);
-        let request = || phone.request(reqwest::Method::DELETE, &path);
-        phone.send(request()).await.problem(422, "edit_time_ahead");
-        phone
-            .send(request().header("x-client-time", device_clock))
-            .await
-            .ok();
-        let late = kind
-            .edit(&phone, 1, "late", &at(T + 1))
-            .await
-            .problem(409, "superseded");
-        assert_eq!(late["current"]["updatedAt"], json!(device_clock - 1_000 - year));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn w7_absent_fields_stay_and_a_put_creates_only_diaries() {
     let (_server, phone) = phone().await;
     for kind in KINDS {

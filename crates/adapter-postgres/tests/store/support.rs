@@ -1,0 +1,48 @@
+//! What all tests of this crate share: the schema, and how a store is opened.
+
+use std::sync::Arc;
+
+use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore};
+use mosaic_ports::Clock;
+use mosaic_testkit::postgres::Template;
+use mosaic_testkit::{ManualClock, SequentialIds};
+
+/// The text of all migrations: a template that was made from others is not used.
+const MIGRATIONS: [&str; 6] = [
+    include_str!("../../../../migrations/postgres/V1__initial.sql"),
+    include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
+    include_str!("../../../../migrations/postgres/V3__attachments.sql"),
+    include_str!("../../../../migrations/postgres/V4__logins.sql"),
+    include_str!("../../../../migrations/postgres/V5__shares_and_letter_case.sql"),
+    include_str!("../../../../migrations/postgres/V6__search_texts.sql"),
+];
+
+/// The schema, made by the store itself.
+pub(crate) fn schema() -> Template {
+    Template::new("store", MIGRATIONS, |url| async move {
+        let store = open(settings(&url)).await?;
+        store.close().await;
+        Ok::<_, OpenError>(())
+    })
+}
+
+/// Settings with a pool that is small, because many tests share a server.
+pub(crate) fn settings(url: &str) -> PostgresSettings {
+    PostgresSettings {
+        pool_size: 8,
+        ..PostgresSettings::new(url.parse().unwrap())
+    }
+}
+
+/// Opens a store whose clock stands still.
+pub(crate) async fn open(settings: PostgresSettings) -> Result<PostgresStore, OpenError> {
+    open_at(settings, Arc::new(ManualClock::default())).await
+}
+
+/// Opens a store that reads the time from this clock.
+pub(crate) async fn open_at(
+    settings: PostgresSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<PostgresStore, OpenError> {
+    PostgresStore::open(settings, clock, Arc::new(SequentialIds::default())).await
+}

@@ -1,0 +1,54 @@
+//! `mosaic user delete`.
+
+use serde_json::json;
+
+use crate::harness::ADMIN_PASSWORD;
+use crate::upkeep::support::{Place, fill, on_both_stores, prepared, stop};
+
+on_both_stores! {
+    an_account_goes_with_everything_in_it_and_no_other
+    what_can_not_be_removed_stays
+}
+
+async fn an_account_goes_with_everything_in_it_and_no_other(place: Place) {
+    let server = place.start();
+    let anna = server.new_user("anna", "phone").await;
+    fill(&anna).await;
+    let admin = server.device("laptop").await;
+    fill(&admin).await;
+    let kept = admin.everything().await;
+    if place.is_embedded() {
+        let said = place.mosaic(&["user", "delete", "anna", "--yes"]).failed();
+        assert!(said.contains("another process"), "{said}");
+        stop(server);
+    }
+    let said = place.mosaic(&["user", "delete", "Anna", "--yes"]).done();
+    assert_eq!(said, "anna is removed, with everything in it.\n");
+    assert!(!place.mosaic(&["user", "list"]).done().contains("anna"));
+
+    let server = place.start();
+    let login = json!({"username": "anna", "password": "a password of theirs"});
+    let refused = server.anonymous().post("/auth/login", &login).await;
+    refused.problem(401, "bad_credentials");
+    let admin = server.login("admin", ADMIN_PASSWORD, "laptop").await;
+    assert_eq!(admin.everything().await, kept);
+    // The name is free again, and nothing of the old account is in the new one.
+    let anna = server.new_user("anna", "phone").await;
+    assert!(anna.everything().await.delivered.is_empty());
+    stop(server);
+    place.remove().await;
+}
+
+async fn what_can_not_be_removed_stays(place: Place) {
+    prepared(&place);
+    let listed = place.mosaic(&["user", "list"]).done();
+    let unknown = place.mosaic(&["user", "delete", "nobody", "--yes"]).failed();
+    assert!(unknown.contains("there is no user nobody"), "{unknown}");
+    let last = place.mosaic(&["user", "delete", "admin", "--yes"]).failed();
+    assert!(last.contains("admin is the last administrator"), "{last}");
+    // Nobody is there to be asked.
+    let unasked = place.mosaic(&["user", "delete", "admin"]).failed();
+    assert!(unasked.contains("--yes"), "{unasked}");
+    assert_eq!(place.mosaic(&["user", "list"]).done(), listed);
+    place.remove().await;
+}
