@@ -1,27 +1,26 @@
-//! Logins, accounts, registration.
+//! Accounts: one's own, registration, and what administrators do.
+
+mod logins;
 
 use std::sync::Arc;
 
 use mosaic_domain::account::{Password, Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
-use mosaic_domain::{ClientId, FamilyId, UserId, Violation, Violations};
+use mosaic_domain::{ClientId, UserId, Violation, Violations};
 use mosaic_ports::{
-    Account, AccountChange, AccountStore, ActingLogin, Clock, CreateOutcome, IdGenerator, IssueOutcome,
-    NewRefreshToken, PasswordHash, PasswordHasher, Randomness, RefreshTokens, RemoveOutcome, Rotation,
-    StoredRefreshToken, TokenSeed, UpdateOutcome,
+    Account, AccountChange, AccountStore, ActingLogin, Clock, CreateOutcome, IdGenerator, PasswordHasher,
+    Randomness, RefreshTokens, RemoveOutcome, UpdateOutcome,
 };
-use uuid::Uuid;
 
 use crate::error::{AppError, Unauthenticated};
-use crate::refresh_tokens::{self, RefreshToken, hex};
+use crate::refresh_tokens::hex;
 use crate::sessions::{Caller, Sessions};
+
+pub use self::logins::{Login, LoginRequest, LoginTokens, refresh_key};
 
 /// How many rows one step of removing an account takes.
 const ROWS_AT_ONCE: u32 = 1_000;
-
-/// How long a refresh token that was spent answers again what it was spent for, while that is unused, in milliseconds.
-const REFRESH_GRACE_MS: i64 = 60_000;
 
 /// Whether people may make accounts themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,43 +56,6 @@ pub struct Accounts {
     sessions: Sessions,
     registration: Registration,
     refresh_ttl_ms: i64,
-}
-
-/// What somebody logs in with.
-#[derive(Debug, Clone)]
-pub struct LoginRequest {
-    /// The name.
-    pub username: String,
-    /// The password.
-    pub password: Password,
-    /// The device.
-    pub client: Option<ClientId>,
-    /// What its user calls the device.
-    pub device_name: Option<Label<100>>,
-}
-
-/// The tokens of a login.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LoginTokens {
-    /// For every request.
-    pub access: String,
-    /// For the next pair of tokens, once.
-    pub refresh: String,
-}
-
-impl std::fmt::Debug for LoginTokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LoginTokens(hidden)")
-    }
-}
-
-/// A login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The tokens.
-    pub tokens: LoginTokens,
-    /// The account.
-    pub user: User,
 }
 
 /// An account that an administrator makes.
@@ -134,98 +96,6 @@ impl Accounts {
             registration,
             refresh_ttl_ms,
         }
-    }
-
-    /// Proves a user by name and password. Takes as long for a name that does not exist. A password that is changed while
-    /// it is compared is wrong.
-    ///
-    /// # Errors
-    /// [`Unauthenticated::BadCredentials`], [`Unauthenticated::AccountDisabled`].
-    pub async fn login(&self, request: LoginRequest) -> Result<Login, AppError> {
-        let account = match request.username.parse::<Username>() {
-            Ok(name) => self.ports.accounts.by_name(&name).await?,
-            Err(_) => None,
-        };
-        let hash = account.as_ref().map(|account| account.password.clone());
-        let proved = self
-            .ports
-            .passwords
-            .verify(request.password, hash)
-            .await
-            .map_err(AppError::Internal)?;
-        let Some(account) = account.filter(|_| proved) else {
-            return Err(Unauthenticated::BadCredentials.into());
-        };
-        if account.user.disabled {
-            return Err(Unauthenticated::AccountDisabled.into());
-        }
-        self.begin(
-            account.user.id,
-            account.password,
-            request.client,
-            request.device_name,
-        )
-        .await
-    }
-
-    /// Whether a device has a login of the account with that name. Asks as much for a name that does not exist.
-    ///
-    /// # Errors
-    /// A store's error.
-    pub async fn has_login(&self, username: &str, client: &ClientId) -> Result<bool, AppError> {
-        let account = match username.parse::<Username>() {
-            Ok(name) => self.ports.accounts.by_name(&name).await?,
-            Err(_) => None,
-        };
-        let user = account.map_or(UserId::new(Uuid::nil()), |account| account.user.id);
-        let logins = self.ports.refresh_tokens.logins(user, self.ports.clock.now());
-        Ok(logins.await?.iter().any(|login| login.client == *client))
-    }
-
-    /// Spends a refresh token for a new pair. One that was spent a moment ago answers the same refresh token again, for as
-    /// long as that is unused: an answer was lost, or two parts of an app asked at once. One that is used later than that
-    /// ends its login: somebody has a copy.
-    ///
-    /// # Errors
-    /// [`Unauthenticated::InvalidRefreshToken`].
-    pub async fn refresh(&self, refresh_token: &str) -> Result<LoginTokens, AppError> {
-        let spent = RefreshToken::given(refresh_token);
-        let seed = TokenSeed(self.ports.randomness.secret());
-        let next = self.to_keep(&spent.next(seed), seed);
-        let issued_at = next.issued_at;
-        let rotation = self
-            .ports
-            .refresh_tokens
-            .rotate(spent.presented(), next, REFRESH_GRACE_MS);
-        match rotation.await? {
-            Rotation::Rotated(stored) | Rotation::Again(stored) => {
-                let account = self.ports.accounts.by_id(stored.user).await?;
-                let user = account
-                    .map(|account| account.user)
-                    .filter(|user| !user.disabled)
-                    .ok_or(Unauthenticated::InvalidRefreshToken)?;
-                let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
-                Ok(LoginTokens {
-                    access,
-                    refresh: spent.next(stored.token.seed).into_text(),
-                })
-            }
-            Rotation::Reused { user, family } => {
-                tracing::warn!(%user, %family, "a refresh token was used twice: the login was ended");
-                Err(Unauthenticated::InvalidRefreshToken.into())
-            }
-            Rotation::Refused => Err(Unauthenticated::InvalidRefreshToken.into()),
-        }
-    }
-
-    /// Ends the login that a refresh token belongs to. A token that is unknown has ended already.
-    ///
-    /// # Errors
-    /// A store's error.
-    pub async fn logout(&self, refresh_token: &str) -> Result<(), AppError> {
-        let token = RefreshToken::given(refresh_token).presented();
-        self.ports.refresh_tokens.end_family(token).await?;
-        Ok(())
     }
 
     /// The account of a caller.
@@ -525,47 +395,6 @@ impl Accounts {
             CreateOutcome::Refused(refusal) => Err(refusal.into()),
         }
     }
-
-    /// The store has the last word: a password that was changed, or an account that was closed, since the proof begins no
-    /// login. The access token says what the user was then; it ends with the login.
-    async fn begin(
-        &self,
-        user: UserId,
-        password: PasswordHash,
-        client: Option<ClientId>,
-        device_name: Option<Label<100>>,
-    ) -> Result<Login, AppError> {
-        let secret = || self.ports.randomness.secret();
-        let (first, seed) = (RefreshToken::first(secret(), secret()), TokenSeed(secret()));
-        let token = self.to_keep(&first, seed);
-        let issued_at = token.issued_at;
-        let stored = StoredRefreshToken {
-            token,
-            user,
-            family: FamilyId::new(self.ports.ids.next()),
-            client,
-            device_name,
-        };
-        let issued = self.ports.refresh_tokens.issue(stored.clone(), password);
-        let user = match issued.await? {
-            IssueOutcome::Issued(user) => user,
-            IssueOutcome::StaleCredential => return Err(Unauthenticated::BadCredentials.into()),
-            IssueOutcome::Closed => return Err(Unauthenticated::AccountDisabled.into()),
-        };
-        let access = self.sessions.sign(&caller(&user, &stored), issued_at)?;
-        Ok(Login {
-            tokens: LoginTokens {
-                access,
-                refresh: first.into_text(),
-            },
-            user,
-        })
-    }
-
-    fn to_keep(&self, token: &RefreshToken, seed: TokenSeed) -> NewRefreshToken {
-        let now = self.ports.clock.now();
-        token.to_keep(seed, now, now.plus(self.refresh_ttl_ms))
-    }
 }
 
 impl std::fmt::Debug for Accounts {
@@ -597,15 +426,6 @@ impl std::fmt::Debug for FirstStart {
     }
 }
 
-fn caller(user: &User, stored: &StoredRefreshToken) -> Caller {
-    Caller {
-        user: user.id,
-        role: user.role,
-        family: stored.family,
-        client: stored.client.clone(),
-    }
-}
-
 fn gone_is_logged_out(error: AppError) -> AppError {
     match error {
         AppError::NotFound
@@ -614,11 +434,6 @@ fn gone_is_logged_out(error: AppError) -> AppError {
         }
         other => other,
     }
-}
-
-/// What all refresh tokens of a login share: to count how often one is renewed. `None` in a token of a version before.
-pub fn refresh_key(token: &str) -> Option<&str> {
-    refresh_tokens::key_of(token)
 }
 
 /// Checks a user name and a password that are being set, and says everything that is wrong with them.

@@ -7,13 +7,14 @@
 mod attachments;
 mod error;
 pub mod keys;
+mod reader;
 mod show;
 mod source;
 mod types;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,10 +22,10 @@ use mosaic_domain::account::Password;
 
 pub use self::attachments::{AttachmentsConfig, S3Config, StorageConfig};
 pub use self::error::{ConfigError, Problem};
-use self::keys::{KeySpec, Kind};
+use self::reader::{Effective, Reader, Reported, Shown};
 pub use self::show::markdown_reference;
+use self::source::Layers;
 pub use self::source::{ConfigFile, Origin, Sources};
-use self::source::{Found, Layers};
 pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, PostgresUrl, Registration};
 use crate::secrets::SecretKey;
 
@@ -188,21 +189,6 @@ pub struct Loaded {
     values: Vec<Effective>,
 }
 
-/// The effective value of one key, for showing.
-#[derive(Debug, Clone)]
-struct Effective {
-    spec: &'static KeySpec,
-    shown: Shown,
-    origin: Origin,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Shown {
-    Unset,
-    Hidden,
-    Value(String),
-}
-
 /// Checks and joins what the sources say.
 ///
 /// # Errors
@@ -230,17 +216,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         }
         _ => Err(ConfigError::Problems(reader.problems)),
     }
-}
-
-/// Something is wrong, and is already among the problems.
-#[derive(Debug)]
-struct Reported;
-
-/// Reads one key after the other, remembering values to show and problems to report.
-struct Reader<'a> {
-    layers: Layers<'a>,
-    values: BTreeMap<&'static str, Effective>,
-    problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
@@ -425,92 +400,6 @@ impl Reader<'_> {
             group_commit_max: group_commit_max?,
         })
     }
-
-    fn milliseconds(&mut self, spec: &'static KeySpec) -> Result<Duration, Reported> {
-        self.integer(spec).map(Duration::from_millis)
-    }
-
-    fn integer<T: TryFrom<u64>>(&mut self, spec: &'static KeySpec) -> Result<T, Reported> {
-        self.text(spec, |text| T::try_from(number(spec, text)?).ok())
-    }
-
-    fn positive<T: TryFrom<NonZeroU64>>(&mut self, spec: &'static KeySpec) -> Result<T, Reported> {
-        self.text(spec, |text| {
-            T::try_from(NonZeroU64::new(number(spec, text)?)?).ok()
-        })
-    }
-
-    /// A key that has a default.
-    fn text<T>(&mut self, spec: &'static KeySpec, parse: impl Fn(&str) -> Option<T>) -> Result<T, Reported> {
-        self.optional(spec, parse)?.ok_or(Reported)
-    }
-
-    /// A key that may be absent.
-    fn optional<T>(
-        &mut self,
-        spec: &'static KeySpec,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Reported> {
-        self.read(spec, |text| parse(text).ok_or(None))
-    }
-
-    /// Reads a key. The parser's error may say more than the table about what is expected.
-    fn read<T>(
-        &mut self,
-        spec: &'static KeySpec,
-        parse: impl Fn(&str) -> Result<T, Option<String>>,
-    ) -> Result<Option<T>, Reported> {
-        let Found { text, origin } = match self.layers.find(spec) {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                self.remember(spec, Shown::Unset, Origin::Default);
-                return Ok(None);
-            }
-            Err(problem) => {
-                self.problems.push(problem);
-                return Err(Reported);
-            }
-        };
-        match parse(&text) {
-            Ok(value) => {
-                let shown = if spec.secret {
-                    Shown::Hidden
-                } else {
-                    Shown::Value(text)
-                };
-                self.remember(spec, shown, origin);
-                Ok(Some(value))
-            }
-            Err(expected) => {
-                self.problems.push(Problem::wrong(
-                    spec,
-                    format_args!("{:?}", types::without_password(&text)),
-                    origin,
-                    expected,
-                ));
-                Err(Reported)
-            }
-        }
-    }
-
-    /// Where the value of a key that was read came from.
-    fn origin_of(&self, spec: &KeySpec) -> Origin {
-        self.values
-            .get(spec.key)
-            .map_or(Origin::Default, |value| value.origin.clone())
-    }
-
-    fn remember(&mut self, spec: &'static KeySpec, shown: Shown, origin: Origin) {
-        self.values.insert(spec.key, Effective { spec, shown, origin });
-    }
-}
-
-/// A whole number within the bounds that the table gives.
-fn number(spec: &KeySpec, text: &str) -> Option<u64> {
-    let Kind::Integer(least, most) = spec.kind else {
-        return None;
-    };
-    text.parse().ok().filter(|number| (least..=most).contains(number))
 }
 
 #[cfg(test)]

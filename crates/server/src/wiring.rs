@@ -1,5 +1,8 @@
 //! Puts the parts together: the store that the configuration names, the machine's services, the use cases over both.
 
+mod error;
+mod store;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +10,6 @@ use mosaic_adapter_http::{
     AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets, RequestLimits,
 };
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
-use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
-use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
@@ -25,68 +26,18 @@ use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_ports::{BoxError, Clock, IdGenerator, Migration, Randomness, Stores};
+use mosaic_ports::{Clock, IdGenerator, Randomness, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
-use crate::lost::{self, LostError};
+use crate::lost;
 use crate::secrets::{self, SecretError, SecretKey};
-use crate::storage::{Storage, StorageError};
+use crate::storage::Storage;
+
+pub(crate) use self::error::WiringError;
+pub(crate) use self::store::{Migrations, OpenStore, pending_migrations};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
-
-/// Why the parts could not be put together.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WiringError {
-    /// The data folder or a secret in it can't be used.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The store can't be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// Another process has the embedded store, probably a server. Says what to do then.
-    #[error("{source}. {hint}")]
-    InUse {
-        /// Which store.
-        source: OpenError,
-        /// What to do about it.
-        hint: &'static str,
-    },
-    /// PostgreSQL can't be opened.
-    #[error(transparent)]
-    Postgres(#[from] mosaic_adapter_postgres::OpenError),
-    /// The database URL is not one of PostgreSQL.
-    #[error("database_url (--database-url, MOSAIC_DATABASE_URL) can not be used: {0}")]
-    DatabaseUrl(mosaic_adapter_postgres::UrlError),
-    /// The URL where commits are heard of is not one of PostgreSQL.
-    #[error("postgres.listen_url (--postgres-listen-url, MOSAIC_POSTGRES_LISTEN_URL) can not be used: {0}")]
-    ListenUrl(mosaic_adapter_postgres::UrlError),
-    /// Attachments can't be kept.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The store is not up to date, and must not be changed.
-    #[error("migrations are pending: {0}. Run `mosaic migrate`, or start the server without --no-migrate")]
-    Pending(String),
-    /// The store was lost.
-    #[error(transparent)]
-    Lost(#[from] LostError),
-    /// The machine can't hash passwords.
-    #[error("passwords can not be hashed on this machine: {0}")]
-    Passwords(BoxError),
-    /// The key can't sign.
-    #[error("token_secret can not be used: {0}")]
-    TokenKey(BoxError),
-}
-
-impl WiringError {
-    /// The same, with what to do about it where another process has the embedded store.
-    pub(crate) fn hinted(self, hint: &'static str) -> Self {
-        match self {
-            Self::Store(source @ OpenError::InUse(_)) => Self::InUse { source, hint },
-            other => other,
-        }
-    }
-}
 
 /// The server's parts, put together. Close them when done.
 #[derive(Debug)]
@@ -169,161 +120,6 @@ impl Services {
     pub(crate) async fn close(&self) {
         self.store.close().await;
     }
-}
-
-/// A store that is open, whichever it is.
-#[derive(Debug)]
-pub(crate) struct OpenStore {
-    backend: Backend,
-    /// Its ports.
-    pub(crate) ports: Stores,
-}
-
-#[derive(Debug)]
-enum Backend {
-    Sqlite(Arc<SqliteStore>),
-    Postgres(Arc<PostgresStore>),
-}
-
-/// Whether a store is brought up to date when it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Migrations {
-    /// It is.
-    Apply,
-    /// It must be up to date already.
-    Refuse,
-}
-
-impl OpenStore {
-    /// Opens the store that a URL names.
-    ///
-    /// # Errors
-    /// [`WiringError`].
-    pub(crate) async fn open(
-        config: &Config,
-        database: &DatabaseUrl,
-        migrations: Migrations,
-    ) -> Result<Self, WiringError> {
-        let (clock, ids) = (Arc::new(SystemClock), Arc::new(UuidV7Ids));
-        let (ports, backend) = match opener(config, database)? {
-            Opener::Sqlite(settings) => {
-                if migrations == Migrations::Refuse {
-                    refuse_pending(config, database).await?;
-                }
-                let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
-                (Stores::of(&store), Backend::Sqlite(store))
-            }
-            Opener::Postgres(settings) => {
-                let migrate = migrations == Migrations::Apply;
-                let settings = PostgresSettings { migrate, ..*settings };
-                let store = match PostgresStore::open(settings, clock, ids).await {
-                    Err(error @ mosaic_adapter_postgres::OpenError::Pending { .. }) => {
-                        // It counts them; a person wants their names.
-                        refuse_pending(config, database).await?;
-                        return Err(error.into());
-                    }
-                    opened => Arc::new(opened?),
-                };
-                (Stores::of(&store), Backend::Postgres(store))
-            }
-        };
-        Ok(Self { backend, ports })
-    }
-
-    /// Opens the store of this configuration as it is, for a command; `hint` says what to do where a server has it.
-    ///
-    /// # Errors
-    /// [`WiringError`], also where there is no store yet, or one that is not up to date.
-    pub(crate) async fn existing(config: &Config, hint: &'static str) -> Result<Self, WiringError> {
-        Self::open(config, &config.database, Migrations::Refuse)
-            .await
-            .map_err(|error| error.hinted(hint))
-    }
-
-    /// The use case that forgets what is old, with the bytes that go with it.
-    pub(crate) fn purge(&self, storage: &Storage) -> Purge {
-        Purge::new(
-            Arc::clone(&self.ports.retention),
-            storage.garbage(&self.ports),
-            Arc::clone(&self.ports.user_ids),
-            Arc::clone(&self.ports.jobs),
-            Arc::new(SystemClock),
-            Arc::new(UuidV7Ids),
-        )
-    }
-
-    /// Finishes the writes that are queued and lets go of the store.
-    pub(crate) async fn close(&self) {
-        match &self.backend {
-            Backend::Sqlite(store) => store.close().await,
-            Backend::Postgres(store) => store.close().await,
-        }
-    }
-}
-
-/// How a store is opened.
-enum Opener {
-    Sqlite(SqliteSettings),
-    Postgres(Box<PostgresSettings>),
-}
-
-fn opener(config: &Config, database: &DatabaseUrl) -> Result<Opener, WiringError> {
-    Ok(match database {
-        DatabaseUrl::SqliteFile(path) => {
-            Opener::Sqlite(sqlite_settings(config, Location::File(path.clone())))
-        }
-        DatabaseUrl::SqliteMemory => Opener::Sqlite(sqlite_settings(config, Location::Memory)),
-        DatabaseUrl::Postgres(url) => {
-            let url = url.expose().parse().map_err(WiringError::DatabaseUrl)?;
-            Opener::Postgres(Box::new(postgres_settings(config, url)?))
-        }
-    })
-}
-
-/// Says what a store that must not be changed has still to be brought up to date with.
-async fn refuse_pending(config: &Config, database: &DatabaseUrl) -> Result<(), WiringError> {
-    let pending = pending_migrations(config, database).await?;
-    if pending.is_empty() {
-        Ok(())
-    } else {
-        Err(WiringError::Pending(pending.join(", ")))
-    }
-}
-
-/// What a store has still to be brought up to date with: `V1 initial`.
-///
-/// # Errors
-/// [`WiringError`].
-pub(crate) async fn pending_migrations(
-    config: &Config,
-    database: &DatabaseUrl,
-) -> Result<Vec<String>, WiringError> {
-    let pending = match opener(config, database)? {
-        Opener::Sqlite(settings) => mosaic_adapter_sqlite::pending_migrations(settings.location).await?,
-        Opener::Postgres(settings) => mosaic_adapter_postgres::pending_migrations(&settings).await?,
-    };
-    let named = |step: &Migration| format!("V{} {}", step.version, step.name);
-    Ok(pending.iter().map(named).collect())
-}
-
-fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettings, WiringError> {
-    let postgres = &config.postgres;
-    let listen_url = postgres.listen_url.as_ref().map(|url| url.expose().parse());
-    Ok(PostgresSettings {
-        listen_url: listen_url.transpose().map_err(WiringError::ListenUrl)?,
-        root_certificate: postgres.root_certificate.clone(),
-        pool_size: postgres.pool_size.get(),
-        acquire_timeout: postgres.acquire_timeout,
-        connect_timeout: postgres.connect_timeout,
-        read_timeout: postgres.read_timeout,
-        statement_timeout: postgres.statement_timeout,
-        lock_timeout: postgres.lock_timeout,
-        idle_in_transaction_timeout: postgres.idle_transaction_timeout,
-        keepalive: postgres.keepalive,
-        prepared_statements: postgres.prepared_statements,
-        verify_connections: postgres.verify_connections,
-        ..PostgresSettings::new(url)
-    })
 }
 
 /// The use cases over the ports of a store and the storage of attachments.
@@ -454,15 +250,6 @@ pub(crate) fn export(store: &Stores) -> Export {
         Arc::clone(&store.identity),
         Arc::new(SystemClock),
     )
-}
-
-fn sqlite_settings(config: &Config, location: Location) -> SqliteSettings {
-    SqliteSettings {
-        readers: config.sqlite.readers.get(),
-        read_timeout: config.sqlite.read_timeout,
-        group_commit_max: config.sqlite.group_commit_max.get(),
-        ..SqliteSettings::new(location)
-    }
 }
 
 /// The key that signs access tokens: the configured one, or one that was generated at the first start.

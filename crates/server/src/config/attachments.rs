@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use mosaic_adapter_blobs::Secret;
 
+use super::error::Problem;
 use super::keys::{self, KeySpec};
-use super::{DatabaseUrl, Origin, Problem, Reader, Reported, Shown, types};
+use super::reader::{Reader, Reported, Shown};
+use super::source::Origin;
+use super::types::{self, DatabaseUrl};
 
 /// The bytes behind resources.
 #[derive(Debug, Clone)]

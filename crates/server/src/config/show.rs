@@ -4,8 +4,9 @@ use std::fmt::{self, Write as _};
 
 use toml::Value;
 
+use super::Loaded;
 use super::keys::{DefaultValue, KEYS, Kind};
-use super::{Effective, Loaded, Shown};
+use super::reader::{Effective, Shown};
 
 /// What is in force, as a `mosaic.toml` that would bring it about, with the origin of each value as a comment. Secrets
 /// are not in it.

@@ -4,7 +4,7 @@ mod shown;
 
 use std::path::Path;
 
-use super::keys::{DefaultValue, KEYS};
+use super::keys::{DefaultValue, KEYS, Kind};
 use super::*;
 
 fn sources(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Sources {

@@ -1,0 +1,177 @@
+//! The store that the configuration names.
+
+use std::sync::Arc;
+
+use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
+use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
+use mosaic_adapter_system::{SystemClock, UuidV7Ids};
+use mosaic_application::retention::Purge;
+use mosaic_ports::{Migration, Stores};
+
+use super::error::WiringError;
+use crate::config::{Config, DatabaseUrl};
+use crate::storage::Storage;
+
+/// A store that is open, whichever it is.
+#[derive(Debug)]
+pub(crate) struct OpenStore {
+    backend: Backend,
+    /// Its ports.
+    pub(crate) ports: Stores,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
+}
+
+/// Whether a store is brought up to date when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Migrations {
+    /// It is.
+    Apply,
+    /// It must be up to date already.
+    Refuse,
+}
+
+impl OpenStore {
+    /// Opens the store that a URL names.
+    ///
+    /// # Errors
+    /// [`WiringError`].
+    pub(crate) async fn open(
+        config: &Config,
+        database: &DatabaseUrl,
+        migrations: Migrations,
+    ) -> Result<Self, WiringError> {
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(UuidV7Ids));
+        let (ports, backend) = match opener(config, database)? {
+            Opener::Sqlite(settings) => {
+                if migrations == Migrations::Refuse {
+                    refuse_pending(config, database).await?;
+                }
+                let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
+                (Stores::of(&store), Backend::Sqlite(store))
+            }
+            Opener::Postgres(settings) => {
+                let migrate = migrations == Migrations::Apply;
+                let settings = PostgresSettings { migrate, ..*settings };
+                let store = match PostgresStore::open(settings, clock, ids).await {
+                    Err(error @ mosaic_adapter_postgres::OpenError::Pending { .. }) => {
+                        // It counts them; a person wants their names.
+                        refuse_pending(config, database).await?;
+                        return Err(error.into());
+                    }
+                    opened => Arc::new(opened?),
+                };
+                (Stores::of(&store), Backend::Postgres(store))
+            }
+        };
+        Ok(Self { backend, ports })
+    }
+
+    /// Opens the store of this configuration as it is, for a command; `hint` says what to do where a server has it.
+    ///
+    /// # Errors
+    /// [`WiringError`], also where there is no store yet, or one that is not up to date.
+    pub(crate) async fn existing(config: &Config, hint: &'static str) -> Result<Self, WiringError> {
+        Self::open(config, &config.database, Migrations::Refuse)
+            .await
+            .map_err(|error| error.hinted(hint))
+    }
+
+    /// The use case that forgets what is old, with the bytes that go with it.
+    pub(crate) fn purge(&self, storage: &Storage) -> Purge {
+        Purge::new(
+            Arc::clone(&self.ports.retention),
+            storage.garbage(&self.ports),
+            Arc::clone(&self.ports.user_ids),
+            Arc::clone(&self.ports.jobs),
+            Arc::new(SystemClock),
+            Arc::new(UuidV7Ids),
+        )
+    }
+
+    /// Finishes the writes that are queued and lets go of the store.
+    pub(crate) async fn close(&self) {
+        match &self.backend {
+            Backend::Sqlite(store) => store.close().await,
+            Backend::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+/// How a store is opened.
+enum Opener {
+    Sqlite(SqliteSettings),
+    Postgres(Box<PostgresSettings>),
+}
+
+fn opener(config: &Config, database: &DatabaseUrl) -> Result<Opener, WiringError> {
+    Ok(match database {
+        DatabaseUrl::SqliteFile(path) => {
+            Opener::Sqlite(sqlite_settings(config, Location::File(path.clone())))
+        }
+        DatabaseUrl::SqliteMemory => Opener::Sqlite(sqlite_settings(config, Location::Memory)),
+        DatabaseUrl::Postgres(url) => {
+            let url = url.expose().parse().map_err(WiringError::DatabaseUrl)?;
+            Opener::Postgres(Box::new(postgres_settings(config, url)?))
+        }
+    })
+}
+
+/// Says what a store that must not be changed has still to be brought up to date with.
+async fn refuse_pending(config: &Config, database: &DatabaseUrl) -> Result<(), WiringError> {
+    let pending = pending_migrations(config, database).await?;
+    if pending.is_empty() {
+        Ok(())
+    } else {
+        Err(WiringError::Pending(pending.join(", ")))
+    }
+}
+
+/// What a store has still to be brought up to date with: `V1 initial`.
+///
+/// # Errors
+/// [`WiringError`].
+pub(crate) async fn pending_migrations(
+    config: &Config,
+    database: &DatabaseUrl,
+) -> Result<Vec<String>, WiringError> {
+    let pending = match opener(config, database)? {
+        Opener::Sqlite(settings) => mosaic_adapter_sqlite::pending_migrations(settings.location).await?,
+        Opener::Postgres(settings) => mosaic_adapter_postgres::pending_migrations(&settings).await?,
+    };
+    let named = |step: &Migration| format!("V{} {}", step.version, step.name);
+    Ok(pending.iter().map(named).collect())
+}
+
+fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettings, WiringError> {
+    let postgres = &config.postgres;
+    let listen_url = postgres.listen_url.as_ref().map(|url| url.expose().parse());
+    Ok(PostgresSettings {
+        listen_url: listen_url.transpose().map_err(WiringError::ListenUrl)?,
+        root_certificate: postgres.root_certificate.clone(),
+        pool_size: postgres.pool_size.get(),
+        acquire_timeout: postgres.acquire_timeout,
+        connect_timeout: postgres.connect_timeout,
+        read_timeout: postgres.read_timeout,
+        statement_timeout: postgres.statement_timeout,
+        lock_timeout: postgres.lock_timeout,
+        idle_in_transaction_timeout: postgres.idle_transaction_timeout,
+        keepalive: postgres.keepalive,
+        prepared_statements: postgres.prepared_statements,
+        verify_connections: postgres.verify_connections,
+        ..PostgresSettings::new(url)
+    })
+}
+
+fn sqlite_settings(config: &Config, location: Location) -> SqliteSettings {
+    SqliteSettings {
+        readers: config.sqlite.readers.get(),
+        read_timeout: config.sqlite.read_timeout,
+        group_commit_max: config.sqlite.group_commit_max.get(),
+        ..SqliteSettings::new(location)
+    }
+}
