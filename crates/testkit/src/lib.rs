@@ -101,17 +101,19 @@ macro_rules! conformance {
                 w9_a_resource_that_is_brought_back_lets_its_deleted_memo_go
                 w9_a_memo_takes_the_resources_that_it_names
                 a_write_finds_the_last_place_of_each_group
+                s1_writes_of_other_users_do_not_wait
+                reads_do_not_wait_for_a_write
+                many_users_write_at_once
+                users_are_isolated
+                an_unknown_user_can_not_write
+            }
+            all_or_nothing {
                 w8_a_decision_that_fails_writes_nothing
                 w8_a_plan_that_fails_half_way_writes_nothing
                 w8_a_write_that_fails_leaves_its_neighbours_alone
                 w8_an_acknowledged_write_is_seen_by_every_read_after_it
                 w8_a_dropped_write_happens_whole_or_not_at_all
                 w8_a_write_dropped_under_the_lock_happens_whole_or_not_at_all
-                s1_writes_of_other_users_do_not_wait
-                reads_do_not_wait_for_a_write
-                many_users_write_at_once
-                users_are_isolated
-                an_unknown_user_can_not_write
             }
             room {
                 w10_what_a_user_stores_is_counted_to_the_byte
@@ -165,18 +167,18 @@ macro_rules! conformance {
                 siblings_are_listed_by_memo_and_place
                 lists_filter_by_tags
                 tags_are_counted
-                search_finds_parts_of_chinese_and_japanese
-                search_knows_no_letter_case_and_no_compatibility_forms
-                search_takes_operators_and_quotes_as_text
-                search_wants_every_term
-                search_follows_every_edit
-                search_goes_with_every_other_condition
                 the_largest_memo_comes_back_to_the_byte
                 empty_texts_come_back_empty
                 kept_objects_come_back_to_the_last_digit
                 a_record_is_read_as_it_was_planned
             }
             searching {
+                search_finds_parts_of_chinese_and_japanese
+                search_knows_no_letter_case_and_no_compatibility_forms
+                search_takes_operators_and_quotes_as_text
+                search_wants_every_term
+                search_follows_every_edit
+                search_goes_with_every_other_condition
                 as_many_tags_as_there_may_be_are_looked_for
                 long_terms_are_found_to_the_last_character
                 what_only_looks_like_a_term_is_not_found
@@ -243,6 +245,8 @@ macro_rules! conformance {
                 a_token_is_not_issued_for_an_outdated_password
                 a_token_is_not_issued_for_a_closed_account
                 a_login_does_not_outlive_a_new_password
+            }
+            ended_logins {
                 l1_a_login_that_ended_may_do_nothing
                 l3_a_login_whose_password_must_be_changed_waits
                 l1_a_login_that_ended_writes_nothing_from_then_on

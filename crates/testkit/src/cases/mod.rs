@@ -1,10 +1,13 @@
 //! The cases of the conformance suite, by what they are about.
 
 pub mod accounts;
+pub mod all_or_nothing;
 mod attached;
 pub mod contents;
 pub mod devices;
 pub mod digests;
+pub mod ended_logins;
+mod full_account;
 pub mod garbage;
 pub mod history;
 pub mod jobs;
