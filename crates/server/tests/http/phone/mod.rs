@@ -1,6 +1,9 @@
 //! The app on a phone, as the protocol wants it: a database of its own with foreign keys, a clock of its own, edits made
 //! offline, pushes in bulk, pulls, and what to do on a reset (R3).
 
+mod pulling;
+mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mosaic_adapter_system::SystemClock;
@@ -8,6 +11,7 @@ use mosaic_ports::Clock as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+pub use self::random::Random;
 use crate::harness::{Client, ENTITIES};
 use crate::kinds::{KINDS, Kind, MEMO, RESOURCE, with};
 
@@ -38,47 +42,6 @@ pub fn path(key: &Key) -> String {
 /// Now, in Unix milliseconds.
 pub fn now() -> i64 {
     SystemClock.now().get()
-}
-
-/// Numbers that look random and are the same in every run (SplitMix64).
-pub struct Random(pub u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below this one.
-    pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("below a usize")
-    }
-
-    /// A number from this one up to that one, both included.
-    pub fn between(&mut self, from: i64, to: i64) -> i64 {
-        let length = usize::try_from(to - from).expect("not backwards") + 1;
-        from + i64::try_from(self.below(length)).expect("a small number")
-    }
-
-    /// True so many times of a hundred.
-    pub fn percent(&mut self, times: usize) -> bool {
-        self.below(100) < times
-    }
-
-    /// One of these.
-    pub fn of<'a, T>(&mut self, those: &'a [T]) -> &'a T {
-        &those[self.below(those.len())]
-    }
-
-    /// Puts them in another order.
-    pub fn shuffle<T>(&mut self, those: &mut [T]) {
-        for n in (1..those.len()).rev() {
-            those.swap(n, self.below(n + 1));
-        }
-    }
 }
 
 /// A row of the phone's database.
@@ -395,125 +358,6 @@ impl App {
     }
 
     // Pulling.
-
-    /// Pushes, then pulls until nothing more is to come.
-    pub async fn sync(&mut self) {
-        self.push().await;
-        self.pull_all().await;
-    }
-
-    /// Pulls until nothing more is to come.
-    pub async fn pull_all(&mut self) {
-        for _ in 0..PAGES {
-            if !self.pull_once().await {
-                return;
-            }
-        }
-        panic!("{} is never done", self.client.id);
-    }
-
-    /// Pulls once; returns whether there is more to come.
-    pub async fn pull_once(&mut self) -> bool {
-        let mut body = json!({"clientId": self.client.id, "cursors": self.cursors});
-        if self.sends_epoch && !self.epoch.is_null() {
-            body["epoch"] = self.epoch.clone();
-        }
-        let answer = self.client.post("/sync/pull", &body).await.ok();
-        if let Some(reset) = answer.get("reset") {
-            let reset: Vec<String> = serde_json::from_value(reset.clone()).expect("a list of types");
-            for entity in ENTITIES
-                .iter()
-                .filter(|entity| reset.iter().any(|r| r == *entity))
-            {
-                self.rebuilding.insert(entity, BTreeSet::new());
-            }
-            self.resets.push(reset);
-        }
-        for entity in ENTITIES {
-            self.take_page(entity, &answer["changes"][entity]);
-            self.cursors
-                .insert(entity.into(), answer["cursors"][entity].clone());
-        }
-        self.epoch = answer["epoch"].clone();
-        for entity in ENTITIES
-            .iter()
-            .filter(|entity| answer["hasMore"][*entity] == false)
-        {
-            if let Some(given) = self.rebuilding.remove(entity) {
-                self.drop_all_but(entity, &given);
-            }
-        }
-        ENTITIES.iter().any(|entity| answer["hasMore"][entity] == true)
-    }
-
-    fn take_page(&mut self, entity: &'static str, changes: &Value) {
-        let list = |name: &str| changes[name].as_array().expect("a list").clone();
-        let (updated, deleted) = (list("updated"), list("deletedIds"));
-        assert!(updated.len() + deleted.len() <= AT_ONCE, "P1");
-        for record in updated {
-            let key = (
-                entity,
-                record[kind(entity).key].as_str().expect("a key").to_owned(),
-            );
-            if let Some(memo) = memo_of(&record) {
-                assert!(self.rows.contains_key(&memo), "P5: {key:?} came before {memo:?}");
-            }
-            self.note_given(&key);
-            self.set_theirs(&key, Some(record));
-        }
-        for name in deleted {
-            let key = (entity, name.as_str().expect("a key").to_owned());
-            self.note_given(&key);
-            self.set_theirs(&key, None);
-            self.told_deleted.insert(key);
-        }
-    }
-
-    fn note_given(&mut self, key: &Key) {
-        if let Some(given) = self.rebuilding.get_mut(key.0) {
-            given.insert(key.1.clone());
-        }
-    }
-
-    /// R3: of a type that was rebuilt, what the server did not give goes, but for edits that are not synced.
-    fn drop_all_but(&mut self, entity: &str, given: &BTreeSet<String>) {
-        let of_type = self.rows.keys().filter(|key| key.0 == entity);
-        let lost: Vec<Key> = of_type.filter(|key| !given.contains(&key.1)).cloned().collect();
-        for key in lost {
-            self.set_theirs(&key, None);
-        }
-    }
-
-    /// Takes what the server says of a record. An edit that is not synced stays beside it: the next push has it judged, and
-    /// kept as a revision where it loses.
-    fn set_theirs(&mut self, key: &Key, record: Option<Value>) {
-        let row = self.rows.entry(key.clone()).or_default();
-        row.theirs = record;
-        if row.is_empty() {
-            self.rows.remove(key);
-        }
-        if key.0 == MEMO.name && !self.rows.contains_key(key) {
-            self.cascade(key);
-        }
-    }
-
-    /// The foreign key: what belonged to a memo that is gone goes too, but for edits that are not synced, which are let go
-    /// from it. The server says later in the same pull what becomes of each.
-    fn cascade(&mut self, memo: &Key) {
-        for row in self.rows.values_mut() {
-            if row.theirs.as_ref().and_then(memo_of).as_ref() == Some(memo) {
-                row.theirs = None;
-            }
-            if let Some(body) = row.mine.as_mut().and_then(|mine| mine.body.as_mut())
-                && memo_of(body).as_ref() == Some(memo)
-            {
-                body["memoId"] = Value::Null;
-            }
-        }
-        self.rows.retain(|_, row| !row.is_empty());
-    }
-
-    // In sync?
 
     /// The digest of each type, computed from the phone's own database.
     pub fn digest(&self) -> Value {
