@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use mosaic_ports::{Clock, Stores};
+use tokio::sync::Mutex;
 
 use crate::harness::Harness;
 use crate::stand_ins::ManualClock;
@@ -35,15 +36,63 @@ pub trait StoreFixture: Send + Sync + Sized + 'static {
     async fn stop(self);
 }
 
+/// The stores that a case starts beside its own, all of one kind.
+#[async_trait]
+pub(crate) trait MoreStores: Send + Sync {
+    /// Starts an empty one: its ports, and those of another instance over the same database.
+    async fn start(&self, clock: Arc<dyn Clock>) -> (Stores, Option<Stores>);
+
+    /// Stops them all.
+    async fn stop(&self);
+}
+
+#[async_trait]
+impl<F: StoreFixture> MoreStores for Mutex<Vec<F>> {
+    async fn start(&self, clock: Arc<dyn Clock>) -> (Stores, Option<Stores>) {
+        let fixture = F::start(clock).await;
+        let stores = (fixture.stores(), fixture.other_stores());
+        self.lock().await.push(fixture);
+        stores
+    }
+
+    async fn stop(&self) {
+        for fixture in self.lock().await.drain(..) {
+            fixture.stop().await;
+        }
+    }
+}
+
 /// Runs one case against an empty store.
 pub async fn run<F: StoreFixture>(case: impl AsyncFnOnce(&Harness)) {
     let clock = Arc::new(ManualClock::default());
     let fixture = F::start(clock.clone()).await;
     let harness = Harness::new::<F>(&fixture, clock);
     let outcome = AssertUnwindSafe(case(&harness)).catch_unwind().await;
+    harness.stop_other_stores().await;
     drop(harness);
     fixture.stop().await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// A case that is missing in the list of `conformance!` would never run.
+    #[test]
+    fn every_case_is_in_the_list() {
+        let list = include_str!("lib.rs");
+        let listed = |case: &str| list.lines().any(|line| line.trim() == case);
+        let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cases");
+        for file in std::fs::read_dir(cases).unwrap() {
+            let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for line in source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn "))
+            {
+                let (case, _) = line.split_once('(').unwrap();
+                assert!(listed(case), "{case} is in no list");
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ use mosaic_ports::{
 use uuid::Uuid;
 
 use crate::device::Device;
-use crate::fixture::StoreFixture;
+use crate::fixture::{MoreStores, StoreFixture};
 use crate::gate::Door;
 use crate::stand_ins::{ManualClock, SequentialIds};
 
@@ -42,6 +42,7 @@ pub struct Harness {
     pub parallel_writers: bool,
     /// Whether reads go on while a write holds its lock.
     pub reads_beside_writes: bool,
+    more: Arc<dyn MoreStores>,
     users: Arc<AtomicU64>,
     /// Of which login a token is: the number of its first token.
     pub(crate) keys: Arc<Mutex<BTreeMap<u8, u8>>>,
@@ -57,6 +58,7 @@ impl Harness {
             ids: Arc::default(),
             parallel_writers: F::PARALLEL_WRITERS,
             reads_beside_writes: F::READS_BESIDE_WRITES,
+            more: Arc::new(tokio::sync::Mutex::new(Vec::<F>::new())),
             users: Arc::default(),
             keys: Arc::default(),
         }
@@ -70,6 +72,21 @@ impl Harness {
             stores: stores.clone(),
             ..self.clone()
         }
+    }
+
+    /// The same over another empty store of the same kind.
+    pub async fn another_store(&self) -> Self {
+        let (stores, other_stores) = self.more.start(self.clock.clone()).await;
+        Self {
+            stores,
+            other_stores,
+            ..self.clone()
+        }
+    }
+
+    /// Stops the other stores and removes everything that they left behind.
+    pub(crate) async fn stop_other_stores(&self) {
+        self.more.stop().await;
     }
 
     /// An id that nobody has had before.

@@ -19,8 +19,8 @@ mod fixture;
 mod gate;
 mod harness;
 mod ledger;
-mod memory;
 mod memory_blobs;
+mod model;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod stand_ins;
@@ -37,8 +37,8 @@ pub use fixture::{StoreFixture, run};
 pub use gate::{Door, Gate};
 pub use harness::{Harness, at};
 pub use ledger::Ledger;
-pub use memory::{MemoryFixture, MemoryStore, Model};
 pub use memory_blobs::{BlobCall, BlobFailure, MemoryBlobs};
+pub use model::Model;
 pub use mosaic_ports::Stores;
 pub use stand_ins::{ManualClock, SequentialIds};
 

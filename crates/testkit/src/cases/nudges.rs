@@ -10,7 +10,7 @@ use mosaic_domain::{Stamp, UserId};
 use mosaic_ports::CommitListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{EditExt, Gate, Harness, MemoryStore, memo, memo_key, patch_memo, put};
+use crate::{EditExt, Gate, Harness, memo, memo_key, patch_memo, put};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -149,8 +149,7 @@ pub async fn n1_a_commit_is_heard_of_when_it_can_be_read(h: &Harness) {
 
 /// A user with one memo and one kept revision whom nobody has heard of yet: brought in from elsewhere.
 async fn unheard_of(h: &Harness) -> UserId {
-    let mut other = h.clone();
-    other.stores = Arc::new(MemoryStore::new(h.clock.clone())).stores();
+    let other = h.another_store().await;
     let user = other.user().await;
     other
         .write(user, [put(memo_key(1), memo("winner")).at(500)])

@@ -1,6 +1,6 @@
 //! Bulk pushes: B1, B2, and what W5 says of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, Refusal, WritePlan, decide};
@@ -100,8 +100,16 @@ async fn assert_like(h: &Harness, user: UserId, model: &Model) {
     expected.sort_by_key(|record| record.stamp);
     let records: Vec<_> = records.into_iter().map(|dumped| dumped.record).collect();
     assert_eq!(records, expected);
-    let keys: BTreeSet<RecordKey> = model.revisions().iter().map(|kept| kept.key).collect();
-    let mut expected: Vec<_> = keys.iter().flat_map(|key| model.revisions_of(*key)).collect();
+    let mut numbers: BTreeMap<RecordKey, u32> = BTreeMap::new();
+    let numbered = model.revisions().iter().map(|revision| {
+        let number = numbers.entry(revision.key).or_default();
+        *number += 1;
+        KeptRevision {
+            number: *number,
+            revision: revision.clone(),
+        }
+    });
+    let mut expected: Vec<_> = numbered.collect();
     expected.sort_by_key(|kept| (kept.revision.key, kept.number));
     let mut revisions = revisions;
     revisions.sort_by_key(|kept| (kept.revision.key, kept.number));

@@ -1,6 +1,4 @@
-//! Moving a whole store: what is dumped from one is loaded into another as it was. The other one is the store in memory.
-
-use std::sync::Arc;
+//! Moving a whole store: what is dumped from one is loaded into another as it was.
 
 use mosaic_domain::account::Role;
 use mosaic_domain::attachment::{Avatar, ContentRef, VariantRef};
@@ -11,8 +9,8 @@ use mosaic_ports::{DumpedRecord, KeptRevision, RevisionPlace, ServedCursors, Sto
 use uuid::Uuid;
 
 use crate::{
-    EditExt, Harness, MemoryStore, Stores, at, bot, bot_key, by, delete, diary, diary_key, fill, filled,
-    hash, memo, memo_id, memo_key, patch_memo, put, resource, resource_key, resource_of,
+    EditExt, Harness, Stores, at, bot, bot_key, by, delete, diary, diary_key, fill, filled, hash, memo,
+    memo_id, memo_key, patch_memo, put, resource, resource_key, resource_of,
 };
 
 const SMALL: PageLimits = PageLimits {
@@ -189,33 +187,45 @@ async fn assert_alike(one: &Stores, other: &Stores, user: UserId) {
     assert_eq!(loaded.last_stamp, records.last().unwrap().record.stamp);
 }
 
-/// A store of the test's own, with the same clock.
-fn in_memory(h: &Harness) -> Stores {
-    Arc::new(MemoryStore::new(h.clock.clone())).stores()
-}
-
-/// What is dumped is what was stored: every record, tombstone, revision, cursor and login.
+/// What is dumped is what is stored: every record, tombstone, revision, cursor and login, as others read them.
 pub async fn a_store_is_read_out_whole(h: &Harness) {
-    let user = full_user(h).await;
-    let memory = in_memory(h);
-    copy(&h.stores, &memory, user).await;
-    assert_alike(&h.stores, &memory, user).await;
-    assert_eq!(h.stores.user_ids.user_ids(None, 10).await.unwrap(), [user]);
-    assert_eq!(h.stores.user_ids.user_ids(Some(user), 10).await.unwrap(), []);
+    let (user, stores) = (full_user(h).await, &h.stores);
+    let (records, revisions) = dump(stores, user).await;
+    let stamps = records
+        .iter()
+        .map(|dumped| (dumped.record.key, dumped.record.stamp));
+    assert_eq!(*h.fresh_device(user).await.delivered(), stamps.collect());
+    for DumpedRecord { record, .. } in &records {
+        assert_eq!(h.record(user, record.key).await.as_ref(), Some(record));
+        let of_record = revisions.iter().filter(|kept| kept.revision.key == record.key);
+        let kept = h.revisions(user, record.key).await;
+        assert!(of_record.eq(kept.iter().rev()), "{}", record.key);
+    }
+    let contents = dump_contents(stores, user).await;
+    let hashes = contents.iter().map(|content| content.sha256);
+    assert!(hashes.eq((1..=5).map(hash)), "{contents:?}");
+
+    let dumped = stores.dump_reader.dump_user(user).await.unwrap().unwrap();
+    assert_eq!(stores.accounts.by_id(user).await.unwrap(), Some(dumped.account));
     assert_eq!(
-        h.stores
-            .dump_reader
-            .dump_user(UserId::new(h.new_id()))
-            .await
-            .unwrap(),
-        None
+        stores.reader.digest(user).await.unwrap().unwrap().clock,
+        dumped.clock
     );
+    assert_eq!(stores.cursors.cursors(user).await.unwrap(), dumped.cursors);
+    assert_eq!(stores.avatars.avatars(user).await.unwrap(), dumped.avatars);
+    assert_eq!((dumped.cursors.len(), dumped.avatars.len()), (2, 2));
+    let logins: Vec<_> = dumped.logins.iter().map(|login| login.stored.family).collect();
+    assert_eq!(logins, [FamilyId::new(Uuid::from_u128(7))]);
+
+    assert_eq!(stores.user_ids.user_ids(None, 10).await.unwrap(), [user]);
+    assert_eq!(stores.user_ids.user_ids(Some(user), 10).await.unwrap(), []);
+    let nobody = UserId::new(h.new_id());
+    assert_eq!(stores.dump_reader.dump_user(nobody).await.unwrap(), None);
 }
 
 /// What is loaded is there as it was, however often it is loaded, and the user's history goes on from it.
 pub async fn a_store_is_written_whole(h: &Harness) {
-    let mut other = h.clone();
-    other.stores = in_memory(h);
+    let other = h.another_store().await;
     let user = full_user(&other).await;
     let (from, to) = (&other.stores, &h.stores);
     copy(from, to, user).await;
@@ -236,63 +246,60 @@ pub async fn a_store_is_written_whole(h: &Harness) {
 /// What names a content moves with it: what is needed there is needed here, and what is missing there is missing here. Smaller
 /// pictures stay behind.
 pub async fn contents_move_with_what_names_them(h: &Harness) {
-    let mut other = h.clone();
-    other.stores = in_memory(h);
-    for (from, to) in [(h, &other), (&other, h)] {
-        let user = from.user().await;
-        attach(from, user).await;
-        let held = dump_contents(&from.stores, user).await;
-        assert_eq!(held.len(), 5);
-        for _ in 0..2 {
-            copy(&from.stores, &to.stores, user).await;
-            assert_alike(&from.stores, &to.stores, user).await;
-        }
-        let all: Vec<_> = held.iter().map(|content| content.sha256).collect();
-        assert_eq!(to.stores.audit.unreferenced(user, all).await.unwrap(), [hash(5)]);
-        assert_eq!(
-            to.stores.audit.without_content(user, None, 10).await.unwrap(),
-            [(resource_key(16), hash(6))]
-        );
-        let thumb = to
-            .stores
-            .variants
-            .variant(user, hash(1), Variant::Thumb)
-            .await
-            .unwrap();
-        assert_eq!(thumb, None);
-        assert_eq!(
-            to.stores.avatars.avatars(user).await.unwrap(),
-            [avatar(3), avatar(8)]
-        );
-        // The avatars are younger than that.
-        let dropped = to
-            .stores
-            .orphans
-            .collect_unreferenced(user, at(1_000), 10)
-            .await
-            .unwrap();
-        assert!(dropped.blobs.is_empty(), "{dropped:?}");
-        let before = at(2_000);
-        let mut dropped = to
-            .stores
+    let (from, to) = (&h.another_store().await, h);
+    let user = from.user().await;
+    attach(from, user).await;
+    let held = dump_contents(&from.stores, user).await;
+    assert_eq!(held.len(), 5);
+    for _ in 0..2 {
+        copy(&from.stores, &to.stores, user).await;
+        assert_alike(&from.stores, &to.stores, user).await;
+    }
+    let all: Vec<_> = held.iter().map(|content| content.sha256).collect();
+    assert_eq!(to.stores.audit.unreferenced(user, all).await.unwrap(), [hash(5)]);
+    assert_eq!(
+        to.stores.audit.without_content(user, None, 10).await.unwrap(),
+        [(resource_key(16), hash(6))]
+    );
+    let thumb = to
+        .stores
+        .variants
+        .variant(user, hash(1), Variant::Thumb)
+        .await
+        .unwrap();
+    assert_eq!(thumb, None);
+    assert_eq!(
+        to.stores.avatars.avatars(user).await.unwrap(),
+        [avatar(3), avatar(8)]
+    );
+    // The avatars are younger than that.
+    let dropped = to
+        .stores
+        .orphans
+        .collect_unreferenced(user, at(1_000), 10)
+        .await
+        .unwrap();
+    assert!(dropped.blobs.is_empty(), "{dropped:?}");
+    let before = at(2_000);
+    let mut dropped = to
+        .stores
+        .orphans
+        .collect_unreferenced(user, before, 10)
+        .await
+        .unwrap()
+        .blobs;
+    dropped.extend(
+        to.stores
             .orphans
             .collect_unreferenced(user, before, 10)
             .await
             .unwrap()
-            .blobs;
-        dropped.extend(
-            to.stores
-                .orphans
-                .collect_unreferenced(user, before, 10)
-                .await
-                .unwrap()
-                .blobs,
-        );
-        dropped.sort_unstable();
-        let mut expected = [held[3].blob, held[4].blob];
-        expected.sort_unstable();
-        assert_eq!(dropped, expected);
-    }
+            .blobs,
+    );
+    dropped.sort_unstable();
+    let mut expected = [held[3].blob, held[4].blob];
+    expected.sort_unstable();
+    assert_eq!(dropped, expected);
 }
 
 /// A content that is loaded takes the place of the one that is there; avatars that are not in the dump go, and so do all
@@ -391,36 +398,33 @@ pub async fn a_storage_is_named_once(h: &Harness) {
 /// The numbers of purged revisions move with their record, so that they are not given again elsewhere either; what is erased
 /// stays so.
 pub async fn h2_what_was_purged_moves_with_its_record(h: &Harness) {
-    let mut other = h.clone();
-    other.stores = in_memory(h);
-    for (from, to) in [(h, &other), (&other, h)] {
-        let user = from.user().await;
-        for n in 0..4 {
-            from.write(user, [put(memo_key(1), memo("x")).at(10 + n)]).await;
-        }
-        from.write(user, [put(memo_key(2), memo("y")).at(10)]).await;
-        from.write(user, [delete(memo_key(2)).at(20)]).await;
-        from.clock.advance(1_000);
-        let before = at(from.clock.ms());
-        let purged = from.stores.retention.purge(user, before, 100).await.unwrap();
-        assert_eq!((purged.revisions, purged.contents), (4, 1));
-        from.write(user, [put(memo_key(1), memo("x")).at(50)]).await;
-        let (here, there) = (&from.stores, &to.stores);
-        let dumped = dump(here, user).await.0;
-        let purged = |n| {
-            let of_record = |dumped: &&DumpedRecord| dumped.record.key == memo_key(n);
-            dumped.iter().find(of_record).unwrap().purged_revisions
-        };
-        assert_eq!((purged(1), purged(2)), (3, 1));
-        copy(here, there, user).await;
-        copy(here, there, user).await;
-        assert_alike(here, there, user).await;
-        assert_eq!(
-            to.record(user, memo_key(2)).await,
-            from.record(user, memo_key(2)).await
-        );
-        to.write(user, [put(memo_key(1), memo("x")).at(60)]).await;
-        let kept = to.revisions(user, memo_key(1)).await;
-        assert_eq!(kept.iter().map(|kept| kept.number).collect::<Vec<_>>(), [5, 4]);
+    let (from, to) = (&h.another_store().await, h);
+    let user = from.user().await;
+    for n in 0..4 {
+        from.write(user, [put(memo_key(1), memo("x")).at(10 + n)]).await;
     }
+    from.write(user, [put(memo_key(2), memo("y")).at(10)]).await;
+    from.write(user, [delete(memo_key(2)).at(20)]).await;
+    from.clock.advance(1_000);
+    let before = at(from.clock.ms());
+    let purged = from.stores.retention.purge(user, before, 100).await.unwrap();
+    assert_eq!((purged.revisions, purged.contents), (4, 1));
+    from.write(user, [put(memo_key(1), memo("x")).at(50)]).await;
+    let (here, there) = (&from.stores, &to.stores);
+    let dumped = dump(here, user).await.0;
+    let purged = |n| {
+        let of_record = |dumped: &&DumpedRecord| dumped.record.key == memo_key(n);
+        dumped.iter().find(of_record).unwrap().purged_revisions
+    };
+    assert_eq!((purged(1), purged(2)), (3, 1));
+    copy(here, there, user).await;
+    copy(here, there, user).await;
+    assert_alike(here, there, user).await;
+    assert_eq!(
+        to.record(user, memo_key(2)).await,
+        from.record(user, memo_key(2)).await
+    );
+    to.write(user, [put(memo_key(1), memo("x")).at(60)]).await;
+    let kept = to.revisions(user, memo_key(1)).await;
+    assert_eq!(kept.iter().map(|kept| kept.number).collect::<Vec<_>>(), [5, 4]);
 }

@@ -1,0 +1,90 @@
+//! Storage that is not the one that the store belongs to.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use mosaic_application::storage::NamedStorage;
+use mosaic_ports::{BlobError, BlobName, BlobStore};
+use mosaic_testkit::{BlobCall, BlobFailure, Harness, MemoryBlobs};
+use uuid::Uuid;
+
+use super::world::{World, png};
+
+fn named(h: &Harness, storage: &MemoryBlobs) -> NamedStorage {
+    NamedStorage::new(storage.port(), Arc::clone(&h.stores.identity), h.ids.clone())
+}
+
+fn name(w: &World) -> BlobName {
+    BlobName {
+        user: w.user,
+        id: Uuid::from_u128(1),
+    }
+}
+
+async fn put(storage: &NamedStorage, name: BlobName) -> Result<u64, BlobError> {
+    let mut writer = storage.create(name).await?;
+    writer.write(png("x")).await?;
+    writer.finish().await
+}
+
+#[tokio::test]
+async fn a_store_keeps_to_the_storage_that_it_began_with() {
+    let w = World::new().await;
+    let ours = named(&w.h, &w.blobs);
+    put(&ours, name(&w)).await.unwrap();
+    // After a restart, and on another instance.
+    for _ in 0..2 {
+        assert!(named(&w.h, &w.blobs).info(name(&w)).await.unwrap().is_some());
+    }
+    assert_eq!(w.blobs.count(), 2, "the blob, and one proof");
+
+    // A drive that is not mounted, another bucket.
+    let empty = MemoryBlobs::new(w.h.clock.clone());
+    let wrong = named(&w.h, &empty);
+    assert!(matches!(
+        put(&wrong, name(&w)).await,
+        Err(BlobError::Unavailable(_))
+    ));
+    for failed in [
+        wrong.info(name(&w)).await.map(drop),
+        wrong.read(name(&w), None).await.map(drop),
+        wrong.remove(name(&w)).await,
+        wrong.list(None, 10).await.map(drop),
+        wrong.sweep(mosaic_testkit::at(1)).await.map(drop),
+        wrong.check().await,
+    ] {
+        assert!(matches!(failed, Err(BlobError::Unavailable(_))), "{failed:?}");
+    }
+    assert_eq!(empty.count(), 0);
+
+    // Somebody says that it is meant to be this one.
+    wrong.accept().await.unwrap();
+    wrong.accept().await.unwrap();
+    put(&wrong, name(&w)).await.unwrap();
+    assert_eq!(empty.count(), 2);
+}
+
+#[tokio::test]
+async fn instances_that_start_at_once_agree_on_a_name() {
+    let w = World::new().await;
+    let instances: Vec<NamedStorage> = (0..8).map(|_| named(&w.h, &w.blobs)).collect();
+    let mut checks: futures_util::stream::FuturesUnordered<_> =
+        instances.iter().map(BlobStore::check).collect();
+    while let Some(check) = checks.next().await {
+        check.unwrap();
+    }
+    assert_eq!(w.blobs.count(), 1, "one proof is left");
+}
+
+#[tokio::test]
+async fn a_check_of_storage_that_is_away_waits_for_no_proof() {
+    let w = World::new().await;
+    let storage = named(&w.h, &w.blobs);
+    w.blobs.fail(BlobCall::Check, BlobFailure::Unavailable);
+    let held = w.blobs.hold(BlobCall::Create);
+    let check = tokio::time::timeout(std::time::Duration::from_secs(20), storage.check());
+    assert!(check.await.expect("an answer").is_err());
+    drop(held);
+    w.blobs.heal();
+    storage.check().await.unwrap();
+}

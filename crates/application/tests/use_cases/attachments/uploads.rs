@@ -1,0 +1,824 @@
+//! Resumable uploads: in any pieces, however the requests end.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mosaic_application::AppError;
+use mosaic_application::attachments::{AttachmentLimits, NewFile};
+use mosaic_application::uploads::{Appended, Checksum, Uploads};
+use mosaic_domain::attachment::{AppendOutcome, BeginOutcome, Collected, Upload, UploadPart, UploadState};
+use mosaic_domain::entity::Resource;
+use mosaic_domain::{Live, UnixMillis, UploadId, UserId};
+use mosaic_ports::{BlobName, MockUploadStore, StoreError, UploadStore, WriteError};
+use mosaic_testkit::{
+    BlobCall, BlobFailure, blobs, bury, delete, memo, memo_id, memo_key, put, resource_id, resource_key,
+};
+use sha1::Digest as _;
+use uuid::Uuid;
+
+use super::world::{
+    DAY_MS, LIFETIME_MS, LIMITS, World, file, file_as, kept, mime, plain, png, sha256, until,
+};
+
+impl World {
+    pub(crate) async fn begin(&self, length: usize, file: NewFile) -> UploadId {
+        let begun = self.uploads.begin(&self.by(), length as u64, file, None).await;
+        begun.unwrap().id
+    }
+
+    /// One request, whole, in pieces of at most that size.
+    pub(crate) async fn send(
+        &self,
+        id: UploadId,
+        offset: usize,
+        bytes: &[u8],
+        checksum: Option<Checksum>,
+    ) -> Result<Appended, AppError> {
+        let appending = self.uploads.go_on(self.user, id, offset as u64, checksum).await?;
+        for piece in bytes.chunks(1_000) {
+            if !appending.write(Bytes::copy_from_slice(piece)).await {
+                break;
+            }
+        }
+        appending.complete().await
+    }
+
+    /// One request that is cut off after these bytes.
+    async fn send_cut(&self, id: UploadId, offset: usize, bytes: &[u8], checksum: Option<Checksum>) {
+        let going_on = self.uploads.go_on(self.user, id, offset as u64, checksum).await;
+        let appending = going_on.unwrap();
+        for piece in bytes.chunks(1_000) {
+            assert!(appending.write(Bytes::copy_from_slice(piece)).await);
+        }
+    }
+
+    pub(crate) async fn state(&self, id: UploadId) -> Result<UploadState, AppError> {
+        self.uploads.state(self.user, id).await
+    }
+
+    /// How far it has come, as it is stored.
+    async fn received(&self, id: UploadId) -> u64 {
+        let state = self.h.stores.uploads.upload(self.user, id).await.unwrap();
+        state.unwrap().received
+    }
+
+    async fn get(&self, n: u64) -> Live<Resource> {
+        self.records.get(self.user, resource_id(n)).await.unwrap()
+    }
+}
+
+/// Numbers at random, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_upload_becomes_a_resource_with_its_last_byte() {
+    let w = World::new().await;
+    w.h.write(w.user, [put(memo_key(1), memo("a walk"))]).await;
+    let new = NewFile {
+        memo_id: Some(memo_id(1)),
+        declared: Some(mime("image/png")),
+        metadata: Some(kept(r#"{"width":1}"#)),
+        ..file_as(1)
+    };
+    let bytes = plain(&"x".repeat(100));
+    let id = w.begin(104, new).await;
+    assert_eq!(w.state(id).await.unwrap().received, 0);
+    let first = w.send(id, 0, &bytes[..50], None).await.unwrap();
+    assert_eq!((first.received, first.resource), (50, None));
+    assert_eq!(w.stored(1).await, None);
+    w.assert_clean_with(1).await;
+    let last = w.send(id, 50, &bytes[50..], None).await.unwrap();
+    let written = last.resource.unwrap();
+    assert_eq!((last.received, &written), (104, &w.get(1).await));
+    let expected = Resource {
+        memo_id: Some(memo_id(1)),
+        filename: file("a.png").filename,
+        mime_type: mime("text/plain"),
+        file_size: mosaic_domain::entity::FileSize::new(104).unwrap(),
+        sha256: Some(sha256(&bytes)),
+        storage_type: LIMITS.storage,
+        sort_order: 0,
+        metadata: kept(r#"{"width":1,"declaredMimeType":"image/png"}"#),
+    };
+    assert_eq!(written.content, expected);
+    assert_eq!(w.read(written.key, None).await.unwrap(), bytes);
+    let state = w.state(id).await.unwrap();
+    assert_eq!((state.received, state.finished), (104, true));
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_in_any_cuts_come_to_the_same_bytes() {
+    let w = World::new().await;
+    let mut dice = Dice(0x0DDB_A115);
+    for n in 1..=40 {
+        let bytes = blobs::bytes(n, dice.below(60_000) + 1);
+        let id = w.begin(bytes.len(), file_as(n)).await;
+        let mut offset = 0;
+        while offset < bytes.len() {
+            let part = dice.below(bytes.len() - offset + 1);
+            let part = &bytes[offset..offset + part];
+            offset += part.len();
+            if dice.below(3) == 0 {
+                w.send_cut(id, offset - part.len(), part, None).await;
+                until("what was cut off is kept", async || {
+                    w.received(id).await == offset as u64
+                })
+                .await;
+            } else {
+                let checksum = Checksum::Sha256(*sha256(part).as_bytes());
+                let appended = w
+                    .send(id, offset - part.len(), part, Some(checksum))
+                    .await
+                    .unwrap();
+                assert_eq!(appended.received, offset as u64);
+            }
+        }
+        until("it is finished", async || w.state(id).await.unwrap().finished).await;
+        assert_eq!(w.get(n).await.content.sha256, Some(sha256(&bytes)));
+        assert_eq!(w.read(resource_id(n), None).await.unwrap(), bytes);
+    }
+    // Parts are removed by a task that may still be at it.
+    until("no part is left", async || w.blobs.count() == 40).await;
+    w.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_before_the_connection_broke_is_kept() {
+    let w = World::new().await;
+    let id = w.begin(100, file_as(1)).await;
+    w.send_cut(id, 0, &[7; 60], None).await;
+    until("what came is kept", async || w.received(id).await == 60).await;
+    w.assert_clean_with(1).await;
+    // Nothing came: nothing is kept.
+    w.send_cut(id, 60, &[], None).await;
+    // The last bytes came, and nobody waits for the answer.
+    w.send_cut(id, 60, &[7; 40], None).await;
+    until("it is finished", async || w.state(id).await.unwrap().finished).await;
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), vec![7; 100]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_a_checksum_is_kept_whole_or_not_at_all() {
+    let w = World::new().await;
+    let bytes = blobs::bytes(1, 100);
+    let id = w.begin(100, file_as(1)).await;
+    let checksum = Checksum::Sha1(sha1::Sha1::digest(&bytes[..60]).into());
+    w.send_cut(id, 0, &bytes[..60], Some(checksum)).await;
+    until("the request has ended", async || {
+        w.blobs.calls(BlobCall::Write) == 1 && w.blobs.writers() == 0
+    })
+    .await;
+    assert_eq!((w.received(id).await, w.blobs.calls(BlobCall::Finish)), (0, 0));
+
+    for wrong in [Checksum::Sha1([0; 20]), Checksum::Sha256([0; 32])] {
+        let refused = w.send(id, 0, &bytes[..60], Some(wrong)).await;
+        assert!(matches!(refused, Err(AppError::ChecksumMismatch)), "{refused:?}");
+        assert_eq!(w.received(id).await, 0);
+    }
+    w.assert_clean_with(0).await;
+
+    assert_eq!(
+        w.send(id, 0, &bytes[..60], Some(checksum))
+            .await
+            .unwrap()
+            .received,
+        60
+    );
+    let nothing = Checksum::Sha256(*sha256(b"").as_bytes());
+    assert_eq!(w.send(id, 60, b"", Some(nothing)).await.unwrap().received, 60);
+    let checksum = Checksum::Sha256(*sha256(&bytes[60..]).as_bytes());
+    let last = w.send(id, 60, &bytes[60..], Some(checksum)).await.unwrap();
+    assert_eq!(last.resource.unwrap().content.sha256, Some(sha256(&bytes)));
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn a_wrong_checksum_of_all_of_it_leaves_nothing() {
+    let w = World::new().await;
+    let id = w.begin(5, file_as(1)).await;
+    let refused = w.send(id, 0, &png("x"), Some(Checksum::Sha256([0; 32]))).await;
+    assert!(matches!(refused, Err(AppError::ChecksumMismatch)));
+    assert_eq!(w.stored(1).await, None);
+    w.assert_clean_with(0).await;
+}
+
+#[tokio::test]
+async fn a_request_goes_on_where_the_upload_stands() {
+    let w = World::new().await;
+    let id = w.begin(100, file_as(1)).await;
+    w.send(id, 0, &[1; 40], None).await.unwrap();
+    for offset in [0, 39, 41, 100] {
+        let refused = w.uploads.go_on(w.user, id, offset, None).await;
+        assert!(
+            matches!(refused, Err(AppError::OffsetConflict { received: 40 })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(w.send(id, 40, &[1; 10], None).await.unwrap().received, 50);
+    w.assert_clean_with(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_go_on_at_once_one_does() {
+    let w = World::new().await;
+    let there = w.another_instance();
+    for whole in [false, true] {
+        let (n, length) = if whole { (1, 5) } else { (2, 6) };
+        let id = w.begin(length, file_as(n)).await;
+        let one = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
+        let other = there.uploads.go_on(w.user, id, 0, None).await.unwrap();
+        assert!(one.write(png("a")).await && other.write(png("b")).await);
+        one.complete().await.unwrap();
+        let refused = other.complete().await;
+        match refused {
+            Err(AppError::OffsetConflict { received: 5 }) if !whole => {}
+            Err(AppError::UploadRefused(why)) if whole => assert!(matches!(*why, AppError::OtherContent)),
+            refused => panic!("{refused:?}"),
+        }
+        if whole {
+            assert_eq!(w.read(resource_id(1), None).await.unwrap(), png("a"));
+        }
+    }
+    w.assert_clean_with(2).await;
+}
+
+/// A connection that died without a word is not waited for: what it brought is kept, and the next one goes on from there.
+#[tokio::test]
+async fn who_asks_how_far_an_upload_came_ends_the_request_before() {
+    let w = World::new().await;
+    let id = w.begin(10, file_as(1)).await;
+    let dead = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
+    assert!(dead.write(vec![1; 4].into()).await);
+    until("it has been taken in", async || {
+        w.blobs.calls(BlobCall::Write) == 1
+    })
+    .await;
+    assert_eq!(w.state(id).await.unwrap().received, 4);
+    assert!(!dead.write(vec![1; 4].into()).await, "it has ended");
+    assert_eq!(dead.complete().await.unwrap().received, 4);
+
+    let dead = w.uploads.go_on(w.user, id, 4, None).await.unwrap();
+    assert!(dead.write(vec![2; 3].into()).await);
+    until("it has been taken in", async || {
+        w.blobs.calls(BlobCall::Write) == 2
+    })
+    .await;
+    let late = w.uploads.go_on(w.user, id, 4, None).await;
+    assert!(matches!(late, Err(AppError::OffsetConflict { received: 7 })));
+    w.send(id, 7, &[3; 3], None).await.unwrap();
+    assert_eq!(
+        w.read(resource_id(1), None).await.unwrap(),
+        vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    );
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn no_byte_goes_beyond_the_length() {
+    let w = World::new().await;
+    let id = w.begin(10, file_as(1)).await;
+    let refused = w.send(id, 0, &[1; 11], None).await;
+    assert!(
+        matches!(refused, Err(AppError::BeyondLength { length: 10 })),
+        "{refused:?}"
+    );
+    w.send(id, 0, &[1; 9], None).await.unwrap();
+    let refused = w.send(id, 9, &[1; 2], None).await;
+    assert!(
+        matches!(refused, Err(AppError::BeyondLength { length: 10 })),
+        "{refused:?}"
+    );
+    let going_on = w.uploads.go_on(w.user, id, 9, None).await.unwrap();
+    going_on.admit(1).unwrap();
+    assert!(matches!(
+        going_on.admit(2),
+        Err(AppError::BeyondLength { length: 10 })
+    ));
+    drop(going_on);
+    assert_eq!(w.received(id).await, 9);
+    w.assert_clean_with(1).await;
+    w.send(id, 9, &[1; 1], None).await.unwrap().resource.unwrap();
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn an_upload_of_nothing_is_finished_when_it_begins() {
+    let w = World::new().await;
+    let id = w.begin(0, file_as(1)).await;
+    assert_eq!(w.get(1).await.content.sha256, Some(sha256(b"")));
+    assert!(w.state(id).await.unwrap().finished);
+    let again = w.send(id, 0, b"", None).await.unwrap();
+    assert_eq!(again.resource, Some(w.get(1).await));
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn an_upload_in_one_request_is_not_read_again() {
+    let w = World::new().await;
+    let bytes = blobs::bytes(1, 50_000);
+    let id = w.begin(bytes.len(), file_as(1)).await;
+    let appended = w.send(id, 0, &bytes, None).await.unwrap();
+    assert_eq!(appended.resource.unwrap().content.sha256, Some(sha256(&bytes)));
+    assert_eq!(
+        (w.blobs.calls(BlobCall::Create), w.blobs.calls(BlobCall::Read)),
+        (1, 0)
+    );
+    assert!(w.state(id).await.unwrap().finished);
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn a_finished_upload_answers_what_it_became() {
+    let w = World::new().await;
+    for (n, cut) in [(1, 2), (2, 5)] {
+        let id = w.begin(5, file_as(n)).await;
+        w.send(id, 0, &png("x")[..cut], None).await.unwrap();
+        if cut < 5 {
+            w.send(id, cut, &png("x")[cut..], None).await.unwrap();
+        }
+        // The answer was lost, and the phone goes on with nothing.
+        let again = w.send(id, 5, b"", None).await.unwrap();
+        assert_eq!((again.received, again.resource), (5, Some(w.get(n).await)));
+        let refused = w.send(id, 0, &png("x"), None).await;
+        assert!(
+            matches!(refused, Err(AppError::OffsetConflict { received: 5 })),
+            "{refused:?}"
+        );
+        let refused = w.send(id, 5, b"x", None).await;
+        assert!(
+            matches!(refused, Err(AppError::BeyondLength { length: 5 })),
+            "{refused:?}"
+        );
+    }
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_was_interrupted_before_its_resource_is_completed_later() {
+    let w = World::new().await;
+    let calls = [
+        BlobCall::Read,
+        BlobCall::Piece,
+        BlobCall::Create,
+        BlobCall::Write,
+        BlobCall::Finish,
+    ];
+    for (n, call) in (1..).zip(calls) {
+        let bytes = blobs::bytes(n, 100);
+        let id = w.begin(100, file_as(n)).await;
+        w.send(id, 0, &bytes[..60], None).await.unwrap();
+        // The last part itself is stored by one such call.
+        let own = u64::from(!matches!(call, BlobCall::Read | BlobCall::Piece));
+        w.blobs.fail_after(call, own, BlobFailure::Unavailable);
+        let failed = w.send(id, 60, &bytes[60..], None).await;
+        assert!(matches!(failed, Err(AppError::Blobs(_))), "{call:?}: {failed:?}");
+        assert_eq!((w.stored(n).await, w.received(id).await), (None, 100));
+        w.assert_clean().await;
+        let state = w.state(id).await.unwrap();
+        assert!(state.finished && state.received == 100);
+        assert_eq!(w.read(resource_id(n), None).await.unwrap(), bytes);
+    }
+    w.assert_clean_with(5).await;
+}
+
+#[tokio::test]
+async fn a_request_that_the_storage_fails_leaves_the_upload_as_it_was() {
+    let w = World::new().await;
+    let id = w.begin(100, file_as(1)).await;
+    for length in [50, 100] {
+        for call in [BlobCall::Create, BlobCall::Write, BlobCall::Finish] {
+            w.blobs.fail_next(call, BlobFailure::Full);
+            let failed = w.send(id, 0, &vec![1; length], None).await;
+            assert!(matches!(failed, Err(AppError::Blobs(_))), "{failed:?}");
+            assert_eq!(w.received(id).await, 0);
+            w.assert_clean_with(0).await;
+        }
+    }
+    w.send(id, 0, &[1; 100], None).await.unwrap();
+    w.assert_clean_with(1).await;
+}
+
+/// It is refused for good, and the reason is said.
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, AppError>, why: &str) {
+    match outcome {
+        Err(error @ AppError::UploadRefused(_)) => assert!(error.to_string().contains(why), "{error}"),
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_resource_that_was_deleted_meanwhile_leaves_the_upload_as_it_was() {
+    let w = World::new().await;
+    for (n, cut) in [(1, 2), (2, 0)] {
+        let id = w.begin(5, file_as(n)).await;
+        if cut > 0 {
+            w.send(id, 0, &png("x")[..cut], None).await.unwrap();
+        }
+        w.h.write(w.user, [bury(resource_key(n))]).await;
+        let refused = w.send(id, cut, &png("x")[cut..], None).await;
+        assert_refused(refused, "the record is deleted");
+        let all_there = cut > 0;
+        assert_eq!(w.received(id).await, if all_there { 5 } else { 0 });
+        if all_there {
+            let reads = w.blobs.calls(BlobCall::Read);
+            assert_refused(w.state(id).await, "the record is deleted");
+            assert_eq!(
+                w.blobs.calls(BlobCall::Read),
+                reads,
+                "it is not put together for that"
+            );
+        }
+        assert!(w.stored(n).await.unwrap().is_deleted());
+        w.assert_clean().await;
+        w.uploads.end(w.user, id).await.unwrap();
+        w.assert_clean_with(0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_resource_that_got_other_bytes_meanwhile_leaves_the_upload_as_it_was() {
+    let w = World::new().await;
+    let id = w.begin(5, file_as(1)).await;
+    w.send(id, 0, &png("x")[..2], None).await.unwrap();
+    w.add(file_as(1), &png("y")).await.unwrap();
+    let refused = w.send(id, 2, &png("x")[2..], None).await;
+    assert_refused(refused, "the resource has other bytes already");
+    assert_eq!(w.received(id).await, 5);
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), png("y"));
+    w.assert_clean_with(3).await;
+}
+
+#[tokio::test]
+async fn what_no_longer_fits_leaves_the_upload_as_it_was_until_it_does() {
+    let w = World::with(AttachmentLimits {
+        user_bytes: 100,
+        ..LIMITS
+    })
+    .await;
+    let (bytes, other) = (blobs::bytes(1, 60), blobs::bytes(2, 50));
+    let id = w.begin(60, file_as(1)).await;
+    w.send(id, 0, &bytes[..59], None).await.unwrap();
+    w.add(file_as(2), &other).await.unwrap();
+    let refused = w.send(id, 59, &bytes[59..], None).await;
+    assert!(
+        matches!(refused, Err(AppError::QuotaExceeded { used: 50, quota: 100 })),
+        "{refused:?}"
+    );
+    assert_eq!(w.received(id).await, 60);
+    w.assert_clean_with(3).await;
+
+    w.h.write(w.user, [delete(resource_key(2))]).await;
+    w.h.clock.advance(2 * DAY_MS);
+    w.h.stores
+        .retention
+        .purge(w.user, mosaic_testkit::at(w.h.clock.ms()), 9)
+        .await
+        .unwrap();
+    // The upload would be dropped as well by now, had somebody not come back in time.
+    let dropped =
+        w.h.stores
+            .orphans
+            .collect_unreferenced(w.user, mosaic_testkit::at(w.h.clock.ms()), 9)
+            .await
+            .unwrap();
+    assert_eq!(dropped.blobs.len(), 1);
+    w.h.clock.step_back(2 * DAY_MS);
+    assert!(w.state(id).await.unwrap().finished);
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn what_would_make_an_upload_useless_is_found_when_it_begins() {
+    let w = World::with(AttachmentLimits {
+        user_bytes: 1_000,
+        file_bytes: 600,
+        ..LIMITS
+    })
+    .await;
+    let begin = async |length, new| w.uploads.begin(&w.by(), length, new, None).await;
+    let refused = begin(601, file("a")).await;
+    assert!(matches!(refused, Err(AppError::FileTooLarge { limit: 600 })));
+    let unknown = NewFile {
+        memo_id: Some(memo_id(1)),
+        ..file("a")
+    };
+    assert!(matches!(begin(1, unknown).await, Err(AppError::UnknownMemo(_))));
+    w.h.write(w.user, [bury(resource_key(1))]).await;
+    assert!(matches!(begin(1, file_as(1)).await, Err(AppError::Deleted)));
+    let ahead = w.by_at(w.h.clock.ms() + 3_600_000);
+    let refused = w.uploads.begin(&ahead, 1, file("a"), None).await;
+    assert!(matches!(refused, Err(AppError::EditTimeAhead { .. })));
+
+    w.add(file("a"), &blobs::bytes(1, 300)).await.unwrap();
+    begin(600, file("a")).await.unwrap();
+    let refused = begin(101, file("a")).await;
+    assert!(
+        matches!(
+            refused,
+            Err(AppError::QuotaExceeded {
+                used: 900,
+                quota: 1_000
+            })
+        ),
+        "{refused:?}"
+    );
+    let refused = w.attachments.admit(w.user, 101).await;
+    assert!(matches!(refused, Err(AppError::QuotaExceeded { used: 900, .. })));
+    begin(100, file("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_has_only_so_many_uploads() {
+    let w = World::new().await;
+    for _ in 0..200 {
+        w.begin(1, file("a")).await;
+    }
+    let refused = w.uploads.begin(&w.by(), 1, file("a"), None).await;
+    assert!(matches!(refused, Err(AppError::TooManyUploads)));
+    w.another_user().await.begin(1, file("a")).await;
+}
+
+#[tokio::test]
+async fn an_upload_has_only_so_many_parts() {
+    let w = World::new().await;
+    let id = w.begin(20_000, file("a")).await;
+    let begun = w.h.stores.uploads.upload(w.user, id).await.unwrap().unwrap();
+    let with_parts = |parts: u32| {
+        let state = UploadState::new(begun.upload.clone(), parts.into(), parts, false);
+        let mut store = MockUploadStore::new();
+        store
+            .expect_upload()
+            .returning(move |_, _| Ok(Some(state.clone())));
+        let (attachments, records) = (w.attachments.clone(), w.records.clone());
+        Uploads::new(attachments, records, Arc::new(store), LIFETIME_MS)
+    };
+    let last = with_parts(9_999).go_on(w.user, id, 9_999, None).await;
+    assert!(last.is_ok());
+    let refused = with_parts(10_000).go_on(w.user, id, 10_000, None).await;
+    assert!(matches!(refused, Err(AppError::TooManyParts)));
+}
+
+#[tokio::test]
+async fn an_upload_expires_some_time_after_its_last_bytes() {
+    let w = World::new().await;
+    let id = w.begin(10, file_as(1)).await;
+    w.h.clock.advance(LIFETIME_MS - 1);
+    let appended = w.send(id, 0, &[1; 4], None).await.unwrap();
+    assert_eq!(
+        appended.upload.expires_at,
+        mosaic_testkit::at(w.h.clock.ms() + LIFETIME_MS)
+    );
+    w.h.clock.advance(LIFETIME_MS - 1);
+    assert_eq!(w.state(id).await.unwrap().received, 4);
+    assert_eq!(w.collect_garbage().await, 0);
+    w.h.clock.advance(1);
+    assert!(matches!(w.state(id).await, Err(AppError::UploadExpired)));
+    assert!(matches!(
+        w.send(id, 4, &[1; 6], None).await,
+        Err(AppError::UploadExpired)
+    ));
+    assert_eq!(w.collect_garbage().await, 1);
+    assert!(matches!(w.state(id).await, Err(AppError::NotFound)));
+    assert!(matches!(
+        w.send(id, 4, &[1; 6], None).await,
+        Err(AppError::NotFound)
+    ));
+    assert_eq!(w.h.stores.contents.usage(w.user).await.unwrap().announced, 0);
+    w.assert_clean_with(0).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_that_of_its_user() {
+    let w = World::new().await;
+    let id = w.begin(10, file_as(1)).await;
+    let other = w.another_user().await;
+    assert!(matches!(other.state(id).await, Err(AppError::NotFound)));
+    assert!(matches!(
+        other.send(id, 0, &[1], None).await,
+        Err(AppError::NotFound)
+    ));
+    assert!(matches!(
+        other.uploads.end(other.user, id).await,
+        Err(AppError::NotFound)
+    ));
+    assert!(
+        matches!(w.uploads.confirm(w.user, id).await, Err(AppError::NotFound)),
+        "it is not a direct one"
+    );
+    w.uploads.end(w.user, id).await.unwrap();
+    assert!(matches!(w.uploads.end(w.user, id).await, Err(AppError::NotFound)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_is_given_up_while_bytes_come_becomes_nothing() {
+    let w = World::new().await;
+    for (n, length) in [(1, 10), (2, 5)] {
+        let id = w.begin(length, file_as(n)).await;
+        let gate = w.blobs.hold(BlobCall::Finish);
+        let request = {
+            let w = w.clone();
+            tokio::spawn(async move { w.send(id, 0, &png("x"), None).await })
+        };
+        gate.reached().await;
+        w.uploads.end(w.user, id).await.unwrap();
+        gate.open();
+        let outcome = request.await.unwrap();
+        assert!(
+            matches!(outcome, Err(AppError::NotFound)),
+            "{length}: {outcome:?}"
+        );
+        assert_eq!(w.stored(n).await, None);
+        w.assert_clean_with(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_is_given_up_while_it_is_put_together_becomes_nothing() {
+    let w = World::new().await;
+    for call in [BlobCall::Read, BlobCall::Finish] {
+        let id = w.begin(5, file_as(1)).await;
+        w.send(id, 0, &png("x")[..2], None).await.unwrap();
+        w.blobs.fail_next(BlobCall::Read, BlobFailure::Unavailable);
+        assert!(w.send(id, 2, &png("x")[2..], None).await.is_err());
+        let gate = w.blobs.hold(call);
+        let completing = {
+            let w = w.clone();
+            tokio::spawn(async move { w.state(id).await })
+        };
+        gate.reached().await;
+        w.uploads.end(w.user, id).await.unwrap();
+        gate.open();
+        let outcome = completing.await.unwrap();
+        assert!(
+            matches!(outcome, Err(AppError::NotFound)),
+            "{call:?}: {outcome:?}"
+        );
+        assert_eq!(w.stored(1).await, None);
+        w.assert_clean_with(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_two_put_together_answers_both() {
+    let w = World::new().await;
+    let bytes = blobs::bytes(1, 300);
+    let id = w.begin(300, file_as(1)).await;
+    w.send(id, 0, &bytes[..100], None).await.unwrap();
+    w.send(id, 100, &bytes[100..200], None).await.unwrap();
+    w.blobs.fail_next(BlobCall::Read, BlobFailure::Unavailable);
+    assert!(w.send(id, 200, &bytes[200..], None).await.is_err());
+
+    // One is about to read the parts when the other one has finished, and removed them.
+    let gate = w.blobs.hold(BlobCall::Read);
+    let slow = {
+        let w = w.clone();
+        tokio::spawn(async move { w.state(id).await.unwrap() })
+    };
+    gate.reached().await;
+    drop(w.blobs.hold(BlobCall::Read));
+    let there = w.another_instance();
+    assert!(there.state(id).await.unwrap().finished);
+    gate.open();
+    assert!(slow.await.unwrap().finished);
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), bytes);
+    w.assert_clean_with(1).await;
+
+    // Neither of them is ahead.
+    let id = w.begin(300, file_as(2)).await;
+    w.send(id, 0, &bytes[..150], None).await.unwrap();
+    w.blobs.fail_next(BlobCall::Read, BlobFailure::Unavailable);
+    assert!(w.send(id, 150, &bytes[150..], None).await.is_err());
+    let (one, other) = tokio::join!(w.state(id), w.state(id));
+    assert!(one.unwrap().finished && other.unwrap().finished);
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn w3_uploading_again_makes_no_twin() {
+    let w = World::new().await;
+    w.add(file_as(1), &png("x")).await.unwrap();
+    let before = w.get(1).await;
+    for _ in 0..2 {
+        let id = w.begin(5, file_as(1)).await;
+        w.send(id, 0, &png("x")[..3], None).await.unwrap();
+        let last = w.send(id, 3, &png("x")[3..], None).await.unwrap();
+        assert_eq!(last.resource, Some(before.clone()));
+    }
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn what_was_said_of_an_upload_is_kept_until_its_end() {
+    let w = World::new().await;
+    w.h.clock.advance(LIFETIME_MS);
+    let by = mosaic_application::records::EditBy {
+        created_at: Some(mosaic_testkit::at(77)),
+        ..w.by_at(1_234)
+    };
+    let said = Some("filename d29ybGQ=".to_owned());
+    let upload = w.uploads.begin(&by, 5, file_as(1), said.clone()).await.unwrap();
+    assert_eq!(Uploads::said(&upload), said);
+    assert_eq!(Uploads::said(&w.state(upload.id).await.unwrap().upload), said);
+    let written = w
+        .send(upload.id, 0, &png("x"), None)
+        .await
+        .unwrap()
+        .resource
+        .unwrap();
+    assert_eq!(
+        (written.created_at.get(), written.version.time.get()),
+        (77, 1_234)
+    );
+    assert_eq!(written.version.author, by.client);
+}
+
+/// A store that gets no answer at first, and asks twice.
+struct AsksTwice(Arc<dyn UploadStore>);
+
+#[async_trait]
+impl UploadStore for AsksTwice {
+    async fn begin(
+        &self,
+        user: UserId,
+        upload: Upload,
+        quota: u64,
+        most: u32,
+    ) -> Result<BeginOutcome, WriteError> {
+        self.0.begin(user, upload, quota, most).await
+    }
+
+    async fn upload(&self, user: UserId, id: UploadId) -> Result<Option<UploadState>, StoreError> {
+        self.0.upload(user, id).await
+    }
+
+    async fn append(
+        &self,
+        user: UserId,
+        id: UploadId,
+        part: UploadPart,
+        expires_at: UnixMillis,
+    ) -> Result<AppendOutcome, StoreError> {
+        self.0.append(user, id, part, expires_at).await?;
+        self.0.append(user, id, part, expires_at).await
+    }
+
+    async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {
+        self.0.parts(user, id).await
+    }
+
+    async fn finish(&self, user: UserId, id: UploadId) -> Result<Vec<Uuid>, StoreError> {
+        self.0.finish(user, id).await?;
+        self.0.finish(user, id).await
+    }
+
+    async fn end(&self, user: UserId, id: UploadId) -> Result<Option<Vec<Uuid>>, StoreError> {
+        self.0.end(user, id).await
+    }
+
+    async fn drop_expired(&self, user: UserId, now: UnixMillis, limit: u32) -> Result<Collected, StoreError> {
+        self.0.drop_expired(user, now, limit).await
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_a_store_was_asked_twice_to_take_is_kept() {
+    let mut w = World::new().await;
+    let store = Arc::new(AsksTwice(Arc::clone(&w.h.stores.uploads)));
+    w.uploads = Uploads::new(w.attachments.clone(), w.records.clone(), store, LIFETIME_MS);
+    let bytes = blobs::bytes(1, 100);
+    let id = w.begin(100, file_as(1)).await;
+    assert_eq!(w.send(id, 0, &bytes[..60], None).await.unwrap().received, 60);
+    w.send(id, 60, &bytes[60..], None).await.unwrap();
+    assert_eq!(w.read(resource_id(1), None).await.unwrap(), bytes);
+    // What nobody was told to remove is found later.
+    w.h.clock.advance(2 * DAY_MS);
+    w.collect_garbage().await;
+    w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_parts_are_lost_says_so() {
+    let w = World::new().await;
+    let id = w.begin(5, file_as(1)).await;
+    w.send(id, 0, &png("x")[..2], None).await.unwrap();
+    let lost = BlobName {
+        user: w.user,
+        id: w.blobs.names()[0].id,
+    };
+    w.blobs.lose(lost);
+    let failed = w.send(id, 2, &png("x")[2..], None).await;
+    assert!(matches!(failed, Err(AppError::ContentMissing)), "{failed:?}");
+    assert_eq!(w.stored(1).await, None);
+}

@@ -1,0 +1,219 @@
+//! Copying a store: what is interrupted goes on, and what must not be touched is not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
+use mosaic_domain::account::Role;
+use mosaic_domain::attachment::ContentRef;
+use mosaic_domain::pull::PageLimits;
+use mosaic_domain::write::RecordEdit;
+use mosaic_domain::{Epoch, Stamp, UserId};
+use mosaic_ports::{DumpWriter, DumpedRecord, KeptRevision, StoreError, Stores, UserDump};
+use mosaic_testkit::{EditExt as _, Harness, memo, memo_key, patch_memo, put};
+use uuid::Uuid;
+
+use crate::support::harness;
+
+/// Two batches of records, and as many revisions.
+const MEMOS: u64 = 1_100;
+
+/// A store with one user who has many memos, each written twice.
+async fn source() -> (Harness, UserId) {
+    let h = harness().await;
+    let account = h.account("anna", Role::Admin);
+    let user = account.user.id;
+    h.stores.accounts.create(account, false, None).await.unwrap();
+    h.stores
+        .identity
+        .set_epoch(Epoch::new(Uuid::from_u128(77)))
+        .await
+        .unwrap();
+    let all = |edit: fn(u64) -> RecordEdit| (0..MEMOS).map(edit).collect::<Vec<_>>();
+    h.write(user, all(|n| put(memo_key(n), memo("first")).at(1)))
+        .await;
+    h.write(user, all(|n| patch_memo(n, "second").at(2))).await;
+    (h, user)
+}
+
+async fn empty() -> Stores {
+    harness().await.stores
+}
+
+/// What writes a store that takes only so many batches, and counts the records that it was given.
+struct Fused {
+    store: Arc<dyn DumpWriter>,
+    batches: AtomicI64,
+    records: AtomicU64,
+}
+
+impl Fused {
+    fn new(stores: &Stores, batches: i64) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::clone(&stores.dump_writer),
+            batches: AtomicI64::new(batches),
+            records: AtomicU64::new(0),
+        })
+    }
+
+    fn burn(&self) -> Result<(), StoreError> {
+        match self.batches.fetch_sub(1, Ordering::SeqCst) {
+            1.. => Ok(()),
+            _ => Err(StoreError::Unavailable("the fuse has blown".into())),
+        }
+    }
+}
+
+#[async_trait]
+impl DumpWriter for Fused {
+    async fn load_user(&self, dump: UserDump) -> Result<(), StoreError> {
+        self.store.load_user(dump).await
+    }
+
+    async fn load_records(&self, user: UserId, records: Vec<DumpedRecord>) -> Result<(), StoreError> {
+        self.burn()?;
+        self.records.fetch_add(records.len() as u64, Ordering::SeqCst);
+        self.store.load_records(user, records).await
+    }
+
+    async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
+        self.burn()?;
+        self.store.load_revisions(user, revisions).await
+    }
+
+    async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
+        self.burn()?;
+        self.store.load_contents(user, contents).await
+    }
+
+    async fn refresh_statistics(&self) -> Result<(), StoreError> {
+        self.store.refresh_statistics().await
+    }
+}
+
+async fn copy(from: &Stores, to: &Stores) -> Result<Copied, CopyError> {
+    Copy::new(from.clone(), to.clone()).run(|_| ()).await
+}
+
+#[tokio::test]
+async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
+    let (h, user) = source().await;
+    let from = &h.stores;
+    let whole = copy(from, &empty().await).await.unwrap();
+    assert_eq!((whole.users, whole.records, whole.revisions), (1, MEMOS, MEMOS));
+    for batches in 0..4 {
+        let target = empty().await;
+        let first = Fused::new(&target, batches);
+        let through = |writer: &Arc<Fused>| Stores {
+            dump_writer: writer.clone(),
+            ..target.clone()
+        };
+        let interrupted = copy(from, &through(&first)).await;
+        assert!(
+            matches!(interrupted, Err(CopyError::Store(StoreError::Unavailable(_)))),
+            "{interrupted:?}"
+        );
+        let second = Fused::new(&target, i64::MAX);
+        assert_eq!(
+            copy(from, &through(&second)).await.unwrap(),
+            whole,
+            "after {batches} batches"
+        );
+        let given = first.records.load(Ordering::SeqCst) + second.records.load(Ordering::SeqCst);
+        assert_eq!(given, MEMOS, "no record is copied twice");
+        assert_eq!(
+            target.dump_reader.loaded(user).await.unwrap(),
+            from.dump_reader.loaded(user).await.unwrap()
+        );
+    }
+}
+
+#[tokio::test]
+async fn progress_is_told_and_ends_with_everything() {
+    let (h, _) = source().await;
+    let mut told = Vec::new();
+    Copy::new(h.stores.clone(), empty().await)
+        .run(|progress| told.push(progress))
+        .await
+        .unwrap();
+    for phase in [Phase::Copying, Phase::Comparing] {
+        let of_phase: Vec<_> = told.iter().filter(|progress| progress.phase == phase).collect();
+        assert!(of_phase.windows(2).all(|pair| pair[0].records <= pair[1].records));
+        let last = of_phase.last().unwrap();
+        assert_eq!(
+            (last.users, last.users_total, last.records, last.revisions),
+            (1, 1, MEMOS, MEMOS)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_target_with_another_history_or_other_users_is_left_alone() {
+    let (h, _) = source().await;
+    let (other, stranger) = source().await;
+    other
+        .stores
+        .identity
+        .set_epoch(Epoch::new(Uuid::from_u128(78)))
+        .await
+        .unwrap();
+    let refused = copy(&h.stores, &other.stores).await;
+    assert!(matches!(refused, Err(CopyError::ForeignTarget)), "{refused:?}");
+
+    let with_one_more = empty().await;
+    copy(&h.stores, &with_one_more).await.unwrap();
+    let mut dump = other
+        .stores
+        .dump_reader
+        .dump_user(stranger)
+        .await
+        .unwrap()
+        .unwrap();
+    dump.account.user.id = UserId::new(Uuid::from_u128(5));
+    dump.account.user.username = "ben".parse().unwrap();
+    dump.logins.clear();
+    with_one_more.dump_writer.load_user(dump).await.unwrap();
+    let refused = copy(&h.stores, &with_one_more).await;
+    assert!(
+        matches!(refused, Err(CopyError::ForeignUser(id)) if id.uuid() == Uuid::from_u128(5)),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_target_that_has_gone_on_is_left_alone() {
+    let (h, user) = source().await;
+    let target = empty().await;
+    copy(&h.stores, &target).await.unwrap();
+    let mut later = target.dump_reader.dump_user(user).await.unwrap().unwrap();
+    later.clock = Stamp::clamped(later.clock.get() + 1);
+    target.dump_writer.load_user(later.clone()).await.unwrap();
+    let refused = copy(&h.stores, &target).await;
+    assert!(
+        matches!(refused, Err(CopyError::NewerTarget(id)) if id == user),
+        "{refused:?}"
+    );
+    assert_eq!(target.dump_reader.dump_user(user).await.unwrap(), Some(later));
+}
+
+#[tokio::test]
+async fn a_target_that_differs_is_noticed() {
+    let (h, user) = source().await;
+    let target = empty().await;
+    copy(&h.stores, &target).await.unwrap();
+    let limits = PageLimits { records: 1, bytes: 1 };
+    let mut record = target
+        .dump_reader
+        .dump_records(user, Stamp::ZERO, limits)
+        .await
+        .unwrap()
+        .remove(0);
+    record.record.revision_count += 1;
+    target.dump_writer.load_records(user, vec![record]).await.unwrap();
+    let differs = copy(&h.stores, &target).await;
+    assert!(
+        matches!(differs, Err(CopyError::Differs { what: "records", .. })),
+        "{differs:?}"
+    );
+}

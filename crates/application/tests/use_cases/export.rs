@@ -1,0 +1,308 @@
+//! Exports and imports, over a store.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use mosaic_application::AppError;
+use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass};
+use mosaic_domain::{Record, RecordKey, RevisionReason, UserId};
+use mosaic_testkit::{
+    EditExt as _, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, patch_memo,
+    put, resource, resource_key, resource_of,
+};
+use uuid::Uuid;
+
+use crate::support::harness;
+
+/// A user with records of all types, each with a history, in an order in which children stand before their memos.
+async fn anna(h: &Harness) -> UserId {
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("first")).at(10).created(5)])
+        .await;
+    h.write(
+        user,
+        [put(resource_key(1), resource_of(memo_id(1), "a.jpg")).at(20)],
+    )
+    .await;
+    h.write(user, [patch_memo(1, "second").at(30).by("tablet")]).await;
+    h.write(user, [put(memo_key(1), memo("late")).at(25).by("old")])
+        .await;
+    h.write(user, [put(memo_key(2), memo("to be deleted")).at(10)])
+        .await;
+    h.write(
+        user,
+        [put(resource_key(2), resource_of(memo_id(2), "b.jpg")).at(20)],
+    )
+    .await;
+    let late = put(resource_key(2), resource_of(memo_id(2), "late.jpg"));
+    h.write(user, [late.at(15).by("old")]).await;
+    let gone_before = put(resource_key(4), resource_of(memo_id(2), "c.jpg"));
+    h.write(user, [gone_before.at(20)]).await;
+    h.write(user, [delete(resource_key(4)).at(35)]).await;
+    h.write(user, [delete(memo_key(2)).at(40)]).await;
+    h.write(user, [delete(memo_key(3)).at(50)]).await;
+    h.write(user, [put(diary_key("2026-05-16"), diary("a day")).at(10)])
+        .await;
+    h.write(
+        user,
+        [
+            put(bot_key(1), bot("Mo")).at(10),
+            put(resource_key(3), resource("c.jpg")).at(1),
+        ],
+    )
+    .await;
+    user
+}
+
+async fn export(h: &Harness, user: UserId) -> String {
+    let clock = Arc::clone(&h.clock) as _;
+    let export = Export::new(
+        Arc::clone(&h.stores.accounts),
+        Arc::clone(&h.stores.dump_reader),
+        Arc::clone(&h.stores.identity),
+        clock,
+    );
+    let chunks: Vec<String> = export.run(user).try_collect().await.unwrap();
+    chunks.concat()
+}
+
+fn check(text: &str) -> Result<Manifest, ImportError> {
+    let mut check = Check::at(at(1_000_000));
+    text.lines().try_for_each(|line| check.line(line))?;
+    check.finish()
+}
+
+async fn import(h: &Harness, user: UserId, text: &str) -> Imported {
+    check(text).unwrap();
+    let mut import = Import::new(Arc::clone(&h.stores.write), user);
+    for pass in Pass::all() {
+        import.begin(pass).await.unwrap();
+        for line in text.lines() {
+            import.line(line).await.unwrap();
+        }
+    }
+    import.finish().await.unwrap()
+}
+
+/// Everything of a record that an export carries, but for its place in the user's history.
+type Seen = (RecordKey, String, i64, String, bool, Option<String>);
+
+async fn seen(h: &Harness, user: UserId) -> Vec<Seen> {
+    let mut keys = vec![diary_key("2026-05-16"), bot_key(1)];
+    keys.extend((1..=4).flat_map(|n| [memo_key(n), resource_key(n)]));
+    let mut records = Vec::new();
+    for key in keys {
+        records.extend(h.record(user, key).await.map(|record| look(&record)));
+    }
+    records
+}
+
+fn look(record: &Record) -> Seen {
+    (
+        record.key,
+        record.version.author.as_str().to_owned(),
+        record.version.time.get(),
+        record.created_at.to_string(),
+        record.is_deleted(),
+        record.live_content().map(mosaic_domain::Content::to_document),
+    )
+}
+
+async fn kept(h: &Harness, user: UserId, key: RecordKey) -> Vec<(i64, RevisionReason, String)> {
+    let revisions = h.revisions(user, key).await;
+    let mut kept: Vec<_> = revisions
+        .into_iter()
+        .map(|kept| kept.revision)
+        .map(|revision| {
+            (
+                revision.version.time.get(),
+                revision.reason,
+                revision.content.to_document(),
+            )
+        })
+        .collect();
+    kept.sort_by_key(|(time, ..)| *time);
+    kept
+}
+
+#[tokio::test]
+async fn what_is_exported_is_imported_with_its_history() {
+    let h = harness().await;
+    let (anna, ben) = (anna(&h).await, h.user().await);
+    let text = export(&h, anna).await;
+    let imported = import(&h, ben, &text).await;
+    assert_eq!(imported.refused, 0, "{imported:?}");
+    let (theirs, ours) = (seen(&h, anna).await, seen(&h, ben).await);
+    assert_eq!(ours.len(), 9);
+    // A tombstone has no time of creation that anybody sees.
+    let live = |all: &[Seen]| all.iter().filter(|seen| !seen.4).cloned().collect::<Vec<_>>();
+    assert_eq!(live(&ours), live(&theirs));
+    let deleted = |all: &[Seen]| {
+        let deleted = all.iter().filter(|seen| seen.4);
+        deleted
+            .map(|seen| (seen.0, seen.1.clone(), seen.2))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(deleted(&ours), deleted(&theirs));
+    for key in [memo_key(1), memo_key(2), resource_key(2), resource_key(4)] {
+        assert_eq!(kept(&h, ben, key).await, kept(&h, anna, key).await, "{key:?}");
+    }
+    let count = |record: Option<Record>| record.unwrap().revision_count;
+    assert_eq!(
+        count(h.record(ben, memo_key(1)).await),
+        count(h.record(anna, memo_key(1)).await)
+    );
+}
+
+#[tokio::test]
+async fn an_import_that_is_repeated_changes_nothing() {
+    let h = harness().await;
+    let (anna, ben) = (anna(&h).await, h.user().await);
+    let text = export(&h, anna).await;
+    import(&h, ben, &text).await;
+    let clock = h.stores.dump_reader.dump_user(ben).await.unwrap().unwrap().clock;
+    let loaded = h.stores.dump_reader.loaded(ben).await.unwrap();
+    let again = import(&h, ben, &text).await;
+    assert_eq!((again.applied, again.refused), (0, 0), "{again:?}");
+    assert_eq!(h.stores.dump_reader.loaded(ben).await.unwrap(), loaded);
+    assert_eq!(
+        h.stores.dump_reader.dump_user(ben).await.unwrap().unwrap().clock,
+        clock
+    );
+    // Into the account that it comes from, too.
+    let back = import(&h, anna, &text).await;
+    assert_eq!((back.applied, back.refused), (0, 0), "{back:?}");
+}
+
+#[tokio::test]
+async fn what_is_newer_in_the_account_stays() {
+    let h = harness().await;
+    let (anna, ben) = (anna(&h).await, h.user().await);
+    h.write(ben, [put(memo_key(1), memo("newer")).at(1_000)]).await;
+    import(&h, ben, &export(&h, anna).await).await;
+    let newer = h.record(ben, memo_key(1)).await.unwrap();
+    assert_eq!(newer.version.time.get(), 1_000);
+    let kept = kept(&h, ben, memo_key(1)).await;
+    assert!(
+        kept.iter().any(|(time, ..)| *time == 30),
+        "what lost is kept: {kept:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_export_says_what_it_is() {
+    let h = harness().await;
+    let user = anna(&h).await;
+    let manifest = check(&export(&h, user).await).unwrap();
+    assert_eq!((manifest.records, manifest.username.as_str()), (9, "user-0"));
+    let nobody = UserId::new(Uuid::from_u128(99));
+    let clock = Arc::clone(&h.clock) as _;
+    let export = Export::new(
+        Arc::clone(&h.stores.accounts),
+        Arc::clone(&h.stores.dump_reader),
+        Arc::clone(&h.stores.identity),
+        clock,
+    );
+    let missing: Result<Vec<String>, AppError> = export.run(nobody).try_collect().await;
+    assert!(matches!(missing, Err(AppError::NotFound)));
+}
+
+#[tokio::test]
+async fn an_export_of_an_account_that_is_being_removed_has_no_last_line() {
+    let h = harness().await;
+    let user = anna(&h).await;
+    let clock = Arc::clone(&h.clock) as _;
+    let export = Export::new(
+        Arc::clone(&h.stores.accounts),
+        Arc::clone(&h.stores.dump_reader),
+        Arc::clone(&h.stores.identity),
+        clock,
+    );
+    let mut chunks = std::pin::pin!(export.run(user));
+    assert!(chunks.try_next().await.unwrap().is_some(), "the header");
+    h.stores.accounts.remove(user, 1, None).await.unwrap();
+    let rest: Result<Vec<String>, AppError> = chunks.try_collect().await;
+    assert!(rest.is_err(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_whole_is_recognised_wherever_it_ends() {
+    let h = harness().await;
+    let user = anna(&h).await;
+    let text = export(&h, user).await;
+    let lines: Vec<&str> = text.lines().collect();
+    for end in 1..lines.len() {
+        let cut = lines[..end].join("\n");
+        assert!(matches!(check(&cut), Err(ImportError::CutShort)), "{end} lines");
+    }
+    let half_a_line = &text[..text.len() / 2];
+    assert!(matches!(
+        check(half_a_line),
+        Err(ImportError::Line { .. } | ImportError::CutShort)
+    ));
+    let without_one = [&lines[..2], &lines[3..]].concat().join("\n");
+    assert!(matches!(check(&without_one), Err(ImportError::Damaged(_))));
+    let changed = text.replacen("second", "SECOND", 1);
+    assert!(matches!(check(&changed), Err(ImportError::Damaged(_))));
+    let longer = format!("{text}{}", lines[1]);
+    assert!(matches!(check(&longer), Err(ImportError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn w6_an_edit_time_that_no_device_could_push_is_refused() {
+    let h = harness().await;
+    let user = h.user().await;
+    let minutes = |n: i64| 1_000_000 + n * 60_000;
+    h.write(user, [put(memo_key(1), memo("a little ahead")).at(minutes(4))])
+        .await;
+    check(&export(&h, user).await).unwrap();
+    h.write(user, [put(memo_key(2), memo("for years")).at(minutes(6))])
+        .await;
+    let refused = check(&export(&h, user).await).unwrap_err();
+    assert!(matches!(refused, ImportError::Ahead { line: 3 }), "{refused}");
+    // A revision is an edit like any other.
+    let other = h.user().await;
+    for time in [10, 20] {
+        h.write(other, [put(memo_key(1), memo("x")).at(time)]).await;
+    }
+    let by_hand = export(&h, other)
+        .await
+        .replace(r#""updatedAt":10,"#, &format!(r#""updatedAt":{},"#, minutes(6)));
+    let refused = check(&by_hand).unwrap_err();
+    assert!(matches!(refused, ImportError::Ahead { line: 3 }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_no_export_is_refused() {
+    for foreign in [
+        "",
+        "x",
+        "{}",
+        r#"{"record":{}}"#,
+        "[1,2]",
+        r#"{"header":{"format":"other"}}"#,
+    ] {
+        assert!(
+            matches!(check(foreign), Err(ImportError::Foreign(_))),
+            "{foreign}"
+        );
+    }
+    let newer = r#"{"header":{"format":"mosaic-export","version":2,"username":"a","avatarUrl":null,"epoch":"x","exportedAt":1}}"#;
+    assert!(matches!(check(newer), Err(ImportError::Newer(2))));
+    let header = newer.replace("\"version\":2", "\"version\":1");
+    for (line, why) in [
+        (r#"{"record":{"entity":"foo"}}"#, "missing field"),
+        (
+            r#"{"record":{"entity":"foo","key":"k","stamp":1,"updatedAt":1,"clientId":"a","createdAt":1,"revisionCount":1,"deleted":true,"content":null}}"#,
+            "must be one of memo",
+        ),
+        (
+            r#"{"record":{"entity":"memo","key":"k","stamp":1,"updatedAt":1,"clientId":"a","createdAt":1,"revisionCount":1,"deleted":true,"content":null}}"#,
+            "must be a UUID",
+        ),
+    ] {
+        let refused = check(&format!("{header}\n{line}")).unwrap_err();
+        assert!(matches!(refused, ImportError::Line { line: 2, .. }), "{refused}");
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+}

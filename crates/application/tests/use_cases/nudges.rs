@@ -1,0 +1,202 @@
+//! Nudges: whoever listens is told of the latest clock, whatever is lost, repeated or reordered on the way (N1).
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mosaic_application::AppError;
+use mosaic_application::error::Unauthenticated;
+use mosaic_application::nudges::{Hub, Listener, Nudges};
+use mosaic_application::sessions::Asking;
+use mosaic_domain::{FamilyId, Stamp, UserId};
+use mosaic_ports::{CommitListener, LoginRefusal, MockChangeFeed};
+use uuid::Uuid;
+
+const ANNA: UserId = UserId::new(Uuid::from_u128(1));
+const BEN: UserId = UserId::new(Uuid::from_u128(2));
+
+fn asking(user: UserId) -> Asking {
+    let login = Some(FamilyId::new(user.uuid()));
+    Asking { user, login }
+}
+
+struct World {
+    hub: Arc<Hub>,
+    clock: Arc<AtomicI64>,
+    /// The login that has ended.
+    ended: Arc<Mutex<Option<FamilyId>>>,
+    nudges: Nudges,
+}
+
+fn world(limit: usize) -> World {
+    let (hub, clock) = (Arc::new(Hub::default()), Arc::new(AtomicI64::new(100)));
+    let stored = Arc::clone(&clock);
+    let ended = Arc::<Mutex<_>>::default();
+    let has_ended = Arc::clone(&ended);
+    let mut feed = MockChangeFeed::new();
+    feed.expect_clock().returning(move |_, login| {
+        assert!(login.is_some());
+        if login == *has_ended.lock().unwrap() {
+            return Ok(Err(LoginRefusal::Ended));
+        }
+        Ok(Ok(Stamp::clamped(stored.load(Ordering::SeqCst))))
+    });
+    let nudges = Nudges::new(Arc::clone(&hub), Arc::new(feed), limit);
+    World {
+        hub,
+        clock,
+        ended,
+        nudges,
+    }
+}
+
+impl World {
+    fn commit(&self, user: UserId, clock: i64) {
+        self.hub.committed(user, Stamp::clamped(clock));
+    }
+}
+
+async fn next(listener: &mut Listener) -> Option<i64> {
+    listener.next().await.unwrap().map(Stamp::get)
+}
+
+/// Whether there is nothing to tell now.
+async fn is_quiet(listener: &mut Listener) -> bool {
+    tokio::select! {
+        biased;
+        _ = listener.next() => false,
+        () = std::future::ready(()) => true,
+    }
+}
+
+#[tokio::test]
+async fn n1_the_clock_is_told_at_once_and_then_whenever_it_moves() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    assert_eq!(next(&mut listener).await, Some(100));
+    assert!(is_quiet(&mut listener).await);
+    world.commit(ANNA, 101);
+    assert_eq!(next(&mut listener).await, Some(101));
+}
+
+#[tokio::test]
+async fn n1_only_the_latest_is_told_and_repeated_or_late_nudges_are_not() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    next(&mut listener).await;
+    for clock in [105, 103, 104, 105] {
+        world.commit(ANNA, clock);
+    }
+    assert_eq!(next(&mut listener).await, Some(105));
+    for late in [104, 105] {
+        world.commit(ANNA, late);
+        assert!(is_quiet(&mut listener).await, "{late}");
+    }
+}
+
+#[tokio::test]
+async fn n1_a_commit_between_listening_and_the_first_look_is_not_told_twice() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    world.clock.store(101, Ordering::SeqCst);
+    world.commit(ANNA, 101);
+    assert_eq!(next(&mut listener).await, Some(101));
+    assert!(is_quiet(&mut listener).await);
+}
+
+#[tokio::test]
+async fn n1_after_a_gap_the_clock_is_told_as_it_is() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    next(&mut listener).await;
+    world.commit(ANNA, 110);
+    assert_eq!(next(&mut listener).await, Some(110));
+    // The database was restored meanwhile: the clock is an earlier one.
+    world.clock.store(90, Ordering::SeqCst);
+    world.hub.missed();
+    assert_eq!(next(&mut listener).await, Some(90));
+    world.commit(ANNA, 91);
+    assert_eq!(next(&mut listener).await, Some(91));
+}
+
+#[tokio::test]
+async fn n1_nobody_hears_of_other_users() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    next(&mut listener).await;
+    world.commit(BEN, 500);
+    assert!(is_quiet(&mut listener).await);
+}
+
+#[tokio::test]
+async fn n1_of_one_user_only_so_many_listen() {
+    let world = world(2);
+    let first = world.nudges.listen(asking(ANNA)).unwrap();
+    let _second = world.nudges.listen(asking(ANNA)).unwrap();
+    assert!(matches!(
+        world.nudges.listen(asking(ANNA)),
+        Err(AppError::TooManyListeners)
+    ));
+    let _other = world.nudges.listen(asking(BEN)).unwrap();
+    drop(first);
+    let _third = world.nudges.listen(asking(ANNA)).unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_that_goes_leaves_nothing_behind() {
+    let world = world(9);
+    let listeners = [ANNA, ANNA, BEN].map(|user| world.nudges.listen(asking(user)).unwrap());
+    assert_eq!(world.hub.listeners(), 3);
+    drop(listeners);
+    assert_eq!(world.hub.listeners(), 0);
+}
+
+#[tokio::test]
+async fn every_listener_ends_when_the_server_stops() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    next(&mut listener).await;
+    world.hub.close();
+    assert_eq!(next(&mut listener).await, None);
+    let mut late = world.nudges.listen(asking(ANNA)).unwrap();
+    late.next().await.unwrap();
+    assert_eq!(next(&mut late).await, None);
+}
+
+#[tokio::test]
+async fn n1_whoever_listens_with_a_login_that_ends_is_told_nothing_more() {
+    let world = world(2);
+    let mut ends = world.nudges.listen(asking(ANNA)).unwrap();
+    let other = FamilyId::new(Uuid::from_u128(9));
+    let mut stays = world
+        .nudges
+        .listen(Asking {
+            login: Some(other),
+            ..asking(ANNA)
+        })
+        .unwrap();
+    assert_eq!(
+        (next(&mut ends).await, next(&mut stays).await),
+        (Some(100), Some(100))
+    );
+    *world.ended.lock().unwrap() = asking(ANNA).login;
+    world.hub.logins_ended(ANNA);
+    let refused = tokio::select! {
+        biased;
+        refused = ends.next() => refused,
+        () = std::future::ready(()) => panic!("it was not told that its login ended"),
+    };
+    assert!(
+        matches!(
+            refused,
+            Err(AppError::Unauthenticated(Unauthenticated::LoginEnded))
+        ),
+        "{refused:?}"
+    );
+    // The other login of the same user goes on, and is told no clock that it knows already.
+    assert!(is_quiet(&mut stays).await);
+    world.clock.store(110, Ordering::SeqCst);
+    world.hub.logins_ended(ANNA);
+    assert_eq!(next(&mut stays).await, Some(110));
+    world.commit(ANNA, 110);
+    assert!(is_quiet(&mut stays).await);
+}

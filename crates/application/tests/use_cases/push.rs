@@ -1,0 +1,369 @@
+//! Bulk pushes, over a mocked write store that runs the real rule.
+
+use std::sync::{Arc, Mutex};
+
+use mosaic_application::AppError;
+use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
+
+use mosaic_domain::entity::SortGroup;
+use mosaic_domain::query::Listing;
+use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome};
+use mosaic_domain::{EditTime, Entity, EntityType, FamilyId, RecordKey, Stamp, UnixMillis, UserId};
+use mosaic_ports::{MockChangeFeed, MockRecordReader, MockWriteStore};
+use mosaic_testkit::{Model, by, every_field, memo, memo_id, memo_key, resource_key, resource_of};
+use uuid::Uuid;
+
+const USER: UserId = UserId::new(Uuid::from_u128(1));
+const NOW: i64 = 1_715_000_000_000;
+
+/// A store over a model of one user, and how often it was asked to write.
+fn store(model: Model) -> (MockWriteStore, Arc<Mutex<(Model, usize)>>) {
+    let state = Arc::new(Mutex::new((model, 0)));
+    let shared = Arc::clone(&state);
+    let mut store = MockWriteStore::new();
+    store.expect_write().returning(move |scope, decide| {
+        let (model, writes) = &mut *shared.lock().unwrap();
+        *writes += 1;
+        let plan = decide(&model.locked(&scope, UnixMillis::clamped(NOW)))?;
+        model.commit(&plan);
+        Ok(plan)
+    });
+    (store, state)
+}
+
+fn feed() -> MockChangeFeed {
+    let mut feed = MockChangeFeed::new();
+    feed.expect_clock().returning(|_, _| Ok(Ok(Stamp::clamped(77))));
+    feed
+}
+
+fn push_by(client_time: Option<i64>) -> PushBy {
+    PushBy {
+        user: USER,
+        login: None,
+        client: by("phone"),
+        client_time: client_time.map(UnixMillis::clamped),
+        arrived_at: UnixMillis::clamped(NOW),
+    }
+}
+
+fn put(key: RecordKey, content: impl Entity, time: Option<i64>) -> PushEdit {
+    PushEdit {
+        key,
+        edit_time: time.map(EditTime::clamped),
+        action: mosaic_testkit::put(key, content).action,
+    }
+}
+
+fn bury(key: RecordKey, time: Option<i64>) -> PushEdit {
+    PushEdit {
+        key,
+        edit_time: time.map(EditTime::clamped),
+        action: Action::Delete { buries_unknown: true },
+    }
+}
+
+async fn run(edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
+    run_with(push_by(None), edits).await
+}
+
+async fn run_with(by: PushBy, edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
+    let (store, state) = store(Model::default());
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
+    let pushed = push.run(&by, edits).await.unwrap();
+    drop(push);
+    let (model, writes) = Arc::into_inner(state).unwrap().into_inner().unwrap();
+    (pushed, model, writes)
+}
+
+fn applied(outcome: &PushOutcome) -> Option<Stamp> {
+    match outcome {
+        PushOutcome::Applied { stamp } => Some(*stamp),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn b1_parents_come_first_whatever_the_order_and_results_keep_it() {
+    let resource = put(resource_key(1), resource_of(memo_id(1), "a.jpg"), Some(NOW));
+    let memo = put(memo_key(1), memo("x"), Some(NOW));
+    let (pushed, model, writes) = run(vec![resource, memo]).await;
+    let stamps: Vec<_> = pushed.results.iter().filter_map(applied).collect();
+    assert_eq!(stamps.len(), 2, "{:?}", pushed.results);
+    assert!(stamps[0] > stamps[1], "the memo came first: {stamps:?}");
+    assert_eq!(writes, 1, "one write for all of it");
+    assert_eq!(pushed.clock, stamps[0]);
+    assert_eq!(model.record(resource_key(1)).unwrap().parent(), Some(memo_id(1)));
+}
+
+#[tokio::test]
+async fn b2_what_can_not_be_done_is_rejected_alone() {
+    let (pushed, model, _) = run(vec![
+        put(resource_key(1), resource_of(memo_id(9), "a.jpg"), Some(NOW)),
+        put(memo_key(1), memo("good"), Some(NOW)),
+        put(memo_key(2), memo("from the future"), Some(NOW + 300_001)),
+    ])
+    .await;
+    assert!(
+        matches!(
+            &pushed.results[..],
+            [
+                PushOutcome::Rejected {
+                    error: AppError::UnknownMemo(_),
+                    retryable: true
+                },
+                PushOutcome::Applied { .. },
+                PushOutcome::Rejected {
+                    error: AppError::EditTimeAhead { .. },
+                    retryable: true
+                },
+            ]
+        ),
+        "{:?}",
+        pushed.results
+    );
+    assert!(model.record(memo_key(2)).is_none());
+}
+
+#[tokio::test]
+async fn b2_results_keep_their_places_whatever_is_rejected_before_them() {
+    let (pushed, _, _) = run(vec![
+        put(memo_key(1), memo("from the future"), Some(NOW + 300_001)),
+        put(memo_key(2), memo("good"), Some(NOW)),
+    ])
+    .await;
+    assert!(
+        matches!(
+            &pushed.results[..],
+            [PushOutcome::Rejected { .. }, PushOutcome::Applied { .. }]
+        ),
+        "{:?}",
+        pushed.results
+    );
+}
+
+#[tokio::test]
+async fn b2_a_record_that_is_named_twice_is_written_once() {
+    let (pushed, model, _) = run(vec![
+        put(memo_key(1), memo("first"), Some(NOW)),
+        bury(memo_key(1), Some(NOW + 1)),
+    ])
+    .await;
+    assert!(applied(&pushed.results[0]).is_some());
+    assert!(matches!(
+        pushed.results[1],
+        PushOutcome::Rejected {
+            error: AppError::NamedTwice,
+            retryable: true
+        }
+    ));
+    assert!(!model.record(memo_key(1)).unwrap().is_deleted());
+}
+
+#[tokio::test]
+async fn b2_a_push_of_which_nothing_is_left_writes_nothing_and_answers_the_clock() {
+    let (pushed, _, writes) = run(vec![put(memo_key(1), memo("x"), Some(NOW + 400_000))]).await;
+    assert_eq!((writes, pushed.clock), (0, Stamp::clamped(77)));
+    let (pushed, _, writes) = run(Vec::new()).await;
+    assert_eq!((writes, pushed.results.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn w6_the_edits_of_a_clock_that_is_off_are_shifted() {
+    let three_hours = 3 * 3_600_000;
+    let edits = vec![put(memo_key(1), memo("x"), Some(NOW + three_hours - 5))];
+    let (pushed, model, _) = run_with(push_by(Some(NOW + three_hours)), edits).await;
+    assert!(applied(&pushed.results[0]).is_some(), "{:?}", pushed.results);
+    assert_eq!(model.record(memo_key(1)).unwrap().version.time.get(), NOW - 5);
+}
+
+#[tokio::test]
+async fn w3_w4_replays_change_nothing_and_what_loses_is_kept() {
+    let mut model = Model::default();
+    let stored = mosaic_testkit::put(memo_key(1), memo("newer"));
+    let stored = mosaic_testkit::EditExt::at(stored, NOW);
+    let plan = model.write(UnixMillis::clamped(NOW), &[stored]).unwrap();
+    assert_eq!(plan.results[0].outcome, Outcome::Applied);
+    let (store, state) = store(model);
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
+    let edits = || vec![put(memo_key(1), memo("older"), Some(NOW - 10))];
+    for _ in 0..2 {
+        let pushed = push.run(&push_by(None), edits()).await.unwrap();
+        let PushOutcome::Superseded { current } = &pushed.results[0] else {
+            panic!("{:?}", pushed.results);
+        };
+        assert_eq!(current.live_content(), Some(&memo("newer").into_content()));
+    }
+    let same = vec![put(memo_key(1), memo("newer"), Some(NOW))];
+    let pushed = push.run(&push_by(None), same).await.unwrap();
+    assert!(matches!(pushed.results[0], PushOutcome::Unchanged { .. }));
+    assert_eq!(state.lock().unwrap().0.revisions().len(), 1);
+}
+
+/// B1: a push that brings much is written in slices, parents first, and answered as one.
+#[tokio::test]
+async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
+    let (store, state) = store(Model::default());
+    let large = "x".repeat(300 * 1024);
+    let mut edits = vec![put(resource_key(1), resource_of(memo_id(4), "a.png"), Some(NOW))];
+    edits.extend((1..=4).map(|n| put(memo_key(n), memo(&large), Some(NOW))));
+    let keys: Vec<RecordKey> = edits.iter().map(|edit| edit.key).collect();
+    let pushed = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    )
+    .run(&push_by(None), edits)
+    .await
+    .unwrap();
+    let (model, writes) = &*state.lock().unwrap();
+    assert_eq!(*writes, 4, "the resource is written with the last memo");
+    let stamps: Vec<Stamp> = pushed
+        .results
+        .iter()
+        .map(|result| match result {
+            PushOutcome::Applied { stamp } => *stamp,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let stored = |key: &RecordKey| model.records().find(|record| record.key == *key).unwrap().stamp;
+    assert_eq!(stamps, keys.iter().map(stored).collect::<Vec<_>>());
+    assert_eq!(pushed.clock, stamps[0], "the last that was written");
+}
+
+/// B1, W9: memos that take many resources with them are deleted in a write each; others wait for one of them at most.
+#[tokio::test]
+async fn b1_memos_that_take_many_resources_with_them_are_deleted_one_by_one() {
+    for (children, expected) in [(1_000, 1), (1_001, 3)] {
+        let (store, state) = store(Model::default());
+        let mut reader = MockRecordReader::new();
+        reader.expect_list().once().returning(move |_, query| {
+            assert_eq!(query.parents, Some([1, 2, 3].map(memo_id).to_vec()));
+            Ok(Listing {
+                items: Vec::new(),
+                total: children,
+            })
+        });
+        let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader));
+        let deletes = (1..=3).map(|n| bury(memo_key(n), Some(NOW))).collect();
+        let pushed = push.run(&push_by(None), deletes).await.unwrap();
+        assert!(
+            pushed.results.iter().all(|result| applied(result).is_some()),
+            "{:?}",
+            pushed.results
+        );
+        assert_eq!(state.lock().unwrap().1, expected, "{children} resources");
+    }
+}
+
+/// W9: a resource of a memo that is full may come again, when the memo has room.
+#[tokio::test]
+async fn b2_a_resource_of_a_full_memo_is_rejected_alone_and_may_come_again() {
+    let mut store = MockWriteStore::new();
+    store.expect_write().once().returning(move |scope, decide| {
+        let mut model = Model::default();
+        model.write(
+            UnixMillis::clamped(NOW),
+            &[mosaic_testkit::put(memo_key(1), memo("x"))],
+        )?;
+        let mut locked = model.locked(&scope, UnixMillis::clamped(NOW));
+        let resources = SortGroup {
+            entity_type: EntityType::Resource,
+            parent: Some(memo_id(1)),
+        };
+        locked.children.insert(resources, CHILDREN_MAX);
+        Ok(decide(&locked)?)
+    });
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
+    let fields = every_field(resource_of(memo_id(1), "a.png").into_content());
+    let edits = vec![
+        PushEdit {
+            key: resource_key(1),
+            edit_time: Some(EditTime::clamped(NOW)),
+            action: mosaic_testkit::create(resource_key(1), fields).action,
+        },
+        put(memo_key(2), memo("y"), Some(NOW)),
+    ];
+    let pushed = push.run(&push_by(None), edits).await.unwrap();
+    let [
+        PushOutcome::Rejected {
+            error: AppError::MemoFull(_),
+            retryable: true,
+        },
+        rest,
+    ] = &pushed.results[..]
+    else {
+        panic!("{:?}", pushed.results);
+    };
+    assert!(applied(rest).is_some(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn w10_what_finds_no_room_is_rejected_alone_and_may_come_again() {
+    let (store, state) = store(Model::default());
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    )
+    .with_quota(1_000);
+    let edits = vec![
+        put(memo_key(1), memo(&"x".repeat(1_000)), Some(NOW)),
+        put(memo_key(2), memo("short"), Some(NOW)),
+    ];
+    let pushed = push.run(&push_by(None), edits).await.unwrap();
+    assert!(
+        matches!(
+            &pushed.results[..],
+            [
+                PushOutcome::Rejected {
+                    error: AppError::NoRoom {
+                        used: 0,
+                        quota: 1_000
+                    },
+                    retryable: true
+                },
+                PushOutcome::Applied { .. },
+            ]
+        ),
+        "{:?}",
+        pushed.results
+    );
+    assert!(state.lock().unwrap().0.record(memo_key(1)).is_none());
+}
+
+#[tokio::test]
+async fn l1_a_push_is_written_by_its_login() {
+    let login = Some(FamilyId::new(Uuid::from_u128(5)));
+    let mut store = MockWriteStore::new();
+    store.expect_write().once().returning(move |scope, decide| {
+        assert_eq!(scope.login, login);
+        Ok(decide(
+            &Model::default().locked(&scope, UnixMillis::clamped(NOW)),
+        )?)
+    });
+    let by = PushBy {
+        login,
+        ..push_by(None)
+    };
+    let edits = vec![put(memo_key(1), memo("x"), Some(NOW))];
+    let push = Push::new(
+        Arc::new(store),
+        Arc::new(feed()),
+        Arc::new(MockRecordReader::new()),
+    );
+    let pushed = push.run(&by, edits).await.unwrap();
+    assert!(applied(&pushed.results[0]).is_some(), "{:?}", pushed.results);
+}
