@@ -68,9 +68,9 @@ fn rule(name: &str) -> Option<Rule> {
         | "mosaic-adapter-postgres"
         | "mosaic-adapter-blobs"
         | "mosaic-adapter-media"
-        | "mosaic-adapter-system" => rule(&[DOMAIN, PORTS], &[TESTKIT], None),
+        | "mosaic-adapter-system"
         // Its own tests need all its features.
-        TESTKIT => rule(&[DOMAIN, PORTS], &[TESTKIT], None),
+        | TESTKIT => rule(&[DOMAIN, PORTS], &[TESTKIT], None),
         "mosaic-server" => rule(
             &[
                 APPLICATION,

@@ -10,7 +10,6 @@
 //! A new case is an `async fn(&Harness)` in a module of `cases` and one line in the list of [`conformance!`].
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
-#[cfg(feature = "blobs")]
 pub mod blobs;
 pub mod cases;
 mod device;

@@ -4,8 +4,10 @@
 //! mosaic_testkit::blob_conformance!(MyFixture);
 //! ```
 
+#[cfg(feature = "blobs")]
 mod many;
 
+#[cfg(feature = "blobs")]
 pub use many::*;
 
 use std::ops::Range;

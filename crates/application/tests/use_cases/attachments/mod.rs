@@ -3,6 +3,7 @@
 mod avatars;
 mod direct;
 mod doctor;
+mod failing;
 mod files;
 mod garbage;
 mod storage;
