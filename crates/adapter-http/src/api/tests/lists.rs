@@ -1,7 +1,5 @@
 //! Every list has an end: what the document says of the routes that answer with one.
 
-use serde_json::Value;
-
 use super::*;
 
 /// Lists that are not paged, each with what bounds it.
@@ -10,10 +8,6 @@ const BOUNDED: [(&str, &str); 3] = [
     ("/diaries/{date}", "shows the first page of its memos"),
     ("/memos/tags", "the store counts so many at most"),
 ];
-
-fn document() -> Value {
-    serde_json::to_value(table().document()).unwrap()
-}
 
 /// What a schema says, wherever it stands.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
