@@ -63,6 +63,22 @@ impl Answer {
     }
 
     #[track_caller]
+    fn assert_headers(&self, headers: &[(&str, &str)]) {
+        for (name, value) in headers {
+            assert_eq!(self.header(name), Some(*value), "{name}");
+        }
+    }
+
+    /// Its body has all of this, and perhaps more.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "so that tests say it in place")]
+    fn assert_has(&self, members: Value) {
+        for (name, value) in members.as_object().unwrap() {
+            assert_eq!(self.body[name], *value, "{name}");
+        }
+    }
+
+    #[track_caller]
     fn assert_ok(self) -> Self {
         assert_eq!(self.status, 200, "{}", self.text);
         self

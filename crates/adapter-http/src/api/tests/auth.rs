@@ -112,7 +112,6 @@ async fn only_administrators_manage_accounts() {
 #[actix_web::test]
 async fn an_account_is_removed_once_and_the_last_administrator_never() {
     let site = Site::new().await;
-    site.add_user(2, Role::User).await;
     site.add_user(3, Role::Admin).await;
     for (number, status, code) in [(2, 204, ""), (2, 404, "not_found"), (3, 409, "last_admin")] {
         let path = format!("/admin/users/{}", user(number));

@@ -15,7 +15,7 @@ async fn d2_devices_are_listed_and_the_one_that_asks_is_marked() {
         .await
         .assert_ok();
     site.clock.advance(10);
-    let mut laptop = login(Some("laptop"));
+    let mut laptop = login(1, Some("laptop"));
     laptop.device_name = Label::new("Mine".to_owned()).ok();
     laptop.token.issued_at = site.clock.now();
     site.log_in(laptop).await;
@@ -36,7 +36,7 @@ async fn d2_devices_are_listed_and_the_one_that_asks_is_marked() {
 #[actix_web::test]
 async fn d2_a_device_is_forgotten_by_its_name() {
     let site = Site::new().await;
-    site.log_in(login(Some("Anna's tablet/ä%41"))).await;
+    site.log_in(login(1, Some("Anna's tablet/ä%41"))).await;
     let forget = |name: &str| site.send(ask("DELETE", &format!("/api/devices/{name}")));
     let name = "Anna's%20tablet%2F%C3%A4%2541";
     forget(name).await.assert_is(204, "");

@@ -47,20 +47,6 @@ async fn the_device_s_headers_are_checked() {
 }
 
 #[actix_web::test]
-async fn a_create_answers_the_record() {
-    let site = Site::new().await;
-    let answer = site
-        .post("/api/bots", &json!({"name": "Mo", "updatedAt": NOW - 5}))
-        .await;
-    let body = answer.assert_ok().body;
-    assert!(Uuid::try_parse(body["id"].as_str().unwrap()).is_ok());
-    assert_eq!(
-        (&body["updatedAt"], &body["name"]),
-        (&json!(NOW - 5), &json!("Mo"))
-    );
-}
-
-#[actix_web::test]
 async fn errors_of_use_cases_become_problems() {
     let site = Site::new().await;
     let bot = ask("PUT", "/bots/{id}").set_json(json!({"name": "Mo"}));

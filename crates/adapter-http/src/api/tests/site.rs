@@ -82,7 +82,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// A server whose user 1 has the token `user`.
+    /// A server with two users, whose tokens are `user` and `other`.
     pub(super) async fn new() -> Self {
         let (clock, ids) = (
             Arc::new(ManualClock::default()),
@@ -103,12 +103,14 @@ impl Site {
             hub,
             service: OnceCell::new(),
         };
-        site.add_user(1, Role::User).await;
-        site.log_in(login(None)).await;
+        for number in [1, 2] {
+            site.add_user(number, Role::User).await;
+            site.log_in(login(number, None)).await;
+        }
         site
     }
 
-    pub(super) async fn add_user(&self, number: u128, role: Role) {
+    pub(super) async fn add_user(&self, number: u8, role: Role) {
         let now = self.clock.now();
         let account = Account {
             user: User {
@@ -126,14 +128,13 @@ impl Site {
         self.stores.accounts.create(account, false, None).await.unwrap();
     }
 
-    /// Begins a login of user 1.
     pub(super) async fn log_in(&self, login: StoredRefreshToken) {
         self.stores.tokens.issue(login, password()).await.unwrap();
     }
 
-    /// Ends the login that the tests' tokens are of.
+    /// Ends the login of the token `user`.
     pub(super) async fn log_out(&self) {
-        let NewRefreshToken { key, hash, .. } = login(None).token;
+        let NewRefreshToken { key, hash, .. } = login(1, None).token;
         let ended = self.stores.tokens.end_family(PresentedToken { key, hash }).await;
         assert!(ended.unwrap().is_some());
     }
@@ -193,28 +194,28 @@ impl Site {
     }
 }
 
-pub(super) fn user(number: u128) -> UserId {
-    UserId::new(Uuid::from_u128(number))
+pub(super) fn user(number: u8) -> UserId {
+    UserId::new(Uuid::from_u128(number.into()))
 }
 
 fn password() -> PasswordHash {
     PasswordHash::new("$argon2id$".to_owned())
 }
 
-/// A login of user 1: the one that the tests' tokens are of, or that of a device.
-pub(super) fn login(client: Option<&str>) -> StoredRefreshToken {
-    let number = if client.is_some() { 9 } else { 2 };
+/// A login of a user: the one that the tests' tokens are of, or that of a device.
+pub(super) fn login(number: u8, client: Option<&str>) -> StoredRefreshToken {
+    let id = if client.is_some() { number + 100 } else { number };
     let now = ManualClock::default().now();
     StoredRefreshToken {
         token: NewRefreshToken {
-            key: TokenHash([number; 32]),
-            hash: TokenHash([number + 1; 32]),
+            key: TokenHash([id; 32]),
+            hash: TokenHash([id + 10; 32]),
             seed: TokenSeed([3; 32]),
             issued_at: now,
             expires_at: now.plus(1_000_000_000),
         },
-        user: user(1),
-        family: FamilyId::new(Uuid::from_u128(number.into())),
+        user: user(number),
+        family: FamilyId::new(Uuid::from_u128(id.into())),
         client: client.map(|name| name.parse().unwrap()),
         device_name: None,
     }
@@ -280,20 +281,21 @@ fn state(
     }
 }
 
-/// `user` and `admin` are tokens of user 1's login with that role; `old` has expired.
+/// `user` and `admin` are tokens of user 1's login with that role; `other` is user 2's; `old` has expired.
 fn tokens() -> MockAccessTokens {
     let mut tokens = MockAccessTokens::new();
     tokens.expect_verify().returning(|token, now| {
-        let role = match token {
-            "admin" => Role::Admin,
-            "user" => Role::User,
+        let (number, role) = match token {
+            "admin" => (1, Role::Admin),
+            "user" => (1, Role::User),
+            "other" => (2, Role::User),
             "old" => return Err(AccessTokenError::Expired),
             _ => return Err(AccessTokenError::Invalid),
         };
         Ok(AccessClaims {
-            user: user(1),
+            user: user(number),
             role,
-            family: login(None).family,
+            family: login(number, None).family,
             client: None,
             issued_at: now,
             expires_at: now,

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mosaic_domain::attachment::UploadKind;
 use mosaic_domain::entity::Resource;
 use mosaic_domain::{Live, ResourceId};
 use mosaic_testkit::{BlobCall, BlobFailure};

@@ -14,25 +14,17 @@ async fn a_direct_upload_becomes_a_resource_when_it_is_confirmed() {
     site.blobs.sign(true);
     let body =
         json!({"id": ID, "filename": "a.txt", "mimeType": "text/plain", "fileSize": 3, "metadata": {"a": 1}});
-    let begun = site.post(BEGIN, &body).await.assert_ok().body;
+    let begun = site.post(BEGIN, &body).await.assert_ok();
     let lifetime = i64::try_from(site.state.downloads.direct_for.as_millis()).unwrap();
-    for (name, value) in [
-        ("method", json!("PUT")),
-        ("headers", json!({})),
-        ("resourceId", json!(ID)),
-        ("expiresAt", json!(NOW + lifetime)),
-    ] {
-        assert_eq!(begun[name], value);
-    }
-    let confirmed = json!({"uploadId": begun["uploadId"]});
+    begun.assert_has(json!({"method": "PUT", "headers": {}, "resourceId": ID, "expiresAt": NOW + lifetime}));
+    let confirmed = json!({"uploadId": begun.body["uploadId"]});
     let early = site.post(CONFIRM, &confirmed).await;
     early.assert_is(409, "upload_incomplete");
-    let address = begun["uploadUrl"].as_str().unwrap();
+    let address = begun.body["uploadUrl"].as_str().unwrap();
     assert!(site.blobs.send(address, Bytes::from_static(b"abc")));
     for _ in 0..2 {
-        let body = site.post(CONFIRM, &confirmed).await.assert_ok().body;
-        let shown = ["id", "fileSize", "metadata"].map(|name| &body[name]);
-        assert_eq!(shown, [&json!(ID), &json!(3), &json!({"a": 1})]);
+        let answer = site.post(CONFIRM, &confirmed).await.assert_ok();
+        answer.assert_has(json!({"id": ID, "fileSize": 3, "metadata": {"a": 1}}));
     }
     assert_eq!(site.get(&format!("/resources/{ID}/download")).await.text, "abc");
 }

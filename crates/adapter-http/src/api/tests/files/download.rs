@@ -1,12 +1,8 @@
 //! Downloads: whole, in part, smaller, or not again.
 
-use mosaic_application::attachments::NewFile;
-use mosaic_application::records::EditBy;
-use mosaic_domain::account::Role;
-use mosaic_domain::{ClientId, ResourceId};
 use mosaic_testkit::{BlobCall, BlobFailure};
 
-use super::super::site::{SMALLER, user};
+use super::super::site::SMALLER;
 use super::*;
 
 const CACHED: &str = "private, max-age=31536000, immutable";
@@ -20,7 +16,7 @@ async fn a_download_says_what_it_is_and_runs_nothing() {
     assert_eq!(answer.text, "<script>");
     let listed = site.get("/resources").await;
     let sha256 = listed.body["items"][0]["sha256"].as_str().unwrap();
-    for (name, value) in [
+    answer.assert_headers(&[
         ("content-type", "text/html"),
         (
             "content-disposition",
@@ -32,9 +28,7 @@ async fn a_download_says_what_it_is_and_runs_nothing() {
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'; sandbox"),
         ("cross-origin-resource-policy", "same-origin"),
-    ] {
-        assert_eq!(answer.header(name), Some(value), "{name}");
-    }
+    ]);
     let text = site.store("a.txt", "text/plain", b"abc").await;
     let answer = site.get(&text).await;
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
@@ -65,28 +59,23 @@ async fn ranges_are_sent() {
     let url = site.store("a.bin", "a/b", DIGITS).await;
     let tag = site.get(&url).await.header("etag").unwrap().to_owned();
     for (range, content, which) in [
-        ("bytes=0-0", "0", "bytes 0-0/10"),
         ("bytes=2-4", "234", "bytes 2-4/10"),
-        ("bytes=8-", "89", "bytes 8-9/10"),
         ("bytes=-3", "789", "bytes 7-9/10"),
-        ("bytes=0-99", "0123456789", "bytes 0-9/10"),
         ("bytes=1-2,3-4,20-", "1234", "bytes 1-4/10"),
     ] {
         let answer = site.get_with(&url, &[("range", range)]).await;
         assert_eq!((answer.status, &*answer.text), (206, content), "{range}");
-        for (name, value) in [("content-range", which), ("etag", &tag), ("content-type", "a/b")] {
-            assert_eq!(answer.header(name), Some(value));
-        }
+        answer.assert_headers(&[("content-range", which), ("etag", &tag), ("content-type", "a/b")]);
     }
-    for range in ["bytes=4-2", "bytes=x", "lines=1-2", "bytes"] {
-        let answer = site.get_with(&url, &[("range", range)]).await.assert_ok();
-        assert_eq!(answer.text.as_bytes(), DIGITS, "{range}");
-        assert_eq!(answer.header("content-range"), None);
-    }
+    let whole = site.get_with(&url, &[("range", "bytes=4-2")]).await.assert_ok();
+    assert_eq!(
+        (whole.text.as_bytes(), whole.header("content-range")),
+        (DIGITS, None)
+    );
     let thousand: Vec<String> = (0..1_000).map(|i| format!("{0}-{0}", i * 3)).collect();
     let thousand = format!("bytes={}", thousand.join(","));
     let reads = site.blobs.calls(BlobCall::Read);
-    for range in ["bytes=10-", "bytes=-0", "bytes=10-12,99-", &thousand] {
+    for range in ["bytes=10-", &thousand] {
         let answer = site.get_with(&url, &[("range", range)]).await;
         let answer = answer.assert_is(416, "range_not_satisfiable");
         assert_eq!(answer.header("content-range"), Some("bytes */10"));
@@ -207,40 +196,15 @@ async fn bytes_that_are_gone_are_missing() {
 async fn files_are_for_their_user() {
     let site = Site::new().await;
     let url = site.store("a.bin", "a/b", b"abc").await;
-    let download = |id: &str| format!("/resources/{id}/download");
-    site.get(&download(ID)).await.assert_is(404, "not_found");
-    site.get(&download("7")).await.assert_is(422, "validation_failed");
-    let nobody = site.send(request("GET", &url)).await;
-    nobody.assert_is(401, "unauthenticated");
-    site.add_user(2, Role::User).await;
-    let theirs: ResourceId = "0198f3a2-7b1c-7def-8000-00000000bbbb".parse().unwrap();
-    let attachments = &site.state.attachments;
-    let received = attachments
-        .receive(user(2))
+    site.send(by("other", request("GET", &url)))
         .await
-        .unwrap()
-        .finish()
+        .assert_is(404, "not_found");
+    site.send(request("GET", &url))
         .await
-        .unwrap();
-    let by_them = EditBy {
-        user: user(2),
-        login: None,
-        client: ClientId::unnamed(),
-        edit_time: None,
-        created_at: None,
-        client_time: None,
-        arrived_at: site.state.clock.now(),
-    };
-    let new = NewFile {
-        id: Some(theirs),
-        memo_id: None,
-        filename: "a".to_owned().try_into().unwrap(),
-        declared: None,
-        metadata: None,
-    };
-    attachments.add(&by_them, new, received).await.unwrap();
-    let answer = site.get(&download(&theirs.to_string())).await;
-    answer.assert_is(404, "not_found");
+        .assert_is(401, "unauthenticated");
+    site.get(&format!("/resources/{ID}/download"))
+        .await
+        .assert_is(404, "not_found");
 }
 
 #[actix_web::test]
@@ -256,16 +220,14 @@ async fn smaller_pictures_are_files_of_their_own() {
         let answer = site.get(&address).await.assert_ok();
         assert_eq!(answer.text, String::from_utf8_lossy(SMALLER));
         let tag = format!("{}-{variant}\"", whole.trim_end_matches('"'));
-        for (name, value) in [
+        answer.assert_headers(&[
             ("content-type", "image/jpeg"),
             (
                 "content-disposition",
                 "inline; filename=\"a.jpg\"; filename*=UTF-8''a.jpg",
             ),
             ("etag", &tag),
-        ] {
-            assert_eq!(answer.header(name), Some(value));
-        }
+        ]);
         let again = site.get_with(&address, &[("if-none-match", &tag)]).await;
         assert_eq!(again.status, 304);
     }

@@ -1,32 +1,8 @@
 //! The bytes of an upload, piece by piece, and its end.
 
-use mosaic_domain::UploadId;
-use mosaic_domain::account::Role;
-use mosaic_domain::attachment::{BeginOutcome, Upload};
-use mosaic_ports::{BlobName, Clock as _};
+use mosaic_ports::BlobName;
 
 use super::*;
-
-impl Site {
-    /// An upload that somebody began, perhaps in another way.
-    async fn noted(&self, by: u128, kind: UploadKind) -> String {
-        let now = self.clock.now();
-        let id = Uuid::from_u128(by << 8);
-        let upload = Upload {
-            id: UploadId::new(id),
-            resource: ResourceId::new(id),
-            author: "phone".parse().unwrap(),
-            length: 3,
-            kind,
-            fields: "{}".to_owned(),
-            created_at: now,
-            expires_at: now.plus(LIFETIME_MS),
-        };
-        let begun = self.stores.uploads.begin(user(by), upload, USER_BYTES, 10).await;
-        assert_eq!(begun.unwrap(), BeginOutcome::Begun);
-        format!("/uploads/{id}")
-    }
-}
 
 #[actix_web::test]
 async fn an_upload_comes_in_pieces() {
@@ -37,13 +13,11 @@ async fn an_upload_comes_in_pieces() {
     for (from, to) in [(0, 300), (300, 301), (301, 1000)] {
         assert!(site.has_no(id).await);
         let answer = site.takes(append(&address, from, &bytes[from..to])).await;
-        for (name, value) in [
-            ("upload-offset", to.to_string()),
-            ("x-mosaic-resource-id", id.to_string()),
-            ("upload-expires", EXPIRES.replace(":53:", ":54:")),
-        ] {
-            assert_eq!(answer.header(name), Some(&*value));
-        }
+        answer.assert_headers(&[
+            ("upload-offset", &to.to_string()),
+            ("x-mosaic-resource-id", &id.to_string()),
+            ("upload-expires", &EXPIRES.replace(":53:", ":54:")),
+        ]);
         assert_eq!(site.offset(&address).await, to as u64);
     }
     let sha256 = site.resource(id).await.content.sha256.unwrap();
@@ -207,10 +181,18 @@ async fn an_upload_expires_after_its_last_bytes() {
 #[actix_web::test]
 async fn other_people_s_uploads_and_direct_ones_are_not_found() {
     let site = Site::new().await;
-    site.add_user(9, Role::User).await;
-    let theirs = site.noted(9, UploadKind::Parts).await;
-    let direct = site.noted(1, UploadKind::Direct { blob: Uuid::nil() }).await;
-    for address in [theirs, direct, format!("/uploads/{}", Uuid::from_u128(5))] {
+    let theirs = site.send(by("other", begin(3, FILENAME))).await;
+    site.blobs.sign(true);
+    let direct = json!({"filename": "a", "fileSize": 3});
+    let direct = site
+        .post("/resources/presigned-upload", &direct)
+        .await
+        .assert_ok();
+    for address in [
+        theirs.header("location").unwrap().to_owned(),
+        format!("/uploads/{}", direct.body["uploadId"].as_str().unwrap()),
+        format!("/uploads/{}", Uuid::from_u128(5)),
+    ] {
         for request in [
             tus("HEAD", &address),
             append(&address, 0, b"abc"),

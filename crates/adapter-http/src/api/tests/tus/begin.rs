@@ -9,15 +9,13 @@ async fn what_tus_can_do_here_is_told_to_everybody() {
     let site = Site::new().await;
     for path in ["/uploads", "/api/uploads", &format!("/uploads/{ID}")] {
         let answer = site.takes(request("OPTIONS", path)).await;
-        for (name, value) in [
+        answer.assert_headers(&[
             ("tus-resumable", "1.0.0"),
             ("tus-version", "1.0.0"),
             ("tus-extension", "creation,termination,expiration,checksum"),
             ("tus-max-size", "1000000"),
             ("tus-checksum-algorithm", "sha1,sha256"),
-        ] {
-            assert_eq!(answer.header(name), Some(value), "{path} {name}");
-        }
+        ]);
     }
 }
 
@@ -135,7 +133,7 @@ async fn an_upload_begins_where_the_request_was_sent() {
         assert_eq!(answer.header("upload-expires"), Some(EXPIRES));
         let found = site.send(tus("HEAD", address)).await.assert_ok();
         assert_eq!(found.text, "");
-        for (name, value) in [
+        found.assert_headers(&[
             ("tus-resumable", "1.0.0"),
             ("upload-offset", "0"),
             ("upload-length", "3"),
@@ -143,9 +141,7 @@ async fn an_upload_begins_where_the_request_was_sent() {
             ("upload-metadata", said),
             ("x-mosaic-resource-id", ID),
             ("cache-control", "no-store"),
-        ] {
-            assert_eq!(found.header(name), Some(value), "{name}");
-        }
+        ]);
     }
 }
 
@@ -197,8 +193,7 @@ async fn the_length_is_needed_and_limited() {
         site.begin(1_000_000, FILENAME).await;
     }
     let answer = site.refuses(begin(1, FILENAME), 413, "quota_exceeded").await;
-    assert_eq!(answer.body["used"], USER_BYTES);
-    assert_eq!(answer.body["quota"], USER_BYTES);
+    answer.assert_has(json!({"used": USER_BYTES, "quota": USER_BYTES}));
 }
 
 #[actix_web::test]
