@@ -75,20 +75,17 @@ fn whatever_may_be_sent_has_its_limits_in_the_document() {
             let name = parameter["name"].as_str().unwrap();
             walk.visit(&parameter["schema"], &format!("{method} {path}.{name}"));
         }
-        for (media_type, content) in operation["requestBody"]["content"]
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
+        let bodies = operation["requestBody"]["content"].as_object();
+        for (media_type, content) in bodies.into_iter().flatten() {
             walk.visit(&content["schema"], &format!("{method} {path}.{media_type}"));
         }
     }
     assert_eq!(walk.loose, Vec::<String>::new());
-    assert!(
-        walk.seen.contains("NewMemo") && walk.seen.contains("UnixMs"),
-        "{:?}",
-        walk.seen
-    );
+    assert!(walk.seen.contains("NewMemo") && walk.seen.contains("UnixMs"));
+}
+
+fn names(object: &Value) -> impl Iterator<Item = &str> {
+    object.as_object().unwrap().keys().map(String::as_str)
 }
 
 /// Where a schema wants both a text and an object, which nothing is.
@@ -161,14 +158,12 @@ fn the_example_of_a_pull_names_a_device_and_nothing_else() {
 
 #[test]
 fn the_document_has_every_route_of_the_table_once() {
-    let mut registered: Vec<_> = table()
+    let registered = table();
+    let registered = registered
         .iter()
-        .map(|(method, path)| (method.to_string(), path.to_owned()))
-        .collect();
-    let mut documented: Vec<_> = documented()
-        .into_iter()
-        .map(|(method, path, _)| (method, path))
-        .collect();
+        .map(|(method, path)| (method.to_string(), path.to_owned()));
+    let documented = documented().into_iter().map(|(method, path, _)| (method, path));
+    let (mut registered, mut documented): (Vec<_>, Vec<_>) = (registered.collect(), documented.collect());
     registered.sort();
     documented.sort();
     assert_eq!(registered, documented);
@@ -182,34 +177,21 @@ fn the_document_is_complete() {
         let id = operation["operationId"].as_str().unwrap().to_owned();
         assert!(ids.insert(id), "{method} {path}: the id is taken");
         assert!(operation["summary"].is_string(), "{method} {path}");
+        let responses = &operation["responses"];
         assert!(
-            operation["responses"]
-                .as_object()
-                .unwrap()
-                .keys()
-                .any(|status| status.starts_with('2')),
-            "{path}"
+            names(responses).any(|status| status.starts_with('2')),
+            "{method} {path}"
         );
-        assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+        assert!(responses["default"].is_object(), "{method} {path}");
     }
-    for name in [
-        "Memo",
-        "Diary",
-        "Resource",
-        "Bot",
-        "Revision",
-        "DiaryWithMemos",
-        "TagCount",
-    ] {
-        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    let schemas = &document["components"]["schemas"];
+    for name in "Memo Diary Resource Bot Revision DiaryWithMemos TagCount".split(' ') {
+        assert!(schemas[name].is_object(), "{name}");
     }
     let text = document.to_string();
     for reference in text.split("\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();
-        assert!(
-            document["components"]["schemas"][name].is_object(),
-            "{name} is not in the document"
-        );
+        assert!(schemas[name].is_object(), "{name} is not in the document");
     }
 }
 
@@ -232,20 +214,9 @@ fn the_document_tells_the_limits_and_what_is_required() {
     for name in ["EditMemo", "EditDiary", "EditResource", "EditBot"] {
         assert_eq!(schemas[name]["required"], Value::Null, "{name}");
     }
-    let mut all: Vec<_> = schemas["Memo"]["properties"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
-    let mut required: Vec<_> = schemas["Memo"]["required"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|name| name.as_str().unwrap().to_owned())
-        .collect();
-    all.sort();
-    required.sort();
+    let all: BTreeSet<_> = names(&schemas["Memo"]["properties"]).collect();
+    let required = schemas["Memo"]["required"].as_array().unwrap().iter();
+    let required: BTreeSet<_> = required.map(|name| name.as_str().unwrap()).collect();
     assert_eq!(all, required, "what is sent is never left out");
 }
 
@@ -273,13 +244,11 @@ fn every_problem_that_a_route_names_is_in_the_catalogue() {
         .map(|code| code.status().to_string())
         .collect();
     for (method, path, operation) in documented() {
-        for status in operation["responses"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .filter(|key| key.starts_with(['4', '5']))
-        {
-            assert!(known.contains(status), "{method} {path}: {status}");
+        for status in names(&operation["responses"]).filter(|key| key.starts_with(['4', '5'])) {
+            assert!(
+                known.iter().any(|known| known == status),
+                "{method} {path}: {status}"
+            );
         }
     }
 }

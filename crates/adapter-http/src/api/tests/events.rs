@@ -93,8 +93,7 @@ async fn n1_a_connection_that_lives_outlasts_the_limits_for_silent_ones() {
     let (keep_alive, head_timeout) = (Duration::from_millis(100), Duration::from_secs(1));
     let mut site = Site::with_a_memo().await;
     (site.settings.keep_alive, site.settings.head_timeout) = (keep_alive, head_timeout);
-    let served = site.serve();
-    let mut phone = served.connect().await;
+    let mut phone = site.connect().await;
     phone.send("GET", "/sync/events", "", b"").await;
     // The limits and half as long again.
     let heartbeats = (keep_alive + head_timeout).as_millis() / HEARTBEAT.as_millis() * 3 / 2;

@@ -55,8 +55,7 @@ async fn an_export_that_fails_half_way_is_cut_short() {
         site.stores.identity.clone(),
         site.clock.clone(),
     );
-    let served = site.serve();
-    let mut connection = served.connect().await;
+    let mut connection = site.connect().await;
     connection.send("GET", "/account/export", "", b"").await;
     let text = connection.incoming.rest().await;
     let length = text.len();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use actix_http::{Payload, Request};
 use actix_web::body::{BoxBody, MessageBody as _};
-use actix_web::dev::{Server, ServerHandle, Service as _, ServiceResponse};
+use actix_web::dev::{ServerHandle, Service as _, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::rt;
 use actix_web::test::init_service;
@@ -173,24 +173,28 @@ impl Site {
         self.send(ask("POST", path).set_json(body)).await
     }
 
-    /// Goes on with other settings.
-    pub(super) fn set(&mut self, change: impl FnOnce(&mut DownloadSettings)) {
-        change(&mut self.state.downloads);
-        self.service = OnceCell::new();
-    }
-
-    /// Serves it on a port of its own, with one worker.
-    pub(super) fn serve(&self) -> Served {
-        let settings = HttpSettings {
-            workers: 1,
-            ..self.settings.clone()
-        };
+    /// Serves it on a port of its own, and connects to it: for what only a socket shows.
+    pub(super) async fn connect(&self) -> Connection {
+        let mut settings = self.settings.clone();
+        settings.workers = 1;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server: Server = crate::start(&settings, listener, self.state.clone()).unwrap();
+        let server = crate::start(&settings, listener, self.state.clone()).unwrap();
         let handle = server.handle();
         rt::spawn(server);
-        Served { address, handle }
+        let (read, write) = TcpStream::connect(address).await.unwrap().into_split();
+        let pieces = stream::unfold(read, async |mut read| {
+            let mut piece = vec![0; 4096];
+            // An answer that is cut short may end with a reset.
+            let count = read.read(&mut piece).await.unwrap_or(0);
+            piece.truncate(count);
+            (count > 0).then(|| (Bytes::from(piece), read))
+        });
+        Connection {
+            handle,
+            write,
+            incoming: Incoming::new(pieces),
+        }
     }
 }
 
@@ -419,34 +423,8 @@ impl Incoming {
     }
 }
 
-/// For what only a socket shows.
-pub(super) struct Served {
-    address: std::net::SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
-    }
-}
-
-impl Served {
-    pub(super) async fn connect(&self) -> Connection {
-        let (read, write) = TcpStream::connect(self.address).await.unwrap().into_split();
-        let pieces = stream::unfold(read, async |mut read| {
-            let mut piece = vec![0; 4096];
-            // An answer that is cut short may end with a reset.
-            let count = read.read(&mut piece).await.unwrap_or(0);
-            piece.truncate(count);
-            (count > 0).then(|| (Bytes::from(piece), read))
-        });
-        let incoming = Incoming::new(pieces);
-        Connection { write, incoming }
-    }
-}
-
 pub(super) struct Connection {
+    handle: ServerHandle,
     write: OwnedWriteHalf,
     pub(super) incoming: Incoming,
 }
@@ -458,5 +436,11 @@ impl Connection {
             format!("{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer user\r\n{headers}\r\n");
         self.write.write_all(head.as_bytes()).await.unwrap();
         self.write.write_all(body).await.unwrap();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
     }
 }

@@ -246,7 +246,7 @@ async fn a_storage_that_fails_is_told_and_nothing_is_stored() {
 #[actix_web::test]
 async fn an_upload_that_stands_still_is_given_up_however_it_began() {
     let mut site = Site::new().await;
-    site.set(|downloads| downloads.upload_idle = Duration::from_millis(50));
+    site.state.downloads.upload_idle = Duration::from_millis(50);
     for path in ["/resources/upload", "/resources/upload-avatar"] {
         for body in [&begun(&[])[..], &field("id", ID), b"--the-b", b""] {
             let answer = site.send_raw(unfinished(announcing(path, 900), body)).await;
@@ -272,8 +272,7 @@ async fn an_upload_whose_client_goes_away_leaves_nothing() {
 
 #[actix_web::test]
 async fn a_connection_goes_on_after_an_upload() {
-    let served = Site::new().await.serve();
-    let mut connection = served.connect().await;
+    let mut connection = Site::new().await.connect().await;
     let body = form(&[text()]);
     let headers = format!("content-type: {}\r\ncontent-length: {}\r\n", FORM.1, body.len());
     for close in ["", "connection: close\r\n"] {

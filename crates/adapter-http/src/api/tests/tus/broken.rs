@@ -58,7 +58,7 @@ async fn bytes_with_a_checksum_that_break_off_are_not_kept() {
 #[actix_web::test]
 async fn bytes_that_stall_are_kept_and_the_request_given_up() {
     let mut site = Site::new().await;
-    site.set(|downloads| downloads.upload_idle = Duration::from_millis(100));
+    site.state.downloads.upload_idle = Duration::from_millis(100);
     let (address, _) = site.begin(6, FILENAME).await;
     let stalled = unfinished(announce(&address, 0, 6), b"abc");
     let answer = site.send_raw(stalled).await.assert_is(408, "request_timeout");
