@@ -88,7 +88,7 @@ async fn tokens_that_do_not_count_are_told_apart() {
         ("Bearer ", "unauthenticated"),
     ] {
         let request = request("GET", "/auth/me").insert_header(("authorization", header));
-        let answer = site.send(request).await.assert_is(401, code);
+        let answer = site.refuses(request, 401, code).await;
         assert!(answer.header("www-authenticate").is_some(), "{header}");
     }
 }
@@ -98,7 +98,7 @@ async fn only_administrators_manage_accounts() {
     let site = Site::new().await;
     for (method, path, _) in documented() {
         if path.starts_with("/admin") {
-            site.send(ask(&method, &path)).await.assert_is(403, "forbidden");
+            site.refuses(ask(&method, &path), 403, "forbidden").await;
         }
     }
     let bad = json!({"username": "a b", "password": "short"});
@@ -115,9 +115,8 @@ async fn an_account_is_removed_once_and_the_last_administrator_never() {
     site.add_user(3, Role::Admin).await;
     for (number, status, code) in [(2, 204, ""), (2, 404, "not_found"), (3, 409, "last_admin")] {
         let path = format!("/admin/users/{}", user(number));
-        site.send(by("admin", request("DELETE", &path)))
-            .await
-            .assert_is(status, code);
+        site.refuses(by("admin", request("DELETE", &path)), status, code)
+            .await;
     }
 }
 
@@ -131,8 +130,12 @@ async fn a_log_in_that_fails_says_no_more_than_that() {
         assert_eq!(answer.header("www-authenticate"), None);
     }
     let body = json!({"username": "anna", "password": "long enough"});
-    let answer = site.send(request("POST", "/auth/register").set_json(body)).await;
-    answer.assert_is(403, "registration_closed");
+    site.refuses(
+        request("POST", "/auth/register").set_json(body),
+        403,
+        "registration_closed",
+    )
+    .await;
 }
 
 #[actix_web::test]
@@ -155,8 +158,8 @@ async fn those_who_are_not_signed_in_send_small_bodies() {
             (64 * 1024 + 1, 413, "body_too_large"),
         ] {
             let body = format!("{{{}}}", " ".repeat(length - 2));
-            let answer = site.send(request("POST", path).set_payload(body)).await;
-            answer.assert_is(status, code);
+            site.refuses(request("POST", path).set_payload(body), status, code)
+                .await;
         }
     }
 }

@@ -79,9 +79,7 @@ async fn a_revision_that_is_not_there_is_404_and_a_bad_id_422() {
     let site = Site::new().await;
     for (method, suffix) in [("GET", ""), ("POST", "/restore")] {
         let path = |id| format!("/diaries/2026-05-16/revisions/{id}{suffix}");
-        site.send(ask(method, &path(ID)))
-            .await
-            .assert_is(404, "not_found");
+        site.refuses(ask(method, &path(ID)), 404, "not_found").await;
         let answer = site.send(ask(method, &path("17"))).await;
         answer.assert_refuses("revision", "invalid_uuid");
     }

@@ -24,7 +24,7 @@ async fn keys_in_paths_are_checked() {
             continue;
         }
         let asked = by("admin", request(&method, &path)).set_json(json!({}));
-        let answer = site.send(asked).await.assert_is(422, "validation_failed");
+        let answer = site.refuses(asked, 422, "validation_failed").await;
         assert_eq!(answer.errors()[0].0, name, "{method} {path}");
     }
 }
@@ -50,7 +50,7 @@ async fn the_device_s_headers_are_checked() {
 async fn errors_of_use_cases_become_problems() {
     let site = Site::new().await;
     let bot = ask("PUT", "/bots/{id}").set_json(json!({"name": "Mo"}));
-    site.send(bot).await.assert_is(404, "not_found");
+    site.refuses(bot, 404, "not_found").await;
 
     let ahead = json!({"name": "Mo", "updatedAt": NOW + 600_000});
     let answer = site.post("/bots", &ahead).await.assert_is(422, "edit_time_ahead");
@@ -65,7 +65,7 @@ async fn errors_of_use_cases_become_problems() {
         .assert_is(422, "unknown_memo");
 
     let order = ask("PUT", "/bots/reorder").set_json(json!({"order": [Uuid::nil()]}));
-    let answer = site.send(order).await.assert_is(422, "unknown_bot");
+    let answer = site.refuses(order, 422, "unknown_bot").await;
     assert_eq!(answer.errors()[0].0, "order[0]");
 }
 

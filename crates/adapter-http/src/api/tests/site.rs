@@ -165,6 +165,15 @@ impl Site {
         answer.await.expect("it never ends").expect("it breaks off")
     }
 
+    /// Sends what is refused. Every answer about resumable uploads says its version of tus, and no other.
+    pub(super) async fn refuses(&self, request: TestRequest, status: u16, code: &str) -> Answer {
+        let request = request.to_request();
+        let version = request.path().contains("/uploads").then_some("1.0.0");
+        let answer = self.send_raw(request).await.assert_is(status, code);
+        assert_eq!(answer.header("tus-resumable"), version);
+        answer
+    }
+
     pub(super) async fn get(&self, path: &str) -> Answer {
         self.send(ask("GET", path)).await
     }

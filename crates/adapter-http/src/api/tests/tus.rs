@@ -26,13 +26,6 @@ impl Site {
         (answer.header("location").unwrap().to_owned(), id)
     }
 
-    /// Sends what is refused, in an answer that says its version.
-    async fn refuses(&self, request: TestRequest, status: u16, code: &str) -> Answer {
-        let answer = self.send(request).await.assert_is(status, code);
-        assert_eq!(answer.header("tus-resumable"), Some("1.0.0"));
-        answer
-    }
-
     /// Sends what is answered with nothing but headers.
     async fn takes(&self, request: TestRequest) -> Answer {
         let answer = self.send(request).await.assert_is(204, "");

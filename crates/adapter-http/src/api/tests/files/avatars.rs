@@ -49,7 +49,7 @@ async fn only_small_pictures_become_avatars() {
         let answer = answer.assert_is(413, "file_too_large");
         assert_eq!(answer.body["limit"], AVATAR_BYTES);
     }
-    site.send(avatar(&[text()])).await.assert_is(422, "not_a_picture");
+    site.refuses(avatar(&[text()]), 422, "not_a_picture").await;
     for (path, code, parts) in [
         (
             "purpose",

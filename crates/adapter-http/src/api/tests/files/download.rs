@@ -32,12 +32,8 @@ async fn a_download_says_what_it_is_and_runs_nothing() {
     let text = site.store("a.txt", "text/plain", b"abc").await;
     let answer = site.get(&text).await;
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert!(
-        answer
-            .header("content-disposition")
-            .unwrap()
-            .starts_with("inline;")
-    );
+    let disposition = answer.header("content-disposition").unwrap();
+    assert!(disposition.starts_with("inline;"), "{disposition}");
 }
 
 #[actix_web::test]
@@ -196,12 +192,9 @@ async fn bytes_that_are_gone_are_missing() {
 async fn files_are_for_their_user() {
     let site = Site::new().await;
     let url = site.store("a.bin", "a/b", b"abc").await;
-    site.send(by("other", request("GET", &url)))
-        .await
-        .assert_is(404, "not_found");
-    site.send(request("GET", &url))
-        .await
-        .assert_is(401, "unauthenticated");
+    site.refuses(by("other", request("GET", &url)), 404, "not_found")
+        .await;
+    site.refuses(request("GET", &url), 401, "unauthenticated").await;
     site.get(&format!("/resources/{ID}/download"))
         .await
         .assert_is(404, "not_found");

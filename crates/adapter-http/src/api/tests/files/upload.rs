@@ -41,13 +41,8 @@ async fn fields_say_more_than_the_part_of_the_file() {
     let named = [field("filename", "c.md"), nameless, field("memoId", "")];
     let answer = site.send(upload(&named)).await.assert_ok();
     answer.assert_has(json!({"filename": "c.md", "fileSize": 0}));
-    assert_eq!(
-        site.get(answer.body["url"].as_str().unwrap())
-            .await
-            .assert_ok()
-            .text,
-        ""
-    );
+    let url = answer.body["url"].as_str().unwrap();
+    assert_eq!(site.get(url).await.assert_ok().text, "");
 }
 
 #[actix_web::test]
@@ -57,7 +52,7 @@ async fn the_same_upload_again_changes_nothing_and_other_bytes_are_refused() {
     let again = site.send(upload(&[field("id", ID), text()])).await.assert_ok();
     assert_eq!(again.body, first.body);
     let other = upload(&[field("id", ID), file("a.txt", "text/plain", b"other")]);
-    site.send(other).await.assert_is(409, "content_differs");
+    site.refuses(other, 409, "content_differs").await;
     site.assert_holds(1);
 }
 
@@ -128,8 +123,8 @@ async fn what_is_no_form_is_refused_and_nothing_is_stored() {
     let cut = |bytes: usize| whole[..whole.len() - bytes].to_vec();
     let lie = part("name=\"file\"; filename=\"a\"\r\nContent-Length: 4", b"abc");
     for body in [cut(4), cut(25), form(&[lie]), form(&vec![field("a", "b"); 33])] {
-        let answer = site.send(post("/resources/upload", body)).await;
-        answer.assert_is(400, "invalid_multipart");
+        site.refuses(post("/resources/upload", body), 400, "invalid_multipart")
+            .await;
         site.assert_empty("no form").await;
     }
     for (name, value, code) in [
@@ -137,7 +132,7 @@ async fn what_is_no_form_is_refused_and_nothing_is_stored() {
         ("content-encoding", "gzip", "unsupported_encoding"),
     ] {
         let request = upload(&[text()]).insert_header((name, value));
-        site.send(request).await.assert_is(415, code);
+        site.refuses(request, 415, code).await;
     }
     site.assert_empty("no form").await;
 }
@@ -155,11 +150,9 @@ async fn what_is_known_to_fail_fails_before_the_bytes() {
         (field("updatedAt", "9000000000000"), 422, "edit_time_ahead"),
     ] {
         let begun = site.blobs.calls(BlobCall::Create);
-        let answer = site.send(upload(&[field.clone(), text()])).await;
-        answer.assert_is(status, code);
+        site.refuses(upload(&[field.clone(), text()]), status, code).await;
         assert_eq!(site.blobs.calls(BlobCall::Create), begun);
-        let answer = site.send(upload(&[text(), field])).await;
-        answer.assert_is(status, code);
+        site.refuses(upload(&[text(), field]), status, code).await;
         site.assert_holds(0);
     }
 }
@@ -203,10 +196,7 @@ async fn files_may_have_so_many_bytes_and_users_so_many_together() {
     for first in 0..3 {
         store(first).await;
     }
-    let refused = site
-        .send(upload(&[text()]))
-        .await
-        .assert_is(413, "quota_exceeded");
+    let refused = site.refuses(upload(&[text()]), 413, "quota_exceeded").await;
     refused.assert_has(json!({"used": USER_BYTES, "quota": USER_BYTES}));
     site.assert_holds(3);
     // The same bytes take no room.
@@ -235,7 +225,7 @@ async fn a_storage_that_fails_is_told_and_nothing_is_stored() {
             (BlobFailure::Failed, 500, "internal"),
         ] {
             site.blobs.fail_next(call, failure);
-            let answer = site.send(upload(&[text()])).await.assert_is(status, code);
+            let answer = site.refuses(upload(&[text()]), status, code).await;
             assert_eq!(answer.header("retry-after").is_some(), status == 503);
             assert!(!answer.text.contains("the test wants it so"), "{}", answer.text);
             site.assert_empty(code).await;
