@@ -68,7 +68,7 @@ pub(super) async fn owe_a_password(site: &Site) {
         must_change_password: Some(true),
         ..AccountChange::default()
     };
-    let now = site.state.clock.now();
+    let now = site.state().clock.now();
     site.stores
         .accounts
         .update(user(1), change, now, None)

@@ -49,7 +49,7 @@ async fn an_export_that_fails_half_way_is_cut_short() {
     let mut dump = MockDumpReader::new();
     dump.expect_dump_records()
         .returning(move |_, _, _| pages.pop().unwrap());
-    site.state.export = Export::new(
+    site.state_mut().export = Export::new(
         site.stores.accounts.clone(),
         Arc::new(dump),
         site.stores.identity.clone(),

@@ -80,8 +80,8 @@ async fn a_store_that_fails_is_told_and_not_why() {
         reader
             .expect_record()
             .returning(move |_, _| Err(errors.pop().unwrap()));
-        let (write, ids) = (site.stores.write.clone(), site.state.ids.clone());
-        site.state.records = Records::new(write, Arc::new(reader), ids);
+        let (write, ids) = (site.stores.write.clone(), site.state().ids.clone());
+        site.state_mut().records = Records::new(write, Arc::new(reader), ids);
         let answer = site.get(&format!("/bots/{ID}")).await.assert_is(status, code);
         assert!(answer.body["requestId"].is_string());
         assert!(!answer.text.contains("secret"), "{}", answer.text);
@@ -98,7 +98,7 @@ async fn readiness_is_that_of_the_store() {
         let mut health = MockHealth::new();
         health.expect_check().returning(move || Err(error()));
         site = Site::new().await;
-        site.state.health = Arc::new(health);
+        site.state_mut().health = Arc::new(health);
         site.send(request("GET", "/health/ready")).await
     };
     let gone = site_with(|| StoreError::Unavailable("gone".into())).await;
@@ -113,7 +113,7 @@ async fn readiness_is_that_of_the_store() {
 #[actix_web::test]
 async fn a_user_has_so_many_places_and_the_next_request_waits_for_one() {
     let mut site = Site::new().await;
-    site.settings.requests = RequestLimits {
+    site.settings_mut().requests = RequestLimits {
         per_user: 1,
         ..RequestLimits::default()
     };

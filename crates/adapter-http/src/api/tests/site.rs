@@ -70,9 +70,8 @@ pub(super) type Response = ServiceResponse<BoxBody>;
 type TestService = Rc<dyn Fn(Request) -> LocalBoxFuture<'static, Response>>;
 
 pub(super) struct Site {
-    /// What is not as it should be is put here, before the first request.
-    pub(super) state: AppState,
-    pub(super) settings: HttpSettings,
+    state: AppState,
+    settings: HttpSettings,
     pub(super) stores: Stores,
     pub(super) blobs: MemoryBlobs,
     pub(super) clock: Arc<ManualClock>,
@@ -137,6 +136,22 @@ impl Site {
         let NewRefreshToken { key, hash, .. } = login(1, None).token;
         let ended = self.stores.tokens.end_family(PresentedToken { key, hash }).await;
         assert!(ended.unwrap().is_some());
+    }
+
+    pub(super) fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// For what is to be otherwise in the requests that follow.
+    pub(super) fn state_mut(&mut self) -> &mut AppState {
+        self.service = OnceCell::new();
+        &mut self.state
+    }
+
+    /// The same.
+    pub(super) fn settings_mut(&mut self) -> &mut HttpSettings {
+        self.service = OnceCell::new();
+        &mut self.settings
     }
 
     /// Sends a request, and gives its answer as far as it has come.
@@ -408,27 +423,35 @@ impl Incoming {
 
     /// Reads until this text has come, and gives what came up to its end.
     pub(super) async fn until(&mut self, text: &str) -> String {
-        loop {
-            if let Some(found) = self.text.find(text) {
-                let rest = self.text.split_off(found + text.len());
-                return std::mem::replace(&mut self.text, rest);
-            }
-            assert!(self.more().await, "it ended: {}", self.text);
-        }
+        let end = |read: &str| read.find(text).map(|found| found + text.len());
+        let read = self.read(end).await;
+        assert!(read.ends_with(text), "it ended: {read}");
+        read
     }
 
     /// Reads until it ends.
     pub(super) async fn rest(&mut self) -> String {
-        while self.more().await {}
-        std::mem::take(&mut self.text)
+        self.read(|_| None).await
     }
 
-    async fn more(&mut self) -> bool {
-        let piece = tokio::time::timeout(PATIENCE, self.pieces.next()).await;
-        let piece = piece.unwrap_or_else(|_| panic!("no more came than {}", self.text));
-        self.text
-            .push_str(&String::from_utf8_lossy(piece.as_deref().unwrap_or_default()));
-        piece.is_some()
+    /// Reads until what came is enough, or all.
+    async fn read(&mut self, enough: impl Fn(&str) -> Option<usize>) -> String {
+        let read = async {
+            loop {
+                if let Some(end) = enough(&self.text) {
+                    return end;
+                }
+                let Some(piece) = self.pieces.next().await else {
+                    return self.text.len();
+                };
+                self.text.push_str(&String::from_utf8_lossy(&piece));
+            }
+        };
+        let Ok(end) = tokio::time::timeout(PATIENCE, read).await else {
+            panic!("no more came than {}", self.text);
+        };
+        let rest = self.text.split_off(end);
+        std::mem::replace(&mut self.text, rest)
     }
 }
 

@@ -40,11 +40,11 @@ impl Site {
     }
 
     async fn resource(&self, id: ResourceId) -> Live<Resource> {
-        self.state.records.get(user(1), id).await.unwrap()
+        self.state().records.get(user(1), id).await.unwrap()
     }
 
     async fn has_no(&self, id: ResourceId) -> bool {
-        let found = self.state.records.find::<Resource>(user(1), id).await;
+        let found = self.state().records.find::<Resource>(user(1), id).await;
         found.unwrap().is_none()
     }
 }

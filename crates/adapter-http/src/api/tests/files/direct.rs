@@ -15,7 +15,7 @@ async fn a_direct_upload_becomes_a_resource_when_it_is_confirmed() {
     let body =
         json!({"id": ID, "filename": "a.txt", "mimeType": "text/plain", "fileSize": 3, "metadata": {"a": 1}});
     let begun = site.post(BEGIN, &body).await.assert_ok();
-    let lifetime = i64::try_from(site.state.downloads.direct_for.as_millis()).unwrap();
+    let lifetime = i64::try_from(site.state().downloads.direct_for.as_millis()).unwrap();
     begun.assert_has(json!({"method": "PUT", "headers": {}, "resourceId": ID, "expiresAt": NOW + lifetime}));
     let confirmed = json!({"uploadId": begun.body["uploadId"]});
     let early = site.post(CONFIRM, &confirmed).await;

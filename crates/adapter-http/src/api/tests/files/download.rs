@@ -234,7 +234,7 @@ async fn smaller_pictures_are_files_of_their_own() {
 #[actix_web::test]
 async fn downloads_go_to_the_storage_where_they_shall() {
     let mut site = Site::new().await;
-    site.state.downloads.redirect_for = Some(Duration::from_mins(5));
+    site.state_mut().downloads.redirect_for = Some(Duration::from_mins(5));
     let url = site.store("a.png", "image/png", PNG).await;
     // Once stored, a picture is read to see whether there can be a smaller one.
     let before = site.blobs.calls(BlobCall::Read);

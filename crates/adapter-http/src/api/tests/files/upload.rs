@@ -207,7 +207,7 @@ async fn files_may_have_so_many_bytes_and_users_so_many_together() {
 #[actix_web::test]
 async fn the_limits_of_other_bodies_do_not_hold_for_files() {
     let mut site = Site::new().await;
-    site.settings.body = BodyLimits {
+    site.settings_mut().body = BodyLimits {
         packed_bytes: 100,
         unpacked_bytes: 100,
         timeout: Duration::ZERO,
@@ -236,7 +236,7 @@ async fn a_storage_that_fails_is_told_and_nothing_is_stored() {
 #[actix_web::test]
 async fn an_upload_that_stands_still_is_given_up_however_it_began() {
     let mut site = Site::new().await;
-    site.state.downloads.upload_idle = Duration::from_millis(50);
+    site.state_mut().downloads.upload_idle = Duration::from_millis(50);
     for path in ["/resources/upload", "/resources/upload-avatar"] {
         for body in [&begun(&[])[..], &field("id", ID), b"--the-b", b""] {
             let answer = site.send_raw(unfinished(announcing(path, 900), body)).await;

@@ -23,7 +23,7 @@ async fn what_tus_can_do_here_is_told_to_everybody() {
 async fn web_pages_of_other_origins_may_upload() {
     const ORIGIN: (&str, &str) = ("origin", "https://notes.example");
     let mut site = Site::new().await;
-    site.settings.cors_origins = vec![ORIGIN.1.to_owned()];
+    site.settings_mut().cors_origins = vec![ORIGIN.1.to_owned()];
     for (method, headers) in [
         (
             "POST",

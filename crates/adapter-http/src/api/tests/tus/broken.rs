@@ -25,7 +25,7 @@ async fn storage_that_fails_takes_nothing_and_says_so() {
 async fn what_came_before_a_connection_broke_is_kept() {
     let mut site = Site::new().await;
     // Those of other bodies do not hold here.
-    site.settings.body = BodyLimits {
+    site.settings_mut().body = BodyLimits {
         packed_bytes: 10,
         unpacked_bytes: 10,
         timeout: Duration::ZERO,
@@ -58,7 +58,7 @@ async fn bytes_with_a_checksum_that_break_off_are_not_kept() {
 #[actix_web::test]
 async fn bytes_that_stall_are_kept_and_the_request_given_up() {
     let mut site = Site::new().await;
-    site.state.downloads.upload_idle = Duration::from_millis(100);
+    site.state_mut().downloads.upload_idle = Duration::from_millis(100);
     let (address, _) = site.begin(6, FILENAME).await;
     let stalled = unfinished(announce(&address, 0, 6), b"abc");
     let answer = site.send_raw(stalled).await.assert_is(408, "request_timeout");
