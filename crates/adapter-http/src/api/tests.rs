@@ -10,7 +10,7 @@ use mosaic_ports::StoreError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::site::{ID, NOW, Response, Site, broken, eventually, unfinished};
+use self::site::{ID, NOW, Response, Site, eventually, unfinished};
 use super::*;
 use crate::docs::Document;
 
@@ -71,8 +71,7 @@ impl Answer {
 
     /// Its body has all of this, and perhaps more.
     #[track_caller]
-    #[expect(clippy::needless_pass_by_value, reason = "so that tests say it in place")]
-    fn assert_has(&self, members: Value) {
+    fn assert_has(&self, members: &Value) {
         for (name, value) in members.as_object().unwrap() {
             assert_eq!(self.body[name], *value, "{name}");
         }

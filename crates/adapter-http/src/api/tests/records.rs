@@ -52,7 +52,7 @@ async fn a_create_answers_the_record() {
     let bot = json!({"name": "Mo", "updatedAt": NOW - 5});
     let answer = site.post("/api/bots", &bot).await.assert_ok();
     assert!(Uuid::try_parse(answer.body["id"].as_str().unwrap()).is_ok());
-    answer.assert_has(bot);
+    answer.assert_has(&bot);
 }
 
 #[actix_web::test]
@@ -63,7 +63,7 @@ async fn errors_of_use_cases_become_problems() {
 
     let ahead = json!({"name": "Mo", "updatedAt": NOW + 600_000});
     let answer = site.post("/bots", &ahead).await.assert_is(422, "edit_time_ahead");
-    answer.assert_has(json!({"serverTime": NOW}));
+    answer.assert_has(&json!({"serverTime": NOW}));
     assert_eq!(answer.errors()[0].0, "updatedAt");
 
     let orphan = json!({"filename": "a", "fileSize": 1, "memoId": Uuid::nil()});

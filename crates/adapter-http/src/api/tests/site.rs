@@ -382,12 +382,6 @@ pub(super) fn unfinished(request: TestRequest, bytes: &[u8]) -> Request {
     goes_on(request, bytes, stream::pending())
 }
 
-/// A request whose connection breaks after these bytes.
-pub(super) fn broken(request: TestRequest, bytes: &[u8]) -> Request {
-    let end = Err(PayloadError::Incomplete(None));
-    goes_on(request, bytes, stream::once(async { end }))
-}
-
 /// A request with these bytes, and what comes after them.
 pub(super) fn goes_on(
     request: TestRequest,

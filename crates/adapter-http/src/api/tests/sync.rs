@@ -81,7 +81,7 @@ async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
     );
     assert_eq!(results["memo"][1]["retryable"], false);
     assert_eq!(results["resource"][1]["retryable"], true);
-    answer.assert_has(json!({"clock": NOW + 3, "serverTime": NOW}));
+    answer.assert_has(&json!({"clock": NOW + 3, "serverTime": NOW}));
 }
 
 #[actix_web::test]

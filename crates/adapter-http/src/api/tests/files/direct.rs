@@ -16,7 +16,7 @@ async fn a_direct_upload_becomes_a_resource_when_it_is_confirmed() {
         json!({"id": ID, "filename": "a.txt", "mimeType": "text/plain", "fileSize": 3, "metadata": {"a": 1}});
     let begun = site.post(BEGIN, &body).await.assert_ok();
     let lifetime = i64::try_from(site.state().downloads.direct_for.as_millis()).unwrap();
-    begun.assert_has(json!({"method": "PUT", "headers": {}, "resourceId": ID, "expiresAt": NOW + lifetime}));
+    begun.assert_has(&json!({"method": "PUT", "headers": {}, "resourceId": ID, "expiresAt": NOW + lifetime}));
     let confirmed = json!({"uploadId": begun.body["uploadId"]});
     let early = site.post(CONFIRM, &confirmed).await;
     early.assert_is(409, "upload_incomplete");
@@ -24,7 +24,7 @@ async fn a_direct_upload_becomes_a_resource_when_it_is_confirmed() {
     assert!(site.blobs.send(address, Bytes::from_static(b"abc")));
     for _ in 0..2 {
         let answer = site.post(CONFIRM, &confirmed).await.assert_ok();
-        answer.assert_has(json!({"id": ID, "fileSize": 3, "metadata": {"a": 1}}));
+        answer.assert_has(&json!({"id": ID, "fileSize": 3, "metadata": {"a": 1}}));
     }
     assert_eq!(site.get(&format!("/resources/{ID}/download")).await.text, "abc");
 }

@@ -17,7 +17,7 @@ async fn a_file_becomes_a_resource() {
         field("unknown", "anything"),
     ]));
     let answer = answer.await.assert_ok();
-    answer.assert_has(json!({
+    answer.assert_has(&json!({
         "id": ID, "filename": "日記.png", "mimeType": "image/png", "fileSize": PNG.len(), "createdAt": 1000,
         "metadata": {"width": 7, "declaredMimeType": "text/plain"},
     }));
@@ -36,11 +36,11 @@ async fn fields_say_more_than_the_part_of_the_file() {
         field("mimeType", "text/markdown"),
     ];
     let answer = site.send(upload(&named)).await.assert_ok();
-    answer.assert_has(json!({"filename": "b.md", "mimeType": "text/markdown"}));
+    answer.assert_has(&json!({"filename": "b.md", "mimeType": "text/markdown"}));
     let nameless = part("name=\"file\"", b"");
     let named = [field("filename", "c.md"), nameless, field("memoId", "")];
     let answer = site.send(upload(&named)).await.assert_ok();
-    answer.assert_has(json!({"filename": "c.md", "fileSize": 0}));
+    answer.assert_has(&json!({"filename": "c.md", "fileSize": 0}));
     let url = answer.body["url"].as_str().unwrap();
     assert_eq!(site.get(url).await.assert_ok().text, "");
 }
@@ -197,7 +197,7 @@ async fn files_may_have_so_many_bytes_and_users_so_many_together() {
         store(first).await;
     }
     let refused = site.refuses(upload(&[text()]), 413, "quota_exceeded").await;
-    refused.assert_has(json!({"used": USER_BYTES, "quota": USER_BYTES}));
+    refused.assert_has(&json!({"used": USER_BYTES, "quota": USER_BYTES}));
     site.assert_holds(3);
     // The same bytes take no room.
     store(0).await;

@@ -183,7 +183,7 @@ async fn the_length_is_needed_and_limited() {
         site.begin(1_000_000, FILENAME).await;
     }
     let answer = site.refuses(begin(1, FILENAME), 413, "quota_exceeded").await;
-    answer.assert_has(json!({"used": USER_BYTES, "quota": USER_BYTES}));
+    answer.assert_has(&json!({"used": USER_BYTES, "quota": USER_BYTES}));
 }
 
 #[actix_web::test]

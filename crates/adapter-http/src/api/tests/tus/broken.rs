@@ -1,7 +1,30 @@
 //! What becomes of bytes whose request does not end as it should.
 
+use actix_web::error::PayloadError;
+use futures_util::stream;
+use tokio::sync::oneshot;
+
+use super::super::site::goes_on;
 use super::*;
 use crate::body::BodyLimits;
+
+impl Site {
+    /// Sends these bytes of a request, and hangs up: its handler is gone at once, and its body breaks off.
+    async fn hang_up(&self, request: TestRequest, bytes: &[u8]) {
+        let (connection, ended) = oneshot::channel::<()>();
+        let ends = stream::once(async {
+            ended.await.ok();
+            Err(PayloadError::Incomplete(None))
+        });
+        let before = self.blobs.calls(BlobCall::Write);
+        let mut request = Box::pin(self.start(goes_on(request, bytes, ends)));
+        tokio::select! {
+            _ = &mut request => panic!("its last bytes do not come"),
+            () = eventually(async || self.blobs.calls(BlobCall::Write) > before) => {}
+        }
+        drop((request, connection));
+    }
+}
 
 #[actix_web::test]
 async fn storage_that_fails_takes_nothing_and_says_so() {
@@ -34,9 +57,8 @@ async fn what_came_before_a_connection_broke_is_kept() {
     let (address, id) = site.begin(bytes.len(), FILENAME).await;
     for (from, to) in [(0, 100_000), (100_000, 150_000)] {
         let request = announce(&address, from, bytes.len() - from);
-        let broken = broken(request, &bytes[from..to]);
-        assert_eq!(site.send_raw(broken).await.status, 400);
-        assert_eq!(site.offset(&address).await, to as u64);
+        site.hang_up(request, &bytes[from..to]).await;
+        eventually(async || site.offset(&address).await == to as u64).await;
     }
     site.takes(append(&address, 150_000, &bytes[150_000..])).await;
     assert_eq!(site.resource(id).await.content.file_size.get(), 300_000);
@@ -49,7 +71,7 @@ async fn bytes_with_a_checksum_that_break_off_are_not_kept() {
     // The checksum of what came matches, but it was made of more.
     let checksum = ("upload-checksum", "sha1 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=");
     let request = announce(&address, 0, 6).insert_header(checksum);
-    assert_eq!(site.send_raw(broken(request, b"abc")).await.status, 400);
+    site.hang_up(request, b"abc").await;
     eventually(async || site.blobs.writers() == 0).await;
     assert_eq!(site.blobs.calls(BlobCall::Write), 1);
     assert_eq!((site.offset(&address).await, site.blobs.count()), (0, 0));
