@@ -1,8 +1,9 @@
-//! The document is as narrow as the server: whatever a client may send has its limits there.
+//! The document has every route, and is as narrow as the server: whatever a client may send has its limits there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::*;
+use crate::problem::ProblemCode;
 
 /// What may be sent without a limit of its own, and why.
 const UNLIMITED: [(&str, &str); 6] = [
@@ -74,20 +75,17 @@ fn whatever_may_be_sent_has_its_limits_in_the_document() {
             let name = parameter["name"].as_str().unwrap();
             walk.visit(&parameter["schema"], &format!("{method} {path}.{name}"));
         }
-        for (media_type, content) in operation["requestBody"]["content"]
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
+        let bodies = operation["requestBody"]["content"].as_object();
+        for (media_type, content) in bodies.into_iter().flatten() {
             walk.visit(&content["schema"], &format!("{method} {path}.{media_type}"));
         }
     }
     assert_eq!(walk.loose, Vec::<String>::new());
-    assert!(
-        walk.seen.contains("NewMemo") && walk.seen.contains("UnixMs"),
-        "{:?}",
-        walk.seen
-    );
+    assert!(walk.seen.contains("NewMemo") && walk.seen.contains("UnixMs"));
+}
+
+fn names(object: &Value) -> impl Iterator<Item = &str> {
+    object.as_object().unwrap().keys().map(String::as_str)
 }
 
 /// Where a schema wants both a text and an object, which nothing is.
@@ -156,4 +154,101 @@ fn groups_have_a_sentence_each_and_begin_with_sync() {
 fn the_example_of_a_pull_names_a_device_and_nothing_else() {
     let example = &document()["components"]["schemas"]["PullRequest"]["example"];
     assert_eq!(*example, json!({"clientId": "docs"}));
+}
+
+#[test]
+fn the_document_has_every_route_of_the_table_once() {
+    let registered = table();
+    let registered = registered
+        .iter()
+        .map(|(method, path)| (method.to_string(), path.to_owned()));
+    let documented = documented().into_iter().map(|(method, path, _)| (method, path));
+    let (mut registered, mut documented): (Vec<_>, Vec<_>) = (registered.collect(), documented.collect());
+    registered.sort();
+    documented.sort();
+    assert_eq!(registered, documented);
+}
+
+#[test]
+fn the_document_is_complete() {
+    let document = document();
+    let mut ids = HashSet::new();
+    for (method, path, operation) in documented() {
+        let id = operation["operationId"].as_str().unwrap().to_owned();
+        assert!(ids.insert(id), "{method} {path}: the id is taken");
+        assert!(operation["summary"].is_string(), "{method} {path}");
+        let responses = &operation["responses"];
+        assert!(
+            names(responses).any(|status| status.starts_with('2')),
+            "{method} {path}"
+        );
+        assert!(responses["default"].is_object(), "{method} {path}");
+    }
+    let schemas = &document["components"]["schemas"];
+    for name in "Memo Diary Resource Bot Revision DiaryWithMemos TagCount".split(' ') {
+        assert!(schemas[name].is_object(), "{name}");
+    }
+    let text = document.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas[name].is_object(), "{name} is not in the document");
+    }
+}
+
+#[test]
+fn the_document_tells_the_limits_and_what_is_required() {
+    let schemas = &document()["components"]["schemas"];
+    let memo = &schemas["NewMemo"];
+    assert_eq!(memo["required"], json!(["content"]));
+    assert_eq!(schemas["LongText"]["maxLength"], 1_048_576);
+    assert_eq!(schemas["Tags"]["maxItems"], 100);
+    let day = &memo["properties"]["diaryDate"]["oneOf"];
+    assert_eq!(day[0]["$ref"], "#/components/schemas/Day");
+    assert_eq!(day[1]["type"], "null");
+    assert_eq!(
+        schemas["NewResource"]["required"],
+        json!(["filename", "fileSize"])
+    );
+    assert_eq!(schemas["PullRequest"]["required"], json!(["clientId"]));
+    assert_eq!(schemas["LoginBody"]["required"], json!(["username", "password"]));
+    for name in ["EditMemo", "EditDiary", "EditResource", "EditBot"] {
+        assert_eq!(schemas[name]["required"], Value::Null, "{name}");
+    }
+    let all: BTreeSet<_> = names(&schemas["Memo"]["properties"]).collect();
+    let required = schemas["Memo"]["required"].as_array().unwrap().iter();
+    let required: BTreeSet<_> = required.map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(all, required, "what is sent is never left out");
+}
+
+#[test]
+fn every_code_is_in_the_document_with_its_status_and_meaning() {
+    let document = document();
+    let says = document["components"]["schemas"]["ProblemCode"]["description"]
+        .as_str()
+        .unwrap();
+    for code in ProblemCode::ALL {
+        let line = format!("* `{}` ({}): {}", code.code(), code.status(), code.title());
+        assert!(says.contains(&line), "{line}");
+    }
+    let of_bodies = &document["components"]["schemas"]["Problem"]["properties"]["code"];
+    assert!(
+        of_bodies.to_string().contains("#/components/schemas/ProblemCode"),
+        "{of_bodies}"
+    );
+}
+
+#[test]
+fn every_problem_that_a_route_names_is_in_the_catalogue() {
+    let known: Vec<_> = ProblemCode::ALL
+        .iter()
+        .map(|code| code.status().to_string())
+        .collect();
+    for (method, path, operation) in documented() {
+        for status in names(&operation["responses"]).filter(|key| key.starts_with(['4', '5'])) {
+            assert!(
+                known.iter().any(|known| known == status),
+                "{method} {path}: {status}"
+            );
+        }
+    }
 }

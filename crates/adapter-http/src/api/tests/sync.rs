@@ -1,0 +1,151 @@
+//! Pulls, pushes and digests.
+
+use super::*;
+
+#[actix_web::test]
+async fn p2_a_device_at_rest_is_told_four_equal_cursors() {
+    let site = Site::new().await;
+    site.post("/memos", &json!({"content": ""})).await.assert_ok();
+    let cursors = json!({"memo": NOW, "diary": NOW + 49, "resource": NOW, "bot": NOW});
+    let body = json!({"clientId": "phone", "cursors": cursors});
+    let none = json!({"updated": [], "deletedIds": []});
+    let epoch = site.stores.identity.epoch().await.unwrap().to_string();
+    assert_eq!(
+        site.post("/sync/pull", &body).await.body,
+        json!({
+            "cursors": {"memo": NOW, "diary": NOW, "resource": NOW, "bot": NOW},
+            "changes": {"memo": none, "diary": none, "resource": none, "bot": none},
+            "hasMore": {"memo": false, "diary": false, "resource": false, "bot": false},
+            "serverTime": NOW, "epoch": epoch, "reset": ["diary"],
+        })
+    );
+}
+
+/// What ids of these tests begin with.
+const ZEROS: &str = "00000000-0000-0000-0000-00000000000";
+
+#[actix_web::test]
+async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
+    let site = Site::new().await;
+    let id = |number: u128| Uuid::from_u128(number).to_string();
+    let body = json!({"clientId": "phone", "changes": {
+        "resource": {"updated": [
+            {"id": id(7), "filename": "a", "fileSize": 1, "memoId": id(1)},
+            {"id": id(8), "filename": "b", "fileSize": 1, "memoId": id(99)},
+        ]},
+        "memo": {
+            "updated": [
+                {"id": id(1), "content": "one", "updatedAt": NOW},
+                {"id": id(2), "content": 2},
+                {"id": id(1), "content": "again"},
+                {"id": id(3), "content": "early", "updatedAt": NOW + 600_000},
+            ],
+            "deleted": [{"id": id(4)}],
+        },
+        "diary": {"deleted": [{"date": "2026-05-16", "updatedAt": 5}]},
+        "bot": {},
+    }});
+    let answer = site.post("/api/sync/push", &body).await.assert_ok();
+    let results = &answer.body["results"];
+    let outcomes = |entity: &str| -> Vec<String> {
+        let text = |value: &Value| value.as_str().unwrap_or("-").trim_start_matches(ZEROS).to_owned();
+        let told = |one: &Value| {
+            let error = &one["error"];
+            let told = [
+                &one["id"],
+                &one["outcome"],
+                &error["code"],
+                &error["errors"][0]["path"],
+            ];
+            told.map(text).join(" ")
+        };
+        results[entity].as_array().unwrap().iter().map(told).collect()
+    };
+    assert_eq!(
+        outcomes("memo"),
+        [
+            "1 applied - -",
+            "2 rejected validation_failed changes.memo.updated[1].content",
+            "1 rejected duplicate -",
+            "3 rejected edit_time_ahead changes.memo.updated[3].updatedAt",
+            "4 applied - -",
+        ]
+    );
+    let unknown = "8 rejected unknown_memo changes.resource.updated[1].memoId";
+    assert_eq!(outcomes("resource"), ["7 applied - -", unknown]);
+    assert_eq!(outcomes("diary"), ["2026-05-16 applied - -"]);
+    assert_eq!(results["bot"], json!([]));
+    assert_eq!(
+        results["memo"][0],
+        json!({"id": id(1), "outcome": "applied", "stamp": NOW})
+    );
+    assert_eq!(results["memo"][1]["retryable"], false);
+    assert_eq!(results["resource"][1]["retryable"], true);
+    answer.assert_has(&json!({"clock": NOW + 3, "serverTime": NOW}));
+}
+
+#[actix_web::test]
+async fn w4_the_winners_are_shown_until_they_are_too_large() {
+    let site = Site::new().await;
+    let push = async |content: &str, updated_at: i64| {
+        let memo = |i| json!({"id": Uuid::from_u128(i), "content": content, "updatedAt": updated_at});
+        let memos: Vec<Value> = (0..3).map(memo).collect();
+        let body = json!({"clientId": "phone", "changes": {"memo": {"updated": memos}}});
+        site.post("/sync/push", &body).await.assert_ok().body
+    };
+    // Six bytes each, as JSON.
+    push(&"\u{1}".repeat(400_000), NOW - 5).await;
+    let answer = push("old", 5).await;
+    let results = answer["results"]["memo"].as_array().unwrap();
+    assert!(results.iter().all(|one| one["outcome"] == "superseded"));
+    assert_eq!(results[0]["current"]["updatedAt"], NOW - 5);
+    let shown: Vec<bool> = results.iter().map(|one| one["current"].is_object()).collect();
+    assert_eq!(shown, [true, true, false]);
+}
+
+#[actix_web::test]
+async fn w6_the_clock_of_a_push_is_in_its_body_or_in_the_header() {
+    const AHEAD: i64 = NOW + 3_600_000;
+    let site = Site::new().await;
+    for (n, (in_body, in_header, outcome)) in [
+        (Some(AHEAD), None, "applied"),
+        (None, Some(AHEAD), "applied"),
+        (Some(AHEAD), Some(NOW), "applied"),
+        (Some(NOW), Some(AHEAD), "rejected"),
+        (None, None, "rejected"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let memo = json!({"id": Uuid::from_u128(n as u128), "content": "", "updatedAt": AHEAD});
+        let mut body = json!({"clientId": "phone", "changes": {"memo": {"updated": [memo]}}});
+        if let Some(time) = in_body {
+            body["clientTime"] = time.into();
+        }
+        let mut request = ask("POST", "/sync/push").set_json(body);
+        if let Some(time) = in_header {
+            request = request.insert_header(("X-Client-Time", time.to_string()));
+        }
+        let answer = site.send(request).await.assert_ok();
+        let found = &answer.body["results"]["memo"][0]["outcome"];
+        assert_eq!(found, outcome, "{in_body:?} {in_header:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_digest_is_shown_for_each_type() {
+    let site = Site::new().await;
+    let memo = json!({"id": ID, "content": "", "updatedAt": NOW});
+    site.post("/memos", &memo).await.assert_ok();
+    let none = json!({"count": 0, "hash": "0000000000000000"});
+    let epoch = site.stores.identity.epoch().await.unwrap().to_string();
+    assert_eq!(
+        site.get("/sync/digest").await.body,
+        json!({
+            "clock": NOW, "epoch": epoch,
+            "entities": {
+                "memo": {"count": 1, "hash": "6539ad11bf03a7f0"}, "diary": none, "resource": none, "bot": none,
+            },
+        })
+    );
+}
