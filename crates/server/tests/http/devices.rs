@@ -37,13 +37,6 @@ async fn listed_once(client: &Client, device: &str, expected: impl Fn(&Value) ->
     }
 }
 
-/// The path of a device, whatever its name.
-fn path_of(device: &str) -> String {
-    let escaped = |byte: u8| format!("%{byte:02X}");
-    let bytes: Vec<String> = device.bytes().map(escaped).collect();
-    format!("/devices/{}", bytes.concat())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn d2_a_device_is_listed_from_its_login_on_and_the_one_that_asks_is_marked() {
     let server = Server::start();
@@ -197,25 +190,6 @@ async fn d2_a_login_stays_with_its_device_whatever_it_pulls_as() {
     listed_once(&phone, "borrowed", |one| one["behindMs"] == 0).await;
     assert_eq!(phone.delete("/devices/borrowed").await.status, 204);
     phone.everything().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn d2_any_name_of_a_device_can_be_forgotten() {
-    let server = Server::start();
-    let phone = server.device("phone").await;
-    for device in ["my phone/1", "ü?#%", "a+b&c"] {
-        login(&server, json!({"clientId": device})).await;
-        assert!(listed(&phone, device).await.is_some(), "{device}");
-        let answer = phone.delete(&path_of(device)).await;
-        assert_eq!(answer.status, 204, "{device}: {}", answer.body);
-        assert_eq!(listed(&phone, device).await, None, "{device}");
-    }
-    phone.delete("/devices/unknown").await.problem(404, "not_found");
-    for (bad, code) in [("%00", "nul"), (&*"x".repeat(65), "too_long")] {
-        let answer = phone.delete(&format!("/devices/{bad}")).await;
-        answer.invalid("clientId", code);
-    }
-    assert!(listed(&phone, "phone").await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -64,12 +63,6 @@ impl Stream {
 
     async fn open(client: &Client) -> Self {
         Self::of(client.request(Method::GET, "/sync/events")).await
-    }
-
-    /// As a device that comes back and knows this clock.
-    async fn reopen(client: &Client, last: &str) -> Self {
-        let request = client.request(Method::GET, "/sync/events");
-        Self::of(request.header("last-event-id", last)).await
     }
 
     /// The next block of lines, or `None` at the end of the stream.
@@ -212,41 +205,6 @@ async fn n1_every_device_that_listens_hears_it_also_the_one_that_wrote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n1_who_comes_back_is_told_whether_anything_changed_meanwhile() {
-    let server = Server::start();
-    let phone = server.device("phone").await;
-    // Nothing was ever written: the clock is 0.
-    let event = Stream::reopen(&phone, "0").await.event().await;
-    assert_eq!(
-        (event.name.as_str(), &event.data),
-        ("unchanged", &json!({"clock": 0}))
-    );
-    MEMO.create(&phone, 1, "one", &json!({})).await.ok();
-    let clock = phone.clock().await;
-    let mut stream = Stream::reopen(&phone, &clock.to_string()).await;
-    let event = stream.event().await;
-    assert_eq!(
-        (event.name.as_str(), event.id, event.data),
-        ("unchanged", clock.to_string(), json!({"clock": clock}))
-    );
-    MEMO.create(&phone, 2, "two", &json!({})).await.ok();
-    let newer = stream.changed().await;
-    assert_eq!(newer, phone.clock().await);
-    for last in [
-        clock.to_string(),
-        (newer + 1).to_string(),
-        "0".into(),
-        "-1".into(),
-        "nonsense".into(),
-        String::new(),
-        "9".repeat(400),
-    ] {
-        let mut stream = Stream::reopen(&phone, &last).await;
-        assert_eq!(stream.changed().await, newer, "after {last:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn n1_what_changes_nothing_is_not_heard() {
     let server = Server::start();
     let phone = server.device("phone").await;
@@ -290,40 +248,6 @@ async fn n1_commits_of_other_users_are_not_heard() {
             anna.clock().await,
             "the next thing that she hears"
         );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn n1_a_stream_has_no_data_in_it_and_is_never_compressed_or_kept() {
-    let server = Server::start();
-    let phone = server.device("phone").await;
-    for (time, root) in [(T, ""), (T + 1, "/api")] {
-        let request = phone
-            .request(Method::GET, &format!("{root}/sync/events"))
-            .header("accept-encoding", "gzip, br")
-            .header("accept", "text/event-stream");
-        let mut stream = Stream::of(request).await;
-        let header = |headers: &HeaderMap, name| headers.get(name).map(|v| v.to_str().unwrap().to_owned());
-        let headers = stream.response.headers();
-        let content_type = header(headers, "content-type").expect("a type");
-        assert!(content_type.starts_with("text/event-stream"), "{content_type}");
-        assert_eq!(header(headers, "content-encoding"), None);
-        let cached = header(headers, "cache-control").expect("a rule for caches");
-        assert!(
-            cached.contains("no-cache") || cached.contains("no-store"),
-            "{cached}"
-        );
-        stream.event().await;
-        for kind in KINDS {
-            kind.create(&phone, 1, "dear diary", &json!({"updatedAt": time}))
-                .await
-                .ok();
-            stream.changed().await;
-            assert!(!stream.heard.contains(&kind.key(1)), "{}", stream.heard);
-        }
-        for word in ["dear", "memo", "diary", "admin", "phone"] {
-            assert!(!stream.heard.contains(word), "{word} in {}", stream.heard);
-        }
     }
 }
 

@@ -2,11 +2,10 @@
 
 mod limits;
 
-use reqwest::Method;
 use serde_json::json;
 
 use crate::files::{Folder, Form, KIB, MIB, UPLOAD, Wire, bytes_of, file, noise};
-use crate::harness::{Answer, Client, Data, Phone, Server};
+use crate::harness::{Client, Data, Phone, Server};
 use crate::kinds::{MEMO, RESOURCE, T};
 
 /// A server on which nothing may change.
@@ -46,14 +45,6 @@ impl Calm {
         self.folder.assert_holds(self.blobs, by).await;
     }
 
-    async fn raw(&self, content_type: &str, body: Vec<u8>) -> Answer {
-        let request = self
-            .phone
-            .request(Method::POST, UPLOAD)
-            .header("content-type", content_type);
-        self.phone.send(request.body(body)).await
-    }
-
     /// Sends a form, or a part of one, that is said to be so long; returns the connection.
     async fn begin(&self, content_length: u64, body: &[u8]) -> Wire {
         let length = content_length.to_string();
@@ -61,143 +52,6 @@ impl Calm {
         let mut wire = Wire::open(&self.phone, &format!("POST {UPLOAD}"), &headers).await;
         wire.send(body).await.expect("a server that reads");
         wire
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a1_forms_that_lack_something_or_have_it_twice_leave_nothing() {
-    let calm = Calm::new(&[]).await;
-    let bytes = noise(20, 200_000);
-    let whole = || file("a.bin", "", &bytes);
-    let twice = |name: &str, text: &str| Form::new().field(name, text).field(name, text);
-    let id = RESOURCE.key(1);
-    for (what, form, path, code) in [
-        ("no parts", Form::new(), "file", "required"),
-        ("no file", Form::new().field("id", &id), "file", "required"),
-        (
-            "a field instead of a file",
-            Form::new().field("file", "words"),
-            "file",
-            "required",
-        ),
-        (
-            "two files",
-            whole().file("b.bin", "", b"other"),
-            "file",
-            "duplicate",
-        ),
-        (
-            "one file twice",
-            whole().file("a.bin", "", &bytes),
-            "file",
-            "duplicate",
-        ),
-        (
-            "two ids",
-            whole().field("id", &id).field("id", &id),
-            "id",
-            "duplicate",
-        ),
-        (
-            "two ids before",
-            twice("id", &id).file("a", "", &bytes),
-            "id",
-            "duplicate",
-        ),
-        (
-            "an id of another kind",
-            whole().field("id", "7"),
-            "id",
-            "invalid_uuid",
-        ),
-        (
-            "a memo of no id",
-            whole().field("memoId", "x"),
-            "memoId",
-            "invalid_uuid",
-        ),
-        (
-            "metadata that is none",
-            whole().field("metadata", "{"),
-            "metadata",
-            "malformed_json",
-        ),
-        (
-            "a list as metadata",
-            whole().field("metadata", "[1]"),
-            "metadata",
-            "invalid_type",
-        ),
-        (
-            "a time of words",
-            whole().field("updatedAt", "soon"),
-            "updatedAt",
-            "invalid_type",
-        ),
-        (
-            "a time before all",
-            whole().field("createdAt", "-1"),
-            "createdAt",
-            "out_of_range",
-        ),
-        (
-            "a type that is none",
-            whole().field("mimeType", "picture"),
-            "mimeType",
-            "invalid_mime_type",
-        ),
-    ] {
-        let answer = calm.phone.upload(form).await;
-        assert_eq!(answer.status, 422, "{what}: {}", answer.body);
-        answer.invalid(path, code);
-        calm.assert_untouched(what).await;
-    }
-    calm.phone.upload(whole()).await.ok();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a1_names_that_are_none_leave_nothing() {
-    let calm = Calm::new(&[]).await;
-    let bytes = noise(20, 200_000);
-    let whole = || file("a.bin", "", &bytes);
-    let long = "ü".repeat(300);
-    for (what, form, path, code) in [
-        ("no name", file("", "", &bytes), "file", "empty"),
-        (
-            "a name that goes up",
-            file("../a.bin", "", &bytes),
-            "file",
-            "not_a_name",
-        ),
-        ("a name of above", file("..", "", &bytes), "file", "not_a_name"),
-        ("a path", file("/etc/passwd", "", &bytes), "file", "not_a_name"),
-        (
-            "a path of Windows",
-            file("C:\\\\a.bin", "", &bytes),
-            "file",
-            "not_a_name",
-        ),
-        (
-            "a name of 300 letters",
-            file(&long, "", &bytes),
-            "file",
-            "too_long",
-        ),
-        (
-            "a name with NUL",
-            whole().field("filename", "a\0.bin"),
-            "filename",
-            "nul",
-        ),
-        (
-            "a name with a line",
-            whole().field("filename", "a\n.bin"),
-            "filename",
-            "control_character",
-        ),
-    ] {
-        calm.phone.upload(form).await.invalid(path, code);
-        calm.assert_untouched(what).await;
     }
 }
 
@@ -228,72 +82,6 @@ async fn a1_names_that_no_header_can_carry_leave_nothing() {
     let refused = calm.phone.upload(Form::new().part(head, b"words")).await;
     refused.invalid("file", "required");
     calm.assert_untouched("no file name").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a1_bodies_that_are_no_forms_leave_nothing() {
-    let calm = Calm::new(&[]).await;
-    let bytes = noise(21, 300_000);
-    let whole = file("a.bin", "", &bytes).finished();
-    let unfinished = file("a.bin", "", &bytes).unfinished();
-    for (what, content_type, body, status, code) in [
-        (
-            "a wrong boundary",
-            "multipart/form-data; boundary=other",
-            &whole,
-            400,
-            "invalid_multipart",
-        ),
-        (
-            "no boundary",
-            "multipart/form-data",
-            &whole,
-            400,
-            "invalid_multipart",
-        ),
-        ("JSON", "application/json", &whole, 415, "unsupported_media_type"),
-        (
-            "bytes",
-            "application/octet-stream",
-            &whole,
-            415,
-            "unsupported_media_type",
-        ),
-        ("no type", "", &whole, 415, "unsupported_media_type"),
-        (
-            "nothing",
-            Form::CONTENT_TYPE,
-            &Vec::new(),
-            400,
-            "invalid_multipart",
-        ),
-        (
-            "no end",
-            Form::CONTENT_TYPE,
-            &unfinished,
-            400,
-            "invalid_multipart",
-        ),
-        (
-            "an end in the middle of the file",
-            Form::CONTENT_TYPE,
-            &whole[..150_000].to_vec(),
-            400,
-            "invalid_multipart",
-        ),
-    ] {
-        let answer = calm.raw(content_type, body.clone()).await;
-        answer.problem(status, code);
-        calm.assert_untouched(what).await;
-    }
-    let packed = calm
-        .phone
-        .request(Method::POST, UPLOAD)
-        .header("content-type", Form::CONTENT_TYPE)
-        .header("content-encoding", "gzip");
-    let answer = calm.phone.send(packed.body(whole)).await;
-    answer.problem(415, "unsupported_encoding");
-    calm.assert_untouched("a body that is packed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,29 +3,6 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn w4_once_the_winners_of_an_answer_reach_4_mib_they_are_left_out() {
-    let (_server, phone) = phone().await;
-    let mebibyte = "x".repeat(1024 * 1024);
-    for n in 0..6 {
-        DIARY.create(&phone, n, &mebibyte, &at(T + 1)).await.ok();
-    }
-    let lost: Vec<Value> = (0..6).map(|n| DIARY.record(n, "lost", &at(T))).collect();
-    let answer = phone.push(&DIARY.updates(&lost)).await.ok();
-    assert_eq!(outcomes(&answer, DIARY), ["superseded"; 6]);
-    let results = answer["results"]["diary"].as_array().unwrap();
-    let shown: Vec<bool> = results
-        .iter()
-        .map(|result| result["current"].is_object())
-        .collect();
-    assert_eq!(shown, [true, true, true, true, false, false]);
-    assert_eq!(
-        DIARY.revisions(&phone, 5).await[0]["summary"],
-        "lost",
-        "kept all the same"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn w5_deletes_of_unknown_records_leave_tombstones_with_and_without_a_time() {
     let (_server, phone) = phone().await;
     for kind in KINDS {
