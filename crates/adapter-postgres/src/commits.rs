@@ -21,7 +21,7 @@ use tokio_postgres::types::Type;
 
 use crate::PostgresStore;
 use crate::error::Failure;
-use crate::listen::{Ear, ListenSettings};
+use crate::listen::{ListenSettings, NotificationListener};
 use crate::payload::{Token, of_commits, of_ended};
 use crate::retry::{jittered, retrying};
 use crate::rows::checked;
@@ -39,15 +39,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 const USERS_MAX: usize = 100_000;
 
 /// Tells of commits.
-pub(crate) struct Commits {
-    hub: Arc<Hub>,
+pub(crate) struct CommitNotifier {
+    broadcaster: Arc<CommitBroadcaster>,
     announcer: JoinHandle<()>,
     listen: ListenSettings,
-    ear: Mutex<Option<JoinHandle<()>>>,
+    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the tasks of the store share.
-pub(crate) struct Hub {
+pub(crate) struct CommitBroadcaster {
     pub(crate) database: Database,
     runtime: Handle,
     /// Who this store is to the others.
@@ -86,9 +86,9 @@ impl Untold {
     }
 }
 
-impl Commits {
+impl CommitNotifier {
     pub(crate) fn start(database: Database, listen: ListenSettings) -> Self {
-        let hub = Arc::new(Hub {
+        let broadcaster = Arc::new(CommitBroadcaster {
             database,
             runtime: Handle::current(),
             sender: random_token(),
@@ -98,33 +98,33 @@ impl Commits {
             telling: tokio::sync::Mutex::default(),
         });
         Self {
-            announcer: tokio::spawn(keep_telling(Arc::clone(&hub))),
-            hub,
+            announcer: tokio::spawn(keep_telling(Arc::clone(&broadcaster))),
+            broadcaster,
             listen,
-            ear: Mutex::default(),
+            listening: Mutex::default(),
         }
     }
 
     /// A commit has succeeded.
     pub(crate) fn committed(&self, user: UserId, clock: Stamp) {
-        self.hub.committed(user, clock);
+        self.broadcaster.committed(user, clock);
     }
 
     /// Logins of a user have ended; `None`: of nobody.
     pub(crate) fn logins_ended(&self, user: Option<UserId>) {
         let Some(user) = user else { return };
-        self.hub.tell_ended(user);
-        self.hub.add(Untold {
+        self.broadcaster.tell_ended(user);
+        self.broadcaster.add(Untold {
             ended: BTreeSet::from([user]),
             ..Untold::default()
         });
-        self.hub.wake.notify_one();
+        self.broadcaster.wake.notify_one();
     }
 
     /// A commit is about to be tried that moves the clock from `before` to `after`.
     pub(crate) fn underway(&self, user: UserId, before: Stamp, after: Stamp) -> Underway {
         Underway {
-            hub: Arc::clone(&self.hub),
+            broadcaster: Arc::clone(&self.broadcaster),
             user,
             before,
             after,
@@ -134,21 +134,21 @@ impl Commits {
 
     /// Tells what is not told yet, and ends the tasks.
     pub(crate) async fn close(&self) {
-        if let Some(ear) = lock(&self.ear).take() {
-            ear.abort();
+        if let Some(listening) = lock(&self.listening).take() {
+            listening.abort();
         }
         self.announcer.abort();
-        if let Err(error) = self.hub.tell_others().await {
+        if let Err(error) = self.broadcaster.tell_others().await {
             warn_untold(&error);
         }
     }
 }
 
-impl Drop for Commits {
+impl Drop for CommitNotifier {
     fn drop(&mut self) {
         self.announcer.abort();
-        if let Some(ear) = lock(&self.ear).take() {
-            ear.abort();
+        if let Some(listening) = lock(&self.listening).take() {
+            listening.abort();
         }
     }
 }
@@ -169,10 +169,10 @@ fn warn_untold(error: &Failure) {
     );
 }
 
-async fn keep_telling(hub: Arc<Hub>) {
+async fn keep_telling(broadcaster: Arc<CommitBroadcaster>) {
     loop {
-        hub.wake.notified().await;
-        let pause = match hub.tell_others().await {
+        broadcaster.wake.notified().await;
+        let pause = match broadcaster.tell_others().await {
             Ok(()) => GATHER,
             Err(error) => {
                 warn_untold(&error);
@@ -186,7 +186,7 @@ async fn keep_telling(hub: Arc<Hub>) {
 /// Several payloads in one statement, which is one commit.
 const NOTIFY: &str = "SELECT pg_notify($1, n.payload) FROM unnest($2::text[]) AS n (payload)";
 
-impl Hub {
+impl CommitBroadcaster {
     /// Tells the listeners of this store, and has the others told.
     fn committed(&self, user: UserId, clock: Stamp) {
         self.tell_listeners(user, clock);
@@ -228,7 +228,7 @@ impl Hub {
     async fn tell_others(&self) -> Result<(), Failure> {
         let _telling = self.telling.lock().await;
         let mut taken = Taken {
-            hub: self,
+            broadcaster: self,
             untold: std::mem::take(&mut *lock(&self.untold)),
         };
         let Untold { commits, ended } = &taken.untold;
@@ -273,15 +273,15 @@ impl Hub {
 
 /// Commits that were taken to be told. What is left goes back, also when the task is ended.
 struct Taken<'a> {
-    hub: &'a Hub,
+    broadcaster: &'a CommitBroadcaster,
     untold: Untold,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         if !self.untold.is_empty() {
-            self.hub.add(std::mem::take(&mut self.untold));
-            self.hub.wake.notify_one();
+            self.broadcaster.add(std::mem::take(&mut self.untold));
+            self.broadcaster.wake.notify_one();
         }
     }
 }
@@ -289,7 +289,7 @@ impl Drop for Taken<'_> {
 /// A commit whose outcome is not known yet. One that is dropped without having been told what became of it finds out by
 /// itself: whoever sent the write may have gone, and the write is committed all the same.
 pub(crate) struct Underway {
-    hub: Arc<Hub>,
+    broadcaster: Arc<CommitBroadcaster>,
     user: UserId,
     before: Stamp,
     after: Stamp,
@@ -301,7 +301,7 @@ impl Underway {
     pub(crate) fn committed(mut self) {
         self.is_open = false;
         if self.after > self.before {
-            self.hub.committed(self.user, self.after);
+            self.broadcaster.committed(self.user, self.after);
         }
     }
 
@@ -316,9 +316,9 @@ impl Drop for Underway {
         if !self.is_open || self.after <= self.before {
             return;
         }
-        let (hub, user, before) = (Arc::clone(&self.hub), self.user, self.before);
-        self.hub.runtime.spawn(async move {
-            if let Err(error) = hub.look_after(user, before).await {
+        let (broadcaster, user, before) = (Arc::clone(&self.broadcaster), self.user, self.before);
+        self.broadcaster.runtime.spawn(async move {
+            if let Err(error) = broadcaster.look_after(user, before).await {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "what became of a commit is not known, and nobody is told"
@@ -330,11 +330,16 @@ impl Drop for Underway {
 
 impl CommitFeed for PostgresStore {
     fn listen(&self, listener: Arc<dyn CommitListener>) {
-        let Commits { hub, listen, ear, .. } = &self.commits;
-        lock(&hub.listeners).push(listener);
-        lock(ear).get_or_insert_with(|| {
-            let ear = Ear::new(Arc::clone(hub), listen.clone());
-            hub.runtime.spawn(ear.keep_listening())
+        let CommitNotifier {
+            broadcaster,
+            listen,
+            listening,
+            ..
+        } = &self.commits;
+        lock(&broadcaster.listeners).push(listener);
+        lock(listening).get_or_insert_with(|| {
+            let listening = NotificationListener::new(Arc::clone(broadcaster), listen.clone());
+            broadcaster.runtime.spawn(listening.keep_listening())
         });
     }
 }

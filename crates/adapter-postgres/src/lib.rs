@@ -25,6 +25,7 @@
 mod accounts;
 mod batch;
 mod blocking;
+mod commit_state;
 mod commits;
 mod connect;
 mod contents;
@@ -50,7 +51,6 @@ mod rows;
 mod scope;
 mod session;
 mod settings;
-mod settle;
 mod tls;
 mod tokens;
 mod transfer;
@@ -64,7 +64,7 @@ use async_trait::async_trait;
 use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
 use tokio_postgres::types::Type;
 
-use crate::commits::Commits;
+use crate::commits::CommitNotifier;
 use crate::cursors::CursorWriter;
 use crate::error::Failure;
 use crate::session::{Database, Step};
@@ -75,11 +75,11 @@ pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
 /// The production store. Implements every port of a store over one database.
 ///
 /// Close it with [`PostgresStore::close`]. One that is only dropped may lose the latest served cursors, and other
-/// instances may not hear of its latest commits, which harms nobody.
+/// instances may not be told of its latest commits, which harms nobody.
 pub struct PostgresStore {
     database: Database,
     cursors: CursorWriter,
-    commits: Commits,
+    commits: CommitNotifier,
     clock: Arc<dyn Clock>,
     shown: String,
 }
@@ -119,14 +119,14 @@ impl PostgresStore {
             .map_err(|failure| start(StoreError::from(failure).into()))?;
         Ok(Self {
             cursors: CursorWriter::start(database.clone()),
-            commits: Commits::start(database.clone(), listen),
+            commits: CommitNotifier::start(database.clone(), listen),
             database,
             clock,
             shown,
         })
     }
 
-    /// Writes the cursors that were served, tells of the commits that are not told yet, and lets go of the database. Whoever asks for anything later is told that the
+    /// Writes the cursors that were served, tells of the commits that are not told yet, and releases the database. Whoever asks for anything later is told that the
     /// store is not available.
     pub async fn close(&self) {
         if let Err(error) = self.cursors.flush().await {

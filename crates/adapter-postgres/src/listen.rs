@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::{AsyncMessage, Client, Config};
 
-use crate::commits::{CHANNEL, Hub, random_token};
+use crate::commits::{CHANNEL, CommitBroadcaster, random_token};
 use crate::connect::Connector;
 use crate::error::described;
 use crate::payload::{Payload, Token, probe};
@@ -46,8 +46,8 @@ pub(crate) struct ListenSettings {
 }
 
 /// The one that listens.
-pub(crate) struct Ear {
-    hub: Arc<Hub>,
+pub(crate) struct NotificationListener {
+    broadcaster: Arc<CommitBroadcaster>,
     settings: ListenSettings,
     /// When the listeners were last told that they may have missed something.
     missed_at: Mutex<Instant>,
@@ -65,10 +65,10 @@ enum End {
     Deaf,
 }
 
-impl Ear {
-    pub(crate) fn new(hub: Arc<Hub>, settings: ListenSettings) -> Self {
+impl NotificationListener {
+    pub(crate) fn new(broadcaster: Arc<CommitBroadcaster>, settings: ListenSettings) -> Self {
         Self {
-            hub,
+            broadcaster,
             settings,
             missed_at: Mutex::new(Instant::now()),
             is_reported: false,
@@ -121,14 +121,14 @@ impl Ear {
 
     fn hear(&self, payload: &str, heard: &watch::Sender<Option<Token>>) {
         match Payload::read(payload) {
-            Some(Payload::Commits(sender, commits)) if sender != self.hub.sender => {
+            Some(Payload::Commits(sender, commits)) if sender != self.broadcaster.sender => {
                 for (user, clock) in commits {
-                    self.hub.tell_listeners(user, clock);
+                    self.broadcaster.tell_listeners(user, clock);
                 }
             }
-            Some(Payload::LoginsEnded(sender, users)) if sender != self.hub.sender => {
+            Some(Payload::LoginsEnded(sender, users)) if sender != self.broadcaster.sender => {
                 for user in users {
-                    self.hub.tell_ended(user);
+                    self.broadcaster.tell_ended(user);
                 }
             }
             Some(Payload::Probe(token)) => {
@@ -149,7 +149,7 @@ impl Ear {
         loop {
             let token = random_token();
             // Where nothing can be sent, there is nothing to be heard either.
-            let asked = self.hub.notify(&[probe(token)]).await;
+            let asked = self.broadcaster.notify(&[probe(token)]).await;
             if asked.is_err() {
                 sleep(jittered(PAUSE_MAX)).await;
                 continue;
@@ -198,7 +198,7 @@ impl Ear {
 
     fn missed(&self) {
         *self.missed_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.hub.missed();
+        self.broadcaster.missed();
     }
 
     /// Waits, on average, for so long; meanwhile the listeners look for themselves.

@@ -248,8 +248,8 @@ async fn a_write(filled: &Filled, generic: bool) {
     let edits = [
         patch_memo(1, "x").at(5),
         delete(memo_key(2)),
-        put(bot_key(4), bot("b")).unplaced(),
-        put(resource_key(5), resource_of(memo_id(2), "c.png")).unplaced(),
+        put(bot_key(4), bot("b")).append_to_end(),
+        put(resource_key(5), resource_of(memo_id(2), "c.png")).append_to_end(),
     ];
     let wanted = Wanted::of(&WriteScope::of(BIG, &edits));
     let records = filled

@@ -14,23 +14,23 @@ use mosaic_ports::{Decide, WriteError, WriteStore};
 use crate::PostgresStore;
 use crate::batch::Batch;
 use crate::blocking::on_blocking_thread;
+use crate::commit_state::{self, CommitState};
 use crate::commits::Underway;
 use crate::error::Failure;
-use crate::retry::Patience;
+use crate::retry::RetryBudget;
 use crate::scope::{Found, lock_and_load};
 use crate::session::NotCommitted;
-use crate::settle::{self, Verdict};
 
 #[async_trait]
 impl WriteStore for PostgresStore {
     async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
         let scope = Arc::new(scope);
-        let mut patience = Patience::new();
+        let mut patience = RetryBudget::new();
         loop {
             let failure = match self.attempt(&scope, &decide).await {
                 Ok(plan) => return Ok(plan),
                 Err(NotWritten::Failed(failure)) => failure,
-                Err(NotWritten::Unknown(attempt)) => match self.settle(*attempt).await? {
+                Err(NotWritten::Unknown(attempt)) => match self.resolve_commit(*attempt).await? {
                     Ok(plan) => return Ok(plan),
                     Err(not_committed) => not_committed,
                 },
@@ -124,7 +124,7 @@ impl PostgresStore {
 
     /// Finds out what became of a plan whose commit was not answered. Says either that it was committed, or why it was
     /// not.
-    async fn settle(&self, attempted: Attempted) -> Result<Result<WritePlan, Failure>, Failure> {
+    async fn resolve_commit(&self, attempted: Attempted) -> Result<Result<WritePlan, Failure>, Failure> {
         let Attempted {
             scope,
             before,
@@ -132,8 +132,8 @@ impl PostgresStore {
             failure,
             underway,
         } = attempted;
-        let question = Arc::new(settle::scope(scope.user, &plan));
-        let mut patience = Patience::new();
+        let question = Arc::new(commit_state::scope(scope.user, &plan));
+        let mut patience = RetryBudget::new();
         let locked = loop {
             match self.look(&question).await {
                 Ok(locked) => break locked,
@@ -144,16 +144,16 @@ impl PostgresStore {
                     .map_err(|other| Failure::Undecided(Box::new(other)))?,
             }
         };
-        match settle::verdict(&plan, before, &locked) {
-            Verdict::Committed => {
+        match commit_state::commit_state(&plan, before, &locked) {
+            CommitState::Committed => {
                 underway.committed();
                 Ok(Ok(plan))
             }
-            Verdict::NotCommitted => {
+            CommitState::NotCommitted => {
                 underway.failed();
                 Ok(Err(Failure::Lost))
             }
-            Verdict::Undecidable => Err(Failure::Undecided(Box::new(failure))),
+            CommitState::Undecidable => Err(Failure::Undecided(Box::new(failure))),
         }
     }
 

@@ -26,12 +26,12 @@ pub(crate) fn jittered(mean: Duration) -> Duration {
 
 /// What is left of the patience of one call.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct RetryBudget {
     retries: u32,
     until: Instant,
 }
 
-impl Patience {
+impl RetryBudget {
     pub(crate) fn new() -> Self {
         Self {
             retries: 0,
@@ -65,7 +65,7 @@ pub(crate) async fn retrying<T, F>(attempt: impl Fn() -> F + Send) -> Result<T, 
 where
     F: Future<Output = Result<T, Failure>> + Send,
 {
-    let mut patience = Patience::new();
+    let mut patience = RetryBudget::new();
     loop {
         match attempt().await {
             Ok(done) => return Ok(done),

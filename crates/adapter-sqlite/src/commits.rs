@@ -1,4 +1,4 @@
-//! Who hears of commits (N1). The writer tells: it knows what became of a transaction, and which clocks it moved.
+//! Who is told of commits (N1). The writer tells: it knows what became of a transaction, and which clocks it moved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use mosaic_ports::{CommitFeed, CommitListener};
 
 use crate::SqliteStore;
 
-/// What a job has done that others hear of.
+/// What a job has done that others are told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
     /// It moved this user's clock, which stands here now.

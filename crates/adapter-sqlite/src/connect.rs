@@ -21,7 +21,7 @@ const LOG_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
 const STATEMENTS_KEPT: usize = 144;
 
 /// The lock that keeps a second process off the file. It belongs to the process, not to the file: whatever way the
-/// process ends, the system lets go of it.
+/// process ends, the system releases it.
 #[derive(Debug)]
 pub(crate) struct FileLock(#[expect(dead_code, reason = "held, not read")] File);
 

@@ -140,7 +140,7 @@ impl SqliteStore {
         })
     }
 
-    /// Carries out what is queued, writes the log back into the file, and lets go of it. Whoever asks for anything later
+    /// Carries out what is queued, writes the log back into the file, and releases it. Whoever asks for anything later
     /// is told that the store is not available.
     pub async fn close(&self) {
         self.readers.close();

@@ -27,7 +27,7 @@ const OLD_REVISIONS: &str = "
     SELECT rowid FROM revisions WHERE user_id = ?1 AND recorded_at < ?2 ORDER BY recorded_at, rowid LIMIT ?3";
 
 /// The tombstones from before a moment that still have their content. A stamp is shaped like a moment: the one when the
-/// server heard of the delete.
+/// server was told of the delete.
 const OLD_CONTENTS: &str = "
     SELECT rowid FROM records WHERE user_id = ?1 AND is_deleted = 1 AND document IS NOT NULL AND stamp < ?2
     ORDER BY stamp LIMIT ?3";

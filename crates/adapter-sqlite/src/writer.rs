@@ -8,7 +8,7 @@
 //!   that fails, or panics, takes nobody with it.
 //! * Nobody is answered before the commit has succeeded (W8). A job whose caller has gone before it starts is skipped;
 //!   one that has started is carried out whole.
-//! * Whoever listens hears of the clocks that a group moved and of the logins that it ended, once each, after its commit (N1).
+//! * Whoever listens is told of the clocks that a group moved and of the logins that it ended, once each, after its commit (N1).
 
 mod queue;
 
@@ -44,7 +44,7 @@ trait Job: Send {
     fn is_large(&self) -> bool;
     /// Does the work, inside the savepoint. Says whether its changes are to be kept.
     fn run(&mut self, conn: &Connection) -> bool;
-    /// What others hear of its changes, if they are to be kept.
+    /// What others are told of its changes, if they are to be kept.
     fn news(&self) -> Option<News>;
     /// Answers, once it is known what became of the transaction.
     fn finish(self: Box<Self>, committed: Result<(), Failure>);

@@ -308,7 +308,7 @@ impl Accounts {
         self.change(id, change, by).await
     }
 
-    /// Removes an account and everything of it, in small steps. `tell` hears of each. What was interrupted goes on with the
+    /// Removes an account and everything of it, in small steps. `tell` is told of each. What was interrupted goes on with the
     /// same call.
     ///
     /// # Errors

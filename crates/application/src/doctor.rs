@@ -154,7 +154,7 @@ impl Doctor {
         }
     }
 
-    /// Examines everything; with `read_all`, every byte is read and hashed, else only sizes are compared. `find` hears of what does not
+    /// Examines everything; with `read_all`, every byte is read and hashed, else only sizes are compared. `find` is told of what does not
     /// agree, `tell` how far it has come, and may stop it.
     ///
     /// # Errors

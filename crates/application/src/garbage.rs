@@ -32,14 +32,14 @@ pub enum GarbageError {
 
 /// Removes bytes that nobody needs any more.
 #[derive(Clone)]
-pub struct Garbage {
+pub struct GarbageCollector {
     orphans: Arc<dyn OrphanIndex>,
     uploads: Arc<dyn UploadStore>,
     blobs: Arc<dyn BlobStore>,
     clock: Arc<dyn Clock>,
 }
 
-impl Garbage {
+impl GarbageCollector {
     /// Over these ports.
     pub fn new(
         orphans: Arc<dyn OrphanIndex>,
@@ -59,7 +59,7 @@ impl Garbage {
     /// gone, and whether there may be more to do.
     ///
     /// # Errors
-    /// [`GarbageError`]. A blob that could not be removed is found by [`Garbage::remove_orphans`] later.
+    /// [`GarbageError`]. A blob that could not be removed is found by [`GarbageCollector::remove_orphans`] later.
     pub async fn step(&self, user: UserId) -> Result<(u64, bool), GarbageError> {
         let now = self.clock.now();
         let expired = self.uploads.drop_expired(user, now, ROWS_AT_ONCE).await?;
@@ -124,7 +124,7 @@ impl Garbage {
         Ok(page)
     }
 
-    /// Accounts that were removed, after one: their blobs are to be removed ([`Garbage::remove_all`]), now and whenever an address
+    /// Accounts that were removed, after one: their blobs are to be removed ([`GarbageCollector::remove_all`]), now and whenever an address
     /// that was given out before brought another one.
     ///
     /// # Errors
@@ -186,8 +186,8 @@ pub(crate) async fn orphans(
     Ok(blobs)
 }
 
-impl std::fmt::Debug for Garbage {
+impl std::fmt::Debug for GarbageCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Garbage")
+        f.write_str("GarbageCollector")
     }
 }

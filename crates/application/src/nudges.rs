@@ -1,6 +1,6 @@
 //! Nudges (N1): telling the devices that listen that there is something to pull.
 //!
-//! A nudge carries no data and moves no cursor. The store tells the [`Hub`] of every commit ([`CommitListener`]); the hub
+//! A nudge carries no data and moves no cursor. The store tells the [`Subscriptions`] of every commit ([`CommitListener`]); the hub
 //! keeps, for each user that anybody listens to, the latest clock. A listener that is slow finds the latest one and has
 //! missed nothing that matters.
 
@@ -26,7 +26,7 @@ struct News {
 
 /// Passes commits on to whoever listens. One for each process.
 #[derive(Debug, Default)]
-pub struct Hub {
+pub struct Subscriptions {
     users: Mutex<Users>,
 }
 
@@ -36,7 +36,7 @@ struct Users {
     closed: bool,
 }
 
-impl Hub {
+impl Subscriptions {
     /// Ends every listener, now and from now on: the server stops.
     pub fn close(&self) {
         let mut users = self.users();
@@ -83,7 +83,7 @@ impl Hub {
     }
 }
 
-impl CommitListener for Hub {
+impl CommitListener for Subscriptions {
     fn committed(&self, user: UserId, clock: Stamp) {
         if let Some(news) = self.users().listened.get(&user) {
             // What comes twice or late is no news.
@@ -115,15 +115,19 @@ impl CommitListener for Hub {
 /// Lets devices listen.
 #[derive(Clone)]
 pub struct Nudges {
-    hub: Arc<Hub>,
+    subscriptions: Arc<Subscriptions>,
     feed: Arc<dyn ChangeFeed>,
     limit: usize,
 }
 
 impl Nudges {
     /// Nudges of a hub; of each user at most `limit` connections listen at once.
-    pub fn new(hub: Arc<Hub>, feed: Arc<dyn ChangeFeed>, limit: usize) -> Self {
-        Self { hub, feed, limit }
+    pub fn new(subscriptions: Arc<Subscriptions>, feed: Arc<dyn ChangeFeed>, limit: usize) -> Self {
+        Self {
+            subscriptions,
+            feed,
+            limit,
+        }
     }
 
     /// Listens to the commits of a user, for as long as the login goes on.
@@ -132,7 +136,7 @@ impl Nudges {
     /// [`AppError::TooManyListeners`].
     pub fn listen(&self, asking: Asking) -> Result<Listener, AppError> {
         Ok(Listener {
-            news: Some(self.hub.join(asking.user, self.limit)?),
+            news: Some(self.subscriptions.join(asking.user, self.limit)?),
             told: None,
             seen: None,
             asking,
@@ -190,7 +194,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.news = None;
-        self.nudges.hub.leave(self.asking.user);
+        self.nudges.subscriptions.leave(self.asking.user);
     }
 }
 

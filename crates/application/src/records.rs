@@ -153,7 +153,7 @@ impl Records {
     /// [`AppError`]: not found, superseded, an edit time ahead.
     pub async fn delete<E: Entity>(&self, by: &EditBy, key: E::Key) -> Result<(), AppError> {
         let action = Action::Delete {
-            buries_unknown: false,
+            tombstone_if_missing: false,
         };
         self.edit(by, E::record_key(key), action).await.map(drop)
     }
@@ -193,7 +193,7 @@ impl Records {
         id: ResourceId,
         patch: ResourcePatch,
     ) -> Result<Live<Resource>, AppError> {
-        let action = Action::Fill {
+        let action = Action::AttachContent {
             patch,
             created_at: by.created_at,
         };

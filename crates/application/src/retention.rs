@@ -7,7 +7,7 @@ use mosaic_domain::UnixMillis;
 use mosaic_domain::UserId;
 use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, StoreError, UserIds};
 
-use crate::garbage::{Garbage, GarbageError};
+use crate::garbage::{GarbageCollector, GarbageError};
 
 /// The job's name in the store.
 const JOB: &str = "purge";
@@ -49,7 +49,7 @@ pub enum PurgeOutcome {
     Done(Progress),
     /// It was told to stop; the next one goes on.
     Stopped(Progress),
-    /// Another instance is at it, or took over.
+    /// Another instance is doing it, or took over.
     Busy,
     /// It was done lately.
     NotDue,
@@ -59,7 +59,7 @@ pub enum PurgeOutcome {
 #[derive(Clone)]
 pub struct Purge {
     retention: Arc<dyn Retention>,
-    garbage: Garbage,
+    garbage: GarbageCollector,
     users: Arc<dyn UserIds>,
     jobs: Arc<dyn Jobs>,
     clock: Arc<dyn Clock>,
@@ -70,7 +70,7 @@ impl Purge {
     /// A purge over these ports.
     pub fn new(
         retention: Arc<dyn Retention>,
-        garbage: Garbage,
+        garbage: GarbageCollector,
         users: Arc<dyn UserIds>,
         jobs: Arc<dyn Jobs>,
         clock: Arc<dyn Clock>,

@@ -43,14 +43,14 @@ struct WrongStorage;
 pub struct LostStore;
 
 /// Storage that is used only if it is the right one.
-pub struct NamedStorage {
+pub struct VerifiedStorage {
     storage: Arc<dyn BlobStore>,
     store: Arc<dyn StoreIdentity>,
     ids: Arc<dyn IdGenerator>,
     proved: OnceCell<()>,
 }
 
-impl NamedStorage {
+impl VerifiedStorage {
     /// Nothing is asked yet: the first use does.
     pub fn new(
         storage: Arc<dyn BlobStore>,
@@ -146,7 +146,7 @@ fn unknown(error: StoreError) -> BlobError {
 }
 
 #[async_trait]
-impl BlobStore for NamedStorage {
+impl BlobStore for VerifiedStorage {
     async fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, BlobError> {
         self.right().await?.create(name).await
     }
@@ -186,8 +186,8 @@ impl BlobStore for NamedStorage {
     }
 }
 
-impl std::fmt::Debug for NamedStorage {
+impl std::fmt::Debug for VerifiedStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NamedStorage")
+        f.write_str("VerifiedStorage")
     }
 }

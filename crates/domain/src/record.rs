@@ -8,7 +8,7 @@ use crate::entity::{Content, Entity, RecordKey, SortGroup};
 use crate::id::{MemoId, RevisionId};
 use crate::stamp::Stamp;
 use crate::time::UnixMillis;
-use crate::version::{Claim, Version};
+use crate::version::{MergeState, Version};
 use crate::violation::Violation;
 
 /// One record as the server holds it.
@@ -69,10 +69,10 @@ impl Record {
     }
 
     /// What the record claims to be, for last-writer-wins.
-    pub fn claim(&self) -> (&Version, Claim<'_>) {
+    pub fn claim(&self) -> (&Version, MergeState<'_>) {
         let claim = match &self.state {
-            State::Live(content) => Claim::Live(content, self.created_at),
-            State::Deleted(_) => Claim::Deleted,
+            State::Live(content) => MergeState::Live(content, self.created_at),
+            State::Deleted(_) => MergeState::Deleted,
         };
         (&self.version, claim)
     }

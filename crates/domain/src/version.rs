@@ -30,7 +30,7 @@ impl Version {
 
 /// What an edit says a record should be, as far as last-writer-wins looks at it.
 #[derive(Debug, Clone, Copy)]
-pub enum Claim<'a> {
+pub enum MergeState<'a> {
     /// The record lives, with this content and creation time.
     Live(&'a Content, UnixMillis),
     /// The record is deleted. What it held before plays no part.
@@ -45,12 +45,12 @@ pub enum Claim<'a> {
 ///    creation time.
 ///
 /// `Equal` means that the two are the same edit: a replay.
-pub fn compare(a: (&Version, Claim<'_>), b: (&Version, Claim<'_>)) -> Ordering {
+pub fn compare(a: (&Version, MergeState<'_>), b: (&Version, MergeState<'_>)) -> Ordering {
     a.0.cmp(b.0).then_with(|| match (a.1, b.1) {
-        (Claim::Deleted, Claim::Deleted) => Ordering::Equal,
-        (Claim::Deleted, Claim::Live(..)) => Ordering::Greater,
-        (Claim::Live(..), Claim::Deleted) => Ordering::Less,
-        (Claim::Live(a, a_created), Claim::Live(b, b_created)) => a
+        (MergeState::Deleted, MergeState::Deleted) => Ordering::Equal,
+        (MergeState::Deleted, MergeState::Live(..)) => Ordering::Greater,
+        (MergeState::Live(..), MergeState::Deleted) => Ordering::Less,
+        (MergeState::Live(a, a_created), MergeState::Live(b, b_created)) => a
             .to_document()
             .as_bytes()
             .cmp(b.to_document().as_bytes())
@@ -85,19 +85,22 @@ mod tests {
     fn w2_of_equal_versions_a_delete_wins_then_the_greater_content() {
         let v = version(1, "a");
         let (low, high, at) = (memo("a"), memo("b"), UnixMillis::clamped(0));
-        let live = |content| Claim::Live(content, at);
+        let live = |content| MergeState::Live(content, at);
         assert_eq!(
-            compare((&v, Claim::Deleted), (&v, live(&high))),
+            compare((&v, MergeState::Deleted), (&v, live(&high))),
             Ordering::Greater
         );
         assert_eq!(compare((&v, live(&high)), (&v, live(&low))), Ordering::Greater);
         assert_eq!(compare((&v, live(&high)), (&v, live(&high))), Ordering::Equal);
         assert_eq!(
-            compare((&v, Claim::Deleted), (&v, Claim::Deleted)),
+            compare((&v, MergeState::Deleted), (&v, MergeState::Deleted)),
             Ordering::Equal
         );
         assert_eq!(
-            compare((&v, Claim::Live(&low, UnixMillis::clamped(1))), (&v, live(&low))),
+            compare(
+                (&v, MergeState::Live(&low, UnixMillis::clamped(1))),
+                (&v, live(&low))
+            ),
             Ordering::Greater
         );
     }

@@ -1,4 +1,4 @@
-//! Who hears of commits: nudges (N1).
+//! Who is told of commits: nudges (N1).
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub trait CommitListener: Send + Sync {
 /// Tells of commits.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait CommitFeed: Send + Sync {
-    /// From now on the listener hears of every commit that moves a clock, soon after it, on whatever instance. Commits are
+    /// From now on the listener is told of every commit that moves a clock, soon after it, on whatever instance. Commits are
     /// coalesced: the latest clock of a user stands for those before it. Never called before the commit has succeeded.
     ///
     /// The store keeps the listener for as long as it lives.

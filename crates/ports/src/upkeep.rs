@@ -24,7 +24,7 @@ pub struct Purged {
 pub trait Retention: Send + Sync {
     /// Takes one step for one user, as one short transaction that changes at most `limit` rows: revisions that were kept
     /// before that moment go, and the content of records that were deleted before it (by their stamp, which is when the
-    /// server heard of it) is erased.
+    /// server was told of it) is erased.
     ///
     /// Obligations:
     /// * Neither names the content of an attachment any more.

@@ -148,7 +148,7 @@ async fn open_all(user: &Client) -> Vec<Listener> {
     listeners
 }
 
-/// How long it takes from sending a write until it is answered, and until the last listener has heard of it.
+/// How long it takes from sending a write until it is answered, and until the last listener was told of it.
 async fn time_to_reach(user: &Client, listeners: &mut Vec<Listener>) -> (Duration, Duration) {
     let before = clock(user).await;
     let mut hearing = JoinSet::new();

@@ -142,7 +142,7 @@ pub struct EventsConfig {
 /// The production store.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Where to hear of the commits of other instances; none: where the database is.
+    /// Where to listen for the commits of other instances; none: where the database is.
     pub listen_url: Option<PostgresUrl>,
     /// The most connections of this instance.
     pub pool_size: NonZeroUsize,

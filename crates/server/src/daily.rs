@@ -24,7 +24,7 @@ const SPREAD_MS: u16 = 60_000;
 
 /// The daily job.
 #[derive(Debug, Clone)]
-pub(crate) struct Daily {
+pub(crate) struct DailyJob {
     purge: Purge,
     retention_ms: Option<i64>,
 }
@@ -40,7 +40,7 @@ enum Look {
     Panicked(JoinError),
 }
 
-impl Daily {
+impl DailyJob {
     /// A job that forgets what is older than that many milliseconds; with `None` nothing is too old.
     pub(crate) fn new(purge: Purge, retention_ms: Option<i64>) -> Self {
         Self { purge, retention_ms }
@@ -134,7 +134,7 @@ fn log(look: &Look) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use mosaic_application::garbage::Garbage;
+    use mosaic_application::garbage::GarbageCollector;
     use mosaic_application::retention::Progress;
     use mosaic_domain::attachment::Collected;
     use mosaic_domain::{UnixMillis, UserId};
@@ -154,7 +154,7 @@ mod tests {
 
     /// A job over one user, and what it claimed and did.
     struct Scene {
-        daily: Daily,
+        daily: DailyJob,
         purge: Purge,
         clock: Arc<ManualClock>,
         claims: Arc<Mutex<Vec<JobClaim>>>,
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// The user has one blob that nothing names.
-    fn garbage(blobs: MockBlobStore, clock: &Arc<ManualClock>) -> Garbage {
+    fn garbage(blobs: MockBlobStore, clock: &Arc<ManualClock>) -> GarbageCollector {
         let (mut contents, mut uploads) = (MockOrphanIndex::new(), MockUploadStore::new());
         uploads
             .expect_drop_expired()
@@ -183,7 +183,7 @@ mod tests {
         });
         contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
         contents.expect_referenced().returning(|_, _| Ok(Vec::new()));
-        Garbage::new(
+        GarbageCollector::new(
             Arc::new(contents),
             Arc::new(uploads),
             Arc::new(blobs),
@@ -226,7 +226,7 @@ mod tests {
             Arc::new(SequentialIds::default()),
         );
         Scene {
-            daily: Daily::new(purge.clone(), Some(90 * DAY_MS)),
+            daily: DailyJob::new(purge.clone(), Some(90 * DAY_MS)),
             purge,
             clock,
             claims,
@@ -309,7 +309,7 @@ mod tests {
     async fn where_nothing_is_ever_too_old_bytes_go_all_the_same() {
         let scene = scene(ClaimOutcome::Claimed, three_steps());
         let (_server, stopping) = running();
-        let look = Daily::new(scene.purge, None).look(stopping).await;
+        let look = DailyJob::new(scene.purge, None).look(stopping).await;
         let Look::Ended(PurgeOutcome::Done(done)) = look else {
             panic!("{look:?}")
         };

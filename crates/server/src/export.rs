@@ -11,9 +11,9 @@ use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_ports::StoreError;
 
+use crate::atomic_file::AtomicFile;
 use crate::commands::Done;
 use crate::config::Config;
-use crate::draft::Draft;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
 use crate::wiring::{self, OpenStore, WiringError};
@@ -60,7 +60,7 @@ pub(crate) enum ExportError {
 
 /// Where an export goes.
 enum Target {
-    File(PathBuf, Draft),
+    File(PathBuf, AtomicFile),
     Output,
 }
 
@@ -73,7 +73,7 @@ impl Target {
         if path.symlink_metadata().is_ok() {
             return Err(ExportError::Exists(path.to_owned()));
         }
-        let draft = Draft::of(path).map_err(of_file(path))?;
+        let draft = AtomicFile::of(path).map_err(of_file(path))?;
         Ok(Self::File(path.to_owned(), draft))
     }
 

@@ -1,5 +1,6 @@
 //! The mosaic binary: arguments, configuration, telemetry, wiring. Thin: nothing here decides anything.
 
+mod atomic_file;
 mod backup;
 pub mod cli;
 mod commands;
@@ -8,7 +9,6 @@ mod confirm;
 mod copy;
 mod daily;
 mod doctor;
-mod draft;
 mod epoch;
 mod export;
 mod import;

@@ -8,7 +8,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::draft::Draft;
+use crate::atomic_file::AtomicFile;
 
 /// 32 secret bytes. `Debug` hides them.
 #[derive(Clone, PartialEq, Eq)]
@@ -158,7 +158,7 @@ fn read(path: &Path, file: &File) -> Result<SecretKey, SecretError> {
 
 /// Puts the key there, unless another server was first: its key stays.
 fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = Draft::of(path)?;
+    let mut draft = AtomicFile::of(path)?;
     draft.write_all(bytes)?;
     match draft.put() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -9,7 +9,7 @@ use mosaic_application::accounts::FirstStart;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::daily::Daily;
+use crate::daily::DailyJob;
 use crate::signals::StopSignals;
 use crate::wiring::{self, Migrations, Services, WiringError};
 
@@ -67,7 +67,7 @@ async fn serve_on(
     first_account(config, services, tell).await?;
     // Before anybody can know that the server runs, and stop it.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
-    let hub = services.hear_of_commits();
+    let subscriptions = services.hear_of_commits();
     let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
     let server =
@@ -78,7 +78,7 @@ async fn serve_on(
         let name = signals.received().await;
         tracing::info!("{name}: finishing what is in flight");
         // Those who listen for changes would listen for ever.
-        hub.close();
+        subscriptions.close();
         told.send_replace(true);
         handle.stop(true).await;
     });
@@ -104,7 +104,7 @@ fn daily(
     stopping: watch::Receiver<bool>,
 ) -> tokio::task::JoinHandle<()> {
     let retention = config.retention.map(wiring::millis);
-    Daily::new(services.purge(), retention).start(stopping, &OsRandomness)
+    DailyJob::new(services.purge(), retention).start(stopping, &OsRandomness)
 }
 
 /// Makes the account `admin` where there is none at all.

@@ -9,8 +9,8 @@ use mosaic_adapter_blobs::{
     LocalBlobs, LocalSettings, OpenFolderError, S3Blobs, S3Settings, S3SettingsError,
 };
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
-use mosaic_application::garbage::Garbage;
-use mosaic_application::storage::{LostStore, NamedStorage};
+use mosaic_application::garbage::GarbageCollector;
+use mosaic_application::storage::{LostStore, VerifiedStorage};
 use mosaic_domain::entity::StorageType;
 use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ pub(crate) struct Storage {
     /// Where bytes are.
     pub(crate) blobs: Arc<dyn BlobStore>,
     /// The same, where it is known which store it is for.
-    named: Option<Arc<NamedStorage>>,
+    named: Option<Arc<VerifiedStorage>>,
     /// What records call it.
     pub(crate) kind: StorageType,
     /// Goes when nobody uses it any more, as the store in memory does.
@@ -79,7 +79,7 @@ impl Storage {
 
     /// The same for a store: where that belongs to another storage, nothing can be done with this one.
     pub(crate) fn of(self, store: &Stores) -> Self {
-        let named = NamedStorage::new(self.blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
+        let named = VerifiedStorage::new(self.blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
         let named = Arc::new(named);
         Self {
             blobs: Arc::clone(&named) as _,
@@ -113,8 +113,8 @@ impl Storage {
     }
 
     /// The use case that removes bytes which the records of that store don't need.
-    pub(crate) fn garbage(&self, store: &Stores) -> Garbage {
-        Garbage::new(
+    pub(crate) fn garbage(&self, store: &Stores) -> GarbageCollector {
+        GarbageCollector::new(
             Arc::clone(&store.orphans),
             Arc::clone(&store.uploads),
             Arc::clone(&self.blobs),
@@ -124,7 +124,7 @@ impl Storage {
 
     /// Whether both the store and this storage can work.
     pub(crate) fn health(&self, store: &Stores) -> Arc<dyn Health> {
-        Arc::new(Both {
+        Arc::new(CompositeHealth {
             store: Arc::clone(&store.health),
             blobs: Arc::clone(&self.blobs),
         })
@@ -160,13 +160,13 @@ fn s3_settings(config: &Config, s3: &S3Config) -> S3Settings {
 }
 
 /// The store of the records and the storage of attachments together.
-struct Both {
+struct CompositeHealth {
     store: Arc<dyn Health>,
     blobs: Arc<dyn BlobStore>,
 }
 
 #[async_trait]
-impl Health for Both {
+impl Health for CompositeHealth {
     async fn check(&self) -> Result<(), StoreError> {
         // Both at once: whoever asks waits for so long and no longer.
         let (store, blobs) = tokio::join!(
@@ -208,7 +208,7 @@ mod tests {
                 let away = || BlobError::Unavailable("connection refused".into());
                 blobs_work.then_some(()).ok_or_else(away)
             });
-            let both = Both {
+            let both = CompositeHealth {
                 store: Arc::new(store),
                 blobs: Arc::new(blobs),
             };

@@ -17,9 +17,9 @@ use mosaic_application::bots::Bots;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
-use mosaic_application::garbage::Garbage;
+use mosaic_application::garbage::GarbageCollector;
 use mosaic_application::memos::Memos;
-use mosaic_application::nudges::{Hub, Nudges};
+use mosaic_application::nudges::{Nudges, Subscriptions};
 use mosaic_application::pull::Pull;
 use mosaic_application::push::Push;
 use mosaic_application::records::Records;
@@ -46,7 +46,7 @@ pub(crate) struct Services {
     storage: Storage,
     /// The use cases.
     pub(crate) state: AppState,
-    hub: Arc<Hub>,
+    subscriptions: Arc<Subscriptions>,
 }
 
 impl Services {
@@ -61,8 +61,8 @@ impl Services {
         let storage = Storage::open(config).await?;
         let store = OpenStore::open(config, &config.database, migrations).await?;
         let storage = storage.of(&store.ports);
-        let hub = Arc::new(Hub::default());
-        let state = match state(config, &store.ports, &storage, &hub) {
+        let subscriptions = Arc::new(Subscriptions::default());
+        let state = match state(config, &store.ports, &storage, &subscriptions) {
             Ok(state) => state,
             Err(error) => {
                 store.close().await;
@@ -73,7 +73,7 @@ impl Services {
             store,
             storage,
             state,
-            hub,
+            subscriptions,
         })
     }
 
@@ -85,12 +85,15 @@ impl Services {
         Ok(lost::refuse_lost_store(self.store.ports.accounts.as_ref(), &self.storage).await?)
     }
 
-    /// From now on those who listen hear of commits, on whatever instance. For servers: commands have no listeners.
+    /// From now on those who listen are told of commits, on whatever instance. For servers: commands have no listeners.
     ///
     /// Closing the hub that is returned ends all listeners.
-    pub(crate) fn hear_of_commits(&self) -> Arc<Hub> {
-        self.store.ports.commits.listen(Arc::clone(&self.hub) as _);
-        Arc::clone(&self.hub)
+    pub(crate) fn hear_of_commits(&self) -> Arc<Subscriptions> {
+        self.store
+            .ports
+            .commits
+            .listen(Arc::clone(&self.subscriptions) as _);
+        Arc::clone(&self.subscriptions)
     }
 
     /// The use case that forgets what is old.
@@ -112,11 +115,11 @@ impl Services {
     }
 
     /// The use case that removes bytes which nobody needs.
-    pub(crate) fn garbage(&self) -> Garbage {
+    pub(crate) fn garbage(&self) -> GarbageCollector {
         self.storage.garbage(&self.store.ports)
     }
 
-    /// Finishes the writes that are queued and lets go of the store.
+    /// Finishes the writes that are queued and releases the store.
     pub(crate) async fn close(&self) {
         self.store.close().await;
     }
@@ -127,7 +130,7 @@ fn state(
     config: &Config,
     store: &Stores,
     storage: &Storage,
-    hub: &Arc<Hub>,
+    subscriptions: &Arc<Subscriptions>,
 ) -> Result<AppState, WiringError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
@@ -188,7 +191,7 @@ fn state(
             Arc::clone(&clock),
         ),
         nudges: Nudges::new(
-            Arc::clone(hub),
+            Arc::clone(subscriptions),
             Arc::clone(&store.feed),
             config.events.max_per_user.get(),
         ),

@@ -185,7 +185,7 @@ pub fn new_content(edit: &RecordEdit) -> Option<Content> {
     match &edit.action {
         Action::Patch { patch, .. } => patch.to_new_content().ok(),
         Action::Put { content, .. } => Some(content.clone()),
-        Action::Fill { .. } | Action::Delete { .. } => None,
+        Action::AttachContent { .. } | Action::Delete { .. } => None,
     }
 }
 
@@ -221,7 +221,7 @@ pub fn fill(key: RecordKey, content: Resource) -> RecordEdit {
         ..ResourcePatch::default()
     };
     let created_at = None;
-    edit(key, Action::Fill { patch, created_at })
+    edit(key, Action::AttachContent { patch, created_at })
 }
 
 /// An edit that deletes a record, made by `phone`, without an edit time.
@@ -229,7 +229,7 @@ pub fn delete(key: RecordKey) -> RecordEdit {
     edit(
         key,
         Action::Delete {
-            buries_unknown: false,
+            tombstone_if_missing: false,
         },
     )
 }
@@ -237,8 +237,8 @@ pub fn delete(key: RecordKey) -> RecordEdit {
 /// An edit that deletes a record as a bulk push does, made by `phone`, without an edit time: one that is unknown gets a
 /// tombstone too.
 pub fn bury(key: RecordKey) -> RecordEdit {
-    let buries_unknown = true;
-    edit(key, Action::Delete { buries_unknown })
+    let tombstone_if_missing = true;
+    edit(key, Action::Delete { tombstone_if_missing })
 }
 
 /// An edit that restores a revision, made by `phone`, without an edit time.
@@ -269,7 +269,7 @@ pub trait EditExt: Sized {
     /// When the record was made, in milliseconds.
     fn created(self, ms: i64) -> Self;
     /// That it names no place among the siblings.
-    fn unplaced(self) -> Self;
+    fn append_to_end(self) -> Self;
     /// The resources that the memo has from now on.
     fn attaching(self, resources: &[u64]) -> Self;
 }
@@ -287,7 +287,7 @@ impl EditExt for RecordEdit {
 
     fn created(mut self, ms: i64) -> Self {
         match &mut self.action {
-            Action::Patch { created_at, .. } | Action::Fill { created_at, .. } => {
+            Action::Patch { created_at, .. } | Action::AttachContent { created_at, .. } => {
                 *created_at = Some(UnixMillis::new(ms).unwrap());
             }
             Action::Put { .. } | Action::Delete { .. } => {}
@@ -295,7 +295,7 @@ impl EditExt for RecordEdit {
         self
     }
 
-    fn unplaced(mut self) -> Self {
+    fn append_to_end(mut self) -> Self {
         if let Action::Patch { patch, .. } = &mut self.action {
             match patch {
                 Patch::Resource(patch) => patch.sort_order = None,

@@ -220,7 +220,7 @@ async fn upload(
     let attachments = &state.attachments;
     form::check_announced(&request, attachments.limits().file_bytes)?;
     let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
-    let (form, intake) = form::read(multipart, &FIELDS, async |form: &Form| {
+    let (form, ingest) = form::read(multipart, &FIELDS, async |form: &Form| {
         let (file, times) = read(form)?;
         let by = editor.edit(times);
         attachments.check(&by, &file).await?;
@@ -233,7 +233,7 @@ async fn upload(
     })
     .await?;
     let (file, times) = read(&form)?;
-    let resource = attachments.complete(editor.edit(times), file, intake).await?;
+    let resource = attachments.complete(editor.edit(times), file, ingest).await?;
     Ok(Json(resource.into()))
 }
 

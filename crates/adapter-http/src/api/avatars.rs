@@ -112,7 +112,7 @@ async fn upload(
     let attachments = &state.attachments;
     form::check_announced(&request, attachments.limits().avatar_bytes)?;
     let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
-    let (form, intake) = form::read(multipart, &[PURPOSE], async |form: &Form| {
+    let (form, ingest) = form::read(multipart, &[PURPOSE], async |form: &Form| {
         described(form)?;
         Ok(attachments.receive_avatar(caller.user()).await?)
     })
@@ -121,7 +121,7 @@ async fn upload(
     // Pictures are no records, whose login the store would look at.
     caller::check_again(&request).await?;
     let id = attachments
-        .complete_avatar(form.declared(), filename, intake)
+        .complete_avatar(form.declared(), filename, ingest)
         .await?;
     let avatar_url = format!("/api/avatars/{id}/download");
     let user = match purpose {

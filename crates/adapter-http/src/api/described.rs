@@ -61,7 +61,7 @@ fn object(text: &str) -> Result<KeptObject, Violation> {
     match body::parse_object::<AnyObject<KeptObject>>(text) {
         Ok(AnyObject(object)) => object,
         Err(Unreadable::Malformed { .. }) => Err(Violation::new("malformed_json", "must be JSON")),
-        Err(Unreadable::Misshapen(_)) => Err(Violation::new("invalid_type", "must be a JSON object")),
+        Err(Unreadable::SchemaError(_)) => Err(Violation::new("invalid_type", "must be a JSON object")),
     }
 }
 

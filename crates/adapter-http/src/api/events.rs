@@ -98,7 +98,7 @@ async fn events(
     Ok(response.streaming(stream(listener, login, seen, state.heartbeat)))
 }
 
-/// The clock that the client heard of last. What makes no sense is ignored.
+/// The clock that the client was told of last. What makes no sense is ignored.
 fn last_event_id(request: &HttpRequest) -> Option<Stamp> {
     let id = request.headers().get(LAST_EVENT_ID)?.to_str().ok()?;
     Stamp::new(id.parse().ok()?).ok()

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use mosaic_application::AppError;
-use mosaic_application::attachments::Intake;
+use mosaic_application::attachments::BlobIngest;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{Violation, Violations};
 
@@ -72,19 +72,19 @@ pub(super) fn check_announced(request: &HttpRequest, limit: u64) -> Result<(), P
 pub(super) async fn read(
     mut multipart: Multipart,
     known: &[&'static str],
-    begin: impl AsyncFnOnce(&Form) -> Result<Intake, Problem>,
-) -> Result<(Form, Intake), Problem> {
+    begin: impl AsyncFnOnce(&Form) -> Result<BlobIngest, Problem>,
+) -> Result<(Form, BlobIngest), Problem> {
     let mut form = Form::default();
     let mut begin = Some(begin);
-    let mut intake = None;
+    let mut ingest = None;
     let mut room = FIELD_BYTES;
     while let Some(part) = multipart.next_part().await? {
         if part.name == FILE {
             let begin = begin.take().ok_or_else(|| twice(FILE))?;
             form.file = Some(part);
-            let intake = intake.insert(begin(&form).await?);
+            let ingest = ingest.insert(begin(&form).await?);
             while let Some(bytes) = multipart.chunk().await? {
-                intake.write(bytes).await?;
+                ingest.write(bytes).await?;
             }
             continue;
         }
@@ -98,8 +98,8 @@ pub(super) async fn read(
         let text = String::from_utf8(content).map_err(|_| wrong(name, "invalid_utf8", "must be UTF-8"))?;
         form.fields.push((name, text));
     }
-    match intake {
-        Some(intake) => Ok((form, intake)),
+    match ingest {
+        Some(ingest) => Ok((form, ingest)),
         None => Err(wrong(FILE, "required", "must be given")),
     }
 }

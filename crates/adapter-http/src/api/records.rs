@@ -9,7 +9,7 @@ use mosaic_domain::{EditTime, RecordKey, UserId, Violation, Violations};
 use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
-use crate::entities::{Amendment, Times, Wire};
+use crate::entities::{PatchRequest, Times, Wire};
 use crate::field::Int;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
@@ -133,7 +133,7 @@ async fn write<E: Wire>(
     editor: &Editor,
     state: &AppState,
     key: E::Key,
-    fields: Amendment<E>,
+    fields: PatchRequest<E>,
     creates: bool,
 ) -> Answered<E::Answer> {
     let (times, draft) = fields.into_draft(creates);
@@ -158,7 +158,7 @@ pub(super) async fn amend<E: Wire>(
     editor: &Editor,
     key: E::Key,
     state: &AppState,
-    amendment: Result<Amendment<E>, Violations>,
+    amendment: Result<PatchRequest<E>, Violations>,
 ) -> Answered<E::Answer> {
     write::<E>(editor, state, key, amendment?, false).await
 }

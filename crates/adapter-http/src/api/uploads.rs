@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
 use futures_util::StreamExt;
 use mosaic_application::AppError;
 use mosaic_application::sessions::Asking;
-use mosaic_application::uploads::{Appended, Appending, Uploads};
+use mosaic_application::uploads::{UploadProgress, UploadWriter, Uploads};
 use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
@@ -251,7 +251,7 @@ async fn append(
     state: Data<AppState>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    take_in(caller.asking(), id.0, &request, &state, payload).await
+    receive(caller.asking(), id.0, &request, &state, payload).await
 }
 
 async fn end(
@@ -260,7 +260,7 @@ async fn end(
     _: Tus,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    give_up(caller.user(), id.0, &state).await
+    abort(caller.user(), id.0, &state).await
 }
 
 /// `POST` that stands for another method.
@@ -274,9 +274,9 @@ async fn tunnelled(
 ) -> Result<HttpResponse, Problem> {
     let asking = caller.asking();
     match headers::method_override(&request)? {
-        Some("PATCH") => take_in(asking, id.0, &request, &state, payload).await,
+        Some("PATCH") => receive(asking, id.0, &request, &state, payload).await,
         Some("HEAD") => how_far(asking, id.0, &state).await,
-        Some("DELETE") => give_up(asking.user, id.0, &state).await,
+        Some("DELETE") => abort(asking.user, id.0, &state).await,
         _ => Err(Problem::new(
             ProblemCode::MethodNotAllowed,
             "POST stands for PATCH, HEAD or DELETE here: X-HTTP-Method-Override says for which",
@@ -300,7 +300,7 @@ async fn how_far(asking: Asking, id: UploadId, state: &AppState) -> Result<HttpR
     Ok(response.finish())
 }
 
-async fn take_in(
+async fn receive(
     asking: Asking,
     id: UploadId,
     request: &HttpRequest,
@@ -315,7 +315,7 @@ async fn take_in(
     let (uploads, idle) = (state.uploads.clone(), state.downloads.upload_idle);
     // Where the connection breaks this handler is gone at once: what was read before that is still to be kept.
     let task = rt::spawn(async move {
-        let appending = uploads.go_on(asking, id, offset, checksum).await?;
+        let appending = uploads.resume(asking, id, offset, checksum).await?;
         appending.admit(announced)?;
         feed(appending, payload, idle).await
     });
@@ -326,7 +326,11 @@ async fn take_in(
 }
 
 /// Gives on what comes. With an error what came so far is kept.
-async fn feed(appending: Appending, mut payload: Payload, idle: Duration) -> Result<Appended, Problem> {
+async fn feed(
+    appending: UploadWriter,
+    mut payload: Payload,
+    idle: Duration,
+) -> Result<UploadProgress, Problem> {
     loop {
         let next = tokio::select! {
             next = tokio::time::timeout(idle, payload.next()) => next,
@@ -343,7 +347,7 @@ async fn feed(appending: Appending, mut payload: Payload, idle: Duration) -> Res
     Ok(appending.complete().await?)
 }
 
-async fn give_up(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
+async fn abort(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
     state.uploads.end(user, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -16,7 +16,7 @@ pub(crate) enum Unreadable {
         message: String,
     },
     /// It is JSON of another shape.
-    Misshapen(FieldError),
+    SchemaError(FieldError),
 }
 
 impl From<Unreadable> for Problem {
@@ -26,7 +26,7 @@ impl From<Unreadable> for Problem {
                 ProblemCode::MalformedJson,
                 format!("the body is not valid JSON: {message}"),
             ),
-            Unreadable::Misshapen(error) => Self::validation(vec![error]),
+            Unreadable::SchemaError(error) => Self::validation(vec![error]),
         }
     }
 }
@@ -51,7 +51,7 @@ pub(crate) fn parse_object<T: DeserializeOwned>(text: &str) -> Result<T, Unreada
 /// serde would also read a struct from a list, by position: bodies are objects.
 fn not_an_object(text: &str) -> Unreadable {
     match serde_json::from_str::<Skipped>(text) {
-        Ok(_) => Unreadable::Misshapen(FieldError::new("", "invalid_type", "must be a JSON object")),
+        Ok(_) => Unreadable::SchemaError(FieldError::new("", "invalid_type", "must be a JSON object")),
         Err(error) => unreadable("", &error),
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn unreadable(path: &str, error: &serde_json::Error) -> Unreadable {
     let path: String = path.chars().take(PATH_CHARS).collect();
     let path = if path == "." { "" } else { path.as_str() };
     if error.is_data() {
-        Unreadable::Misshapen(data_error(path, error))
+        Unreadable::SchemaError(data_error(path, error))
     } else {
         Unreadable::Malformed {
             path: path.to_owned(),

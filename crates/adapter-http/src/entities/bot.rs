@@ -8,7 +8,7 @@ use mosaic_domain::{Live, RevisionId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, Times, Wire, answers_the_record, describes_new};
+use super::{PatchRequest, Times, Wire, answers_the_record, describes_new};
 use crate::field::{Check, Field, Int, sort_order};
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
@@ -124,7 +124,7 @@ impl Wire for Bot {
         body.id.clone()
     }
 
-    fn read_fields(body: BotBody, check: &mut Check) -> Amendment<Self> {
+    fn read_fields(body: BotBody, check: &mut Check) -> PatchRequest<Self> {
         let patch = BotPatch {
             name: check.essential("name", body.name, Label::new),
             avatar_url: check.nullable("avatarUrl", body.avatar_url, Label::new),
@@ -135,7 +135,7 @@ impl Wire for Bot {
             model: check.nullable("model", body.model, Label::new),
             ai_config: check.nullable("aiConfig", body.ai_config, Ok),
         };
-        Amendment {
+        PatchRequest {
             times: Times::read(body.created_at, body.updated_at, check),
             patch,
             attachments: None,

@@ -8,7 +8,7 @@ use mosaic_domain::{Live, RevisionId, UnixMillis, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, MemoWithResources, Times, Wire, answers_the_record};
+use super::{MemoWithResources, PatchRequest, Times, Wire, answers_the_record};
 use crate::field::{Check, Field, Int, from_text};
 use crate::names::{MoodName, SourceName};
 use crate::schema::{self, UnixMs};
@@ -127,7 +127,7 @@ impl SummaryBody {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(crate) fn parse(self) -> Result<Amendment<Diary>, Violations> {
+    pub(crate) fn parse(self) -> Result<PatchRequest<Diary>, Violations> {
         let mut check = Check::default();
         let summary = check.required("summary", self.summary, Text::new);
         let updated_at = check.updated_at(self.updated_at);
@@ -160,7 +160,7 @@ impl MoodBody {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(crate) fn parse(self) -> Result<Amendment<Diary>, Violations> {
+    pub(crate) fn parse(self) -> Result<PatchRequest<Diary>, Violations> {
         let mut check = Check::default();
         let mood_key = check.required("moodKey", self.mood_key, from_text);
         let mood_score = check.optional("moodScore", self.mood_score, |Int(score)| MoodScore::new(score));
@@ -174,8 +174,8 @@ impl MoodBody {
     }
 }
 
-fn amended(patch: DiaryPatch, updated_at: Option<mosaic_domain::EditTime>) -> Amendment<Diary> {
-    Amendment {
+fn amended(patch: DiaryPatch, updated_at: Option<mosaic_domain::EditTime>) -> PatchRequest<Diary> {
+    PatchRequest {
         times: Times {
             created_at: None,
             updated_at,
@@ -195,7 +195,7 @@ impl Wire for Diary {
     type New = DiaryBody;
     type Edit = DiaryBody;
 
-    fn read_fields(body: DiaryBody, check: &mut Check) -> Amendment<Self> {
+    fn read_fields(body: DiaryBody, check: &mut Check) -> PatchRequest<Self> {
         let patch = DiaryPatch {
             summary: check.optional("summary", body.summary, Text::new),
             mood_key: check.optional("moodKey", body.mood_key, from_text),
@@ -213,7 +213,7 @@ impl Wire for Diary {
                 |Int(ms)| UnixMillis::new(ms),
             ),
         };
-        Amendment {
+        PatchRequest {
             times: Times::read(body.created_at, body.updated_at, check),
             patch,
             attachments: None,

@@ -9,7 +9,7 @@ use mosaic_domain::{Live, MemoId, RevisionId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, ResourceDto, Times, Wire, describes_new};
+use super::{PatchRequest, ResourceDto, Times, Wire, describes_new};
 use crate::field::{Check, Field, Int, from_text, ids};
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
@@ -139,7 +139,7 @@ impl ArchiveBody {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(crate) fn parse(self, is_archived: bool) -> Result<Amendment<Memo>, Violations> {
+    pub(crate) fn parse(self, is_archived: bool) -> Result<PatchRequest<Memo>, Violations> {
         let edit = MemoBody {
             is_archived: Field::Given(is_archived),
             diary_date: self.diary_date,
@@ -173,7 +173,7 @@ impl Wire for Memo {
         }
     }
 
-    fn read_fields(body: MemoBody, check: &mut Check) -> Amendment<Self> {
+    fn read_fields(body: MemoBody, check: &mut Check) -> PatchRequest<Self> {
         let patch = MemoPatch {
             content: check.essential("content", body.content, Text::new),
             tags: check.optional("tags", body.tags, Tags::new),
@@ -182,7 +182,7 @@ impl Wire for Memo {
             ai_summary: check.nullable("aiSummary", body.ai_summary, Text::new),
         };
         let attachments = check.optional("resourceIds", body.resource_ids, |texts| ids(&texts));
-        Amendment {
+        PatchRequest {
             times: Times::read(body.created_at, body.updated_at, check),
             patch,
             attachments,

@@ -67,14 +67,14 @@ pub(crate) trait Wire: Entity {
     }
 
     /// Reads the fields, and notes everything that is wrong with them.
-    fn read_fields(body: Self::Body, check: &mut Check) -> Amendment<Self>;
+    fn read_fields(body: Self::Body, check: &mut Check) -> PatchRequest<Self>;
 
     /// Reads a create. One that names a record is a partial edit where that is stored, which is found out under the lock (W7);
     /// one that names none makes a new record for certain, and must have what such a one needs.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn parse_new(body: Self::Body) -> Result<Submitted<Self>, Violations> {
+    fn parse_new(body: Self::Body) -> Result<CreateRequest<Self>, Violations> {
         let named = Self::own_key(&body);
         let mut check = match named {
             Field::Absent => Check::of_new(),
@@ -82,14 +82,14 @@ pub(crate) trait Wire: Entity {
         };
         let key = check.optional(Self::KEY, named, from_text);
         let fields = Self::read_fields(body, &mut check);
-        check.finish(Some(Submitted { key, fields }))
+        check.finish(Some(CreateRequest { key, fields }))
     }
 
     /// Reads a partial edit.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn parse_edit(body: Self::Body) -> Result<Amendment<Self>, Violations> {
+    fn parse_edit(body: Self::Body) -> Result<PatchRequest<Self>, Violations> {
         let mut check = Check::default();
         let amendment = Self::read_fields(body, &mut check);
         check.finish(Some(amendment))
@@ -198,16 +198,16 @@ fn new_schema(edit: RefOr<Schema>, essential: &[&str]) -> RefOr<Schema> {
 
 /// A record that a client wants to be stored.
 #[derive(Debug, Clone)]
-pub(crate) struct Submitted<E: Entity> {
+pub(crate) struct CreateRequest<E: Entity> {
     /// The key that the client made; diaries have theirs in the path.
     pub(crate) key: Option<E::Key>,
     /// What it says of the record.
-    pub(crate) fields: Amendment<E>,
+    pub(crate) fields: PatchRequest<E>,
 }
 
 /// Some fields of a record that a client wants to be changed.
 #[derive(Debug, Clone)]
-pub(crate) struct Amendment<E: Entity> {
+pub(crate) struct PatchRequest<E: Entity> {
     /// When the record and the edit were made.
     pub(crate) times: Times,
     /// The fields.
@@ -216,7 +216,7 @@ pub(crate) struct Amendment<E: Entity> {
     pub(crate) attachments: Option<Vec<ResourceId>>,
 }
 
-impl<E: Entity> Amendment<E> {
+impl<E: Entity> PatchRequest<E> {
     /// What is to be written, and when it was made. `creates`: also where nothing is stored.
     pub(crate) fn into_draft(self, creates: bool) -> (Times, Draft<E>) {
         let Self {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 
-use super::{Submitted, Wire};
+use super::{CreateRequest, Wire};
 use crate::body::{Unreadable, parse_object};
 use crate::field::{Check, Field, Int, from_text};
 use crate::problem::{FieldError, Problem, ProblemCode};
@@ -170,7 +170,7 @@ fn put<E: Wire>(key: Field<String>, body: E::Body) -> Result<PushEdit, Violation
             None
         }
     };
-    let (key, Submitted { fields, .. }) = check.finish(key.zip(submitted))?;
+    let (key, CreateRequest { fields, .. }) = check.finish(key.zip(submitted))?;
     let (times, draft) = fields.into_draft(true);
     Ok(PushEdit {
         key: E::record_key(key),
@@ -186,7 +186,9 @@ fn delete<E: Wire>(key: Field<String>, updated_at: Field<Int>) -> Result<PushEdi
     Ok(PushEdit {
         key: E::record_key(check.finish(key)?),
         edit_time,
-        action: Action::Delete { buries_unknown: true },
+        action: Action::Delete {
+            tombstone_if_missing: true,
+        },
     })
 }
 
@@ -209,7 +211,7 @@ fn unreadable_at(unreadable: Unreadable, path: &str) -> Problem {
             let at = Violation::new(code.code(), message).at(&inner).at(path);
             Problem::new(code, at.to_string()).at(at.into())
         }
-        Unreadable::Misshapen(error) => Problem::validation(vec![error.below(path)]),
+        Unreadable::SchemaError(error) => Problem::validation(vec![error.below(path)]),
     }
 }
 

@@ -7,7 +7,7 @@ use mosaic_domain::{Live, RevisionId, UserId, Violation};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Amendment, Times, Wire, answers_the_record, describes_new};
+use super::{PatchRequest, Times, Wire, answers_the_record, describes_new};
 use crate::field::{Check, Field, Int, from_text, sort_order};
 use crate::names::{KindName, StorageName};
 use crate::schema::{self, UnixMs};
@@ -153,7 +153,7 @@ impl Wire for Resource {
         body.id.clone()
     }
 
-    fn read_fields(body: ResourceBody, check: &mut Check) -> Amendment<Self> {
+    fn read_fields(body: ResourceBody, check: &mut Check) -> PatchRequest<Self> {
         let patch = ResourcePatch {
             memo_id: check.nullable("memoId", body.memo_id, from_text),
             filename: check.essential("filename", body.filename, Filename::new),
@@ -164,7 +164,7 @@ impl Wire for Resource {
             sort_order: check.optional("sortOrder", body.sort_order, sort_order),
             metadata: check.optional("metadata", body.metadata, Ok),
         };
-        Amendment {
+        PatchRequest {
             times: Times::read(body.created_at, body.updated_at, check),
             patch,
             attachments: None,

@@ -7,11 +7,11 @@ use super::*;
 
 const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
 
-fn created<E: Wire>(body: Value) -> Result<Submitted<E>, Vec<(String, &'static str)>> {
+fn created<E: Wire>(body: Value) -> Result<CreateRequest<E>, Vec<(String, &'static str)>> {
     E::parse_new(serde_json::from_value(body).unwrap()).map_err(|violations| found(&violations))
 }
 
-fn edited<E: Wire>(body: Value) -> Result<Amendment<E>, Vec<(String, &'static str)>> {
+fn edited<E: Wire>(body: Value) -> Result<PatchRequest<E>, Vec<(String, &'static str)>> {
     E::parse_edit(serde_json::from_value(body).unwrap()).map_err(|violations| found(&violations))
 }
 
@@ -155,7 +155,7 @@ fn a_create_takes_what_it_is_given() {
     });
     let memo = created::<Memo>(body).unwrap();
     assert_eq!(memo.key.map(|id| id.to_string()).as_deref(), Some(ID));
-    let Amendment {
+    let PatchRequest {
         times,
         patch,
         attachments,

@@ -74,7 +74,7 @@ impl Asked {
     }
 }
 
-/// A store with one connection, behind a counter, and another one that hears of its commits.
+/// A store with one connection, behind a counter, and another one that is told of its commits.
 struct Counted {
     test: Test,
     asked: Arc<Asked>,

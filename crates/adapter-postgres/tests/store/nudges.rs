@@ -1,4 +1,4 @@
-//! Who hears of commits (N1), and when: other stores too, never too soon, and again after whatever went wrong.
+//! Who is told of commits (N1), and when: other stores too, never too soon, and again after whatever went wrong.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,7 +4,7 @@ use mosaic_domain::attachment::Avatar;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{AvatarId, UserId};
 
-use super::{Attachments, Intake, Received, StoredFile};
+use super::{Attachments, BlobIngest, StoredBlob, StoredFile};
 use crate::error::AppError;
 
 /// A user may have so many avatars. Those that nothing names go with a purge.
@@ -15,7 +15,7 @@ impl Attachments {
     ///
     /// # Errors
     /// [`AppError::TooManyAvatars`], or the storage's error.
-    pub async fn receive_avatar(&self, user: UserId) -> Result<Intake, AppError> {
+    pub async fn receive_avatar(&self, user: UserId) -> Result<BlobIngest, AppError> {
         if self.ports.avatars.avatars(user).await?.len() >= MOST_AVATARS {
             return Err(AppError::TooManyAvatars);
         }
@@ -30,11 +30,11 @@ impl Attachments {
         &self,
         declared: Option<MimeType>,
         filename: Filename,
-        intake: Intake,
+        ingest: BlobIngest,
     ) -> Result<AvatarId, AppError> {
         let this = self.clone();
         let work = async move {
-            let received = intake.finish().await?;
+            let received = ingest.finish().await?;
             this.add_avatar(declared, &filename, received).await
         };
         crate::joined(tokio::spawn(work).await)
@@ -49,7 +49,7 @@ impl Attachments {
         &self,
         declared: Option<MimeType>,
         filename: &Filename,
-        received: Received,
+        received: StoredBlob,
     ) -> Result<AvatarId, AppError> {
         let mime_type = self
             .ports

@@ -1,12 +1,12 @@
 //! Attachments: the bytes behind a resource. Upload, download, smaller pictures, avatars.
 //!
-//! Bytes come first, the record after: what arrives is streamed into a blob of its own ([`Intake`]), which becomes the one that
+//! Bytes come first, the record after: what arrives is streamed into a blob of its own ([`BlobIngest`]), which becomes the one that
 //! holds its content unless another one does already, and only then is the record written. Whatever is interrupted on the
 //! way leaves a blob that nobody names, which [`crate::garbage`] removes, and never a record without bytes.
 
 mod avatars;
 mod download;
-mod intake;
+mod ingest;
 mod upload;
 mod variants;
 
@@ -28,7 +28,7 @@ use crate::garbage::orphans;
 use crate::records::Records;
 
 pub use download::StoredFile;
-pub use intake::{Intake, Received};
+pub use ingest::{BlobIngest, StoredBlob};
 pub use upload::NewFile;
 
 /// So many files of one user may come in at the same time, on this instance: each takes a place on the disk that no quota counts
@@ -79,7 +79,7 @@ pub struct Attachments {
     ports: AttachmentPorts,
     records: Records,
     limits: AttachmentLimits,
-    rendering: Arc<variants::Rendering>,
+    rendering: Arc<variants::ThumbnailJob>,
     arrivals: ConcurrencyLimiter<UserId>,
 }
 
@@ -131,11 +131,11 @@ impl Attachments {
     ///
     /// # Errors
     /// The storage's error.
-    pub async fn receive(&self, user: UserId) -> Result<Intake, AppError> {
+    pub async fn receive(&self, user: UserId) -> Result<BlobIngest, AppError> {
         self.receive_up_to(user, self.limits.file_bytes).await
     }
 
-    async fn receive_up_to(&self, user: UserId, limit: u64) -> Result<Intake, AppError> {
+    async fn receive_up_to(&self, user: UserId, limit: u64) -> Result<BlobIngest, AppError> {
         let place = self
             .arrivals
             .try_enter(user)
@@ -143,11 +143,11 @@ impl Attachments {
         let id = self.ports.ids.next();
         let name = BlobName { user, id };
         let writer = self.ports.blobs.create(name).await?;
-        Ok(Intake::new(name, writer, limit, place))
+        Ok(BlobIngest::new(name, writer, limit, place))
     }
 
     /// Makes what was received the user's content, or finds that it is already.
-    async fn keep(&self, received: &Received) -> Result<(), AppError> {
+    async fn keep(&self, received: &StoredBlob) -> Result<(), AppError> {
         let user = received.blob.user;
         let content = ContentRef {
             sha256: received.sha256,

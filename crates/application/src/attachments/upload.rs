@@ -3,7 +3,7 @@
 use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch};
 use mosaic_domain::{Live, MemoId, Record, RecordKey, ResourceId, State, UserId};
 
-use super::{Attachments, Intake, Received};
+use super::{Attachments, BlobIngest, StoredBlob};
 use crate::error::AppError;
 use crate::records::EditBy;
 
@@ -56,10 +56,10 @@ impl Attachments {
         &self,
         by: EditBy,
         file: NewFile,
-        intake: Intake,
+        ingest: BlobIngest,
     ) -> Result<Live<Resource>, AppError> {
         let this = self.clone();
-        let work = async move { this.add(&by, file, intake.finish().await?).await };
+        let work = async move { this.add(&by, file, ingest.finish().await?).await };
         crate::joined(tokio::spawn(work).await)
     }
 
@@ -73,7 +73,7 @@ impl Attachments {
         &self,
         by: &EditBy,
         file: NewFile,
-        received: Received,
+        received: StoredBlob,
     ) -> Result<Live<Resource>, AppError> {
         let stored = match self.stored(by, &file).await {
             Ok(stored) => stored,
@@ -119,7 +119,7 @@ impl Attachments {
     async fn describe(
         &self,
         file: NewFile,
-        received: &Received,
+        received: &StoredBlob,
         stored: Option<&Live<Resource>>,
     ) -> Result<ResourcePatch, AppError> {
         let NewFile {

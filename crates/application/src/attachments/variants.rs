@@ -34,12 +34,12 @@ const TURNS: ConcurrencyLimits = ConcurrencyLimits {
 /// Who makes a picture has the turn of its user, and holds the lane of its content: others that want the same one wait, and find it
 /// made.
 #[derive(Debug)]
-pub(super) struct Rendering {
+pub(super) struct ThumbnailJob {
     turns: ConcurrencyLimiter<UserId>,
     lanes: [Mutex<()>; LANES],
 }
 
-impl Default for Rendering {
+impl Default for ThumbnailJob {
     fn default() -> Self {
         Self {
             turns: ConcurrencyLimiter::new(TURNS),
@@ -48,7 +48,7 @@ impl Default for Rendering {
     }
 }
 
-impl Rendering {
+impl ThumbnailJob {
     fn lane(&self, sha256: &Sha256) -> &Mutex<()> {
         &self.lanes[usize::from(sha256.as_bytes()[0]) % LANES]
     }

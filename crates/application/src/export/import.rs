@@ -352,7 +352,9 @@ fn edit_of_record(at: u64, line: RecordLine) -> Result<RecordEdit, ImportError> 
     } = line;
     let whole = Whole::read(at, &entity, &key, updated_at, &client_id)?;
     if deleted {
-        let action = Action::Delete { buries_unknown: true };
+        let action = Action::Delete {
+            tombstone_if_missing: true,
+        };
         return Ok(whole.edit(action));
     }
     let content = content.ok_or_else(|| bad(at)("a live record has no content"))?;
@@ -381,7 +383,9 @@ impl Whole {
             key: entity.parse_key(key).map_err(bad(at))?,
             author: client.parse().map_err(bad(at))?,
             time: Some(EditTime::new(updated_at).map_err(bad(at))?),
-            action: Action::Delete { buries_unknown: true },
+            action: Action::Delete {
+                tombstone_if_missing: true,
+            },
         };
         Ok(Self { entity, edit })
     }

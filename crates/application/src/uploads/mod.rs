@@ -5,8 +5,8 @@
 //! arrived has to be sent again, on whatever instance the next request lands. When all bytes are there they are read once
 //! more, in order, into the blob that becomes the content: that is when their hash is known. Doing that twice does no harm.
 
-mod part;
-mod turns;
+mod locks;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use mosaic_domain::{ClientId, EditTime, Live, MemoId, ResourceId, UnixMillis, Up
 use mosaic_ports::{BlobName, Clock, IdGenerator, UploadStore};
 use serde::{Deserialize, Serialize};
 
-use crate::attachments::{Attachments, NewFile, Received};
+use crate::attachments::{Attachments, NewFile, StoredBlob};
 use crate::error::AppError;
 use crate::records::{EditBy, Records};
 use crate::sessions::Asking;
 
-pub use part::{Appended, Appending, Checksum};
+pub use writer::{Checksum, UploadProgress, UploadWriter};
 
 /// A user may have so many uploads that are not finished.
 const MOST_OPEN: u32 = 200;
@@ -40,7 +40,7 @@ pub struct Uploads {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     lifetime_ms: i64,
-    turns: Arc<turns::Turns>,
+    locks: Arc<locks::UploadLocks>,
 }
 
 /// What a beginner says of the resource, kept until all bytes are there.
@@ -86,7 +86,7 @@ impl Uploads {
             records,
             store,
             lifetime_ms,
-            turns: Arc::default(),
+            locks: Arc::default(),
         }
     }
 
@@ -215,7 +215,7 @@ impl Uploads {
         let asking = asking.into();
         let user = asking.user;
         self.find(user, id).await?;
-        let _turn = self.turns.take(id).await?;
+        let _lock = self.locks.take(id).await?;
         let state = self.find(user, id).await?;
         if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
             return Ok(state);
@@ -247,17 +247,17 @@ impl Uploads {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::OffsetConflict`], [`AppError::TooManyParts`], or the
     /// storage's error.
-    pub async fn go_on(
+    pub async fn resume(
         &self,
         asking: impl Into<Asking>,
         id: UploadId,
         offset: u64,
         checksum: Option<Checksum>,
-    ) -> Result<Appending, AppError> {
+    ) -> Result<UploadWriter, AppError> {
         let asking = asking.into();
         let user = asking.user;
         self.find(user, id).await?;
-        let turn = self.turns.take(id).await?;
+        let lock = self.locks.take(id).await?;
         let state = self.find(user, id).await?;
         if state.upload.kind != UploadKind::Parts {
             return Err(AppError::NotFound);
@@ -269,13 +269,13 @@ impl Uploads {
         if state.parts >= MOST_PARTS {
             return Err(AppError::TooManyParts);
         }
-        Ok(Appending::start(
+        Ok(UploadWriter::start(
             self.clone(),
             asking,
             state.upload,
             offset,
             checksum,
-            turn,
+            lock,
         ))
     }
 
@@ -288,7 +288,7 @@ impl Uploads {
         let asking = asking.into();
         let user = asking.user;
         self.find(user, id).await?;
-        let _turn = self.turns.take(id).await?;
+        let _lock = self.locks.take(id).await?;
         let state = self.find(user, id).await?;
         let UploadKind::Direct { blob } = state.upload.kind else {
             return Err(AppError::NotFound);
@@ -345,7 +345,7 @@ impl Uploads {
     }
 
     /// Reads the parts of an upload into one blob.
-    async fn join(&self, user: UserId, upload: &Upload) -> Result<Received, AppError> {
+    async fn join(&self, user: UserId, upload: &Upload) -> Result<StoredBlob, AppError> {
         let parts = match upload.kind {
             UploadKind::Parts => self.store.parts(user, upload.id).await?,
             UploadKind::Direct { blob } => vec![UploadPart {
@@ -354,26 +354,26 @@ impl Uploads {
                 blob,
             }],
         };
-        let mut intake = self.attachments.receive(user).await?;
+        let mut ingest = self.attachments.receive(user).await?;
         for part in parts {
             let name = BlobName { user, id: part.blob };
             let reader = self.blobs.read(name, None).await?;
             let mut reader = reader.ok_or(AppError::ContentMissing)?;
             while let Some(bytes) = reader.bytes.try_next().await? {
-                intake.write(bytes).await?;
+                ingest.write(bytes).await?;
             }
         }
-        if intake.size() != upload.length {
+        if ingest.size() != upload.length {
             return Err(AppError::ContentMissing);
         }
-        intake.finish().await
+        ingest.finish().await
     }
 
     async fn write(
         &self,
         asking: Asking,
         upload: &Upload,
-        received: Received,
+        received: StoredBlob,
     ) -> Result<Live<Resource>, AppError> {
         let user = asking.user;
         let (by, file) = self.edit(asking, upload)?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
-use mosaic_application::nudges::{Hub, Listener, Nudges};
+use mosaic_application::nudges::{Listener, Nudges, Subscriptions};
 use mosaic_application::sessions::Asking;
 use mosaic_domain::{FamilyId, Stamp, UserId};
 use mosaic_ports::{CommitListener, LoginRefusal, MockChangeFeed};
@@ -20,7 +20,7 @@ fn asking(user: UserId) -> Asking {
 }
 
 struct World {
-    hub: Arc<Hub>,
+    subscriptions: Arc<Subscriptions>,
     clock: Arc<AtomicI64>,
     /// The login that has ended.
     ended: Arc<Mutex<Option<FamilyId>>>,
@@ -28,7 +28,7 @@ struct World {
 }
 
 fn world(limit: usize) -> World {
-    let (hub, clock) = (Arc::new(Hub::default()), Arc::new(AtomicI64::new(100)));
+    let (subscriptions, clock) = (Arc::new(Subscriptions::default()), Arc::new(AtomicI64::new(100)));
     let stored = Arc::clone(&clock);
     let ended = Arc::<Mutex<_>>::default();
     let has_ended = Arc::clone(&ended);
@@ -40,9 +40,9 @@ fn world(limit: usize) -> World {
         }
         Ok(Ok(Stamp::clamped(stored.load(Ordering::SeqCst))))
     });
-    let nudges = Nudges::new(Arc::clone(&hub), Arc::new(feed), limit);
+    let nudges = Nudges::new(Arc::clone(&subscriptions), Arc::new(feed), limit);
     World {
-        hub,
+        subscriptions,
         clock,
         ended,
         nudges,
@@ -51,7 +51,7 @@ fn world(limit: usize) -> World {
 
 impl World {
     fn commit(&self, user: UserId, clock: i64) {
-        self.hub.committed(user, Stamp::clamped(clock));
+        self.subscriptions.committed(user, Stamp::clamped(clock));
     }
 }
 
@@ -112,7 +112,7 @@ async fn n1_after_a_gap_the_clock_is_told_as_it_is() {
     assert_eq!(next(&mut listener).await, Some(110));
     // The database was restored meanwhile: the clock is an earlier one.
     world.clock.store(90, Ordering::SeqCst);
-    world.hub.missed();
+    world.subscriptions.missed();
     assert_eq!(next(&mut listener).await, Some(90));
     world.commit(ANNA, 91);
     assert_eq!(next(&mut listener).await, Some(91));
@@ -145,9 +145,9 @@ async fn n1_of_one_user_only_so_many_listen() {
 async fn a_listener_that_goes_leaves_nothing_behind() {
     let world = world(9);
     let listeners = [ANNA, ANNA, BEN].map(|user| world.nudges.listen(asking(user)).unwrap());
-    assert_eq!(world.hub.listeners(), 3);
+    assert_eq!(world.subscriptions.listeners(), 3);
     drop(listeners);
-    assert_eq!(world.hub.listeners(), 0);
+    assert_eq!(world.subscriptions.listeners(), 0);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn every_listener_ends_when_the_server_stops() {
     let world = world(9);
     let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
     next(&mut listener).await;
-    world.hub.close();
+    world.subscriptions.close();
     assert_eq!(next(&mut listener).await, None);
     let mut late = world.nudges.listen(asking(ANNA)).unwrap();
     late.next().await.unwrap();
@@ -179,7 +179,7 @@ async fn n1_whoever_listens_with_a_login_that_ends_is_told_nothing_more() {
         (Some(100), Some(100))
     );
     *world.ended.lock().unwrap() = asking(ANNA).login;
-    world.hub.logins_ended(ANNA);
+    world.subscriptions.logins_ended(ANNA);
     let refused = tokio::select! {
         biased;
         refused = ends.next() => refused,
@@ -195,7 +195,7 @@ async fn n1_whoever_listens_with_a_login_that_ends_is_told_nothing_more() {
     // The other login of the same user goes on, and is told no clock that it knows already.
     assert!(is_quiet(&mut stays).await);
     world.clock.store(110, Ordering::SeqCst);
-    world.hub.logins_ended(ANNA);
+    world.subscriptions.logins_ended(ANNA);
     assert_eq!(next(&mut stays).await, Some(110));
     world.commit(ANNA, 110);
     assert!(is_quiet(&mut stays).await);

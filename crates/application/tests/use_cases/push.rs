@@ -59,7 +59,9 @@ fn bury(key: RecordKey, time: Option<i64>) -> PushEdit {
     PushEdit {
         key,
         edit_time: time.map(EditTime::clamped),
-        action: Action::Delete { buries_unknown: true },
+        action: Action::Delete {
+            tombstone_if_missing: true,
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mosaic_application::garbage::{GRACE_MS, Garbage, GarbageError};
+use mosaic_application::garbage::{GRACE_MS, GarbageCollector, GarbageError};
 use mosaic_application::retention::{Progress, Purge, PurgeOutcome, When};
 use mosaic_domain::attachment::Collected;
 use mosaic_domain::{UnixMillis, UserId};
@@ -34,7 +34,7 @@ struct Seen {
 }
 
 /// Nothing to remove.
-fn no_garbage() -> Garbage {
+fn no_garbage() -> GarbageCollector {
     let mut blobs = MockBlobStore::new();
     blobs.expect_list().returning(|_, _| Ok(Vec::new()));
     blobs.expect_sweep().returning(|_| Ok(0));
@@ -42,7 +42,7 @@ fn no_garbage() -> Garbage {
 }
 
 /// Every user has these blobs that nothing names any more.
-fn garbage(unnamed: Collected, blobs: MockBlobStore) -> Garbage {
+fn garbage(unnamed: Collected, blobs: MockBlobStore) -> GarbageCollector {
     let (mut contents, mut uploads, mut clock) =
         (MockOrphanIndex::new(), MockUploadStore::new(), MockClock::new());
     clock.expect_now().returning(|| UnixMillis::clamped(NOW));
@@ -54,7 +54,7 @@ fn garbage(unnamed: Collected, blobs: MockBlobStore) -> Garbage {
         .returning(move |_, _, _| Ok(unnamed.clone()));
     contents.expect_referenced().returning(|_, _| Ok(Vec::new()));
     contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
-    Garbage::new(
+    GarbageCollector::new(
         Arc::new(contents),
         Arc::new(uploads),
         Arc::new(blobs),
@@ -67,7 +67,7 @@ fn purge(outcomes: Vec<ClaimOutcome>, step_ms: i64) -> (Purge, Arc<Seen>) {
     purge_with(outcomes, step_ms, no_garbage())
 }
 
-fn purge_with(outcomes: Vec<ClaimOutcome>, step_ms: i64, garbage: Garbage) -> (Purge, Arc<Seen>) {
+fn purge_with(outcomes: Vec<ClaimOutcome>, step_ms: i64, garbage: GarbageCollector) -> (Purge, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     seen.now.store(NOW, Ordering::SeqCst);
     let (mut jobs, mut retention, mut users) = (MockJobs::new(), MockRetention::new(), MockUserIds::new());

@@ -13,7 +13,7 @@ use crate::id::{ClientId, MemoId};
 use crate::record::{Record, Revision, RevisionReason, State};
 use crate::stamp::{ClockExhausted, SyncClock};
 use crate::time::{EditTime, UnixMillis};
-use crate::version::{Claim, Version, compare};
+use crate::version::{MergeState, Version, compare};
 
 /// The greatest place among siblings: every store and every app can hold 32 bits.
 const MAX_PLACE: i64 = i32::MAX as i64;
@@ -31,7 +31,7 @@ pub(super) struct Draft<'a> {
 }
 
 /// What an edit wants a record to be.
-struct Proposal {
+struct Candidate {
     version: Version,
     created_at: UnixMillis,
     /// `None` deletes it.
@@ -39,12 +39,12 @@ struct Proposal {
 }
 
 /// An edit that is settled before last-writer-wins is asked.
-enum Settled {
+enum ShortCircuit {
     Unchanged,
     Refused(Refusal),
 }
 
-impl From<Refusal> for Settled {
+impl From<Refusal> for ShortCircuit {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
@@ -91,8 +91,8 @@ impl<'a> Draft<'a> {
     pub(super) fn apply(&mut self, edit: &RecordEdit) -> Result<EditResult, ClockExhausted> {
         let outcome = match self.settle_fill(edit) {
             Ok(edit) => self.carry_out(&edit)?,
-            Err(Settled::Unchanged) => Outcome::Unchanged,
-            Err(Settled::Refused(refusal)) => Outcome::Refused(refusal),
+            Err(ShortCircuit::Unchanged) => Outcome::Unchanged,
+            Err(ShortCircuit::Refused(refusal)) => Outcome::Refused(refusal),
         };
         Ok(EditResult {
             key: edit.key,
@@ -103,17 +103,17 @@ impl<'a> Draft<'a> {
 
     fn carry_out(&mut self, edit: &RecordEdit) -> Result<Outcome, ClockExhausted> {
         Ok(match self.propose(edit) {
-            Ok(proposal) => self.judge(edit, proposal)?,
-            Err(Settled::Unchanged) => self.leave_unchanged(edit)?,
-            Err(Settled::Refused(refusal)) => Outcome::Refused(refusal),
+            Ok(candidate) => self.judge(edit, candidate)?,
+            Err(ShortCircuit::Unchanged) => self.leave_unchanged(edit)?,
+            Err(ShortCircuit::Refused(refusal)) => Outcome::Refused(refusal),
         })
     }
 
     /// Turns an edit that brings bytes into the partial edit that it comes to: one that makes the record where none lives, or one
     /// of a record that has no bytes yet. That one is later than what is stored, whenever the bytes were chosen: they are no
     /// contest.
-    fn settle_fill<'e>(&self, edit: &'e RecordEdit) -> Result<Cow<'e, RecordEdit>, Settled> {
-        let Action::Fill { patch, created_at } = &edit.action else {
+    fn settle_fill<'e>(&self, edit: &'e RecordEdit) -> Result<Cow<'e, RecordEdit>, ShortCircuit> {
+        let Action::AttachContent { patch, created_at } = &edit.action else {
             return Ok(Cow::Borrowed(edit));
         };
         let stored = self.records.get(&edit.key);
@@ -130,7 +130,7 @@ impl<'a> Draft<'a> {
                     };
                     (time, patch, None)
                 }
-                same if same == patch.sha256.flatten() => return Err(Settled::Unchanged),
+                same if same == patch.sha256.flatten() => return Err(ShortCircuit::Unchanged),
                 Some(_) => return Err(Refusal::OtherContent.into()),
             },
         };
@@ -148,13 +148,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Turns an edit into the state that it wants, or settles it where last-writer-wins has nothing to say.
-    fn propose(&self, edit: &RecordEdit) -> Result<Proposal, Settled> {
+    fn propose(&self, edit: &RecordEdit) -> Result<Candidate, ShortCircuit> {
         let stored = self.records.get(&edit.key);
         let version = edit
             .timed_version()
             .unwrap_or_else(|| self.latest_version(stored, &edit.author));
-        if let Action::Delete { buries_unknown } = edit.action {
-            return propose_delete(edit, stored, version, buries_unknown);
+        if let Action::Delete { tombstone_if_missing } = edit.action {
+            return propose_delete(edit, stored, version, tombstone_if_missing);
         }
         let base = base_of(edit, stored)?;
         if base.is_none() && !edit.creates() {
@@ -169,9 +169,9 @@ impl<'a> Draft<'a> {
         }
         let same = stored.is_some_and(|s| s.live_content() == Some(&content) && s.created_at == created_at);
         if edit.time.is_none() && same {
-            return Err(Settled::Unchanged);
+            return Err(ShortCircuit::Unchanged);
         }
-        Ok(Proposal {
+        Ok(Candidate {
             version,
             created_at,
             content: Some(content),
@@ -192,7 +192,7 @@ impl<'a> Draft<'a> {
         edit: &RecordEdit,
         stored: Option<&Record>,
         content: Content,
-    ) -> Result<Content, Settled> {
+    ) -> Result<Content, ShortCircuit> {
         let Some(memo) = content.parent() else {
             return Ok(content);
         };
@@ -235,48 +235,48 @@ impl<'a> Draft<'a> {
         Ok(Outcome::Unchanged)
     }
 
-    fn judge(&mut self, edit: &RecordEdit, proposal: Proposal) -> Result<Outcome, ClockExhausted> {
-        let claim = match &proposal.content {
-            Some(content) => Claim::Live(content, proposal.created_at),
-            None => Claim::Deleted,
+    fn judge(&mut self, edit: &RecordEdit, candidate: Candidate) -> Result<Outcome, ClockExhausted> {
+        let claim = match &candidate.content {
+            Some(content) => MergeState::Live(content, candidate.created_at),
+            None => MergeState::Deleted,
         };
         let stored = self.records.get(&edit.key);
         let verdict = match stored {
-            Some(stored) if !stored.is_unreadable() => compare((&proposal.version, claim), stored.claim()),
+            Some(stored) if !stored.is_unreadable() => compare((&candidate.version, claim), stored.claim()),
             _ => Ordering::Greater,
         };
         match verdict {
             Ordering::Equal => Ok(Outcome::Unchanged),
             // Deleted is deleted: an older delete has nothing to lose (W5).
-            Ordering::Less if proposal.content.is_none() && stored.is_some_and(Record::is_deleted) => {
+            Ordering::Less if candidate.content.is_none() && stored.is_some_and(Record::is_deleted) => {
                 Ok(Outcome::Unchanged)
             }
             // Of equal versions the greater wins. But a partial edit is completed from what is stored, so one that lost may look
             // greater when it comes again.
             Ordering::Greater
                 if stored.is_some_and(|stored| !stored.is_unreadable())
-                    && self.is_kept(edit, &proposal.version) =>
+                    && self.is_kept(edit, &candidate.version) =>
             {
                 Ok(Outcome::Superseded)
             }
-            Ordering::Less => Ok(self.keep_superseded(edit, proposal)),
+            Ordering::Less => Ok(self.keep_superseded(edit, candidate)),
             Ordering::Greater => {
                 if let Some(refusal) = self.missing_attachment(edit) {
                     return Ok(Outcome::Refused(refusal));
                 }
-                let content = proposal.content.as_ref();
+                let content = candidate.content.as_ref();
                 if let Some(memo) = content.and_then(|content| self.full_memo(edit.key, stored, content)) {
                     return Ok(Outcome::Refused(Refusal::MemoFull(memo)));
                 }
                 // A delete of what is there always fits in: it is how room is made.
-                let fits = match &proposal.content {
+                let fits = match &candidate.content {
                     Some(content) => self.room.takes(content, stored),
                     None => stored.is_some() || self.room.takes_more(ROW_BYTES),
                 };
                 if !fits {
                     return Ok(self.no_room());
                 }
-                self.replace(edit.key, proposal)?;
+                self.replace(edit.key, candidate)?;
                 self.cascade(edit)?;
                 self.attach(edit)?;
                 Ok(Outcome::Applied)
@@ -292,12 +292,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Keeps the content of a losing edit (W4), unless the edit is a replay of one that is kept already (W3).
-    fn keep_superseded(&mut self, edit: &RecordEdit, proposal: Proposal) -> Outcome {
-        let Proposal {
+    fn keep_superseded(&mut self, edit: &RecordEdit, candidate: Candidate) -> Outcome {
+        let Candidate {
             version,
             created_at,
             content: Some(content),
-        } = proposal
+        } = candidate
         else {
             return Outcome::Superseded;
         };
@@ -334,13 +334,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts a record in the place of the stored one, which is kept as a revision (H1), and draws its stamp.
-    fn replace(&mut self, key: RecordKey, proposal: Proposal) -> Result<(), ClockExhausted> {
+    fn replace(&mut self, key: RecordKey, candidate: Candidate) -> Result<(), ClockExhausted> {
         let stamp = self.clock.draw()?;
-        let Proposal {
+        let Candidate {
             version,
             created_at,
             content,
-        } = proposal;
+        } = candidate;
         let old = self.records.remove(&key);
         let revision_count = old.as_ref().map_or(1, |old| old.revision_count.saturating_add(1));
         if let Some(Record {
@@ -399,7 +399,7 @@ impl<'a> Draft<'a> {
 fn base_of<'a>(
     edit: &RecordEdit,
     stored: Option<&'a Record>,
-) -> Result<Option<(&'a Content, UnixMillis)>, Settled> {
+) -> Result<Option<(&'a Content, UnixMillis)>, ShortCircuit> {
     let Some(stored) = stored else { return Ok(None) };
     if stored.is_unreadable() {
         // Nothing can be completed from it: who makes records makes a new one, and it is kept as a revision.
@@ -412,7 +412,7 @@ fn base_of<'a>(
         return Err(if stored.is_deleted() {
             Refusal::Deleted.into()
         } else {
-            Settled::Unchanged
+            ShortCircuit::Unchanged
         });
     }
     let content = stored.state.content().filter(|content| !content.is_unreadable());
@@ -433,14 +433,14 @@ fn propose_delete(
     edit: &RecordEdit,
     stored: Option<&Record>,
     version: Version,
-    buries_unknown: bool,
-) -> Result<Proposal, Settled> {
+    tombstone_if_missing: bool,
+) -> Result<Candidate, ShortCircuit> {
     match stored {
-        None if edit.time.is_none() && !buries_unknown => Err(Refusal::NotFound.into()),
-        Some(stored) if edit.time.is_none() && stored.is_deleted() => Err(Settled::Unchanged),
+        None if edit.time.is_none() && !tombstone_if_missing => Err(Refusal::NotFound.into()),
+        Some(stored) if edit.time.is_none() && stored.is_deleted() => Err(ShortCircuit::Unchanged),
         stored => {
             let created_at = stored.map_or(version.time.as_moment(), |stored| stored.created_at);
-            Ok(Proposal {
+            Ok(Candidate {
                 version,
                 created_at,
                 content: None,

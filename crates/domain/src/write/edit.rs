@@ -44,7 +44,7 @@ pub enum Action {
     },
     /// Brings the bytes of an attachment, which are stored already: makes the record where there is none, and gives its bytes to
     /// one that has none yet. Bytes that a record has are never replaced.
-    Fill {
+    AttachContent {
         /// The fields. A record that lives keeps its name.
         patch: ResourcePatch,
         /// When the record was made, where the edit says so.
@@ -54,7 +54,7 @@ pub enum Action {
     Delete {
         /// Whether a record that is not there gets a tombstone even without an edit time: in a bulk push, so that a create
         /// that arrives late stays deleted (W5).
-        buries_unknown: bool,
+        tombstone_if_missing: bool,
     },
 }
 
@@ -73,7 +73,7 @@ impl RecordEdit {
     pub fn bytes(&self) -> usize {
         match &self.action {
             Action::Put { content, .. } => content.bytes(),
-            Action::Fill { .. } => FEW_BYTES,
+            Action::AttachContent { .. } => FEW_BYTES,
             Action::Patch { patch, .. } => patch.bytes(),
             Action::Delete { .. } => 0,
         }
@@ -83,7 +83,7 @@ impl RecordEdit {
     pub(super) fn attachments(&self) -> Option<&[ResourceId]> {
         match &self.action {
             Action::Patch { attachments, .. } => attachments.as_deref(),
-            Action::Put { .. } | Action::Fill { .. } | Action::Delete { .. } => None,
+            Action::Put { .. } | Action::AttachContent { .. } | Action::Delete { .. } => None,
         }
     }
 
@@ -99,7 +99,7 @@ impl RecordEdit {
     /// Whether the edit makes a record that is not there.
     pub(super) fn creates(&self) -> bool {
         match self.action {
-            Action::Put { .. } | Action::Fill { .. } => true,
+            Action::Put { .. } | Action::AttachContent { .. } => true,
             Action::Patch { creates, .. } => creates || self.is_of_a_diary(),
             Action::Delete { .. } => false,
         }
@@ -116,7 +116,7 @@ impl RecordEdit {
     pub(super) fn is_unplaced(&self) -> bool {
         match &self.action {
             Action::Patch { patch, .. } => self.creates() && !patch.names_place(),
-            Action::Fill { .. } => true,
+            Action::AttachContent { .. } => true,
             Action::Put { .. } | Action::Delete { .. } => false,
         }
     }
@@ -143,7 +143,7 @@ impl RecordEdit {
                 Ok((content, created_at.or(base_created)))
             }
             // Settled, or turned into a partial edit, before anything is completed.
-            Action::Fill { .. } | Action::Delete { .. } => Err(Missing(Vec::new())),
+            Action::AttachContent { .. } | Action::Delete { .. } => Err(Missing(Vec::new())),
         }
     }
 
@@ -170,7 +170,7 @@ impl RecordEdit {
     fn widen_to_named_memo(&self, scope: &mut WriteScope) {
         let named = match &self.action {
             Action::Put { content, .. } => content.parent(),
-            Action::Fill { patch, .. }
+            Action::AttachContent { patch, .. }
             | Action::Patch {
                 patch: Patch::Resource(patch),
                 ..

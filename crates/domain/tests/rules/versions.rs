@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use mosaic_domain::version::{Claim, compare};
+use mosaic_domain::version::{MergeState, compare};
 use mosaic_domain::{Content, UnixMillis, Version};
 use proptest::prelude::*;
 
@@ -20,10 +20,10 @@ fn judge(a: &Offered, b: &Offered) -> Ordering {
     compare((&a.0, claim(a)), (&b.0, claim(b)))
 }
 
-fn claim(offered: &Offered) -> Claim<'_> {
+fn claim(offered: &Offered) -> MergeState<'_> {
     match &offered.1 {
-        Some((content, created_at)) => Claim::Live(content, *created_at),
-        None => Claim::Deleted,
+        Some((content, created_at)) => MergeState::Live(content, *created_at),
+        None => MergeState::Deleted,
     }
 }
 

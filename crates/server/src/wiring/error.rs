@@ -30,7 +30,7 @@ pub(crate) enum WiringError {
     /// The database URL is not one of PostgreSQL.
     #[error("database_url (--database-url, MOSAIC_DATABASE_URL) can not be used: {0}")]
     DatabaseUrl(mosaic_adapter_postgres::UrlError),
-    /// The URL where commits are heard of is not one of PostgreSQL.
+    /// The URL where commits are announced is not one of PostgreSQL.
     #[error("postgres.listen_url (--postgres-listen-url, MOSAIC_POSTGRES_LISTEN_URL) can not be used: {0}")]
     ListenUrl(mosaic_adapter_postgres::UrlError),
     /// Attachments can't be kept.

@@ -93,7 +93,7 @@ impl OpenStore {
         )
     }
 
-    /// Finishes the writes that are queued and lets go of the store.
+    /// Finishes the writes that are queued and releases the store.
     pub(crate) async fn close(&self) {
         match &self.backend {
             Backend::Sqlite(store) => store.close().await,

@@ -134,7 +134,7 @@ async fn assert_contents_are_gone(others: &App) {
     others.assert_in_sync().await;
 }
 
-/// It first hears of every delete, and keeps its edits; then these are judged.
+/// It first is told of every delete, and keeps its edits; then these are judged.
 async fn come_back(phone: &mut App, unsynced: &[Key]) {
     phone.pull_all().await;
     assert!(phone.resets.is_empty(), "no cursor goes stale by age");

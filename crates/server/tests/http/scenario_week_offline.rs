@@ -42,7 +42,7 @@ struct Edit {
 struct Expected(BTreeMap<Key, Edit>);
 
 impl Expected {
-    /// The edits of each device come in the order in which the server hears of them: what a delete takes along is what hangs
+    /// The edits of each device come in the order in which the server is told of them: what a delete takes along is what hangs
     /// on the memo at that moment (W9).
     fn hear(&mut self, mut edit: Edit) {
         let newest = self.0.get(&edit.key);
@@ -100,7 +100,7 @@ struct Week {
     tablet: App,
     /// When the week begins and ends, in real time.
     span: (i64, i64),
-    /// Every edit that the server hears of from the tablet, in order.
+    /// Every edit that the server is told of from the tablet, in order.
     heard: Vec<Edit>,
     /// What the tablet does: when, with which record, and whether it deletes it.
     plan: Vec<(i64, Key, bool)>,
@@ -376,7 +376,7 @@ fn assert_as_expected(week: &Week) {
     }
 }
 
-/// H1: every text that the server has heard of is current or kept, with who wrote it.
+/// H1: every text that the server was told of is current or kept, with who wrote it.
 async fn assert_nothing_is_gone(week: &Week) {
     let mut texts: BTreeMap<&Key, Vec<(&str, &Value)>> = BTreeMap::new();
     for edit in &week.heard {

@@ -115,7 +115,7 @@ pub async fn a_job_that_is_held_is_busy_though_it_was_done_lately(h: &Harness) {
     }
 }
 
-/// A job that is let go of is free at once.
+/// A job that is released is free at once.
 pub async fn a_job_that_is_let_go_of_is_free(h: &Harness) {
     claim(h, 1, 1_000, 9_000).await;
     release(h, 1, None).await;
@@ -127,7 +127,7 @@ pub async fn a_job_that_is_let_go_of_is_free(h: &Harness) {
     assert_eq!(claim(h, 1, 1_003, 9_000).await, ClaimOutcome::Claimed);
 }
 
-/// Who does not hold a job can't let go of it, nor say that it is done: also not who held it once.
+/// Who does not hold a job can't release it, nor say that it is done: also not who held it once.
 pub async fn a_job_is_not_released_by_a_stranger(h: &Harness) {
     release(h, 9, Some(1)).await;
     claim(h, 1, 1_000, 1_100).await;
@@ -143,7 +143,7 @@ pub async fn a_job_is_not_released_by_a_stranger(h: &Harness) {
     );
 }
 
-/// Of ten that claim a job at once exactly one gets it, whether it is new, was let go of or has expired.
+/// Of ten that claim a job at once exactly one gets it, whether it is new, was released or has expired.
 pub async fn of_ten_that_claim_a_job_at_once_one_gets_it(h: &Harness) {
     let mut winners = BTreeSet::new();
     for round in 0..10_i64 {

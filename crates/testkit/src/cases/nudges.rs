@@ -1,4 +1,4 @@
-//! Who hears of commits: N1.
+//! Who is told of commits: N1.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ impl CommitListener for Listener {
     fn missed(&self) {}
 }
 
-/// What a listener heard.
-struct Ear {
+/// What a listener was told.
+struct Announced {
     heard: UnboundedReceiver<(UserId, Stamp)>,
     all: Vec<(UserId, Stamp)>,
 }
 
-impl Ear {
+impl Announced {
     fn new(h: &Harness) -> Self {
         let (sender, heard) = unbounded_channel();
         h.stores.commits.listen(Arc::new(Listener(sender)));
@@ -51,38 +51,38 @@ impl Ear {
         next
     }
 
-    /// Waits until it has heard of that user's clock.
+    /// Waits until it was told of that user's clock.
     async fn hears(&mut self, user: UserId, clock: Stamp) {
         while !self.all.contains(&(user, clock)) {
             self.next().await;
         }
     }
 
-    /// The clocks of a user that it has heard of.
+    /// The clocks of a user that it was told of.
     fn clocks(&self, user: UserId) -> Vec<Stamp> {
         let of_user = self.all.iter().filter(|(heard, _)| *heard == user);
         of_user.map(|(_, clock)| *clock).collect()
     }
 }
 
-/// Every write of every user is heard of, with the clock that it left.
+/// Every write of every user is announced, with the clock that it left.
 pub async fn n1_every_commit_is_heard_of(h: &Harness) {
-    let mut ear = Ear::new(h);
+    let mut announced = Announced::new(h);
     let users = [h.user().await, h.user().await, h.user().await];
     for n in 0..5 {
         for user in users {
             h.clock.advance(1);
             let edits = [put(memo_key(n), memo("x")), put(memo_key(n + 100), memo("y"))];
             let plan = h.write(user, edits).await;
-            ear.hears(user, plan.clock).await;
-            assert_eq!(ear.clocks(user).iter().max(), Some(&plan.clock));
+            announced.hears(user, plan.clock).await;
+            assert_eq!(announced.clocks(user).iter().max(), Some(&plan.clock));
         }
     }
 }
 
-/// Of many commits the latest clock is heard of: it stands for those before it.
+/// Of many commits the latest clock is announced: it stands for those before it.
 pub async fn n1_the_latest_clock_stands_for_those_before_it(h: &Harness) {
-    let mut ear = Ear::new(h);
+    let mut announced = Announced::new(h);
     let mut users = Vec::new();
     for _ in 0..6 {
         users.push(h.user().await);
@@ -103,23 +103,23 @@ pub async fn n1_the_latest_clock_stands_for_those_before_it(h: &Harness) {
         committed.insert(user, clocks);
     }
     for (user, clocks) in &committed {
-        ear.hears(*user, *clocks.last().unwrap()).await;
+        announced.hears(*user, *clocks.last().unwrap()).await;
     }
-    for (user, clock) in &ear.all {
+    for (user, clock) in &announced.all {
         assert!(committed[user].contains(clock), "{clock} was never committed");
     }
 }
 
-/// A commit is heard of when it is there to be read, and not before.
+/// A commit is announced when it is there to be read, and not before.
 pub async fn n1_a_commit_is_heard_of_when_it_can_be_read(h: &Harness) {
-    let mut ear = Ear::new(h);
+    let mut announced = Announced::new(h);
     let user = h.user().await;
     let gate = Gate::default();
     let (held, door) = (h.clone(), gate.door());
     let edit = put(memo_key(0), memo("x"));
     let first = tokio::spawn(async move { held.write_through(door, user, [edit]).await });
     gate.reached().await;
-    assert!(ear.heard.try_recv().is_err(), "heard of before the commit");
+    assert!(announced.heard.try_recv().is_err(), "heard of before the commit");
     gate.open();
     let writing = h.clone();
     let writer = tokio::spawn(async move {
@@ -132,7 +132,7 @@ pub async fn n1_a_commit_is_heard_of_when_it_can_be_read(h: &Harness) {
     // The test does not wait for the writer, so each of these reads comes right after the news.
     let all = 30 + crate::ManualClock::START_MS - 1;
     loop {
-        let (heard, clock) = ear.next().await;
+        let (heard, clock) = announced.next().await;
         assert_eq!(heard, user);
         let digest = h.stores.reader.digest(user).await.unwrap().unwrap();
         assert!(
@@ -147,7 +147,7 @@ pub async fn n1_a_commit_is_heard_of_when_it_can_be_read(h: &Harness) {
     assert_eq!(writer.await.unwrap().get(), all);
 }
 
-/// A user with one memo and one kept revision whom nobody has heard of yet: brought in from elsewhere.
+/// A user with one memo and one kept revision whom nobody was told of yet: brought in from elsewhere.
 async fn unheard_of(h: &Harness) -> UserId {
     let other = h.another_store().await;
     let user = other.user().await;
@@ -165,22 +165,22 @@ async fn unheard_of(h: &Harness) -> UserId {
 }
 
 /// Asserts that of that user nothing but that clock is heard.
-async fn assert_only(h: &Harness, ear: &mut Ear, user: UserId, clock: Stamp) {
-    ear.hears(user, clock).await;
+async fn assert_only(h: &Harness, announced: &mut Announced, user: UserId, clock: Stamp) {
+    announced.hears(user, clock).await;
     let other = h.user().await;
     let last = h.write(other, [put(memo_key(1), memo("last"))]).await;
-    ear.hears(other, last.clock).await;
+    announced.hears(other, last.clock).await;
     assert!(
-        ear.clocks(user).iter().all(|heard| *heard == clock),
+        announced.clocks(user).iter().all(|heard| *heard == clock),
         "{:?}",
-        ear.clocks(user)
+        announced.clocks(user)
     );
 }
 
-/// A replay, an edit that loses and one that is refused move no clock, and are not heard of.
+/// A replay, an edit that loses and one that is refused move no clock, and are not announced.
 pub async fn n1_what_moves_no_clock_is_not_heard_of(h: &Harness) {
     let user = unheard_of(h).await;
-    let mut ear = Ear::new(h);
+    let mut announced = Announced::new(h);
     let replay = put(memo_key(1), memo("winner")).at(500);
     h.write_as(user, replay, Outcome::Unchanged).await;
     let plan = h
@@ -192,13 +192,13 @@ pub async fn n1_what_moves_no_clock_is_not_heard_of(h: &Harness) {
     h.write(user, []).await;
     h.clock.advance(1_000);
     let plan = h.write_as(user, patch_memo(1, "newer"), Outcome::Applied).await;
-    assert_only(h, &mut ear, user, plan.clock).await;
+    assert_only(h, &mut announced, user, plan.clock).await;
 }
 
-/// A write that fails is not heard of, whether its decision fails or its plan can't be carried out.
+/// A write that fails is not announced, whether its decision fails or its plan can't be carried out.
 pub async fn n1_a_write_that_fails_is_not_heard_of(h: &Harness) {
     let user = unheard_of(h).await;
-    let mut ear = Ear::new(h);
+    let mut announced = Announced::new(h);
     let edits = [patch_memo(1, "y"), put(memo_key(2), memo("z"))];
     let failed = h
         .write_with(user, edits.clone(), |_, _| Err(ClockExhausted))
@@ -212,21 +212,21 @@ pub async fn n1_a_write_that_fails_is_not_heard_of(h: &Harness) {
     assert!(h.write_with(user, edits.clone(), twice).await.is_err());
     h.clock.advance(1_000);
     let plan = h.write(user, edits).await;
-    assert_only(h, &mut ear, user, plan.clock).await;
+    assert_only(h, &mut announced, user, plan.clock).await;
 }
 
-/// Everybody who listens hears of it, also of what another instance commits.
+/// Everybody who listens is told of it, also of what another instance commits.
 pub async fn n1_everybody_hears_of_every_instance(h: &Harness) {
-    let mut ears = [Ear::new(h), Ear::new(h)];
+    let mut ears = [Announced::new(h), Announced::new(h)];
     let other = h.elsewhere();
-    let mut third = Ear::new(&other);
+    let mut third = Announced::new(&other);
     let user = h.user().await;
     for n in 0..5 {
         let here = h.write(user, [put(memo_key(n), memo("here"))]).await;
         let there = other.write(user, [put(memo_key(n + 100), memo("there"))]).await;
-        for ear in ears.iter_mut().chain([&mut third]) {
-            ear.hears(user, there.clock).await;
-            assert!(ear.clocks(user).iter().all(|clock| *clock <= there.clock));
+        for announced in ears.iter_mut().chain([&mut third]) {
+            announced.hears(user, there.clock).await;
+            assert!(announced.clocks(user).iter().all(|clock| *clock <= there.clock));
         }
         assert!(here.clock < there.clock);
     }

@@ -57,10 +57,10 @@ fn push() -> Vec<RecordEdit> {
         }
     });
     let diaries = of_type(day, |n| put(day(n), diary("new")));
-    let bots = of_type(bot_key, |n| put(bot_key(n), bot("new")).unplaced());
+    let bots = of_type(bot_key, |n| put(bot_key(n), bot("new")).append_to_end());
     let resources = of_type(resource_key, |n| {
         // Half of them belong to a memo that the same push makes.
-        put(resource_key(n), resource_of(memo_id(123 + n % 2 * 4), "new.png")).unplaced()
+        put(resource_key(n), resource_of(memo_id(123 + n % 2 * 4), "new.png")).append_to_end()
     });
     memos.chain(diaries).chain(resources).chain(bots).collect()
 }
@@ -236,10 +236,10 @@ pub async fn b1_parents_come_first(h: &Harness) {
                 put(resource_key(1), resource_of(memo_id(1), "a.png")).at(100),
                 put(resource_key(2), resource_of(memo_id(1), "b.png"))
                     .at(100)
-                    .unplaced(),
+                    .append_to_end(),
                 put(resource_key(3), resource_of(memo_id(1), "c.png"))
                     .at(100)
-                    .unplaced(),
+                    .append_to_end(),
             ],
         )
         .await;

@@ -225,8 +225,8 @@ pub async fn siblings_are_listed_by_memo_and_place(h: &Harness) {
     h.write(
         user,
         [
-            put(bot_key(1), bot("b")).unplaced(),
-            put(bot_key(2), bot("a")).unplaced(),
+            put(bot_key(1), bot("b")).append_to_end(),
+            put(bot_key(2), bot("a")).append_to_end(),
         ],
     )
     .await;

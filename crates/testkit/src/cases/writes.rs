@@ -218,7 +218,7 @@ pub async fn w9_a_write_counts_the_resources_of_the_memos_that_it_gives_to(h: &H
     }
 }
 
-/// A resource that was edited later than its memo's delete stays, detached, and devices hear of it.
+/// A resource that was edited later than its memo's delete stays, detached, and devices are told of it.
 pub async fn w9_a_resource_edited_later_stays_detached(h: &Harness) {
     let user = h.user().await;
     h.write(user, [put(memo_key(1), memo("x")).at(100)]).await;
@@ -301,22 +301,25 @@ pub async fn a_write_finds_the_last_place_of_each_group(h: &Harness) {
         sort_order: 40,
         ..bot("far")
     };
-    h.write(user, [put(bot_key(1), bot("a")).unplaced(), put(bot_key(2), far)])
-        .await;
+    h.write(
+        user,
+        [put(bot_key(1), bot("a")).append_to_end(), put(bot_key(2), far)],
+    )
+    .await;
     h.write(user, [put(memo_key(1), memo("x"))]).await;
     h.write(
         user,
-        [put(resource_key(1), resource_of(memo_id(1), "a")).unplaced()],
+        [put(resource_key(1), resource_of(memo_id(1), "a")).append_to_end()],
     )
     .await;
     h.write(user, [delete(bot_key(2))]).await;
-    let locked = found(h, user, &[put(bot_key(3), bot("c")).unplaced()]).await;
+    let locked = found(h, user, &[put(bot_key(3), bot("c")).append_to_end()]).await;
     let group = |entity_type, parent| SortGroup { entity_type, parent };
     assert_eq!(
         locked.last_places.into_iter().collect::<Vec<_>>(),
         [(group(EntityType::Bot, None), 0)]
     );
-    let named = put(resource_key(2), resource_of(memo_id(1), "b")).unplaced();
+    let named = put(resource_key(2), resource_of(memo_id(1), "b")).append_to_end();
     let locked = found(h, user, &[named]).await;
     let in_memo = group(EntityType::Resource, Some(memo_id(1)));
     assert_eq!(locked.last_places.into_iter().collect::<Vec<_>>(), [(in_memo, 0)]);

@@ -8,7 +8,7 @@ use tokio_postgres::Config;
 
 use super::address::{at_port, at_socket};
 use super::binaries::server_programs;
-use super::keeper::{Keeper, free_port, memory, secret};
+use super::keeper::{ServiceGuard, free_port, memory, secret};
 use super::server::{Server, connect};
 
 /// The superuser of a cluster; tests work as [`ROLE`], which may do no more than a production account.
@@ -140,7 +140,7 @@ pub struct Cluster {
 /// What keeps a cluster alive.
 #[derive(Debug)]
 pub(crate) struct Service {
-    keeper: Mutex<Keeper>,
+    keeper: Mutex<ServiceGuard>,
     folder: PathBuf,
     port: u16,
     superuser_password: String,
@@ -235,7 +235,7 @@ impl Service {
         let stop = "test ! -f data/postmaster.pid || pg_ctl -D data -m immediate -w stop";
         let quick = if options.durable { None } else { memory() };
         let place = quick.unwrap_or_else(std::env::temp_dir);
-        let mut keeper = Keeper::start("postgres", &place, &server_programs(), stop);
+        let mut keeper = ServiceGuard::start("postgres", &place, &server_programs(), stop);
         let superuser_password = secret();
         keeper.write("password", &superuser_password);
         keeper.write("more.conf", &options.settings());
@@ -294,7 +294,7 @@ impl Service {
 }
 
 /// Starts the server on a free port. Another process may take the port before the server does: then on another one.
-fn first_start(keeper: &mut Keeper) -> u16 {
+fn first_start(keeper: &mut ServiceGuard) -> u16 {
     let mut error = String::new();
     for _ in 0..5 {
         let port = free_port();

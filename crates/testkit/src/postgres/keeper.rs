@@ -61,7 +61,7 @@ fn id(what: &str, name: Option<&str>) -> Option<u32> {
 
 /// The shell, seen from here. Dropping it waits until the service is stopped and the folder is gone.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct ServiceGuard {
     folder: PathBuf,
     account: Option<Account>,
     shell: Child,
@@ -69,7 +69,7 @@ pub(crate) struct Keeper {
     answers: BufReader<ChildStdout>,
 }
 
-impl Keeper {
+impl ServiceGuard {
     /// Makes a folder `mosaic-KIND-…` in `place`. Its commands find the programs of `programs`; `stop` is the command that stops the
     /// service, run in the folder whether or not the service was started.
     pub(crate) fn start(kind: &str, place: &Path, programs: &Path, stop: &str) -> Self {
@@ -150,7 +150,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for ServiceGuard {
     fn drop(&mut self) {
         drop(self.lines.take());
         // Nobody is left to be told; the keeper does what it can.

@@ -8,7 +8,7 @@ use tokio_postgres::{Config, NoTls};
 use super::address::{Address, at_port, parse};
 use super::binaries::folder_of;
 use super::cluster::blocking;
-use super::keeper::{Keeper, free_port};
+use super::keeper::{ServiceGuard, free_port};
 use super::server::chain;
 
 /// A running PgBouncer in transaction mode: each transaction of a client may run on another connection to the server, so
@@ -30,7 +30,7 @@ use super::server::chain;
 pub struct PgBouncer {
     database: Config,
     port: u16,
-    _keeper: Keeper,
+    _keeper: ServiceGuard,
 }
 
 impl PgBouncer {
@@ -58,7 +58,7 @@ impl PgBouncer {
             let (programs, ini, users) = (programs.clone(), ini(&database, port, settings), users(&database));
             let started = blocking(move || {
                 let stop = "test ! -f pgbouncer.pid || kill -TERM \"$(cat pgbouncer.pid)\"";
-                let mut keeper = Keeper::start("pgbouncer", &std::env::temp_dir(), &programs, stop);
+                let mut keeper = ServiceGuard::start("pgbouncer", &std::env::temp_dir(), &programs, stop);
                 keeper.write("pgbouncer.ini", &ini);
                 keeper.write("users.txt", &users);
                 keeper.run("pgbouncer -d -q pgbouncer.ini").map(|()| keeper)

@@ -132,11 +132,11 @@ impl<'t> RawList<'t> {
 }
 
 fn misshapen(path: &str, message: &'static str) -> Unreadable {
-    Unreadable::Misshapen(FieldError::new(path, "invalid_type", message))
+    Unreadable::SchemaError(FieldError::new(path, "invalid_type", message))
 }
 
 fn twice(path: &str) -> Unreadable {
-    Unreadable::Misshapen(FieldError::new(path, "duplicate_field", "stands there twice"))
+    Unreadable::SchemaError(FieldError::new(path, "duplicate_field", "stands there twice"))
 }
 
 /// The members of an object, none of the values read.

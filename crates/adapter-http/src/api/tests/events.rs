@@ -1,6 +1,6 @@
 //! Nudges.
 
-use mosaic_application::nudges::{Hub, Nudges};
+use mosaic_application::nudges::{Nudges, Subscriptions};
 use mosaic_domain::Stamp;
 use mosaic_ports::{CommitListener as _, MockChangeFeed};
 
@@ -113,17 +113,17 @@ async fn n1_a_connection_that_lives_outlasts_the_limits_for_silent_ones() {
 async fn n1_who_hangs_up_listens_no_more_and_only_so_many_do() {
     let site = Site::with_a_memo().await;
     let (phone, tablet) = (site.listen().await, site.listen().await);
-    assert_eq!(site.hub.listeners(), LISTENERS);
+    assert_eq!(site.subscriptions.listeners(), LISTENERS);
     let refusal = site
         .get("/sync/events")
         .await
         .assert_is(429, "too_many_listeners");
     assert_eq!(refusal.header("retry-after"), Some("30"));
     drop(phone);
-    assert_eq!(site.hub.listeners(), 1);
+    assert_eq!(site.subscriptions.listeners(), 1);
     let laptop = site.listen().await;
     drop((tablet, laptop));
-    assert_eq!(site.hub.listeners(), 0);
+    assert_eq!(site.subscriptions.listeners(), 0);
 }
 
 #[actix_web::test]
@@ -131,7 +131,7 @@ async fn n1_the_stream_ends_with_its_login_and_with_the_server() {
     // Nobody tells of it, and a heartbeat finds out.
     for is_over in [true, false] {
         let mut site = Site::with_a_memo().await;
-        let deaf = Arc::new(Hub::default());
+        let deaf = Arc::new(Subscriptions::default());
         site.state_mut().nudges = Nudges::new(deaf, site.stores.feed.clone(), LISTENERS);
         let mut phone = site.listen().await;
         if is_over {
@@ -144,7 +144,7 @@ async fn n1_the_stream_ends_with_its_login_and_with_the_server() {
 
     let site = Site::with_a_memo().await;
     let mut phone = site.listen().await;
-    site.hub.close();
+    site.subscriptions.close();
     phone.rest().await;
 }
 
@@ -154,11 +154,11 @@ async fn n1_the_stream_ends_at_once_with_its_login() {
     site.state_mut().heartbeat = Duration::from_hours(1);
     let mut phone = site.listen().await;
     // Another login ends.
-    site.hub.logins_ended(user(1));
+    site.subscriptions.logins_ended(user(1));
     site.commit().await;
     phone.until(&clock(NOW + 1)).await;
     site.log_out().await;
-    site.hub.committed(user(1), Stamp::clamped(NOW + 2));
+    site.subscriptions.committed(user(1), Stamp::clamped(NOW + 2));
     let rest = phone.rest().await;
     assert!(!rest.contains("data"), "{rest}");
 }
@@ -179,11 +179,11 @@ async fn n1_a_store_that_fails_ends_the_stream_and_one_that_is_away_is_waited_fo
             }
             Ok(Ok(Stamp::clamped(NOW)))
         });
-        site.state_mut().nudges = Nudges::new(site.hub.clone(), Arc::new(feed), LISTENERS);
+        site.state_mut().nudges = Nudges::new(site.subscriptions.clone(), Arc::new(feed), LISTENERS);
         let mut phone = site.hear(ask("GET", "/sync/events")).await;
         if ends {
             assert_eq!(phone.rest().await, "retry: 3000\n\n");
-            assert_eq!(site.hub.listeners(), 0);
+            assert_eq!(site.subscriptions.listeners(), 0);
         } else {
             let text = phone.until(&clock(NOW)).await;
             assert!(text.contains("event: changed"), "{text}");
@@ -198,5 +198,5 @@ async fn the_head_of_an_endless_answer_is_answered_alone() {
         let answer = site.send(ask("HEAD", path)).await.assert_ok();
         assert_eq!(answer.text, "");
     }
-    assert_eq!(site.hub.listeners(), 0);
+    assert_eq!(site.subscriptions.listeners(), 0);
 }

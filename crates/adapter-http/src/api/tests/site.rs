@@ -22,7 +22,7 @@ use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
 use mosaic_application::memos::Memos;
-use mosaic_application::nudges::{Hub, Nudges};
+use mosaic_application::nudges::{Nudges, Subscriptions};
 use mosaic_application::pull::Pull;
 use mosaic_application::push::Push;
 use mosaic_application::records::Records;
@@ -75,7 +75,7 @@ pub(super) struct Site {
     pub(super) stores: Stores,
     pub(super) blobs: MemoryBlobs,
     pub(super) clock: Arc<ManualClock>,
-    pub(super) hub: Arc<Hub>,
+    pub(super) subscriptions: Arc<Subscriptions>,
     /// It takes longer to make than what most of these tests do.
     service: OnceCell<TestService>,
 }
@@ -91,15 +91,15 @@ impl Site {
         let store = SqliteStore::open(settings, clock.clone(), ids.clone()).await;
         let stores = Stores::of(&Arc::new(store.unwrap()));
         let blobs = MemoryBlobs::new(clock.clone());
-        let hub = Arc::new(Hub::default());
-        stores.commits.listen(hub.clone());
+        let subscriptions = Arc::new(Subscriptions::default());
+        stores.commits.listen(subscriptions.clone());
         let site = Self {
-            state: state(&stores, &blobs, &hub, clock.clone(), ids),
+            state: state(&stores, &blobs, &subscriptions, clock.clone(), ids),
             settings: HttpSettings::default(),
             stores,
             blobs,
             clock,
-            hub,
+            subscriptions,
             service: OnceCell::new(),
         };
         for number in [1, 2] {
@@ -252,7 +252,7 @@ pub(super) fn login(number: u8, client: Option<&str>) -> StoredRefreshToken {
 fn state(
     stores: &Stores,
     blobs: &MemoryBlobs,
-    hub: &Arc<Hub>,
+    subscriptions: &Arc<Subscriptions>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
 ) -> AppState {
@@ -290,7 +290,7 @@ fn state(
         pull: Pull::new(s.feed.clone(), s.cursors.clone(), clock.clone()),
         push: Push::new(s.write, s.feed.clone(), s.reader.clone()),
         devices: Devices::new(s.cursors, s.tokens, s.feed.clone(), s.reader, clock.clone()),
-        nudges: Nudges::new(hub.clone(), s.feed, LISTENERS),
+        nudges: Nudges::new(subscriptions.clone(), s.feed, LISTENERS),
         export: Export::new(s.accounts, s.dump_reader, s.identity, clock.clone()),
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),

@@ -13,9 +13,9 @@ use super::world::{DAY_MS, LIMITS, World, file, mime, plain, png, sha256};
 
 impl World {
     async fn add_avatar(&self, bytes: &Bytes) -> Result<AvatarId, AppError> {
-        let mut intake = self.attachments.receive_avatar(self.user).await?;
-        intake.write(bytes.clone()).await?;
-        let received = intake.finish().await?;
+        let mut ingest = self.attachments.receive_avatar(self.user).await?;
+        ingest.write(bytes.clone()).await?;
+        let received = ingest.finish().await?;
         let declared = Some(mime("image/png"));
         self.attachments
             .add_avatar(declared, &file("me.png").filename, received)

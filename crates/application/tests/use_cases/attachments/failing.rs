@@ -30,10 +30,10 @@ async fn a1_a_storage_that_fails_leaves_no_record() {
 #[tokio::test]
 async fn a1_a_dropped_upload_leaves_nothing() {
     let w = World::new().await;
-    let mut intake = w.attachments.receive(w.user).await.unwrap();
-    intake.write(png("x")).await.unwrap();
-    assert_eq!((intake.size(), w.blobs.writers()), (5, 1));
-    drop(intake);
+    let mut ingest = w.attachments.receive(w.user).await.unwrap();
+    ingest.write(png("x")).await.unwrap();
+    assert_eq!((ingest.size(), w.blobs.writers()), (5, 1));
+    drop(ingest);
     w.assert_clean_with(0).await;
 }
 
@@ -131,12 +131,12 @@ async fn of_two_that_heal_one_content_one_blob_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_after_the_last_byte_interrupts_nothing() {
     let w = World::new().await;
-    let mut intake = w.attachments.receive(w.user).await.unwrap();
-    intake.write(png("x")).await.unwrap();
+    let mut ingest = w.attachments.receive(w.user).await.unwrap();
+    ingest.write(png("x")).await.unwrap();
     let gate = w.blobs.hold(BlobCall::Finish);
     let request = {
         let w = w.clone();
-        tokio::spawn(async move { w.attachments.complete(w.by(), file_as(1), intake).await.map(drop) })
+        tokio::spawn(async move { w.attachments.complete(w.by(), file_as(1), ingest).await.map(drop) })
     };
     gate.reached().await;
     request.abort();

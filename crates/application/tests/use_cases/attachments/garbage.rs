@@ -332,10 +332,10 @@ async fn a_storage_that_fails_in_the_middle_is_gone_on_with_later() {
 #[tokio::test]
 async fn what_killed_processes_left_is_swept_after_a_day() {
     let w = World::new().await;
-    let mut intake = w.attachments.receive(w.user).await.unwrap();
-    intake.write(png("x")).await.unwrap();
+    let mut ingest = w.attachments.receive(w.user).await.unwrap();
+    ingest.write(png("x")).await.unwrap();
     w.blobs.kill();
-    drop(intake);
+    drop(ingest);
     let alive = w.attachments.receive(w.user).await.unwrap();
     w.h.clock.advance(GRACE_MS);
     assert_eq!(w.garbage.sweep().await.unwrap(), 0);

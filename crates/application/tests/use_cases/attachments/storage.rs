@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use mosaic_application::storage::NamedStorage;
+use mosaic_application::storage::VerifiedStorage;
 use mosaic_ports::{BlobError, BlobName, BlobStore};
 use mosaic_testkit::{BlobCall, BlobFailure, Harness, MemoryBlobs};
 use uuid::Uuid;
 
 use super::world::{World, png};
 
-fn named(h: &Harness, storage: &MemoryBlobs) -> NamedStorage {
-    NamedStorage::new(storage.port(), Arc::clone(&h.stores.identity), h.ids.clone())
+fn named(h: &Harness, storage: &MemoryBlobs) -> VerifiedStorage {
+    VerifiedStorage::new(storage.port(), Arc::clone(&h.stores.identity), h.ids.clone())
 }
 
 fn name(w: &World) -> BlobName {
@@ -21,7 +21,7 @@ fn name(w: &World) -> BlobName {
     }
 }
 
-async fn put(storage: &NamedStorage, name: BlobName) -> Result<u64, BlobError> {
+async fn put(storage: &VerifiedStorage, name: BlobName) -> Result<u64, BlobError> {
     let mut writer = storage.create(name).await?;
     writer.write(png("x")).await?;
     writer.finish().await
@@ -67,7 +67,7 @@ async fn a_store_keeps_to_the_storage_that_it_began_with() {
 #[tokio::test]
 async fn instances_that_start_at_once_agree_on_a_name() {
     let w = World::new().await;
-    let instances: Vec<NamedStorage> = (0..8).map(|_| named(&w.h, &w.blobs)).collect();
+    let instances: Vec<VerifiedStorage> = (0..8).map(|_| named(&w.h, &w.blobs)).collect();
     let mut checks: futures_util::stream::FuturesUnordered<_> =
         instances.iter().map(BlobStore::check).collect();
     while let Some(check) = checks.next().await {

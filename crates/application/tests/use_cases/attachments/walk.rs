@@ -76,7 +76,7 @@ enum Step {
     Retention {
         days: i64,
     },
-    Garbage,
+    GarbageCollector,
     /// The storage will fail once, after so many calls.
     Fail {
         call: BlobCall,
@@ -129,7 +129,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => three.prop_map(|(_, content, is_named)| Step::Avatar { content, is_named }),
         3 => (1..40_i64).prop_map(|hours| Step::Wait { hours }),
         2 => (0..3_i64).prop_map(|days| Step::Retention { days }),
-        4 => Just(Step::Garbage),
+        4 => Just(Step::GarbageCollector),
         2 => (calls, 0..3_u64).prop_map(|(call, after)| Step::Fail { call, after }),
         2 => any::<bool>().prop_map(|written| Step::FailWrite { written }),
         1 => Just(Step::Resume),
@@ -210,7 +210,7 @@ impl World {
                 let before = at(self.h.clock.ms() - days * DAY_MS);
                 self.h.stores.retention.purge(self.user, before, 3).await.unwrap();
             }
-            Step::Garbage => {
+            Step::GarbageCollector => {
                 self.garbage.step(self.user).await.ok();
                 self.garbage.remove_orphans(self.user, None).await.ok();
                 self.garbage.sweep().await.unwrap();
@@ -223,9 +223,9 @@ impl World {
                 }
             }
             Step::Kill => {
-                let intake = self.attachments.receive(self.user).await;
+                let ingest = self.attachments.receive(self.user).await;
                 self.blobs.kill();
-                drop(intake);
+                drop(ingest);
             }
         }
     }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use mosaic_application::AppError;
 use mosaic_application::attachments::{
-    AttachmentLimits, AttachmentPorts, Attachments, NewFile, Received, StoredFile,
+    AttachmentLimits, AttachmentPorts, Attachments, NewFile, StoredBlob, StoredFile,
 };
 use mosaic_application::doctor::{Doctor, Finding};
-use mosaic_application::garbage::{Garbage, GarbageError};
+use mosaic_application::garbage::{GarbageCollector, GarbageError};
 use mosaic_application::records::{EditBy, Records};
 use mosaic_application::uploads::Uploads;
 use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource, Sha256, StorageType, Variant};
@@ -52,7 +52,7 @@ pub(crate) struct World {
     pub(crate) records: Records,
     pub(crate) attachments: Attachments,
     pub(crate) uploads: Uploads,
-    pub(crate) garbage: Garbage,
+    pub(crate) garbage: GarbageCollector,
     pub(crate) user: UserId,
     ports: AttachmentPorts,
 }
@@ -110,7 +110,7 @@ impl World {
         let attachments = Attachments::new(ports.clone(), records.clone(), limits);
         let under_way = Arc::clone(&h.stores.uploads);
         let uploads = Uploads::new(attachments.clone(), records.clone(), under_way, LIFETIME_MS);
-        let garbage = Garbage::new(
+        let garbage = GarbageCollector::new(
             Arc::clone(&h.stores.orphans),
             Arc::clone(&h.stores.uploads),
             blobs.port(),
@@ -172,12 +172,12 @@ impl World {
     }
 
     /// Receives bytes, in pieces.
-    pub(crate) async fn receive(&self, bytes: &Bytes) -> Result<Received, AppError> {
-        let mut intake = self.attachments.receive(self.user).await?;
+    pub(crate) async fn receive(&self, bytes: &Bytes) -> Result<StoredBlob, AppError> {
+        let mut ingest = self.attachments.receive(self.user).await?;
         for piece in bytes.chunks(1_000) {
-            intake.write(Bytes::copy_from_slice(piece)).await?;
+            ingest.write(Bytes::copy_from_slice(piece)).await?;
         }
-        intake.finish().await
+        ingest.finish().await
     }
 
     /// An upload in one request.

@@ -1,6 +1,6 @@
 //! What an edit of a memo does to its resources (W9).
 
-use super::{Draft, Proposal, is_child};
+use super::{Candidate, Draft, is_child};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch};
 use crate::id::{MemoId, ResourceId};
 use crate::record::Record;
@@ -19,21 +19,21 @@ impl Draft<'_> {
             return Ok(());
         };
         for child in self.children(memo) {
-            let proposal = if child.version <= version {
-                Proposal {
+            let candidate = if child.version <= version {
+                Candidate {
                     version: version.clone(),
                     created_at: child.created_at,
                     content: None,
                 }
             } else {
                 let content = child.live_content().cloned().map(Content::detached);
-                Proposal {
+                Candidate {
                     version: child.version,
                     created_at: child.created_at,
                     content,
                 }
             };
-            self.replace(child.key, proposal)?;
+            self.replace(child.key, candidate)?;
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Draft<'_> {
         let created_at = stored.created_at;
         self.replace(
             key,
-            Proposal {
+            Candidate {
                 version,
                 created_at,
                 content: Some(moved),

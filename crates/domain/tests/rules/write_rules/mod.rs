@@ -192,7 +192,9 @@ fn w5_deleting_an_unknown_record_leaves_a_tombstone_only_with_a_time() {
 fn w5_in_a_bulk_push_deleting_an_unknown_record_leaves_a_tombstone_without_a_time_too() {
     let mut world = World::default();
     let bury = RecordEdit {
-        action: Action::Delete { buries_unknown: true },
+        action: Action::Delete {
+            tombstone_if_missing: true,
+        },
         ..delete(memo_key(1))
     };
     assert_eq!(world.outcome(bury.clone()), Outcome::Applied);
@@ -398,15 +400,15 @@ fn s5_a_write_that_finds_no_stamp_left_fails_whole() {
 #[test]
 fn a_new_record_without_a_place_comes_last_and_an_old_one_keeps_its_place() {
     let mut world = World::default();
-    world.apply(put(bot_key(1), bot("a")).unplaced());
-    world.apply(put(bot_key(2), bot("b")).unplaced());
+    world.apply(put(bot_key(1), bot("a")).append_to_end());
+    world.apply(put(bot_key(2), bot("b")).append_to_end());
     let far = mosaic_domain::entity::Bot {
         sort_order: 7,
         ..bot("c")
     };
-    world.write(&[put(bot_key(3), far), put(bot_key(4), bot("d")).unplaced()]);
+    world.write(&[put(bot_key(3), far), put(bot_key(4), bot("d")).append_to_end()]);
     assert_eq!([1, 2, 4].map(|n| world.place(bot_key(n))), [0, 1, 8]);
-    world.apply(put(bot_key(2), bot("renamed")).unplaced().at(NOW + 1));
+    world.apply(put(bot_key(2), bot("renamed")).append_to_end().at(NOW + 1));
     assert_eq!(world.place(bot_key(2)), 1);
 }
 
@@ -414,9 +416,9 @@ fn a_new_record_without_a_place_comes_last_and_an_old_one_keeps_its_place() {
 fn places_are_counted_per_memo() {
     let mut world = World::default();
     world.apply(put(memo_key(1), memo("x")));
-    world.apply(put(resource_key(1), resource_of(memo_id(1), "a")).unplaced());
-    world.apply(put(resource_key(2), resource_of(memo_id(1), "b")).unplaced());
-    world.apply(put(resource_key(3), resource("free")).unplaced());
+    world.apply(put(resource_key(1), resource_of(memo_id(1), "a")).append_to_end());
+    world.apply(put(resource_key(2), resource_of(memo_id(1), "b")).append_to_end());
+    world.apply(put(resource_key(3), resource("free")).append_to_end());
     assert_eq!([1, 2, 3].map(|n| world.place(resource_key(n))), [0, 1, 0]);
 }
 

@@ -1,4 +1,4 @@
-//! N1 over several instances: whoever listens at one hears of what is written at another, whatever breaks in between.
+//! N1 over several instances: whoever listens at one is told of what is written at another, whatever breaks in between.
 
 use mosaic_testkit::postgres::{Proxy, TestDatabase};
 use serde_json::json;
@@ -48,7 +48,7 @@ async fn clock(client: &Client) -> i64 {
     client.get("/sync/digest").await.ok()["clock"].as_i64().unwrap()
 }
 
-/// Writes at one server; the listener at the other must hear of it.
+/// Writes at one server; the listener at the other must are told of it.
 async fn assert_heard(events: &mut Events, writer: &Client, n: usize) {
     writer.post("/memos", &memo(n)).await.ok();
     let event = events.until(clock(writer).await).await;
@@ -126,7 +126,7 @@ async fn n1_an_instance_that_is_killed_takes_nobody_along_and_one_that_stops_end
     assert_heard(&mut at_a, &at_b, 1).await;
     let data = b.kill();
     dying.end().await;
-    // Who listens at the other one still hears of what is written there, and on an instance that takes its place.
+    // Who listens at the other one still is told of what is written there, and on an instance that takes its place.
     assert_heard(&mut at_a, &user, 2).await;
     let c = start(&data, &database.url(), &[]);
     let at_c = on(&c, &user);

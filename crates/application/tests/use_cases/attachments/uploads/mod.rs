@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
-use mosaic_application::uploads::{Appended, Checksum, Uploads};
+use mosaic_application::uploads::{Checksum, UploadProgress, Uploads};
 use mosaic_domain::attachment::{AppendOutcome, BeginOutcome, Collected, Upload, UploadPart, UploadState};
 use mosaic_domain::entity::Resource;
 use mosaic_domain::{Live, UnixMillis, UploadId, UserId};
@@ -36,8 +36,11 @@ impl World {
         offset: usize,
         bytes: &[u8],
         checksum: Option<Checksum>,
-    ) -> Result<Appended, AppError> {
-        let appending = self.uploads.go_on(self.user, id, offset as u64, checksum).await?;
+    ) -> Result<UploadProgress, AppError> {
+        let appending = self
+            .uploads
+            .resume(self.user, id, offset as u64, checksum)
+            .await?;
         for piece in bytes.chunks(1_000) {
             if !appending.write(Bytes::copy_from_slice(piece)).await {
                 break;
@@ -48,7 +51,7 @@ impl World {
 
     /// One request that is cut off after these bytes.
     async fn send_cut(&self, id: UploadId, offset: usize, bytes: &[u8], checksum: Option<Checksum>) {
-        let going_on = self.uploads.go_on(self.user, id, offset as u64, checksum).await;
+        let going_on = self.uploads.resume(self.user, id, offset as u64, checksum).await;
         let appending = going_on.unwrap();
         for piece in bytes.chunks(1_000) {
             assert!(appending.write(Bytes::copy_from_slice(piece)).await);
@@ -221,7 +224,7 @@ async fn a_request_goes_on_where_the_upload_stands() {
     let id = w.begin(100, file_as(1)).await;
     w.send(id, 0, &[1; 40], None).await.unwrap();
     for offset in [0, 39, 41, 100] {
-        let refused = w.uploads.go_on(w.user, id, offset, None).await;
+        let refused = w.uploads.resume(w.user, id, offset, None).await;
         assert!(
             matches!(refused, Err(AppError::OffsetConflict { received: 40 })),
             "{refused:?}"
@@ -238,8 +241,8 @@ async fn of_two_that_go_on_at_once_one_does() {
     for whole in [false, true] {
         let (n, length) = if whole { (1, 5) } else { (2, 6) };
         let id = w.begin(length, file_as(n)).await;
-        let one = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
-        let other = there.uploads.go_on(w.user, id, 0, None).await.unwrap();
+        let one = w.uploads.resume(w.user, id, 0, None).await.unwrap();
+        let other = there.uploads.resume(w.user, id, 0, None).await.unwrap();
         assert!(one.write(png("a")).await && other.write(png("b")).await);
         one.complete().await.unwrap();
         let refused = other.complete().await;
@@ -260,7 +263,7 @@ async fn of_two_that_go_on_at_once_one_does() {
 async fn who_asks_how_far_an_upload_came_ends_the_request_before() {
     let w = World::new().await;
     let id = w.begin(10, file_as(1)).await;
-    let dead = w.uploads.go_on(w.user, id, 0, None).await.unwrap();
+    let dead = w.uploads.resume(w.user, id, 0, None).await.unwrap();
     assert!(dead.write(vec![1; 4].into()).await);
     until("it has been taken in", async || {
         w.blobs.calls(BlobCall::Write) == 1
@@ -270,13 +273,13 @@ async fn who_asks_how_far_an_upload_came_ends_the_request_before() {
     assert!(!dead.write(vec![1; 4].into()).await, "it has ended");
     assert_eq!(dead.complete().await.unwrap().received, 4);
 
-    let dead = w.uploads.go_on(w.user, id, 4, None).await.unwrap();
+    let dead = w.uploads.resume(w.user, id, 4, None).await.unwrap();
     assert!(dead.write(vec![2; 3].into()).await);
     until("it has been taken in", async || {
         w.blobs.calls(BlobCall::Write) == 2
     })
     .await;
-    let late = w.uploads.go_on(w.user, id, 4, None).await;
+    let late = w.uploads.resume(w.user, id, 4, None).await;
     assert!(matches!(late, Err(AppError::OffsetConflict { received: 7 })));
     w.send(id, 7, &[3; 3], None).await.unwrap();
     assert_eq!(
@@ -301,7 +304,7 @@ async fn no_byte_goes_beyond_the_length() {
         matches!(refused, Err(AppError::BeyondLength { length: 10 })),
         "{refused:?}"
     );
-    let going_on = w.uploads.go_on(w.user, id, 9, None).await.unwrap();
+    let going_on = w.uploads.resume(w.user, id, 9, None).await.unwrap();
     going_on.admit(1).unwrap();
     assert!(matches!(
         going_on.admit(2),
@@ -485,8 +488,8 @@ async fn an_upload_has_only_so_many_parts() {
         let (attachments, records) = (w.attachments.clone(), w.records.clone());
         Uploads::new(attachments, records, Arc::new(store), LIFETIME_MS)
     };
-    let last = with_parts(9_999).go_on(w.user, id, 9_999, None).await;
+    let last = with_parts(9_999).resume(w.user, id, 9_999, None).await;
     assert!(last.is_ok());
-    let refused = with_parts(10_000).go_on(w.user, id, 10_000, None).await;
+    let refused = with_parts(10_000).resume(w.user, id, 10_000, None).await;
     assert!(matches!(refused, Err(AppError::TooManyParts)));
 }

@@ -10,7 +10,7 @@ use crate::concurrency::Permit;
 use crate::error::AppError;
 
 /// A file that is being received. Dropped before it is finished, it leaves nothing behind.
-pub struct Intake {
+pub struct BlobIngest {
     blob: BlobName,
     writer: Box<dyn BlobWriter>,
     hash: sha2::Sha256,
@@ -23,7 +23,7 @@ pub struct Intake {
 
 /// A file that was received whole. Nobody names it yet: it has to be given to a use case, or it is waste.
 #[derive(Debug, Clone)]
-pub struct Received {
+pub struct StoredBlob {
     pub(crate) blob: BlobName,
     pub(crate) sha256: Sha256,
     pub(crate) size: u64,
@@ -31,7 +31,7 @@ pub struct Received {
     pub(crate) head: Vec<u8>,
 }
 
-impl Received {
+impl StoredBlob {
     /// The hash of its bytes.
     pub fn sha256(&self) -> Sha256 {
         self.sha256
@@ -43,7 +43,7 @@ impl Received {
     }
 }
 
-impl Intake {
+impl BlobIngest {
     pub(super) fn new(
         blob: BlobName,
         writer: Box<dyn BlobWriter>,
@@ -87,9 +87,9 @@ impl Intake {
     ///
     /// # Errors
     /// The storage's error.
-    pub async fn finish(self) -> Result<Received, AppError> {
+    pub async fn finish(self) -> Result<StoredBlob, AppError> {
         self.writer.finish().await?;
-        Ok(Received {
+        Ok(StoredBlob {
             blob: self.blob,
             sha256: Sha256::from_bytes(self.hash.finalize().into()),
             size: self.size,
@@ -98,9 +98,9 @@ impl Intake {
     }
 }
 
-impl std::fmt::Debug for Intake {
+impl std::fmt::Debug for BlobIngest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Intake")
+        f.debug_struct("BlobIngest")
             .field("blob", &self.blob)
             .field("size", &self.size)
             .finish_non_exhaustive()

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// A file that is being written beside its place, for its owner only (mode 0600). It goes if it is not put there.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct AtomicFile {
     file: File,
     beside: PathBuf,
     place: PathBuf,
 }
 
-impl Draft {
+impl AtomicFile {
     /// Begins to write what will be at `place`. Replaces a draft that a killed process has left behind.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Draft {
     }
 }
 
-impl Write for Draft {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -69,7 +69,7 @@ impl Write for Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // Gone already where it was renamed. If it can't be removed, it harms nobody.
         let _ = std::fs::remove_file(&self.beside);
@@ -103,7 +103,7 @@ mod tests {
     fn a_draft_takes_its_place_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("export.jsonl");
-        let mut draft = Draft::of(&place).unwrap();
+        let mut draft = AtomicFile::of(&place).unwrap();
         draft.write_all(b"half").unwrap();
         assert!(!place.exists());
         draft.write_all(b" and half").unwrap();
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_draft_that_is_given_up_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        drop(Draft::of(&folder.path().join("export.jsonl")).unwrap());
+        drop(AtomicFile::of(&folder.path().join("export.jsonl")).unwrap());
         assert!(names(folder.path()).is_empty());
     }
 
@@ -131,7 +131,7 @@ mod tests {
     fn what_is_there_by_then_stays() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("export.jsonl");
-        let draft = Draft::of(&place).unwrap();
+        let draft = AtomicFile::of(&place).unwrap();
         std::fs::write(&place, "somebody else's").unwrap();
         assert_eq!(draft.put().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&place).unwrap(), b"somebody else's");

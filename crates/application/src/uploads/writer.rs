@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::Uploads;
-use super::turns::Turn;
-use crate::attachments::{Intake, Received};
+use super::locks::UploadLock;
+use crate::attachments::{BlobIngest, StoredBlob};
 use crate::error::AppError;
 use crate::sessions::Asking;
 
@@ -38,16 +38,16 @@ pub enum Checksum {
 
 /// The bytes of one request, on their way into the storage.
 #[derive(Debug)]
-pub struct Appending {
+pub struct UploadWriter {
     length: u64,
     left: u64,
-    pieces: mpsc::Sender<Piece>,
-    task: JoinHandle<Result<Appended, AppError>>,
+    pieces: mpsc::Sender<Chunk>,
+    task: JoinHandle<Result<UploadProgress, AppError>>,
 }
 
 /// What became of the bytes of one request.
 #[derive(Debug)]
-pub struct Appended {
+pub struct UploadProgress {
     /// How many bytes the upload has now.
     pub received: u64,
     /// The upload, with the moment when it is given up.
@@ -57,12 +57,12 @@ pub struct Appended {
 }
 
 #[derive(Debug)]
-enum Piece {
+enum Chunk {
     Bytes(Bytes),
     End,
 }
 
-impl Appending {
+impl UploadWriter {
     /// Begins to take bytes in.
     pub(super) fn start(
         uploads: Uploads,
@@ -70,20 +70,20 @@ impl Appending {
         upload: Upload,
         offset: u64,
         checksum: Option<Checksum>,
-        turn: Turn,
+        lock: UploadLock,
     ) -> Self {
         let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
         let length = upload.length;
         let left = length.saturating_sub(offset);
-        let part = Part {
+        let part = PartTask {
             uploads,
             asking,
             upload,
             offset,
             checksum: checksum.map(Summing::new),
-            turn,
+            lock,
         };
-        let task = tokio::spawn(part.take_in(waiting));
+        let task = tokio::spawn(part.receive(waiting));
         Self {
             length,
             left,
@@ -104,9 +104,9 @@ impl Appending {
     }
 
     /// Gives the next bytes. Waits while the storage is slow. Says whether more are wanted: where not,
-    /// [`Appending::complete`] tells why.
+    /// [`UploadWriter::complete`] tells why.
     pub async fn write(&self, bytes: Bytes) -> bool {
-        self.pieces.send(Piece::Bytes(bytes)).await.is_ok()
+        self.pieces.send(Chunk::Bytes(bytes)).await.is_ok()
     }
 
     /// Waits until no more bytes are wanted: another request goes on with the upload, or something failed.
@@ -120,9 +120,9 @@ impl Appending {
     /// [`AppError::ChecksumMismatch`], [`AppError::BeyondLength`], [`AppError::OffsetConflict`] where another request was first,
     /// the storage's error, and where these were the last bytes, those of
     /// [`Attachments::add`](crate::attachments::Attachments::add).
-    pub async fn complete(self) -> Result<Appended, AppError> {
+    pub async fn complete(self) -> Result<UploadProgress, AppError> {
         // Where nobody listens any more, the task has ended with an error.
-        self.pieces.send(Piece::End).await.ok();
+        self.pieces.send(Chunk::End).await.ok();
         drop(self.pieces);
         crate::joined(self.task.await)
     }
@@ -158,24 +158,24 @@ impl Summing {
 }
 
 /// One request of a resumable upload.
-struct Part {
+struct PartTask {
     uploads: Uploads,
     asking: Asking,
     upload: Upload,
     offset: u64,
     checksum: Option<Summing>,
-    turn: Turn,
+    lock: UploadLock,
 }
 
-impl Part {
-    async fn take_in(mut self, mut pieces: mpsc::Receiver<Piece>) -> Result<Appended, AppError> {
+impl PartTask {
+    async fn receive(mut self, mut pieces: mpsc::Receiver<Chunk>) -> Result<UploadProgress, AppError> {
         let length = self.upload.length;
-        let mut intake: Option<Intake> = None;
+        let mut ingest: Option<BlobIngest> = None;
         let mut is_whole = false;
         let mut wanted_at = None;
         loop {
             let gives_way = async {
-                self.turn.is_wanted().await;
+                self.lock.is_wanted().await;
                 let now = Instant::now();
                 let wanted_at = *wanted_at.get_or_insert(now);
                 sleep_until((now + SILENCE).min(wanted_at + LONGEST_STAY)).await;
@@ -186,43 +186,43 @@ impl Part {
             };
             let Some(piece) = piece else { break };
             let bytes = match piece {
-                Piece::End => {
+                Chunk::End => {
                     is_whole = true;
                     break;
                 }
-                Piece::Bytes(bytes) if bytes.is_empty() => continue,
-                Piece::Bytes(bytes) => bytes,
+                Chunk::Bytes(bytes) if bytes.is_empty() => continue,
+                Chunk::Bytes(bytes) => bytes,
             };
-            let intake = match &mut intake {
-                Some(intake) => intake,
+            let ingest = match &mut ingest {
+                Some(ingest) => ingest,
                 none => none.insert(self.uploads.attachments.receive(self.asking.user).await?),
             };
-            if self.offset + intake.size() + bytes.len() as u64 > length {
+            if self.offset + ingest.size() + bytes.len() as u64 > length {
                 return Err(AppError::BeyondLength { length });
             }
             if let Some(checksum) = &mut self.checksum {
                 checksum.update(&bytes);
             }
-            intake.write(bytes).await?;
+            ingest.write(bytes).await?;
         }
         if let Some(checksum) = self.checksum.take()
             && !(is_whole && checksum.matches())
         {
             return Err(AppError::ChecksumMismatch);
         }
-        self.keep(intake).await
+        self.keep(ingest).await
     }
 
-    async fn keep(mut self, intake: Option<Intake>) -> Result<Appended, AppError> {
+    async fn keep(mut self, ingest: Option<BlobIngest>) -> Result<UploadProgress, AppError> {
         let uploads = &self.uploads;
         let mut received = self.offset;
-        if let Some(intake) = intake {
-            let part = intake.finish().await?;
+        if let Some(ingest) = ingest {
+            let part = ingest.finish().await?;
             received += part.size;
             if part.size == self.upload.length {
                 // All of it in one request: its hash is known, nothing has to be put together.
                 let resource = self.write_or_keep(part).await?;
-                return Ok(Appended {
+                return Ok(UploadProgress {
                     received,
                     upload: self.upload,
                     resource: Some(resource),
@@ -236,7 +236,7 @@ impl Part {
         } else {
             None
         };
-        Ok(Appended {
+        Ok(UploadProgress {
             received,
             upload: self.upload,
             resource,
@@ -244,7 +244,7 @@ impl Part {
     }
 
     /// Writes the resource of an upload that came in one request. Where that is not possible just now, what came is kept as a part.
-    async fn write_or_keep(&mut self, part: Received) -> Result<Live<Resource>, AppError> {
+    async fn write_or_keep(&mut self, part: StoredBlob) -> Result<Live<Resource>, AppError> {
         let kept = part.clone();
         let uploads = &self.uploads;
         let error = match uploads.write(self.asking, &self.upload, part).await {
@@ -262,7 +262,7 @@ impl Part {
         Err(error)
     }
 
-    async fn append(&self, received: &Received) -> Result<(), AppError> {
+    async fn append(&self, received: &StoredBlob) -> Result<(), AppError> {
         let part = UploadPart {
             offset: self.offset,
             size: received.size,

@@ -22,7 +22,7 @@ use mosaic_domain::{Record, Revision, RevisionReason, Stamp, UnixMillis, UserId}
 
 /// What is known of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum CommitState {
     /// It was carried out.
     Committed,
     /// It was not.
@@ -31,7 +31,7 @@ pub(crate) enum Verdict {
     Undecidable,
 }
 
-/// What has to be loaded for a [`verdict`].
+/// What has to be loaded for a [`commit_state`].
 pub(crate) fn scope(user: UserId, plan: &WritePlan) -> WriteScope {
     let versions = plan
         .records
@@ -51,30 +51,30 @@ pub(crate) fn scope(user: UserId, plan: &WritePlan) -> WriteScope {
 }
 
 /// Whether a plan, made when `before` was the user's last stamp, has been carried out.
-pub(crate) fn verdict(plan: &WritePlan, before: Stamp, now: &Locked) -> Verdict {
+pub(crate) fn commit_state(plan: &WritePlan, before: Stamp, now: &Locked) -> CommitState {
     // A plan that only keeps revisions draws no stamp, and can be run again: they are kept once (H1, W3).
     if plan.records.is_empty() || now.clock.last() <= before {
-        return Verdict::NotCommitted;
+        return CommitState::NotCommitted;
     }
     let stored = |record: &Record| now.records.get(&record.key);
     if plan.records.iter().any(|record| stored(record) == Some(record)) {
-        return Verdict::Committed;
+        return CommitState::Committed;
     }
     if plan
         .records
         .iter()
         .any(|record| stored(record).is_none_or(|stored| stored.stamp <= before))
     {
-        return Verdict::NotCommitted;
+        return CommitState::NotCommitted;
     }
     let mut live = plan.records.iter().filter_map(as_revision).peekable();
     if live.peek().is_none() {
-        return Verdict::Undecidable;
+        return CommitState::Undecidable;
     }
     if live.any(|lost| now.revisions.iter().any(|kept| kept.id == lost.id)) {
-        Verdict::Committed
+        CommitState::Committed
     } else {
-        Verdict::NotCommitted
+        CommitState::NotCommitted
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     /// The verdicts on some edits, with and without having been committed, when others wrote something since.
-    fn verdicts(before: &[RecordEdit], edits: &[RecordEdit], since: &[RecordEdit]) -> [Verdict; 2] {
+    fn verdicts(before: &[RecordEdit], edits: &[RecordEdit], since: &[RecordEdit]) -> [CommitState; 2] {
         [true, false].map(|committed| {
             let mut model = Model::default();
             model.write(before);
@@ -152,11 +152,11 @@ mod tests {
             if !since.is_empty() {
                 model.write(since);
             }
-            verdict(&plan, last, &model.locked())
+            commit_state(&plan, last, &model.locked())
         })
     }
 
-    const KNOWN: [Verdict; 2] = [Verdict::Committed, Verdict::NotCommitted];
+    const KNOWN: [CommitState; 2] = [CommitState::Committed, CommitState::NotCommitted];
 
     #[test]
     fn what_nobody_touched_since_is_known() {
@@ -187,7 +187,7 @@ mod tests {
         );
         let both = [delete(memo_key(1)), put(memo_key(2), memo("y"))];
         let over_both = [put(memo_key(1), memo("z")).at(9_000), patch_memo(2, "z")];
-        assert_eq!(verdicts(&[new], &both, &over_both)[0], Verdict::Committed);
+        assert_eq!(verdicts(&[new], &both, &over_both)[0], CommitState::Committed);
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let back = [put(memo_key(1), memo("z")).at(9_000)];
         assert_eq!(
             verdicts(&[new], &[delete(memo_key(1))], &back),
-            [Verdict::Undecidable; 2]
+            [CommitState::Undecidable; 2]
         );
     }
 
@@ -215,7 +215,7 @@ mod tests {
     fn a_plan_that_only_keeps_revisions_is_run_again() {
         let new = put(memo_key(1), memo("x")).at(900);
         let late = [put(memo_key(1), memo("y")).at(800)];
-        assert_eq!(verdicts(&[new], &late, &[]), [Verdict::NotCommitted; 2]);
+        assert_eq!(verdicts(&[new], &late, &[]), [CommitState::NotCommitted; 2]);
     }
 
     #[test]

@@ -15,12 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The requests of all uploads.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct UploadLocks {
     queues: Mutex<HashMap<UploadId, Weak<Queue>>>,
     patience: Duration,
 }
 
-impl Default for Turns {
+impl Default for UploadLocks {
     fn default() -> Self {
         Self {
             queues: Mutex::default(),
@@ -39,26 +39,26 @@ struct Queue {
 
 /// The right to work on an upload.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct UploadLock {
     number: u64,
     came: watch::Receiver<u64>,
     _queue: Arc<Queue>,
     _busy: OwnedMutexGuard<()>,
 }
 
-impl Turns {
+impl UploadLocks {
     /// Tells the request that works on the upload to end, and waits for it.
     ///
     /// # Errors
     /// [`AppError::UploadBusy`] where it does not end in time.
-    pub(super) async fn take(&self, upload: UploadId) -> Result<Turn, AppError> {
+    pub(super) async fn take(&self, upload: UploadId) -> Result<UploadLock, AppError> {
         let queue = self.queue(upload);
         queue.came.send_modify(|came| *came += 1);
         let came = queue.came.subscribe();
         let number = *came.borrow();
         let busy = tokio::time::timeout(self.patience, Arc::clone(&queue.busy).lock_owned()).await;
         let busy = busy.map_err(|_| AppError::UploadBusy)?;
-        Ok(Turn {
+        Ok(UploadLock {
             number,
             came,
             _queue: queue,
@@ -81,11 +81,11 @@ impl Turns {
     }
 }
 
-impl Turn {
+impl UploadLock {
     /// Waits until another request wants to go on.
     pub(super) async fn is_wanted(&mut self) {
         let number = self.number;
-        // The sender lives as long as this turn does.
+        // The sender lives as long as this lock does.
         self.came.wait_for(|came| *came > number).await.ok();
     }
 }
@@ -98,19 +98,19 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_later_is_waited_for_and_what_does_not_end_is_busy() {
-        let mut turns = Turns::default();
+        let mut locks = UploadLocks::default();
         let upload = UploadId::new(Uuid::from_u128(1));
-        let mut first = turns.take(upload).await.unwrap();
+        let mut first = locks.take(upload).await.unwrap();
         let ends = async {
             first.is_wanted().await;
             drop(first);
         };
-        let (second, ()) = tokio::join!(turns.take(upload), ends);
+        let (second, ()) = tokio::join!(locks.take(upload), ends);
         let second = second.unwrap();
-        turns.patience = Duration::from_millis(1);
-        assert!(matches!(turns.take(upload).await, Err(AppError::UploadBusy)));
-        assert!(turns.take(UploadId::new(Uuid::from_u128(2))).await.is_ok());
+        locks.patience = Duration::from_millis(1);
+        assert!(matches!(locks.take(upload).await, Err(AppError::UploadBusy)));
+        assert!(locks.take(UploadId::new(Uuid::from_u128(2))).await.is_ok());
         drop(second);
-        assert!(turns.take(upload).await.is_ok());
+        assert!(locks.take(upload).await.is_ok());
     }
 }
