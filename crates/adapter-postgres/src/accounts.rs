@@ -21,7 +21,7 @@ use crate::query::bounds;
 use crate::retry::retrying;
 use crate::rows::{PostgresRow, column};
 use crate::session::{Session, Step, Value};
-use crate::{scope, tokens};
+use crate::standing;
 
 #[async_trait]
 impl AccountStore for PostgresStore {
@@ -189,7 +189,7 @@ impl PostgresStore {
         by: Option<ActingLogin>,
     ) -> Result<(Session, AccountFacts), Failure> {
         let (uuid, name, by_id) = (id.uuid(), name.map(Username::folded), by_id_sql());
-        let standing_sql = tokens::standing_sql("$2");
+        let standing_sql = standing::standing_sql("$2");
         let (acting, login) = (by.map(|by| by.user.uuid()), by.map(|by| by.login));
         let login_id = login.map(FamilyId::uuid);
         let mut steps = vec![
@@ -199,7 +199,7 @@ impl PostgresStore {
         ];
         if by.is_some() {
             // Whatever ends a login has this lock first: it is waited for, and what it leaves is read.
-            steps.push(Step::Fixed(tokens::LOCK_USER, vec![(&acting, Type::UUID)]));
+            steps.push(Step::Fixed(standing::LOCK_USER, vec![(&acting, Type::UUID)]));
             let values: Vec<Value<'_>> = vec![(&acting, Type::UUID), (&login_id, Type::UUID)];
             steps.push(Step::Fixed(&standing_sql, values));
         }
@@ -216,7 +216,7 @@ impl PostgresStore {
             name_taken: column(facts, 1, "users")?,
             other_admin: column(facts, 2, "users")?,
             has_clock: column(facts, 3, "sync_clocks")?,
-            standing: tokens::standing(login, standing, 0)?,
+            standing: standing::standing(login, standing, 0)?,
         };
         Ok((session, facts))
     }
@@ -256,8 +256,8 @@ impl PostgresStore {
             let mut steps = vec![Step::Fixed(UPDATE, values.values())];
             if end_logins {
                 // A write that has the clock is waited for; one that gets it later finds no login.
-                steps.push(Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]));
-                steps.push(Step::Fixed(tokens::END_ALL, vec![(&uuid, Type::UUID)]));
+                steps.push(Step::Fixed(standing::LOCK, vec![(&uuid, Type::UUID)]));
+                steps.push(Step::Fixed(standing::END_ALL, vec![(&uuid, Type::UUID)]));
             }
             session.commit(steps).await?;
             self.commits.logins_ended(end_logins.then_some(id));

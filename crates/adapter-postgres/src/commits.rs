@@ -1,4 +1,4 @@
-//! Telling of commits (N1): the listeners of this store at once, and other instances by `NOTIFY`, soon after.
+//! How commits are announced (N1): to the listeners of this store at once, to other instances by `NOTIFY`, soon after.
 //!
 //! A `NOTIFY` inside a writing transaction would make all commits of the database wait for each other, so it comes after:
 //! the user and the clock go into a map that a task of the store's own empties, with one statement however many commits
@@ -13,20 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mosaic_domain::{Stamp, UserId};
-use mosaic_ports::{CommitFeed, CommitListener};
+use mosaic_ports::CommitListener;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 
-use crate::PostgresStore;
 use crate::error::Failure;
-use crate::listen::{ListenSettings, NotificationListener};
 use crate::payload::{Token, of_commits, of_ended};
 use crate::retry::{jittered, retrying};
 use crate::rows::checked;
-use crate::scope;
 use crate::session::{Database, Step, Value};
+use crate::standing;
 
 /// The name under which instances talk.
 pub(crate) const CHANNEL: &str = "mosaic_commits";
@@ -37,14 +35,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The most users whose commits are remembered while the database takes no notifications. Past it nothing is added: a
 /// nudge that is lost harms nobody, and the memory stays bounded.
 const USERS_MAX: usize = 100_000;
-
-/// Tells of commits.
-pub(crate) struct CommitNotifier {
-    broadcaster: Arc<CommitBroadcaster>,
-    announcer: JoinHandle<()>,
-    listen: ListenSettings,
-    listening: Mutex<Option<JoinHandle<()>>>,
-}
 
 /// What the tasks of the store share.
 pub(crate) struct CommitBroadcaster {
@@ -86,79 +76,12 @@ impl Untold {
     }
 }
 
-impl CommitNotifier {
-    pub(crate) fn start(database: Database, listen: ListenSettings) -> Self {
-        let broadcaster = Arc::new(CommitBroadcaster {
-            database,
-            runtime: Handle::current(),
-            sender: random_token(),
-            listeners: Mutex::default(),
-            untold: Mutex::default(),
-            wake: Notify::new(),
-            telling: tokio::sync::Mutex::default(),
-        });
-        Self {
-            announcer: tokio::spawn(keep_telling(Arc::clone(&broadcaster))),
-            broadcaster,
-            listen,
-            listening: Mutex::default(),
-        }
-    }
-
-    /// A commit has succeeded.
-    pub(crate) fn committed(&self, user: UserId, clock: Stamp) {
-        self.broadcaster.committed(user, clock);
-    }
-
-    /// Logins of a user have ended; `None`: of nobody.
-    pub(crate) fn logins_ended(&self, user: Option<UserId>) {
-        let Some(user) = user else { return };
-        self.broadcaster.tell_ended(user);
-        self.broadcaster.add(Untold {
-            ended: BTreeSet::from([user]),
-            ..Untold::default()
-        });
-        self.broadcaster.wake.notify_one();
-    }
-
-    /// A commit is about to be tried that moves the clock from `before` to `after`.
-    pub(crate) fn underway(&self, user: UserId, before: Stamp, after: Stamp) -> Underway {
-        Underway {
-            broadcaster: Arc::clone(&self.broadcaster),
-            user,
-            before,
-            after,
-            is_open: true,
-        }
-    }
-
-    /// Tells what is not told yet, and ends the tasks.
-    pub(crate) async fn close(&self) {
-        if let Some(listening) = lock(&self.listening).take() {
-            listening.abort();
-        }
-        self.announcer.abort();
-        if let Err(error) = self.broadcaster.tell_others().await {
-            warn_untold(&error);
-        }
-    }
-}
-
-impl Drop for CommitNotifier {
-    fn drop(&mut self) {
-        self.announcer.abort();
-        if let Some(listening) = lock(&self.listening).take() {
-            listening.abort();
-        }
-    }
-}
-
 /// A fresh RandomState is random: good enough to be apart from others.
 pub(crate) fn random_token() -> Token {
     Token(RandomState::new().hash_one(()))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -169,26 +92,65 @@ fn warn_untold(error: &Failure) {
     );
 }
 
-async fn keep_telling(broadcaster: Arc<CommitBroadcaster>) {
-    loop {
-        broadcaster.wake.notified().await;
-        let pause = match broadcaster.tell_others().await {
-            Ok(()) => GATHER,
-            Err(error) => {
-                warn_untold(&error);
-                jittered(PAUSE)
-            }
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
-
 /// Several payloads in one statement, which is one commit.
 const NOTIFY: &str = "SELECT pg_notify($1, n.payload) FROM unnest($2::text[]) AS n (payload)";
 
 impl CommitBroadcaster {
+    pub(crate) fn new(database: Database) -> Self {
+        Self {
+            database,
+            runtime: Handle::current(),
+            sender: random_token(),
+            listeners: Mutex::default(),
+            untold: Mutex::default(),
+            wake: Notify::new(),
+            telling: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(crate) fn add_listener(&self, listener: Arc<dyn CommitListener>) {
+        lock(&self.listeners).push(listener);
+    }
+
+    /// Runs a task beside those of the store.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
+    }
+
+    /// Tells the others, whenever there is something to tell.
+    pub(crate) async fn keep_telling(self: Arc<Self>) {
+        loop {
+            self.wake.notified().await;
+            let pause = match self.tell_others().await {
+                Ok(()) => GATHER,
+                Err(error) => {
+                    warn_untold(&error);
+                    jittered(PAUSE)
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Tells what is not told yet, once.
+    pub(crate) async fn tell_the_rest(&self) {
+        if let Err(error) = self.tell_others().await {
+            warn_untold(&error);
+        }
+    }
+
+    /// Logins of a user have ended.
+    pub(crate) fn logins_ended(&self, user: UserId) {
+        self.tell_ended(user);
+        self.add(Untold {
+            ended: BTreeSet::from([user]),
+            ..Untold::default()
+        });
+        self.wake.notify_one();
+    }
+
     /// Tells the listeners of this store, and has the others told.
-    fn committed(&self, user: UserId, clock: Stamp) {
+    pub(crate) fn committed(&self, user: UserId, clock: Stamp) {
         self.tell_listeners(user, clock);
         self.add(Untold {
             commits: BTreeMap::from([(user, clock)]),
@@ -258,7 +220,7 @@ impl CommitBroadcaster {
         // The transaction holds this lock until it has ended, one way or the other.
         let look = || async {
             let values: Vec<Value<'_>> = vec![(&uuid, Type::UUID)];
-            self.database.run(Step::Fixed(scope::LOCK, values)).await
+            self.database.run(Step::Fixed(standing::LOCK, values)).await
         };
         let rows = retrying(look).await?;
         if let Some(row) = rows.first() {
@@ -297,6 +259,22 @@ pub(crate) struct Underway {
 }
 
 impl Underway {
+    /// A commit is about to be tried that moves the clock from `before` to `after`.
+    pub(crate) fn new(
+        broadcaster: Arc<CommitBroadcaster>,
+        user: UserId,
+        before: Stamp,
+        after: Stamp,
+    ) -> Self {
+        Self {
+            broadcaster,
+            user,
+            before,
+            after,
+            is_open: true,
+        }
+    }
+
     /// It succeeded.
     pub(crate) fn committed(mut self) {
         self.is_open = false;
@@ -324,22 +302,6 @@ impl Drop for Underway {
                     "what became of a commit is not known, and nobody is told"
                 );
             }
-        });
-    }
-}
-
-impl CommitFeed for PostgresStore {
-    fn listen(&self, listener: Arc<dyn CommitListener>) {
-        let CommitNotifier {
-            broadcaster,
-            listen,
-            listening,
-            ..
-        } = &self.commits;
-        lock(&broadcaster.listeners).push(listener);
-        lock(listening).get_or_insert_with(|| {
-            let listening = NotificationListener::new(Arc::clone(broadcaster), listen.clone());
-            broadcaster.runtime.spawn(listening.keep_listening())
         });
     }
 }

@@ -14,9 +14,21 @@ use tokio_postgres::{CancelToken, Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::OpenError;
-use crate::listen::ListenSettings;
 use crate::settings::PostgresSettings;
 use crate::tls;
+
+/// Where and how to listen.
+#[derive(Clone)]
+pub(crate) struct ListenSettings {
+    pub(crate) connector: Connector,
+    pub(crate) config: Config,
+    /// The database, without a password.
+    pub(crate) shown: String,
+    /// How long making a connection may take.
+    pub(crate) connect_timeout: Duration,
+    /// How often the connection is asked whether it hears.
+    pub(crate) probe_every: Duration,
+}
 
 /// Makes connections. They belong to the runtime in which the store was opened, whoever asks for them: a web worker that
 /// stops takes no connection with it.

@@ -37,6 +37,7 @@ mod history;
 mod jobs;
 mod listen;
 mod migrations;
+mod notifier;
 mod payload;
 #[cfg(test)]
 mod plans;
@@ -51,6 +52,7 @@ mod rows;
 mod scope;
 mod session;
 mod settings;
+mod standing;
 mod tls;
 mod tokens;
 mod transfer;
@@ -64,9 +66,9 @@ use async_trait::async_trait;
 use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
 use tokio_postgres::types::Type;
 
-use crate::commits::CommitNotifier;
 use crate::cursors::CursorWriter;
 use crate::error::Failure;
+use crate::notifier::CommitNotifier;
 use crate::session::{Database, Step};
 
 pub use error::{OpenError, Refused};

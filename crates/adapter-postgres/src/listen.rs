@@ -13,10 +13,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres::{AsyncMessage, Client};
 
 use crate::commits::{CHANNEL, CommitBroadcaster, random_token};
-use crate::connect::Connector;
+use crate::connect::ListenSettings;
 use crate::error::described;
 use crate::payload::{Payload, Token, probe};
 use crate::retry::jittered;
@@ -31,19 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const FALLBACK: Duration = Duration::from_secs(5);
 /// How long nothing must be heard before they do.
 const FALLBACK_MIN: Duration = Duration::from_secs(1);
-
-/// Where and how to listen.
-#[derive(Clone)]
-pub(crate) struct ListenSettings {
-    pub(crate) connector: Connector,
-    pub(crate) config: Config,
-    /// The database, without a password.
-    pub(crate) shown: String,
-    /// How long making a connection may take.
-    pub(crate) connect_timeout: Duration,
-    /// How often the connection is asked whether it hears.
-    pub(crate) probe_every: Duration,
-}
 
 /// The one that listens.
 pub(crate) struct NotificationListener {

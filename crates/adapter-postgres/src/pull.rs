@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::query::parent_type_of;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
 use crate::session::Value;
-use crate::tokens;
+use crate::standing;
 
 /// How often a pull is read again because the history changed under it, before it gives up.
 const READS_MAX: u32 = 4;
@@ -65,13 +65,13 @@ impl ChangeFeed for PostgresStore {
             return Ok(Err(LoginRefusal::of_unknown_user()));
         };
         let clock = checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?;
-        Ok(tokens::standing(login, Some(row), 1)?.map(|()| clock))
+        Ok(standing::standing(login, Some(row), 1)?.map(|()| clock))
     }
 }
 
 /// The clock of the user $1, and the standing of the login $2.
 fn clock_sql() -> String {
-    let standing = tokens::standing_sql("$2");
+    let standing = standing::standing_sql("$2");
     format!(
         "SELECT c.last_stamp, standing.* FROM sync_clocks AS c LEFT JOIN LATERAL ({standing}) AS standing ON true
          WHERE c.user_id = $1"
@@ -84,7 +84,7 @@ fn clock_sql() -> String {
 /// A page is cut by the lengths of the documents before the documents themselves are fetched. Each row knows whether
 /// there is another one after it.
 pub(crate) fn snapshot_sql() -> String {
-    let standing = tokens::standing_sql("$6");
+    let standing = standing::standing_sql("$6");
     let parent = rows::by_key("by_key.stamp", &parent_type_of("r.entity_type"), "r.parent_key");
     format!(
         "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*, changed.*
@@ -157,7 +157,7 @@ fn snapshot(rows: &[Row], login: Option<FamilyId>) -> Result<Result<Snapshot, Lo
     let Some(first) = rows.first() else {
         return Ok(Err(LoginRefusal::of_unknown_user()));
     };
-    if let Err(refusal) = tokens::standing(login, Some(first), 2)? {
+    if let Err(refusal) = standing::standing(login, Some(first), 2)? {
         return Ok(Err(refusal));
     }
     let mut found = Vec::with_capacity(rows.len());

@@ -12,7 +12,8 @@ use crate::PostgresStore;
 use crate::error::Failure;
 use crate::rows::column;
 use crate::session::{Session, Step, Value};
-use crate::{accounts, contents, tokens};
+use crate::standing;
+use crate::{accounts, contents};
 
 const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 
@@ -88,7 +89,7 @@ impl PostgresStore {
         let steps = vec![
             Step::Fixed(CLOSE, user()),
             Step::Fixed(REMOVE_CLOCK, user()),
-            Step::Fixed(tokens::END_ALL, user()),
+            Step::Fixed(standing::END_ALL, user()),
         ];
         session.commit(steps).await?;
         self.commits.logins_ended(Some(id));
@@ -121,7 +122,7 @@ impl PostgresStore {
             .await?;
         let steps = vec![
             Step::Fixed(FORGET_CURSORS, user()),
-            Step::Fixed(tokens::END_ALL, user()),
+            Step::Fixed(standing::END_ALL, user()),
             Step::Fixed(REMOVE_USER, user()),
             Step::Fixed(contents::NOTE_REMOVED, user()),
         ];

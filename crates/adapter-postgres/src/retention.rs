@@ -9,8 +9,8 @@ use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::column;
-use crate::scope;
 use crate::session::{Step, Value};
+use crate::standing;
 
 /// Whether anything of the user $1 is older than $2: the first entries of two indexes.
 pub(crate) const IS_DUE: &str = "
@@ -74,7 +74,7 @@ impl PostgresStore {
         let (user, before, limit) = (user.uuid(), before.get(), i64::from(limit));
         let values: Vec<Value<'_>> = vec![(&user, Type::UUID), (&before, Type::INT8), (&limit, Type::INT8)];
         let steps = vec![
-            Step::Fixed(scope::LOCK, vec![(&user, Type::UUID)]),
+            Step::Fixed(standing::LOCK, vec![(&user, Type::UUID)]),
             Step::Fixed(PURGE, values),
         ];
         let mut session = self.database.session().await?;

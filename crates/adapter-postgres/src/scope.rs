@@ -15,12 +15,7 @@ use crate::error::Failure;
 use crate::query::{child_columns, parent_type_of};
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
-use crate::tokens;
-
-/// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn,
-/// and what the records and revisions of the user come to.
-pub(crate) const LOCK: &str =
-    "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
+use crate::standing::{self, LOCK};
 
 /// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
@@ -209,7 +204,7 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
     let (records_sql, children_sql, history_sql) = (records_sql(), children_sql(), history_sql());
     let mut steps = vec![Step::Fixed(LOCK, vec![wanted.user()])];
     let mut targets: Vec<fn(&mut Found) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
-    let (standing_sql, login) = (tokens::standing_sql("$2"), scope.login.map(FamilyId::uuid));
+    let (standing_sql, login) = (standing::standing_sql("$2"), scope.login.map(FamilyId::uuid));
     if login.is_some() {
         steps.push(Step::Fixed(
             &standing_sql,
@@ -263,7 +258,7 @@ impl Found {
     pub(crate) fn read(self, scope: &WriteScope, clock: &dyn Clock) -> Result<Locked, Failure> {
         let lock = self.clock.first().ok_or(Failure::UnknownUser)?;
         let last = rows::checked(lock, 0, "sync_clocks.last_stamp", Stamp::new)?;
-        tokens::standing(scope.login, self.standing.first(), 0)??;
+        standing::standing(scope.login, self.standing.first(), 0)??;
         let mut records = BTreeMap::new();
         for row in &self.records {
             let record = rows::record(row)?;

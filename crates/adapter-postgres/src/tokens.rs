@@ -26,8 +26,8 @@ use crate::accounts::{account, by_id_sql};
 use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::{PostgresRow, column};
-use crate::scope;
 use crate::session::{Database, Session, Step, Value};
+use crate::standing::{LOCK, LOCK_USER, standing, standing_sql};
 
 #[async_trait]
 impl RefreshTokens for PostgresStore {
@@ -81,27 +81,6 @@ impl RefreshTokens for PostgresStore {
     }
 }
 
-/// The account of a login of the user $1; `login` is the parameter that names it. NULL or no row: there is no such
-/// login.
-pub(crate) fn standing_sql(login: &str) -> String {
-    format!(
-        "SELECT u.is_disabled, u.must_change_password
-         FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
-         WHERE l.user_id = $1 AND l.login_id = {login}"
-    )
-}
-
-/// Whether a login may go on, from what [`standing_sql`] says in the columns from `at` on; `None`: the server itself
-/// asks.
-pub(crate) fn standing(
-    login: Option<FamilyId>,
-    row: Option<&Row>,
-    at: usize,
-) -> Result<Result<(), LoginRefusal>, Failure> {
-    let account = row.map(|row| rows::login_account(&PostgresRow(row), at));
-    Ok(LoginRefusal::check(login, account.transpose()?.flatten()))
-}
-
 /// Reads rows.
 fn all<'a, T>(
     rows: &'a [Row],
@@ -145,19 +124,12 @@ const LOGINS: &str = "
     SELECT client_id, device_name, issued_at FROM logins
     WHERE user_id = $1 AND client_id IS NOT NULL AND expires_at > $2";
 
-pub(crate) const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
-
 /// The logins of the user $1 that belong to the device $2.
 const FAMILIES: &str = "SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY login_id";
 
 const END: &str = "
     WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND login_id = ANY ($2))
     DELETE FROM logins WHERE user_id = $1 AND login_id = ANY ($2)";
-
-/// Ends every login of the user $1.
-pub(crate) const END_ALL: &str = "
-    WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1)
-    DELETE FROM logins WHERE user_id = $1";
 
 const FORGET_EXPIRED: &str = "
     WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <= $2)
@@ -344,7 +316,7 @@ impl PostgresStore {
             .map(|kept| LoginValues::new(&kept.stored, kept.spent));
         let mut steps = Vec::new();
         if !families.is_empty() {
-            steps.push(Step::Fixed(scope::LOCK, vec![(&uuid, Type::UUID)]));
+            steps.push(Step::Fixed(LOCK, vec![(&uuid, Type::UUID)]));
             steps.push(Step::Fixed(
                 END,
                 vec![(&uuid, Type::UUID), (&families, Type::UUID_ARRAY)],

@@ -19,6 +19,7 @@ use crate::contents::AvatarColumns;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, checked, column};
 use crate::session::{Step, Value};
+use crate::standing;
 use crate::tokens::{EarlierColumns, LoginValues};
 use crate::{accounts, contents, tokens};
 
@@ -394,7 +395,7 @@ impl PostgresStore {
             ),
             Step::Fixed(FORGET_CURSORS, vec![user()]),
             Step::Fixed(PUT_CURSORS, cursors),
-            Step::Fixed(tokens::END_ALL, vec![user()]),
+            Step::Fixed(standing::END_ALL, vec![user()]),
             earlier.put(&id),
             Step::Fixed(FORGET_AVATARS, vec![user()]),
             Step::Fixed(contents::ADD_AVATARS, avatars.values(&id)),

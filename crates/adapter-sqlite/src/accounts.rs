@@ -3,21 +3,22 @@
 
 use async_trait::async_trait;
 use mosaic_domain::account::{
-    Account, AccountChange, AccountFacts, AccountWrite, ActingLogin, CreateOutcome, PasswordHash,
-    RemoveOutcome, UpdateOutcome, User, Username,
+    Account, AccountChange, AccountWrite, ActingLogin, CreateOutcome, PasswordHash, RemoveOutcome,
+    UpdateOutcome, User, Username,
 };
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::rows::{self, ACCOUNT_COLUMNS};
 use mosaic_ports::{AccountStore, StoreError};
-use rusqlite::{Connection, Params, named_params};
+use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::query::bounds;
+use crate::removal;
 use crate::rows::read_all;
-use crate::{removal, tokens};
+use crate::standing::{self, by_id, facts, find};
 
 #[async_trait]
 impl AccountStore for SqliteStore {
@@ -69,22 +70,10 @@ impl AccountStore for SqliteStore {
     }
 }
 
-fn find(conn: &Connection, condition: &str, value: impl Params) -> Result<Option<Account>, Failure> {
-    let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM users WHERE {condition}");
-    Ok(read_all(conn, &sql, value, |row| rows::account(row))?
-        .into_iter()
-        .next())
-}
-
 /// The account with that name: by the form of before first, since accounts that differ in letter case alone are from then.
 pub(crate) fn by_name(conn: &Connection, name: &Username) -> Result<Option<Account>, Failure> {
     let condition = "username_folded IN (?1, ?2) ORDER BY username_folded = ?1 DESC LIMIT 1";
     find(conn, condition, [name.folded_before(), name.folded()])
-}
-
-/// The account with that id.
-pub(crate) fn by_id(conn: &Connection, id: UserId) -> Result<Option<Account>, Failure> {
-    find(conn, "user_id = ?1", [id.uuid()])
 }
 
 fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
@@ -146,36 +135,6 @@ fn store(
     Ok(())
 }
 
-/// Whether anybody has an account, whether somebody other than ?1 has the name ?2, whether somebody other than ?1
-/// administers the server, and whether ?1 has a clock.
-const FACTS: &str = "
-    SELECT EXISTS (SELECT 1 FROM users),
-           EXISTS (SELECT 1 FROM users WHERE username_folded = ?2 AND user_id <> ?1),
-           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_disabled = 0 AND user_id <> ?1),
-           EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = ?1)";
-
-/// What decides about an account, and about a name for it, where that login asks.
-pub(crate) fn facts(
-    conn: &Connection,
-    id: UserId,
-    name: Option<&Username>,
-    by: Option<ActingLogin>,
-) -> Result<AccountFacts, Failure> {
-    let account = by_id(conn, id)?;
-    let standing = tokens::standing(conn, by.map_or(id, |by| by.user), by.map(|by| by.login))?;
-    let values = (id.uuid(), name.map(Username::folded));
-    Ok(conn.prepare_cached(FACTS)?.query_row(values, |row| {
-        Ok(AccountFacts {
-            account,
-            any: row.get(0)?,
-            name_taken: row.get(1)?,
-            other_admin: row.get(2)?,
-            has_clock: row.get(3)?,
-            standing,
-        })
-    })?)
-}
-
 fn create(
     conn: &Connection,
     account: &Account,
@@ -206,7 +165,7 @@ fn update(
         let Account { user, password } = account;
         store(conn, UPDATE, &user, &password, &user.username.folded())?;
         if end_logins {
-            tokens::end_all(conn, id)?;
+            standing::end_all(conn, id)?;
             ended = Some(id);
         }
     }

@@ -7,22 +7,9 @@ use rusqlite::Connection;
 
 use crate::error::FileError;
 use crate::files::{self, Partial};
+use crate::inspect::BackupProgress;
 use crate::inspect::{self, Contents};
 use crate::settings::Location;
-
-/// How far a backup or its restoration has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackupProgress {
-    /// Pages are being copied.
-    Copying {
-        /// How many are.
-        pages: u64,
-        /// How many there are.
-        of: u64,
-    },
-    /// The copy is being checked, which reads all of it again.
-    Checking,
-}
 
 /// A backup that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

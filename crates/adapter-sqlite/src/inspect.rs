@@ -7,9 +7,22 @@ use mosaic_domain::EntityType;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ffi};
 
-use crate::backup::BackupProgress;
 use crate::error::{FileError, Flaw};
 use crate::migrations;
+
+/// How far a backup or its restoration has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupProgress {
+    /// Pages are being copied.
+    Copying {
+        /// How many are.
+        pages: u64,
+        /// How many there are.
+        of: u64,
+    },
+    /// The copy is being checked, which reads all of it again.
+    Checking,
+}
 
 /// "MSIC" in ASCII: the `application_id` of this server's files, set by migration 2.
 const APPLICATION_ID: i64 = 0x4D53_4943;

@@ -44,6 +44,7 @@ mod restore;
 mod rows;
 mod runs;
 mod settings;
+mod standing;
 mod tokens;
 mod transfer;
 mod upkeep;
@@ -62,9 +63,10 @@ use crate::error::Failure;
 use crate::readers::{ReaderPool, Readers, Source};
 use crate::writer::{Writer, WriterSettings};
 
-pub use backup::{BackupError, BackupProgress, BackupSummary, backup};
+pub use backup::{BackupError, BackupSummary, backup};
 pub use error::{FileError, Flaw, OpenError};
 pub use files::belong_to_folder;
+pub use inspect::BackupProgress;
 
 pub use restore::{RestoreError, RestoreSummary, restore};
 pub use settings::{Location, SqliteSettings, UrlError};

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
-use crate::tokens;
+use crate::standing;
 
 #[async_trait]
 impl ChangeFeed for SqliteStore {
@@ -81,7 +81,7 @@ fn clock_of(
     let Some(found) = clock_and_epoch(conn, user)? else {
         return Ok(Err(LoginRefusal::of_unknown_user()));
     };
-    Ok(tokens::standing(conn, user, login)?.map(|()| found))
+    Ok(standing::standing(conn, user, login)?.map(|()| found))
 }
 
 /// The user's clock and the epoch; `None` where there is no such user.
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_login_is_looked_up_by_its_keys() {
-        let mut steps = plan(&database(), tokens::STANDING, [[0_u8; 16], [1; 16]]);
+        let mut steps = plan(&database(), standing::STANDING, [[0_u8; 16], [1; 16]]);
         steps.sort();
         assert_eq!(
             steps,

@@ -17,7 +17,7 @@ use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS};
 use crate::runs;
-use crate::tokens;
+use crate::standing;
 
 #[async_trait]
 impl WriteStore for SqliteStore {
@@ -44,7 +44,7 @@ fn write(
 fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Locked, Failure> {
     let user = scope.user;
     let last = last_stamp(conn, user)?.ok_or(Failure::UnknownUser)?;
-    tokens::standing(conn, user, scope.login)??;
+    standing::standing(conn, user, scope.login)??;
     let bytes = record_bytes(conn, user)?;
     let records = load_records(conn, scope)?;
     Ok(Locked {

@@ -6,8 +6,9 @@ use mosaic_domain::UserId;
 use mosaic_domain::account::{ActingLogin, RemovalStep, RemoveAccount, RemoveOutcome};
 use rusqlite::Connection;
 
+use crate::contents;
 use crate::error::Failure;
-use crate::{accounts, contents, tokens};
+use crate::standing;
 
 /// Takes the next step, and says whose logins it ended. Every step closes the account, which finds nothing to do but
 /// the first time.
@@ -17,7 +18,7 @@ pub(crate) fn step(
     limit: u32,
     by: Option<ActingLogin>,
 ) -> Result<(RemoveOutcome, Option<UserId>), Failure> {
-    let plan = accounts::facts(conn, id, None, by)?.remove();
+    let plan = standing::facts(conn, id, None, by)?.remove();
     let Some(step) = plan.write else {
         return Ok((plan.outcome, None));
     };
@@ -46,7 +47,7 @@ fn rows(conn: &Connection, id: UserId, limit: usize) -> Result<usize, Failure> {
 fn close(conn: &Connection, id: UserId) -> Result<usize, Failure> {
     conn.prepare_cached("UPDATE users SET is_disabled = 1 WHERE user_id = ?1")?
         .execute([id.uuid()])?;
-    let mut removed = tokens::end_all(conn, id)?;
+    let mut removed = standing::end_all(conn, id)?;
     for sql in [
         "DELETE FROM sync_cursors WHERE user_id = ?1",
         "DELETE FROM sync_clocks WHERE user_id = ?1",

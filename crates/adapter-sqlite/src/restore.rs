@@ -11,10 +11,11 @@ use mosaic_ports::IdGenerator;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::backup::{BackupProgress, copy_of};
+use crate::backup::copy_of;
 use crate::connect::FileLock;
 use crate::error::{FileError, OpenError};
 use crate::files::{self, COMPANIONS, with_suffix};
+use crate::inspect::BackupProgress;
 use crate::inspect::{self, Contents};
 use crate::migrations;
 use crate::settings::Location;

@@ -14,9 +14,9 @@ use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
 use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
-use crate::accounts;
 use crate::error::Failure;
 use crate::rows::read_all;
+use crate::standing::{by_id, end_all, standing};
 
 #[async_trait]
 impl RefreshTokens for SqliteStore {
@@ -26,7 +26,7 @@ impl RefreshTokens for SqliteStore {
         expected: PasswordHash,
     ) -> Result<IssueOutcome, StoreError> {
         let job = move |conn: &Connection| {
-            let account = accounts::by_id(conn, login.user)?;
+            let account = by_id(conn, login.user)?;
             let logins = ages(conn, login.user)?;
             carry_out(conn, login.issue(&expected, account, logins))
         };
@@ -67,26 +67,6 @@ impl RefreshTokens for SqliteStore {
         };
         Ok(self.writer.end_logins(job).await?)
     }
-}
-
-/// The account of a login. No row: there is no such login.
-pub(crate) const STANDING: &str = "
-    SELECT u.is_disabled, u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
-    WHERE l.user_id = ?1 AND l.login_id = ?2";
-
-/// Whether a login may go on; `None`: the server itself asks.
-pub(crate) fn standing(
-    conn: &Connection,
-    user: UserId,
-    login: Option<FamilyId>,
-) -> Result<Result<(), LoginRefusal>, Failure> {
-    let found = match login {
-        Some(login) => read_all(conn, STANDING, (user.uuid(), login.uuid()), |row| {
-            rows::login_account(row, 0)
-        })?,
-        None => Vec::new(),
-    };
-    Ok(LoginRefusal::check(login, found.into_iter().next().flatten()))
 }
 
 /// All logins of a user, by id.
@@ -198,18 +178,6 @@ fn end(conn: &Connection, user: UserId, family: FamilyId) -> Result<(), Failure>
         conn.prepare_cached(sql)?.execute((user.uuid(), family.uuid()))?;
     }
     Ok(())
-}
-
-/// Ends every login of a user. Says how many rows went.
-pub(crate) fn end_all(conn: &Connection, user: UserId) -> Result<usize, Failure> {
-    let mut ended = 0;
-    for sql in [
-        "DELETE FROM earlier_tokens WHERE user_id = ?1",
-        "DELETE FROM logins WHERE user_id = ?1",
-    ] {
-        ended += conn.prepare_cached(sql)?.execute([user.uuid()])?;
-    }
-    Ok(ended)
 }
 
 fn forget_expired(conn: &Connection, user: UserId, now: UnixMillis) -> Result<(), Failure> {

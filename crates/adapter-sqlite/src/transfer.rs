@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, column, parsed};
+use crate::standing;
 use crate::{accounts, contents, cursors, records, tokens};
 
 #[async_trait]
@@ -156,7 +157,7 @@ fn user_ids(conn: &Connection, after: Option<UserId>, limit: u32) -> Result<Vec<
 }
 
 fn dump_user(conn: &Connection, user: UserId) -> Result<Option<UserDump>, Failure> {
-    let Some(account) = accounts::by_id(conn, user)? else {
+    let Some(account) = standing::by_id(conn, user)? else {
         return Ok(None);
     };
     // What has no clock any more is being removed.

@@ -7,9 +7,9 @@ use mosaic_adapter_sqlite::{BackupProgress, BackupSummary, Location, RestoreSumm
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_ports::{Clock, StoreError};
 
-use crate::commands::Done;
 use crate::config::{Config, DatabaseUrl};
 use crate::confirm::{ConfirmError, confirm};
+use crate::done::Done;
 use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO, hold_purges_back};
 use crate::progress::Meter;
 use crate::secrets::{self, SecretError};

@@ -13,6 +13,7 @@ use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
 use crate::doctor::{self, DoctorError};
+use crate::done::Done;
 use crate::epoch::{self, EpochError};
 use crate::export::{self, ExportError};
 use crate::import::{self, ImportCommandError};
@@ -22,15 +23,6 @@ use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
 use crate::wiring::{self, Migrations, OpenStore, WiringError};
-
-/// What a command did that goes on past what it can't read.
-#[derive(Debug)]
-pub(crate) struct Done {
-    /// What to print.
-    pub(crate) said: String,
-    /// How many records and revisions can't be read.
-    pub(crate) unreadable: u64,
-}
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@
 mod attachments;
 mod error;
 pub mod keys;
+mod origin;
 mod reader;
 mod show;
 mod source;
@@ -22,10 +23,11 @@ use mosaic_domain::account::Password;
 
 pub use self::attachments::{AttachmentsConfig, S3Config, StorageConfig};
 pub use self::error::{ConfigError, Problem};
+pub use self::origin::Origin;
 use self::reader::{Effective, Reader, Reported, Shown};
 pub use self::show::markdown_reference;
 use self::source::Layers;
-pub use self::source::{ConfigFile, Origin, Sources};
+pub use self::source::{ConfigFile, Sources};
 pub use self::types::{AllowedOrigins, DatabaseUrl, LogFilter, LogFormat, PostgresUrl, Registration};
 use crate::secrets::SecretKey;
 

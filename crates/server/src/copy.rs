@@ -3,8 +3,8 @@
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase, Progress};
 use mosaic_ports::{StoreError, Stores};
 
-use crate::commands::Done;
 use crate::config::{Config, DatabaseUrl};
+use crate::done::Done;
 use crate::epoch::hold_purges_back;
 use crate::progress::Meter;
 use crate::wiring::{Migrations, OpenStore, WiringError};

@@ -12,8 +12,8 @@ use mosaic_domain::account::Username;
 use mosaic_ports::StoreError;
 
 use crate::atomic_file::AtomicFile;
-use crate::commands::Done;
 use crate::config::Config;
+use crate::done::Done;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
 use crate::wiring::{self, OpenStore, WiringError};

@@ -9,6 +9,7 @@ mod confirm;
 mod copy;
 mod daily;
 mod doctor;
+mod done;
 mod epoch;
 mod export;
 mod import;

@@ -1,15 +1,10 @@
 //! How a store joins the suite.
 
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use mosaic_ports::{Clock, Stores};
 use tokio::sync::Mutex;
-
-use crate::harness::Harness;
-use crate::stand_ins::ManualClock;
 
 /// An empty store of its own for each case.
 #[async_trait]
@@ -59,20 +54,6 @@ impl<F: StoreFixture> MoreStores for Mutex<Vec<F>> {
         for fixture in self.lock().await.drain(..) {
             fixture.stop().await;
         }
-    }
-}
-
-/// Runs one case against an empty store.
-pub async fn run<F: StoreFixture>(case: impl AsyncFnOnce(&Harness)) {
-    let clock = Arc::new(ManualClock::default());
-    let fixture = F::start(clock.clone()).await;
-    let harness = Harness::new::<F>(&fixture, clock);
-    let outcome = AssertUnwindSafe(case(&harness)).catch_unwind().await;
-    harness.stop_other_stores().await;
-    drop(harness);
-    fixture.stop().await;
-    if let Err(panic) = outcome {
-        resume_unwind(panic);
     }
 }
 

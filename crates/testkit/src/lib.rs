@@ -22,6 +22,7 @@ mod memory_blobs;
 mod model;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod run;
 mod stand_ins;
 mod tokens;
 pub mod version_3;
@@ -32,13 +33,14 @@ pub use edits::{
     memo_id, memo_key, new_content, overwrite, patch, patch_memo, put, resource, resource_id, resource_key,
     resource_of, restore, tagged,
 };
-pub use fixture::{StoreFixture, run};
+pub use fixture::StoreFixture;
 pub use gate::{Door, Gate};
 pub use harness::{Harness, at};
 pub use ledger::Ledger;
 pub use memory_blobs::{BlobCall, BlobFailure, MemoryBlobs};
 pub use model::Model;
 pub use mosaic_ports::Stores;
+pub use run::run;
 pub use stand_ins::{ManualClock, SequentialIds};
 
 /// Makes one test of each case of the suite, for one [`StoreFixture`].

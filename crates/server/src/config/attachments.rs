@@ -8,8 +8,8 @@ use mosaic_adapter_blobs::Secret;
 
 use super::error::Problem;
 use super::keys::{self, KeySpec};
+use super::origin::Origin;
 use super::reader::{Reader, Reported, Shown};
-use super::source::Origin;
 use super::types::{self, DatabaseUrl};
 
 /// The bytes behind resources.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use super::keys::KeySpec;
-use super::source::Origin;
+use super::origin::Origin;
 
 /// Why the server does not start with this configuration.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::error::Problem;
 use super::keys::{KeySpec, Kind};
-use super::source::{Found, Layers, Origin};
+use super::origin::Origin;
+use super::source::{Found, Layers};
 use super::types;
 
 /// The effective value of one key, for showing.

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, Problem};
 use super::keys::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, ENV_PREFIX, KEYS, KeySpec, Kind};
+use super::origin::Origin;
 
 /// Everything that a configuration is made of, as values: loading reads no file and no environment itself.
 #[derive(Debug, Default)]
@@ -80,30 +81,6 @@ impl ConfigFile {
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Self { path, text }),
             Err(source) => Err(ConfigError::Unreadable { path, source }),
-        }
-    }
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody set it.
-    Default,
-    /// The configuration file.
-    File(PathBuf),
-    /// The environment variable of this name.
-    Env(String),
-    /// The flag of this name.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Env(name) => f.write_str(name),
-            Self::Flag(name) => write!(f, "--{name}"),
         }
     }
 }

@@ -1,0 +1,10 @@
+//! What a command has to say when it has ended well.
+
+/// What a command did that goes on past what it can't read.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// What to print.
+    pub(crate) said: String,
+    /// How many records and revisions can't be read.
+    pub(crate) unreadable: u64,
+}
