@@ -202,3 +202,8 @@ fn what_ends_no_login_writes_nothing() {
     assert_eq!(FoundLogin::end(None), Plan::nothing(None));
     assert_eq!(LoginWrite::end(USER, Vec::new()), Plan::nothing(Vec::new()));
 }
+
+#[test]
+fn what_a_token_is_made_from_is_not_shown() {
+    assert_eq!(format!("{:?}", TokenSeed([7; 32])), "TokenSeed(hidden)");
+}

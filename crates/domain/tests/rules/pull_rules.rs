@@ -80,7 +80,8 @@ fn written(edits: &[RecordEdit]) -> Model {
 
 #[test]
 fn p1_a_page_holds_two_hundred_records_updated_and_deleted_together() {
-    assert_eq!(PageLimits::PROTOCOL.records, 200);
+    let protocol = (PageLimits::PROTOCOL.records, PageLimits::PROTOCOL.bytes);
+    assert_eq!(protocol, (200, 4_194_304));
     let mut edits: Vec<_> = (0..150).map(|n| put(memo_key(n), memo("x")).at(1)).collect();
     edits.extend((150..250).map(|n| delete(memo_key(n)).at(1)));
     let model = written(&edits);
@@ -107,7 +108,7 @@ fn p2_a_type_that_is_caught_up_gets_the_user_s_clock() {
         let (_, cursor, more) = page(&cut, entity);
         assert_eq!((cursor, more), (90, false), "{entity}");
     }
-    assert!(!cut.has_more());
+    assert!(!cut.has_more() && !cut.is_empty());
 }
 
 #[test]
@@ -116,8 +117,10 @@ fn p2_a_device_at_rest_asks_the_store_for_nothing_and_is_not_moved() {
     request.cursors = PerEntity::from_fn(|_| Cursor::clamped(90));
     let start = request.start(Stamp::clamped(90), epoch(1));
     assert!(start.behind(request.entities, Stamp::clamped(90)).is_empty());
-    assert!(!cut(&request, snapshot(90, vec![], false, vec![])).moves(&request));
-    assert!(cut(&request, snapshot(91, vec![live_memo(1, 91)], false, vec![])).moves(&request));
+    let rest = cut(&request, snapshot(90, vec![], false, vec![]));
+    assert!(rest.is_empty() && !rest.moves(&request));
+    let news = cut(&request, snapshot(91, vec![live_memo(1, 91)], false, vec![]));
+    assert!(!news.is_empty() && news.moves(&request));
 }
 
 #[test]
