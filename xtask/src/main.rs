@@ -20,6 +20,8 @@ mod steps;
 #[cfg(test)]
 mod stores;
 mod tally;
+#[cfg(test)]
+mod variants;
 
 use std::process::ExitCode;
 

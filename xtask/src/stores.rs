@@ -64,10 +64,10 @@ const FACTS: [(&str, &str); 22] = [
 ];
 
 /// Enums with a variant for each entity type, whose variants no store names.
-const OF_ENTITIES: [&str; 4] = ["EntityType", "RecordKey", "Content", "Patch"];
+pub(crate) const OF_ENTITIES: [&str; 4] = ["EntityType", "RecordKey", "Content", "Patch"];
 
 /// The entity types, by variant and by the name in the database.
-const ENTITIES: [(&str, &str); 4] = [
+pub(crate) const ENTITIES: [(&str, &str); 4] = [
     ("Memo", "memo"),
     ("Diary", "diary"),
     ("Resource", "resource"),
@@ -151,7 +151,7 @@ fn words(tokens: &str) -> impl Iterator<Item = String> {
     tokens.split(move |c| !is_word(c)).map(str::to_owned)
 }
 
-fn is_test(attributes: &[syn::Attribute]) -> bool {
+pub(crate) fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let syn::Meta::List(list) = &attribute.meta else {
             return attribute.path().is_ident("test");
