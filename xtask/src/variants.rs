@@ -62,7 +62,7 @@ impl<'ast> Visit<'ast> for Reader {
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         self.within(&function.sig.ident, |inner| {
-            visit::visit_impl_item_fn(inner, function)
+            visit::visit_impl_item_fn(inner, function);
         });
     }
 
@@ -133,13 +133,11 @@ fn listed() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn what_names_a_type_outside_of_its_files_is_on_the_list() {
     let named = named();
-    let as_list: String = named
-        .iter()
-        .map(|(file, functions)| {
-            let functions: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
-            format!("* `{file}`: {}\n", functions.join(", "))
-        })
-        .collect();
+    let lines = named.iter().map(|(file, functions)| {
+        let functions: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
+        format!("* `{file}`: {}", functions.join(", "))
+    });
+    let as_list = lines.collect::<Vec<_>>().join("\n");
     assert!(
         named == listed(),
         "docs/architecture.md has another list than the sources:\n{as_list}"
