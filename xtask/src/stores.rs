@@ -38,7 +38,7 @@ const OUTCOMES: [(&str, &str); 12] = [
 ];
 
 /// What decisions are made from, by the names that the code has for it, and what is decided from it.
-const FACTS: [(&str, &str); 22] = [
+const FACTS: [(&str, &str); 26] = [
     ("disabled", "whether an account is open"),
     ("is_disabled", "whether an account is open"),
     ("must_change_password", "whether a login may go on"),
@@ -61,6 +61,10 @@ const FACTS: [(&str, &str); 22] = [
     ("unless_done_since", "when a job was done"),
     ("quota", "what a user may store"),
     ("received", "how much of an upload has come"),
+    ("is_referenced", "whether a content is named by a record"),
+    ("touched_at", "whether a content is left alone"),
+    ("unfinished", "how many uploads a user has"),
+    ("standing", "whether a login goes on"),
 ];
 
 /// Enums with a variant for each entity type, whose variants no store names.

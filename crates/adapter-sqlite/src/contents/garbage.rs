@@ -107,7 +107,7 @@ fn old_avatars(
             created_at: checked(row, 1, "avatars.created_at", UnixMillis::new)?,
             is_referenced: is_referenced.query_row((user.uuid(), id.to_string()), |row| row.get(0))?,
         };
-        found.extend(Some(facts).filter(|facts| !facts.is_referenced));
+        found.extend(Some(facts).filter(|facts| facts.is_stale(before)));
     }
     Ok(found)
 }

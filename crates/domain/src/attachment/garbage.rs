@@ -28,6 +28,13 @@ pub struct AvatarFacts {
     pub is_referenced: bool,
 }
 
+impl AvatarFacts {
+    /// Whether the avatar goes: nothing references it, and nobody brought it from `before` on.
+    pub fn is_stale(&self, before: UnixMillis) -> bool {
+        !self.is_referenced && self.created_at < before
+    }
+}
+
 /// A content, and what references it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentFacts {
@@ -66,8 +73,8 @@ pub fn collect(
     let mut plan = CollectPlan::default();
     let looked_at = avatars.len().max(contents.len());
     plan.collected.more = looked_at >= usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_stale = |avatar: &&AvatarFacts| !avatar.is_referenced && avatar.created_at < before;
-    plan.avatars = avatars.iter().filter(is_stale).map(|avatar| avatar.id).collect();
+    let stale = avatars.iter().filter(|avatar| avatar.is_stale(before));
+    plan.avatars = stale.map(|avatar| avatar.id).collect();
     for facts in contents {
         let is_referenced = facts.is_referenced || facts.avatars.iter().any(|id| !plan.avatars.contains(id));
         if !is_referenced && facts.content.touched_at < before {
