@@ -245,33 +245,9 @@ impl FromStr for Int {
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     violations: Violations,
-    /// Whether the fields are those of a record that is certainly new.
-    new: bool,
 }
 
 impl Check {
-    /// Checks the fields of a record that is certainly new.
-    pub(crate) fn of_new() -> Self {
-        Self {
-            new: true,
-            ..Self::default()
-        }
-    }
-
-    /// A field that a new record must have, and that a partial edit may leave out.
-    pub(crate) fn essential<R, T>(
-        &mut self,
-        path: &str,
-        field: Field<R>,
-        parse: impl FnOnce(R) -> Result<T, Violation>,
-    ) -> Option<T> {
-        if self.new {
-            self.required(path, field, parse)
-        } else {
-            self.optional(path, field, parse)
-        }
-    }
-
     /// A field that must be there.
     pub(crate) fn required<R, T>(
         &mut self,
@@ -279,12 +255,22 @@ impl Check {
         field: Field<R>,
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<T> {
-        if matches!(field, Field::Absent) {
-            self.violations
-                .push(Violation::new("required", "must be given").at(path));
-            return None;
-        }
+        self.demand(path, &field);
         self.optional(path, field, parse)
+    }
+
+    /// Notes a field that must be there and is not.
+    pub(crate) fn demand<R>(&mut self, path: &str, field: &Field<R>) {
+        if matches!(field, Field::Absent) {
+            self.missing(path);
+        }
+    }
+
+    /// Notes that there is nothing, unless it is known what is wrong with what is there.
+    pub(crate) fn missing(&mut self, path: &str) {
+        if !self.violations.iter().any(|violation| violation.path == path) {
+            self.push(Violation::new("required", "must be given").at(path));
+        }
     }
 
     /// A field that may be left out, and is never `null`.
