@@ -245,32 +245,27 @@ impl FromStr for Int {
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     violations: Violations,
+    needed: Vec<&'static str>,
 }
 
 impl Check {
+    /// Checks fields of which these must be there, though others of the kind may leave them out.
+    pub(crate) fn needing(needed: Vec<&'static str>) -> Self {
+        Self {
+            needed,
+            ..Self::default()
+        }
+    }
+
     /// A field that must be there.
     pub(crate) fn required<R, T>(
         &mut self,
-        path: &str,
+        path: &'static str,
         field: Field<R>,
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<T> {
-        self.demand(path, &field);
+        self.needed.push(path);
         self.optional(path, field, parse)
-    }
-
-    /// Notes a field that must be there and is not.
-    pub(crate) fn demand<R>(&mut self, path: &str, field: &Field<R>) {
-        if matches!(field, Field::Absent) {
-            self.missing(path);
-        }
-    }
-
-    /// Notes that there is nothing, unless it is known what is wrong with what is there.
-    pub(crate) fn missing(&mut self, path: &str) {
-        if !self.violations.iter().any(|violation| violation.path == path) {
-            self.push(Violation::new("required", "must be given").at(path));
-        }
     }
 
     /// A field that may be left out, and is never `null`.
@@ -300,7 +295,12 @@ impl Check {
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<Option<T>> {
         match field {
-            Field::Absent => None,
+            Field::Absent => {
+                if self.needed.contains(&path) {
+                    self.push(Violation::new("required", "must be given").at(path));
+                }
+                None
+            }
             Field::Null => Some(None),
             Field::Wrong(violation) => {
                 self.violations.push(violation.at(path));

@@ -64,14 +64,12 @@ impl SummaryBody {
     /// # Errors
     /// Everything that is wrong with it.
     pub(crate) fn parse(self) -> Result<Amendment<Diary>, Violations> {
-        let mut check = Check::default();
-        check.demand("summary", &self.summary);
         let edit = DiaryBody {
             summary: self.summary,
             updated_at: self.updated_at,
             ..DiaryBody::default()
         };
-        Diary::parse_edit(edit, check)
+        Diary::parse_edit(edit, Check::needing(vec!["summary"]))
     }
 }
 
@@ -97,14 +95,12 @@ impl MoodBody {
     /// # Errors
     /// Everything that is wrong with it.
     pub(crate) fn parse(self) -> Result<Amendment<Diary>, Violations> {
-        let mut check = Check::default();
-        check.demand("moodKey", &self.mood_key);
         let edit = DiaryBody {
             mood_key: self.mood_key,
             mood_score: self.mood_score,
             updated_at: self.updated_at,
             ..DiaryBody::default()
         };
-        Diary::parse_edit(edit, check)
+        Diary::parse_edit(edit, Check::needing(vec!["moodKey"]))
     }
 }

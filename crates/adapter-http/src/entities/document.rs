@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use mosaic_domain::entity::Missing;
 use mosaic_domain::{EditTime, EntityType, ResourceId, UnixMillis};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
@@ -13,7 +12,7 @@ use utoipa::openapi::schema::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::value::Value;
-use super::{RESOURCE_IDS, Shown, Wire, takes_attachments};
+use super::{RESOURCE_IDS, Shown, Wire, needed, takes_attachments};
 use crate::schema;
 
 /// Schemas with their names.
@@ -143,9 +142,10 @@ fn new<E: Wire>() -> RefOr<Schema> {
         about,
         members::<E>().chain(attachments::<E>()).chain([key::<E>()]),
     );
-    let needed = E::from_patch(&E::Changes::default()).err();
-    let needed = needed.into_iter().flat_map(|Missing(fields)| fields);
-    needed.fold(new, ObjectBuilder::required).into()
+    needed::<E>()
+        .into_iter()
+        .fold(new, ObjectBuilder::required)
+        .into()
 }
 
 fn deleted<E: Wire>() -> RefOr<Schema> {

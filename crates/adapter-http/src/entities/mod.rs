@@ -61,16 +61,15 @@ pub(crate) trait Wire: Declared {
     /// # Errors
     /// Everything that is wrong with it.
     fn parse_new(mut body: Self::Body) -> Result<Submitted<Self>, Violations> {
-        let mut check = Check::default();
         let mut around = Self::take_around(&mut body);
         let key = std::mem::take(&mut around.key);
-        let names_record = !matches!(key, Field::Absent);
+        let mut check = check_new::<Self>(&key);
         let key = Self::Key::read_field(Self::KEY, key, &mut check);
-        let fields = read_new(names_record, body, around, &mut check);
+        let fields = read(body, around, &mut check);
         check.finish(Some(Submitted { key, fields }))
     }
 
-    /// Reads a partial edit, of which something may have been found wrong already.
+    /// Reads a partial edit.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -106,16 +105,21 @@ fn read<E: Wire>(body: E::Body, around: Around, check: &mut Check) -> Amendment<
     }
 }
 
-/// Reads what may make a new record. An edit that names a record is a partial one where that is stored, which is found out
-/// under the lock (W7); one that names none makes a new record for certain, and must have what such a one needs.
-fn read_new<E: Wire>(names_record: bool, body: E::Body, around: Around, check: &mut Check) -> Amendment<E> {
-    let fields = read(body, around, check);
-    if !names_record && let Err(Missing(missing)) = E::from_patch(&fields.patch) {
-        for path in missing {
-            check.missing(path);
-        }
+/// The fields that a new record must have.
+fn needed<E: Entity>() -> Vec<&'static str> {
+    match E::from_patch(&E::Changes::default()) {
+        Ok(_) => Vec::new(),
+        Err(Missing(fields)) => fields,
     }
-    fields
+}
+
+/// Checks what may make a new record. An edit that names a record is a partial one where that is stored, which is found out
+/// under the lock (W7); one that names none makes a new record for certain.
+fn check_new<E: Entity>(key: &Field<String>) -> Check {
+    match key {
+        Field::Absent => Check::needing(needed::<E>()),
+        _ => Check::default(),
+    }
 }
 
 /// A record that a client wants to be stored.

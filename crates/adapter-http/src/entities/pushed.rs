@@ -5,7 +5,7 @@ use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
 
-use super::{Around, Value as _, Wire, read_new};
+use super::{Around, Value as _, Wire, check_new, read};
 use crate::body::{Unreadable, parse_object};
 use crate::field::{Check, Field, Int};
 use crate::problem::{FieldError, Problem, ProblemCode};
@@ -68,15 +68,14 @@ pub(super) fn deleted<E: Wire>(text: &str, path: &str) -> Entry {
 }
 
 fn put<E: Wire>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, Violations> {
-    let mut check = Check::default();
-    let names_record = !matches!(key, Field::Absent);
+    let mut check = check_new::<E>(&key);
     let key = check.required(E::KEY, key, E::Key::read);
     // The resources of a push tell their memos themselves.
     let around = Around {
         resource_ids: Field::Absent,
         ..E::take_around(&mut body)
     };
-    let fields = read_new::<E>(names_record, body, around, &mut check);
+    let fields = read::<E>(body, around, &mut check);
     let key = check.finish(key)?;
     let (times, draft) = fields.into_draft(true);
     Ok(PushEdit {

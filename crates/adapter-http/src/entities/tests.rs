@@ -332,8 +332,8 @@ fn everything_that_is_wrong_with_a_resource_is_told_at_once() {
         empty,
         errors(&[
             ("filename", "empty"),
-            ("metadata", "invalid_type"),
             ("fileSize", "required"),
+            ("metadata", "invalid_type")
         ])
     );
 }
