@@ -123,7 +123,7 @@ macro_rules! described {
 }
 
 described! {
-    /// A partial edit: absent fields stay, `null` clears a nullable one (W7).
+    /// A partial edit: absent fields stay, `null` clears a nullable one.
     Edit = object(SOME_FIELDS, members::<E>().chain(attachments::<E>())).into();
     /// A create: a partial edit with what a new record must have.
     New = new::<E>();
