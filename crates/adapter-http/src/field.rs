@@ -245,45 +245,26 @@ impl FromStr for Int {
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     violations: Violations,
-    /// Whether the fields are those of a record that is certainly new.
-    new: bool,
+    needed: Vec<&'static str>,
 }
 
 impl Check {
-    /// Checks the fields of a record that is certainly new.
-    pub(crate) fn of_new() -> Self {
+    /// Checks fields of which these must be there, though others of the kind may leave them out.
+    pub(crate) fn needing(needed: Vec<&'static str>) -> Self {
         Self {
-            new: true,
+            needed,
             ..Self::default()
-        }
-    }
-
-    /// A field that a new record must have, and that a partial edit may leave out.
-    pub(crate) fn essential<R, T>(
-        &mut self,
-        path: &str,
-        field: Field<R>,
-        parse: impl FnOnce(R) -> Result<T, Violation>,
-    ) -> Option<T> {
-        if self.new {
-            self.required(path, field, parse)
-        } else {
-            self.optional(path, field, parse)
         }
     }
 
     /// A field that must be there.
     pub(crate) fn required<R, T>(
         &mut self,
-        path: &str,
+        path: &'static str,
         field: Field<R>,
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<T> {
-        if matches!(field, Field::Absent) {
-            self.violations
-                .push(Violation::new("required", "must be given").at(path));
-            return None;
-        }
+        self.needed.push(path);
         self.optional(path, field, parse)
     }
 
@@ -314,7 +295,12 @@ impl Check {
         parse: impl FnOnce(R) -> Result<T, Violation>,
     ) -> Option<Option<T>> {
         match field {
-            Field::Absent => None,
+            Field::Absent => {
+                if self.needed.contains(&path) {
+                    self.push(Violation::new("required", "must be given").at(path));
+                }
+                None
+            }
             Field::Null => Some(None),
             Field::Wrong(violation) => {
                 self.violations.push(violation.at(path));

@@ -368,10 +368,11 @@ impl Endpoint {
         self
     }
 
-    /// A reference for a plain type, the whole schema for a generic one (whose name would not tell it apart).
+    /// A reference, or the whole schema for a generic type whose name does not tell it apart.
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         T::schemas(&mut self.schemas);
-        if std::any::type_name::<T>().contains('<') {
+        let generic = std::any::type_name::<T>().split_once('<');
+        if generic.is_some_and(|(path, _)| path.rsplit("::").next() == Some(&*T::name())) {
             return T::schema();
         }
         self.schemas.push((T::name().into_owned(), T::schema()));

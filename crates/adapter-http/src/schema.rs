@@ -103,7 +103,8 @@ fn list_of<T: ToSchema>(max: usize) -> ArrayBuilder {
     ArrayBuilder::new().items(reference::<T>()).max_items(Some(max))
 }
 
-fn reference<T: ToSchema>() -> Ref {
+/// A reference to a schema by its name.
+pub(crate) fn reference<T: ToSchema>() -> Ref {
     Ref::from_schema_name(T::name())
 }
 

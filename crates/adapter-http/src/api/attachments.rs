@@ -200,7 +200,7 @@ const FIELDS: [&str; 7] = [ID, MEMO_ID, FILENAME, MIME_TYPE, METADATA, CREATED_A
 
 /// What a form says of its file.
 fn read(form: &Form) -> Result<(NewFile, Times), Violations> {
-    let mut check = Check::of_new();
+    let mut check = Check::default();
     let filename = match form.field(FILENAME) {
         Field::Absent => form.filename(&mut check),
         named => check.required(FILENAME, named, Filename::new),
@@ -275,7 +275,7 @@ struct DirectBody {
 
 impl DirectBody {
     fn parse(self) -> Result<(FileSize, NewFile, Times), Violations> {
-        let mut check = Check::of_new();
+        let mut check = Check::default();
         let id = check.nullable(ID, self.id, from_text).flatten();
         let memo_id = check.nullable(MEMO_ID, self.memo_id, from_text).flatten();
         let filename = check.required(FILENAME, self.filename, Filename::new);

@@ -23,6 +23,8 @@ use crate::state::AppState;
 /// How many bots a page has at most, and where the query does not say.
 pub(crate) const PAGE: u32 = 1_000;
 
+records::answers_the_record!(Bot);
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Bot>("Bot", BotId::new),

@@ -21,6 +21,8 @@ use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 use crate::turns::Load;
 
+records::answers_the_record!(Diary);
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_at_endpoint::<Diary>("Diary"),

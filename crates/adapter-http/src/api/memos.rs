@@ -4,17 +4,18 @@ use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
+use mosaic_application::records::{Draft, EditBy};
 use mosaic_domain::entity::Memo;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{Tag, Tags};
-use mosaic_domain::{DiaryDate, EntityType, MemoId, RecordKey, UserId};
+use mosaic_domain::{DiaryDate, EntityType, MemoId, RecordKey, RevisionId, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::page::{self, PageOf, paged, paged_by};
-use super::records::{self, Answered};
+use super::records::{self, Answered, Routed};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ArchiveBody, MemoWithResources, Wire};
@@ -27,6 +28,32 @@ use crate::turns::Load;
 
 const WORDS: &str = "Words that the memo must contain, in its text, its tags or its summary: at most 32";
 const ARCHIVED: &str = "Only those that are put away, or only the others";
+
+impl Routed for Memo {
+    type Answer = MemoWithResources;
+
+    async fn write(
+        state: &AppState,
+        by: &EditBy,
+        key: MemoId,
+        draft: Draft<Self>,
+    ) -> Result<MemoWithResources, AppError> {
+        state.memos.write(by, key, draft).await.map(Into::into)
+    }
+
+    async fn restore(
+        state: &AppState,
+        by: &EditBy,
+        key: MemoId,
+        revision: RevisionId,
+    ) -> Result<MemoWithResources, AppError> {
+        state.memos.restore(by, key, revision).await.map(Into::into)
+    }
+
+    async fn read(state: &AppState, user: UserId, key: MemoId) -> Result<MemoWithResources, AppError> {
+        state.memos.get(user, key).await.map(Into::into)
+    }
+}
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![

@@ -4,24 +4,98 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
-use mosaic_domain::{EditTime, RecordKey, UserId, Violation, Violations};
+use mosaic_application::records::{Draft, EditBy};
+use mosaic_domain::{EditTime, RecordKey, RevisionId, UserId, Violation, Violations};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
-use crate::entities::{PatchRequest, Times, Wire};
-use crate::field::Int;
+use crate::entities::{Edit, New, PatchRequest, Shown, Times, Wire};
+use crate::field::{Check, Int};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::query::{FromQuery, Key, Query, QueryReader};
 use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty, UnixMs};
 use crate::state::AppState;
 
+/// Which use cases the routes of one entity type call.
+pub(super) trait Routed: Wire {
+    /// A live record, as its own routes answer it.
+    type Answer: Serialize + ToSchema + 'static;
+
+    /// Writes some fields of a record.
+    ///
+    /// # Errors
+    /// As [`Records::write`](mosaic_application::records::Records::write).
+    async fn write(
+        state: &AppState,
+        by: &EditBy,
+        key: Self::Key,
+        draft: Draft<Self>,
+    ) -> Result<Self::Answer, AppError>;
+
+    /// Brings a version of a record back.
+    ///
+    /// # Errors
+    /// As [`Records::restore`](mosaic_application::records::Records::restore).
+    async fn restore(
+        state: &AppState,
+        by: &EditBy,
+        key: Self::Key,
+        revision: RevisionId,
+    ) -> Result<Self::Answer, AppError>;
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    async fn read(state: &AppState, user: UserId, key: Self::Key) -> Result<Self::Answer, AppError>;
+}
+
+/// Implements [`Routed`] for a type whose answers are the record alone.
+macro_rules! answers_the_record {
+    ($entity:ty) => {
+        impl $crate::api::records::Routed for $entity {
+            type Answer = $crate::entities::Shown<Self>;
+
+            async fn write(
+                state: &$crate::state::AppState,
+                by: &mosaic_application::records::EditBy,
+                key: Self::Key,
+                draft: mosaic_application::records::Draft<Self>,
+            ) -> Result<Self::Answer, mosaic_application::AppError> {
+                state.records.write(by, key, draft).await.map(Into::into)
+            }
+
+            async fn restore(
+                state: &$crate::state::AppState,
+                by: &mosaic_application::records::EditBy,
+                key: Self::Key,
+                revision: mosaic_domain::RevisionId,
+            ) -> Result<Self::Answer, mosaic_application::AppError> {
+                let restored = state.records.restore::<Self>(by, key, revision).await;
+                restored.map(Into::into)
+            }
+
+            async fn read(
+                state: &$crate::state::AppState,
+                user: mosaic_domain::UserId,
+                key: Self::Key,
+            ) -> Result<Self::Answer, mosaic_application::AppError> {
+                state.records.get::<Self>(user, key).await.map(Into::into)
+            }
+        }
+    };
+}
+pub(super) use answers_the_record;
+
 /// Reads records as lists show them.
 pub(super) fn shown<E: Wire>(
     state: &AppState,
     user: UserId,
-) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<E::Shown>, AppError>> + use<E> {
+) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<Shown<E>>, AppError>> + use<E> {
     let records = state.records.clone();
     move |keys| {
         let records = records.clone();
@@ -59,14 +133,14 @@ pub(super) fn by_device(endpoint: Endpoint) -> Endpoint {
 
 /// The routes of one record: read (unless the type reads in a way of its own), edit, delete, revisions. `name` is what the
 /// document calls one of them.
-pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
+pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
     let path = format!("/{}/{{{}}}", E::PATH, E::KEY);
     let edit = Endpoint::put(&path, &format!("edit{name}"), edit::<E>)
         .about(E::PATH, "Edits some fields of a record")
         .details("Absent fields stay, `null` clears a nullable field. Without `updatedAt` the edit is the latest there is; \
             with it, the newer version wins.")
         .body_limit(E::BODY_BYTES)
-        .body::<E::Edit>()
+        .body::<Edit<E>>()
         .returns::<E::Answer>("The record as it is now");
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
@@ -81,7 +155,7 @@ pub(super) fn endpoints<E: Wire>(name: &str) -> Vec<Endpoint> {
 }
 
 /// `GET` of one record.
-pub(super) fn get_endpoint<E: Wire>(name: &str) -> Endpoint {
+pub(super) fn get_endpoint<E: Routed>(name: &str) -> Endpoint {
     Endpoint::get(
         format!("/{}/{{{}}}", E::PATH, E::KEY),
         &format!("get{name}"),
@@ -93,43 +167,38 @@ pub(super) fn get_endpoint<E: Wire>(name: &str) -> Endpoint {
 }
 
 /// `POST` with the key in the body, or a new one.
-pub(super) fn create_endpoint<E: Wire>(name: &str, new_key: fn(uuid::Uuid) -> E::Key) -> Endpoint {
+pub(super) fn create_endpoint<E: Routed>(name: &str, new_key: fn(uuid::Uuid) -> E::Key) -> Endpoint {
     let handler = move |editor: Editor, state: Data<AppState>, body: JsonBody<E::Body>| async move {
         let submitted = E::parse_new(body.0)?;
         let key = submitted.key.unwrap_or_else(|| new_key(state.records.new_id()));
         write::<E>(&editor, &state, key, submitted.fields, true).await
     };
-    created::<E>(Endpoint::post(
-        format!("/{}", E::PATH),
-        &format!("create{name}"),
-        handler,
-    ))
+    let endpoint = Endpoint::post(format!("/{}", E::PATH), &format!("create{name}"), handler);
+    created::<E>(endpoint).body::<New<E>>()
 }
 
 /// `POST` with the key in the path.
-pub(super) fn create_at_endpoint<E: Wire>(name: &str) -> Endpoint {
+pub(super) fn create_at_endpoint<E: Routed>(name: &str) -> Endpoint {
     let handler = |editor: Editor, key: Key<E::Key>, state: Data<AppState>, body: JsonBody<E::Body>| async move {
-        write::<E>(&editor, &state, key.0, E::parse_new(body.0)?.fields, true).await
+        // It names its record, so that may be stored already: what a new one needs is found out under the lock (W7).
+        let fields = E::parse_edit(body.0, Check::default())?;
+        write::<E>(&editor, &state, key.0, fields, true).await
     };
-    created::<E>(Endpoint::post(
-        format!("/{}/{{{}}}", E::PATH, E::KEY),
-        &format!("create{name}"),
-        handler,
-    ))
+    let path = format!("/{}/{{{}}}", E::PATH, E::KEY);
+    created::<E>(Endpoint::post(path, &format!("create{name}"), handler)).body::<Edit<E>>()
 }
 
-fn created<E: Wire>(endpoint: Endpoint) -> Endpoint {
+fn created<E: Routed>(endpoint: Endpoint) -> Endpoint {
     by_device(endpoint)
         .about(E::PATH, "Stores a record")
         .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored. With `updatedAt` it is a write to \
             what is stored, by which absent fields stay; fields that are required are so only where nothing is stored.")
         .body_limit(E::BODY_BYTES)
-        .body::<E::New>()
         .returns::<E::Answer>("The record as it is stored")
         .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
 }
 
-async fn write<E: Wire>(
+async fn write<E: Routed>(
     editor: &Editor,
     state: &AppState,
     key: E::Key,
@@ -140,21 +209,21 @@ async fn write<E: Wire>(
     Ok(Json(E::write(state, &editor.edit(times), key, draft).await?))
 }
 
-async fn get<E: Wire>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Answer> {
+async fn get<E: Routed>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Answer> {
     Ok(Json(E::read(&state, caller.user(), key.0).await?))
 }
 
-async fn edit<E: Wire>(
+async fn edit<E: Routed>(
     editor: Editor,
     key: Key<E::Key>,
     state: Data<AppState>,
     body: JsonBody<E::Body>,
 ) -> Answered<E::Answer> {
-    amend::<E>(&editor, key.0, &state, E::parse_edit(body.0)).await
+    amend::<E>(&editor, key.0, &state, E::parse_edit(body.0, Check::default())).await
 }
 
 /// Carries out a partial edit, whatever route it came by.
-pub(super) async fn amend<E: Wire>(
+pub(super) async fn amend<E: Routed>(
     editor: &Editor,
     key: E::Key,
     state: &AppState,

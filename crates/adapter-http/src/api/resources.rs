@@ -17,6 +17,8 @@ use crate::routes::Endpoint;
 use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 
+records::answers_the_record!(Resource);
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Resource>("Resource", ResourceId::new)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::records::{Answered, by_device};
+use super::records::{Answered, Routed, by_device};
 use crate::answer;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
@@ -26,7 +26,7 @@ use crate::state::AppState;
 const REVISION: &str = "revision";
 
 /// The routes of a record's history. `name` is what the document calls one record, `path` the record's own path.
-pub(super) fn endpoints<E: Wire>(name: &str, path: &str) -> Vec<Endpoint> {
+pub(super) fn endpoints<E: Routed>(name: &str, path: &str) -> Vec<Endpoint> {
     let list = Endpoint::get(
         format!("{path}/revisions"),
         &format!("list{name}Revisions"),
@@ -188,7 +188,7 @@ struct RestoreBody {
     updated_at: Field<Int>,
 }
 
-async fn restore<E: Wire>(
+async fn restore<E: Routed>(
     editor: Editor,
     key: Key<E::Key>,
     request: HttpRequest,

@@ -1,42 +1,47 @@
 //! The records on the wire: one file per entity type, and what all of them share.
 //!
-//! A type says here how it is shown, what a create and a partial edit may hold, and how these become domain types. Its
-//! routes, its place in pulls, its revisions and its form in conflicts come from the generic handlers. A new type adds one
-//! file with a [`Wire`] implementation and one line in the registry below.
+//! A type declares its fields here, once ([`fields!`]): from that come the body that a client sends, how it becomes domain
+//! types, and the schemas of the document. How a record is shown follows from the fields as the domain writes them
+//! ([`Shown`]). Its place in pulls, its revisions and its form in conflicts come from generic code. A new type adds one file
+//! with a declaration and a [`Wire`] implementation, and one line in the registry below.
 
 mod bot;
+mod declare;
 mod diary;
+mod document;
 mod memo;
 mod pushed;
 mod resource;
+mod shown;
+mod value;
 
-use mosaic_application::AppError;
-use mosaic_application::records::{Draft, EditBy};
-use mosaic_domain::entity::{Bot, Diary, Memo, Resource};
+use mosaic_application::records::Draft;
+use mosaic_domain::entity::{Bot, Diary, Memo, Missing, Resource};
 use mosaic_domain::pull::TypePage;
 use mosaic_domain::{
-    EditTime, Entity, EntityType, Live, PerEntity, Record, RecordKey, ResourceId, RevisionId, UnixMillis,
-    UserId, Violations,
+    EditTime, Entity, EntityType, Live, PerEntity, Record, RecordKey, ResourceId, UnixMillis, Violations,
 };
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value as Json;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Ref, RefOr};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 
-use crate::field::{Check, Field, Int, from_text};
+use crate::field::{Check, Field};
 use crate::schema;
-use crate::state::AppState;
 
-pub(crate) use bot::BotDto;
-pub(crate) use diary::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody};
-pub(crate) use memo::{ArchiveBody, MemoDto, MemoWithResources};
+use declare::{Around, Declared, fields};
+use document::Member;
+use value::Value;
+
+pub(crate) use diary::{DiaryWithMemos, MoodBody, SummaryBody};
+pub(crate) use document::{Edit, New};
+pub(crate) use memo::{ArchiveBody, MemoWithResources};
 pub(crate) use pushed::Entry;
-pub(crate) use resource::ResourceDto;
+pub(crate) use shown::Shown;
 
 /// How one entity type looks on the wire.
-pub(crate) trait Wire: Entity {
+pub(crate) trait Wire: Declared {
     /// The first segment of its routes: `memos`.
     const PATH: &'static str;
     /// What its key is called: `id`, or `date`.
@@ -45,43 +50,22 @@ pub(crate) trait Wire: Entity {
     const FOREIGN_KEY: &'static str;
     /// The most bytes of a body with all of its fields, every character of them written as an escape.
     const BODY_BYTES: usize;
-    /// A live record, as pulls and conflicts show it.
-    type Shown: From<Live<Self>> + Serialize + ToSchema + 'static;
-    /// A live record, as its own routes answer it.
-    type Answer: Serialize + ToSchema + 'static;
-    /// What a client sends: some fields of a record, or all of them.
-    type Body: DeserializeOwned + Send + 'static;
-    /// Describes a create: a partial edit with what a new record must have.
-    type New: ToSchema + 'static;
-    /// Describes a partial edit: absent fields stay, `null` clears a nullable one (W7).
-    type Edit: ToSchema + 'static;
+    /// What the server says of a record besides its fields.
+    type Derived: std::fmt::Debug + Serialize + ToSchema + 'static;
 
-    /// The key that the client made. None, where the key is in the path.
-    fn own_key(_body: &Self::Body) -> Field<String> {
-        Field::Absent
-    }
+    /// Says that of a record.
+    fn derived(live: &Live<Self>) -> Self::Derived;
 
-    /// A record of a bulk push, without what a push does not carry. Everything, unless the type says otherwise.
-    fn pushed(body: Self::Body) -> Self::Body {
-        body
-    }
-
-    /// Reads the fields, and notes everything that is wrong with them.
-    fn read_fields(body: Self::Body, check: &mut Check) -> PatchRequest<Self>;
-
-    /// Reads a create. One that names a record is a partial edit where that is stored, which is found out under the lock (W7);
-    /// one that names none makes a new record for certain, and must have what such a one needs.
+    /// Reads a create that may bring a key of the client's.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn parse_new(body: Self::Body) -> Result<CreateRequest<Self>, Violations> {
-        let named = Self::own_key(&body);
-        let mut check = match named {
-            Field::Absent => Check::of_new(),
-            _ => Check::default(),
-        };
-        let key = check.optional(Self::KEY, named, from_text);
-        let fields = Self::read_fields(body, &mut check);
+    fn parse_new(mut body: Self::Body) -> Result<CreateRequest<Self>, Violations> {
+        let mut around = Self::take_around(&mut body);
+        let key = std::mem::take(&mut around.key);
+        let mut check = check_new::<Self>(&key);
+        let key = Self::Key::read_field(Self::KEY, key, &mut check);
+        let fields = read(body, around, &mut check);
         check.finish(Some(CreateRequest { key, fields }))
     }
 
@@ -89,111 +73,53 @@ pub(crate) trait Wire: Entity {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    fn parse_edit(body: Self::Body) -> Result<PatchRequest<Self>, Violations> {
-        let mut check = Check::default();
-        let amendment = Self::read_fields(body, &mut check);
+    fn parse_edit(mut body: Self::Body, mut check: Check) -> Result<PatchRequest<Self>, Violations> {
+        let around = Self::take_around(&mut body);
+        let amendment = read(body, around, &mut check);
         check.finish(Some(amendment))
     }
-
-    /// Writes some fields of a record.
-    ///
-    /// # Errors
-    /// As [`Records::write`](mosaic_application::records::Records::write).
-    async fn write(
-        state: &AppState,
-        by: &EditBy,
-        key: Self::Key,
-        draft: Draft<Self>,
-    ) -> Result<Self::Answer, AppError>;
-
-    /// Brings a version of a record back.
-    ///
-    /// # Errors
-    /// As [`Records::restore`](mosaic_application::records::Records::restore).
-    async fn restore(
-        state: &AppState,
-        by: &EditBy,
-        key: Self::Key,
-        revision: RevisionId,
-    ) -> Result<Self::Answer, AppError>;
-
-    /// Reads a record.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`].
-    async fn read(state: &AppState, user: UserId, key: Self::Key) -> Result<Self::Answer, AppError>;
 }
 
-/// The methods of [`Wire`] for a type whose answers are the record alone.
-macro_rules! answers_the_record {
-    () => {
-        type Answer = Self::Shown;
+/// What a memo's body calls its resources.
+const RESOURCE_IDS: &str = "resourceIds";
 
-        async fn write(
-            state: &AppState,
-            by: &EditBy,
-            key: Self::Key,
-            draft: Draft<Self>,
-        ) -> Result<Self::Answer, AppError> {
-            state.records.write(by, key, draft).await.map(Into::into)
-        }
-
-        async fn restore(
-            state: &AppState,
-            by: &EditBy,
-            key: Self::Key,
-            revision: RevisionId,
-        ) -> Result<Self::Answer, AppError> {
-            state
-                .records
-                .restore::<Self>(by, key, revision)
-                .await
-                .map(Into::into)
-        }
-
-        async fn read(state: &AppState, user: UserId, key: Self::Key) -> Result<Self::Answer, AppError> {
-            state.records.get::<Self>(user, key).await.map(Into::into)
-        }
-    };
+/// Whether other records belong to those of this type.
+fn takes_attachments<E: Entity>() -> bool {
+    E::TYPE.child_types().next().is_some()
 }
-use answers_the_record;
 
-/// Defines how the document describes a create: as a partial edit, with an id that the client may make, and with fields that a new
-/// record must have.
-macro_rules! describes_new {
-    ($name:ident: $edit:ident with $($essential:literal),+) => {
-        #[doc = concat!("Describes a create by [`", stringify!($edit), "`].")]
-        #[derive(Debug)]
-        pub(crate) struct $name;
-
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                $crate::entities::new_schema($edit::schema(), &[$($essential),+])
-            }
-        }
-
-        impl utoipa::ToSchema for $name {
-            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
-                $edit::schemas(schemas);
-            }
-        }
+fn read<E: Wire>(body: E::Body, around: Around, check: &mut Check) -> PatchRequest<E> {
+    let patch = E::read_fields(body, check);
+    let resource_ids = if takes_attachments::<E>() {
+        around.resource_ids
+    } else {
+        Field::Absent
     };
+    PatchRequest {
+        attachments: Value::read_field(RESOURCE_IDS, resource_ids, check),
+        times: Times {
+            created_at: check.created_at(around.created_at),
+            updated_at: check.updated_at(around.updated_at),
+        },
+        patch,
+    }
 }
-use describes_new;
 
-fn new_schema(edit: RefOr<Schema>, essential: &[&str]) -> RefOr<Schema> {
-    let RefOr::T(Schema::Object(mut new)) = edit else {
-        return edit;
-    };
-    let id = Ref::from_schema_name(schema::Id::name()).into();
-    new.properties.insert("id".to_owned(), id);
-    new.required = essential.iter().map(ToString::to_string).collect();
-    new.description = Some(
-        "A record to store. Over one that is stored already, and with `updatedAt`, it is a partial edit: what it leaves out \
-         stays, and nothing is required."
-            .to_owned(),
-    );
-    RefOr::T(Schema::Object(new))
+/// The fields that a new record must have.
+fn needed<E: Entity>() -> Vec<&'static str> {
+    match E::from_patch(&E::Changes::default()) {
+        Ok(_) => Vec::new(),
+        Err(Missing(fields)) => fields,
+    }
+}
+
+/// Checks what may make a new record. An edit that names a record is a partial one where that is stored, which is found out
+/// under the lock (W7); one that names none makes a new record for certain.
+fn check_new<E: Entity>(key: &Field<String>) -> Check {
+    match key {
+        Field::Absent => Check::needing(needed::<E>()),
+        _ => Check::default(),
+    }
 }
 
 /// A record that a client wants to be stored.
@@ -242,16 +168,6 @@ pub(crate) struct Times {
     pub(crate) updated_at: Option<EditTime>,
 }
 
-impl Times {
-    /// Reads `createdAt` and `updatedAt`.
-    fn read(created_at: Field<Int>, updated_at: Field<Int>, check: &mut Check) -> Self {
-        Self {
-            created_at: check.created_at(created_at),
-            updated_at: check.updated_at(updated_at),
-        }
-    }
-}
-
 /// What changed of one entity type.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -263,11 +179,8 @@ pub(crate) struct TypeChanges<T> {
     deleted_ids: Vec<String>,
 }
 
-impl<T> TypeChanges<T> {
-    fn of<E: Wire<Shown = T>>(page: TypePage) -> Self
-    where
-        T: From<Live<E>>,
-    {
+impl<E: Wire> TypeChanges<Shown<E>> {
+    fn of(page: TypePage) -> Self {
         let (mut updated, mut deleted_ids) = (Vec::new(), Vec::new());
         for record in page.records {
             if record.is_unreadable() {
@@ -283,20 +196,13 @@ impl<T> TypeChanges<T> {
     }
 }
 
-fn show<E: Wire>(record: Record) -> Value {
-    let (key, created_at, updated_at) = (record.key, record.created_at.get(), record.version.time.get());
-    match record.into_live::<E>() {
-        Some(live) => serde_json::to_value(E::Shown::from(live)).unwrap_or(Value::Null),
-        None => json!({
-            E::KEY: key.to_string(), "isDeleted": true, "createdAt": created_at, "updatedAt": updated_at,
-        }),
-    }
-}
-
 /// Generates what goes over all entity types. One line per type, parents first.
 macro_rules! registry {
-    ($($name:ident: $entity:ident => $shown:ident, $pushed:ident;)*) => {
-        $(type $pushed = pushed::Pushed<$entity>;)*
+    ($($name:ident: $entity:ident => $shown:ident;)*) => {
+        $(
+            #[doc = concat!("A [`", stringify!($entity), "`], as it is shown.")]
+            pub(crate) type $shown = Shown<$entity>;
+        )*
 
         /// What changed, for each type that was asked for.
         #[derive(Debug, Default, Serialize, ToSchema)]
@@ -314,7 +220,7 @@ macro_rules! registry {
                 let mut changes = Self::default();
                 for (entity, page) in pages.into_pairs() {
                     match entity {
-                        $(EntityType::$entity => changes.$name = page.map(TypeChanges::of::<$entity>),)*
+                        $(EntityType::$entity => changes.$name = page.map(TypeChanges::of),)*
                     }
                 }
                 changes
@@ -322,9 +228,9 @@ macro_rules! registry {
         }
 
         /// A record as a conflict shows it (W4): a tombstone keeps its key and its times.
-        pub(crate) fn wire_form(record: Record) -> Value {
+        pub(crate) fn wire_form(record: Record) -> Json {
             match record.key {
-                $(RecordKey::$entity(_) => show::<$entity>(record),)*
+                $(RecordKey::$entity(_) => shown::wire_form::<$entity>(record),)*
             }
         }
 
@@ -348,20 +254,13 @@ macro_rules! registry {
 
         impl utoipa::PartialSchema for PushChanges {
             fn schema() -> RefOr<Schema> {
-                closed([$((EntityType::$entity, pushed::TypeEdits::<$pushed, pushed::Deleted<$entity>>::schema()),)*])
+                document::closed([$((EntityType::$entity, document::edits::<$entity>()),)*])
             }
         }
 
         impl ToSchema for PushChanges {
             fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-                $(
-                    schemas.push(($pushed::name().into_owned(), <$pushed as utoipa::PartialSchema>::schema()));
-                    schemas.push((
-                        pushed::Deleted::<$entity>::name().into_owned(),
-                        <pushed::Deleted<$entity> as utoipa::PartialSchema>::schema(),
-                    ));
-                    pushed::TypeEdits::<$pushed, pushed::Deleted<$entity>>::schemas(schemas);
-                )*
+                $(document::register_edits::<$entity>(schemas);)*
             }
         }
 
@@ -375,23 +274,11 @@ macro_rules! registry {
     };
 }
 
-/// An object with members for entity types, and no others.
-fn closed(of_types: impl IntoIterator<Item = (EntityType, RefOr<Schema>)>) -> RefOr<Schema> {
-    let members = of_types.into_iter();
-    members
-        .fold(ObjectBuilder::new(), |object, (entity, schema)| {
-            object.property(entity.name(), schema)
-        })
-        .schema_type(Type::Object)
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
-        .into()
-}
-
 registry! {
-    memo: Memo => MemoDto, PushedMemo;
-    diary: Diary => DiaryDto, PushedDiary;
-    resource: Resource => ResourceDto, PushedResource;
-    bot: Bot => BotDto, PushedBot;
+    memo: Memo => MemoDto;
+    diary: Diary => DiaryDto;
+    resource: Resource => ResourceDto;
+    bot: Bot => BotDto;
 }
 
 #[cfg(test)]

@@ -1,21 +1,14 @@
 //! The records of a bulk push (B1, B2): each is read by itself, so that one that can't be read spoils no other.
 
-use std::borrow::Cow;
-use std::marker::PhantomData;
-
 use mosaic_application::push::PushEdit;
 use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
-use utoipa::openapi::{Ref, RefOr};
 
-use super::{CreateRequest, Wire};
+use super::{Around, Value as _, Wire, check_new, read};
 use crate::body::{Unreadable, parse_object};
-use crate::field::{Check, Field, Int, from_text};
+use crate::field::{Check, Field, Int};
 use crate::problem::{FieldError, Problem, ProblemCode};
-use crate::schema::{self, UnixMs};
 
 /// One record of a bulk push, as far as it could be read.
 #[derive(Debug)]
@@ -24,20 +17,6 @@ pub(crate) struct Entry {
     pub(crate) id: Option<String>,
     /// The edit, or what is wrong with it, seen from the body.
     pub(crate) edit: Result<PushEdit, Problem>,
-}
-
-/// The edits of one entity type: at most 200, updated and deleted ones counted together.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes a list for the OpenAPI document")]
-pub(crate) struct TypeEdits<T, D> {
-    /// Records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the like) is
-    /// ignored. What is left out stays as it is stored, or gets its default in a new record, which must have what a create
-    /// must have.
-    #[schema(required = false, max_items = 200)]
-    updated: Vec<T>,
-    /// Deleted records.
-    #[schema(required = false, max_items = 200)]
-    deleted: Vec<D>,
 }
 
 /// A deleted record.
@@ -58,76 +37,6 @@ impl DeletedRecord {
             (EntityType::Diary, date) => date.clone(),
             _ => self.id.clone(),
         }
-    }
-}
-
-/// A record of a bulk push, as the document describes it: a partial edit with its key.
-#[derive(Debug)]
-pub(crate) struct Pushed<E>(PhantomData<E>);
-
-impl<E: Wire> utoipa::PartialSchema for Pushed<E> {
-    fn schema() -> RefOr<Schema> {
-        let edit = <E::Edit as utoipa::PartialSchema>::schema();
-        let RefOr::T(Schema::Object(mut pushed)) = edit else {
-            return edit;
-        };
-        // The resources of a push tell their memos themselves.
-        pushed.properties.remove("resourceIds");
-        pushed.properties.insert(E::KEY.to_owned(), key::<E>().into());
-        pushed.required = vec![E::KEY.to_owned()];
-        RefOr::T(Schema::Object(pushed))
-    }
-}
-
-impl<E: Wire> ToSchema for Pushed<E> {
-    fn name() -> Cow<'static, str> {
-        Cow::Owned(E::Edit::name().replace("Edit", "Pushed"))
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        E::Edit::schemas(schemas);
-    }
-}
-
-fn key<E: Wire>() -> Ref {
-    Ref::from_schema_name(match E::TYPE {
-        EntityType::Diary => schema::Day::name(),
-        _ => schema::Id::name(),
-    })
-}
-
-/// A deleted record, as the document describes it.
-#[derive(Debug)]
-pub(crate) struct Deleted<E>(PhantomData<E>);
-
-impl<E: Wire> utoipa::PartialSchema for Deleted<E> {
-    fn schema() -> RefOr<Schema> {
-        let named = |name: &str| {
-            let time = Ref::builder()
-                .ref_location_from_schema_name(UnixMs::name())
-                .description(Some(
-                    "When the record was deleted, by the device's clock. Now, where it is not given",
-                ));
-            ObjectBuilder::new()
-                .schema_type(Type::Object)
-                .property(name, key::<E>())
-                .property("updatedAt", time)
-                .required(name)
-        };
-        match E::TYPE {
-            // Where there is a `date`, nobody looks at `id`.
-            EntityType::Diary => AnyOfBuilder::new()
-                .item(named(E::KEY))
-                .item(named("id").property(E::KEY, key::<E>()))
-                .into(),
-            _ => named(E::KEY).into(),
-        }
-    }
-}
-
-impl<E: Wire> ToSchema for Deleted<E> {
-    fn name() -> Cow<'static, str> {
-        Cow::Owned(E::Edit::name().replace("Edit", "Deleted"))
     }
 }
 
@@ -158,19 +67,16 @@ pub(super) fn deleted<E: Wire>(text: &str, path: &str) -> Entry {
     }
 }
 
-fn put<E: Wire>(key: Field<String>, body: E::Body) -> Result<PushEdit, Violations> {
-    let mut check = Check::default();
-    let key = check.required(E::KEY, key, from_text::<E::Key>);
-    let submitted = match E::parse_new(E::pushed(body)) {
-        Ok(submitted) => Some(submitted),
-        Err(violations) => {
-            // The key has been checked already.
-            let others = violations.iter().filter(|violation| violation.path != E::KEY);
-            others.cloned().for_each(|violation| check.push(violation));
-            None
-        }
+fn put<E: Wire>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, Violations> {
+    let mut check = check_new::<E>(&key);
+    let key = check.required(E::KEY, key, E::Key::read);
+    // The resources of a push tell their memos themselves.
+    let around = Around {
+        resource_ids: Field::Absent,
+        ..E::take_around(&mut body)
     };
-    let (key, CreateRequest { fields, .. }) = check.finish(key.zip(submitted))?;
+    let fields = read::<E>(body, around, &mut check);
+    let key = check.finish(key)?;
     let (times, draft) = fields.into_draft(true);
     Ok(PushEdit {
         key: E::record_key(key),
@@ -181,7 +87,7 @@ fn put<E: Wire>(key: Field<String>, body: E::Body) -> Result<PushEdit, Violation
 
 fn delete<E: Wire>(key: Field<String>, updated_at: Field<Int>) -> Result<PushEdit, Violations> {
     let mut check = Check::default();
-    let key = check.required(E::KEY, key, from_text::<E::Key>);
+    let key = check.required(E::KEY, key, E::Key::read);
     let edit_time = check.updated_at(updated_at);
     Ok(PushEdit {
         key: E::record_key(check.finish(key)?),

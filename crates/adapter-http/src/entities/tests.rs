@@ -2,6 +2,8 @@
 
 use mosaic_domain::entity::{Fields, MoodKey, StorageType};
 use mosaic_domain::{ClientId, Content, DiaryDate, Stamp, State, Version};
+use serde_json::{Value, json};
+use utoipa::PartialSchema;
 
 use super::*;
 
@@ -12,7 +14,8 @@ fn created<E: Wire>(body: Value) -> Result<CreateRequest<E>, Vec<(String, &'stat
 }
 
 fn edited<E: Wire>(body: Value) -> Result<PatchRequest<E>, Vec<(String, &'static str)>> {
-    E::parse_edit(serde_json::from_value(body).unwrap()).map_err(|violations| found(&violations))
+    let body = serde_json::from_value(body).unwrap();
+    E::parse_edit(body, Check::default()).map_err(|violations| found(&violations))
 }
 
 fn found(violations: &Violations) -> Vec<(String, &'static str)> {
@@ -59,7 +62,15 @@ fn key(entity: EntityType) -> RecordKey {
 fn shown<E: Wire>(body: Value) -> Value {
     let patch = created::<E>(body).unwrap().fields.patch;
     let content = E::patch(patch).to_new_content().unwrap();
-    wire_form(record(content, key(E::TYPE)))
+    let shown = wire_form(record(content, key(E::TYPE)));
+    let described = serde_json::to_value(Shown::<E>::schema()).unwrap();
+    let members = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        members(&described["properties"]),
+        members(&shown),
+        "as it is described"
+    );
+    shown
 }
 
 #[test]

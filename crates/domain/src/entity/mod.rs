@@ -322,7 +322,7 @@ pub(crate) const FEW_BYTES: usize = 1_024;
 /// What follows from the fields of a type. Implemented by the macro that declares them.
 pub trait Patched {
     /// The type's partial edit.
-    type Changes: Clone + fmt::Debug + Send + Sync + 'static;
+    type Changes: Clone + Default + fmt::Debug + Send + Sync + 'static;
 
     /// The content after a partial edit: absent fields stay (W7).
     #[must_use]

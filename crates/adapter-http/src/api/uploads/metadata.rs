@@ -14,7 +14,7 @@ use crate::problem::Problem;
 
 /// The file that an upload becomes, and its times.
 pub(super) fn read(header: &str) -> Result<(NewFile, Times), Problem> {
-    let mut check = Check::of_new();
+    let mut check = Check::default();
     let said = Said::read(header, &mut check);
     // What web pages know of a file is called `name` and `type` by some clients, `filename` and `filetype` by most.
     let filename = said.take([FILENAME, "name"]);

@@ -1,0 +1,86 @@
+//! How the fields of a type are declared on the wire: once, for what is sent, how it is read, and what the document says.
+
+use mosaic_domain::Entity;
+use serde::de::DeserializeOwned;
+
+use super::document::Member;
+use super::value::Value;
+use crate::field::{Check, Field, Int};
+
+/// What a type's declaration says. Implemented by [`fields!`].
+pub(crate) trait Declared: Entity<Key: Value<Sent = String>> {
+    /// What the document calls one of them.
+    const NAME: &'static str;
+    /// What it is, for people.
+    const DESCRIPTION: &'static str;
+    /// What a client sends: some fields of a record, or all of them.
+    type Body: DeserializeOwned + Send + 'static;
+
+    /// The fields, as the document describes them.
+    fn members() -> Vec<Member>;
+
+    /// Takes out of a body what is no field of the record.
+    fn take_around(body: &mut Self::Body) -> Around;
+
+    /// Reads the fields, and notes everything that is wrong with them.
+    fn read_fields(body: Self::Body, check: &mut Check) -> Self::Changes;
+}
+
+/// What a body may have besides fields, whatever the type.
+#[derive(Debug)]
+pub(crate) struct Around {
+    /// The key that the client made.
+    pub(super) key: Field<String>,
+    /// The records that belong to it, in order.
+    pub(super) resource_ids: Field<Vec<String>>,
+    pub(super) created_at: Field<Int>,
+    pub(super) updated_at: Field<Int>,
+}
+
+/// Declares the fields of a type, each with its value and its name. Makes the body that a client sends, where every field may
+/// be left out, and what reads it.
+macro_rules! fields {
+    (
+        #[doc = $about:literal]
+        $entity:ident, edited by $patch:ident, sent as $body:ident {
+            $($(#[doc = $doc:literal])* $field:ident: $value:ty = $name:literal,)*
+        }
+    ) => {
+        #[doc = concat!("Some fields of a [`", stringify!($entity), "`], or all of them.")]
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        pub(crate) struct $body {
+            id: $crate::field::Field<String>,
+            $(#[serde(rename = $name)] $field: $crate::field::Field<<$value as $crate::entities::Value>::Sent>,)*
+            resource_ids: $crate::field::Field<Vec<String>>,
+            created_at: $crate::field::Field<$crate::field::Int>,
+            updated_at: $crate::field::Field<$crate::field::Int>,
+        }
+
+        impl $crate::entities::Declared for $entity {
+            const NAME: &'static str = stringify!($entity);
+            const DESCRIPTION: &'static str = $about;
+            type Body = $body;
+
+            fn members() -> Vec<$crate::entities::Member> {
+                vec![$($crate::entities::Member::of::<$value>($name, concat!($($doc),*)),)*]
+            }
+
+            fn take_around(body: &mut $body) -> $crate::entities::Around {
+                $crate::entities::Around {
+                    key: std::mem::take(&mut body.id),
+                    resource_ids: std::mem::take(&mut body.resource_ids),
+                    created_at: std::mem::take(&mut body.created_at),
+                    updated_at: std::mem::take(&mut body.updated_at),
+                }
+            }
+
+            fn read_fields(body: $body, check: &mut $crate::field::Check) -> $patch {
+                $patch {
+                    $($field: $crate::entities::Value::read_field($name, body.$field, check),)*
+                }
+            }
+        }
+    };
+}
+pub(super) use fields;
