@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use deadpool_postgres::PoolError;
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_ports::rows::CorruptColumn;
-use mosaic_ports::{BoxError, LoginRefusal, StoreError, WriteError};
+use mosaic_ports::{BoxError, StoreError, WriteError};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Why something did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.

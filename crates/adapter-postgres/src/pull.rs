@@ -1,10 +1,11 @@
 //! What a pull reads (P1 to P5): one statement, which is one snapshot and one round trip.
 
 use async_trait::async_trait;
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
 use mosaic_ports::rows::LOGIN_ACCOUNT_WIDTH;
-use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
+use mosaic_ports::{ChangeFeed, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;

@@ -232,16 +232,6 @@ const fn order_by(order: Order) -> &'static str {
     }
 }
 
-/// The names of some types, as a list in a statement. No type is `NULL`, since a list can't be empty everywhere.
-pub(crate) fn names(types: impl IntoIterator<Item = EntityType>) -> String {
-    let quoted: Vec<_> = types.into_iter().map(|entity| format!("'{entity}'")).collect();
-    if quoted.is_empty() {
-        "NULL".to_owned()
-    } else {
-        quoted.join(", ")
-    }
-}
-
 /// The type that records of the type in a column belong to, as an expression.
 pub(crate) fn parent_type_of(column: &str) -> String {
     let parents = EntityType::ALL
@@ -255,7 +245,7 @@ pub(crate) fn parent_type_of(column: &str) -> String {
 
 /// The type and key of a record of a type, and the bytes of its document and of those that are shown with it.
 fn listed_columns(entity_type: EntityType) -> String {
-    let children = names(entity_type.child_types());
+    let children = mosaic_ports::rows::type_names(entity_type.child_types());
     format!(
         "r.entity_type, r.record_key, r.document_bytes + coalesce((
              SELECT sum(shown.document_bytes) FROM (

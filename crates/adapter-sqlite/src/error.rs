@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_ports::rows::CorruptColumn;
-use mosaic_ports::{BoxError, LoginRefusal, StoreError, WriteError};
+use mosaic_ports::{BoxError, StoreError, WriteError};
 use rusqlite::ErrorCode;
 
 /// Why a look-up or a job of the writer did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.

@@ -1,9 +1,10 @@
 //! What a pull reads (P1 to P5): one look-up for a device at rest, one indexed scan per type that is behind.
 
 use async_trait::async_trait;
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{Cursor, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
-use mosaic_ports::{ChangeFeed, LoginRefusal, StoreError};
+use mosaic_ports::{ChangeFeed, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::SqliteStore;

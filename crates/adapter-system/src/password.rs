@@ -14,8 +14,8 @@ use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
 };
 use async_trait::async_trait;
-use mosaic_domain::account::Password;
-use mosaic_ports::{BoxError, PasswordHash, PasswordHasher, Randomness};
+use mosaic_domain::account::{Password, PasswordHash};
+use mosaic_ports::{BoxError, PasswordHasher, Randomness};
 use tokio::sync::Semaphore;
 use tokio::task;
 

@@ -4,14 +4,14 @@ mod logins;
 
 use std::sync::Arc;
 
-use mosaic_domain::account::{Password, Role, User, Username};
+use mosaic_domain::account::{
+    Account, AccountChange, ActingLogin, CreateOutcome, Password, RemoveOutcome, Role, UpdateOutcome, User,
+    Username,
+};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, UserId, Violation, Violations};
-use mosaic_ports::{
-    Account, AccountChange, AccountStore, ActingLogin, Clock, CreateOutcome, IdGenerator, PasswordHasher,
-    Randomness, RefreshTokens, RemoveOutcome, UpdateOutcome,
-};
+use mosaic_ports::{AccountStore, Clock, IdGenerator, PasswordHasher, Randomness, RefreshTokens};
 
 use crate::error::{AppError, Unauthenticated};
 use crate::refresh_tokens::hex;

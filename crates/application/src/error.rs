@@ -1,10 +1,11 @@
 //! Everything a use case can answer besides success. The HTTP adapter maps each to one problem.
 
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::skew::EditTimeAhead;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::CHILDREN_MAX;
 use mosaic_domain::{MemoId, Record, UnixMillis, Violation, Violations};
-use mosaic_ports::{AccessTokenError, BlobError, BoxError, LoginRefusal, StoreError, WriteError};
+use mosaic_ports::{AccessTokenError, BlobError, BoxError, StoreError, WriteError};
 
 /// Why a use case did not do what it was asked. Nothing was written, except the losing content of
 /// [`AppError::Superseded`].

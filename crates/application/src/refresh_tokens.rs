@@ -5,7 +5,7 @@
 //! token is derived from the text of the one before and a random seed that the store keeps: so it can be given out again,
 //! but only to who has that text.
 
-use mosaic_ports::{NewRefreshToken, PresentedToken, TokenHash, TokenSeed};
+use mosaic_domain::login::{NewRefreshToken, PresentedToken, TokenHash, TokenSeed};
 use sha2::{Digest, Sha256};
 
 use mosaic_domain::UnixMillis;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use mosaic_domain::UnixMillis;
 use mosaic_domain::UserId;
-use mosaic_ports::{ClaimOutcome, Clock, IdGenerator, JobClaim, Jobs, Retention, StoreError, UserIds};
+use mosaic_domain::lease::{ClaimOutcome, JobClaim};
+use mosaic_ports::{Clock, IdGenerator, Jobs, Retention, StoreError, UserIds};
 
 use crate::garbage::{GarbageCollector, GarbageError};
 

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use mosaic_domain::account::Role;
+use mosaic_domain::account::{ActingLogin, Role};
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{AccessClaims, AccessTokens, ActingLogin, Clock, LoginRefusal, RefreshTokens};
+use mosaic_ports::{AccessClaims, AccessTokens, Clock, RefreshTokens};
 
 use crate::error::{AppError, Unauthenticated};
 

@@ -26,15 +26,6 @@ mod upkeep;
 mod uploads;
 
 // What the ports' methods take and answer of the rules about accounts, logins and leases.
-pub use mosaic_domain::account::{
-    Account, AccountChange, ActingLogin, CreateOutcome, PasswordHash, RemoveOutcome, UpdateOutcome,
-};
-pub use mosaic_domain::lease::{ClaimOutcome, JobClaim};
-pub use mosaic_domain::login::{
-    IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken, PresentedToken, Rotation,
-    StoredRefreshToken, TokenHash, TokenSeed,
-};
-
 pub use accounts::AccountStore;
 pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};

@@ -32,6 +32,16 @@ pub use attachments::{
     upload, variant,
 };
 
+/// The names of some types, as a list in a statement. No type is `NULL`, since a list can't be empty everywhere.
+pub fn type_names(types: impl IntoIterator<Item = EntityType>) -> String {
+    let quoted: Vec<_> = types.into_iter().map(|entity| format!("'{entity}'")).collect();
+    if quoted.is_empty() {
+        "NULL".to_owned()
+    } else {
+        quoted.join(", ")
+    }
+}
+
 /// A column that holds what no version wrote.
 #[derive(Debug, thiserror::Error)]
 #[error("the store holds a corrupt {what}")]

@@ -137,10 +137,11 @@ mod tests {
     use mosaic_application::garbage::GarbageCollector;
     use mosaic_application::retention::Progress;
     use mosaic_domain::attachment::Collected;
+    use mosaic_domain::lease::{ClaimOutcome, JobClaim};
     use mosaic_domain::{UnixMillis, UserId};
     use mosaic_ports::{
-        BlobError, ClaimOutcome, Clock, JobClaim, MockBlobStore, MockJobs, MockOrphanIndex, MockRetention,
-        MockUploadStore, MockUserIds, Purged, StoreError,
+        BlobError, Clock, MockBlobStore, MockJobs, MockOrphanIndex, MockRetention, MockUploadStore,
+        MockUserIds, Purged, StoreError,
     };
     use mosaic_testkit::{ManualClock, SequentialIds};
     use uuid::Uuid;

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mosaic_domain::account::{Role, User};
+use mosaic_domain::account::{Account, CreateOutcome, PasswordHash, Role, User};
 use mosaic_domain::pull::{self, PageLimits, PullPage, PullRequest};
 use mosaic_domain::query::{Listed, Listing, Order, PageNumber, RecordQuery};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide};
 use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
-use mosaic_ports::{
-    Account, CreateOutcome, IdGenerator, KeptRevision, PasswordHash, RevisionPage, Stores, WriteError,
-};
+use mosaic_ports::{IdGenerator, KeptRevision, RevisionPage, Stores, WriteError};
 
 use uuid::Uuid;
 

@@ -2,10 +2,10 @@
 
 use mosaic_domain::FamilyId;
 use mosaic_domain::UserId;
-use mosaic_domain::text::Label;
-use mosaic_ports::{
+use mosaic_domain::login::{
     IssueOutcome, NewRefreshToken, PresentedToken, Rotation, StoredRefreshToken, TokenHash, TokenSeed,
 };
+use mosaic_domain::text::Label;
 
 use crate::edits::by;
 use crate::harness::{Harness, at};

@@ -2,10 +2,11 @@
 //! once a store has brought it up to date. How the rows are written is a matter of each store's tests.
 
 use mosaic_domain::entity::Content;
+use mosaic_domain::login::{NewRefreshToken, PresentedToken, Rotation, TokenHash, TokenSeed};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::{SearchTerms, normalise_before};
 use mosaic_domain::{EntityType, UserId};
-use mosaic_ports::{NewRefreshToken, PresentedToken, Rotation, Stores, TokenHash, TokenSeed};
+use mosaic_ports::Stores;
 use uuid::Uuid;
 
 use crate::{ManualClock, at, memo, memo_key};

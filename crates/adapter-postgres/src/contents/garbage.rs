@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::content;
 use crate::PostgresStore;
 use crate::error::Failure;
-use crate::query::names;
 use crate::retry::retrying;
 use crate::rows::{bytes, checked, column};
 use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
+use mosaic_ports::rows::type_names;
 
 #[async_trait]
 impl OrphanIndex for PostgresStore {
@@ -70,7 +70,7 @@ pub(super) const IN_NO_AVATAR: &str = "
 /// The id of the avatar `a` of the user $1 stands nowhere: not in the account, nor in any version of a record whose type names
 /// avatars. Said so, it is three joins; as a value it would be three questions for each avatar.
 fn in_no_address() -> String {
-    let types = names(
+    let types = type_names(
         EntityType::ALL
             .into_iter()
             .filter(|entity| entity.names_avatars()),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use mosaic_adapter_postgres::PostgresSettings;
 use mosaic_domain::UserId;
+use mosaic_domain::login::{PresentedToken, TokenHash};
 use mosaic_domain::write::{Locked, RecordEdit, WritePlan, decide};
-use mosaic_ports::{PresentedToken, StoreError, TokenHash, WriteError};
+use mosaic_ports::{StoreError, WriteError};
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Server, Stop, TestDatabase, When};
 use mosaic_testkit::{EditExt as _, Harness, delete, memo, memo_key, patch_memo, put};
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::attachment::{Avatar, ContentRef, Upload, UploadKind, UploadPart, VariantRef};
 use mosaic_domain::entity::{MimeType, Sha256, Variant};
 use mosaic_domain::{AvatarId, EntityType, FamilyId, RecordKey, ResourceId, UploadId, UserId};
-use mosaic_ports::{Purged, RemoveOutcome, ServedCursors};
+use mosaic_ports::{Purged, ServedCursors};
 use mosaic_testkit::{
     EditExt as _, Harness, at, by, delete, memo_id, memo_key, patch_memo, put, resource_key, resource_of,
     tagged,

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::ensure_open;
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::query::names;
 use crate::rows::{SqliteRow, checked, column};
+use mosaic_ports::rows::type_names;
 
 #[async_trait]
 impl OrphanIndex for SqliteStore {
@@ -73,7 +73,7 @@ const OLD_AVATARS: &str =
 /// Whether an id stands in the account or in any version of a record whose type names avatars. The addresses of avatars end
 /// with it.
 fn avatar_is_referenced_sql() -> String {
-    let types = names(
+    let types = type_names(
         EntityType::ALL
             .into_iter()
             .filter(|entity| entity.names_avatars()),

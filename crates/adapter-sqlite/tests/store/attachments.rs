@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
+use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::attachment::{
     AppendOutcome, Avatar, BeginOutcome, ContentRef, ReferenceOutcome, Upload, UploadKind, UploadPart,
     VariantRef,
@@ -13,7 +14,7 @@ use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{AvatarId, RecordKey, ResourceId, UnixMillis, UploadId, UserId};
 use mosaic_ports::{
     AccountStore as _, AttachmentAudit as _, AttachmentIndex as _, AvatarIndex as _, IdGenerator as _,
-    OrphanIndex as _, RemoveOutcome, Retention as _, UploadStore as _, VariantIndex as _, WriteStore as _,
+    OrphanIndex as _, Retention as _, UploadStore as _, VariantIndex as _, WriteStore as _,
 };
 use mosaic_testkit::{ManualClock, SequentialIds, delete, put, resource, resource_key};
 use rusqlite::{Connection, Params};

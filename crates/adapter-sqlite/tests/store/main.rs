@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mosaic_adapter_sqlite::{Location, OpenError, SqliteSettings, SqliteStore, pending_migrations};
-use mosaic_domain::account::{Role, User};
+use mosaic_domain::account::{
+    Account, AccountChange, CreateOutcome, PasswordHash, RemoveOutcome, Role, UpdateOutcome, User,
+};
+use mosaic_domain::login::{IssueOutcome, NewRefreshToken, StoredRefreshToken, TokenHash, TokenSeed};
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
@@ -21,10 +24,9 @@ use mosaic_domain::{
     Cursor, EntitySet, EntityType, FamilyId, PerEntity, Record, RecordKey, State, UnixMillis, UserId,
 };
 use mosaic_ports::{
-    Account, AccountChange, AccountStore as _, ChangeFeed as _, Clock, CreateOutcome, DeviceCursors as _,
-    DumpReader as _, Health as _, IdGenerator as _, IssueOutcome, NewRefreshToken, PasswordHash,
-    RecordReader, RefreshTokens as _, RemoveOutcome, Retention as _, RevisionPage, ServedCursors, StoreError,
-    StoredRefreshToken, TokenHash, TokenSeed, UpdateOutcome, WriteError, WriteStore as _,
+    AccountStore as _, ChangeFeed as _, Clock, DeviceCursors as _, DumpReader as _, Health as _,
+    IdGenerator as _, RecordReader, RefreshTokens as _, Retention as _, RevisionPage, ServedCursors,
+    StoreError, WriteError, WriteStore as _,
 };
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,

@@ -1,9 +1,9 @@
 //! Logins: proved by a password, renewed by refresh tokens, ended.
 
-use mosaic_domain::account::{Password, User, Username};
+use mosaic_domain::account::{Password, PasswordHash, User, Username};
+use mosaic_domain::login::{IssueOutcome, NewRefreshToken, Rotation, StoredRefreshToken, TokenSeed};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UserId};
-use mosaic_ports::{IssueOutcome, NewRefreshToken, PasswordHash, Rotation, StoredRefreshToken, TokenSeed};
 use uuid::Uuid;
 
 use super::Accounts;

@@ -7,8 +7,9 @@ use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
 use mosaic_application::nudges::{Listener, Nudges, Subscriptions};
 use mosaic_application::sessions::Asking;
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::{FamilyId, Stamp, UserId};
-use mosaic_ports::{CommitListener, LoginRefusal, MockChangeFeed};
+use mosaic_ports::{CommitListener, MockChangeFeed};
 use uuid::Uuid;
 
 const ANNA: UserId = UserId::new(Uuid::from_u128(1));

@@ -6,12 +6,13 @@ use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
 use mosaic_application::pull::Pull;
 use mosaic_domain::entity::Memo;
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{
     Content, Cursor, EditTime, EntitySet, EntityType, Epoch, FamilyId, MemoId, PerEntity, Record, RecordKey,
     Stamp, State, UnixMillis, UserId, Version,
 };
-use mosaic_ports::{LoginRefusal, MockChangeFeed, MockClock, MockDeviceCursors};
+use mosaic_ports::{MockChangeFeed, MockClock, MockDeviceCursors};
 use uuid::Uuid;
 
 const USER: UserId = UserId::new(Uuid::from_u128(1));

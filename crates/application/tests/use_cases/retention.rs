@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use mosaic_application::garbage::{GRACE_MS, GarbageCollector, GarbageError};
 use mosaic_application::retention::{Progress, Purge, PurgeOutcome, When};
 use mosaic_domain::attachment::Collected;
+use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
-    BlobError, BlobInfo, BlobName, ClaimOutcome, Clock, JobClaim, MockBlobStore, MockClock, MockIdGenerator,
-    MockJobs, MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged, StoreError,
+    BlobError, BlobInfo, BlobName, Clock, MockBlobStore, MockClock, MockIdGenerator, MockJobs,
+    MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged, StoreError,
 };
 use uuid::Uuid;
 

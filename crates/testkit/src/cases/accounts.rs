@@ -2,13 +2,12 @@
 
 use futures_util::future::join_all;
 use mosaic_domain::UserId;
-use mosaic_domain::account::{Role, User};
+use mosaic_domain::account::{
+    AccountChange, ActingLogin, CreateOutcome, PasswordHash, RemoveOutcome, Role, UpdateOutcome, User,
+};
+use mosaic_domain::login::{LoginRefusal, Rotation};
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::Label;
-use mosaic_ports::{
-    AccountChange, ActingLogin, CreateOutcome, LoginRefusal, PasswordHash, RemoveOutcome, Rotation,
-    UpdateOutcome,
-};
 
 use crate::{Harness, at, memo, memo_key, put};
 

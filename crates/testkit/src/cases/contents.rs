@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use mosaic_domain::UserId;
-use mosaic_domain::account::Role;
+use mosaic_domain::account::{RemoveOutcome, Role};
 use mosaic_domain::attachment::{
     AppendOutcome, AttachmentUsage, Avatar, Collected, ContentRef, ReferenceOutcome, UploadPart,
 };
 use mosaic_domain::entity::Variant;
-use mosaic_ports::{RemoveOutcome, WriteError};
+use mosaic_ports::WriteError;
 use uuid::Uuid;
 
 use super::attached::{

@@ -1,8 +1,9 @@
 //! What each device was served up to (D1), and the logins of devices (D2).
 
+use mosaic_domain::login::Rotation;
 use mosaic_domain::text::Label;
 use mosaic_domain::{Cursor, EntityType, FamilyId, UserId};
-use mosaic_ports::{DeviceLogin, Rotation, ServedCursors};
+use mosaic_ports::{DeviceLogin, ServedCursors};
 use uuid::Uuid;
 
 use crate::{Harness, at, by};

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use mosaic_domain::account::{AccountChange, UpdateOutcome};
+use mosaic_domain::login::{LoginRefusal, Rotation};
 use mosaic_domain::pull::PullRequest;
 use mosaic_domain::write::{Locked, WritePlan, WriteScope, decide};
 use mosaic_domain::{FamilyId, Stamp, UserId};
-use mosaic_ports::{AccountChange, CommitListener, LoginRefusal, Rotation, UpdateOutcome, WriteError};
+use mosaic_ports::{CommitListener, WriteError};
 
 use super::accounts::{closed, new_password, update};
 use crate::{Device, Gate, Harness, by, memo, memo_key, put};

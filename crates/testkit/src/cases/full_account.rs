@@ -1,17 +1,15 @@
 //! An account with a row of every kind, and what must be gone with it.
 
-use mosaic_domain::account::Role;
+use mosaic_domain::account::{Account, AccountChange, CreateOutcome, RemoveOutcome, Role, UpdateOutcome};
 use mosaic_domain::attachment::{
     AttachmentUsage, Avatar, ContentRef, Upload, UploadKind, UploadPart, VariantRef,
 };
 use mosaic_domain::entity::{MimeType, Resource, Variant};
+use mosaic_domain::login::{IssueOutcome, LoginRefusal, Rotation, StoredRefreshToken};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, Stamp, UploadId, UserId};
-use mosaic_ports::{
-    Account, AccountChange, CreateOutcome, IssueOutcome, Loaded, LoginRefusal, RemoveOutcome, Rotation,
-    ServedCursors, StoredRefreshToken, UpdateOutcome, WriteError,
-};
+use mosaic_ports::{Loaded, ServedCursors, WriteError};
 use uuid::Uuid;
 
 use crate::{

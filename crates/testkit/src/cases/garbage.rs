@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mosaic_domain::RecordKey;
+use mosaic_domain::account::AccountChange;
 use mosaic_domain::attachment::{Avatar, Collected, ReferenceOutcome, Upload, UploadKind, UploadPart};
 use mosaic_domain::entity::{Bot, Variant};
 use mosaic_domain::text::Text;
 use mosaic_domain::write::Outcome;
-use mosaic_ports::AccountChange;
 
 use super::attached::{
     PLENTY, START, add_avatar, address, avatar, avatars, blobs, bot_with, content, drop_all, drop_now, held,

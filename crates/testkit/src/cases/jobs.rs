@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use mosaic_ports::{ClaimOutcome, JobClaim};
+use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use uuid::Uuid;
 
 use crate::{Harness, at};

@@ -2,10 +2,12 @@
 
 use futures_util::future::join_all;
 use mosaic_domain::UserId;
-use mosaic_ports::{
-    EarlierToken, IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken, PasswordHash,
-    PresentedToken, Rotation, StoredRefreshToken, TokenHash, TokenSeed, UpdateOutcome,
+use mosaic_domain::account::{PasswordHash, UpdateOutcome};
+use mosaic_domain::login::{
+    IssueOutcome, KeptLogin, LOGINS_MAX, LoginRefusal, NewRefreshToken, PresentedToken, Rotation,
+    StoredRefreshToken, TokenHash, TokenSeed,
 };
+use mosaic_ports::EarlierToken;
 
 use super::accounts::{closed, new_password, password, update};
 use crate::Harness;

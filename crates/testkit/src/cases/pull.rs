@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::write::RecordEdit;
 use mosaic_domain::{
     Content, Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, RecordKey, State, UserId,
 };
-use mosaic_ports::{LoginRefusal, ServedCursors};
+use mosaic_ports::ServedCursors;
 use uuid::Uuid;
 
 use crate::{

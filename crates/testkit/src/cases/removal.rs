@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::poll;
-use mosaic_domain::account::Role;
+use mosaic_domain::account::{AccountChange, RemoveOutcome, Role};
 use mosaic_domain::entity::Variant;
+use mosaic_domain::login::Rotation;
 use mosaic_domain::{FamilyId, UploadId, UserId};
-use mosaic_ports::{AccountChange, RemoveOutcome, Rotation, StoreError, WriteError};
+use mosaic_ports::{StoreError, WriteError};
 use uuid::Uuid;
 
 use super::full_account::{

@@ -3,9 +3,10 @@
 use mosaic_domain::account::Role;
 use mosaic_domain::attachment::{Avatar, ContentRef, VariantRef};
 use mosaic_domain::entity::{MimeType, Variant};
+use mosaic_domain::login::StoredRefreshToken;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{AvatarId, Cursor, EntityType, Epoch, FamilyId, Stamp, UnixMillis, UserId};
-use mosaic_ports::{DumpedRecord, KeptRevision, RevisionPlace, ServedCursors, StoredRefreshToken};
+use mosaic_ports::{DumpedRecord, KeptRevision, RevisionPlace, ServedCursors};
 use uuid::Uuid;
 
 use crate::{

@@ -1,13 +1,13 @@
 //! Documents that can't be read: changed by hand, damaged, or written by another version. Each concerns its own record, and
 //! nothing else of the account or the installation.
 
+use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::entity::{Bot, KeptObject, Resource, Unreadable};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::write::{Outcome, RecordEdit, Refusal, decide};
 use mosaic_domain::{Content, EntityType, Record, RevisionReason, Stamp, State, UserId};
-use mosaic_ports::RemoveOutcome;
 
 use crate::{
     EditExt, Harness, at, bot, bot_key, delete, diary, diary_key, filled, memo, memo_id, memo_key,

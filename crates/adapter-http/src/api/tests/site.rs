@@ -28,13 +28,13 @@ use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_domain::account::{Role, User};
+use mosaic_domain::account::{Account, PasswordHash, Role, User};
 use mosaic_domain::entity::{MimeType, StorageType};
+use mosaic_domain::login::{NewRefreshToken, PresentedToken, StoredRefreshToken, TokenHash, TokenSeed};
 use mosaic_domain::{FamilyId, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, Account, Clock, IdGenerator, MockAccessTokens, MockMediaTypes,
-    MockPasswordHasher, MockPictures, MockRandomness, NewRefreshToken, PasswordHash, PresentedToken,
-    SmallerPicture, StoredRefreshToken, Stores, TokenHash, TokenSeed,
+    AccessClaims, AccessTokenError, Clock, IdGenerator, MockAccessTokens, MockMediaTypes, MockPasswordHasher,
+    MockPictures, MockRandomness, SmallerPicture, Stores,
 };
 use mosaic_testkit::{ManualClock, MemoryBlobs, SequentialIds};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -9,13 +9,12 @@ use mosaic_adapter_sqlite::{
     BackupError, BackupProgress, BackupSummary, FileError, Flaw, Location, RestoreError, RestoreSummary,
     SqliteSettings, SqliteStore, backup, restore,
 };
-use mosaic_domain::account::{Role, User};
+use mosaic_domain::account::{Account, CreateOutcome, PasswordHash, Role, User};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{Epoch, Record, Stamp, UnixMillis, UserId};
 use mosaic_ports::{
-    Account, AccountStore as _, Clock as _, CreateOutcome, DumpReader as _, IdGenerator as _, PasswordHash,
-    StoreIdentity as _, WriteStore as _,
+    AccountStore as _, Clock as _, DumpReader as _, IdGenerator as _, StoreIdentity as _, WriteStore as _,
 };
 use mosaic_testkit::{ManualClock, SequentialIds, delete, memo, memo_key, put};
 use rusqlite::Connection;

@@ -10,14 +10,16 @@ use mosaic_application::accounts::{
 };
 use mosaic_application::error::Unauthenticated;
 use mosaic_application::sessions::{Caller, Sessions};
-use mosaic_domain::account::{Password, Role, User};
+use mosaic_domain::account::{
+    Account, AccountChange, ActingLogin, CreateOutcome, Password, PasswordHash, RemoveOutcome, Role,
+    UpdateOutcome, User,
+};
+use mosaic_domain::login::{IssueOutcome, LoginRefusal, NewRefreshToken, Rotation, StoredRefreshToken};
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, AccessTokens, Account, AccountChange, ActingLogin, BoxError,
-    CreateOutcome, IssueOutcome, LoginRefusal, MockAccountStore, MockClock, MockIdGenerator,
-    MockPasswordHasher, MockRandomness, MockRefreshTokens, NewRefreshToken, PasswordHash, RemoveOutcome,
-    Rotation, StoredRefreshToken, UpdateOutcome,
+    AccessClaims, AccessTokenError, AccessTokens, BoxError, MockAccountStore, MockClock, MockIdGenerator,
+    MockPasswordHasher, MockRandomness, MockRefreshTokens,
 };
 use uuid::Uuid;
 

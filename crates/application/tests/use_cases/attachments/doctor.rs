@@ -7,9 +7,10 @@ use bytes::Bytes;
 use mosaic_application::doctor::{Doctor, Finding, Progress};
 use mosaic_application::garbage::{GRACE_MS, GarbageError};
 use mosaic_domain::UserId;
+use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Variant;
-use mosaic_ports::{BlobName, RemoveOutcome};
+use mosaic_ports::BlobName;
 use mosaic_testkit::{
     BlobCall, BlobFailure, EditExt as _, delete, filled, hash, put, resource, resource_id, resource_key,
 };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mosaic_application::AppError;
 use mosaic_application::attachments::NewFile;
-use mosaic_ports::{BlobName, MockAttachmentIndex, RemoveOutcome, StoreError, WriteError};
+use mosaic_domain::account::RemoveOutcome;
+use mosaic_ports::{BlobName, MockAttachmentIndex, StoreError, WriteError};
 use mosaic_testkit::{BlobCall, BlobFailure, resource_id, resource_key};
 use tokio::task::JoinSet;
 

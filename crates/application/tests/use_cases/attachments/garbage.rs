@@ -3,9 +3,10 @@
 use mosaic_application::AppError;
 use mosaic_application::garbage::GRACE_MS;
 use mosaic_application::uploads::DirectUpload;
+use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Variant;
-use mosaic_ports::{BlobName, BlobStore as _, RemoveOutcome};
+use mosaic_ports::{BlobName, BlobStore as _};
 use mosaic_testkit::{
     BlobCall, BlobFailure, EditExt as _, at, blobs, delete, put, resource, resource_id, resource_key,
 };

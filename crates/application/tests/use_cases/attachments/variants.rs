@@ -182,7 +182,9 @@ async fn a_smaller_picture_of_an_account_that_goes_meanwhile_leaves_nothing() {
     };
     gate.reached().await;
     let accounts = &w.h.stores.accounts;
-    while accounts.remove(w.user, 100, None).await.unwrap() == mosaic_ports::RemoveOutcome::Removing {}
+    while accounts.remove(w.user, 100, None).await.unwrap() == mosaic_domain::account::RemoveOutcome::Removing
+    {
+    }
     w.removed_users().await.unwrap();
     gate.open();
     assert!(asker.await.unwrap().is_err());

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use mosaic_ports::{ClaimOutcome, JobClaim};
+use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use mosaic_testkit::{delete, memo, memo_key, patch_memo, put};
 use uuid::Uuid;
 

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use mosaic_ports::{ClaimOutcome, JobClaim};
+use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
