@@ -75,8 +75,8 @@ pub(crate) trait Wire: Declared {
     /// Everything that is wrong with it.
     fn parse_edit(mut body: Self::Body, mut check: Check) -> Result<PatchRequest<Self>, Violations> {
         let around = Self::take_around(&mut body);
-        let amendment = read(body, around, &mut check);
-        check.finish(Some(amendment))
+        let edit = read(body, around, &mut check);
+        check.finish(Some(edit))
     }
 }
 

@@ -1,9 +1,8 @@
 //! A record, as it is shown: its fields as the domain writes them, between its key and its times.
 
-use std::collections::BTreeMap;
-
 use mosaic_domain::{Live, Record};
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::Wire;
@@ -13,7 +12,7 @@ use super::Wire;
 #[serde(rename_all = "camelCase", bound = "")]
 pub(crate) struct Shown<E: Wire> {
     #[serde(flatten)]
-    key: BTreeMap<&'static str, String>,
+    key: Named<E>,
     #[serde(flatten)]
     fields: E,
     #[serde(flatten)]
@@ -22,10 +21,22 @@ pub(crate) struct Shown<E: Wire> {
     updated_at: i64,
 }
 
+/// A key, under the name that it has in records of its type.
+#[derive(Debug)]
+struct Named<E: Wire>(E::Key);
+
+impl<E: Wire> Serialize for Named<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(E::KEY, &format_args!("{}", self.0))?;
+        map.end()
+    }
+}
+
 impl<E: Wire> From<Live<E>> for Shown<E> {
     fn from(live: Live<E>) -> Self {
         Self {
-            key: BTreeMap::from([(E::KEY, live.key.to_string())]),
+            key: Named(live.key),
             derived: E::derived(&live),
             fields: live.content,
             created_at: live.created_at.get(),
