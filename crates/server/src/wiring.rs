@@ -320,7 +320,9 @@ fn request_limits(config: &Config) -> RequestLimits {
             (half, half)
         }
         // Short look-ups wait for a reader only as long as others take, and writes for none.
-        _ => (usize::MAX, (config.sqlite.readers.get() / 2).max(1)),
+        DatabaseUrl::SqliteFile(_) | DatabaseUrl::SqliteMemory => {
+            (usize::MAX, (config.sqlite.readers.get() / 2).max(1))
+        }
     };
     RequestLimits {
         per_user: config.http.requests_per_user.get().min(all),
