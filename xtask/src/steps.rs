@@ -1,11 +1,16 @@
 //! The steps behind the commands, and the loop that runs them: announced, timed, stopping at the first failure.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::metadata::Metadata;
 use crate::runner::{Workspace, output, run as run_program, run_tests, say};
 use crate::{deps, links, needs, profiles, schemathesis};
+
+/// How many tests of a program run at the same time. Where nobody says, two for each core: they wait for databases and for
+/// other processes as long as they compute.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
 type Work = Box<dyn Fn(&Workspace) -> Result<Option<String>>>;
 
@@ -156,6 +161,10 @@ pub(crate) fn test(args: Vec<String>) -> Step {
         let mut command = workspace.cargo("test");
         if !names_a_package(&args) {
             command.arg("--workspace");
+        }
+        if std::env::var_os(TEST_THREADS).is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            command.env(TEST_THREADS, (2 * cores).to_string());
         }
         let tally = run_tests(command.arg("--no-fail-fast").args(&args))?;
         if tally.ignored > 0 {

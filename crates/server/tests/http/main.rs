@@ -21,6 +21,7 @@ mod copy;
 mod crash;
 mod devices;
 mod digest;
+mod document;
 mod events;
 mod examples;
 mod fields;
@@ -58,7 +59,6 @@ mod scenario_resync;
 mod scenario_stage;
 mod scenario_week_offline;
 mod scene;
-mod schemathesis;
 mod stop;
 #[path = "../../../adapter-blobs/tests/blobs/storage.rs"]
 #[expect(

@@ -20,6 +20,8 @@ mod account_export;
 mod accounts;
 #[path = "../http/crash.rs"]
 mod crash;
+#[path = "../http/document.rs"]
+mod document;
 #[path = "../http/files.rs"]
 mod files;
 #[path = "../http/files_crash.rs"]
@@ -58,8 +60,6 @@ mod scenario_stage;
 mod scenario_week_offline;
 #[path = "../http/scene.rs"]
 mod scene;
-#[path = "../http/schemathesis.rs"]
-mod schemathesis;
 #[path = "../http/stop.rs"]
 mod stop;
 #[path = "../http/sync.rs"]

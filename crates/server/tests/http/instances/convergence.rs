@@ -21,13 +21,13 @@ const WRITERS: usize = 8;
 const PULLERS: usize = 4;
 const USERS: usize = 20;
 /// How long is written.
-const RUN: Duration = Duration::from_mins(2);
+const RUN: Duration = Duration::from_mins(1);
 /// What happens, and at which second of the run.
 const FAULTS: [(u64, Fault); 4] = [
-    (20, Fault::Database),
-    (45, Fault::Database),
-    (65, Fault::Instance),
-    (95, Fault::Database),
+    (10, Fault::Database),
+    (22, Fault::Database),
+    (32, Fault::Instance),
+    (47, Fault::Database),
 ];
 /// How long the killed instance stays away.
 const AWAY: Duration = Duration::from_secs(5);
