@@ -82,6 +82,8 @@ impl Data {
             .current_dir(self.path())
             .env_clear()
             .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
+            // Tests run beside each other: none takes the port that people know.
+            .env("MOSAIC_LISTEN", "127.0.0.1:0")
             .args(args)
             .stdin(Stdio::null());
         if let Some(database) = &self.0.database {
@@ -101,14 +103,7 @@ impl Data {
     /// As [`Data::start`], started by another program that becomes the server (`exec`).
     pub fn start_by(&self, launcher: &[&str], args: &[&str]) -> Server {
         let mut command = self.mosaic_by(launcher, args);
-        command.args([
-            "--listen",
-            "127.0.0.1:0",
-            "--http-workers",
-            "2",
-            "--log-format",
-            "json",
-        ]);
+        command.args(["--http-workers", "2", "--log-format", "json"]);
         let mut process = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
