@@ -4,6 +4,7 @@
 //! costs gigabytes. Here the packed body is read first (it is bounded), and unpacked through a reader that stops
 //! at the limit. What is packed or large is unpacked and parsed off the async workers, as many at once as there are cores.
 
+pub(crate) mod length;
 mod object;
 mod packed;
 
@@ -22,6 +23,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
+use self::length::content_length;
 use self::packed::{Encoding, content_encoding, unpack};
 use crate::budget::{Lease, MemoryBudget};
 use crate::problem::{Problem, ProblemCode};
@@ -212,17 +214,6 @@ fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
             "the content type must be application/json",
         ))
     }
-}
-
-/// How many bytes the body has, where it is announced.
-pub(crate) fn content_length(request: &HttpRequest) -> Option<u64> {
-    request
-        .headers()
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
 }
 
 fn too_large(limit: usize) -> Problem {

@@ -20,7 +20,6 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::{bots, page, uploads};
 use crate::field::MOST_ITEMS;
 use crate::names::{EntityName, PurposeName};
 
@@ -169,9 +168,9 @@ schemas! {
     /// How many memos of a day a page has.
     WholePageSize = page_size(PageNumber::MAX_SIZE, PageNumber::MAX_SIZE);
     /// How many bots a page has.
-    BotPageSize = page_size(bots::PAGE, bots::PAGE);
+    BotPageSize = page_size(BOTS_PER_PAGE, BOTS_PER_PAGE);
     /// How many records of a page have come already.
-    Skip = integer(0, page::MOST_SKIPPED.into()).default(Some(0.into()));
+    Skip = integer(0, MOST_SKIPPED.into()).default(Some(0.into()));
     /// The number of a revision: they are counted from 1.
     RevisionNumber = integer(0, u32::MAX.into());
     /// How many revisions are listed at once.
@@ -256,7 +255,7 @@ schemas! {
     /// A header that is ignored where it makes no sense.
     Unforced = string();
     /// The version of tus.
-    TusVersion = string().enum_values(Some([uploads::VERSION]));
+    TusVersion = string().enum_values(Some([TUS_VERSION]));
     /// Pairs of a name and a text in base64.
     UploadMetadata = string().pattern(Some(IN_A_HEADER)).examples(["filename Zmlncy5qcGc=,filetype aW1hZ2UvanBlZw=="]);
     /// A checksum, with the name of its algorithm.
@@ -271,6 +270,12 @@ schemas! {
         .item(ArrayBuilder::new().schema_type(anything()).items(reference::<Self>()));
 }
 
+/// How many bots a page has at most, and where the query does not say.
+pub(crate) const BOTS_PER_PAGE: u32 = 1_000;
+/// How many records of a page may have come already: no page has more.
+pub(crate) const MOST_SKIPPED: u32 = 1_000;
+/// The version of tus that is spoken here.
+pub(crate) const TUS_VERSION: &str = "1.0.0";
 /// The most characters that somebody may say a file's type in.
 pub(crate) const DECLARED_TYPE_CHARS: usize = 255;
 /// The most characters that are taken for a refresh token: those of the server are shorter.

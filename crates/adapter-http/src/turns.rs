@@ -17,7 +17,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use mosaic_application::concurrency::{ConcurrencyLimiter, ConcurrencyLimits, Permit};
 use mosaic_domain::UserId;
 
-use crate::body::content_length;
+use crate::body::length::content_length;
 use crate::budget::busy;
 use crate::caller;
 use crate::client_addr;

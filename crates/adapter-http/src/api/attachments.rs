@@ -16,7 +16,8 @@ use super::described::{
 };
 use super::form::{self, Form};
 use super::records::{Answered, by_device};
-use crate::body::{self, JsonBody};
+use crate::body::JsonBody;
+use crate::body::length::content_length;
 use crate::caller::{Editor, SignedIn};
 use crate::disposition::renamed;
 use crate::entities::{ResourceDto, Times, Wire};
@@ -224,7 +225,7 @@ async fn upload(
         let (file, times) = read(form)?;
         let by = editor.edit(times);
         attachments.check(&by, &file).await?;
-        if let Some(length) = body::content_length(&request)
+        if let Some(length) = content_length(&request)
             && !attachments.is_repeated(by.user, file.id).await?
         {
             attachments.admit(by.user, form::least_bytes(length)).await?;

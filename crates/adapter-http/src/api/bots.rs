@@ -17,11 +17,8 @@ use crate::field::{Check, Field, Int, ids};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{FromQuery, Query, QueryReader};
 use crate::routes::Endpoint;
-use crate::schema::{self, UnixMs};
+use crate::schema::{self, BOTS_PER_PAGE, UnixMs};
 use crate::state::AppState;
-
-/// How many bots a page has at most, and where the query does not say.
-pub(crate) const PAGE: u32 = 1_000;
 
 records::answers_the_record!(Bot);
 
@@ -55,7 +52,7 @@ struct BotPage(PageNumber);
 
 impl FromQuery for BotPage {
     fn from_query(query: &mut QueryReader) -> Option<Self> {
-        page::read(query, PAGE, PAGE).map(Self)
+        page::read(query, BOTS_PER_PAGE, BOTS_PER_PAGE).map(Self)
     }
 }
 

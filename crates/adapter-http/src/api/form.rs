@@ -7,7 +7,7 @@ use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{Violation, Violations};
 
 use super::described::mime_type;
-use crate::body;
+use crate::body::length::content_length;
 use crate::field::{Check, Field};
 use crate::multipart::{AROUND_BYTES, Multipart, Part};
 use crate::problem::{FieldError, Problem};
@@ -57,7 +57,7 @@ pub(super) fn least_bytes(body: u64) -> u64 {
 /// # Errors
 /// 413 `file_too_large`.
 pub(super) fn check_announced(request: &HttpRequest, limit: u64) -> Result<(), Problem> {
-    match body::content_length(request) {
+    match content_length(request) {
         Some(length) if least_bytes(length) > limit => Err(AppError::FileTooLarge { limit }.into()),
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ use super::listing::Frame;
 use crate::problem::Problem;
 use crate::query::{FromQuery, QueryReader};
 use crate::routes::Endpoint;
-use crate::schema::{self, OrEmpty};
+use crate::schema::{self, MOST_SKIPPED, OrEmpty};
 use crate::turns::Load;
 
 /// One page of a list.
@@ -75,9 +75,6 @@ pub(super) fn read(query: &mut QueryReader, default: u32, most: u32) -> Option<P
     };
     of(number, size, skip)
 }
-
-/// No page has more records.
-pub(crate) const MOST_SKIPPED: u32 = 1_000;
 
 /// What stands around the records of a page.
 #[derive(Debug, Serialize)]

@@ -22,8 +22,8 @@ use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
 use self::headers::Tus;
-pub(crate) use self::headers::VERSION;
-use crate::body::{check_unpacked, content_length, payload_problem, too_slow};
+use crate::body::length::content_length;
+use crate::body::{check_unpacked, payload_problem, too_slow};
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
@@ -206,7 +206,7 @@ fn described_as_append(endpoint: Endpoint) -> Endpoint {
 
 async fn tell(state: Data<AppState>) -> HttpResponse {
     HttpResponse::NoContent()
-        .insert_header((headers::TUS_VERSION, VERSION))
+        .insert_header((headers::TUS_VERSION, schema::TUS_VERSION))
         .insert_header((headers::TUS_EXTENSION, "creation,termination,expiration,checksum"))
         .insert_header((headers::TUS_MAX_SIZE, state.attachments.limits().file_bytes))
         .insert_header((headers::TUS_CHECKSUM_ALGORITHM, headers::CHECKSUMS))
@@ -315,9 +315,9 @@ async fn receive(
     let (uploads, idle) = (state.uploads.clone(), state.downloads.upload_idle);
     // Where the connection breaks this handler is gone at once: what was read before that is still to be kept.
     let task = rt::spawn(async move {
-        let appending = uploads.resume(asking, id, offset, checksum).await?;
-        appending.admit(announced)?;
-        feed(appending, payload, idle).await
+        let writer = uploads.resume(asking, id, offset, checksum).await?;
+        writer.admit(announced)?;
+        feed(writer, payload, idle).await
     });
     let appended = task.await.map_err(Problem::internal)??;
     Ok(about(StatusCode::NO_CONTENT, &appended.upload)
@@ -326,25 +326,21 @@ async fn receive(
 }
 
 /// Gives on what comes. With an error what came so far is kept.
-async fn feed(
-    appending: UploadWriter,
-    mut payload: Payload,
-    idle: Duration,
-) -> Result<UploadProgress, Problem> {
+async fn feed(writer: UploadWriter, mut payload: Payload, idle: Duration) -> Result<UploadProgress, Problem> {
     loop {
         let next = tokio::select! {
             next = tokio::time::timeout(idle, payload.next()) => next,
-            () = appending.wants_no_more() => break,
+            () = writer.wants_no_more() => break,
         };
         let Some(bytes) = next.map_err(|_| too_slow())? else {
             break;
         };
         let bytes = bytes.map_err(|error| payload_problem(&error))?;
-        if !appending.write(bytes).await {
+        if !writer.write(bytes).await {
             break;
         }
     }
-    Ok(appending.complete().await?)
+    Ok(writer.complete().await?)
 }
 
 async fn abort(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
@@ -377,7 +373,7 @@ pub(crate) async fn mark<B: MessageBody>(
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let mut response = next.call(request).await?;
     if is_ours {
-        let version = HeaderValue::from_static(VERSION);
+        let version = HeaderValue::from_static(schema::TUS_VERSION);
         response.headers_mut().insert(headers::TUS_RESUMABLE, version);
     }
     Ok(response)

@@ -180,6 +180,17 @@ fn a_create_takes_what_it_is_given() {
 }
 
 #[test]
+fn what_another_type_has_is_unknown_and_ignored_whatever_it_is() {
+    let diary = json!({"id": 5, "resourceIds": 7, "name": [], "summary": "x"});
+    let created = created::<Diary>(json!({"summary": "x"})).unwrap().fields;
+    let edited_as = edited::<Diary>(diary).unwrap();
+    assert_eq!(edited_as.patch, created.patch);
+    assert_eq!(edited_as.attachments, None);
+    let bot = edited::<Bot>(json!({"name": "Mo", "date": 5, "resourceIds": [ID]})).unwrap();
+    assert_eq!((bot.patch.name.unwrap().as_str(), bot.attachments), ("Mo", None));
+}
+
+#[test]
 fn w7_what_a_new_record_needs_is_asked_for_where_no_record_is_named() {
     let named = json!({"id": ID, "tags": []});
     assert!(created::<Memo>(named.clone()).is_ok() && created::<Bot>(named).is_ok());

@@ -20,9 +20,7 @@ use mosaic_testkit::{ManualClock, SequentialIds, delete, put, resource, resource
 use rusqlite::{Connection, Params};
 use tempfile::TempDir;
 
-mod released {
-    refinery::embed_migrations!("../../migrations/sqlite");
-}
+use crate::released;
 
 /// A database of the version before attachments, with one user.
 struct Older {

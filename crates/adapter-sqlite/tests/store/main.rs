@@ -33,6 +33,11 @@ use mosaic_testkit::{
 };
 use tempfile::TempDir;
 
+/// The migrations, as versions before ran them.
+mod released {
+    refinery::embed_migrations!("../../migrations/sqlite");
+}
+
 /// A database file in a folder of its own, which outlives the stores that open it.
 struct Database {
     folder: TempDir,
@@ -71,24 +76,7 @@ impl Database {
     }
 
     async fn user(&self, store: &SqliteStore) -> UserId {
-        let id = UserId::new(self.ids.next());
-        let user = User {
-            id,
-            username: "anna".parse().unwrap(),
-            avatar_url: None,
-            role: Role::User,
-            must_change_password: false,
-            disabled: false,
-            created_at: self.clock.now(),
-            updated_at: self.clock.now(),
-        };
-        let password = PasswordHash::new("hash".into());
-        let account = Account { user, password };
-        assert_eq!(
-            store.create(account, false, None).await.unwrap(),
-            CreateOutcome::Created
-        );
-        id
+        add_user(store, &self.clock, &self.ids).await
     }
 
     /// Changes the file behind the store's back.
@@ -98,6 +86,25 @@ impl Database {
             .unwrap();
         conn.execute_batch(sql).unwrap();
     }
+}
+
+/// Makes the account `anna`.
+async fn add_user(store: &SqliteStore, clock: &ManualClock, ids: &SequentialIds) -> UserId {
+    let id = UserId::new(ids.next());
+    let user = User {
+        id,
+        username: "anna".parse().unwrap(),
+        avatar_url: None,
+        role: Role::User,
+        must_change_password: false,
+        disabled: false,
+        created_at: clock.now(),
+        updated_at: clock.now(),
+    };
+    let password = PasswordHash::new("hash".into());
+    let created = store.create(Account { user, password }, false, None).await;
+    assert_eq!(created.unwrap(), CreateOutcome::Created);
+    id
 }
 
 async fn write(store: &SqliteStore, user: UserId, edits: Vec<RecordEdit>) -> Result<WritePlan, WriteError> {

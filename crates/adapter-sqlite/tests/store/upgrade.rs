@@ -8,11 +8,9 @@ use mosaic_testkit::version_3::{CLOCK, EXPIRES_AT, LOGIN, USER};
 use mosaic_testkit::{ManualClock, SequentialIds, Stores, version_3};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use uuid::Uuid;
 
-mod released {
-    refinery::embed_migrations!("../../migrations/sqlite");
-}
+use crate::released;
+use uuid::Uuid;
 
 fn path(folder: &TempDir) -> PathBuf {
     folder.path().join("mosaic.db")

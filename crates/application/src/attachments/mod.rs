@@ -79,7 +79,7 @@ pub struct Attachments {
     ports: AttachmentPorts,
     records: Records,
     limits: AttachmentLimits,
-    rendering: Arc<variants::ThumbnailJob>,
+    thumbnails: Arc<variants::ThumbnailLocks>,
     arrivals: ConcurrencyLimiter<UserId>,
 }
 
@@ -90,7 +90,7 @@ impl Attachments {
             ports,
             records,
             limits,
-            rendering: Arc::default(),
+            thumbnails: Arc::default(),
             arrivals: ConcurrencyLimiter::new(ARRIVALS),
         }
     }

@@ -22,7 +22,7 @@ const MAX_PICTURE_BYTES: u64 = 64 * 1024 * 1024;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// So many pictures are read into memory at once.
-const LANES: usize = 2;
+const STRIPES: usize = 2;
 
 /// One picture of a user at a time, in the order of arrival: who asks for many waits behind themselves.
 const TURNS: ConcurrencyLimits = ConcurrencyLimits {
@@ -31,26 +31,26 @@ const TURNS: ConcurrencyLimits = ConcurrencyLimits {
     patience: Duration::from_mins(1),
 };
 
-/// Who makes a picture has the turn of its user, and holds the lane of its content: others that want the same one wait, and find it
+/// Who makes a picture has the turn of its user, and holds the stripe of its content: others that want the same one wait, and find it
 /// made.
 #[derive(Debug)]
-pub(super) struct ThumbnailJob {
+pub(super) struct ThumbnailLocks {
     turns: ConcurrencyLimiter<UserId>,
-    lanes: [Mutex<()>; LANES],
+    stripes: [Mutex<()>; STRIPES],
 }
 
-impl Default for ThumbnailJob {
+impl Default for ThumbnailLocks {
     fn default() -> Self {
         Self {
             turns: ConcurrencyLimiter::new(TURNS),
-            lanes: Default::default(),
+            stripes: Default::default(),
         }
     }
 }
 
-impl ThumbnailJob {
-    fn lane(&self, sha256: &Sha256) -> &Mutex<()> {
-        &self.lanes[usize::from(sha256.as_bytes()[0]) % LANES]
+impl ThumbnailLocks {
+    fn stripe(&self, sha256: &Sha256) -> &Mutex<()> {
+        &self.stripes[usize::from(sha256.as_bytes()[0]) % STRIPES]
     }
 
     async fn turn(&self, user: UserId) -> Result<Permit<UserId>, AppError> {
@@ -72,11 +72,11 @@ impl Attachments {
             return Ok(shown(user, sha256, held));
         }
         let content = self.held(user, sha256).await?;
-        let turn = self.rendering.turn(user).await?;
+        let turn = self.thumbnails.turn(user).await?;
         let this = self.clone();
         let work = async move {
             let _turn = turn;
-            let _lane = this.rendering.lane(&sha256).lock().await;
+            let _stripe = this.thumbnails.stripe(&sha256).lock().await;
             match this.ports.variants.variant(user, sha256, variant).await? {
                 Some(held) => Ok(shown(user, sha256, held)),
                 None => this.make(user, content, variant).await,
@@ -89,8 +89,8 @@ impl Attachments {
     /// the server is busy) is found out by who asks for one.
     pub(super) async fn has_thumbnail(&self, user: UserId, sha256: Sha256) -> bool {
         let look = async {
-            let _turn = self.rendering.turn(user).await?;
-            let _lane = self.rendering.lane(&sha256).lock().await;
+            let _turn = self.thumbnails.turn(user).await?;
+            let _stripe = self.thumbnails.stripe(&sha256).lock().await;
             if self
                 .ports
                 .variants

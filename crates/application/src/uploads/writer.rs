@@ -19,8 +19,8 @@ use crate::attachments::{BlobIngest, StoredBlob};
 use crate::error::AppError;
 use crate::sessions::Asking;
 
-/// So many pieces of a request may wait for the storage.
-const PIECES_AHEAD: usize = 4;
+/// So many chunks of a request may wait for the storage.
+const CHUNKS_AHEAD: usize = 4;
 
 /// A request that has to give way to another one still takes what has arrived: it ends when nothing came for so long,
 const SILENCE: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ pub enum Checksum {
 pub struct UploadWriter {
     length: u64,
     left: u64,
-    pieces: mpsc::Sender<Chunk>,
+    chunks: mpsc::Sender<Chunk>,
     task: JoinHandle<Result<UploadProgress, AppError>>,
 }
 
@@ -72,10 +72,10 @@ impl UploadWriter {
         checksum: Option<Checksum>,
         lock: UploadLock,
     ) -> Self {
-        let (pieces, waiting) = mpsc::channel(PIECES_AHEAD);
+        let (chunks, waiting) = mpsc::channel(CHUNKS_AHEAD);
         let length = upload.length;
         let left = length.saturating_sub(offset);
-        let part = PartTask {
+        let task = PartTask {
             uploads,
             asking,
             upload,
@@ -83,11 +83,11 @@ impl UploadWriter {
             checksum: checksum.map(Summing::new),
             lock,
         };
-        let task = tokio::spawn(part.receive(waiting));
+        let task = tokio::spawn(task.receive(waiting));
         Self {
             length,
             left,
-            pieces,
+            chunks,
             task,
         }
     }
@@ -106,12 +106,12 @@ impl UploadWriter {
     /// Gives the next bytes. Waits while the storage is slow. Says whether more are wanted: where not,
     /// [`UploadWriter::complete`] tells why.
     pub async fn write(&self, bytes: Bytes) -> bool {
-        self.pieces.send(Chunk::Bytes(bytes)).await.is_ok()
+        self.chunks.send(Chunk::Bytes(bytes)).await.is_ok()
     }
 
     /// Waits until no more bytes are wanted: another request goes on with the upload, or something failed.
     pub async fn wants_no_more(&self) {
-        self.pieces.closed().await;
+        self.chunks.closed().await;
     }
 
     /// All bytes of the request were given.
@@ -122,8 +122,8 @@ impl UploadWriter {
     /// [`Attachments::add`](crate::attachments::Attachments::add).
     pub async fn complete(self) -> Result<UploadProgress, AppError> {
         // Where nobody listens any more, the task has ended with an error.
-        self.pieces.send(Chunk::End).await.ok();
-        drop(self.pieces);
+        self.chunks.send(Chunk::End).await.ok();
+        drop(self.chunks);
         crate::joined(self.task.await)
     }
 }
@@ -168,7 +168,7 @@ struct PartTask {
 }
 
 impl PartTask {
-    async fn receive(mut self, mut pieces: mpsc::Receiver<Chunk>) -> Result<UploadProgress, AppError> {
+    async fn receive(mut self, mut chunks: mpsc::Receiver<Chunk>) -> Result<UploadProgress, AppError> {
         let length = self.upload.length;
         let mut ingest: Option<BlobIngest> = None;
         let mut is_whole = false;
@@ -180,12 +180,12 @@ impl PartTask {
                 let wanted_at = *wanted_at.get_or_insert(now);
                 sleep_until((now + SILENCE).min(wanted_at + LONGEST_STAY)).await;
             };
-            let piece = tokio::select! {
-                piece = pieces.recv() => piece,
+            let chunk = tokio::select! {
+                chunk = chunks.recv() => chunk,
                 () = gives_way => None,
             };
-            let Some(piece) = piece else { break };
-            let bytes = match piece {
+            let Some(chunk) = chunk else { break };
+            let bytes = match chunk {
                 Chunk::End => {
                     is_whole = true;
                     break;

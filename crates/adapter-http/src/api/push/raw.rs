@@ -119,7 +119,7 @@ impl<'t> RawEdits<'t> {
 impl<'t> RawList<'t> {
     fn read(text: &'t str, path: &str) -> Result<Self, Unreadable> {
         let mut list = Self::default();
-        let mut rest = Rest::opened(text, '[').ok_or_else(|| misshapen(path, "must be a list"))?;
+        let mut rest = Rest::opened(text, '[').ok_or_else(|| schema_error(path, "must be a list"))?;
         while rest.has_more(']') {
             let record = rest.value()?;
             if list.count < EDITS_PER_TYPE {
@@ -131,7 +131,7 @@ impl<'t> RawList<'t> {
     }
 }
 
-fn misshapen(path: &str, message: &'static str) -> Unreadable {
+fn schema_error(path: &str, message: &'static str) -> Unreadable {
     Unreadable::SchemaError(FieldError::new(path, "invalid_type", message))
 }
 
@@ -144,7 +144,7 @@ struct Members<'t>(Rest<'t>);
 
 impl<'t> Members<'t> {
     fn of(text: &'t str, path: &str) -> Result<Self, Unreadable> {
-        let rest = Rest::opened(text, '{').ok_or_else(|| misshapen(path, "must be an object"))?;
+        let rest = Rest::opened(text, '{').ok_or_else(|| schema_error(path, "must be an object"))?;
         Ok(Self(rest))
     }
 

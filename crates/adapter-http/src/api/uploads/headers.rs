@@ -13,9 +13,8 @@ use mosaic_application::uploads::Checksum;
 use mosaic_domain::UnixMillis;
 
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::schema;
 
-/// The version of tus that is spoken here.
-pub(crate) const VERSION: &str = "1.0.0";
 /// What bytes of an upload are sent as.
 pub(super) const BYTES: &str = "application/offset+octet-stream";
 /// The checksums that are understood.
@@ -51,15 +50,15 @@ impl FromRequest for Tus {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let speaks = only(request, "Tus-Resumable").is_ok_and(|version| version == Some(VERSION));
+        let speaks = only(request, "Tus-Resumable").is_ok_and(|version| version == Some(schema::TUS_VERSION));
         ready(if speaks {
             Ok(Self)
         } else {
             Err(Problem::new(
                 ProblemCode::UnsupportedTusVersion,
-                format!("the header Tus-Resumable must be {VERSION}"),
+                format!("the header Tus-Resumable must be {}", schema::TUS_VERSION),
             )
-            .with_header(TUS_VERSION, VERSION))
+            .with_header(TUS_VERSION, schema::TUS_VERSION))
         })
     }
 }

@@ -9,23 +9,18 @@ use mosaic_adapter_sqlite::{
     BackupError, BackupProgress, BackupSummary, FileError, Flaw, Location, RestoreError, RestoreSummary,
     SqliteSettings, SqliteStore, backup, restore,
 };
-use mosaic_domain::account::{Account, CreateOutcome, PasswordHash, Role, User};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{RecordEdit, WriteScope, decide};
 use mosaic_domain::{Epoch, Record, Stamp, UnixMillis, UserId};
-use mosaic_ports::{
-    AccountStore as _, Clock as _, DumpReader as _, IdGenerator as _, StoreIdentity as _, WriteStore as _,
-};
+use mosaic_ports::{DumpReader as _, IdGenerator as _, StoreIdentity as _, WriteStore as _};
 use mosaic_testkit::{ManualClock, SequentialIds, delete, memo, memo_key, put};
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+use crate::{add_user, released};
 use tokio::runtime::Handle;
 
 mod refused;
-
-mod released {
-    refinery::embed_migrations!("../../migrations/sqlite");
-}
 
 /// When the tests restore.
 const NOW: UnixMillis = UnixMillis::ZERO;
@@ -63,31 +58,13 @@ impl Folder {
     /// A closed database with one user and some memos, the last of them deleted.
     async fn database(&self, name: &str, memos: u64) -> UserId {
         let store = self.open(name).await;
-        let user = self.user(&store).await;
+        let user = add_user(&store, &self.clock, &self.ids).await;
         for n in 1..=memos {
             write(&store, user, put(memo_key(n), memo("some text"))).await;
         }
         write(&store, user, delete(memo_key(memos))).await;
         store.close().await;
         user
-    }
-
-    async fn user(&self, store: &SqliteStore) -> UserId {
-        let id = UserId::new(self.ids.next());
-        let user = User {
-            id,
-            username: "anna".parse().unwrap(),
-            avatar_url: None,
-            role: Role::User,
-            must_change_password: false,
-            disabled: false,
-            created_at: self.clock.now(),
-            updated_at: self.clock.now(),
-        };
-        let password = PasswordHash::new("hash".into());
-        let created = store.create(Account { user, password }, false, None).await;
-        assert_eq!(created.unwrap(), CreateOutcome::Created);
-        id
     }
 
     async fn back_up(&self, from: &str, to: &str) -> Result<BackupSummary, BackupError> {
@@ -166,7 +143,7 @@ fn damage(path: &Path) {
 async fn a_backup_is_one_snapshot_and_the_server_goes_on_writing() {
     let folder = Folder::new();
     let store = folder.open("mosaic.db").await;
-    let user = folder.user(&store).await;
+    let user = add_user(&store, &folder.clock, &folder.ids).await;
     for n in 1..=10 {
         write(
             &store,

@@ -37,24 +37,24 @@ impl World {
         bytes: &[u8],
         checksum: Option<Checksum>,
     ) -> Result<UploadProgress, AppError> {
-        let appending = self
+        let writer = self
             .uploads
             .resume(self.user, id, offset as u64, checksum)
             .await?;
         for piece in bytes.chunks(1_000) {
-            if !appending.write(Bytes::copy_from_slice(piece)).await {
+            if !writer.write(Bytes::copy_from_slice(piece)).await {
                 break;
             }
         }
-        appending.complete().await
+        writer.complete().await
     }
 
     /// One request that is cut off after these bytes.
     async fn send_cut(&self, id: UploadId, offset: usize, bytes: &[u8], checksum: Option<Checksum>) {
         let going_on = self.uploads.resume(self.user, id, offset as u64, checksum).await;
-        let appending = going_on.unwrap();
+        let writer = going_on.unwrap();
         for piece in bytes.chunks(1_000) {
-            assert!(appending.write(Bytes::copy_from_slice(piece)).await);
+            assert!(writer.write(Bytes::copy_from_slice(piece)).await);
         }
     }
 
