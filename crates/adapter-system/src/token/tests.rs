@@ -70,6 +70,35 @@ fn what_was_signed_is_read_back() {
     }
 }
 
+/// What is known to be ours still expires, is none other than itself, and makes way for others.
+#[test]
+fn a_token_that_was_seen_before_is_looked_at_like_a_new_one() {
+    let tokens = PasetoTokens {
+        verified: [Mutex::default(), Mutex::default()].into(),
+        ..tokens()
+    };
+    let of = |ms| AccessClaims {
+        issued_at: at(ms),
+        ..claims()
+    };
+    let signed: Vec<_> = (0..)
+        .take(16)
+        .map(|ms| (of(ms), tokens.sign(&of(ms)).unwrap()))
+        .collect();
+    for _ in 0..2 {
+        for (claims, token) in &signed {
+            assert_eq!(tokens.verify(token, at(2_000)), Ok(claims.clone()));
+        }
+    }
+    let (claims, token) = &signed[0];
+    assert_eq!(
+        tokens.verify(token, claims.expires_at),
+        Err(AccessTokenError::Expired)
+    );
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    assert_eq!(tokens.verify(&forged, at(2_000)), Err(AccessTokenError::Invalid));
+}
+
 /// Instances of two versions serve side by side during an upgrade, so tokens must not change unnoticed.
 #[test]
 fn tokens_of_earlier_versions_still_verify() {
