@@ -14,6 +14,7 @@ use mosaic_ports::{AccountStore, StoreError};
 use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
+use crate::commits::News;
 use crate::error::Failure;
 use crate::query::bounds;
 use crate::removal;
@@ -56,7 +57,7 @@ impl AccountStore for SqliteStore {
         by: Option<ActingLogin>,
     ) -> Result<UpdateOutcome, StoreError> {
         let job = move |conn: &Connection| update(conn, id, &change, now, by);
-        Ok(self.writer.end_logins(job).await?)
+        Ok(self.writer.change_account(job).await?)
     }
 
     async fn remove(
@@ -66,7 +67,7 @@ impl AccountStore for SqliteStore {
         by: Option<ActingLogin>,
     ) -> Result<RemoveOutcome, StoreError> {
         let job = move |conn: &Connection| removal::step(conn, id, limit, by);
-        Ok(self.writer.end_logins(job).await?)
+        Ok(self.writer.change_account(job).await?)
     }
 }
 
@@ -151,23 +152,26 @@ fn create(
     Ok(plan.outcome)
 }
 
-/// Says also whose logins it ended.
+/// Says also that it did.
 fn update(
     conn: &Connection,
     id: UserId,
     change: &AccountChange,
     now: UnixMillis,
     by: Option<ActingLogin>,
-) -> Result<(UpdateOutcome, Option<UserId>), Failure> {
+) -> Result<(UpdateOutcome, Option<News>), Failure> {
     let plan = change.decide(&facts(conn, id, change.username.as_ref(), by)?, now);
-    let mut ended = None;
+    let mut news = None;
     if let Some(AccountWrite { account, end_logins }) = plan.write {
         let Account { user, password } = account;
         store(conn, UPDATE, &user, &password, &user.username.folded())?;
         if end_logins {
             standing::end_all(conn, id)?;
-            ended = Some(id);
         }
+        news = Some(News::Account {
+            user: id,
+            ended: end_logins,
+        });
     }
-    Ok((plan.outcome, ended))
+    Ok((plan.outcome, news))
 }

@@ -15,8 +15,13 @@ use crate::SqliteStore;
 pub(crate) enum News {
     /// It moved this user's clock, which stands here now.
     Moved(UserId, Stamp),
-    /// It ended logins of this user.
-    LoginsEnded(UserId),
+    /// It changed the account or the logins of this user.
+    Account {
+        /// The user.
+        user: UserId,
+        /// Whether a login ended, which is what others are told of.
+        ended: bool,
+    },
 }
 
 /// Whoever listens.
@@ -37,7 +42,8 @@ impl Listeners {
         for news in news {
             match news {
                 News::Moved(user, clock) => drop(latest.insert(user, clock)),
-                News::LoginsEnded(user) => drop(ended.insert(user)),
+                News::Account { user, ended: true } => drop(ended.insert(user)),
+                News::Account { .. } => {}
             }
         }
         if latest.is_empty() && ended.is_empty() {

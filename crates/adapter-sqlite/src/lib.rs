@@ -21,6 +21,7 @@
 //! ```
 
 mod accounts;
+mod at_rest;
 mod backup;
 mod commits;
 mod condition;
@@ -146,6 +147,7 @@ impl SqliteStore {
     /// is told that the store is not available.
     pub async fn close(&self) {
         self.readers.close();
+        self.writer.at_rest().forget();
         self.writer.close().await;
     }
 }

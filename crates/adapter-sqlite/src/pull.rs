@@ -20,9 +20,24 @@ impl ChangeFeed for SqliteStore {
         request: &PullRequest,
         limits: PageLimits,
     ) -> Result<Result<Snapshot, LoginRefusal>, StoreError> {
-        let request = request.clone();
+        let at_rest = self.writer.at_rest();
+        let remembered = request.login.and_then(|login| at_rest.look(user, login));
+        if let Some((clock, epoch)) = remembered.filter(|(clock, epoch)| request.is_at_rest(*clock, *epoch)) {
+            let changes = PerEntity::default();
+            return Ok(Ok(Snapshot {
+                clock,
+                epoch,
+                changes,
+            }));
+        }
+        let since = at_rest.since();
+        let (login, request) = (request.login, request.clone());
         let look_up = move |conn: &Connection| snapshot(conn, user, &request, limits);
-        Ok(self.readers.read(look_up).await?)
+        let found = self.readers.read(look_up).await?;
+        if let (Some(login), Ok(snapshot)) = (login, &found) {
+            at_rest.learn(since, user, login, snapshot.clock, snapshot.epoch);
+        }
+        Ok(found)
     }
 
     async fn clock(
@@ -30,9 +45,34 @@ impl ChangeFeed for SqliteStore {
         user: UserId,
         login: Option<FamilyId>,
     ) -> Result<Result<Stamp, LoginRefusal>, StoreError> {
-        let look_up = move |conn: &Connection| clock_of(conn, user, login);
-        let found = self.readers.read(look_up).await?;
+        let found = match login {
+            Some(login) => self.clock_and_epoch(user, login).await?,
+            None => self.readers.read(move |conn| clock_of(conn, user, None)).await?,
+        };
         Ok(found.map(|(clock, _)| clock))
+    }
+}
+
+impl SqliteStore {
+    /// The user's clock and the epoch, where the login may go on: from memory, or else from the file.
+    pub(crate) async fn clock_and_epoch(
+        &self,
+        user: UserId,
+        login: FamilyId,
+    ) -> Result<Result<(Stamp, Epoch), LoginRefusal>, Failure> {
+        let at_rest = self.writer.at_rest();
+        if let Some(found) = at_rest.look(user, login) {
+            return Ok(Ok(found));
+        }
+        let since = at_rest.since();
+        let found = self
+            .readers
+            .read(move |conn| clock_of(conn, user, Some(login)))
+            .await?;
+        if let Ok((clock, epoch)) = found {
+            at_rest.learn(since, user, login, clock, epoch);
+        }
+        Ok(found)
     }
 }
 

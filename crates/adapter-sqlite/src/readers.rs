@@ -130,7 +130,7 @@ impl Readers {
                 .read(watch, look_up)
                 .await
                 .inspect_err(|failure| readers.condition.learn_from(failure)),
-            Source::Writer(writer) => writer.run(move |conn| watch.over(conn, look_up)).await,
+            Source::Writer(writer) => writer.read(move |conn| watch.over(conn, look_up)).await,
         }
     }
 

@@ -6,6 +6,7 @@ use mosaic_domain::UserId;
 use mosaic_domain::account::{ActingLogin, RemovalStep, RemoveAccount, RemoveOutcome};
 use rusqlite::Connection;
 
+use crate::commits::News;
 use crate::contents;
 use crate::error::Failure;
 use crate::standing;
@@ -17,12 +18,15 @@ pub(crate) fn step(
     id: UserId,
     limit: u32,
     by: Option<ActingLogin>,
-) -> Result<(RemoveOutcome, Option<UserId>), Failure> {
+) -> Result<(RemoveOutcome, Option<News>), Failure> {
     let plan = standing::facts(conn, id, None, by)?.remove();
     let Some(step) = plan.write else {
         return Ok((plan.outcome, None));
     };
-    let ended = (step == RemovalStep::Close).then_some(id);
+    let news = News::Account {
+        user: id,
+        ended: step == RemovalStep::Close,
+    };
     let limit = limit.max(1);
     let plan = RemoveOutcome::of_rows(rows(conn, id, limit as usize)? as u64, limit);
     if let Some(RemoveAccount) = plan.write {
@@ -30,7 +34,7 @@ pub(crate) fn step(
             .execute([id.uuid()])?;
         contents::note_removed(conn, id)?;
     }
-    Ok((plan.outcome, ended))
+    Ok((plan.outcome, Some(news)))
 }
 
 /// Removes a batch of rows. Says how many.

@@ -14,9 +14,10 @@ use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
 use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
+use crate::commits::News;
 use crate::error::Failure;
 use crate::rows::read_all;
-use crate::standing::{by_id, end_all, standing};
+use crate::standing::{by_id, end_all};
 
 #[async_trait]
 impl RefreshTokens for SqliteStore {
@@ -30,7 +31,7 @@ impl RefreshTokens for SqliteStore {
             let logins = ages(conn, login.user)?;
             carry_out(conn, login.issue(&expected, account, logins))
         };
-        Ok(self.writer.end_logins(job).await?)
+        Ok(self.writer.change_account(job).await?)
     }
 
     async fn rotate(
@@ -40,23 +41,22 @@ impl RefreshTokens for SqliteStore {
         grace_ms: i64,
     ) -> Result<Rotation, StoreError> {
         let job = move |conn: &Connection| carry_out(conn, spent.rotate(find(conn, spent)?, &next, grace_ms));
-        Ok(self.writer.end_logins(job).await?)
+        Ok(self.writer.change_account(job).await?)
     }
 
     async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
-        let look_up = move |conn: &Connection| standing(conn, user, Some(login));
-        Ok(self.readers.read(look_up).await?)
+        Ok(self.clock_and_epoch(user, login).await?.map(drop))
     }
 
     async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {
         let job = move |conn: &Connection| carry_out(conn, FoundLogin::end(find(conn, token)?));
-        Ok(self.writer.end_logins(job).await?)
+        Ok(self.writer.change_account(job).await?)
     }
 
     async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
         // Through the writer, which writes first what devices logins turned out to be of.
         let look_up = move |conn: &Connection| logins(conn, user, now);
-        Ok(self.writer.run(look_up).await?)
+        Ok(self.writer.read(look_up).await?)
     }
 
     async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
@@ -65,7 +65,7 @@ impl RefreshTokens for SqliteStore {
             let families = families(conn, user, &client)?;
             carry_out(conn, LoginWrite::end(user, families))
         };
-        Ok(self.writer.end_logins(job).await?)
+        Ok(self.writer.change_account(job).await?)
     }
 }
 
@@ -125,8 +125,8 @@ fn ages(conn: &Connection, user: UserId) -> Result<Vec<LoginAge>, Failure> {
     read_all(conn, sql, [user.uuid()], |row| rows::login_age(row))
 }
 
-/// Writes what was decided. Says also whose logins it ended.
-fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Option<UserId>), Failure> {
+/// Writes what was decided. Says also whose logins it changed.
+fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Option<News>), Failure> {
     let Plan { write, outcome } = plan;
     if let Some(LoginWrite {
         user,
@@ -140,7 +140,11 @@ fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Opti
             put(conn, kept)?;
         }
     }
-    Ok((outcome, write.and_then(|write| write.ends_logins_of())))
+    let news = write.map(|write| News::Account {
+        user: write.user,
+        ended: write.ends_logins_of().is_some(),
+    });
+    Ok((outcome, news))
 }
 
 /// Keeps a login, whether it is there or not.

@@ -23,6 +23,7 @@ use mosaic_ports::CommitListener;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::at_rest::{AtRest, Touches};
 use crate::commits::{Listeners, News};
 use crate::condition::Condition;
 use crate::connect::FileLock;
@@ -46,6 +47,8 @@ trait Job: Send {
     fn run(&mut self, conn: &Connection) -> bool;
     /// What others are told of its changes, if they are to be kept.
     fn news(&self) -> Option<News>;
+    /// Whose clock or logins it may have changed.
+    fn touches(&self) -> Touches;
     /// Answers, once it is known what became of the transaction.
     fn finish(self: Box<Self>, committed: Result<(), Failure>);
 }
@@ -53,6 +56,7 @@ trait Job: Send {
 struct Task<T, W, N> {
     work: Option<W>,
     is_large: bool,
+    touches: Touches,
     tells: N,
     outcome: Option<Result<T, Failure>>,
     reply: oneshot::Sender<Result<T, Failure>>,
@@ -87,6 +91,10 @@ where
         (self.tells)(done)
     }
 
+    fn touches(&self) -> Touches {
+        self.touches
+    }
+
     fn finish(self: Box<Self>, committed: Result<(), Failure>) {
         let answer = match (self.outcome, committed) {
             (Some(Err(failure)), _) | (_, Err(failure)) => Err(failure),
@@ -109,6 +117,7 @@ pub(crate) struct Writer {
     queue: Arc<Open>,
     remembered: Arc<Remembered>,
     listeners: Arc<Listeners>,
+    at_rest: Arc<AtRest>,
     condition: Arc<Condition>,
 }
 
@@ -159,11 +168,13 @@ impl Writer {
         }));
         let remembered = Arc::<Remembered>::default();
         let listeners = Arc::<Listeners>::default();
+        let at_rest = Arc::<AtRest>::default();
         let thread = WriterThread {
             conn,
             queue: Arc::clone(&queue),
             remembered: remembered.clone(),
             listeners: listeners.clone(),
+            at_rest: at_rest.clone(),
             condition: Arc::clone(&condition),
             group_max: settings.group_commit_max.max(1),
         };
@@ -174,6 +185,7 @@ impl Writer {
             queue: Arc::new(Open(queue)),
             remembered,
             listeners,
+            at_rest,
             condition,
         })
     }
@@ -185,7 +197,16 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        self.submit(None, 0, work, |_| None).await
+        self.submit(None, Touches::Everybody, 0, work, |_| None).await
+    }
+
+    /// Looks something up that was written before, on the write connection.
+    pub(crate) async fn read<T, W>(&self, look_up: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.submit(None, Touches::Nobody, 0, look_up, |_| None).await
     }
 
     /// Does some work for a user, in the user's turn.
@@ -194,7 +215,8 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        self.submit(Some(user), 0, work, |_| None).await
+        self.submit(Some(user), Touches::User(user), 0, work, |_| None)
+            .await
     }
 
     /// Does work that carries out a plan for a user, in the user's turn, and tells whoever listens of the clock that it
@@ -205,21 +227,29 @@ impl Writer {
     {
         let moves =
             move |plan: &WritePlan| (!plan.records.is_empty()).then_some(News::Moved(user, plan.clock));
-        self.submit(Some(user), bytes, work, moves).await
+        self.submit(Some(user), Touches::User(user), bytes, work, moves)
+            .await
     }
 
-    /// Does work that may end logins of a user, which it says; whoever listens is told.
-    pub(crate) async fn end_logins<T, W>(&self, work: W) -> Result<T, Failure>
+    /// Does work that may change one account or its logins, and says so.
+    pub(crate) async fn change_account<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<(T, Option<UserId>), Failure> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<(T, Option<News>), Failure> + Send + 'static,
     {
-        let tells = |(_, ended): &(T, Option<UserId>)| ended.map(News::LoginsEnded);
-        let (done, _) = self.submit(None, 0, work, tells).await?;
+        let tells = |(_, news): &(T, Option<News>)| *news;
+        let (done, _) = self.submit(None, Touches::Nobody, 0, work, tells).await?;
         Ok(done)
     }
 
-    async fn submit<T, W, N>(&self, lane: Lane, bytes: usize, work: W, tells: N) -> Result<T, Failure>
+    async fn submit<T, W, N>(
+        &self,
+        lane: Lane,
+        touches: Touches,
+        bytes: usize,
+        work: W,
+        tells: N,
+    ) -> Result<T, Failure>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
@@ -229,6 +259,7 @@ impl Writer {
         let task = Task {
             work: Some(work),
             is_large: bytes >= LARGE,
+            touches,
             tells,
             outcome: None,
             reply,
@@ -248,6 +279,11 @@ impl Writer {
     /// Has somebody told of commits, from now on.
     pub(crate) fn listen(&self, listener: Arc<dyn CommitListener>) {
         self.listeners.add(listener);
+    }
+
+    /// What is remembered of who has nothing to fetch.
+    pub(crate) fn at_rest(&self) -> &AtRest {
+        &self.at_rest
     }
 
     /// Whether the thread takes jobs.
@@ -273,6 +309,7 @@ struct WriterThread {
     queue: Arc<Queue>,
     remembered: Arc<Remembered>,
     listeners: Arc<Listeners>,
+    at_rest: Arc<AtRest>,
     condition: Arc<Condition>,
     group_max: usize,
 }
@@ -300,10 +337,14 @@ impl WriterThread {
             // Nobody is told by an answer: these were served cursors alone.
             tracing::warn!(%error, "served cursors were not written");
         }
-        if committed.is_ok() {
+        if committed.is_err() {
+            self.at_rest.forget();
+        } else {
             if !done.is_empty() {
                 self.condition.committed();
             }
+            self.at_rest
+                .committed(done.iter().map(|job| (job.touches(), job.news())));
             self.listeners.tell(done.iter().filter_map(|job| job.news()));
         }
         for job in done {

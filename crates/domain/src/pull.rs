@@ -65,6 +65,13 @@ impl PullRequest {
         });
         PullStart { cursors, reset }
     }
+
+    /// Whether there is nothing for the device, where the user's clock stands there: it is caught up with every type that it
+    /// asks for, in this history.
+    pub fn is_at_rest(&self, clock: Stamp, epoch: Epoch) -> bool {
+        let start = self.start(clock, epoch);
+        start.reset.is_empty() && start.behind(self.entities, clock).is_empty()
+    }
 }
 
 impl PullStart {

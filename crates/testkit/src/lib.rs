@@ -74,6 +74,7 @@ macro_rules! conformance {
                 p1_a_page_ends_after_the_record_that_reaches_the_bytes
                 p1_the_protocol_s_pages_have_two_hundred_records
                 p2_a_device_at_rest_holds_the_user_s_clock
+                p2_a_device_at_rest_is_told_of_the_next_change
                 p3_what_changes_between_two_pages_is_delivered_in_its_new_place
                 p3_a_thousand_equal_edit_times_and_three_hundred_deletes_while_another_writes
                 p3_eight_writers_and_a_puller_end_with_exactly_what_is_stored

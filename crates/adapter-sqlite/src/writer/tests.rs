@@ -8,8 +8,9 @@ use std::sync::mpsc as blocking;
 
 use futures_util::future::join_all;
 use mosaic_domain::write::{Locked, decide};
-use mosaic_domain::{Stamp, SyncClock, UnixMillis};
+use mosaic_domain::{Epoch, FamilyId, Stamp, SyncClock, UnixMillis};
 use mosaic_testkit::{memo, memo_key, put};
+use uuid::Uuid;
 
 use super::*;
 
@@ -304,7 +305,7 @@ async fn listen(writer: &Writer) -> Arc<Heard> {
 }
 
 fn user(n: u128) -> UserId {
-    UserId::new(uuid::Uuid::from_u128(n))
+    UserId::new(Uuid::from_u128(n))
 }
 
 /// A plan that stores something and leaves the clock so.
@@ -368,6 +369,48 @@ async fn n1_nobody_is_told_of_what_was_not_committed() {
     let lost = writer.write(user(1), 0, refuse).await;
     assert!(matches!(lost, Err(Failure::Uncommitted(_))), "{lost:?}");
     assert_eq!(*heard.calls.lock().unwrap(), []);
+}
+
+/// Remembers what was remembered when it was told of a commit.
+struct Looks(Arc<AtRest>, std::sync::Mutex<Vec<Option<i64>>>);
+
+impl Looks {
+    const LOGIN: FamilyId = FamilyId::new(Uuid::nil());
+
+    fn clock(&self) -> Option<i64> {
+        self.0.look(user(1), Self::LOGIN).map(|(clock, _)| clock.get())
+    }
+}
+
+impl CommitListener for Looks {
+    fn logins_ended(&self, _: UserId) {}
+
+    fn committed(&self, _: UserId, _: Stamp) {
+        self.1.lock().unwrap().push(self.clock());
+    }
+
+    fn missed(&self) {}
+}
+
+/// Whoever is told of a commit and pulls at once sees it. What a commit that failed would have moved is not remembered.
+#[tokio::test]
+async fn p2_what_was_committed_is_remembered_before_anybody_is_told() {
+    let writer = start(SETTINGS);
+    let looks = Arc::new(Looks(Arc::clone(&writer.at_rest), std::sync::Mutex::default()));
+    let rest = writer.at_rest();
+    let epoch = Epoch::new(Uuid::nil());
+    rest.learn(rest.since(), user(1), Looks::LOGIN, Stamp::clamped(3), epoch);
+    writer.listen(looks.clone());
+    writer.write(user(1), 0, |_| Ok(plan(5))).await.unwrap();
+    assert_eq!(*looks.1.lock().unwrap(), [Some(5)]);
+    let refuse = |conn: &Connection| {
+        conn.commit_hook(Some(|| true))?;
+        insert(1)(conn)?;
+        Ok(plan(6))
+    };
+    let lost = writer.write(user(1), 0, refuse).await;
+    assert!(matches!(lost, Err(Failure::Uncommitted(_))), "{lost:?}");
+    assert_eq!(looks.clock(), None);
 }
 
 #[tokio::test]

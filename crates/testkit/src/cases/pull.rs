@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
-use mosaic_domain::write::RecordEdit;
+use mosaic_domain::stamp::ClockExhausted;
+use mosaic_domain::write::{Locked, RecordEdit};
 use mosaic_domain::{
     Content, Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, RecordKey, State, UserId,
 };
@@ -395,6 +396,46 @@ pub async fn a_pull_of_some_types_reads_only_those(h: &Harness) {
         counts.into_pairs().map(|(_, count)| count).collect::<Vec<_>>(),
         [0, 0, 0, 1]
     );
+}
+
+/// However often a device has asked in vain: the next change is told, whichever instance made it; and a write that came to
+/// nothing moves nothing.
+pub async fn p2_a_device_at_rest_is_told_of_the_next_change(h: &Harness) {
+    let user = h.user().await;
+    let login = h.log_in(user, 1).await.family;
+    let mut request = PullRequest {
+        login: Some(login),
+        ..Device::new("phone").request()
+    };
+    let edits = [
+        put(memo_key(1), memo("x")),
+        put(diary_key("2026-01-01"), diary("y")),
+        delete(memo_key(1)),
+    ];
+    for (n, edit) in (0..).zip(edits.into_iter().cycle().take(12)) {
+        let elsewhere = h.elsewhere();
+        let writer = if n % 2 == 0 { h } else { &elsewhere };
+        let key = edit.key;
+        let clock = writer.write(user, [edit.at(n + 1)]).await.clock;
+        let found = snapshot(h, user, &request, PageLimits::PROTOCOL).await;
+        let changed = &found.changes[key.entity_type()].changes;
+        assert_eq!((found.clock, changed.len()), (clock, 1), "{n}");
+        request.cursors = PerEntity::from_fn(|_| clock.into());
+        let fails = |_: &Locked, _: &[RecordEdit]| Err(ClockExhausted);
+        let failed = writer.write_with(user, [put(memo_key(9), memo("z"))], fails);
+        assert!(failed.await.is_err());
+        for h in [h, &elsewhere, h] {
+            let found = snapshot(h, user, &request, PageLimits::PROTOCOL).await;
+            assert!(request.is_at_rest(found.clock, found.epoch), "{n}");
+            let told = h.stores.feed.clock(user, Some(login)).await.unwrap();
+            assert_eq!(told, Ok(clock), "{n}");
+        }
+        // Another history than the server's: nobody is at rest in it (R1).
+        let mut ahead = request.clone();
+        ahead.cursors[EntityType::Memo] = Cursor::clamped(clock.get() + 1);
+        let found = snapshot(h, user, &ahead, PageLimits::PROTOCOL).await;
+        assert_eq!(found.changes[EntityType::Memo].changes.len(), 1, "{n}");
+    }
 }
 
 /// A cursor ahead of the user's clock comes from another history: that type is served from the beginning.
