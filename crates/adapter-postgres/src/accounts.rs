@@ -189,7 +189,7 @@ impl PostgresStore {
         by: Option<ActingLogin>,
     ) -> Result<(Session, AccountFacts), Failure> {
         let (uuid, name, by_id) = (id.uuid(), name.map(Username::folded), by_id_sql());
-        let standing_sql = standing::standing_sql("$2");
+        let standing_sql = standing::standing_sql("$1", "$2");
         let (acting, login) = (by.map(|by| by.user.uuid()), by.map(|by| by.login));
         let login_id = login.map(FamilyId::uuid);
         let mut steps = vec![

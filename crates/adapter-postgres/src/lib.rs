@@ -23,6 +23,7 @@
 //! ```
 
 mod accounts;
+mod at_rest;
 mod batch;
 mod blocking;
 mod commit_state;
@@ -66,6 +67,7 @@ use async_trait::async_trait;
 use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
 use tokio_postgres::types::Type;
 
+use crate::at_rest::AtRest;
 use crate::cursors::CursorWriter;
 use crate::error::Failure;
 use crate::notifier::CommitNotifier;
@@ -80,6 +82,7 @@ pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
 /// instances may not be told of its latest commits, which harms nobody.
 pub struct PostgresStore {
     database: Database,
+    at_rest: AtRest,
     cursors: CursorWriter,
     commits: CommitNotifier,
     clock: Arc<dyn Clock>,
@@ -120,6 +123,7 @@ impl PostgresStore {
             .await
             .map_err(|failure| start(StoreError::from(failure).into()))?;
         Ok(Self {
+            at_rest: AtRest::new(database.clone()),
             cursors: CursorWriter::start(database.clone()),
             commits: CommitNotifier::start(database.clone(), listen),
             database,

@@ -17,6 +17,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::at_rest::standings_sql;
 use crate::pull::{Question, snapshot_sql};
 use crate::query::ListStatement;
 use crate::scope::{self, Wanted};
@@ -230,6 +231,11 @@ async fn p2_a_device_at_rest(filled: &Filled, generic: bool) {
     let records = plan.lines().filter(|step| step.contains(" on records"));
     let touched = records.filter(|step| !step.contains("never executed"));
     assert_eq!(touched.count(), 0, "{plan}");
+    let (users, logins) = (vec![BIG.uuid(); 16], vec![Uuid::from_u128(1); 16]);
+    let values: [Value<'_>; 2] = [(&users, Type::UUID_ARRAY), (&logins, Type::UUID_ARRAY)];
+    let plan = filled.plan(&standings_sql(), &values, generic).await;
+    assert_indexed(&plan);
+    assert!(plan.contains("using logins_pkey"), "{plan}");
 }
 
 /// From the index in stamp order, and not a row more than the page and the one after it.

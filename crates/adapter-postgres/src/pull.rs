@@ -29,6 +29,15 @@ impl ChangeFeed for PostgresStore {
         request: &PullRequest,
         limits: PageLimits,
     ) -> Result<Result<Snapshot, LoginRefusal>, StoreError> {
+        if let Some(login) = request.login.filter(|_| request.may_be_at_rest()) {
+            match self.at_rest.look(user, login).await? {
+                Err(refusal) => return Ok(Err(refusal)),
+                Ok((clock, epoch)) if request.is_at_rest(clock, epoch) => {
+                    return Ok(Ok(Snapshot::at_rest(clock, epoch)));
+                }
+                Ok(_) => {}
+            }
+        }
         // Where a type starts is decided with the snapshot's own clock and epoch (R1, R2). Nearly always that is where
         // the request says, so this is what is read first. A type that starts elsewhere is read from there.
         let mut cursors = request.cursors.clone();
@@ -59,25 +68,18 @@ impl ChangeFeed for PostgresStore {
         user: UserId,
         login: Option<FamilyId>,
     ) -> Result<Result<Stamp, LoginRefusal>, StoreError> {
-        let (user, uuid) = (user.uuid(), login.map(FamilyId::uuid));
-        let values: [Value<'_>; 2] = [(&user, Type::UUID), (&uuid, Type::UUID)];
-        let rows = self.database.read(&clock_sql(), &values).await?;
+        if let Some(login) = login {
+            return Ok(self.at_rest.look(user, login).await?.map(|(clock, _)| clock));
+        }
+        let rows = self.database.read(CLOCK, &[(&user.uuid(), Type::UUID)]).await?;
         let Some(row) = rows.first() else {
             return Ok(Err(LoginRefusal::of_unknown_user()));
         };
-        let clock = checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?;
-        Ok(standing::standing(login, Some(row), 1)?.map(|()| clock))
+        Ok(Ok(checked(row, 0, "sync_clocks.last_stamp", Stamp::new)?))
     }
 }
 
-/// The clock of the user $1, and the standing of the login $2.
-fn clock_sql() -> String {
-    let standing = standing::standing_sql("$2");
-    format!(
-        "SELECT c.last_stamp, standing.* FROM sync_clocks AS c LEFT JOIN LATERAL ({standing}) AS standing ON true
-         WHERE c.user_id = $1"
-    )
-}
+const CLOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1";
 
 /// The clock, the epoch and the standing of the login $6, and with them the changes of each type that is behind its clock:
 /// none for a device at rest, for which no index of the records is touched.
@@ -85,7 +87,7 @@ fn clock_sql() -> String {
 /// A page is cut by the lengths of the documents before the documents themselves are fetched. Each row knows whether
 /// there is another one after it.
 pub(crate) fn snapshot_sql() -> String {
-    let standing = standing::standing_sql("$6");
+    let standing = standing::standing_sql("$1", "$6");
     let parent = rows::by_key("by_key.stamp", &parent_type_of("r.entity_type"), "r.parent_key");
     format!(
         "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*, changed.*

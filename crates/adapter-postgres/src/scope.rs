@@ -204,7 +204,10 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
     let (records_sql, children_sql, history_sql) = (records_sql(), children_sql(), history_sql());
     let mut steps = vec![Step::Fixed(LOCK, vec![wanted.user()])];
     let mut targets: Vec<fn(&mut Found) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
-    let (standing_sql, login) = (standing::standing_sql("$2"), scope.login.map(FamilyId::uuid));
+    let (standing_sql, login) = (
+        standing::standing_sql("$1", "$2"),
+        scope.login.map(FamilyId::uuid),
+    );
     if login.is_some() {
         steps.push(Step::Fixed(
             &standing_sql,

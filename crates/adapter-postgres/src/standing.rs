@@ -16,13 +16,12 @@ pub(crate) const LOCK: &str =
 
 pub(crate) const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
-/// The account of a login of the user $1; `login` is the parameter that names it. NULL or no row: there is no such
-/// login.
-pub(crate) fn standing_sql(login: &str) -> String {
+/// The account of a login of a user; the parameters or columns name them. NULL or no row: there is no such login.
+pub(crate) fn standing_sql(user: &str, login: &str) -> String {
     format!(
         "SELECT u.is_disabled, u.must_change_password
          FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
-         WHERE l.user_id = $1 AND l.login_id = {login}"
+         WHERE l.user_id = {user} AND l.login_id = {login}"
     )
 }
 

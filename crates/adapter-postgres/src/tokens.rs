@@ -27,7 +27,7 @@ use crate::error::Failure;
 use crate::retry::retrying;
 use crate::rows::{PostgresRow, column};
 use crate::session::{Database, Session, Step, Value};
-use crate::standing::{LOCK, LOCK_USER, standing, standing_sql};
+use crate::standing::{LOCK, LOCK_USER};
 
 #[async_trait]
 impl RefreshTokens for PostgresStore {
@@ -49,15 +49,7 @@ impl RefreshTokens for PostgresStore {
     }
 
     async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
-        let user = user.uuid();
-        let rows = self
-            .database
-            .read(
-                &standing_sql("$2"),
-                &[(&user, Type::UUID), (&login.uuid(), Type::UUID)],
-            )
-            .await?;
-        Ok(standing(Some(login), rows.first(), 0)?)
+        Ok(self.at_rest.look(user, login).await?.map(drop))
     }
 
     async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {

@@ -23,12 +23,7 @@ impl ChangeFeed for SqliteStore {
         let at_rest = self.writer.at_rest();
         let remembered = request.login.and_then(|login| at_rest.look(user, login));
         if let Some((clock, epoch)) = remembered.filter(|(clock, epoch)| request.is_at_rest(*clock, *epoch)) {
-            let changes = PerEntity::default();
-            return Ok(Ok(Snapshot {
-                clock,
-                epoch,
-                changes,
-            }));
+            return Ok(Ok(Snapshot::at_rest(clock, epoch)));
         }
         let since = at_rest.since();
         let (login, request) = (request.login, request.clone());

@@ -66,6 +66,13 @@ impl PullRequest {
         PullStart { cursors, reset }
     }
 
+    /// Whether it is worth looking whether the device has nothing to fetch: at rest it holds equal cursors (P2).
+    pub fn may_be_at_rest(&self) -> bool {
+        let mut cursors = self.entities.iter().map(|entity| self.cursors[entity]);
+        let first = cursors.next().unwrap_or(Cursor::ZERO);
+        first != Cursor::ZERO && cursors.all(|cursor| cursor == first)
+    }
+
     /// Whether there is nothing for the device, where the user's clock stands there: it is caught up with every type that it
     /// asks for, in this history.
     pub fn is_at_rest(&self, clock: Stamp, epoch: Epoch) -> bool {
@@ -111,6 +118,17 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// The changes of each type that was asked for; empty for the others.
     pub changes: PerEntity<TypeChanges>,
+}
+
+impl Snapshot {
+    /// That of a device that has nothing to fetch.
+    pub fn at_rest(clock: Stamp, epoch: Epoch) -> Self {
+        Self {
+            clock,
+            epoch,
+            changes: PerEntity::default(),
+        }
+    }
 }
 
 /// The page of one type.

@@ -1,0 +1,310 @@
+//! What devices with nothing to fetch ask for, and every request of somebody who is signed in: the clock of a user, and
+//! whether a login goes on. Who asks while the database answers others is asked for together with everybody else who waits:
+//! one statement for all of them, which begins after they asked, so each sees every write that was acknowledged before.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use mosaic_domain::login::LoginRefusal;
+use mosaic_domain::{Epoch, FamilyId, Stamp, UserId};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::error::Failure;
+use crate::rows::{checked, column};
+use crate::session::{Database, Value};
+use crate::standing;
+
+/// So many statements are under way at the same time: one that is slow keeps nobody else from the next one.
+const STATEMENTS_MAX: usize = 3;
+/// So many ask in one statement, at most.
+const TOGETHER_MAX: usize = 128;
+
+/// The user's clock and the epoch, where the login may go on.
+pub(crate) type Standing = Result<(Stamp, Epoch), LoginRefusal>;
+
+/// A user and a login.
+type Of = (Uuid, Uuid);
+/// What is found of each user and login; `None` where there is no such user.
+type Found = Result<Vec<Option<Standing>>, Failure>;
+/// Runs one statement.
+type Statement = Box<dyn Fn(Vec<Of>) -> BoxFuture<'static, Found> + Send + Sync>;
+
+/// Asks for many at once.
+pub(crate) struct AtRest(Arc<Shared>);
+
+struct Shared {
+    statement: Statement,
+    runtime: Handle,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    asked: Vec<Asked>,
+    statements: usize,
+}
+
+struct Asked {
+    of: Of,
+    answer: oneshot::Sender<Standing>,
+}
+
+impl AtRest {
+    /// Must be called on the runtime that the database's connections belong to.
+    pub(crate) fn new(database: Database) -> Self {
+        Self::over(Box::new(move |of| {
+            let database = database.clone();
+            async move { standings(&database, &of).await }.boxed()
+        }))
+    }
+
+    fn over(statement: Statement) -> Self {
+        Self(Arc::new(Shared {
+            statement,
+            runtime: Handle::current(),
+            waiting: Mutex::default(),
+        }))
+    }
+
+    /// The clock of a user, where the login goes on.
+    pub(crate) async fn look(&self, user: UserId, login: FamilyId) -> Result<Standing, Failure> {
+        let of = (user.uuid(), login.uuid());
+        let (answer, answered) = oneshot::channel();
+        if let Some(turn) = self.0.wait(Asked { of, answer }) {
+            self.0.runtime.spawn(turn.run());
+        }
+        if let Ok(standing) = answered.await {
+            return Ok(standing);
+        }
+        // The statement failed, for whatever reason: each finds out alone whether that was its own.
+        let mut found = (self.0.statement)(vec![of]).await?;
+        Ok(found.pop().flatten().unwrap_or_else(unknown))
+    }
+}
+
+fn unknown() -> Standing {
+    Err(LoginRefusal::of_unknown_user())
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has somebody wait. Gives a turn to take where there may be one more.
+    fn wait(self: &Arc<Self>, asked: Asked) -> Option<Turn> {
+        let mut waiting = self.waiting();
+        waiting.asked.push(asked);
+        if waiting.statements >= STATEMENTS_MAX {
+            return None;
+        }
+        waiting.statements += 1;
+        Some(Turn(Arc::clone(self)))
+    }
+}
+
+/// The right to have a statement under way, one after the other, for as long as anybody waits.
+struct Turn(Arc<Shared>);
+
+impl Turn {
+    async fn run(self) {
+        loop {
+            let asked = self.next();
+            if asked.is_empty() {
+                return;
+            }
+            let statement = (self.0.statement)(asked.iter().map(|asked| asked.of).collect());
+            // Without an answer each asks alone.
+            let Ok(found) = statement.await else { continue };
+            for (asked, standing) in asked.into_iter().zip(found) {
+                // Who has gone meanwhile wants no answer.
+                let _ = asked.answer.send(standing.unwrap_or_else(unknown));
+            }
+        }
+    }
+
+    fn next(&self) -> Vec<Asked> {
+        let mut waiting = self.0.waiting();
+        let together = waiting.asked.len().min(TOGETHER_MAX);
+        waiting.asked.drain(..together).collect()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.statements -= 1;
+        // Who came after the last look has nobody to wait for, and asks alone.
+        if waiting.statements == 0 {
+            waiting.asked.clear();
+        }
+    }
+}
+
+/// The clock of each user of $1, and the standing of each login of $2, by their places.
+pub(crate) fn standings_sql() -> String {
+    let standing = standing::standing_sql("asked.user_id", "asked.login_id");
+    format!(
+        "SELECT asked.place, c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*
+         FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (user_id, login_id, place)
+         CROSS JOIN LATERAL (
+             SELECT last_stamp FROM sync_clocks WHERE sync_clocks.user_id = asked.user_id LIMIT 1) AS c
+         LEFT JOIN LATERAL ({standing} LIMIT 1) AS standing ON true"
+    )
+}
+
+async fn standings(database: &Database, of: &[Of]) -> Found {
+    let (users, logins): (Vec<Uuid>, Vec<Uuid>) = of.iter().copied().unzip();
+    let values: [Value<'_>; 2] = [(&users, Type::UUID_ARRAY), (&logins, Type::UUID_ARRAY)];
+    let rows = database.read(&standings_sql(), &values).await?;
+    let mut found = vec![None; of.len()];
+    for row in &rows {
+        let place: i64 = column(row, 0, "place")?;
+        let place = usize::try_from(place - 1).ok();
+        let asked = place.and_then(|place| Some((found.get_mut(place)?, of.get(place)?)));
+        let (found, (_, login)) = asked.ok_or_else(|| Failure::corrupt("place", "nobody asked"))?;
+        *found = Some(standing_of(row, FamilyId::new(*login))?);
+    }
+    Ok(found)
+}
+
+fn standing_of(row: &Row, login: FamilyId) -> Result<Standing, Failure> {
+    let clock = checked(row, 1, "sync_clocks.last_stamp", Stamp::new)?;
+    let epoch = Epoch::new(column(row, 2, "meta.epoch")?);
+    Ok(standing::standing(Some(login), Some(row), 3)?.map(|()| (clock, epoch)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A statement that has begun, and what it is answered with.
+    type Begun = (Vec<Of>, oneshot::Sender<Found>);
+
+    /// Statements that go on until the test answers them.
+    fn held() -> (Arc<AtRest>, mpsc::UnboundedReceiver<Begun>) {
+        let (statements, begun) = mpsc::unbounded_channel();
+        let statement = move |of: Vec<Of>| {
+            let (answer, answered) = oneshot::channel();
+            statements.send((of, answer)).unwrap();
+            async move { answered.await.unwrap() }.boxed()
+        };
+        (Arc::new(AtRest::over(Box::new(statement))), begun)
+    }
+
+    fn ask(rest: &Arc<AtRest>, user: u128) -> tokio::task::JoinHandle<Result<Standing, Failure>> {
+        let rest = Arc::clone(rest);
+        let (user, login) = (UserId::new(Uuid::from_u128(user)), FamilyId::new(Uuid::nil()));
+        tokio::spawn(async move { rest.look(user, login).await })
+    }
+
+    fn at(clock: i64) -> (Stamp, Epoch) {
+        (Stamp::clamped(clock), Epoch::new(Uuid::nil()))
+    }
+
+    fn users(of: &[Of]) -> Vec<u128> {
+        of.iter().map(|(user, _)| user.as_u128()).collect()
+    }
+
+    /// As many statements as there may be, each of one user, from 1 on.
+    async fn busy(rest: &Arc<AtRest>, begun: &mut mpsc::UnboundedReceiver<Begun>) -> Vec<Begun> {
+        let mut all = Vec::new();
+        for n in 1..=STATEMENTS_MAX {
+            drop(ask(rest, n as u128));
+            all.push(begun.recv().await.unwrap());
+        }
+        all
+    }
+
+    /// The tasks that were started so far have asked.
+    async fn have_asked(rest: &AtRest, so_many: usize) {
+        while rest.0.waiting().asked.len() < so_many {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_alone_is_asked_for_at_once() {
+        let (rest, mut begun) = held();
+        let asked = ask(&rest, 7);
+        let (of, answer) = begun.recv().await.unwrap();
+        assert_eq!(users(&of), [7]);
+        answer.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
+        assert_eq!(asked.await.unwrap().unwrap(), Ok(at(3)));
+    }
+
+    /// An answer that was under way when somebody asked may be from before a write that was acknowledged meanwhile.
+    #[tokio::test]
+    async fn p2_who_asks_while_a_statement_is_under_way_is_answered_by_a_later_one() {
+        let (rest, mut begun) = held();
+        let mut under_way = busy(&rest, &mut begun).await;
+        let late = [1, 9, 1].map(|user| ask(&rest, user));
+        have_asked(&rest, 3).await;
+        let (_, first) = under_way.remove(0);
+        first.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
+        let (of, answer) = begun.recv().await.unwrap();
+        assert_eq!(users(&of), [1, 9, 1]);
+        answer
+            .send(Ok(vec![Some(Ok(at(4))), None, Some(Ok(at(4)))]))
+            .unwrap();
+        let mut found = Vec::new();
+        for asked in late {
+            found.push(asked.await.unwrap().unwrap());
+        }
+        assert_eq!(found, [Ok(at(4)), unknown(), Ok(at(4))]);
+    }
+
+    #[tokio::test]
+    async fn who_was_asked_for_by_a_statement_that_failed_asks_alone() {
+        let (rest, mut begun) = held();
+        let mut under_way = busy(&rest, &mut begun).await;
+        let both = [8, 9].map(|user| ask(&rest, user));
+        have_asked(&rest, 2).await;
+        under_way.remove(0).1.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
+        let (_, together) = begun.recv().await.unwrap();
+        together.send(Err(Failure::Lost)).unwrap();
+        for _ in 0..2 {
+            let (of, alone) = begun.recv().await.unwrap();
+            assert_eq!(of.len(), 1);
+            let found = if users(&of) == [8] {
+                Ok(vec![Some(Ok(at(5)))])
+            } else {
+                Err(Failure::Lost)
+            };
+            alone.send(found).unwrap();
+        }
+        let [first, second] = both;
+        assert_eq!(first.await.unwrap().unwrap(), Ok(at(5)));
+        assert!(second.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn so_many_are_asked_for_together_and_no_more() {
+        let (rest, mut begun) = held();
+        let mut under_way = busy(&rest, &mut begun).await;
+        let many: Vec<_> = (0..=TOGETHER_MAX as u128).map(|user| ask(&rest, user)).collect();
+        have_asked(&rest, many.len()).await;
+        drop(
+            under_way
+                .drain(..1)
+                .map(|(_, answer)| answer.send(Ok(vec![None])))
+                .collect::<Vec<_>>(),
+        );
+        let (of, answer) = begun.recv().await.unwrap();
+        assert_eq!(of.len(), TOGETHER_MAX);
+        answer.send(Ok(vec![None; TOGETHER_MAX])).unwrap();
+        let (of, answer) = begun.recv().await.unwrap();
+        assert_eq!(of.len(), 1);
+        answer.send(Ok(vec![None])).unwrap();
+        for asked in many {
+            assert_eq!(asked.await.unwrap().unwrap(), unknown());
+        }
+    }
+}
