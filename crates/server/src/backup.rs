@@ -90,7 +90,7 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
     );
     confirm(&question, "restore", yes)?;
     if matches!(location, Location::File(_)) {
-        secrets::create_data_dir(&config.data_dir)?;
+        secrets::create_data_dir(&config.server.data_dir)?;
     }
     let mut meter = Meter::of("copying", 0);
     let tell = move |progress| show(&mut meter, progress);

@@ -11,8 +11,7 @@ use std::str::FromStr;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use mosaic_domain::account::Username;
 
-use crate::config::DatabaseUrl;
-use crate::config::keys::{self, CONFIG_ENV, DEFAULT_FILE, DefaultValue, KEYS, KeySpec, Kind};
+use crate::config::{CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind, ServerConfig};
 
 /// What was asked for on the command line.
 #[derive(Debug)]
@@ -259,7 +258,12 @@ fn command() -> clap::Command {
 
 /// The flag of a key. `-h` shows only those that a newcomer needs, `--help` all.
 fn flag(spec: &'static KeySpec) -> Option<Arg> {
-    let first_needed = [keys::LISTEN.key, keys::DATA_DIR.key, keys::DATABASE_URL.key];
+    let first_needed = [
+        ServerConfig::listen,
+        ServerConfig::data_dir,
+        ServerConfig::database_url,
+    ]
+    .map(|spec| spec.key);
     let default = match spec.default {
         DefaultValue::Is("") => "empty",
         DefaultValue::Is(text) | DefaultValue::Otherwise(text) => text,

@@ -248,7 +248,7 @@ async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
         return Err(CommandError::Pending(names.join(", ")));
     }
     // The store alone: what else a server needs may not be there yet.
-    secrets::create_data_dir(&config.data_dir).map_err(WiringError::from)?;
+    secrets::create_data_dir(&config.server.data_dir).map_err(WiringError::from)?;
     let store = OpenStore::open(config, &config.database, Migrations::Apply).await?;
     store.close().await;
     Ok(format!("Done: {}\n", names.join(", ")))
@@ -259,7 +259,7 @@ fn show_config(loaded: &Loaded) -> Result<(), CommandError> {
     for warning in &loaded.warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    print(&loaded.to_string())
+    print(&loaded.values.to_string())
 }
 
 /// Prints text on stdout. A reader that has seen enough (`mosaic config | head`) is no failure.

@@ -30,7 +30,7 @@ pub(crate) fn refuse_emptied(config: &Config, key_file: &str) -> Result<(), Lost
     let DatabaseUrl::SqliteFile(path) = &config.database else {
         return Ok(());
     };
-    let had_server = config.data_dir.join(key_file).exists();
+    let had_server = config.server.data_dir.join(key_file).exists();
     match std::fs::metadata(path) {
         Ok(found) if had_server && found.len() == 0 => Err(LostError::Emptied(path.clone())),
         Err(error) if had_server && error.kind() == ErrorKind::NotFound => {

@@ -43,10 +43,10 @@ pub(crate) async fn serve(
     tell: impl Fn(&str),
 ) -> Result<(), ServeError> {
     let listen = |source| ServeError::Listen {
-        address: config.listen,
+        address: config.server.listen,
         source,
     };
-    let listener = TcpListener::bind(config.listen).map_err(listen)?;
+    let listener = TcpListener::bind(config.server.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let services = Services::open(config, migrations).await?;
     let served = serve_on(config, listener, &services, &tell, address).await;
@@ -85,7 +85,7 @@ async fn serve_on(
     let daily = daily(config, services, stopping);
     tracing::info!(
         database = %config.database,
-        attachments = %config.attachments.storage,
+        attachments = %config.storage,
         "listening on http://{address}"
     );
     services.look_at_attachments();
@@ -109,7 +109,7 @@ fn daily(
 
 /// Makes the account `admin` where there is none at all.
 async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str)) -> Result<(), ServeError> {
-    let password = config.admin_password.clone();
+    let password = config.server.admin_password.clone();
     match services
         .state
         .accounts

@@ -15,7 +15,7 @@ use mosaic_domain::entity::StorageType;
 use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
 use tempfile::TempDir;
 
-use crate::config::{Config, S3Config, StorageConfig};
+use crate::config::{BucketConfig, Config, Endpoint, StorageConfig};
 
 /// How long the store and the storage of attachments may take to say that they work.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,11 +54,11 @@ impl Storage {
     /// # Errors
     /// [`StorageError`].
     pub(crate) async fn open(config: &Config) -> Result<Self, StorageError> {
-        let (path, temporary) = match &config.attachments.storage {
-            StorageConfig::S3(s3) => {
+        let (path, temporary) = match &config.storage {
+            StorageConfig::S3(bucket) => {
                 return Ok(Self {
                     named: None,
-                    blobs: Arc::new(S3Blobs::new(&s3_settings(config, s3))?),
+                    blobs: Arc::new(S3Blobs::new(&s3_settings(config, bucket))?),
                     kind: StorageType::S3,
                     _folder: None,
                 });
@@ -139,22 +139,24 @@ impl std::fmt::Debug for Storage {
     }
 }
 
-fn s3_settings(config: &Config, s3: &S3Config) -> S3Settings {
+fn s3_settings(config: &Config, bucket: &BucketConfig) -> S3Settings {
+    let s3 = &bucket.s3;
+    let address = |endpoint: &Endpoint| endpoint.as_str().to_owned();
     S3Settings {
-        endpoint: s3.endpoint.clone(),
-        public_endpoint: s3.public_endpoint.clone(),
+        endpoint: s3.endpoint.as_ref().map(address),
+        public_endpoint: s3.public_endpoint.as_ref().map(address),
         allow_http: s3.allow_http,
-        path_style: s3.path_style,
-        prefix: s3.prefix.clone(),
+        path_style: bucket.path_style,
+        prefix: s3.prefix.as_str().to_owned(),
         attempt_timeout: s3.timeout,
         timeout: s3.timeout * 3,
         // Parts of uploads wait here, in files without names. A folder of the machine's may be kept in memory.
-        spool: config.data_dir.clone(),
+        spool: config.server.data_dir.clone(),
         ..S3Settings::new(
-            &s3.bucket,
-            &s3.region,
-            &s3.access_key_id,
-            s3.secret_access_key.clone(),
+            bucket.name.as_str(),
+            s3.region.as_str(),
+            bucket.access_key_id.as_str(),
+            bucket.secret_access_key.clone(),
         )
     }
 }

@@ -55,7 +55,7 @@ impl Services {
     /// # Errors
     /// [`WiringError`].
     pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
-        secrets::create_data_dir(&config.data_dir)?;
+        secrets::create_data_dir(&config.server.data_dir)?;
         lost::refuse_emptied(config, TOKEN_KEY_FILE)?;
         // Before the store: what fails here need not close it again.
         let storage = Storage::open(config).await?;
@@ -151,7 +151,7 @@ fn state(
         ids: Arc::clone(&ids),
         randomness: Arc::new(OsRandomness),
     };
-    let registration = match config.registration {
+    let registration = match config.server.registration {
         config::Registration::Open => Registration::Open,
         config::Registration::Closed => Registration::Closed,
     };
@@ -257,12 +257,11 @@ pub(crate) fn export(store: &Stores) -> Export {
 
 /// The key that signs access tokens: the configured one, or one that was generated at the first start.
 fn token_key(config: &Config) -> Result<SecretKey, SecretError> {
-    match &config.token_secret {
+    match &config.server.token_secret {
         Some(key) => Ok(key.clone()),
-        None => secrets::load_or_create(
-            &config.data_dir.join(TOKEN_KEY_FILE),
-            || Ok(OsRandomness.secret()),
-        ),
+        None => secrets::load_or_create(&config.server.data_dir.join(TOKEN_KEY_FILE), || {
+            Ok(OsRandomness.secret())
+        }),
     }
 }
 
@@ -292,7 +291,7 @@ pub(crate) fn http_settings(config: &Config) -> HttpSettings {
     } = config.http;
     let defaults = HttpSettings::default();
     HttpSettings {
-        workers: workers.map_or(defaults.workers, usize::from),
+        workers: if workers == 0 { defaults.workers } else { workers },
         keep_alive,
         head_timeout: header_timeout,
         body: BodyLimits {

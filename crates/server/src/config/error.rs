@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use super::keys::KeySpec;
 use super::origin::Origin;
+use super::spec::KeySpec;
 
 /// Why the server does not start with this configuration.
 #[derive(Debug, thiserror::Error)]

@@ -1,81 +1,21 @@
-//! The one table of configuration keys.
-//!
-//! Flags, environment variables, the documentation (docs/configuration.md) and the messages about wrong values are all
-//! made from it. A new key is one entry here and one line in [`super::load`].
+//! Every key of the configuration, once: from these lines come the fields, how they are read, the flags, the variables
+//! and the documentation. A new key is one entry.
 
-use std::fmt;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// One configuration key.
-#[derive(Debug)]
-pub struct KeySpec {
-    /// The name in `mosaic.toml`, its section before a dot: `http.max_body_bytes`.
-    pub key: &'static str,
-    /// Which values are accepted.
-    pub kind: Kind,
-    /// What holds when nobody sets it.
-    pub default: DefaultValue,
-    /// Never shown, and without a flag: arguments can be read by every process of the machine.
-    pub secret: bool,
-    /// What it does, in one or two sentences.
-    pub help: &'static str,
-}
+use mosaic_adapter_blobs::Secret;
+use mosaic_domain::account::Password;
 
-/// Which values a key accepts.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind {
-    /// A text that the key's own parser judges; this describes what it accepts.
-    Text(&'static str),
-    /// A whole number within bounds, both included.
-    Integer(u64, u64),
-    /// `true` or `false`.
-    Bool,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// A list in `mosaic.toml`, separated by commas elsewhere; this describes its items.
-    List(&'static str),
-}
-
-/// What holds when nobody sets a key.
-#[derive(Debug, Clone, Copy)]
-pub enum DefaultValue {
-    /// This value, as it would be written in the environment.
-    Is(&'static str),
-    /// No value; this describes what happens instead.
-    Otherwise(&'static str),
-}
-
-impl KeySpec {
-    /// The environment variable: the key in capitals, `MOSAIC_` before it, `_` for the dot.
-    pub fn env(&self) -> String {
-        format!("{ENV_PREFIX}{}", self.key.replace('.', "_").to_uppercase())
-    }
-
-    /// The flag without its dashes: the key with `-` for dots and underscores. None for a secret.
-    pub fn flag(&self) -> Option<String> {
-        (!self.secret).then(|| self.key.replace(['.', '_'], "-"))
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(what) => f.write_str(what),
-            Self::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
-            Self::Bool => f.write_str("true or false"),
-            Self::Choice(words) => f.write_str(&words.join(" or ")),
-            Self::List(items) => write!(f, "a list of {items}"),
-        }
-    }
-}
-
-/// What the names of all our environment variables begin with.
-pub const ENV_PREFIX: &str = "MOSAIC_";
-
-/// The environment variable that names the configuration file.
-pub const CONFIG_ENV: &str = "MOSAIC_CONFIG";
-
-/// The configuration file that is read when it is there and no other is named.
-pub const DEFAULT_FILE: &str = "mosaic.toml";
+use super::database_url::{DatabaseUrl, PostgresUrl};
+use super::reader::Reader;
+use super::spec::DefaultValue::{Is, Otherwise};
+use super::spec::KeySpec;
+use super::types::{AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, Word};
+use super::value::Kind::{Integer, Text};
+use crate::secrets::SecretKey;
 
 /// The HTTP server's own timers are kept by a clock that is up to half a second behind: below a second they would run out
 /// at once.
@@ -83,197 +23,265 @@ const SECOND_MS: u64 = 1_000;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-macro_rules! keys {
-    ($($name:ident: $key:literal, $kind:expr, $default:expr, $secret:literal, $help:literal;)*) => {
+/// Structs whose fields are keys. An entry is:
+///
+/// ```text
+/// /// What it does, in one or two sentences.
+/// "its name in mosaic.toml" => visibility field: Type = default, which values are accepted;
+/// ```
+///
+/// The last may be left out, where the type's own description ([`Value::KIND`](super::value::Value::KIND)) says it. Fields
+/// that only the rules of this module should see are `pub(super)`.
+macro_rules! sections {
+    ($(
+        $(#[$about:meta])*
+        $seen:vis struct $Section:ident {
+            $(
+                $(#[doc = $help:literal])+
+                $key:literal => $vis:vis $field:ident: $Type:ty = $default:expr $(, $kind:expr)?;
+            )+
+        }
+    )+) => {
         $(
-            #[doc = $help]
-            pub static $name: KeySpec =
-                KeySpec { key: $key, kind: $kind, default: $default, secret: $secret, help: $help };
-        )*
+            $(#[$about])*
+            #[derive(Debug, Clone)]
+            $seen struct $Section {
+                $($(#[doc = $help])+ $vis $field: $Type,)+
+            }
+
+            #[expect(non_upper_case_globals, reason = "a key is named as the field that it becomes")]
+            impl $Section {
+                $(
+                    pub(crate) const $field: KeySpec =
+                        KeySpec::new::<$Type>($key, $default, concat!($($help),+))$(.accepting($kind))?;
+                )+
+
+                pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+                    Self { $($field: reader.read(&Self::$field),)+ }
+                }
+            }
+        )+
+
         /// Every key, top level first, then section by section.
-        pub static KEYS: &[&KeySpec] = &[$(&$name),*];
+        pub static KEYS: &[&KeySpec] = &[$($(&$Section::$field,)+)+];
     };
 }
 
-keys! {
-    LISTEN: "listen", Kind::Text("an IP address and a port, like 127.0.0.1:8080 or [::]:8080"),
-        DefaultValue::Is("127.0.0.1:8080"), false,
-        "Where the server listens. `0.0.0.0` or `[::]` for every interface, port 0 for any free port.";
-    DATA_DIR: "data_dir", Kind::Text("a path"), DefaultValue::Is("./mosaic-data"), false,
-        "The folder of the database and the generated secrets. Created, for its owner only, when missing.";
-    DATABASE_URL: "database_url", Kind::Text("sqlite://PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/DATABASE"),
-        DefaultValue::Otherwise("`mosaic.db` in the data folder"), false,
-        "The store. `sqlite::memory:` forgets everything when the server stops. PostgreSQL takes `?sslmode=`.";
-    REGISTRATION: "registration", Kind::Choice(&["closed", "open"]), DefaultValue::Is("closed"), false,
-        "Whether anybody may make an account for themselves, or only administrators for others.";
-    ADMIN_PASSWORD: "admin_password", Kind::Text("a password of at least 8 characters and at most 1024 bytes"),
-        DefaultValue::Otherwise("a random one, printed once"), true,
-        "The password of the user `admin`, who is created when an empty store starts. Later it has no effect.";
-    TOKEN_SECRET: "token_secret", Kind::Text("64 hexadecimal digits (32 bytes), as from `openssl rand -hex 32`"),
-        DefaultValue::Otherwise("generated into the data folder"), true,
-        "The key that signs access tokens. Changing it ends the access tokens that are out; refresh tokens stay valid.";
+sections! {
+    /// The keys that are in no section.
+    pub struct ServerConfig {
+        /// Where the server listens. `0.0.0.0` or `[::]` for every interface, port 0 for any free port.
+        "listen" => pub listen: SocketAddr = Is("127.0.0.1:8080");
+        /// The folder of the database and the generated secrets. Created, for its owner only, when missing.
+        "data_dir" => pub data_dir: PathBuf = Is("./mosaic-data");
+        /// The store. `sqlite::memory:` forgets everything when the server stops. PostgreSQL takes `?sslmode=`.
+        "database_url" => pub(super) database_url: Option<DatabaseUrl>
+            = Otherwise("`mosaic.db` in the data folder");
+        /// Whether anybody may make an account for themselves, or only administrators for others.
+        "registration" => pub registration: Registration = Is("closed");
+        /// The password of the user `admin`, who is created when an empty store starts. Later it has no effect.
+        "admin_password" => pub admin_password: Option<Password> = Otherwise("a random one, printed once");
+        /// The key that signs access tokens. Changing it ends the access tokens that are out; refresh tokens stay
+        /// valid.
+        "token_secret" => pub token_secret: Option<SecretKey> = Otherwise("generated into the data folder");
+    }
 
-    LOG_FORMAT: "log.format", Kind::Choice(&["pretty", "json"]), DefaultValue::Is("pretty"), false,
-        "How log lines on stderr look: for people, or one JSON object per line.";
-    LOG_LEVEL: "log.level",
-        Kind::Text("off, error, warn, info, debug or trace, or several like info,mosaic_server=debug"),
-        DefaultValue::Is("info,actix_server=warn"), false,
-        "How much is logged, overall and per module.";
+    /// What is logged, and how.
+    pub struct LogConfig {
+        /// How log lines on stderr look: for people, or one JSON object per line.
+        "log.format" => pub format: LogFormat = Is("pretty");
+        /// How much is logged, overall and per module.
+        "log.level" => pub level: LogFilter = Is("info,actix_server=warn");
+    }
 
-    HTTP_WORKERS: "http.workers", Kind::Integer(0, 1024), DefaultValue::Is("0"), false,
-        "Threads that serve requests. 0: as many as the machine has cores.";
-    HTTP_MAX_BODY_BYTES: "http.max_body_bytes", Kind::Integer(1024, 1 << 30), DefaultValue::Is("16777216"), false,
-        "The largest request body, in bytes, after unpacking (16 MiB).";
-    HTTP_MEMORY_BUDGET_BYTES: "http.memory_budget_bytes", Kind::Integer(1 << 20, 1 << 40), DefaultValue::Is("134217728"), false,
-        "How much memory request bodies and answers may take together, in bytes (128 MiB), and each user a quarter of it. Large heads of requests may take a quarter besides. Beyond: 503.";
-    HTTP_REQUESTS_PER_USER: "http.requests_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("8"), false,
-        "Requests of one user that run at the same time, and at most on half of the connections to the database. Others wait for a moment.";
-    HTTP_HEAVY_REQUESTS_PER_USER: "http.heavy_requests_per_user", Kind::Integer(1, 1_000), DefaultValue::Is("2"), false,
-        "Of these, searches and others that look at much of what the user has; at most half of the places there are for such.";
-    HTTP_HEADER_TIMEOUT_MS: "http.header_timeout_ms", Kind::Integer(SECOND_MS, HOUR_MS), DefaultValue::Is("10000"), false,
-        "How long a client may take to send the head of a request, in milliseconds (10 s).";
-    HTTP_BODY_TIMEOUT_MS: "http.body_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("30000"), false,
-        "How long a client may take to send the body of a request, in milliseconds (30 s).";
-    HTTP_KEEP_ALIVE_MS: "http.keep_alive_ms", Kind::Integer(SECOND_MS, HOUR_MS), DefaultValue::Is("75000"), false,
-        "How long an idle connection stays open, in milliseconds (75 s).";
-    HTTP_SHUTDOWN_TIMEOUT_MS: "http.shutdown_timeout_ms", Kind::Integer(0, HOUR_MS), DefaultValue::Is("30000"), false,
-        "How long requests in flight may take to finish when the server is stopped, in milliseconds (30 s).";
-    HTTP_TRUST_PROXY: "http.trust_proxy", Kind::Bool, DefaultValue::Is("false"), false,
-        "Take client addresses from Forwarded or X-Forwarded-For. Only behind a proxy that sets them: clients can lie.";
+    /// The web server.
+    pub struct HttpConfig {
+        /// Threads that serve requests. 0: as many as the machine has cores.
+        "http.workers" => pub workers: usize = Is("0"), Integer(0, 1024);
+        /// The largest request body, in bytes, after unpacking (16 MiB).
+        "http.max_body_bytes" => pub max_body_bytes: usize = Is("16777216"), Integer(1024, 1 << 30);
+        /// How much memory request bodies and answers may take together, in bytes (128 MiB), and each user a quarter of
+        /// it. Large heads of requests may take a quarter besides. Beyond: 503.
+        "http.memory_budget_bytes" => pub memory_budget_bytes: usize
+            = Is("134217728"), Integer(1 << 20, 1 << 40);
+        /// Requests of one user that run at the same time, and at most on half of the connections to the database.
+        /// Others wait for a moment.
+        "http.requests_per_user" => pub requests_per_user: NonZeroUsize = Is("8"), Integer(1, 10_000);
+        /// Of these, searches and others that look at much of what the user has; at most half of the places there are
+        /// for such.
+        "http.heavy_requests_per_user" => pub heavy_requests_per_user: NonZeroUsize
+            = Is("2"), Integer(1, 1_000);
+        /// How long a client may take to send the head of a request, in milliseconds (10 s).
+        "http.header_timeout_ms" => pub header_timeout: Duration = Is("10000"), Integer(SECOND_MS, HOUR_MS);
+        /// How long a client may take to send the body of a request, in milliseconds (30 s).
+        "http.body_timeout_ms" => pub body_timeout: Duration = Is("30000"), Integer(1, HOUR_MS);
+        /// How long an idle connection stays open, in milliseconds (75 s).
+        "http.keep_alive_ms" => pub keep_alive: Duration = Is("75000"), Integer(SECOND_MS, HOUR_MS);
+        /// How long requests in flight may take to finish when the server is stopped, in milliseconds (30 s).
+        "http.shutdown_timeout_ms" => pub shutdown_timeout: Duration = Is("30000"), Integer(0, HOUR_MS);
+        /// Take client addresses from Forwarded or X-Forwarded-For. Only behind a proxy that sets them: clients can
+        /// lie.
+        "http.trust_proxy" => pub trust_proxy: bool = Is("false");
+    }
 
-    CORS_ALLOWED_ORIGINS: "cors.allowed_origins",
-        Kind::List("origins like https://app.example.org, or * alone for every origin"), DefaultValue::Is(""), false,
-        "Web pages of which origins may call this server. Empty: none, which is right for phones.";
+    /// Cross-origin requests of web pages.
+    pub struct CorsConfig {
+        /// Web pages of which origins may call this server. Empty: none, which is right for phones.
+        "cors.allowed_origins" => pub allowed_origins: AllowedOrigins = Is("");
+    }
 
-    AUTH_ACCESS_TOKEN_TTL_MS: "auth.access_token_ttl_ms", Kind::Integer(1000, 30 * DAY_MS),
-        DefaultValue::Is("3600000"), false,
-        "How long an access token is valid, in milliseconds (1 h).";
-    AUTH_REFRESH_TOKEN_TTL_MS: "auth.refresh_token_ttl_ms", Kind::Integer(1000, 3650 * DAY_MS),
-        DefaultValue::Is("2592000000"), false,
-        "How long a login lasts that is not used, in milliseconds (30 days). Not less than an access token.";
-    AUTH_ACCOUNT_ATTEMPTS_PER_MINUTE: "auth.account_attempts_per_minute", Kind::Integer(1, 1_000_000),
-        DefaultValue::Is("10"), false,
-        "Wrong passwords per minute for one account: of all strangers together, and of each device that is known to it.";
-    AUTH_ADDRESS_ATTEMPTS_PER_MINUTE: "auth.address_attempts_per_minute", Kind::Integer(1, 1_000_000),
-        DefaultValue::Is("30"), false,
-        "Wrong passwords per minute from one address, and registrations.";
+    /// Tokens and login attempts.
+    pub struct AuthConfig {
+        /// How long an access token is valid, in milliseconds (1 h).
+        "auth.access_token_ttl_ms" => pub access_token_ttl: Duration
+            = Is("3600000"), Integer(1000, 30 * DAY_MS);
+        /// How long a login lasts that is not used, in milliseconds (30 days). Not less than an access token.
+        "auth.refresh_token_ttl_ms" => pub refresh_token_ttl: Duration
+            = Is("2592000000"), Integer(1000, 3650 * DAY_MS);
+        /// Wrong passwords per minute for one account: of all strangers together, and of each device that is known to
+        /// it.
+        "auth.account_attempts_per_minute" => pub account_attempts_per_minute: NonZeroU32
+            = Is("10"), Integer(1, 1_000_000);
+        /// Wrong passwords per minute from one address, and registrations.
+        "auth.address_attempts_per_minute" => pub address_attempts_per_minute: NonZeroU32
+            = Is("30"), Integer(1, 1_000_000);
+    }
 
-    LIMITS_USER_RECORDS_BYTES: "limits.user_records_bytes", Kind::Integer(1, 1 << 50),
-        DefaultValue::Is("2147483648"), false,
-        "What the records of one user and their history may come to, in bytes (2 GiB). Searching takes as much again.";
+    /// What the records and revisions of one user may come to (W10).
+    pub struct LimitsConfig {
+        /// What the records of one user and their history may come to, in bytes (2 GiB). Searching takes as much again.
+        "limits.user_records_bytes" => pub user_records_bytes: u64 = Is("2147483648"), Integer(1, 1 << 50);
+    }
 
-    RETENTION_DAYS: "retention.days", Kind::Integer(0, 36_500), DefaultValue::Is("90"), false,
-        "After how many days revisions, and the content of deleted records, are forgotten. 0: never.";
+    /// How long what is old is kept.
+    pub(super) struct RetentionConfig {
+        /// After how many days revisions, and the content of deleted records, are forgotten. 0: never.
+        "retention.days" => pub(super) days: u32 = Is("90"), Integer(0, 36_500);
+    }
 
-    ATTACHMENTS_FOLDER: "attachments.folder", Kind::Text("a path"),
-        DefaultValue::Otherwise("`attachments` in the data folder"), false,
-        "The folder of the attachments. All instances must have the same one. With `sqlite::memory:` the default is a temporary one.";
-    ATTACHMENTS_MAX_FILE_BYTES: "attachments.max_file_bytes", Kind::Integer(1, 1 << 40),
-        DefaultValue::Is("104857600"), false,
-        "The largest attachment, in bytes (100 MiB).";
-    ATTACHMENTS_MAX_AVATAR_BYTES: "attachments.max_avatar_bytes", Kind::Integer(1, 1 << 30),
-        DefaultValue::Is("10485760"), false,
-        "The largest picture of an account or a bot, in bytes (10 MiB).";
-    ATTACHMENTS_USER_QUOTA_BYTES: "attachments.user_quota_bytes", Kind::Integer(1, 1 << 50),
-        DefaultValue::Is("10737418240"), false,
-        "What the attachments of one user may come to, in bytes (10 GiB). The same content counts once.";
-    ATTACHMENTS_UPLOAD_LIFETIME_MS: "attachments.upload_lifetime_ms", Kind::Integer(SECOND_MS, 30 * DAY_MS),
-        DefaultValue::Is("86400000"), false,
-        "How long an upload that is not finished is kept after its last bytes, in milliseconds (24 h).";
-    ATTACHMENTS_IDLE_TIMEOUT_MS: "attachments.idle_timeout_ms", Kind::Integer(1, HOUR_MS),
-        DefaultValue::Is("30000"), false,
-        "How long a request that brings a file may send nothing, in milliseconds (30 s).";
-    ATTACHMENTS_REDIRECT_DOWNLOADS: "attachments.redirect_downloads", Kind::Bool, DefaultValue::Is("false"), false,
-        "Send downloads to a signed address of the S3 storage, which clients must reach, instead of passing the bytes on.";
-    ATTACHMENTS_ADDRESS_LIFETIME_MS: "attachments.address_lifetime_ms", Kind::Integer(SECOND_MS, 12 * HOUR_MS),
-        DefaultValue::Is("900000"), false,
-        "How long a signed address of the S3 storage works, for downloads and for direct uploads, in milliseconds (15 min).";
-    ATTACHMENTS_S3_BUCKET: "attachments.s3_bucket", Kind::Text("the name of a bucket"),
-        DefaultValue::Otherwise("attachments are in a folder"), false,
-        "Keeps attachments in this bucket, which must be there, of storage that speaks S3.";
-    ATTACHMENTS_S3_REGION: "attachments.s3_region", Kind::Text("the name of a region"),
-        DefaultValue::Is("us-east-1"), false,
-        "The region of the bucket. With storage of one's own usually `us-east-1`.";
-    ATTACHMENTS_S3_ENDPOINT: "attachments.s3_endpoint", Kind::Text("an address like https://minio.example.org"),
-        DefaultValue::Otherwise("Amazon's, of the region"), false,
-        "Where the S3 storage is.";
-    ATTACHMENTS_S3_PUBLIC_ENDPOINT: "attachments.s3_public_endpoint",
-        Kind::Text("an address like https://files.example.org"),
-        DefaultValue::Otherwise("the same as `attachments.s3_endpoint`"), false,
-        "Where clients reach the same S3 storage, for signed addresses.";
-    ATTACHMENTS_S3_PATH_STYLE: "attachments.s3_path_style", Kind::Bool,
-        DefaultValue::Otherwise("`true` where `attachments.s3_endpoint` is set, else `false`"), false,
-        "Whether the bucket stands in the path of addresses (`host/bucket`) rather than in the host (`bucket.host`).";
-    ATTACHMENTS_S3_ALLOW_HTTP: "attachments.s3_allow_http", Kind::Bool, DefaultValue::Is("false"), false,
-        "Take endpoints that begin with http://. Attachments can be read and changed on the way then.";
-    ATTACHMENTS_S3_PREFIX: "attachments.s3_prefix", Kind::Text("what keys may begin with, like mosaic/"),
-        DefaultValue::Is(""), false,
-        "What the keys of all objects begin with, where the bucket has others too.";
-    ATTACHMENTS_S3_TIMEOUT_MS: "attachments.s3_timeout_ms", Kind::Integer(10, HOUR_MS), DefaultValue::Is("60000"), false,
-        "How long one attempt at a request to the S3 storage may take, in milliseconds (60 s): 5 MiB are sent in this time.";
-    ATTACHMENTS_S3_ACCESS_KEY_ID: "attachments.s3_access_key_id", Kind::Text("the id of an access key"),
-        DefaultValue::Otherwise("needed with `attachments.s3_bucket`"), false,
-        "The access key of the S3 storage: it must be allowed to list the bucket, and to read, write and delete in it.";
-    ATTACHMENTS_S3_SECRET_ACCESS_KEY: "attachments.s3_secret_access_key", Kind::Text("a secret access key"),
-        DefaultValue::Otherwise("needed with `attachments.s3_bucket`"), true,
-        "The secret that belongs to the access key.";
+    /// The bytes behind resources.
+    pub struct AttachmentsConfig {
+        /// The folder of the attachments. All instances must have the same one. With `sqlite::memory:` the default is a
+        /// temporary one.
+        "attachments.folder" => pub(super) folder: Option<PathBuf>
+            = Otherwise("`attachments` in the data folder");
+        /// The largest attachment, in bytes (100 MiB).
+        "attachments.max_file_bytes" => pub max_file_bytes: u64 = Is("104857600"), Integer(1, 1 << 40);
+        /// The largest picture of an account or a bot, in bytes (10 MiB).
+        "attachments.max_avatar_bytes" => pub max_avatar_bytes: u64 = Is("10485760"), Integer(1, 1 << 30);
+        /// What the attachments of one user may come to, in bytes (10 GiB). The same content counts once.
+        "attachments.user_quota_bytes" => pub user_quota_bytes: u64 = Is("10737418240"), Integer(1, 1 << 50);
+        /// How long an upload that is not finished is kept after its last bytes, in milliseconds (24 h).
+        "attachments.upload_lifetime_ms" => pub upload_lifetime: Duration
+            = Is("86400000"), Integer(SECOND_MS, 30 * DAY_MS);
+        /// How long a request that brings a file may send nothing, in milliseconds (30 s).
+        "attachments.idle_timeout_ms" => pub idle_timeout: Duration = Is("30000"), Integer(1, HOUR_MS);
+        /// Send downloads to a signed address of the S3 storage, which clients must reach, instead of passing the bytes
+        /// on.
+        "attachments.redirect_downloads" => pub redirect_downloads: bool = Is("false");
+        /// How long a signed address of the S3 storage works, for downloads and for direct uploads, in milliseconds (15
+        /// min).
+        "attachments.address_lifetime_ms" => pub address_lifetime: Duration
+            = Is("900000"), Integer(SECOND_MS, 12 * HOUR_MS);
+    }
 
-    EVENTS_HEARTBEAT_MS: "events.heartbeat_ms", Kind::Integer(10, HOUR_MS), DefaultValue::Is("25000"), false,
-        "How often a connection that listens for changes hears that it still does, in milliseconds (25 s).";
-    EVENTS_MAX_PER_USER: "events.max_per_user", Kind::Integer(1, 10_000), DefaultValue::Is("20"), false,
-        "Connections of one user that listen for changes, at most, on this instance.";
+    /// Storage that speaks S3. In force where a bucket is named.
+    #[derive(PartialEq, Eq)]
+    pub struct S3Config {
+        /// Keeps attachments in this bucket, which must be there, of storage that speaks S3.
+        "attachments.s3_bucket" => pub(super) bucket: Option<Word>
+            = Otherwise("attachments are in a folder"), Text("the name of a bucket");
+        /// The region of the bucket. With storage of one's own usually `us-east-1`.
+        "attachments.s3_region" => pub region: Word = Is("us-east-1"), Text("the name of a region");
+        /// Where the S3 storage is.
+        "attachments.s3_endpoint" => pub endpoint: Option<Endpoint> = Otherwise("Amazon's, of the region");
+        /// Where clients reach the same S3 storage, for signed addresses.
+        "attachments.s3_public_endpoint" => pub public_endpoint: Option<Endpoint>
+            = Otherwise("the same as `attachments.s3_endpoint`"), Text("an address like https://files.example.org");
+        /// Whether the bucket stands in the path of addresses (`host/bucket`) rather than in the host (`bucket.host`).
+        "attachments.s3_path_style" => pub(super) path_style: Option<bool>
+            = Otherwise("`true` where `attachments.s3_endpoint` is set, else `false`");
+        /// Take endpoints that begin with http://. Attachments can be read and changed on the way then.
+        "attachments.s3_allow_http" => pub allow_http: bool = Is("false");
+        /// What the keys of all objects begin with, where the bucket has others too.
+        "attachments.s3_prefix" => pub prefix: KeyPrefix = Is("");
+        /// How long one attempt at a request to the S3 storage may take, in milliseconds (60 s): 5 MiB are sent in this
+        /// time.
+        "attachments.s3_timeout_ms" => pub timeout: Duration = Is("60000"), Integer(10, HOUR_MS);
+        /// The access key of the S3 storage: it must be allowed to list the bucket, and to read, write and delete in
+        /// it.
+        "attachments.s3_access_key_id" => pub(super) access_key_id: Option<Word>
+            = Otherwise("needed with `attachments.s3_bucket`"), Text("the id of an access key");
+        /// The secret that belongs to the access key.
+        "attachments.s3_secret_access_key" => pub(super) secret_access_key: Option<Secret>
+            = Otherwise("needed with `attachments.s3_bucket`");
+    }
 
-    POSTGRES_LISTEN_URL: "postgres.listen_url", Kind::Text("postgres://USER:PASSWORD@HOST/DATABASE"),
-        DefaultValue::Otherwise("the same as `database_url`"), false,
-        "Where the server hears of the commits of other instances: past PgBouncer, which carries no notifications.";
-    POSTGRES_POOL_SIZE: "postgres.pool_size", Kind::Integer(1, 1_000), DefaultValue::Is("16"), false,
-        "Connections to PostgreSQL, at most, of this instance.";
-    POSTGRES_PREPARED_STATEMENTS: "postgres.prepared_statements", Kind::Bool, DefaultValue::Is("true"), false,
-        "Prepare statements once per connection. `false` behind PgBouncer in transaction mode, which breaks them.";
-    POSTGRES_VERIFY_CONNECTIONS: "postgres.verify_connections", Kind::Bool, DefaultValue::Is("false"), false,
-        "Ask a connection of the pool whether it still works before it is used again: one round trip more per request.";
-    POSTGRES_ROOT_CERTIFICATE: "postgres.root_certificate", Kind::Text("the path of a PEM file"),
-        DefaultValue::Otherwise("the authorities that the machine trusts"), false,
-        "The certificate authority that PostgreSQL's certificate must come from, for `sslmode=verify-full`.";
-    POSTGRES_ACQUIRE_TIMEOUT_MS: "postgres.acquire_timeout_ms", Kind::Integer(1, HOUR_MS),
-        DefaultValue::Is("2000"), false,
-        "How long a request may wait for a connection of the pool, in milliseconds (2 s). Then it is answered 503.";
-    POSTGRES_CONNECT_TIMEOUT_MS: "postgres.connect_timeout_ms", Kind::Integer(1, HOUR_MS),
-        DefaultValue::Is("3000"), false,
-        "How long connecting to PostgreSQL may take, in milliseconds (3 s).";
-    POSTGRES_READ_TIMEOUT_MS: "postgres.read_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("10000"), false,
-        "How long PostgreSQL may look something up for one request, in milliseconds (10 s). Then it is stopped, and answered 503.";
-    POSTGRES_STATEMENT_TIMEOUT_MS: "postgres.statement_timeout_ms", Kind::Integer(1, HOUR_MS),
-        DefaultValue::Is("30000"), false,
-        "How long PostgreSQL may work on one statement, in milliseconds (30 s).";
-    POSTGRES_LOCK_TIMEOUT_MS: "postgres.lock_timeout_ms", Kind::Integer(1, HOUR_MS),
-        DefaultValue::Is("10000"), false,
-        "How long a write may wait for another one of the same user, in milliseconds (10 s).";
-    POSTGRES_IDLE_TRANSACTION_TIMEOUT_MS: "postgres.idle_transaction_timeout_ms", Kind::Integer(1, HOUR_MS),
-        DefaultValue::Is("10000"), false,
-        "After how long PostgreSQL ends a transaction of an instance that has fallen silent, in milliseconds (10 s).";
-    POSTGRES_KEEPALIVE_MS: "postgres.keepalive_ms", Kind::Integer(1000, HOUR_MS), DefaultValue::Is("30000"), false,
-        "How long a connection may be silent before it is checked, in milliseconds (30 s).";
+    /// Connections that listen for changes.
+    pub struct EventsConfig {
+        /// How often a connection that listens for changes hears that it still does, in milliseconds (25 s).
+        "events.heartbeat_ms" => pub heartbeat: Duration = Is("25000"), Integer(10, HOUR_MS);
+        /// Connections of one user that listen for changes, at most, on this instance.
+        "events.max_per_user" => pub max_per_user: NonZeroUsize = Is("20"), Integer(1, 10_000);
+    }
 
-    SQLITE_READERS: "sqlite.readers", Kind::Integer(1, 64), DefaultValue::Is("4"), false,
-        "Connections that read at the same time. There is always exactly one that writes.";
-    SQLITE_READ_TIMEOUT_MS: "sqlite.read_timeout_ms", Kind::Integer(1, HOUR_MS), DefaultValue::Is("10000"), false,
-        "How long something may be looked up for one request, in milliseconds (10 s). Then it is stopped, and answered 503.";
-    SQLITE_GROUP_COMMIT_MAX: "sqlite.group_commit_max", Kind::Integer(1, 10_000), DefaultValue::Is("256"), false,
-        "At most so many queued writes share one commit, and so one wait for the disk.";
+    /// The production store.
+    pub struct PostgresConfig {
+        /// Where the server hears of the commits of other instances: past PgBouncer, which carries no notifications.
+        "postgres.listen_url" => pub listen_url: Option<PostgresUrl>
+            = Otherwise("the same as `database_url`");
+        /// Connections to PostgreSQL, at most, of this instance.
+        "postgres.pool_size" => pub pool_size: NonZeroUsize = Is("16"), Integer(1, 1_000);
+        /// Prepare statements once per connection. `false` behind PgBouncer in transaction mode, which breaks them.
+        "postgres.prepared_statements" => pub prepared_statements: bool = Is("true");
+        /// Ask a connection of the pool whether it still works before it is used again: one round trip more per
+        /// request.
+        "postgres.verify_connections" => pub verify_connections: bool = Is("false");
+        /// The certificate authority that PostgreSQL's certificate must come from, for `sslmode=verify-full`.
+        "postgres.root_certificate" => pub root_certificate: Option<PathBuf>
+            = Otherwise("the authorities that the machine trusts"), Text("the path of a PEM file");
+        /// How long a request may wait for a connection of the pool, in milliseconds (2 s). Then it is answered 503.
+        "postgres.acquire_timeout_ms" => pub acquire_timeout: Duration = Is("2000"), Integer(1, HOUR_MS);
+        /// How long connecting to PostgreSQL may take, in milliseconds (3 s).
+        "postgres.connect_timeout_ms" => pub connect_timeout: Duration = Is("3000"), Integer(1, HOUR_MS);
+        /// How long PostgreSQL may look something up for one request, in milliseconds (10 s). Then it is stopped, and
+        /// answered 503.
+        "postgres.read_timeout_ms" => pub read_timeout: Duration = Is("10000"), Integer(1, HOUR_MS);
+        /// How long PostgreSQL may work on one statement, in milliseconds (30 s).
+        "postgres.statement_timeout_ms" => pub statement_timeout: Duration = Is("30000"), Integer(1, HOUR_MS);
+        /// How long a write may wait for another one of the same user, in milliseconds (10 s).
+        "postgres.lock_timeout_ms" => pub lock_timeout: Duration = Is("10000"), Integer(1, HOUR_MS);
+        /// After how long PostgreSQL ends a transaction of an instance that has fallen silent, in milliseconds (10 s).
+        "postgres.idle_transaction_timeout_ms" => pub idle_transaction_timeout: Duration
+            = Is("10000"), Integer(1, HOUR_MS);
+        /// How long a connection may be silent before it is checked, in milliseconds (30 s).
+        "postgres.keepalive_ms" => pub keepalive: Duration = Is("30000"), Integer(1000, HOUR_MS);
+    }
+
+    /// The embedded store.
+    pub struct SqliteConfig {
+        /// Connections that read at the same time. There is always exactly one that writes.
+        "sqlite.readers" => pub readers: NonZeroUsize = Is("4"), Integer(1, 64);
+        /// How long something may be looked up for one request, in milliseconds (10 s). Then it is stopped, and
+        /// answered 503.
+        "sqlite.read_timeout_ms" => pub read_timeout: Duration = Is("10000"), Integer(1, HOUR_MS);
+        /// At most so many queued writes share one commit, and so one wait for the disk.
+        "sqlite.group_commit_max" => pub group_commit_max: NonZeroUsize = Is("256"), Integer(1, 10_000);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::spec::CONFIG_ENV;
     use super::*;
 
     #[test]
     fn names_are_derived_from_the_key() {
-        assert_eq!(HTTP_MAX_BODY_BYTES.env(), "MOSAIC_HTTP_MAX_BODY_BYTES");
-        assert_eq!(HTTP_MAX_BODY_BYTES.flag().unwrap(), "http-max-body-bytes");
-        assert_eq!(ADMIN_PASSWORD.env(), "MOSAIC_ADMIN_PASSWORD");
+        assert_eq!(HttpConfig::max_body_bytes.env(), "MOSAIC_HTTP_MAX_BODY_BYTES");
+        assert_eq!(HttpConfig::max_body_bytes.flag().unwrap(), "http-max-body-bytes");
+        assert_eq!(ServerConfig::admin_password.env(), "MOSAIC_ADMIN_PASSWORD");
     }
 
     #[test]

@@ -1,129 +1,113 @@
-//! Reads one key after the other, and remembers what is in force.
+//! Reads one key after the other, and remembers what is in force and what is wrong.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU64;
-use std::time::Duration;
-
-use super::error::Problem;
-use super::keys::{KeySpec, Kind};
+use super::database_url::without_password;
+use super::effective::{Effective, Shown, Values};
+use super::error::{ConfigError, Problem};
 use super::origin::Origin;
 use super::source::{Found, Layers};
-use super::types;
+use super::spec::{DefaultValue, KeySpec};
+use super::value::{Kind, Value};
 
-/// The effective value of one key, for showing.
-#[derive(Debug, Clone)]
-pub(super) struct Effective {
-    pub(super) spec: &'static KeySpec,
-    pub(super) shown: Shown,
-    pub(super) origin: Origin,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shown {
-    Unset,
-    Hidden,
-    Value(String),
-}
-
-/// Something is wrong, and is already among the problems.
-#[derive(Debug)]
-pub(super) struct Reported;
-
-/// Reads one key after the other, remembering values to show and problems to report.
+/// Reads one key after the other. A wrong value is noted, and reading goes on, so that all problems are reported.
 pub(super) struct Reader<'a> {
-    pub(super) layers: Layers<'a>,
-    pub(super) values: BTreeMap<&'static str, Effective>,
-    pub(super) problems: Vec<Problem>,
+    layers: &'a Layers<'a>,
+    /// Of the keys that were read and are right.
+    values: Vec<Effective>,
+    problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
-    pub(super) fn milliseconds(&mut self, spec: &'static KeySpec) -> Result<Duration, Reported> {
-        self.integer(spec).map(Duration::from_millis)
+impl<'a> Reader<'a> {
+    pub(super) fn new(layers: &'a Layers<'a>, problems: Vec<Problem>) -> Self {
+        Self {
+            layers,
+            values: Vec::new(),
+            problems,
+        }
     }
 
-    pub(super) fn integer<T: TryFrom<u64>>(&mut self, spec: &'static KeySpec) -> Result<T, Reported> {
-        self.text(spec, |text| T::try_from(number(spec, text)?).ok())
-    }
-
-    pub(super) fn positive<T: TryFrom<NonZeroU64>>(&mut self, spec: &'static KeySpec) -> Result<T, Reported> {
-        self.text(spec, |text| {
-            T::try_from(NonZeroU64::new(number(spec, text)?)?).ok()
-        })
-    }
-
-    /// A key that has a default.
-    pub(super) fn text<T>(
-        &mut self,
-        spec: &'static KeySpec,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, Reported> {
-        self.optional(spec, parse)?.ok_or(Reported)
-    }
-
-    /// A key that may be absent.
-    pub(super) fn optional<T>(
-        &mut self,
-        spec: &'static KeySpec,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Reported> {
-        self.read(spec, |text| parse(text).ok_or(None))
-    }
-
-    /// Reads a key. The parser's error may say more than the table about what is expected.
-    pub(super) fn read<T>(
-        &mut self,
-        spec: &'static KeySpec,
-        parse: impl Fn(&str) -> Result<T, Option<String>>,
-    ) -> Result<Option<T>, Reported> {
-        let Found { text, origin } = match self.layers.find(spec) {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                self.remember(spec, Shown::Unset, Origin::Default);
-                return Ok(None);
+    /// Reads a key. Where its value is wrong the default takes its place, which nobody gets to see.
+    pub(super) fn read<V: Value>(&mut self, spec: &'static KeySpec) -> V {
+        match self.find(spec) {
+            Ok((value, shown, origin)) => {
+                self.values.push(Effective { spec, shown, origin });
+                value
             }
             Err(problem) => {
                 self.problems.push(problem);
-                return Err(Reported);
-            }
-        };
-        match parse(&text) {
-            Ok(value) => {
-                let shown = if spec.secret {
-                    Shown::Hidden
-                } else {
-                    Shown::Value(text)
-                };
-                self.remember(spec, shown, origin);
-                Ok(Some(value))
-            }
-            Err(expected) => {
-                self.problems.push(Problem::wrong(
-                    spec,
-                    format_args!("{:?}", types::without_password(&text)),
-                    origin,
-                    expected,
-                ));
-                Err(Reported)
+                default_of(spec)
             }
         }
     }
 
-    /// Where the value of a key that was read came from.
-    pub(super) fn origin_of(&self, spec: &KeySpec) -> Origin {
-        self.values
-            .get(spec.key)
-            .map_or(Origin::Default, |value| value.origin.clone())
+    fn find<V: Value>(&self, spec: &'static KeySpec) -> Result<(V, Shown, Origin), Problem> {
+        let found = self.layers.find(spec)?;
+        let is_unset = |found: &Found| V::EMPTY_IS_UNSET && found.text.is_empty();
+        let Some(Found { text, origin }) = found.filter(|found| !is_unset(found)) else {
+            return Ok((default_of(spec), Shown::Unset, Origin::Default));
+        };
+        let admitted = Some(&text).filter(|text| spec.kind.bounds_admit(text));
+        match admitted.and_then(|text| V::parse(text)) {
+            Some(value) if spec.secret => Ok((value, Shown::Hidden, origin)),
+            Some(value) => {
+                let shown = Shown::Value(value.shown(text));
+                Ok((value, shown, origin))
+            }
+            None => {
+                let expected = V::expected_instead_of(&text).map(str::to_owned);
+                let text = without_password(&text);
+                Err(Problem::wrong(spec, format_args!("{text:?}"), origin, expected))
+            }
+        }
     }
 
-    pub(super) fn remember(&mut self, spec: &'static KeySpec, shown: Shown, origin: Origin) {
-        self.values.insert(spec.key, Effective { spec, shown, origin });
+    /// Says of a key that nobody set what holds instead, as it would be written.
+    pub(super) fn show_instead(&mut self, spec: &KeySpec, text: String) {
+        if let Some(value) = self.values.iter_mut().find(|value| value.spec.key == spec.key) {
+            value.shown = Shown::Value(text);
+        }
+    }
+
+    /// Reports a value that is fine by itself, but not beside that of the other key. Nothing where one of them was reported
+    /// already.
+    pub(super) fn refuse(&mut self, spec: &KeySpec, other: &KeySpec, expected: String) {
+        let (Some(value), Some(_)) = (self.right(spec), self.right(other)) else {
+            return;
+        };
+        let shown = match (&value.shown, spec.kind) {
+            (Shown::Value(number), Kind::Integer(..)) => number.clone(),
+            (Shown::Value(text), _) => format!("{text:?}"),
+            (Shown::Hidden | Shown::Unset, _) => "set".to_owned(),
+        };
+        let problem = Problem::wrong(spec, shown, value.origin.clone(), Some(expected));
+        self.problems.push(problem);
+    }
+
+    /// Reports a key that needs a value because of another. Nothing where one of them was reported already.
+    pub(super) fn missing(&mut self, spec: &KeySpec, because: &KeySpec) {
+        if self.right(spec).is_some() && self.right(because).is_some() {
+            self.problems.push(Problem::missing(spec, because));
+        }
+    }
+
+    fn right(&self, spec: &KeySpec) -> Option<&Effective> {
+        self.values.iter().find(|value| value.spec.key == spec.key)
+    }
+
+    /// # Errors
+    /// Everything that is wrong.
+    pub(super) fn finish(self) -> Result<Values, ConfigError> {
+        if self.problems.is_empty() {
+            Ok(Values(self.values))
+        } else {
+            Err(ConfigError::Problems(self.problems))
+        }
     }
 }
 
-/// A whole number within the bounds that the table gives.
-fn number(spec: &KeySpec, text: &str) -> Option<u64> {
-    let Kind::Integer(least, most) = spec.kind else {
-        return None;
+fn default_of<V: Value>(spec: &KeySpec) -> V {
+    let default = match spec.default {
+        DefaultValue::Is(text) => V::parse(text),
+        DefaultValue::Otherwise(_) => V::unset(),
     };
-    text.parse().ok().filter(|number| (least..=most).contains(number))
+    default.expect("defaults are accepted, and a key without one is an Option")
 }

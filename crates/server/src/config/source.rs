@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::error::{ConfigError, Problem};
-use super::keys::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, ENV_PREFIX, KEYS, KeySpec, Kind};
 use super::origin::Origin;
+use super::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, ENV_PREFIX, KeySpec};
+use super::value::Kind;
 
 /// Everything that a configuration is made of, as values: loading reads no file and no environment itself.
 #[derive(Debug, Default)]
@@ -145,15 +146,15 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Keys of the file that are in no table: each is refused, for it is a key that somebody believes to be in force.
-    pub(super) fn unknown_in_file(&self) -> Vec<Problem> {
+    /// Keys of the file that are not among the known ones: each is refused, for it is a key that somebody believes to be in force.
+    pub(super) fn unknown_in_file(&self, known: &[&KeySpec]) -> Vec<Problem> {
         let mut names = Vec::new();
-        leaves(&self.file, "", &mut names);
+        leaves(&self.file, "", known, &mut names);
         names
             .into_iter()
-            .filter(|name| KEYS.iter().all(|spec| spec.key != name))
+            .filter(|name| known.iter().all(|spec| spec.key != name))
             .map(|key| {
-                let suggestion = nearest(&key, KEYS.iter().map(|spec| spec.key.to_owned()));
+                let suggestion = nearest(&key, known.iter().map(|spec| spec.key.to_owned()));
                 Problem::Unknown {
                     key,
                     origin: self.file_origin(),
@@ -165,8 +166,8 @@ impl<'a> Layers<'a> {
 
     /// Variables that look like ours and are not. They are warned about, not refused: a service named `mosaic` in a
     /// Kubernetes namespace puts `MOSAIC_PORT` and its like into every pod.
-    pub(super) fn unknown_in_env(&self) -> Vec<String> {
-        let known: Vec<String> = KEYS.iter().map(|spec| spec.env()).collect();
+    pub(super) fn unknown_in_env(&self, known: &[&KeySpec]) -> Vec<String> {
+        let known: Vec<String> = known.iter().map(|spec| spec.env()).collect();
         self.sources
             .env
             .keys()
@@ -225,7 +226,7 @@ fn toml_form(kind: Kind) -> String {
     }
 }
 
-fn leaves(table: &Table, prefix: &str, names: &mut Vec<String>) {
+fn leaves(table: &Table, prefix: &str, known: &[&KeySpec], names: &mut Vec<String>) {
     for (name, value) in table {
         let name = if prefix.is_empty() {
             name.clone()
@@ -233,9 +234,9 @@ fn leaves(table: &Table, prefix: &str, names: &mut Vec<String>) {
             format!("{prefix}.{name}")
         };
         match value {
-            Value::Table(inner) if !inner.is_empty() => leaves(inner, &name, names),
+            Value::Table(inner) if !inner.is_empty() => leaves(inner, &name, known, names),
             // An empty section sets nothing; one that nobody knows is still a mistake.
-            Value::Table(_) if KEYS.iter().any(|spec| spec.key.starts_with(&format!("{name}."))) => {}
+            Value::Table(_) if known.iter().any(|spec| spec.key.starts_with(&format!("{name}."))) => {}
             _ => names.push(name),
         }
     }

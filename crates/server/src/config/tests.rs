@@ -1,10 +1,10 @@
 //! Loading: precedence, refusals, hints, secrets, and the documentation's table.
 
 mod shown;
+mod storage;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::keys::{DefaultValue, KEYS, Kind};
 use super::*;
 
 fn sources(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Sources {
@@ -37,16 +37,16 @@ fn refused(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> 
 #[test]
 fn defaults_are_those_of_the_table() {
     let config = load(&Sources::default()).unwrap().config;
-    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
-    assert_eq!(config.data_dir, Path::new("./mosaic-data"));
+    assert_eq!(config.server.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.server.data_dir, Path::new("./mosaic-data"));
     assert_eq!(
         config.database,
         DatabaseUrl::SqliteFile(PathBuf::from("./mosaic-data/mosaic.db"))
     );
-    assert_eq!(config.registration, Registration::Closed);
-    assert!(config.admin_password.is_none());
-    assert!(config.token_secret.is_none());
-    assert_eq!(config.http.workers, None);
+    assert_eq!(config.server.registration, Registration::Closed);
+    assert!(config.server.admin_password.is_none());
+    assert!(config.server.token_secret.is_none());
+    assert_eq!(config.http.workers, 0);
     assert_eq!(config.http.max_body_bytes, 16 << 20);
     assert_eq!(config.http.header_timeout, Duration::from_secs(10));
     assert_eq!(config.http.body_timeout, Duration::from_secs(30));
@@ -61,7 +61,7 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(config.retention, Some(Duration::from_hours(90 * 24)));
     let attachments = &config.attachments;
     let folder = StorageConfig::Folder(PathBuf::from("./mosaic-data/attachments"));
-    assert_eq!(attachments.storage, folder);
+    assert_eq!(config.storage, folder);
     assert_eq!(attachments.max_file_bytes, 100 << 20);
     assert_eq!(attachments.max_avatar_bytes, 10 << 20);
     assert_eq!(attachments.user_quota_bytes, 10 << 30);
@@ -81,8 +81,8 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let file = "listen = '127.0.0.1:1'\n[http]\nworkers = 1\n[sqlite]\nreaders = 1";
     let env = [("MOSAIC_LISTEN", "127.0.0.1:2"), ("MOSAIC_HTTP_WORKERS", "2")];
     let config = loaded(&[("listen", "127.0.0.1:3")], &env, file).config;
-    assert_eq!(config.listen.port(), 3);
-    assert_eq!(config.http.workers, NonZeroUsize::new(2));
+    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!(config.http.workers, 2);
     assert_eq!(config.sqlite.readers.get(), 1);
     assert_eq!(config.sqlite.group_commit_max.get(), 256);
 }
@@ -94,8 +94,8 @@ fn an_empty_variable_counts_as_not_set() {
         &[("MOSAIC_ADMIN_PASSWORD", ""), ("MOSAIC_LISTEN", "")],
         "listen = '[::1]:1'",
     );
-    assert!(loaded.config.admin_password.is_none());
-    assert_eq!(loaded.config.listen, "[::1]:1".parse().unwrap());
+    assert!(loaded.config.server.admin_password.is_none());
+    assert_eq!(loaded.config.server.listen, "[::1]:1".parse().unwrap());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn numbers_keep_to_their_bounds() {
         for number in [least.to_string(), most.to_string()] {
             let mut env = vec![(spec.env(), number.clone())];
             if spec.key.starts_with("auth.") && spec.key.ends_with("_ttl_ms") {
-                env.push((keys::AUTH_ACCESS_TOKEN_TTL_MS.env(), "1000".to_owned()));
+                env.push((AuthConfig::access_token_ttl.env(), "1000".to_owned()));
             }
             env.dedup_by(|one, other| one.0 == other.0);
             let sources = Sources {
@@ -229,6 +229,7 @@ fn the_database_s_password_is_never_shown() {
     let loaded = loaded(&[("database_url", url)], &[], "");
     assert!(
         loaded
+            .values
             .to_string()
             .contains("postgres://mosaic:***@db.example/mosaic")
     );
@@ -251,117 +252,6 @@ fn a_retention_of_no_days_means_for_ever() {
     assert_eq!(week, Some(Duration::from_hours(7 * 24)));
 }
 
-/// What names a bucket, with other flags.
-fn with_bucket(flags: &[(&'static str, &str)]) -> Sources {
-    let bucket = [
-        ("attachments.s3_bucket", "notes"),
-        ("attachments.s3_access_key_id", "AKIA"),
-    ];
-    let secret = [("MOSAIC_ATTACHMENTS_S3_SECRET_ACCESS_KEY", "hunter2")];
-    sources(&[&bucket[..], flags].concat(), &secret, None)
-}
-
-#[test]
-fn attachments_are_in_a_folder_unless_a_bucket_is_named() {
-    let storage = |flags: &[(&'static str, &str)]| loaded(flags, &[], "").config.attachments.storage;
-    let folder = |path: &str| StorageConfig::Folder(PathBuf::from(path));
-    let data = ("data_dir", "/data");
-    let memory = ("database_url", "sqlite::memory:");
-    let named = ("attachments.folder", "/files");
-    assert_eq!(storage(&[data]), folder("/data/attachments"));
-    assert_eq!(storage(&[data, named]), folder("/files"));
-    assert_eq!(storage(&[data, memory]), StorageConfig::Temporary);
-    assert_eq!(storage(&[memory, named]), folder("/files"));
-    assert!(
-        loaded(&[data], &[], "")
-            .to_string()
-            .contains("folder = \"/data/attachments\"  # default\n")
-    );
-
-    let s3 = |flags: &[(&'static str, &str)]| match load(&with_bucket(flags))
-        .unwrap()
-        .config
-        .attachments
-        .storage
-    {
-        StorageConfig::S3(s3) => s3,
-        other => panic!("{other:?}"),
-    };
-    let amazon = s3(&[memory]);
-    assert_eq!(
-        (amazon.bucket.as_str(), amazon.region.as_str()),
-        ("notes", "us-east-1")
-    );
-    assert_eq!((amazon.endpoint, amazon.path_style), (None, false));
-    let own = ("attachments.s3_endpoint", "https://minio.example.org");
-    assert!(
-        s3(&[own]).path_style,
-        "storage of one's own rarely has a host for each bucket"
-    );
-    assert!(!s3(&[own, ("attachments.s3_path_style", "false")]).path_style);
-    let redirects = load(&with_bucket(&[("attachments.redirect_downloads", "true")])).unwrap();
-    assert!(redirects.config.attachments.redirect_downloads);
-}
-
-#[test]
-fn the_key_of_the_storage_is_never_shown() {
-    let loaded = load(&with_bucket(&[])).unwrap();
-    for shown in [
-        loaded.to_string(),
-        format!("{loaded:?}"),
-        format!("{:?}", loaded.config),
-    ] {
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
-    let endpoint = ("attachments.s3_endpoint", "https://anna:hunter3@minio");
-    let error = load(&with_bucket(&[endpoint])).unwrap_err().to_string();
-    assert!(!error.contains("hunter"), "{error}");
-}
-
-#[test]
-fn what_does_not_go_together_is_refused_and_says_why() {
-    let both = load(&with_bucket(&[("attachments.folder", "/files")]));
-    let error = both.unwrap_err().to_string();
-    assert!(
-        error.contains("attachments.folder is \"/files\" (--attachments-folder), but must be absent"),
-        "{error}"
-    );
-    let plain = ("attachments.s3_endpoint", "http://minio:9000");
-    let error = load(&with_bucket(&[plain])).unwrap_err().to_string();
-    assert!(
-        error.contains("attachments.s3_endpoint is \"http://minio:9000\"")
-            && error.contains("unless attachments.s3_allow_http is true"),
-        "{error}"
-    );
-    assert!(load(&with_bucket(&[plain, ("attachments.s3_allow_http", "true")])).is_ok());
-
-    let keyless = refused(&[("attachments.s3_bucket", "notes")], &[], "");
-    for missing in ["attachments.s3_access_key_id", "attachments.s3_secret_access_key"] {
-        assert!(
-            keyless.contains(&format!("{missing} is missing, but attachments.s3_bucket is set")),
-            "{keyless}"
-        );
-    }
-    assert!(
-        keyless.contains("Set it with MOSAIC_ATTACHMENTS_S3_SECRET_ACCESS_KEY or"),
-        "{keyless}"
-    );
-    for given in [
-        ("attachments.s3_endpoint", "https://minio.example.org"),
-        ("attachments.s3_access_key_id", "AKIA"),
-    ] {
-        let error = refused(&[given], &[], "");
-        let expected = format!("attachments.s3_bucket is missing, but {} is set", given.0);
-        assert!(error.contains(&expected), "{error}");
-    }
-    let error = refused(&[("attachments.redirect_downloads", "true")], &[], "");
-    assert!(
-        error.contains("attachments.redirect_downloads is \"true\"")
-            && error.contains("s3_bucket is not set"),
-        "{error}"
-    );
-}
-
 #[test]
 fn listening_happens_where_it_is_said_or_where_the_database_is() {
     let url = "postgres://mosaic:hunter2@db.example:5432/mosaic";
@@ -369,19 +259,22 @@ fn listening_happens_where_it_is_said_or_where_the_database_is() {
     let found = named.config.postgres.listen_url.as_ref().map(PostgresUrl::expose);
     assert_eq!(found, Some(url));
     assert!(
-        named.to_string().contains(
+        named.values.to_string().contains(
             "listen_url = \"postgres://mosaic:***@db.example:5432/mosaic\"  # --postgres-listen-url"
         ),
-        "{named}"
+        "{}",
+        named.values
     );
     assert!(!format!("{named:?}").contains("hunter2"));
     let empty = loaded(&[], &[], "[postgres]\nlisten_url = ''");
     assert_eq!(empty.config.postgres.listen_url, None);
     assert!(
         empty
+            .values
             .to_string()
             .contains("# listen_url is not set: the same as `database_url`"),
-        "{empty}"
+        "{}",
+        empty.values
     );
     let error = refused(&[("postgres.listen_url", "sqlite://mosaic.db")], &[], "");
     assert!(
@@ -395,6 +288,28 @@ fn everything_that_is_wrong_is_said_at_once() {
     let env = [("MOSAIC_LISTEN", "everywhere"), ("MOSAIC_HTTP_WORKERS", "many")];
     let error = refused(&[("log.format", "xml")], &env, "regitration = 'open'");
     assert_eq!(error.lines().count(), 5, "{error}");
+}
+
+#[test]
+fn a_wrong_value_is_not_measured_by_others() {
+    for flags in [
+        [
+            ("auth.access_token_ttl_ms", "no"),
+            ("auth.refresh_token_ttl_ms", "1000"),
+        ],
+        [
+            ("attachments.s3_bucket", "two words"),
+            ("attachments.s3_endpoint", "https://minio"),
+        ],
+        [
+            ("attachments.s3_bucket", "two words"),
+            ("attachments.redirect_downloads", "true"),
+        ],
+    ] {
+        let error = refused(&flags, &[], "");
+        assert!(error.contains(&format!("{} is", flags[0].0)), "{error}");
+        assert_eq!(error.lines().count(), 2, "{error}");
+    }
 }
 
 #[test]

@@ -1,135 +1,106 @@
-//! The values that have a form of their own. Their parsers return none, or what they expect, for anything else.
+//! The values that have a form of their own.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
-
+use mosaic_adapter_blobs::Secret;
+use mosaic_domain::account::Password;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// Which store, and where.
+use super::value::{Kind, Value};
+use crate::secrets::SecretKey;
+
+/// Something without white space and control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// The embedded store in this file: `sqlite://PATH`. The path is taken as it is, nothing in it is escaped.
-    SqliteFile(PathBuf),
-    /// The embedded store in memory: `sqlite::memory:`.
-    SqliteMemory,
-    /// PostgreSQL: `postgres://...`.
-    Postgres(PostgresUrl),
-}
+pub struct Word(String);
 
-/// The URL of a PostgreSQL database. Shown without its password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PostgresUrl(String);
-
-impl PostgresUrl {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let ours = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        ours.then(|| Self(text.to_owned()))
-    }
-
-    /// The URL with its password.
-    pub fn expose(&self) -> &str {
+impl Word {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Debug for PostgresUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_password(&self.0))
+impl Value for Word {
+    const KIND: Kind = Kind::Text("a word");
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = |c: char| !c.is_whitespace() && !c.is_control();
+        (!text.is_empty() && text.chars().all(is_plain)).then(|| Self(text.to_owned()))
     }
-}
-
-/// A URL whose password, if it has one, is replaced by `***`: before the last `@`, or in a parameter.
-pub(super) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let (authority, query) = rest
-        .split_once('?')
-        .map_or((rest, None), |(rest, query)| (rest, Some(query)));
-    let shown = match authority.rsplit_once('@') {
-        Some((login, host)) => match login.split_once(':') {
-            Some((user, _)) => format!("{user}:***@{host}"),
-            None => authority.to_owned(),
-        },
-        None => authority.to_owned(),
-    };
-    let hide = |parameter: &str| match parameter.split_once('=') {
-        Some((name, _)) if name.eq_ignore_ascii_case("password") => format!("{name}=***"),
-        _ => parameter.to_owned(),
-    };
-    let query = query.map(|query| query.split('&').map(hide).collect::<Vec<_>>().join("&"));
-    query.map_or(format!("{scheme}://{shown}"), |query| {
-        format!("{scheme}://{shown}?{query}")
-    })
-}
-
-impl DatabaseUrl {
-    /// The error says what is expected where the table's general description would mislead.
-    pub(super) fn parse(text: &str) -> Result<Self, Option<String>> {
-        if text == "sqlite::memory:" {
-            return Ok(Self::SqliteMemory);
-        }
-        if let Some(url) = PostgresUrl::parse(text) {
-            return Ok(Self::Postgres(url));
-        }
-        let path = text.strip_prefix("sqlite://").ok_or(None)?;
-        if path.contains('?') {
-            return Err(Some("sqlite://PATH without options (?...)".to_owned()));
-        }
-        self::path(path).map(Self::SqliteFile).ok_or(None)
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::parse(text).map_err(|expected| {
-            let expected =
-                expected.unwrap_or_else(|| "sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE".into());
-            format!("must be {expected}")
-        })
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SqliteFile(path) => write!(f, "sqlite://{}", path.display()),
-            Self::SqliteMemory => f.write_str("sqlite::memory:"),
-            Self::Postgres(url) => write!(f, "{url:?}"),
-        }
-    }
-}
-
-/// A path that names something.
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
-}
-
-/// A word: something without white space and control characters.
-pub(super) fn word(text: &str) -> Option<String> {
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control();
-    (!text.is_empty() && text.chars().all(is_plain)).then(|| text.to_owned())
 }
 
 /// The address of storage, without login, parameters and fragment.
-pub(super) fn endpoint(text: &str) -> Option<String> {
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))?;
-    let is_address = !host.trim_end_matches('/').is_empty() && !host.contains(['@', '?', '#']);
-    is_address.then(|| word(text)).flatten()
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(Word);
+
+impl Endpoint {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether what is sent there can be read on the way.
+    pub(super) fn is_plain_http(&self) -> bool {
+        self.as_str().starts_with("http://")
+    }
+}
+
+impl Value for Endpoint {
+    const KIND: Kind = Kind::Text("an address like https://minio.example.org");
+
+    fn parse(text: &str) -> Option<Self> {
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"))?;
+        let is_address = !host.trim_end_matches('/').is_empty() && !host.contains(['@', '?', '#']);
+        Word::parse(text).filter(|_| is_address).map(Self)
+    }
 }
 
 /// What keys begin with: nothing, or names with slashes between them and perhaps one after them.
-pub(super) fn key_prefix(text: &str) -> Option<String> {
-    if text.is_empty() {
-        return Some(String::new());
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
-    let is_name = |name: &str| word(name).is_some() && !matches!(name, "." | "..");
-    let names = text.strip_suffix('/').unwrap_or(text);
-    names.split('/').all(is_name).then(|| text.to_owned())
+}
+
+impl Value for KeyPrefix {
+    const KIND: Kind = Kind::Text("what keys may begin with, like mosaic/");
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_name = |name: &str| Word::parse(name).is_some() && !matches!(name, "." | "..");
+        let names = text.strip_suffix('/').unwrap_or(text);
+        (text.is_empty() || names.split('/').all(is_name)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Value for Secret {
+    const KIND: Kind = Kind::Text("a secret access key");
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Word::parse(text).map(|Word(secret)| Self::new(secret))
+    }
+}
+
+impl Value for Password {
+    const KIND: Kind = Kind::Text("a password of at least 8 characters and at most 1024 bytes");
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::chosen(text.to_owned()).ok()
+    }
+}
+
+impl Value for SecretKey {
+    const KIND: Kind = Kind::Text("64 hexadecimal digits (32 bytes), as from `openssl rand -hex 32`");
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::from_hex(text)
+    }
 }
 
 /// Who may make accounts.
@@ -141,8 +112,10 @@ pub enum Registration {
     Open,
 }
 
-impl Registration {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+impl Value for Registration {
+    const KIND: Kind = Kind::Choice(&["closed", "open"]);
+
+    fn parse(text: &str) -> Option<Self> {
         match text {
             "closed" => Some(Self::Closed),
             "open" => Some(Self::Open),
@@ -160,8 +133,10 @@ pub enum LogFormat {
     Json,
 }
 
-impl LogFormat {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+impl Value for LogFormat {
+    const KIND: Kind = Kind::Choice(&["pretty", "json"]);
+
+    fn parse(text: &str) -> Option<Self> {
         match text {
             "pretty" => Some(Self::Pretty),
             "json" => Some(Self::Json),
@@ -175,7 +150,17 @@ impl LogFormat {
 pub struct LogFilter(Targets);
 
 impl LogFilter {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// The filter to install.
+    pub fn targets(&self) -> Targets {
+        self.0.clone()
+    }
+}
+
+impl Value for LogFilter {
+    const KIND: Kind =
+        Kind::Text("off, error, warn, info, debug or trace, or several like info,mosaic_server=debug");
+
+    fn parse(text: &str) -> Option<Self> {
         // The filter's own parser takes a bare word that is no level for the name of a module, so that `log.level =
         // "verbose"` would silence everything else. Here a module needs its level.
         // And it takes a span in brackets for one, too, and filters by fields, of which nothing is said here.
@@ -190,11 +175,6 @@ impl LogFilter {
             .then(|| directives.join(",").parse().ok().map(Self))
             .flatten()
     }
-
-    /// The filter to install.
-    pub fn targets(&self) -> Targets {
-        self.0.clone()
-    }
 }
 
 /// Web pages of which origins may call this server.
@@ -206,8 +186,10 @@ pub enum AllowedOrigins {
     Listed(Vec<String>),
 }
 
-impl AllowedOrigins {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+impl Value for AllowedOrigins {
+    const KIND: Kind = Kind::List("origins like https://app.example.org, or * alone for every origin");
+
+    fn parse(text: &str) -> Option<Self> {
         if text.trim() == "*" {
             return Some(Self::Any);
         }
@@ -243,50 +225,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn database_urls() {
-        let file = |path: &str| Ok(DatabaseUrl::SqliteFile(PathBuf::from(path)));
-        assert_eq!(
-            DatabaseUrl::parse("sqlite:///var/lib/mosaic.db"),
-            file("/var/lib/mosaic.db")
-        );
-        assert_eq!(
-            DatabaseUrl::parse("sqlite://data/mosaic.db"),
-            file("data/mosaic.db")
-        );
-        assert_eq!(
-            DatabaseUrl::parse("sqlite::memory:"),
-            Ok(DatabaseUrl::SqliteMemory)
-        );
-        for wrong in [
-            "",
-            "mosaic.db",
-            "sqlite://",
-            "sqlite:mosaic.db",
-            "mysql://host/db",
-        ] {
-            assert_eq!(DatabaseUrl::parse(wrong), Err(None), "{wrong}");
-        }
-        let said = DatabaseUrl::parse("sqlite://mosaic.db?mode=ro")
-            .unwrap_err()
-            .unwrap();
-        assert!(said.contains("without options"), "{said}");
-    }
-
-    #[test]
-    fn a_database_url_reads_back_what_it_writes() {
-        for text in ["sqlite:///var/lib/mosaic.db", "sqlite::memory:"] {
-            assert_eq!(DatabaseUrl::parse(text).unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
     fn endpoints() {
         for right in [
             "https://minio.example.org",
             "http://127.0.0.1:9000/",
             "https://host/under/a/path",
         ] {
-            assert_eq!(endpoint(right).as_deref(), Some(right));
+            assert_eq!(Endpoint::parse(right).unwrap().as_str(), right);
         }
         for wrong in [
             "",
@@ -297,17 +242,17 @@ mod tests {
             "https://a b",
             "https://a?b",
         ] {
-            assert_eq!(endpoint(wrong), None, "{wrong}");
+            assert_eq!(Endpoint::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn prefixes_of_keys() {
         for right in ["", "mosaic", "mosaic/", "a/b"] {
-            assert_eq!(key_prefix(right).as_deref(), Some(right));
+            assert_eq!(KeyPrefix::parse(right).unwrap().as_str(), right);
         }
         for wrong in ["/", "/a", "a//b", "a//", "../a", "a b", "a\u{1}"] {
-            assert_eq!(key_prefix(wrong), None, "{wrong}");
+            assert_eq!(KeyPrefix::parse(wrong), None, "{wrong}");
         }
     }
 
@@ -368,29 +313,6 @@ mod tests {
             "://host",
         ] {
             assert_eq!(AllowedOrigins::parse(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_url_is_shown_without_its_password() {
-        for (url, shown) in [
-            (
-                "postgres://anna:secret@db/mosaic",
-                "postgres://anna:***@db/mosaic",
-            ),
-            (
-                "postgres://anna:se@cret@db/mosaic",
-                "postgres://anna:***@db/mosaic",
-            ),
-            ("postgres://anna@db/mosaic", "postgres://anna@db/mosaic"),
-            (
-                "postgres://db/mosaic?password=secret&sslmode=require",
-                "postgres://db/mosaic?password=***&sslmode=require",
-            ),
-            ("sqlite://a:b@c", "sqlite://a:***@c"),
-            ("nothing", "nothing"),
-        ] {
-            assert_eq!(without_password(url), shown);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is shown of a configuration, and that secrets are not.
 
+use mosaic_domain::account::Password;
+
 use super::*;
 
 const PASSWORD: &str = "correct horse battery";
@@ -13,15 +15,20 @@ fn secrets_are_never_shown() {
     ];
     let loaded = loaded(&[], &env, "");
     assert_eq!(
-        loaded.config.admin_password.as_ref().map(Password::expose),
+        loaded.config.server.admin_password.as_ref().map(Password::expose),
         Some(PASSWORD)
     );
     assert_eq!(
-        loaded.config.token_secret.as_ref().map(|key| key.expose()[1]),
+        loaded
+            .config
+            .server
+            .token_secret
+            .as_ref()
+            .map(|key| key.expose()[1]),
         Some(0x11)
     );
     for shown in [
-        loaded.to_string(),
+        loaded.values.to_string(),
         format!("{loaded:?}"),
         format!("{:?}", loaded.config),
     ] {
@@ -29,6 +36,7 @@ fn secrets_are_never_shown() {
     }
     assert!(
         loaded
+            .values
             .to_string()
             .contains("# admin_password is set, and hidden  # MOSAIC_ADMIN_PASSWORD")
     );
@@ -60,6 +68,7 @@ fn what_is_shown_says_where_it_comes_from() {
         &[("MOSAIC_LISTEN", "[::]:80")],
         "[http]\nworkers = 3",
     )
+    .values
     .to_string();
     assert!(
         shown.contains("listen = \"[::]:80\"  # MOSAIC_LISTEN\n"),
@@ -87,10 +96,11 @@ fn what_is_shown_can_be_used_as_a_file() {
         ("data_dir", "a \"b\" \\c"),
     ];
     let first = loaded(&flags, &[], "");
-    let second = loaded(&[], &[], &first.to_string());
+    let second = loaded(&[], &[], &first.values.to_string());
     let values = |loaded: &Loaded| {
         loaded
             .values
+            .0
             .iter()
             .map(|value| value.shown.clone())
             .collect::<Vec<_>>()
