@@ -59,7 +59,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How long revisions and the content of deleted records are kept; none: for ever.
     pub retention: Option<Duration>,
-    /// How much is taken of the bytes behind resources. Downloads are redirected only with S3.
+    /// How much is taken of the bytes behind resources. Downloads are redirected only to a bucket.
     pub attachments: AttachmentsConfig,
     /// Where these bytes are.
     pub storage: StorageConfig,
