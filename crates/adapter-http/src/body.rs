@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use self::length::content_length;
 use self::packed::{Encoding, content_encoding, unpack};
 use crate::budget::{Lease, MemoryBudget};
+use crate::extractor::Extractor;
 use crate::problem::{Problem, ProblemCode};
 use crate::turns::Turns;
 use crate::{caller, connection};
@@ -112,6 +113,9 @@ impl<T: FromBody> FromRequest for JsonBody<T> {
         Box::pin(async move { read(&request, payload, parse).await.map(Self) })
     }
 }
+
+impl<T: FromBody> Extractor for JsonBody<T> {}
+impl<T: FromBody> Extractor for OptionalJsonBody<T> {}
 
 /// The body of a request that may also have none.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId, Violation, Violation
 
 use crate::access_log;
 use crate::entities::Times;
+use crate::extractor::Extractor;
 use crate::field::Int;
 use crate::problem::{Problem, ProblemCode};
 use crate::state::AppState;
@@ -204,6 +205,13 @@ impl FromRequest for Editor {
         })
     }
 }
+
+impl Extractor for SignedIn {}
+impl Extractor for MayOwePassword {}
+impl Extractor for Puller {}
+impl Extractor for StaysSignedIn {}
+impl Extractor for Administrator {}
+impl Extractor for Editor {}
 
 fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
     // Before the body is read: a slow network is no wrong clock (W6).

@@ -337,6 +337,14 @@ pub(crate) fn from_text<T: FromStr<Err = Violation>>(text: impl AsRef<str>) -> R
     text.as_ref().parse()
 }
 
+/// A whole number within limits.
+pub(crate) fn in_range(Int(number): Int, min: u32, max: u32) -> Result<u32, Violation> {
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| Violation::new("out_of_range", format!("must be {min} to {max}")))
+}
+
 /// A place among siblings: fits 32 bits, so that every store and every app can hold it.
 pub(crate) fn sort_order(Int(place): Int) -> Result<i64, Violation> {
     i32::try_from(place).map(i64::from).map_err(|_| {

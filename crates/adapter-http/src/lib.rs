@@ -22,6 +22,7 @@ mod connection;
 mod disposition;
 pub mod docs;
 mod entities;
+pub mod extractor;
 mod field;
 mod file;
 mod health;
@@ -37,6 +38,7 @@ mod schema;
 pub mod server;
 mod state;
 mod turns;
+mod value;
 mod wire;
 
 pub use body::BodyLimits;

@@ -1,26 +1,36 @@
-//! Query strings and path parameters: read strictly, with the same errors as bodies, all violations at once.
+//! Query strings and path parameters: declared once each ([`query!`]), for how they are read and for what the document says. Read
+//! strictly, with the same errors as bodies, all violations at once.
 //!
 //! Keys may repeat (`tags=a&tags=b`), and lists may be written the way today's apps do (`tags[]=a`).
 
 use std::future::{Ready, ready};
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use mosaic_domain::{Violation, Violations};
 use percent_encoding::percent_decode_str;
+use utoipa::PartialSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::Parameter;
+use utoipa::openapi::schema::Schema;
 
-use crate::field::Int;
-use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::extractor::{Extractor, in_path};
+use crate::field::{Int, in_range};
+use crate::problem::{Problem, ProblemCode};
+use crate::schema::{integer, or_empty, or_one_of};
+use crate::value::Value;
 
 /// The query of a request, parsed into `T`.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<T>(pub T);
 
-/// A type that can be read from a query string.
+/// A type that can be read from a query string. Implemented by [`query!`].
 pub trait FromQuery: Sized {
-    /// Reads the fields. What is wrong is noted in the reader; `None` only when something was.
-    fn from_query(query: &mut QueryReader) -> Option<Self>;
+    /// The parameters, as the document describes them.
+    fn parameters() -> Vec<Parameter>;
+
+    /// Reads the parameters. What is wrong is noted in the reader; `None` only when something was.
+    fn read(query: &mut QueryReader) -> Option<Self>;
 }
 
 impl<T: FromQuery> FromRequest for Query<T> {
@@ -36,11 +46,145 @@ impl<T: FromQuery> FromRequest for Query<T> {
     }
 }
 
+impl<T: FromQuery> Extractor for Query<T> {
+    fn parameters(_path: &str) -> Vec<Parameter> {
+        T::parameters()
+    }
+}
+
+/// Declares the parameters of a query, each with its value, its name and its description, and after them those of another query
+/// that it has as well. Makes the struct, and what reads and describes it.
+macro_rules! query {
+    (
+        $(#[$about:meta])*
+        $vis:vis struct $query:ident $(<$(const $limit:ident: $number:ty),*>)? {
+            $($(#[doc = $doc:expr])+ $field:ident: $value:ty = $name:literal,)*
+            $(..$other:ident: $others:ty,)?
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        $vis struct $query $(<$(const $limit: $number),*>)? {
+            $($field: $value,)*
+            $($other: $others,)?
+        }
+
+        impl $(<$(const $limit: $number),*>)? $crate::query::FromQuery for $query $(<$($limit),*>)? {
+            fn parameters() -> Vec<utoipa::openapi::path::Parameter> {
+                [
+                    vec![$($crate::extractor::in_query(
+                        $name,
+                        &[$($doc),+].concat(),
+                        <$value as $crate::query::QueryValue>::schema(),
+                    ),)*],
+                    $(<$others as $crate::query::FromQuery>::parameters(),)?
+                ]
+                .concat()
+            }
+
+            fn read(query: &mut $crate::query::QueryReader) -> Option<Self> {
+                // All of them, before the first that is wrong ends it.
+                $(let $field = $crate::query::QueryValue::read($name, query);)*
+                $(let $other = $crate::query::FromQuery::read(query);)?
+                Some(Self {
+                    $($field: $field?,)*
+                    $($other: $other?,)?
+                })
+            }
+        }
+    };
+}
+pub(crate) use query;
+
+/// A value that a parameter of a query may have.
+pub(crate) trait QueryValue: Sized {
+    /// What it looks like.
+    fn schema() -> RefOr<Schema>;
+
+    /// Reads what the parameter of that name is given as. What is wrong is noted in the reader; `None` only when something was.
+    fn read(name: &str, query: &mut QueryReader) -> Option<Self>;
+}
+
+/// A value of the domain, or none.
+impl<T: Value<Sent: InText>> QueryValue for Option<T> {
+    fn schema() -> RefOr<Schema> {
+        or_empty(T::Sent::schema(T::Schema::schema()))
+    }
+
+    fn read(name: &str, query: &mut QueryReader) -> Option<Self> {
+        match query.text(name) {
+            Some(text) => query
+                .check(name, T::Sent::from_text(text).and_then(T::read))
+                .map(Some),
+            None => Some(None),
+        }
+    }
+}
+
+/// What a value is sent as, in a query: as a text.
+pub(crate) trait InText: Sized {
+    /// Reads the text.
+    ///
+    /// # Errors
+    /// `invalid_type`.
+    fn from_text(text: String) -> Result<Self, Violation>;
+
+    /// What a value of that schema looks like as a text.
+    fn schema(of: RefOr<Schema>) -> RefOr<Schema> {
+        of
+    }
+}
+
+impl InText for String {
+    fn from_text(text: String) -> Result<Self, Violation> {
+        Ok(text)
+    }
+}
+
+impl InText for Int {
+    fn from_text(text: String) -> Result<Self, Violation> {
+        text.parse()
+    }
+}
+
+/// `true` or `false`, also `1` or `0`.
+impl InText for bool {
+    fn from_text(text: String) -> Result<Self, Violation> {
+        match text.as_str() {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(Violation::new("invalid_type", "must be true or false")),
+        }
+    }
+
+    fn schema(of: RefOr<Schema>) -> RefOr<Schema> {
+        or_one_of(["0", "1"], of)
+    }
+}
+
+/// A whole number from `MIN` to `MAX`; `DEFAULT` where it is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Within<const MIN: u32, const MAX: u32, const DEFAULT: u32>(pub(crate) u32);
+
+impl<const MIN: u32, const MAX: u32, const DEFAULT: u32> QueryValue for Within<MIN, MAX, DEFAULT> {
+    fn schema() -> RefOr<Schema> {
+        or_empty(integer(MIN.into(), MAX.into()).default(Some(DEFAULT.into())))
+    }
+
+    fn read(name: &str, query: &mut QueryReader) -> Option<Self> {
+        let Some(text) = query.text(name) else {
+            return Some(Self(DEFAULT));
+        };
+        let number = text.parse().and_then(|number| in_range(number, MIN, MAX));
+        query.check(name, number).map(Self)
+    }
+}
+
 /// Takes a query string apart and collects what is wrong with it. An empty value counts as a missing one.
 #[derive(Debug)]
 pub struct QueryReader {
     pairs: Vec<(String, String)>,
-    errors: Vec<FieldError>,
+    violations: Violations,
 }
 
 impl QueryReader {
@@ -48,7 +192,7 @@ impl QueryReader {
     ///
     /// # Errors
     /// 400 `malformed_query` when it is no percent-encoded UTF-8.
-    pub fn new(query: &str) -> Result<Self, Problem> {
+    fn new(query: &str) -> Result<Self, Problem> {
         let pairs = query
             .split('&')
             .filter(|pair| !pair.is_empty())
@@ -59,94 +203,39 @@ impl QueryReader {
             .collect::<Result<_, Problem>>()?;
         Ok(Self {
             pairs,
-            errors: Vec::new(),
+            violations: Violations::none(),
         })
     }
 
     fn read<T: FromQuery>(mut self) -> Result<T, Problem> {
-        let value = T::from_query(&mut self);
-        match value {
-            Some(value) if self.errors.is_empty() => Ok(value),
-            _ => Err(Problem::validation(self.errors)),
-        }
+        let value = T::read(&mut self);
+        self.violations.into_result()?;
+        value.ok_or_else(|| Problem::internal("a query is wrong in a way that nothing tells"))
     }
 
-    /// Notes something that is wrong.
-    pub fn reject(&mut self, error: FieldError) {
-        self.errors.push(error);
+    /// The value, unless it is wrong, which is noted.
+    pub(crate) fn check<T>(&mut self, name: &str, value: Result<T, Violation>) -> Option<T> {
+        self.violations.check(name, value)
     }
 
     /// The value of a key that may stand there once.
-    pub fn text(&mut self, key: &str) -> Option<String> {
-        let mut values = self
-            .pairs
-            .iter()
-            .filter(|(name, value)| name == key && !value.is_empty());
-        let first = values.next().map(|(_, value)| value.clone());
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let mut values = self.list(name).into_iter();
+        let first = values.next();
         if values.next().is_some() {
-            self.reject(FieldError::new(key, "repeated", "must be given once"));
+            self.violations
+                .push(Violation::new("repeated", "must be given once").at(name));
         }
         first
     }
 
     /// All values of a key, in order.
-    pub fn list(&mut self, key: &str) -> Vec<String> {
+    pub(crate) fn list(&self, name: &str) -> Vec<String> {
         self.pairs
             .iter()
-            .filter(|(name, value)| name == key && !value.is_empty())
+            .filter(|(key, value)| key == name && !value.is_empty())
             .map(|(_, value)| value.clone())
             .collect()
-    }
-
-    /// A value of a type that knows how to read itself.
-    pub fn parse<T>(&mut self, key: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Into<FieldError>,
-    {
-        let text = self.text(key)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let error: FieldError = error.into();
-                self.reject(FieldError {
-                    path: key.to_owned(),
-                    ..error
-                });
-                None
-            }
-        }
-    }
-
-    /// A whole number within a range, or the default.
-    pub fn int(&mut self, key: &str, default: i64, range: RangeInclusive<i64>) -> i64 {
-        let Some(text) = self.text(key) else {
-            return default;
-        };
-        match text.parse::<Int>() {
-            Ok(Int(number)) if range.contains(&number) => number,
-            Ok(_) => {
-                let message = format!("must be {} to {}", range.start(), range.end());
-                self.reject(FieldError::new(key, "out_of_range", message));
-                default
-            }
-            Err(_) => {
-                self.reject(FieldError::new(key, "invalid_type", "must be a whole number"));
-                default
-            }
-        }
-    }
-
-    /// `true` or `false` (also `1` or `0`).
-    pub fn flag(&mut self, key: &str) -> Option<bool> {
-        match self.text(key)?.as_str() {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            _ => {
-                self.reject(FieldError::new(key, "invalid_type", "must be true or false"));
-                None
-            }
-        }
     }
 }
 
@@ -167,22 +256,38 @@ fn decode(text: &str) -> Result<String, Problem> {
 #[derive(Debug, Clone, Copy)]
 pub struct Key<T>(pub T);
 
-impl<T> FromRequest for Key<T>
-where
-    T: FromStr,
-    T::Err: Into<FieldError>,
-{
+impl<T: Value<Sent = String>> FromRequest for Key<T> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let name = request
-            .match_info()
-            .iter()
-            .next()
-            .map(|(name, _)| name.to_owned())
-            .unwrap_or_default();
-        ready(path_param(request, &name).map(Self))
+        ready(path_parameter(request, 0).map(Self))
+    }
+}
+
+impl<T: Value<Sent = String>> Extractor for Key<T> {
+    fn parameters(path: &str) -> Vec<Parameter> {
+        in_path(path, [T::Schema::schema()])
+    }
+}
+
+/// The first two parameters of the route's path: `/memos/{id}/revisions/{revision}`.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys<T, U>(pub T, pub U);
+
+impl<T: Value<Sent = String>, U: Value<Sent = String>> FromRequest for Keys<T, U> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let first = path_parameter(request, 0);
+        ready(first.and_then(|first| Ok(Self(first, path_parameter(request, 1)?))))
+    }
+}
+
+impl<T: Value<Sent = String>, U: Value<Sent = String>> Extractor for Keys<T, U> {
+    fn parameters(path: &str) -> Vec<Parameter> {
+        in_path(path, [T::Schema::schema(), U::Schema::schema()])
     }
 }
 
@@ -190,64 +295,36 @@ where
 ///
 /// # Errors
 /// 422 `validation_failed` with the parameter's name as path.
-pub fn path_param<T>(request: &HttpRequest, name: &str) -> Result<T, Problem>
-where
-    T: FromStr,
-    T::Err: Into<FieldError>,
-{
-    let raw = request.match_info().get(name).unwrap_or_default();
-    let invalid = |error: FieldError| {
-        Problem::validation(vec![FieldError {
-            path: name.to_owned(),
-            ..error
-        }])
+fn path_parameter<T: Value<Sent = String>>(request: &HttpRequest, place: usize) -> Result<T, Problem> {
+    let (name, raw) = request.match_info().iter().nth(place).unwrap_or_default();
+    let value = match percent_decode_str(raw).decode_utf8() {
+        Ok(text) => T::read(text.into_owned()),
+        Err(_) => Err(Violation::new("invalid_value", "must be percent-encoded UTF-8")),
     };
-    let text = percent_decode_str(raw).decode_utf8().map_err(|_| {
-        invalid(FieldError::new(
-            "",
-            "invalid_value",
-            "must be percent-encoded UTF-8",
-        ))
-    })?;
-    text.parse().map_err(|error: T::Err| invalid(error.into()))
+    value.map_err(|violation| Violations::from(violation.at(name)).into())
 }
 
 #[cfg(test)]
 mod tests {
+    use mosaic_domain::text::{ShortText, Tag};
+    use mosaic_domain::{DiaryDate, EditTime};
+
     use super::*;
 
-    #[derive(Debug, PartialEq)]
-    struct Day(String);
-
-    impl FromStr for Day {
-        type Err = FieldError;
-        fn from_str(text: &str) -> Result<Self, FieldError> {
-            if text.len() == 10 {
-                Ok(Self(text.to_owned()))
-            } else {
-                Err(FieldError::new("", "invalid_date", "must be a calendar date"))
-            }
-        }
-    }
-
-    #[derive(Debug, PartialEq)]
-    struct Search {
-        page: i64,
-        text: Option<String>,
-        tags: Vec<String>,
-        archived: Option<bool>,
-        day: Option<Day>,
-    }
-
-    impl FromQuery for Search {
-        fn from_query(query: &mut QueryReader) -> Option<Self> {
-            Some(Self {
-                page: query.int("page", 1, 1..=1000),
-                text: query.text("query"),
-                tags: query.list("tags"),
-                archived: query.flag("isArchived"),
-                day: query.parse("startDate"),
-            })
+    query! {
+        /// What is searched for.
+        #[derive(PartialEq)]
+        struct Search {
+            /// From 1
+            page: Within<1, 1000, 1> = "page",
+            /// Anything
+            text: Option<ShortText> = "query",
+            /// All of them
+            tags: Vec<Tag> = "tags",
+            /// Only those
+            archived: Option<bool> = "isArchived",
+            /// From this day on
+            day: Option<DiaryDate> = "startDate",
         }
     }
 
@@ -259,17 +336,16 @@ mod tests {
     fn lists_come_in_both_spellings_and_text_is_decoded() {
         let search =
             read("tags=a&tags[]=b%20c&tags%5B%5D=d+e&query=%E6%97%A5&page=2&isArchived=true").unwrap();
-        assert_eq!(search.tags, ["a", "b c", "d e"]);
-        assert_eq!(
-            (search.text.as_deref(), search.page, search.archived),
-            (Some("日"), 2, Some(true))
-        );
+        let tags = ["a", "b c", "d e"].map(|tag| Tag::new(tag.to_owned()).unwrap());
+        assert_eq!(search.tags, tags);
+        assert_eq!(search.text, Some(ShortText::new("日".to_owned()).unwrap()));
+        assert_eq!((search.page, search.archived), (Within(2), Some(true)));
     }
 
     #[test]
     fn missing_and_empty_values_are_defaults() {
         let nothing = Search {
-            page: 1,
+            page: Within(1),
             text: None,
             tags: vec![],
             archived: None,
@@ -303,6 +379,29 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_time_in_a_query_is_a_safe_integer() {
+        let read = |text: &str| {
+            let mut query = QueryReader::new(&format!("updatedAt={text}")).unwrap();
+            let time: Option<Option<EditTime>> = QueryValue::read("updatedAt", &mut query);
+            query.violations.into_result().map(|()| time)
+        };
+        assert_eq!(read("17").unwrap().flatten().map(EditTime::get), Some(17));
+        for (text, code) in [
+            ("1.5", "invalid_type"),
+            ("1e3", "invalid_type"),
+            ("-", "invalid_type"),
+            ("soon", "invalid_type"),
+            ("-1", "out_of_range"),
+            ("9007199254740992", "out_of_range"),
+            ("99999999999999999999999", "out_of_range"),
+        ] {
+            let violations = read(text).unwrap_err();
+            let codes: Vec<_> = violations.iter().map(|violation| violation.code).collect();
+            assert_eq!(codes, [code], "{text}");
+        }
+    }
+
+    #[test]
     fn bytes_that_are_no_utf8_are_malformed() {
         assert_eq!(read("query=%ff").unwrap_err().code(), ProblemCode::MalformedQuery);
     }
@@ -312,14 +411,14 @@ mod tests {
         let request = actix_web::test::TestRequest::get()
             .param("date", "2026-1-1")
             .to_http_request();
-        let problem = path_param::<Day>(&request, "date").unwrap_err();
+        let problem = path_parameter::<DiaryDate>(&request, 0).unwrap_err();
         assert_eq!(problem.errors()[0].path, "date");
         let request = actix_web::test::TestRequest::get()
             .param("date", "2026-01-01")
             .to_http_request();
         assert_eq!(
-            path_param::<Day>(&request, "date").unwrap(),
-            Day("2026-01-01".into())
+            path_parameter(&request, 0).ok(),
+            "2026-01-01".parse::<DiaryDate>().ok()
         );
     }
 }

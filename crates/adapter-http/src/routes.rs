@@ -25,6 +25,7 @@ use table::wrong_method;
 pub use table::{RouteTable, unknown_route};
 
 use crate::body::BodyCap;
+use crate::extractor::Extractor;
 use crate::problem::{self, ProblemCode};
 use crate::schema;
 use crate::turns::Load;
@@ -54,12 +55,12 @@ impl Endpoint {
     pub fn new<F, Args>(method: Method, path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: FromRequest + 'static,
+        Args: Extractor + 'static,
         F::Output: Responder + 'static,
     {
         let guarded = method.clone();
         let path = path.into();
-        let operation = parameters_of(&path).fold(
+        let operation = Args::parameters(&path).into_iter().fold(
             OperationBuilder::new().operation_id(Some(id)),
             OperationBuilder::parameter,
         );
@@ -79,7 +80,7 @@ impl Endpoint {
     pub fn get<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: FromRequest + 'static,
+        Args: Extractor + 'static,
         F::Output: Responder + 'static,
     {
         Self::new(Method::GET, path, id, handler)
@@ -89,7 +90,7 @@ impl Endpoint {
     pub fn post<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: FromRequest + 'static,
+        Args: Extractor + 'static,
         F::Output: Responder + 'static,
     {
         Self::new(Method::POST, path, id, handler)
@@ -99,7 +100,7 @@ impl Endpoint {
     pub fn put<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: FromRequest + 'static,
+        Args: Extractor + 'static,
         F::Output: Responder + 'static,
     {
         Self::new(Method::PUT, path, id, handler)
@@ -109,7 +110,7 @@ impl Endpoint {
     pub fn delete<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: FromRequest + 'static,
+        Args: Extractor + 'static,
         F::Output: Responder + 'static,
     {
         Self::new(Method::DELETE, path, id, handler)
@@ -119,7 +120,7 @@ impl Endpoint {
     pub fn patch<F, Args>(path: impl Into<String>, id: &str, handler: F) -> Self
     where
         F: Handler<Args>,
-        Args: FromRequest + 'static,
+        Args: Extractor + 'static,
         F::Output: Responder + 'static,
     {
         Self::new(Method::PATCH, path, id, handler)
@@ -179,20 +180,6 @@ impl Endpoint {
             .name(name)
             .parameter_in(ParameterIn::Header)
             .required(required)
-            .description(Some(description))
-            .schema(Some(T::schema()));
-        self.operation = self.operation.parameter(parameter);
-        self
-    }
-
-    /// A parameter of the query, which may be left out.
-    #[must_use]
-    pub fn query<T: ToSchema>(mut self, name: &str, description: &str) -> Self {
-        T::schemas(&mut self.schemas);
-        let parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Query)
-            .required(Required::False)
             .description(Some(description))
             .schema(Some(T::schema()));
         self.operation = self.operation.parameter(parameter);
@@ -394,25 +381,6 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)
     }
-}
-
-/// The parameters that a path names: a `date` is a calendar date, a `clientId` the name of a device, everything else a
-/// UUID.
-fn parameters_of(path: &str) -> impl Iterator<Item = ParameterBuilder> {
-    path.split('/')
-        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| {
-            let schema = match name {
-                "clientId" => schema::ClientId::schema(),
-                "date" => schema::Day::schema(),
-                _ => schema::Id::schema(),
-            };
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(schema))
-        })
 }
 
 fn route_for(method: &Method) -> Route {

@@ -2,9 +2,7 @@
 //! A field or a parameter names one of these, so that the document can't be looser, or stricter, than the server.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
-use mosaic_application::records::REVISIONS_PER_PAGE;
 use mosaic_domain::account::{Password as AnyPassword, Username as AnyUsername};
 use mosaic_domain::entity::{
     Diary, Filename as AnyFilename, MimeType as AnyMimeType, MoodScore as AnyMoodScore,
@@ -86,16 +84,13 @@ fn formatted(format: KnownFormat) -> ObjectBuilder {
     string().format(Some(SchemaFormat::KnownFormat(format)))
 }
 
-fn integer(min: i64, max: i64) -> ObjectBuilder {
+/// A whole number within limits.
+pub(crate) fn integer(min: i64, max: i64) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(Some(min))
         .maximum(Some(max))
-}
-
-fn page_size(default: u32, most: u32) -> ObjectBuilder {
-    integer(1, most.into()).default(Some(default.into()))
 }
 
 fn list_of<T: ToSchema>(max: usize) -> ArrayBuilder {
@@ -108,20 +103,14 @@ pub(crate) fn reference<T: ToSchema>() -> Ref {
 }
 
 /// The same, or nothing: what a query or a form leaves empty counts as left out.
-#[derive(Debug)]
-pub(crate) struct OrEmpty<T>(PhantomData<T>);
-
-impl<T: PartialSchema> PartialSchema for OrEmpty<T> {
-    fn schema() -> RefOr<Schema> {
-        let nothing = string().enum_values(Some([""]));
-        AnyOfBuilder::new().item(T::schema()).item(nothing).into()
-    }
+pub(crate) fn or_empty(schema: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
+    or_one_of([""], schema)
 }
 
-impl<T: ToSchema> ToSchema for OrEmpty<T> {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        T::schemas(schemas);
-    }
+/// The same, or one of these texts.
+pub(crate) fn or_one_of<const N: usize>(texts: [&str; N], schema: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
+    let texts = string().enum_values(Some(texts));
+    AnyOfBuilder::new().item(schema).item(texts).into()
 }
 
 macro_rules! schemas {
@@ -164,17 +153,9 @@ schemas! {
     /// The number of a page.
     Page = integer(1, u32::MAX.into()).default(Some(1.into()));
     /// How many records a page has.
-    PageSize = page_size(PageNumber::DEFAULT_SIZE, PageNumber::MAX_SIZE);
-    /// How many memos of a day a page has.
-    WholePageSize = page_size(PageNumber::MAX_SIZE, PageNumber::MAX_SIZE);
-    /// How many bots a page has.
-    BotPageSize = page_size(BOTS_PER_PAGE, BOTS_PER_PAGE);
-    /// How many records of a page have come already.
-    Skip = integer(0, MOST_SKIPPED.into()).default(Some(0.into()));
+    PageSize = integer(1, PageNumber::MAX_SIZE.into()).default(Some(PageNumber::DEFAULT_SIZE.into()));
     /// The number of a revision: they are counted from 1.
     RevisionNumber = integer(0, u32::MAX.into());
-    /// How many revisions are listed at once.
-    RevisionCount = integer(1, i64::try_from(REVISIONS_PER_PAGE).unwrap_or(i64::MAX));
 
     /// Up to 1 MiB of UTF-8, without U+0000; may be empty.
     LongText = text::LongText::shape().description(Some("At most 1 MiB of UTF-8"));
@@ -212,10 +193,8 @@ schemas! {
         ));
     /// A password that somebody logs in with.
     GivenPassword = formatted(KnownFormat::Password).max_length(Some(AnyPassword::MAX_BYTES));
-    /// `true` or `false`, as a query may spell it.
-    Flag = AnyOfBuilder::new().item(bool::schema()).item(string().enum_values(Some(["0", "1"])));
     /// Tags that a memo must have.
-    SearchedTags of Tag = ArrayBuilder::new().items(OrEmpty::<Tag>::schema()).max_items(Some(AnyTags::MAX));
+    SearchedTags of Tag = ArrayBuilder::new().items(or_empty(Tag::schema())).max_items(Some(AnyTags::MAX));
     /// A refresh token.
     RefreshToken = string().max_length(Some(REFRESH_TOKEN_CHARS));
 
@@ -241,17 +220,17 @@ schemas! {
     /// A SHA-256.
     Sha256 = string().pattern(Some("^[0-9A-Fa-f]{64}$"));
     /// An id in a form.
-    FilledId = OrEmpty::<Id>::schema();
+    FilledId = or_empty(Id::schema());
     /// The name of a file in a form.
-    FilledFilename = OrEmpty::<Filename>::schema();
+    FilledFilename = or_empty(Filename::schema());
     /// The name of a field of a form: it stands between quotation marks in the head of a part.
     FieldName = string().pattern(Some(FIELD_NAME));
     /// What a file is said to be in a form.
-    FilledType = OrEmpty::<DeclaredType>::schema();
+    FilledType = or_empty(DeclaredType::schema());
     /// A time in a form.
-    FilledTime = OrEmpty::<UnixMs>::schema();
+    FilledTime = or_empty(UnixMs::schema());
     /// Whose picture it is, in a form.
-    FilledPurpose = OrEmpty::<PurposeName>::schema();
+    FilledPurpose = or_empty(PurposeName::schema());
     /// A header that is ignored where it makes no sense.
     Unforced = string();
     /// The version of tus.
@@ -270,10 +249,6 @@ schemas! {
         .item(ArrayBuilder::new().schema_type(anything()).items(reference::<Self>()));
 }
 
-/// How many bots a page has at most, and where the query does not say.
-pub(crate) const BOTS_PER_PAGE: u32 = 1_000;
-/// How many records of a page may have come already: no page has more.
-pub(crate) const MOST_SKIPPED: u32 = 1_000;
 /// The version of tus that is spoken here.
 pub(crate) const TUS_VERSION: &str = "1.0.0";
 /// The most characters that somebody may say a file's type in.

@@ -5,12 +5,11 @@ use actix_web::web::{Data, Json};
 use mosaic_application::accounts::{AccountPatch, AccountRequest};
 use mosaic_domain::UserId;
 use mosaic_domain::account::{Password, Role, User, Username};
-use mosaic_domain::query::PageNumber;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::UserDto;
-use super::page::{PageOf, paged};
+use super::page::{PageOf, UsualPage};
 use super::records::Answered;
 use crate::body::JsonBody;
 use crate::caller::Administrator;
@@ -21,11 +20,13 @@ use crate::query::{Key, Query};
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
+use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "admin";
     vec![
-        paged(Endpoint::get("/admin/users", "listUsers", list))
+        Endpoint::get("/admin/users", "listUsers", list)
+            .takes(Load::Heavy)
             .about(TAG, "The accounts, by name")
             .returns::<PageOf<ManagedUser>>("One page")
             .problems(&[ProblemCode::Forbidden]),
@@ -82,11 +83,11 @@ impl From<User> for ManagedUser {
 
 async fn list(
     _: Administrator,
-    page: Query<PageNumber>,
+    page: Query<UsualPage>,
     state: Data<AppState>,
 ) -> Answered<PageOf<ManagedUser>> {
-    let listing = state.accounts.list(page.0).await?;
-    Ok(Json(PageOf::of(listing, page.0)))
+    let page = page.0.number();
+    Ok(Json(PageOf::of(state.accounts.list(page).await?, page)))
 }
 
 /// An account to make.

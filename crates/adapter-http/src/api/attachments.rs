@@ -24,11 +24,10 @@ use crate::entities::{ResourceDto, Times, Wire};
 use crate::field::{Check, Field, Int, from_text};
 use crate::file;
 use crate::multipart::Multipart;
-use crate::names::VariantName;
 use crate::problem::{Problem, ProblemCode};
-use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
-use crate::schema::{self, OrEmpty, UnixMs};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -66,10 +65,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/resources/{id}/download", "downloadResource", download)
             .takes(Load::Transfer)
             .about(TAG, "The bytes of a resource, or a smaller picture of it")
-            .query::<OrEmpty<VariantName>>(
-                "variant",
-                "A smaller picture: `thumb` has 320 pixels on the longer side at most, `opt` 1,600",
-            )
             .returns_file("The bytes")
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
@@ -120,13 +115,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// What is downloaded.
-#[derive(Debug)]
-struct DownloadQuery(Option<Variant>);
-
-impl FromQuery for DownloadQuery {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        Some(Self(query.parse("variant")))
+query! {
+    /// What is downloaded.
+    struct DownloadQuery {
+        /// A smaller picture: `thumb` has 320 pixels on the longer side at most, `opt` 1,600
+        variant: Option<Variant> = "variant",
     }
 }
 
@@ -137,7 +130,7 @@ async fn download(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    give(&request, &state, caller.user(), id.0, query.0.0).await
+    give(&request, &state, caller.user(), id.0, query.0.variant).await
 }
 
 async fn thumbnail(

@@ -4,21 +4,25 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_domain::BotId;
 use mosaic_domain::entity::Bot;
-use mosaic_domain::query::PageNumber;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
-use super::{page, records};
+use super::page::PageQuery;
+use super::records;
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{BotDto, Times, Wire};
 use crate::field::{Check, Field, Int, ids};
 use crate::problem::{Problem, ProblemCode};
-use crate::query::{FromQuery, Query, QueryReader};
+use crate::query::Query;
 use crate::routes::Endpoint;
-use crate::schema::{self, BOTS_PER_PAGE, UnixMs};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
+use crate::turns::Load;
+
+/// How many bots a page has at most, and where the query does not say.
+pub(super) const BOTS_PER_PAGE: u32 = 1_000;
 
 records::answers_the_record!(Bot);
 
@@ -26,7 +30,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Bot>("Bot", BotId::new),
         records::get_endpoint::<Bot>("Bot"),
-        page::paged_by::<schema::BotPageSize>(Endpoint::get("/bots", "listBots", list))
+        Endpoint::get("/bots", "listBots", list)
+            .takes(Load::Heavy)
             .about(Bot::PATH, "All bots, in their order")
             .details(ENDS_BY_BYTES)
             .returns_list::<BotDto>("The bots"),
@@ -46,23 +51,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints
 }
 
-/// Which bots.
-#[derive(Debug)]
-struct BotPage(PageNumber);
-
-impl FromQuery for BotPage {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        page::read(query, BOTS_PER_PAGE, BOTS_PER_PAGE).map(Self)
-    }
-}
-
 async fn list(
     caller: SignedIn,
-    query: Query<BotPage>,
+    query: Query<PageQuery<BOTS_PER_PAGE, BOTS_PER_PAGE>>,
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let page = state.bots.page(caller.user(), query.0.0).await?;
+    let page = state.bots.page(caller.user(), query.0.number()).await?;
     let read = records::shown::<Bot>(&state, caller.user());
     listing::answer(&request, Frame::list(), page, read).await
 }

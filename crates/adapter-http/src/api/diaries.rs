@@ -4,20 +4,19 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::diaries::DiaryView;
 use mosaic_domain::entity::Diary;
-use mosaic_domain::query::{Order, PageNumber, RecordQuery};
+use mosaic_domain::query::{Order, RecordQuery};
 use mosaic_domain::{DiaryDate, EntityType};
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::memos;
-use super::page::{self, PageOf, paged};
+use super::page::{self, PageOf, UsualPage};
 use super::records::{self, Answered};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody, Wire};
 use crate::problem::Problem;
-use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
-use crate::schema::{self, OrEmpty};
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -26,11 +25,10 @@ records::answers_the_record!(Diary);
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_at_endpoint::<Diary>("Diary"),
-        paged(Endpoint::get("/diaries", "listDiaries", list))
+        Endpoint::get("/diaries", "listDiaries", list)
+            .takes(Load::Heavy)
             .about(Diary::PATH, "Lists diaries, the latest day first")
             .details(ENDS_BY_BYTES)
-            .query::<OrEmpty<schema::Day>>("startDate", "This day or later")
-            .query::<OrEmpty<schema::Day>>("endDate", "This day or earlier")
             .returns::<PageOf<DiaryDto>>("One page"),
         Endpoint::get("/diaries/{date}", "getDiary", get)
             .takes(Load::Heavy)
@@ -61,21 +59,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints
 }
 
-/// Which diaries are listed.
-#[derive(Debug)]
-struct ListQuery(RecordQuery);
-
-impl FromQuery for ListQuery {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        let date_from = query.parse("startDate");
-        let date_to = query.parse("endDate");
-        let page = PageNumber::from_query(query)?;
-        let all = RecordQuery::all(EntityType::Diary, Order::KeyDescending, page);
-        Some(Self(RecordQuery {
-            date_from,
-            date_to,
-            ..all
-        }))
+query! {
+    /// Which diaries are listed.
+    struct ListQuery {
+        /// This day or later
+        date_from: Option<DiaryDate> = "startDate",
+        /// This day or earlier
+        date_to: Option<DiaryDate> = "endDate",
+        ..page: UsualPage,
     }
 }
 
@@ -85,7 +76,17 @@ async fn list(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let page = state.records.page(caller.user(), &query.0.0).await?;
+    let ListQuery {
+        date_from,
+        date_to,
+        page,
+    } = query.0;
+    let query = RecordQuery {
+        date_from,
+        date_to,
+        ..RecordQuery::all(EntityType::Diary, Order::KeyDescending, page.number())
+    };
+    let page = state.records.page(caller.user(), &query).await?;
     let read = records::shown::<Diary>(&state, caller.user());
     listing::answer(&request, page::frame(&page)?, page, read).await
 }

@@ -9,20 +9,22 @@ use mosaic_domain::entity::Memo;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{Tag, Tags};
-use mosaic_domain::{DiaryDate, EntityType, MemoId, RecordKey, RevisionId, UserId};
+use mosaic_domain::{DiaryDate, EntityType, MemoId, RecordKey, RevisionId, UserId, Violation};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
-use super::page::{self, PageOf, paged, paged_by};
+use super::page::{self, PageOf, PageQuery, UsualPage};
 use super::records::{self, Answered, Routed};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ArchiveBody, MemoWithResources, Wire};
-use crate::problem::{FieldError, Problem};
-use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::problem::Problem;
+use crate::query::{Key, Query, QueryReader, QueryValue, query};
 use crate::routes::Endpoint;
-use crate::schema::{self, OrEmpty};
+use crate::schema;
 use crate::state::AppState;
 use crate::turns::Load;
 
@@ -59,24 +61,15 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
         records::create_endpoint::<Memo>("Memo", MemoId::new),
         records::get_endpoint::<Memo>("Memo"),
-        paged(Endpoint::get("/memos", "listMemos", list))
+        Endpoint::get("/memos", "listMemos", list)
+            .takes(Load::Heavy)
             .about(Memo::PATH, "Lists memos, the newest first")
             .details(ENDS_BY_BYTES)
-            .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
-            .query::<OrEmpty<schema::Day>>("diaryDate", "Only those that are filed under this day")
-            .query::<schema::Search>("search", WORDS)
             .returns::<PageOf<MemoWithResources>>("One page"),
-        paged(Endpoint::get("/memos/search", "searchMemos", search))
+        Endpoint::get("/memos/search", "searchMemos", search)
+            .takes(Load::Heavy)
             .about(Memo::PATH, "Searches memos, the newest first")
             .details(ENDS_BY_BYTES)
-            .query::<schema::Search>("query", WORDS)
-            .query::<schema::SearchedTags>(
-                "tags",
-                "Tags that the memo must have, all of them; repeatable, also as `tags[]`",
-            )
-            .query::<OrEmpty<schema::Day>>("startDate", "Made on this day (in UTC) or later")
-            .query::<OrEmpty<schema::Day>>("endDate", "Made on this day (in UTC) or earlier")
-            .query::<OrEmpty<schema::Flag>>("isArchived", ARCHIVED)
             .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
             .takes(Load::Heavy)
@@ -85,13 +78,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "The tags of all memos, the most frequent first, at most 10,000",
             )
             .returns_list::<TagDto>("The tags"),
-        paged_by::<schema::WholePageSize>(Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day))
+        Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)
+            .takes(Load::Heavy)
             .about(
                 Memo::PATH,
                 "The memos that were made on a day (in UTC) or filed under it, the newest first",
             )
             .details(ENDS_BY_BYTES)
-            .query::<OrEmpty<schema::Flag>>("archived", ARCHIVED)
             .returns_list::<MemoWithResources>("The memos"),
     ];
     endpoints.extend(
@@ -116,23 +109,16 @@ fn archive_endpoint(verb: &str, archived: bool) -> Endpoint {
     records::by_device(endpoint)
 }
 
-/// Which memos are listed.
-#[derive(Debug)]
-struct ListQuery(RecordQuery);
-
-impl FromQuery for ListQuery {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        let archived = query.flag("archived");
-        let day = query.parse("diaryDate");
-        let search = terms(query, "search");
-        let page = PageNumber::from_query(query)?;
-        let all = RecordQuery::all(EntityType::Memo, Order::NewestFirst, page);
-        Some(Self(RecordQuery {
-            archived,
-            day,
-            search,
-            ..all
-        }))
+query! {
+    /// Which memos are listed.
+    struct ListQuery {
+        #[doc = ARCHIVED]
+        archived: Option<bool> = "archived",
+        /// Only those that are filed under this day
+        day: Option<DiaryDate> = "diaryDate",
+        #[doc = WORDS]
+        search: SearchTerms = "search",
+        ..page: UsualPage,
     }
 }
 
@@ -142,7 +128,19 @@ async fn list(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let page = state.memos.page(caller.user(), &query.0.0).await?;
+    let ListQuery {
+        archived,
+        day,
+        search,
+        page,
+    } = query.0;
+    let query = RecordQuery {
+        archived,
+        day,
+        search,
+        ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
+    };
+    let page = state.memos.page(caller.user(), &query).await?;
     listing::answer(&request, page::frame(&page)?, page, views(&state, caller.user())).await
 }
 
@@ -161,53 +159,52 @@ pub(super) fn views(
     }
 }
 
-/// Which memos are found.
-#[derive(Debug)]
-struct SearchQuery(RecordQuery);
+query! {
+    /// Which memos are searched for.
+    struct SearchQuery {
+        #[doc = WORDS]
+        search: SearchTerms = "query",
+        /// Tags that the memo must have, all of them; repeatable, also as `tags[]`
+        tags: Vec<Tag> = "tags",
+        /// Made on this day (in UTC) or later
+        start: Option<DiaryDate> = "startDate",
+        /// Made on this day (in UTC) or earlier
+        end: Option<DiaryDate> = "endDate",
+        #[doc = ARCHIVED]
+        archived: Option<bool> = "isArchived",
+        ..page: UsualPage,
+    }
+}
 
-impl FromQuery for SearchQuery {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        let search = terms(query, "query");
-        let tags = tag_list(query);
-        let start: Option<DiaryDate> = query.parse("startDate");
-        let end: Option<DiaryDate> = query.parse("endDate");
-        let archived = query.flag("isArchived");
-        let page = PageNumber::from_query(query)?;
-        Some(Self(RecordQuery {
-            search,
-            tags,
-            created_from: start.map(|day| day.utc_range().0),
-            created_to: end.map(|day| day.utc_range().1),
-            archived,
-            ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page)
-        }))
+impl QueryValue for SearchTerms {
+    fn schema() -> RefOr<Schema> {
+        schema::Search::schema()
+    }
+
+    fn read(name: &str, query: &mut QueryReader) -> Option<Self> {
+        let text = query.text(name).unwrap_or_default();
+        query.check(name, Self::parse(&text))
     }
 }
 
 /// No memo has more tags than it may have.
-fn tag_list(query: &mut QueryReader) -> Vec<Tag> {
-    let texts = query.list("tags");
-    if texts.len() > Tags::MAX {
-        let most = format!("must be at most {} tags", Tags::MAX);
-        query.reject(FieldError::new("tags", "too_many", most));
-        return Vec::new();
+impl QueryValue for Vec<Tag> {
+    fn schema() -> RefOr<Schema> {
+        schema::SearchedTags::schema()
     }
-    let mut tags = Vec::new();
-    for (i, text) in texts.into_iter().enumerate() {
-        match Tag::new(text) {
-            Ok(tag) => tags.push(tag),
-            Err(violation) => query.reject(FieldError::from(violation.at(&format!("[{i}]")).at("tags"))),
-        }
-    }
-    tags
-}
 
-fn terms(query: &mut QueryReader, key: &str) -> SearchTerms {
-    let text = query.text(key).unwrap_or_default();
-    SearchTerms::parse(&text).unwrap_or_else(|violation| {
-        query.reject(FieldError::from(violation.at(key)));
-        SearchTerms::default()
-    })
+    fn read(name: &str, query: &mut QueryReader) -> Option<Self> {
+        let texts = query.list(name);
+        if texts.len() > Tags::MAX {
+            let most = format!("must be at most {} tags", Tags::MAX);
+            return query.check(name, Err(Violation::new("too_many", most)));
+        }
+        let texts = texts.into_iter().enumerate();
+        let tags: Self = texts
+            .filter_map(|(i, text)| query.check(&format!("{name}[{i}]"), Tag::new(text)))
+            .collect();
+        Some(tags)
+    }
 }
 
 /// What a search found.
@@ -246,7 +243,23 @@ async fn search(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let page = state.memos.page(caller.user(), &query.0.0).await?;
+    let SearchQuery {
+        search,
+        tags,
+        start,
+        end,
+        archived,
+        page,
+    } = query.0;
+    let query = RecordQuery {
+        search,
+        tags,
+        created_from: start.map(|day| day.utc_range().0),
+        created_to: end.map(|day| day.utc_range().1),
+        archived,
+        ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
+    };
+    let page = state.memos.page(caller.user(), &query).await?;
     let around = AroundFound {
         total: page.total,
         page: page.number.number(),
@@ -278,19 +291,12 @@ async fn tags(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<TagDto>> 
     Ok(Json(tags.into_iter().map(Into::into).collect()))
 }
 
-/// Which memos of a day.
-#[derive(Debug)]
-struct DayQuery {
-    archived: Option<bool>,
-    page: PageNumber,
-}
-
-impl FromQuery for DayQuery {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        Some(Self {
-            archived: query.flag("archived"),
-            page: page::read(query, PageNumber::MAX_SIZE, PageNumber::MAX_SIZE)?,
-        })
+query! {
+    /// Which memos of a day.
+    struct DayQuery {
+        #[doc = ARCHIVED]
+        archived: Option<bool> = "archived",
+        ..page: PageQuery<{ PageNumber::MAX_SIZE }, { PageNumber::MAX_SIZE }>,
     }
 }
 
@@ -302,6 +308,9 @@ async fn of_day(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let DayQuery { archived, page } = query.0;
-    let page = state.memos.on_day(caller.user(), day.0, archived, page).await?;
+    let page = state
+        .memos
+        .on_day(caller.user(), day.0, archived, page.number())
+        .await?;
     listing::answer(&request, Frame::list(), page, views(&state, caller.user())).await
 }

@@ -7,10 +7,8 @@ use utoipa::ToSchema;
 
 use super::listing::Frame;
 use crate::problem::Problem;
-use crate::query::{FromQuery, QueryReader};
-use crate::routes::Endpoint;
-use crate::schema::{self, MOST_SKIPPED, OrEmpty};
-use crate::turns::Load;
+use crate::query::{Within, query};
+use crate::schema;
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,40 +38,29 @@ impl<T> PageOf<T> {
     }
 }
 
-/// Adds the parameters with which a page is asked for.
-pub(super) fn paged(endpoint: Endpoint) -> Endpoint {
-    paged_by::<schema::PageSize>(endpoint)
-}
+/// How many records of a page may have come already: no page has more.
+const MOST_SKIPPED: u32 = 1_000;
 
-/// The same for a list whose pages have sizes of their own.
-pub(super) fn paged_by<Size: ToSchema>(endpoint: Endpoint) -> Endpoint {
-    endpoint
-        // Whatever a list asks for, it may have to walk through all records of its user.
-        .takes(Load::Heavy)
-        .query::<OrEmpty<schema::Page>>("page", "From 1")
-        .query::<OrEmpty<Size>>("pageSize", "How many records a page has")
-        .query::<OrEmpty<schema::Skip>>(
-            "skip",
-            "Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says",
-        )
-}
-
-impl FromQuery for PageNumber {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        read(query, Self::DEFAULT_SIZE, Self::MAX_SIZE)
+query! {
+    /// Which page, of a list whose pages have `SIZE` records where the query does not say, and `MOST` at most.
+    #[derive(Clone, Copy)]
+    pub(super) struct PageQuery<const SIZE: u32, const MOST: u32> {
+        /// From 1
+        number: Within<1, { u32::MAX }, 1> = "page",
+        /// How many records a page has
+        size: Within<1, MOST, SIZE> = "pageSize",
+        /// Leaves out so many records of the page: those that came with an answer that ended by its bytes. What `Link` says
+        skip: Within<0, MOST_SKIPPED, 0> = "skip",
     }
 }
 
-/// Reads which page, of a list whose pages have that many records where the query does not say, and that many at most.
-pub(super) fn read(query: &mut QueryReader, default: u32, most: u32) -> Option<PageNumber> {
-    let number = query.int("page", 1, 1..=i64::from(u32::MAX));
-    let size = query.int("pageSize", i64::from(default), 1..=i64::from(most));
-    let skip = query.int("skip", 0, 0..=i64::from(MOST_SKIPPED));
-    let of = |number, size, skip| {
-        let part = |part: i64| u32::try_from(part).ok();
-        Some(PageNumber::of(part(number)?, part(size)?, part(skip)?))
-    };
-    of(number, size, skip)
+/// A page of the usual size.
+pub(super) type UsualPage = PageQuery<{ PageNumber::DEFAULT_SIZE }, { PageNumber::MAX_SIZE }>;
+
+impl<const SIZE: u32, const MOST: u32> PageQuery<SIZE, MOST> {
+    pub(super) fn number(self) -> PageNumber {
+        PageNumber::of(self.number.0, self.size.0, self.skip.0)
+    }
 }
 
 /// What stands around the records of a page.

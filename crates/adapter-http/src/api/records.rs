@@ -5,7 +5,7 @@ use actix_web::web::{Data, Json};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_application::records::{Draft, EditBy};
-use mosaic_domain::{EditTime, RecordKey, RevisionId, UserId, Violation, Violations};
+use mosaic_domain::{EditTime, RecordKey, RevisionId, UserId, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,11 +13,11 @@ use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::entities::{Edit, New, PatchRequest, Shown, Times, Wire};
-use crate::field::{Check, Int};
-use crate::problem::{FieldError, Problem, ProblemCode};
-use crate::query::{FromQuery, Key, Query, QueryReader};
+use crate::field::Check;
+use crate::problem::{Problem, ProblemCode};
+use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
-use crate::schema::{self, OrEmpty, UnixMs};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// Which use cases the routes of one entity type call.
@@ -144,10 +144,6 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
         .returns::<E::Answer>("The record as it is now");
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
-        .query::<OrEmpty<UnixMs>>(
-            "updatedAt",
-            "When the record was deleted. Now, where it is not given",
-        )
         .returns_nothing("It is deleted, now or before");
     let mut endpoints = vec![by_device(edit), by_device(delete)];
     endpoints.extend(revisions::endpoints::<E>(name, &path));
@@ -246,47 +242,10 @@ async fn delete<E: Wire>(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// When the record was deleted.
-#[derive(Debug)]
-struct DeleteQuery {
-    updated_at: Option<EditTime>,
-}
-
-impl FromQuery for DeleteQuery {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        let updated_at = query.text("updatedAt").and_then(|text| match edit_time(&text) {
-            Ok(time) => Some(time),
-            Err(violation) => {
-                query.reject(FieldError::from(violation.at("updatedAt")));
-                None
-            }
-        });
-        Some(Self { updated_at })
-    }
-}
-
-fn edit_time(text: &str) -> Result<EditTime, Violation> {
-    let Int(ms) = text.parse()?;
-    EditTime::new(ms)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_edit_time_in_a_query_is_a_safe_integer() {
-        assert_eq!(edit_time("17").map(EditTime::get), Ok(17));
-        for (text, code) in [
-            ("1.5", "invalid_type"),
-            ("1e3", "invalid_type"),
-            ("-", "invalid_type"),
-            ("soon", "invalid_type"),
-            ("-1", "out_of_range"),
-            ("9007199254740992", "out_of_range"),
-            ("99999999999999999999999", "out_of_range"),
-        ] {
-            assert_eq!(edit_time(text).unwrap_err().code, code, "{text}");
-        }
+query! {
+    /// When a record was deleted.
+    struct DeleteQuery {
+        /// When the record was deleted. Now, where it is not given
+        updated_at: Option<EditTime> = "updatedAt",
     }
 }

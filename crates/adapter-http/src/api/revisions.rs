@@ -17,13 +17,14 @@ use crate::entities::{Times, Wire};
 use crate::field::{Check, Field, Int};
 use crate::names::ReasonName;
 use crate::problem::{Problem, ProblemCode};
-use crate::query::{FromQuery, Key, Query, QueryReader, path_param};
+use crate::query::{Key, Keys, Query, Within, query};
 use crate::routes::Endpoint;
-use crate::schema::{self, OrEmpty, UnixMs};
+use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
-/// The name of the path's parameter.
-const REVISION: &str = "revision";
+/// How many revisions a page has at most, and where the query does not say.
+#[expect(clippy::cast_possible_truncation, reason = "they are few")]
+const MOST: u32 = REVISIONS_PER_PAGE as u32;
 
 /// The routes of a record's history. `name` is what the document calls one record, `path` the record's own path.
 pub(super) fn endpoints<E: Routed>(name: &str, path: &str) -> Vec<Endpoint> {
@@ -40,11 +41,9 @@ pub(super) fn endpoints<E: Routed>(name: &str, path: &str) -> Vec<Endpoint> {
         "One page, which also ends after the version with which it reaches 4 MiB. Where there are older ones, the header \
          `Link` names the next page: `<...>; rel=\"next\"`.",
     )
-    .query::<OrEmpty<schema::RevisionNumber>>("before", "Those with a lesser `revisionNumber`")
-    .query::<OrEmpty<schema::RevisionCount>>("limit", "How many at most")
     .returns_list::<RevisionDto>("The revisions")
     .problems(&[ProblemCode::NotFound]);
-    let one = format!("{path}/revisions/{{{REVISION}}}");
+    let one = format!("{path}/revisions/{{revision}}");
     let get = Endpoint::get(&one, &format!("get{name}Revision"), get::<E>)
         .about(E::PATH, "Reads one version of a record")
         .returns::<RevisionDto>("The revision")
@@ -126,23 +125,13 @@ impl RevisionDto {
     }
 }
 
-/// Which revisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct PageOfRevisions {
-    before: Option<u32>,
-    limit: usize,
-}
-
-impl FromQuery for PageOfRevisions {
-    fn from_query(query: &mut QueryReader) -> Option<Self> {
-        // One more than the greatest: not given.
-        let before = query.int("before", i64::from(u32::MAX) + 1, 0..=i64::from(u32::MAX));
-        let most = i64::try_from(REVISIONS_PER_PAGE).ok()?;
-        let limit = query.int("limit", most, 1..=most);
-        Some(Self {
-            before: u32::try_from(before).ok(),
-            limit: usize::try_from(limit).ok()?,
-        })
+query! {
+    /// Which revisions.
+    struct PageOfRevisions {
+        /// Those with a lesser `revisionNumber`
+        before: Option<u32> = "before",
+        /// How many at most
+        limit: Within<1, MOST, MOST> = "limit",
     }
 }
 
@@ -153,8 +142,13 @@ async fn list<E: Wire>(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let PageOfRevisions { before, limit } = query.0;
-    let page = state.records.revisions::<E>(caller.user(), key.0, before, limit);
+    let PageOfRevisions {
+        before,
+        limit: Within(limit),
+    } = query.0;
+    let page = state
+        .records
+        .revisions::<E>(caller.user(), key.0, before, limit as usize);
     let TypedRevisions { items, next_before } = page.await?;
     let shown = items.into_iter().map(RevisionDto::of);
     let shown = shown.collect::<Result<Vec<_>, _>>()?;
@@ -169,12 +163,11 @@ async fn list<E: Wire>(
 
 async fn get<E: Wire>(
     caller: SignedIn,
-    key: Key<E::Key>,
-    request: HttpRequest,
+    keys: Keys<E::Key, RevisionId>,
     state: Data<AppState>,
 ) -> Answered<RevisionDto> {
-    let id: RevisionId = path_param(&request, REVISION)?;
-    let revision = state.records.revision::<E>(caller.user(), key.0, id).await?;
+    let Keys(key, id) = keys;
+    let revision = state.records.revision::<E>(caller.user(), key, id).await?;
     RevisionDto::of(revision).map(Json)
 }
 
@@ -190,17 +183,16 @@ struct RestoreBody {
 
 async fn restore<E: Routed>(
     editor: Editor,
-    key: Key<E::Key>,
-    request: HttpRequest,
+    keys: Keys<E::Key, RevisionId>,
     state: Data<AppState>,
     body: OptionalJsonBody<RestoreBody>,
 ) -> Answered<E::Answer> {
-    let id: RevisionId = path_param(&request, REVISION)?;
+    let Keys(key, id) = keys;
     let mut check = Check::default();
     let times = Times {
         created_at: None,
         updated_at: check.updated_at(body.0.unwrap_or_default().updated_at),
     };
     check.finish(Some(()))?;
-    Ok(Json(E::restore(&state, &editor.edit(times), key.0, id).await?))
+    Ok(Json(E::restore(&state, &editor.edit(times), key, id).await?))
 }

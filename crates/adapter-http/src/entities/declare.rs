@@ -4,8 +4,8 @@ use mosaic_domain::Entity;
 use serde::de::DeserializeOwned;
 
 use super::document::Member;
-use super::value::Value;
 use crate::field::{Check, Field, Int};
+use crate::value::Value;
 
 /// What a type's declaration says. Implemented by [`fields!`].
 pub(crate) trait Declared: Entity<Key: Value<Sent = String>> {
@@ -51,7 +51,7 @@ macro_rules! fields {
         #[serde(default, rename_all = "camelCase")]
         pub(crate) struct $body {
             id: $crate::field::Field<String>,
-            $(#[serde(rename = $name)] $field: $crate::field::Field<<$value as $crate::entities::Value>::Sent>,)*
+            $(#[serde(rename = $name)] $field: $crate::field::Field<<$value as $crate::value::Value>::Sent>,)*
             resource_ids: $crate::field::Field<Vec<String>>,
             created_at: $crate::field::Field<$crate::field::Int>,
             updated_at: $crate::field::Field<$crate::field::Int>,
@@ -77,7 +77,7 @@ macro_rules! fields {
 
             fn read_fields(body: $body, check: &mut $crate::field::Check) -> $patch {
                 $patch {
-                    $($field: $crate::entities::Value::read_field($name, body.$field, check),)*
+                    $($field: $crate::value::Value::read_field($name, body.$field, check),)*
                 }
             }
         }

@@ -11,9 +11,9 @@ use utoipa::openapi::schema::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::value::Value;
 use super::{RESOURCE_IDS, Shown, Wire, needed, takes_attachments};
 use crate::schema;
+use crate::value::Value;
 
 /// Schemas with their names.
 type Named = Vec<(String, RefOr<Schema>)>;

@@ -13,7 +13,6 @@ mod memo;
 mod pushed;
 mod resource;
 mod shown;
-mod value;
 
 use mosaic_application::records::Draft;
 use mosaic_domain::entity::{Bot, Diary, Memo, Missing, Resource};
@@ -29,10 +28,10 @@ use utoipa::openapi::schema::Schema;
 
 use crate::field::{Check, Field};
 use crate::schema;
+use crate::value::Value;
 
 use declare::{Around, Declared, fields};
 use document::Member;
-use value::Value;
 
 pub(crate) use diary::{DiaryWithMemos, MoodBody, SummaryBody};
 pub(crate) use document::{Edit, New};

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpResponse, rt};
+use mosaic_domain::Violation;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,13 +43,15 @@ struct Gate {
 #[derive(Debug)]
 struct Word;
 
-impl std::str::FromStr for Word {
-    type Err = problem::FieldError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl crate::value::Value for Word {
+    type Sent = String;
+    type Schema = String;
+
+    fn read(text: String) -> Result<Self, Violation> {
         if text == "word" {
             Ok(Self)
         } else {
-            Err(problem::FieldError::new("", "invalid_value", "must be a word"))
+            Err(Violation::new("invalid_value", "must be a word"))
         }
     }
 }

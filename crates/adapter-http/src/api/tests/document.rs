@@ -170,6 +170,20 @@ fn the_document_has_every_route_of_the_table_once() {
 }
 
 #[test]
+fn every_parameter_of_a_path_is_described() {
+    for (method, path, operation) in documented() {
+        let named = path
+            .split('/')
+            .filter_map(|word| word.strip_prefix('{')?.strip_suffix('}'));
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let described = parameters
+            .filter(|parameter| parameter["in"] == "path")
+            .map(|parameter| parameter["name"].as_str().unwrap());
+        assert!(named.eq(described), "{method} {path}");
+    }
+}
+
+#[test]
 fn the_document_is_complete() {
     let document = document();
     let mut ids = HashSet::new();

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use mosaic_application::uploads::Checksum;
 use mosaic_domain::UnixMillis;
 
+use crate::extractor::Extractor;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::schema;
 
@@ -40,6 +41,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+impl Extractor for Tus {}
 
 /// A request that speaks this version of tus.
 #[derive(Debug, Clone, Copy)]

@@ -1,21 +1,24 @@
-//! The values of fields: what a client sends for each kind, how that is read, and what the document says of it. How a value
-//! is shown, the domain says.
+//! The values of fields and parameters: what a client sends for each kind, how that is read, and what the document says of it.
+//! How a value is shown, the domain says.
 
 use mosaic_domain::entity::{
     Diary, FileSize, Filename, GenerationSource, KeptObject, MimeType, MoodKey, MoodScore, Sha256,
-    StorageType,
+    StorageType, Variant,
 };
 use mosaic_domain::text::{DisplayName, LongText, ModelName, PictureAddress, ShortText, Tags};
-use mosaic_domain::{BotId, DiaryDate, EditTime, MemoId, ResourceId, UnixMillis, Violation};
+use mosaic_domain::{
+    AvatarId, BotId, ClientId, DiaryDate, EditTime, MemoId, ResourceId, RevisionId, UnixMillis, UploadId,
+    UserId, Violation,
+};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::field::{Check, Field, FieldValue, Int, from_text, ids, sort_order};
-use crate::names::{MoodName, SourceName, StorageName};
+use crate::field::{Check, Field, FieldValue, Int, from_text, ids, in_range, sort_order};
+use crate::names::{MoodName, SourceName, StorageName, VariantName};
 use crate::schema;
 
-/// A value that a field may have.
+/// A value that a field or a parameter may have.
 pub(crate) trait Value: Sized {
     /// What a client sends.
     type Sent: FieldValue;
@@ -114,9 +117,15 @@ values! {
     MoodKey: String as MoodName, text => from_text(text);
     GenerationSource: String as SourceName, text => from_text(text);
     StorageType: String as StorageName, text => from_text(text);
+    Variant: String as VariantName, text => from_text(text);
     MemoId: String as schema::Id, text => from_text(text);
     ResourceId: String as schema::Id, text => from_text(text);
     BotId: String as schema::Id, text => from_text(text);
+    UserId: String as schema::Id, text => from_text(text);
+    UploadId: String as schema::Id, text => from_text(text);
+    AvatarId: String as schema::Id, text => from_text(text);
+    RevisionId: String as schema::Id, text => from_text(text);
+    ClientId: String as schema::ClientId, text => from_text(text);
     DiaryDate: String as schema::Day, text => from_text(text);
     Tags: Vec<String> as schema::Tags, texts => Self::new(texts);
     // A summary may name a memo twice, a memo names each of its resources once.
@@ -126,7 +135,8 @@ values! {
     FileSize: Int as schema::Count, Int(bytes) => Self::new(bytes);
     UnixMillis: Int as schema::UnixMs, Int(ms) => Self::new(ms);
     EditTime: Int as schema::UnixMs, Int(ms) => Self::new(ms);
-    // No field is a plain number but the place among siblings.
+    // No field is a plain number but the place among siblings, and no parameter but the number of a revision.
     i64: Int as schema::SortOrder, place => sort_order(place);
+    u32: Int as schema::RevisionNumber, number => in_range(number, 0, Self::MAX);
     KeptObject: KeptObject as schema::KeptObject, object => Ok(object);
 }
