@@ -4,8 +4,6 @@
 //! costs gigabytes. Here the packed body is read first (it is bounded), and unpacked through a reader that stops
 //! at the limit. What is packed or large is unpacked and parsed off the async workers, as many at once as there are cores.
 
-pub(crate) mod length;
-mod object;
 mod packed;
 
 use std::future::Future;
@@ -23,15 +21,15 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use self::length::content_length;
-use self::packed::{Encoding, content_encoding, unpack};
+use self::packed::{Encoding, content_encoding, too_large, unpack};
 use crate::budget::{Lease, MemoryBudget};
+use crate::content_length::content_length;
 use crate::extractor::Extractor;
+use crate::json::parse_object;
 use crate::problem::{Problem, ProblemCode};
 use crate::turns::Turns;
 use crate::{caller, connection};
 
-pub(crate) use self::object::{Unreadable, parse_object, unreadable};
 pub(crate) use self::packed::check_unpacked;
 
 /// What the body of one request may cost. Lives in the app's data; the defaults hold where it is missing.
@@ -218,13 +216,6 @@ fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
             "the content type must be application/json",
         ))
     }
-}
-
-fn too_large(limit: usize) -> Problem {
-    Problem::new(
-        ProblemCode::BodyTooLarge,
-        format!("the body is larger than {limit} bytes"),
-    )
 }
 
 async fn read_packed(mut payload: Payload, limit: usize, lease: &mut Lease) -> Result<Bytes, Problem> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
+use mosaic_domain::{Violation, Violations};
 use mosaic_ports::BlobError;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +20,6 @@ use utoipa::ToSchema;
 
 mod code;
 mod finish;
-mod from_errors;
 
 pub use code::ProblemCode;
 pub(crate) use finish::causes;
@@ -64,6 +64,24 @@ impl FieldError {
             inner => format!("{outer}.{inner}"),
         };
         self
+    }
+}
+
+/// How many bytes of the path to a field are shown.
+const PATH_BYTES: usize = 512;
+
+impl From<&Violation> for FieldError {
+    fn from(violation: &Violation) -> Self {
+        violation.clone().into()
+    }
+}
+
+impl From<Violation> for FieldError {
+    fn from(violation: Violation) -> Self {
+        let mut path = violation.path;
+        // It may hold a name that the client made up.
+        path.truncate(path.floor_char_boundary(PATH_BYTES));
+        Self::new(path, violation.code, violation.message)
     }
 }
 
@@ -353,6 +371,12 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
         self.response(None)
+    }
+}
+
+impl From<Violations> for Problem {
+    fn from(violations: Violations) -> Self {
+        Self::validation(violations.iter().map(FieldError::from).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use actix_web::http::Method;
-use actix_web::{FromRequest, Handler, Resource, Responder, Route, guard, web};
+use actix_web::{Handler, Responder, Route, guard, web};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -21,10 +21,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 mod table;
 
-use table::wrong_method;
+pub(crate) use table::get_only;
 pub use table::{RouteTable, unknown_route};
 
-use crate::body::BodyCap;
 use crate::extractor::Extractor;
 use crate::problem::{self, ProblemCode};
 use crate::schema;
@@ -388,25 +387,6 @@ fn route_for(method: &Method) -> Route {
         web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
     } else {
         web::method(method.clone())
-    }
-}
-
-/// `GET`, and with it `HEAD`, of something that is not part of the API: the document and its page.
-pub(crate) fn get_only<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Resource::new(path)
-        .route(route_for(&Method::GET).to(handler))
-        .default_service(wrong_method("GET, HEAD".to_owned()))
-}
-
-fn limited(resource: Resource, limit: Option<usize>) -> Resource {
-    match limit {
-        Some(bytes) => resource.app_data(BodyCap(bytes)),
-        None => resource,
     }
 }
 

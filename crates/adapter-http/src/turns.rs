@@ -17,10 +17,10 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use mosaic_application::concurrency::{ConcurrencyLimiter, ConcurrencyLimits, Permit};
 use mosaic_domain::UserId;
 
-use crate::body::length::content_length;
 use crate::budget::busy;
 use crate::caller;
 use crate::client_addr;
+use crate::content_length::content_length;
 use crate::limits::network;
 use crate::problem::{Problem, ProblemCode};
 

@@ -17,10 +17,10 @@ use super::described::{
 use super::form::{self, Form};
 use super::records::{Answered, by_device};
 use crate::body::JsonBody;
-use crate::body::length::content_length;
 use crate::caller::{Editor, SignedIn};
+use crate::content_length::content_length;
 use crate::disposition::renamed;
-use crate::entities::{ResourceDto, Times, Wire};
+use crate::entities::{ApiEntity, ResourceDto, Times};
 use crate::field::{Check, Field, Int, from_text};
 use crate::file;
 use crate::multipart::Multipart;

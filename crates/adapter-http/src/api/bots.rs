@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::page::PageQuery;
-use super::records;
+use super::{records, revisions};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::entities::{BotDto, Times, Wire};
+use crate::entities::{ApiEntity, BotDto, Times};
 use crate::field::{Check, Field, Int, ids};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Query;
@@ -48,6 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     endpoints.extend(records::endpoints::<Bot>("Bot"));
+    endpoints.extend(revisions::endpoints::<Bot>("Bot"));
     endpoints
 }
 

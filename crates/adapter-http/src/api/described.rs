@@ -6,9 +6,9 @@ use mosaic_domain::entity::{Filename, KeptObject, MimeType};
 use mosaic_domain::json::AnyObject;
 use mosaic_domain::{EditTime, UnixMillis, Violation};
 
-use crate::body::{self, Unreadable};
 use crate::entities::Times;
 use crate::field::{Check, Field, Int, from_text};
+use crate::json::{Unreadable, parse_object};
 use crate::schema::DECLARED_TYPE_CHARS;
 
 pub(super) const ID: &str = "id";
@@ -58,7 +58,7 @@ pub(super) fn mime_type(text: impl AsRef<str>) -> Result<MimeType, Violation> {
 }
 
 fn object(text: &str) -> Result<KeptObject, Violation> {
-    match body::parse_object::<AnyObject<KeptObject>>(text) {
+    match parse_object::<AnyObject<KeptObject>>(text) {
         Ok(AnyObject(object)) => object,
         Err(Unreadable::Malformed { .. }) => Err(Violation::new("malformed_json", "must be JSON")),
         Err(Unreadable::SchemaError(_)) => Err(Violation::new("invalid_type", "must be a JSON object")),

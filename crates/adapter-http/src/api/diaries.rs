@@ -11,9 +11,10 @@ use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::memos;
 use super::page::{self, PageOf, UsualPage};
 use super::records::{self, Answered};
+use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::entities::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody, Wire};
+use crate::entities::{ApiEntity, DiaryDto, DiaryWithMemos, MoodBody, SummaryBody};
 use crate::problem::Problem;
 use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
@@ -56,6 +57,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     endpoints.extend(records::endpoints::<Diary>("Diary"));
+    endpoints.extend(revisions::endpoints::<Diary>("Diary"));
     endpoints
 }
 

@@ -7,7 +7,7 @@ use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{Violation, Violations};
 
 use super::described::mime_type;
-use crate::body::length::content_length;
+use crate::content_length::content_length;
 use crate::field::{Check, Field};
 use crate::multipart::{AROUND_BYTES, Multipart, Part};
 use crate::problem::{FieldError, Problem};

@@ -18,9 +18,10 @@ use utoipa::{PartialSchema, ToSchema};
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::page::{self, PageOf, PageQuery, UsualPage};
 use super::records::{self, Answered, Routed};
+use super::revisions;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::entities::{ArchiveBody, MemoWithResources, Wire};
+use crate::entities::{ApiEntity, ArchiveBody, MemoWithResources};
 use crate::problem::Problem;
 use crate::query::{Key, Query, QueryReader, QueryValue, query};
 use crate::routes::Endpoint;
@@ -91,6 +92,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         [("archive", true), ("unarchive", false)].map(|(verb, archived)| archive_endpoint(verb, archived)),
     );
     endpoints.extend(records::endpoints::<Memo>("Memo"));
+    endpoints.extend(revisions::endpoints::<Memo>("Memo"));
     endpoints
 }
 

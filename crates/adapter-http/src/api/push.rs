@@ -17,11 +17,12 @@ use utoipa::ToSchema;
 use self::raw::{RawChanges, RawEdits};
 use crate::access_log;
 use crate::answer;
-use crate::body::{FromBody, JsonBody, parse_object};
+use crate::body::{FromBody, JsonBody};
 use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
 use crate::entities::{self, Entry, PerType, PushChanges};
 use crate::field::{Check, Field, Int, from_text};
+use crate::json::parse_object;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
@@ -279,7 +280,7 @@ impl Showing {
         if self.shown_bytes >= PageLimits::PROTOCOL.bytes {
             return Ok(None);
         }
-        let shown = entities::wire_form(record);
+        let shown = entities::record_json(record);
         self.shown_bytes += serde_json::to_vec(&shown).map_err(Problem::internal)?.len();
         Ok(Some(shown))
     }

@@ -1,4 +1,4 @@
-//! The routes that every entity type has, written once: create, read, edit, delete, revisions.
+//! The routes that every entity type has, written once: create, read, edit, delete.
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
@@ -9,10 +9,9 @@ use mosaic_domain::{EditTime, RecordKey, RevisionId, UserId, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::revisions;
 use crate::body::JsonBody;
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
-use crate::entities::{Edit, New, PatchRequest, Shown, Times, Wire};
+use crate::entities::{ApiEntity, Edit, New, PatchRequest, RecordDto, Times};
 use crate::field::Check;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query, query};
@@ -21,7 +20,7 @@ use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// Which use cases the routes of one entity type call.
-pub(super) trait Routed: Wire {
+pub(super) trait Routed: ApiEntity {
     /// A live record, as its own routes answer it.
     type Answer: Serialize + ToSchema + 'static;
 
@@ -58,7 +57,7 @@ pub(super) trait Routed: Wire {
 macro_rules! answers_the_record {
     ($entity:ty) => {
         impl $crate::api::records::Routed for $entity {
-            type Answer = $crate::entities::Shown<Self>;
+            type Answer = $crate::entities::RecordDto<Self>;
 
             async fn write(
                 state: &$crate::state::AppState,
@@ -92,10 +91,10 @@ macro_rules! answers_the_record {
 pub(super) use answers_the_record;
 
 /// Reads records as lists show them.
-pub(super) fn shown<E: Wire>(
+pub(super) fn shown<E: ApiEntity>(
     state: &AppState,
     user: UserId,
-) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<Shown<E>>, AppError>> + use<E> {
+) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<RecordDto<E>>, AppError>> + use<E> {
     let records = state.records.clone();
     move |keys| {
         let records = records.clone();
@@ -131,10 +130,15 @@ pub(super) fn by_device(endpoint: Endpoint) -> Endpoint {
         .problems(&EDIT_PROBLEMS)
 }
 
-/// The routes of one record: read (unless the type reads in a way of its own), edit, delete, revisions. `name` is what the
+/// The path of one record.
+pub(super) fn path<E: ApiEntity>() -> String {
+    format!("/{}/{{{}}}", E::PATH, E::KEY)
+}
+
+/// The routes of one record: read (unless the type reads in a way of its own), edit, delete. `name` is what the
 /// document calls one of them.
 pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
-    let path = format!("/{}/{{{}}}", E::PATH, E::KEY);
+    let path = path::<E>();
     let edit = Endpoint::put(&path, &format!("edit{name}"), edit::<E>)
         .about(E::PATH, "Edits some fields of a record")
         .details("Absent fields stay, `null` clears a nullable field. Without `updatedAt` the edit is the latest there is; \
@@ -145,21 +149,15 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
         .returns_nothing("It is deleted, now or before");
-    let mut endpoints = vec![by_device(edit), by_device(delete)];
-    endpoints.extend(revisions::endpoints::<E>(name, &path));
-    endpoints
+    vec![by_device(edit), by_device(delete)]
 }
 
 /// `GET` of one record.
 pub(super) fn get_endpoint<E: Routed>(name: &str) -> Endpoint {
-    Endpoint::get(
-        format!("/{}/{{{}}}", E::PATH, E::KEY),
-        &format!("get{name}"),
-        get::<E>,
-    )
-    .about(E::PATH, "Reads a record")
-    .returns::<E::Answer>("The record")
-    .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord])
+    Endpoint::get(path::<E>(), &format!("get{name}"), get::<E>)
+        .about(E::PATH, "Reads a record")
+        .returns::<E::Answer>("The record")
+        .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord])
 }
 
 /// `POST` with the key in the body, or a new one.
@@ -180,7 +178,7 @@ pub(super) fn create_at_endpoint<E: Routed>(name: &str) -> Endpoint {
         let fields = E::parse_edit(body.0, Check::default())?;
         write::<E>(&editor, &state, key.0, fields, true).await
     };
-    let path = format!("/{}/{{{}}}", E::PATH, E::KEY);
+    let path = path::<E>();
     created::<E>(Endpoint::post(path, &format!("create{name}"), handler)).body::<Edit<E>>()
 }
 
@@ -228,7 +226,7 @@ pub(super) async fn amend<E: Routed>(
     write::<E>(editor, state, key, amendment?, false).await
 }
 
-async fn delete<E: Wire>(
+async fn delete<E: ApiEntity>(
     editor: Editor,
     key: Key<E::Key>,
     query: Query<DeleteQuery>,

@@ -8,9 +8,9 @@ use mosaic_domain::{EntityType, MemoId, ResourceId};
 
 use super::listing::{self, ENDS_BY_BYTES};
 use super::page::{self, PageOf, UsualPage};
-use super::records;
+use super::{records, revisions};
 use crate::caller::SignedIn;
-use crate::entities::{ResourceDto, Wire};
+use crate::entities::{ApiEntity, ResourceDto};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Query, query};
 use crate::routes::Endpoint;
@@ -31,6 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .returns::<PageOf<ResourceDto>>("One page"),
     ];
     endpoints.extend(records::endpoints::<Resource>("Resource"));
+    endpoints.extend(revisions::endpoints::<Resource>("Resource"));
     endpoints
 }
 

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::records::{Answered, Routed, by_device};
+use super::records::{self, Answered, Routed, by_device};
 use crate::answer;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::entities::{Times, Wire};
+use crate::entities::{ApiEntity, Times};
 use crate::field::{Check, Field, Int};
 use crate::names::ReasonName;
 use crate::problem::{Problem, ProblemCode};
@@ -26,8 +26,9 @@ use crate::state::AppState;
 #[expect(clippy::cast_possible_truncation, reason = "they are few")]
 const MOST: u32 = REVISIONS_PER_PAGE as u32;
 
-/// The routes of a record's history. `name` is what the document calls one record, `path` the record's own path.
-pub(super) fn endpoints<E: Routed>(name: &str, path: &str) -> Vec<Endpoint> {
+/// The routes of a record's history. `name` is what the document calls one record.
+pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
+    let path = records::path::<E>();
     let list = Endpoint::get(
         format!("{path}/revisions"),
         &format!("list{name}Revisions"),
@@ -102,7 +103,7 @@ struct RevisionDto {
 }
 
 impl RevisionDto {
-    fn of<E: Wire>(typed: TypedRevision<E>) -> Result<Self, Problem> {
+    fn of<E: ApiEntity>(typed: TypedRevision<E>) -> Result<Self, Problem> {
         let TypedRevision {
             number,
             revision,
@@ -135,7 +136,7 @@ query! {
     }
 }
 
-async fn list<E: Wire>(
+async fn list<E: ApiEntity>(
     caller: SignedIn,
     key: Key<E::Key>,
     query: Query<PageOfRevisions>,
@@ -161,7 +162,7 @@ async fn list<E: Wire>(
     answer::large(&request, response, shown).await
 }
 
-async fn get<E: Wire>(
+async fn get<E: ApiEntity>(
     caller: SignedIn,
     keys: Keys<E::Key, RevisionId>,
     state: Data<AppState>,

@@ -22,9 +22,9 @@ use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
 use self::headers::Tus;
-use crate::body::length::content_length;
 use crate::body::{check_unpacked, payload_problem, too_slow};
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
+use crate::content_length::content_length;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;

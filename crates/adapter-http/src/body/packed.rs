@@ -6,7 +6,6 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 
-use super::too_large;
 use crate::budget::Lease;
 use crate::problem::{Problem, ProblemCode};
 
@@ -77,6 +76,14 @@ pub(super) fn unpack(
     };
     lease.shrink(packed.len());
     Ok(unpacked)
+}
+
+/// A body has more bytes than it may have, packed or unpacked.
+pub(super) fn too_large(limit: usize) -> Problem {
+    Problem::new(
+        ProblemCode::BodyTooLarge,
+        format!("the body is larger than {limit} bytes"),
+    )
 }
 
 /// The members of a gzip file one after the other. An empty one has twenty bytes, unpacks to nothing, and takes as long as one of

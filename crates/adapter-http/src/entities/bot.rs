@@ -4,7 +4,9 @@ use mosaic_domain::Live;
 use mosaic_domain::entity::{Bot, BotPatch, KeptObject};
 use mosaic_domain::text::{DisplayName, ModelName, PictureAddress, ShortText, Tags};
 
-use super::{Wire, fields};
+use super::declare::fields;
+use super::entity::ApiEntity;
+use super::record::RecordDto;
 
 fields! {
     /// A bot: an assistant that a person has set up in the app.
@@ -25,7 +27,7 @@ fields! {
     }
 }
 
-impl Wire for Bot {
+impl ApiEntity for Bot {
     const PATH: &'static str = "bots";
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "botId";
@@ -34,3 +36,6 @@ impl Wire for Bot {
 
     fn derived(_: &Live<Self>) {}
 }
+
+/// A [`Bot`] in a response.
+pub(crate) type BotDto = RecordDto<Bot>;

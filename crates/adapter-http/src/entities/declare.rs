@@ -2,8 +2,9 @@
 
 use mosaic_domain::Entity;
 use serde::de::DeserializeOwned;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 
-use super::document::Member;
 use crate::field::{Check, Field, Int};
 use crate::value::Value;
 
@@ -24,6 +25,28 @@ pub(crate) trait Declared: Entity<Key: Value<Sent = String>> {
 
     /// Reads the fields, and notes everything that is wrong with them.
     fn read_fields(body: Self::Body, check: &mut Check) -> Self::Changes;
+}
+
+/// Schemas with their names.
+pub(super) type Named = Vec<(String, RefOr<Schema>)>;
+
+/// A member of an object.
+pub(crate) struct Member {
+    pub(super) name: &'static str,
+    pub(super) schema: RefOr<Schema>,
+    pub(super) register: fn(&mut Named),
+}
+
+impl Member {
+    /// A member with that value.
+    pub(super) fn of<T: Value>(name: &'static str, description: &str) -> Self {
+        let description = Some(description.trim()).filter(|text| !text.is_empty());
+        Self {
+            name,
+            schema: T::described(description),
+            register: T::register,
+        }
+    }
 }
 
 /// What a body may have besides fields, whatever the type.
@@ -57,17 +80,17 @@ macro_rules! fields {
             updated_at: $crate::field::Field<$crate::field::Int>,
         }
 
-        impl $crate::entities::Declared for $entity {
+        impl $crate::entities::declare::Declared for $entity {
             const NAME: &'static str = stringify!($entity);
             const DESCRIPTION: &'static str = $about;
             type Body = $body;
 
-            fn members() -> Vec<$crate::entities::Member> {
-                vec![$($crate::entities::Member::of::<$value>($name, concat!($($doc),*)),)*]
+            fn members() -> Vec<$crate::entities::declare::Member> {
+                vec![$($crate::entities::declare::Member::of::<$value>($name, concat!($($doc),*)),)*]
             }
 
-            fn take_around(body: &mut $body) -> $crate::entities::Around {
-                $crate::entities::Around {
+            fn take_around(body: &mut $body) -> $crate::entities::declare::Around {
+                $crate::entities::declare::Around {
                     key: std::mem::take(&mut body.id),
                     resource_ids: std::mem::take(&mut body.resource_ids),
                     created_at: std::mem::take(&mut body.created_at),

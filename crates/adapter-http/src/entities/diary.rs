@@ -6,7 +6,10 @@ use mosaic_domain::{Live, MemoId, UnixMillis, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DiaryDto, MemoWithResources, PatchRequest, Wire, fields};
+use super::declare::fields;
+use super::entity::{ApiEntity, PatchRequest};
+use super::memo::MemoWithResources;
+use super::record::RecordDto;
 use crate::field::{Check, Field, Int};
 use crate::names::MoodName;
 use crate::schema::{self, UnixMs};
@@ -26,7 +29,7 @@ fields! {
     }
 }
 
-impl Wire for Diary {
+impl ApiEntity for Diary {
     const PATH: &'static str = "diaries";
     const KEY: &'static str = "date";
     const FOREIGN_KEY: &'static str = "date";
@@ -35,6 +38,9 @@ impl Wire for Diary {
 
     fn derived(_: &Live<Self>) {}
 }
+
+/// A [`Diary`] in a response.
+pub(crate) type DiaryDto = RecordDto<Diary>;
 
 /// A diary with the memos of its day.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,38 +11,17 @@ use utoipa::openapi::schema::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{RESOURCE_IDS, Shown, Wire, needed, takes_attachments};
+use super::declare::{Member, Named};
+use super::entity::{ApiEntity, RESOURCE_IDS, needed, takes_attachments};
+use super::record::RecordDto;
 use crate::schema;
-use crate::value::Value;
 
-/// Schemas with their names.
-type Named = Vec<(String, RefOr<Schema>)>;
-
-/// A member of an object.
-pub(crate) struct Member {
-    name: &'static str,
-    schema: RefOr<Schema>,
-    register: fn(&mut Named),
-}
-
-impl Member {
-    /// A member with that value.
-    pub(super) fn of<T: Value>(name: &'static str, description: &str) -> Self {
-        let description = Some(description.trim()).filter(|text| !text.is_empty());
-        Self {
-            name,
-            schema: T::described(description),
-            register: T::register,
-        }
-    }
-}
-
-fn key<E: Wire>() -> Member {
+fn key<E: ApiEntity>() -> Member {
     Member::of::<E::Key>(E::KEY, "")
 }
 
 /// The fields of a record, and its times.
-fn members<E: Wire>() -> impl Iterator<Item = Member> {
+fn members<E: ApiEntity>() -> impl Iterator<Item = Member> {
     let updated_at = "The edit time, in Unix milliseconds: the newest edit wins.";
     E::members().into_iter().chain([
         Member::of::<UnixMillis>("createdAt", ""),
@@ -51,7 +30,7 @@ fn members<E: Wire>() -> impl Iterator<Item = Member> {
 }
 
 /// What only a record that others belong to takes.
-fn attachments<E: Wire>() -> Option<Member> {
+fn attachments<E: ApiEntity>() -> Option<Member> {
     takes_attachments::<E>().then(|| {
         Member::of::<Vec<ResourceId>>(
             RESOURCE_IDS,
@@ -69,13 +48,13 @@ fn object(description: &str, members: impl IntoIterator<Item = Member>) -> Objec
     })
 }
 
-fn register<E: Wire>(schemas: &mut Named) {
+fn register<E: ApiEntity>(schemas: &mut Named) {
     for member in members::<E>().chain([key::<E>()]).chain(attachments::<E>()) {
         (member.register)(schemas);
     }
 }
 
-impl<E: Wire> PartialSchema for Shown<E> {
+impl<E: ApiEntity> PartialSchema for RecordDto<E> {
     fn schema() -> RefOr<Schema> {
         let mut shown = object(E::DESCRIPTION.trim(), members::<E>().chain([key::<E>()])).build();
         if let RefOr::T(Schema::Object(derived)) = E::Derived::schema() {
@@ -86,7 +65,7 @@ impl<E: Wire> PartialSchema for Shown<E> {
     }
 }
 
-impl<E: Wire> ToSchema for Shown<E> {
+impl<E: ApiEntity> ToSchema for RecordDto<E> {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed(E::NAME)
     }
@@ -104,13 +83,13 @@ macro_rules! described {
         #[derive(Debug)]
         pub(crate) struct $part<E>(PhantomData<E>);
 
-        impl<E: Wire> PartialSchema for $part<E> {
+        impl<E: ApiEntity> PartialSchema for $part<E> {
             fn schema() -> RefOr<Schema> {
                 $schema
             }
         }
 
-        impl<E: Wire> ToSchema for $part<E> {
+        impl<E: ApiEntity> ToSchema for $part<E> {
             fn name() -> Cow<'static, str> {
                 Cow::Owned(stringify!($part).to_owned() + E::NAME)
             }
@@ -135,7 +114,7 @@ described! {
 
 const SOME_FIELDS: &str = "Some fields of a record, or all of them.";
 
-fn new<E: Wire>() -> RefOr<Schema> {
+fn new<E: ApiEntity>() -> RefOr<Schema> {
     let about = "A record to store. Over one that is stored already, and with `updatedAt`, it is a partial edit: what it leaves \
         out stays, and nothing is required.";
     let new = object(
@@ -148,7 +127,7 @@ fn new<E: Wire>() -> RefOr<Schema> {
         .into()
 }
 
-fn deleted<E: Wire>() -> RefOr<Schema> {
+fn deleted<E: ApiEntity>() -> RefOr<Schema> {
     let by = |name| {
         let updated_at = "When the record was deleted, by the device's clock. Now, where it is not given";
         let members = [
@@ -168,7 +147,7 @@ fn deleted<E: Wire>() -> RefOr<Schema> {
 }
 
 /// The edits of one type in a bulk push.
-pub(super) fn edits<E: Wire>() -> RefOr<Schema> {
+pub(super) fn edits<E: ApiEntity>() -> RefOr<Schema> {
     let list = |description, of: RefOr<Schema>| {
         let list = ArrayBuilder::new().items(of).max_items(Some(200));
         list.description(Some(description))
@@ -195,7 +174,7 @@ pub(super) fn edits<E: Wire>() -> RefOr<Schema> {
 }
 
 /// Adds the schemas that these refer to.
-pub(super) fn register_edits<E: Wire>(schemas: &mut Named) {
+pub(super) fn register_edits<E: ApiEntity>(schemas: &mut Named) {
     schemas.push((Pushed::<E>::name().into_owned(), Pushed::<E>::schema()));
     schemas.push((Deleted::<E>::name().into_owned(), Deleted::<E>::schema()));
     register::<E>(schemas);

@@ -7,7 +7,10 @@ use mosaic_domain::{DiaryDate, Live, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{MemoDto, PatchRequest, ResourceDto, Wire, fields};
+use super::declare::fields;
+use super::entity::{ApiEntity, PatchRequest};
+use super::record::RecordDto;
+use super::resource::ResourceDto;
 use crate::field::{Check, Field, Int};
 use crate::schema::{self, UnixMs};
 
@@ -37,7 +40,7 @@ pub(crate) struct OfMemo {
     revision_count: u32,
 }
 
-impl Wire for Memo {
+impl ApiEntity for Memo {
     const PATH: &'static str = "memos";
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "memoId";
@@ -51,6 +54,9 @@ impl Wire for Memo {
         }
     }
 }
+
+/// A [`Memo`] in a response.
+pub(crate) type MemoDto = RecordDto<Memo>;
 
 /// A memo with its resources.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,10 +5,12 @@ use mosaic_domain::write::Action;
 use mosaic_domain::{ClientId, Entity, EntityType, Violation, Violations};
 use serde::Deserialize;
 
-use super::{Around, Value as _, Wire, check_new, read};
-use crate::body::{Unreadable, parse_object};
+use super::declare::Around;
+use super::entity::{ApiEntity, check_new, read};
 use crate::field::{Check, Field, Int};
+use crate::json::{Unreadable, parse_object};
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::value::Value as _;
 
 /// One record of a bulk push, as far as it could be read.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ struct DeletedRecord {
 
 impl DeletedRecord {
     /// What stands in the key's place: in a delete, a diary's date may stand in `id`.
-    fn key<E: Wire>(&self, deletes: bool) -> Field<String> {
+    fn key<E: ApiEntity>(&self, deletes: bool) -> Field<String> {
         match (E::TYPE, &self.date) {
             (EntityType::Diary, Field::Absent) if deletes => self.id.clone(),
             (EntityType::Diary, date) => date.clone(),
@@ -41,7 +43,7 @@ impl DeletedRecord {
 }
 
 /// Reads a record to write.
-pub(super) fn updated<E: Wire>(text: &str, path: &str) -> Entry {
+pub(super) fn updated<E: ApiEntity>(text: &str, path: &str) -> Entry {
     let named = parse_object::<DeletedRecord>(text);
     let key = named.map(|named| named.key::<E>(false));
     let id = key.as_ref().ok().and_then(shown_id::<E>);
@@ -55,7 +57,7 @@ pub(super) fn updated<E: Wire>(text: &str, path: &str) -> Entry {
 }
 
 /// Reads a delete.
-pub(super) fn deleted<E: Wire>(text: &str, path: &str) -> Entry {
+pub(super) fn deleted<E: ApiEntity>(text: &str, path: &str) -> Entry {
     let named = parse_object::<DeletedRecord>(text).map(|named| (named.key::<E>(true), named.updated_at));
     Entry {
         id: named.as_ref().ok().and_then(|(key, _)| shown_id::<E>(key)),
@@ -67,7 +69,7 @@ pub(super) fn deleted<E: Wire>(text: &str, path: &str) -> Entry {
     }
 }
 
-fn put<E: Wire>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, Violations> {
+fn put<E: ApiEntity>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, Violations> {
     let mut check = check_new::<E>(&key);
     let key = check.required(E::KEY, key, E::Key::read);
     // The resources of a push tell their memos themselves.
@@ -85,7 +87,7 @@ fn put<E: Wire>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, Viola
     })
 }
 
-fn delete<E: Wire>(key: Field<String>, updated_at: Field<Int>) -> Result<PushEdit, Violations> {
+fn delete<E: ApiEntity>(key: Field<String>, updated_at: Field<Int>) -> Result<PushEdit, Violations> {
     let mut check = Check::default();
     let key = check.required(E::KEY, key, E::Key::read);
     let edit_time = check.updated_at(updated_at);

@@ -7,7 +7,9 @@ use mosaic_domain::{Live, MemoId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Wire, fields};
+use super::declare::fields;
+use super::entity::ApiEntity;
+use super::record::RecordDto;
 use crate::names::KindName;
 use crate::schema;
 
@@ -48,7 +50,7 @@ pub(crate) struct OfResource {
     thumbnail_url: Option<String>,
 }
 
-impl Wire for Resource {
+impl ApiEntity for Resource {
     const PATH: &'static str = "resources";
     const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "resourceId";
@@ -65,3 +67,6 @@ impl Wire for Resource {
         }
     }
 }
+
+/// A [`Resource`] in a response.
+pub(crate) type ResourceDto = RecordDto<Resource>;

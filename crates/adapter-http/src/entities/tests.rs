@@ -1,19 +1,21 @@
 //! What each type takes from the wire and shows on it.
 
 use mosaic_domain::entity::{Fields, MoodKey, StorageType};
-use mosaic_domain::{ClientId, Content, DiaryDate, Stamp, State, Version};
+use mosaic_domain::{ClientId, Content, DiaryDate, EditTime, Stamp, State, UnixMillis, Version, Violations};
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
+use super::entity::CreateRequest;
 use super::*;
+use crate::field::Check;
 
 const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";
 
-fn created<E: Wire>(body: Value) -> Result<CreateRequest<E>, Vec<(String, &'static str)>> {
+fn created<E: ApiEntity>(body: Value) -> Result<CreateRequest<E>, Vec<(String, &'static str)>> {
     E::parse_new(serde_json::from_value(body).unwrap()).map_err(|violations| found(&violations))
 }
 
-fn edited<E: Wire>(body: Value) -> Result<PatchRequest<E>, Vec<(String, &'static str)>> {
+fn edited<E: ApiEntity>(body: Value) -> Result<PatchRequest<E>, Vec<(String, &'static str)>> {
     let body = serde_json::from_value(body).unwrap();
     E::parse_edit(body, Check::default()).map_err(|violations| found(&violations))
 }
@@ -59,11 +61,11 @@ fn key(entity: EntityType) -> RecordKey {
     entity.parse_key(text).unwrap()
 }
 
-fn shown<E: Wire>(body: Value) -> Value {
+fn shown<E: ApiEntity>(body: Value) -> Value {
     let patch = created::<E>(body).unwrap().fields.patch;
     let content = E::patch(patch).to_new_content().unwrap();
-    let shown = wire_form(record(content, key(E::TYPE)));
-    let described = serde_json::to_value(Shown::<E>::schema()).unwrap();
+    let shown = record_json(record(content, key(E::TYPE)));
+    let described = serde_json::to_value(RecordDto::<E>::schema()).unwrap();
     let members = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(
         members(&described["properties"]),
@@ -124,7 +126,7 @@ fn a_bot_is_shown_with_all_its_fields() {
 #[test]
 fn a_tombstone_is_shown_by_its_key_and_times() {
     for entity in EntityType::ALL {
-        let shown = wire_form(deleted(key(entity)));
+        let shown = record_json(deleted(key(entity)));
         let (name, id) = if entity == EntityType::Diary {
             ("date", "2026-05-16")
         } else {

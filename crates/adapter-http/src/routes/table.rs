@@ -6,7 +6,7 @@ use std::future::ready;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 use utoipa::openapi::path::{HttpMethod, PathItem};
 use utoipa::openapi::schema::ComponentsBuilder;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -14,7 +14,8 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Server};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{BEARER, Endpoint, Schemas, limited};
+use super::{BEARER, Endpoint, Schemas, route_for};
+use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
 use crate::turns;
 
@@ -152,8 +153,20 @@ const GROUPS: [(&str, &str); 12] = [
     ("server", "Whether the server works, for monitoring."),
 ];
 
+/// `GET`, and with it `HEAD`, of something that is not part of the API: the document and its page.
+pub(crate) fn get_only<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Resource::new(path)
+        .route(route_for(&Method::GET).to(handler))
+        .default_service(wrong_method("GET, HEAD".to_owned()))
+}
+
 /// Answers requests with a method that the path does not have.
-pub(super) fn wrong_method(allow: String) -> Route {
+fn wrong_method(allow: String) -> Route {
     web::to(move |request: HttpRequest| {
         let detail = format!("{} is not allowed here; allowed: {allow}", request.method());
         let problem = Problem::new(ProblemCode::MethodNotAllowed, detail);
@@ -195,6 +208,13 @@ fn http_method(method: &Method) -> HttpMethod {
         "HEAD" => HttpMethod::Head,
         "OPTIONS" => HttpMethod::Options,
         _ => HttpMethod::Get,
+    }
+}
+
+fn limited(resource: Resource, limit: Option<usize>) -> Resource {
+    match limit {
+        Some(bytes) => resource.app_data(BodyCap(bytes)),
+        None => resource,
     }
 }
 

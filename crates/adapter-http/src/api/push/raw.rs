@@ -5,8 +5,8 @@ use mosaic_application::push::EDITS_PER_TYPE;
 use mosaic_domain::{EntityType, PerEntity, Violation};
 use serde::de::IgnoredAny;
 
-use crate::body::{Unreadable, unreadable};
 use crate::entities::{self, Entry};
+use crate::json::{Unreadable, unreadable};
 use crate::problem::FieldError;
 
 /// How many unknown entity types are told at most, and how much of the name of each.

@@ -1,4 +1,4 @@
-//! The text of a body, as the object that it should be.
+//! JSON objects, from the text of a body or of a part of it.
 
 use mosaic_domain::json::Skipped;
 use serde::de::DeserializeOwned;

@@ -1,16 +1,16 @@
-//! A record, as it is shown: its fields as the domain writes them, between its key and its times.
+//! A record, as responses have it: its fields as the domain writes them, between its key and its times.
 
 use mosaic_domain::{Live, Record};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::Wire;
+use super::entity::ApiEntity;
 
 /// A live record, as pulls, lists and conflicts show it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", bound = "")]
-pub(crate) struct Shown<E: Wire> {
+pub(crate) struct RecordDto<E: ApiEntity> {
     #[serde(flatten)]
     key: Named<E>,
     #[serde(flatten)]
@@ -23,9 +23,9 @@ pub(crate) struct Shown<E: Wire> {
 
 /// A key, under the name that it has in records of its type.
 #[derive(Debug)]
-struct Named<E: Wire>(E::Key);
+struct Named<E: ApiEntity>(E::Key);
 
-impl<E: Wire> Serialize for Named<E> {
+impl<E: ApiEntity> Serialize for Named<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;
         map.serialize_entry(E::KEY, &format_args!("{}", self.0))?;
@@ -33,7 +33,7 @@ impl<E: Wire> Serialize for Named<E> {
     }
 }
 
-impl<E: Wire> From<Live<E>> for Shown<E> {
+impl<E: ApiEntity> From<Live<E>> for RecordDto<E> {
     fn from(live: Live<E>) -> Self {
         Self {
             key: Named(live.key),
@@ -46,10 +46,10 @@ impl<E: Wire> From<Live<E>> for Shown<E> {
 }
 
 /// A record as a conflict shows it: a tombstone keeps its key and its times.
-pub(super) fn wire_form<E: Wire>(record: Record) -> Value {
+pub(super) fn record_json<E: ApiEntity>(record: Record) -> Value {
     let (key, created_at, updated_at) = (record.key, record.created_at.get(), record.version.time.get());
     match record.into_live::<E>() {
-        Some(live) => serde_json::to_value(Shown::from(live)).unwrap_or(Value::Null),
+        Some(live) => serde_json::to_value(RecordDto::from(live)).unwrap_or(Value::Null),
         None => json!({
             E::KEY: key.to_string(), "isDeleted": true, "createdAt": created_at, "updatedAt": updated_at,
         }),

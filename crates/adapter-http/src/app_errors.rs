@@ -1,16 +1,14 @@
-//! What becomes of the errors of the application, and of what is wrong with values.
+//! What becomes of the errors of the application.
 
 use std::time::Duration;
 
 use actix_web::http::header;
 use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
-use mosaic_domain::{Violation, Violations};
 use mosaic_ports::StoreError;
 
 use crate::entities;
-
-use super::{FieldError, Problem, ProblemCode};
+use crate::problem::{FieldError, Problem, ProblemCode};
 
 /// How long a device waits before it tries to listen again where too many of its account do.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -18,32 +16,9 @@ const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const UPLOAD_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// When what took too long may be asked again: what was in its way may be over then.
 const SLOW_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// So much is told of the path to a field.
-const PATH_BYTES: usize = 512;
 
 /// How many bytes an upload has (tus).
 const UPLOAD_OFFSET: header::HeaderName = header::HeaderName::from_static("upload-offset");
-
-impl From<&Violation> for FieldError {
-    fn from(violation: &Violation) -> Self {
-        violation.clone().into()
-    }
-}
-
-impl From<Violation> for FieldError {
-    fn from(violation: Violation) -> Self {
-        let mut path = violation.path;
-        // It may hold a name that the client made up.
-        path.truncate(path.floor_char_boundary(PATH_BYTES));
-        Self::new(path, violation.code, violation.message)
-    }
-}
-
-impl From<Violations> for Problem {
-    fn from(violations: Violations) -> Self {
-        Self::validation(violations.iter().map(FieldError::from).collect())
-    }
-}
 
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
@@ -78,7 +53,7 @@ impl From<AppError> for Problem {
                 Self::new(Code::TooManyListeners, detail).retry_after(LISTEN_AGAIN_AFTER)
             }
             AppError::Superseded { current } => {
-                Self::new(Code::Superseded, detail).with_current(entities::wire_form(*current))
+                Self::new(Code::Superseded, detail).with_current(entities::record_json(*current))
             }
             AppError::Unauthenticated(why) => Self::new(unauthenticated_code(why), detail),
             AppError::Forbidden => Self::new(Code::Forbidden, detail),

@@ -1,4 +1,4 @@
-//! What a request announces of its body.
+//! How long a request says that its body is.
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
