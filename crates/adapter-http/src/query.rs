@@ -38,11 +38,8 @@ impl<T: FromQuery> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(
-            QueryReader::new(request.query_string())
-                .and_then(QueryReader::read)
-                .map(Self),
-        )
+        let query = QueryReader::new(request.query_string()).and_then(QueryReader::read);
+        ready(query.map(Self))
     }
 }
 
@@ -281,7 +278,8 @@ impl<T: Value<Sent = String>, U: Value<Sent = String>> FromRequest for Keys<T, U
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let first = path_parameter(request, 0);
-        ready(first.and_then(|first| Ok(Self(first, path_parameter(request, 1)?))))
+        let both = first.and_then(|first| Ok(Self(first, path_parameter(request, 1)?)));
+        ready(both)
     }
 }
 

@@ -90,7 +90,7 @@ async fn list(
     };
     let page = state.records.page(caller.user(), &query).await?;
     let read = records::shown::<Diary>(&state, caller.user());
-    listing::answer(&request, page::frame(&page)?, page, read).await
+    listing::answer(&request, page::frame::<DiaryDto>(&page)?, page, read).await
 }
 
 async fn get(
@@ -102,7 +102,10 @@ async fn get(
     let Some(DiaryView { diary, memos }) = state.diaries.get(caller.user(), day.0).await? else {
         return Ok(HttpResponse::Ok().json(()));
     };
-    let frame = Frame::member("memos", &DiaryDto::from(diary))?;
+    let frame = Frame::of(&DiaryWithMemos {
+        diary: diary.into(),
+        memos: Vec::new(),
+    })?;
     // Where there are more memos, they are those of the day: the list that goes on is that one.
     let base = request.path().replacen("/diaries/", "/memos/date/", 1);
     listing::answer_at(&request, &base, frame, memos, memos::views(&state, caller.user())).await

@@ -58,18 +58,24 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 /// One event of the stream.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes an event for the OpenAPI document")]
 struct Nudge {
     // `unchanged` where it is the first, and the client heard of that clock last. No description: beside one, an inline schema would
     // have to be an object as well.
     #[schema(value_type = NudgeName, inline)]
-    event: String,
+    event: &'static str,
     /// The user's clock.
     #[schema(pattern = "^[0-9]+$")]
     id: String,
     /// The same, as JSON.
     #[schema(pattern = r#"^\{"clock": [0-9]+\}$"#)]
     data: String,
+}
+
+impl Nudge {
+    fn into_text(self) -> Bytes {
+        let Self { event, id, data } = self;
+        format!("event: {event}\nid: {id}\ndata: {data}\n\n").into()
+    }
 }
 
 /// What goes on in the stream.
@@ -165,10 +171,11 @@ fn text(signal: &Signal, seen: &mut Option<Stamp>) -> Bytes {
     let Signal::Clock(clock) = signal else {
         return HEARTBEAT;
     };
-    let name = if seen.take() == Some(*clock) {
-        "unchanged"
-    } else {
-        "changed"
+    let is_seen = seen.take() == Some(*clock);
+    let nudge = Nudge {
+        event: if is_seen { "unchanged" } else { "changed" },
+        id: clock.to_string(),
+        data: format!("{{\"clock\": {clock}}}"),
     };
-    format!("event: {name}\nid: {clock}\ndata: {{\"clock\": {clock}}}\n\n").into()
+    nudge.into_text()
 }

@@ -42,16 +42,15 @@ impl Frame {
         }
     }
 
-    /// An object in which the list is called `name`, after its other members.
-    pub(super) fn member(name: &str, others: &impl Serialize) -> Result<Self, Problem> {
-        let others = serde_json::to_string(others).map_err(Problem::internal)?;
-        let others = others
-            .strip_suffix('}')
-            .ok_or_else(|| Problem::internal("what stands around a list is no object"))?;
-        let comma = if others == "{" { "" } else { "," };
+    /// An object whose last member is the list, which is empty there.
+    pub(super) fn of(object: &impl Serialize) -> Result<Self, Problem> {
+        let after = "]}";
+        let object = serde_json::to_string(object).map_err(Problem::internal)?;
+        let before = object.strip_suffix(after);
+        let before = before.ok_or_else(|| Problem::internal("an object does not end with a list"))?;
         Ok(Self {
-            before: format!("{others}{comma}\"{name}\":["),
-            after: "]}".to_owned(),
+            before: before.to_owned(),
+            after: after.to_owned(),
         })
     }
 }
@@ -213,6 +212,12 @@ mod tests {
 
     use super::*;
 
+    #[derive(Serialize)]
+    struct Total {
+        total: u8,
+        items: [u8; 0],
+    }
+
     fn key(n: u128) -> RecordKey {
         RecordKey::Memo(MemoId::new(Uuid::from_u128(n)))
     }
@@ -264,7 +269,7 @@ mod tests {
             let list = body(page(batches), Frame::list()).await.unwrap();
             assert_eq!(list, texts(expected), "{batches:?}");
         }
-        let frame = Frame::member("items", &json!({"total": 9})).unwrap();
+        let frame = Frame::of(&Total { total: 9, items: [] }).unwrap();
         let object = body(page(&[&[1], &[2]]), frame).await.unwrap();
         assert_eq!(object, json!({"total": 9, "items": texts(&[1, 2])}));
     }

@@ -143,7 +143,13 @@ async fn list(
         ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
     };
     let page = state.memos.page(caller.user(), &query).await?;
-    listing::answer(&request, page::frame(&page)?, page, views(&state, caller.user())).await
+    listing::answer(
+        &request,
+        page::frame::<MemoWithResources>(&page)?,
+        page,
+        views(&state, caller.user()),
+    )
+    .await
 }
 
 /// Reads memos as lists show them.
@@ -210,14 +216,9 @@ impl QueryValue for Vec<Tag> {
 }
 
 /// What a search found.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(
-    dead_code,
-    reason = "describes the answer for the OpenAPI document; AroundFound holds the values"
-)]
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct FoundMemos {
-    memos: Vec<MemoWithResources>,
     /// How many there are on all pages.
     #[schema(value_type = schema::Count)]
     total: u64,
@@ -227,16 +228,8 @@ struct FoundMemos {
     page_size: u32,
     /// Whether the search understands meaning: it does not.
     semantic_enabled: bool,
-}
-
-/// What stands around the memos that a search found.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AroundFound {
-    total: u64,
-    page: u32,
-    page_size: u32,
-    semantic_enabled: bool,
+    // The last, since they are written batch by batch.
+    memos: Vec<MemoWithResources>,
 }
 
 async fn search(
@@ -262,13 +255,13 @@ async fn search(
         ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
     };
     let page = state.memos.page(caller.user(), &query).await?;
-    let around = AroundFound {
+    let frame = Frame::of(&FoundMemos {
         total: page.total,
         page: page.number.number(),
         page_size: page.number.size(),
         semantic_enabled: false,
-    };
-    let frame = Frame::member("memos", &around)?;
+        memos: Vec::new(),
+    })?;
     listing::answer(&request, frame, page, views(&state, caller.user())).await
 }
 

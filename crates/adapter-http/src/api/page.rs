@@ -14,7 +14,6 @@ use crate::schema;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageOf<T> {
-    items: Vec<T>,
     /// How many there are on all pages.
     #[schema(value_type = schema::Count)]
     total: u64,
@@ -24,16 +23,18 @@ pub(super) struct PageOf<T> {
     page_size: u32,
     #[schema(value_type = schema::Count)]
     total_pages: u64,
+    // The last, where a list is written batch by batch.
+    items: Vec<T>,
 }
 
 impl<T> PageOf<T> {
     pub(super) fn of<S: Into<T>>(listing: Listing<S>, page: PageNumber) -> Self {
         Self {
-            items: listing.items.into_iter().map(Into::into).collect(),
             total: listing.total,
             page: page.number(),
             page_size: page.size(),
             total_pages: page.pages(listing.total),
+            items: listing.items.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -63,23 +64,11 @@ impl<const SIZE: u32, const MOST: u32> PageQuery<SIZE, MOST> {
     }
 }
 
-/// What stands around the records of a page.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Around {
-    total: u64,
-    page: u32,
-    page_size: u32,
-    total_pages: u64,
-}
-
 /// A page, as a frame for its records.
-pub(super) fn frame(page: &Page) -> Result<Frame, Problem> {
-    let around = Around {
+pub(super) fn frame<T: Serialize>(page: &Page) -> Result<Frame, Problem> {
+    let listing = Listing::<T> {
+        items: Vec::new(),
         total: page.total,
-        page: page.number.number(),
-        page_size: page.number.size(),
-        total_pages: page.number.pages(page.total),
     };
-    Frame::member("items", &around)
+    Frame::of(&PageOf::<T>::of(listing, page.number))
 }

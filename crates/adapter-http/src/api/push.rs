@@ -145,8 +145,7 @@ struct PushResult {
     /// The record's key; a diary's is its date. Where no key can be read: what stands in its place, or null.
     #[schema(value_type = Option<schema::Key>, required)]
     id: Option<String>,
-    #[schema(value_type = OutcomeName)]
-    outcome: &'static str,
+    outcome: OutcomeName,
     /// The record's place in the user's history: with `applied` and `unchanged`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = UnixMs, required = false)]
@@ -166,9 +165,9 @@ struct PushResult {
 }
 
 /// What can become of a record of a push.
-#[derive(Debug, ToSchema)]
-#[schema(as = PushOutcome, rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes a name for the OpenAPI document")]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PushOutcome)]
+#[serde(rename_all = "snake_case")]
 enum OutcomeName {
     /// The record is now as the push says.
     Applied,
@@ -177,6 +176,7 @@ enum OutcomeName {
     /// A newer version is stored; what was pushed is kept as a revision.
     Superseded,
     /// Nothing was done with it.
+    #[default]
     Rejected,
 }
 
@@ -195,7 +195,7 @@ struct PushError {
 }
 
 impl PushResult {
-    fn stored(outcome: &'static str, stamp: i64) -> Self {
+    fn stored(outcome: OutcomeName, stamp: i64) -> Self {
         Self {
             outcome,
             stamp: Some(stamp),
@@ -250,7 +250,7 @@ impl Showing {
         let errors = errors[..errors.len().min(room)].to_vec();
         self.shown_errors += errors.len();
         PushResult {
-            outcome: "rejected",
+            outcome: OutcomeName::Rejected,
             error: Some(PushError {
                 code: problem.code().code(),
                 message: problem.detail().to_owned(),
@@ -263,10 +263,10 @@ impl Showing {
 
     fn outcome(&mut self, outcome: PushOutcome, path: &str) -> Result<PushResult, Problem> {
         Ok(match outcome {
-            PushOutcome::Applied { stamp } => PushResult::stored("applied", stamp.get()),
-            PushOutcome::Unchanged { stamp } => PushResult::stored("unchanged", stamp.get()),
+            PushOutcome::Applied { stamp } => PushResult::stored(OutcomeName::Applied, stamp.get()),
+            PushOutcome::Unchanged { stamp } => PushResult::stored(OutcomeName::Unchanged, stamp.get()),
             PushOutcome::Superseded { current } => PushResult {
-                outcome: "superseded",
+                outcome: OutcomeName::Superseded,
                 current: self.current(*current)?,
                 ..PushResult::default()
             },

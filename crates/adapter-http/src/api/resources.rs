@@ -57,5 +57,5 @@ async fn list(
     };
     let page = state.records.page(caller.user(), &query).await?;
     let read = records::shown::<Resource>(&state, caller.user());
-    listing::answer(&request, page::frame(&page)?, page, read).await
+    listing::answer(&request, page::frame::<ResourceDto>(&page)?, page, read).await
 }

@@ -122,6 +122,7 @@ fn ask(method: &str, path: &str) -> TestRequest {
 fn request(method: &str, path: &str) -> TestRequest {
     let uri = path
         .replace("{id}", &Uuid::nil().to_string())
+        .replace("{revision}", &Uuid::nil().to_string())
         .replace("{date}", "2026-05-16");
     TestRequest::with_uri(&uri).method(method.parse().unwrap())
 }

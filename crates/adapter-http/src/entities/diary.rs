@@ -46,9 +46,10 @@ pub(crate) type DiaryDto = RecordDto<Diary>;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DiaryWithMemos {
     #[serde(flatten)]
-    diary: DiaryDto,
+    pub(crate) diary: DiaryDto,
     /// The memos that were made on that day (in UTC) or filed under it, the newest first.
-    memos: Vec<MemoWithResources>,
+    // The last, since they are written batch by batch.
+    pub(crate) memos: Vec<MemoWithResources>,
 }
 
 /// The text of a day.
