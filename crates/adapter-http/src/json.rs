@@ -56,7 +56,7 @@ fn not_an_object(text: &str) -> Unreadable {
     }
 }
 
-/// How much of a path is told.
+/// How many characters of a path an error has at most.
 const PATH_CHARS: usize = 200;
 
 /// What serde says of a text, with the path to where it stands.

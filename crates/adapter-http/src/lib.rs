@@ -11,7 +11,6 @@
 //! * [`RequestLimits`]: how many requests of one user run at the same time.
 
 pub mod access_log;
-mod answer;
 mod api;
 mod app_errors;
 pub mod body;
@@ -36,6 +35,7 @@ pub mod problem;
 pub mod query;
 mod ranges;
 pub mod request_id;
+mod response;
 pub mod routes;
 mod schema;
 pub mod server;

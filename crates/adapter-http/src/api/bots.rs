@@ -24,7 +24,7 @@ use crate::turns::Load;
 /// How many bots a page has at most, and where the query does not say.
 pub(super) const BOTS_PER_PAGE: u32 = 1_000;
 
-records::answers_the_record!(Bot);
+records::responds_with_the_record!(Bot);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
@@ -59,8 +59,8 @@ async fn list(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let page = state.bots.page(caller.user(), query.0.number()).await?;
-    let read = records::shown::<Bot>(&state, caller.user());
-    listing::answer(&request, Frame::list(), page, read).await
+    let read = records::views::<Bot>(&state, caller.user());
+    listing::respond(&request, Frame::list(), page, read).await
 }
 
 /// An order of bots.

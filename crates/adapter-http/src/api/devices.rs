@@ -56,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  A device whose four cursors equal `clock`, and that has nothing left to push, holds the same records \
                  exactly if counts and hashes agree with what it computes from its own.",
             )
-            .returns::<DigestAnswer>("Counts and hashes, of one snapshot"),
+            .returns::<DigestDto>("Counts and hashes, of one snapshot"),
     ]
 }
 
@@ -127,7 +127,7 @@ async fn forget(
 /// What the records of a user come to.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Digest)]
-struct DigestAnswer {
+struct DigestDto {
     /// The user's clock.
     clock: i64,
     /// Names the history of the database.
@@ -149,7 +149,7 @@ struct TypeDigest {
     hash: String,
 }
 
-impl From<SyncDigest> for DigestAnswer {
+impl From<SyncDigest> for DigestDto {
     fn from(digest: SyncDigest) -> Self {
         let of_type = |digest: &mosaic_domain::digest::Digest| TypeDigest {
             count: digest.count(),
@@ -167,6 +167,6 @@ impl From<SyncDigest> for DigestAnswer {
     }
 }
 
-async fn digest(caller: SignedIn, state: Data<AppState>) -> Answered<DigestAnswer> {
+async fn digest(caller: SignedIn, state: Data<AppState>) -> Answered<DigestDto> {
     Ok(Json(state.devices.digest(caller.user()).await?.into()))
 }

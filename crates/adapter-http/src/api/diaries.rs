@@ -21,7 +21,7 @@ use crate::routes::Endpoint;
 use crate::state::AppState;
 use crate::turns::Load;
 
-records::answers_the_record!(Diary);
+records::responds_with_the_record!(Diary);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
@@ -89,8 +89,8 @@ async fn list(
         ..RecordQuery::all(EntityType::Diary, Order::KeyDescending, page.number())
     };
     let page = state.records.page(caller.user(), &query).await?;
-    let read = records::shown::<Diary>(&state, caller.user());
-    listing::answer(&request, page::frame::<DiaryDto>(&page)?, page, read).await
+    let read = records::views::<Diary>(&state, caller.user());
+    listing::respond(&request, page::frame::<DiaryDto>(&page)?, page, read).await
 }
 
 async fn get(
@@ -108,7 +108,7 @@ async fn get(
     })?;
     // Where there are more memos, they are those of the day: the list that goes on is that one.
     let base = request.path().replacen("/diaries/", "/memos/date/", 1);
-    listing::answer_at(&request, &base, frame, memos, memos::views(&state, caller.user())).await
+    listing::respond_at(&request, &base, frame, memos, memos::views(&state, caller.user())).await
 }
 
 async fn summary(

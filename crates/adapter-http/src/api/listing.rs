@@ -13,10 +13,10 @@ use mosaic_domain::RecordKey;
 use mosaic_domain::query::PageNumber;
 use serde::Serialize;
 
-use crate::answer::JSON;
 use crate::budget::Lease;
 use crate::problem::{Problem, causes};
 use crate::request_id::RequestId;
+use crate::response::JSON;
 
 /// What the document says of every list.
 pub(super) const ENDS_BY_BYTES: &str = "An answer ends after the record with which it reaches 32 MiB. Where there are more records, \
@@ -60,7 +60,7 @@ impl Frame {
 /// # Errors
 /// What the store fails with before the first record is sent, or 503 `busy`. Where it fails later the connection is cut: a client
 /// never takes a part for the whole.
-pub(super) async fn answer<T, R, F>(
+pub(super) async fn respond<T, R, F>(
     request: &HttpRequest,
     frame: Frame,
     page: Page,
@@ -71,14 +71,14 @@ where
     R: Fn(Vec<RecordKey>) -> F + 'static,
     F: Future<Output = Result<Vec<T>, AppError>> + 'static,
 {
-    answer_at(request, request.path(), frame, page, read).await
+    respond_at(request, request.path(), frame, page, read).await
 }
 
-/// As [`answer`], of a list whose next page is at another path.
+/// As [`respond`], of a list whose next page is at another path.
 ///
 /// # Errors
-/// As [`answer`].
-pub(super) async fn answer_at<T, R, F>(
+/// As [`respond`].
+pub(super) async fn respond_at<T, R, F>(
     request: &HttpRequest,
     path: &str,
     frame: Frame,
@@ -245,7 +245,7 @@ mod tests {
             }
             Ok(there.map(|key| key.to_string()).collect::<Vec<_>>())
         };
-        let response = answer(&request, frame, page, read).await?;
+        let response = respond(&request, frame, page, read).await?;
         Ok(serde_json::from_slice(&to_bytes(response.into_body()).await?)?)
     }
 
@@ -304,7 +304,7 @@ mod tests {
             };
             let read = async |_: Vec<RecordKey>| Ok(vec![1]);
             let request = TestRequest::get().to_http_request();
-            let answered = answer(&request, Frame::list(), page, read).await.unwrap();
+            let answered = respond(&request, Frame::list(), page, read).await.unwrap();
             let told = answered
                 .headers()
                 .get(header::LINK)

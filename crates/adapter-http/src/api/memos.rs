@@ -33,7 +33,7 @@ const WORDS: &str = "Words that the memo must contain, in its text, its tags or 
 const ARCHIVED: &str = "Only those that are put away, or only the others";
 
 impl Routed for Memo {
-    type Answer = MemoWithResources;
+    type Response = MemoWithResources;
 
     async fn write(
         state: &AppState,
@@ -143,7 +143,7 @@ async fn list(
         ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
     };
     let page = state.memos.page(caller.user(), &query).await?;
-    listing::answer(
+    listing::respond(
         &request,
         page::frame::<MemoWithResources>(&page)?,
         page,
@@ -262,7 +262,7 @@ async fn search(
         semantic_enabled: false,
         memos: Vec::new(),
     })?;
-    listing::answer(&request, frame, page, views(&state, caller.user())).await
+    listing::respond(&request, frame, page, views(&state, caller.user())).await
 }
 
 /// A tag, and how many memos carry it.
@@ -307,5 +307,5 @@ async fn of_day(
         .memos
         .on_day(caller.user(), day.0, archived, page.number())
         .await?;
-    listing::answer(&request, Frame::list(), page, views(&state, caller.user())).await
+    listing::respond(&request, Frame::list(), page, views(&state, caller.user())).await
 }

@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 
 use self::raw::{RawChanges, RawEdits};
 use crate::access_log;
-use crate::answer;
 use crate::body::{FromBody, JsonBody};
 use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
@@ -24,13 +23,14 @@ use crate::entities::{self, Entry, PerType, PushChanges};
 use crate::field::{Check, Field, Int, from_text};
 use crate::json::parse_object;
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::response;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 use crate::turns::Turns;
 
-/// So much is told of what is wrong with all records of a push, besides one thing of each.
-const ERRORS_TOLD: usize = 1_000;
+/// How many errors the response to a push has at most, besides the first of each record.
+const MOST_ERRORS: usize = 1_000;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -49,7 +49,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .body_limit(usize::MAX)
             .body::<PushBody>()
-            .returns::<PushAnswer>("What became of each record")
+            .returns::<PushResponse>("What became of each record")
             .problems(&[ProblemCode::ValidationFailed, ProblemCode::BodyTooLarge]),
     ]
 }
@@ -125,7 +125,7 @@ impl FromBody for Push {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PushResponse)]
 #[serde(rename_all = "camelCase")]
-struct PushAnswer {
+struct PushResponse {
     /// For each entity type that the push named: what became of its records, first of the updated ones in their order, then
     /// of the deleted ones.
     #[schema(value_type = PerType<Vec<PushResult>>, inline)]
@@ -243,10 +243,10 @@ struct Showing {
 }
 
 impl Showing {
-    /// Each rejected record is told what is wrong with it, and once the answer is long enough only the first of that.
+    /// A record that is rejected, with its errors; once the response has many, with the first of them.
     fn rejected(&mut self, problem: &Problem, retryable: bool) -> PushResult {
         let errors = problem.errors();
-        let room = ERRORS_TOLD.saturating_sub(self.shown_errors).max(1);
+        let room = MOST_ERRORS.saturating_sub(self.shown_errors).max(1);
         let errors = errors[..errors.len().min(room)].to_vec();
         self.shown_errors += errors.len();
         PushResult {
@@ -317,12 +317,12 @@ async fn push(
         let results = results_of.entry(one.entity.name()).or_default();
         results.push(PushResult { id: one.id, ..result });
     }
-    let shown = PushAnswer {
+    let shown = PushResponse {
         results: results_of,
         clock: clock.get(),
         server_time: state.clock.now().get(),
     };
-    answer::large(&request, HttpResponse::Ok(), shown).await
+    response::large(&request, HttpResponse::Ok(), shown).await
 }
 
 #[cfg(test)]

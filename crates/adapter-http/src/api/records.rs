@@ -22,7 +22,7 @@ use crate::state::AppState;
 /// Which use cases the routes of one entity type call.
 pub(super) trait Routed: ApiEntity {
     /// A live record, as its own routes answer it.
-    type Answer: Serialize + ToSchema + 'static;
+    type Response: Serialize + ToSchema + 'static;
 
     /// Writes some fields of a record.
     ///
@@ -33,7 +33,7 @@ pub(super) trait Routed: ApiEntity {
         by: &EditBy,
         key: Self::Key,
         draft: Draft<Self>,
-    ) -> Result<Self::Answer, AppError>;
+    ) -> Result<Self::Response, AppError>;
 
     /// Brings a version of a record back.
     ///
@@ -44,27 +44,27 @@ pub(super) trait Routed: ApiEntity {
         by: &EditBy,
         key: Self::Key,
         revision: RevisionId,
-    ) -> Result<Self::Answer, AppError>;
+    ) -> Result<Self::Response, AppError>;
 
     /// Reads a record.
     ///
     /// # Errors
     /// [`AppError::NotFound`].
-    async fn read(state: &AppState, user: UserId, key: Self::Key) -> Result<Self::Answer, AppError>;
+    async fn read(state: &AppState, user: UserId, key: Self::Key) -> Result<Self::Response, AppError>;
 }
 
 /// Implements [`Routed`] for a type whose answers are the record alone.
-macro_rules! answers_the_record {
+macro_rules! responds_with_the_record {
     ($entity:ty) => {
         impl $crate::api::records::Routed for $entity {
-            type Answer = $crate::entities::RecordDto<Self>;
+            type Response = $crate::entities::RecordDto<Self>;
 
             async fn write(
                 state: &$crate::state::AppState,
                 by: &mosaic_application::records::EditBy,
                 key: Self::Key,
                 draft: mosaic_application::records::Draft<Self>,
-            ) -> Result<Self::Answer, mosaic_application::AppError> {
+            ) -> Result<Self::Response, mosaic_application::AppError> {
                 state.records.write(by, key, draft).await.map(Into::into)
             }
 
@@ -73,7 +73,7 @@ macro_rules! answers_the_record {
                 by: &mosaic_application::records::EditBy,
                 key: Self::Key,
                 revision: mosaic_domain::RevisionId,
-            ) -> Result<Self::Answer, mosaic_application::AppError> {
+            ) -> Result<Self::Response, mosaic_application::AppError> {
                 let restored = state.records.restore::<Self>(by, key, revision).await;
                 restored.map(Into::into)
             }
@@ -82,16 +82,16 @@ macro_rules! answers_the_record {
                 state: &$crate::state::AppState,
                 user: mosaic_domain::UserId,
                 key: Self::Key,
-            ) -> Result<Self::Answer, mosaic_application::AppError> {
+            ) -> Result<Self::Response, mosaic_application::AppError> {
                 state.records.get::<Self>(user, key).await.map(Into::into)
             }
         }
     };
 }
-pub(super) use answers_the_record;
+pub(super) use responds_with_the_record;
 
 /// Reads records as lists show them.
-pub(super) fn shown<E: ApiEntity>(
+pub(super) fn views<E: ApiEntity>(
     state: &AppState,
     user: UserId,
 ) -> impl Fn(Vec<RecordKey>) -> LocalBoxFuture<'static, Result<Vec<RecordDto<E>>, AppError>> + use<E> {
@@ -145,7 +145,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
             with it, the newer version wins.")
         .body_limit(E::BODY_BYTES)
         .body::<Edit<E>>()
-        .returns::<E::Answer>("The record as it is now");
+        .returns::<E::Response>("The record as it is now");
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
         .returns_nothing("It is deleted, now or before");
@@ -156,7 +156,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
 pub(super) fn get_endpoint<E: Routed>(name: &str) -> Endpoint {
     Endpoint::get(path::<E>(), &format!("get{name}"), get::<E>)
         .about(E::PATH, "Reads a record")
-        .returns::<E::Answer>("The record")
+        .returns::<E::Response>("The record")
         .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord])
 }
 
@@ -188,7 +188,7 @@ fn created<E: Routed>(endpoint: Endpoint) -> Endpoint {
         .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored. With `updatedAt` it is a write to \
             what is stored, by which absent fields stay; fields that are required are so only where nothing is stored.")
         .body_limit(E::BODY_BYTES)
-        .returns::<E::Answer>("The record as it is stored")
+        .returns::<E::Response>("The record as it is stored")
         .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
 }
 
@@ -198,12 +198,12 @@ async fn write<E: Routed>(
     key: E::Key,
     fields: PatchRequest<E>,
     creates: bool,
-) -> Answered<E::Answer> {
+) -> Answered<E::Response> {
     let (times, draft) = fields.into_draft(creates);
     Ok(Json(E::write(state, &editor.edit(times), key, draft).await?))
 }
 
-async fn get<E: Routed>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Answer> {
+async fn get<E: Routed>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Response> {
     Ok(Json(E::read(&state, caller.user(), key.0).await?))
 }
 
@@ -212,7 +212,7 @@ async fn edit<E: Routed>(
     key: Key<E::Key>,
     state: Data<AppState>,
     body: JsonBody<E::Body>,
-) -> Answered<E::Answer> {
+) -> Answered<E::Response> {
     amend::<E>(&editor, key.0, &state, E::parse_edit(body.0, Check::default())).await
 }
 
@@ -222,7 +222,7 @@ pub(super) async fn amend<E: Routed>(
     key: E::Key,
     state: &AppState,
     amendment: Result<PatchRequest<E>, Violations>,
-) -> Answered<E::Answer> {
+) -> Answered<E::Response> {
     write::<E>(editor, state, key, amendment?, false).await
 }
 

@@ -17,7 +17,7 @@ use crate::routes::Endpoint;
 use crate::state::AppState;
 use crate::turns::Load;
 
-records::answers_the_record!(Resource);
+records::responds_with_the_record!(Resource);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
@@ -56,6 +56,6 @@ async fn list(
         ..RecordQuery::all(EntityType::Resource, Order::NewestFirst, page.number())
     };
     let page = state.records.page(caller.user(), &query).await?;
-    let read = records::shown::<Resource>(&state, caller.user());
-    listing::answer(&request, page::frame::<ResourceDto>(&page)?, page, read).await
+    let read = records::views::<Resource>(&state, caller.user());
+    listing::respond(&request, page::frame::<ResourceDto>(&page)?, page, read).await
 }

@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::records::{self, Answered, Routed, by_device};
-use crate::answer;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, Times};
@@ -18,6 +17,7 @@ use crate::field::{Check, Field, Int};
 use crate::names::ReasonName;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Keys, Query, Within, query};
+use crate::response;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
@@ -60,7 +60,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
          back, other devices get it. Where the record is so already, nothing changes.",
     )
     .optional_body::<RestoreBody>()
-    .returns::<E::Answer>("The record as it is now");
+    .returns::<E::Response>("The record as it is now");
     let mut restore = by_device(restore);
     if E::TYPE == EntityType::Resource {
         restore = restore.problems(&[
@@ -159,7 +159,7 @@ async fn list<E: ApiEntity>(
         let next = format!("<{}?before={before}&limit={limit}>; rel=\"next\"", request.path());
         response.insert_header((header::LINK, next));
     }
-    answer::large(&request, response, shown).await
+    response::large(&request, response, shown).await
 }
 
 async fn get<E: ApiEntity>(
@@ -187,7 +187,7 @@ async fn restore<E: Routed>(
     keys: Keys<E::Key, RevisionId>,
     state: Data<AppState>,
     body: OptionalJsonBody<RestoreBody>,
-) -> Answered<E::Answer> {
+) -> Answered<E::Response> {
     let Keys(key, id) = keys;
     let mut check = Check::default();
     let times = Times {

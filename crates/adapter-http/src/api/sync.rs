@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access_log;
-use crate::answer;
 use crate::body::JsonBody;
 use crate::caller::Puller;
 use crate::entities::{Changes, PerType};
 use crate::field::{Check, Field, Int, Numbers, from_text};
 use crate::names::EntityName;
 use crate::problem::Problem;
+use crate::response;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  `hasMore` holds a true; the same cursors give the same records again, or their newer states.",
             )
             .body::<PullBody>()
-            .returns::<PullAnswer>("One page per entity type"),
+            .returns::<PullResponse>("One page per entity type"),
     ]
 }
 
@@ -115,7 +115,7 @@ fn entity_set(names: &[String]) -> Result<EntitySet, Violation> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PullResponse)]
 #[serde(rename_all = "camelCase")]
-struct PullAnswer {
+struct PullResponse {
     /// What the device sends next time. Taken as they come, never the greater of two.
     #[schema(value_type = PerType<UnixMs>, inline)]
     cursors: BTreeMap<&'static str, i64>,
@@ -140,7 +140,7 @@ struct PullAnswer {
     skipped: BTreeMap<&'static str, Vec<String>>,
 }
 
-impl From<Pulled> for PullAnswer {
+impl From<Pulled> for PullResponse {
     fn from(Pulled { page, server_time }: Pulled) -> Self {
         let asked = || {
             page.types
@@ -183,12 +183,12 @@ async fn pull(
     };
     access_log::note_client(&request, &pull.client);
     let pulled = state.pull.run(login.0.user, login.0.family, pull).await?;
-    let (empty, shown) = (pulled.page.is_empty(), PullAnswer::from(pulled));
+    let (empty, shown) = (pulled.page.is_empty(), PullResponse::from(pulled));
     if empty {
         // A device at rest, as nearly always: going to another thread takes longer than that.
         return Ok(HttpResponse::Ok().json(shown));
     }
-    answer::large(&request, HttpResponse::Ok(), shown).await
+    response::large(&request, HttpResponse::Ok(), shown).await
 }
 
 #[cfg(test)]
@@ -228,7 +228,7 @@ mod tests {
             epoch: Epoch::new(Uuid::nil()),
         };
         let server_time = UnixMillis::ZERO;
-        let answer = serde_json::to_value(PullAnswer::from(Pulled { page, server_time })).unwrap();
+        let answer = serde_json::to_value(PullResponse::from(Pulled { page, server_time })).unwrap();
         assert_eq!(
             answer["skipped"],
             json!({"memo": ["00000000-0000-0000-0000-000000000007"]})
