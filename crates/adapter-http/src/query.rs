@@ -50,7 +50,8 @@ impl<T: FromQuery> Extractor for Query<T> {
 }
 
 /// Declares the parameters of a query, each with its value, its name and its description, and after them those of another query
-/// that it has as well. Makes the struct, and what reads and describes it.
+/// that it has as well. A description that several have is a constant: `#[doc = ARCHIVED]`. Makes the struct, and what reads and
+/// describes it.
 macro_rules! query {
     (
         $(#[$about:meta])*
@@ -207,7 +208,7 @@ impl QueryReader {
     fn read<T: FromQuery>(mut self) -> Result<T, Problem> {
         let value = T::read(&mut self);
         self.violations.into_result()?;
-        value.ok_or_else(|| Problem::internal("a query is wrong in a way that nothing tells"))
+        value.ok_or_else(|| Problem::internal("a query has an error that nobody noted"))
     }
 
     /// The value, unless it is wrong, which is noted.

@@ -78,15 +78,11 @@ async fn list(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery {
-        date_from,
-        date_to,
-        page,
-    } = query.0;
+    let asked = query.0;
     let query = RecordQuery {
-        date_from,
-        date_to,
-        ..RecordQuery::all(EntityType::Diary, Order::KeyDescending, page.number())
+        date_from: asked.date_from,
+        date_to: asked.date_to,
+        ..RecordQuery::all(EntityType::Diary, Order::KeyDescending, asked.page.number())
     };
     let page = state.records.page(caller.user(), &query).await?;
     let read = records::views::<Diary>(&state, caller.user());

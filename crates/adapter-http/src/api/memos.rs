@@ -130,17 +130,12 @@ async fn list(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery {
-        archived,
-        day,
-        search,
-        page,
-    } = query.0;
+    let asked = query.0;
     let query = RecordQuery {
-        archived,
-        day,
-        search,
-        ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
+        archived: asked.archived,
+        day: asked.day,
+        search: asked.search,
+        ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, asked.page.number())
     };
     let page = state.memos.page(caller.user(), &query).await?;
     listing::respond(
@@ -238,21 +233,14 @@ async fn search(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let SearchQuery {
-        search,
-        tags,
-        start,
-        end,
-        archived,
-        page,
-    } = query.0;
+    let asked = query.0;
     let query = RecordQuery {
-        search,
-        tags,
-        created_from: start.map(|day| day.utc_range().0),
-        created_to: end.map(|day| day.utc_range().1),
-        archived,
-        ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page.number())
+        search: asked.search,
+        tags: asked.tags,
+        created_from: asked.start.map(|day| day.utc_range().0),
+        created_to: asked.end.map(|day| day.utc_range().1),
+        archived: asked.archived,
+        ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, asked.page.number())
     };
     let page = state.memos.page(caller.user(), &query).await?;
     let frame = Frame::of(&FoundMemos {

@@ -50,10 +50,10 @@ async fn list(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let ListQuery { memo, page } = query.0;
+    let asked = query.0;
     let query = RecordQuery {
-        parents: memo.map(|memo| vec![memo]),
-        ..RecordQuery::all(EntityType::Resource, Order::NewestFirst, page.number())
+        parents: asked.memo.map(|memo| vec![memo]),
+        ..RecordQuery::all(EntityType::Resource, Order::NewestFirst, asked.page.number())
     };
     let page = state.records.page(caller.user(), &query).await?;
     let read = records::views::<Resource>(&state, caller.user());

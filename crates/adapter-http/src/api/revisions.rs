@@ -143,10 +143,7 @@ async fn list<E: ApiEntity>(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let PageOfRevisions {
-        before,
-        limit: Within(limit),
-    } = query.0;
+    let (before, Within(limit)) = (query.0.before, query.0.limit);
     let page = state
         .records
         .revisions::<E>(caller.user(), key.0, before, limit as usize);
