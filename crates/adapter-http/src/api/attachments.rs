@@ -11,11 +11,10 @@ use mosaic_domain::{ResourceId, UploadId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::form::{self, Form};
+use super::form::{Form, least_bytes};
 use super::records::{Answered, by_device};
 use super::text_fields::{FILENAME, ID, MEMO_ID, METADATA, MIME_TYPE, mime_type};
 use crate::body::JsonBody;
-use crate::body::length::content_length;
 use crate::caller::{Editor, SignedIn};
 use crate::disposition::renamed;
 use crate::entities::{ResourceDto, Times, Wire};
@@ -218,12 +217,7 @@ async fn upload(
     let mut form = Form::open(&request, payload, idle, limit).await?;
     let (file, times) = read(&form)?;
     let by = editor.edit(times);
-    attachments.check(&by, &file).await?;
-    if let Some(length) = content_length(&request)
-        && !attachments.is_repeated(by.user, file.id).await?
-    {
-        attachments.admit(by.user, form::least_bytes(length)).await?;
-    }
+    attachments.check(&by, &file, least_bytes(&request)).await?;
     let mut ingest = attachments.receive(by.user).await?;
     form.receive(&mut ingest).await?;
     // Fields may stand behind the file.

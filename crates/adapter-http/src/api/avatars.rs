@@ -118,9 +118,7 @@ async fn upload(
     let (filename, purpose) = read(&form)?;
     // Pictures are no records, whose login the store would look at.
     caller::check_again(&request).await?;
-    let id = attachments
-        .complete_avatar(form.declared(), filename, ingest)
-        .await?;
+    let id = attachments.add_avatar(form.declared(), filename, ingest).await?;
     let avatar_url = format!("/api/avatars/{id}/download");
     let user = match purpose {
         Purpose::User => {

@@ -44,7 +44,7 @@ impl Form {
         idle: Duration,
         limit: u64,
     ) -> Result<Self, Problem> {
-        if content_length(request).is_some_and(|length| least_bytes(length) > limit) {
+        if least_bytes(request).is_some_and(|bytes| bytes > limit) {
             return Err(AppError::FileTooLarge { limit }.into());
         }
         let mut form = Self {
@@ -112,9 +112,10 @@ impl Form {
     }
 }
 
-/// At least so many bytes has the file of a body that is announced to have this many.
-pub(super) fn least_bytes(body: u64) -> u64 {
-    body.saturating_sub((FIELD_BYTES + AROUND_BYTES) as u64)
+/// At least so many bytes has the file of a form whose length is announced.
+pub(super) fn least_bytes(request: &HttpRequest) -> Option<u64> {
+    let around = (FIELD_BYTES + AROUND_BYTES) as u64;
+    content_length(request).map(|length| length.saturating_sub(around))
 }
 
 fn wrong(code: &'static str, message: &'static str) -> Problem {

@@ -152,7 +152,7 @@ impl Uploads {
         client_metadata: Option<String>,
     ) -> Result<Upload, AppError> {
         self.attachments.fits_file(length)?;
-        self.attachments.check(by, &file).await?;
+        self.attachments.check(by, &file, None).await?;
         let created_at = self.clock.now();
         let fields = Fields {
             memo_id: file.memo_id,
@@ -291,7 +291,7 @@ impl Uploads {
     async fn complete(&self, asking: Asking, upload: Upload) -> Result<Live<Resource>, AppError> {
         // What is known to be refused is not put together for it.
         let (by, file) = self.edit(asking, &upload)?;
-        let looked = self.attachments.check(&by, &file).await;
+        let looked = self.attachments.check(&by, &file, None).await;
         looked.map_err(|error| refused(error, upload.kind))?;
         let (this, user) = (self.clone(), asking.user);
         let task = tokio::spawn(async move {

@@ -487,7 +487,7 @@ async fn what_would_make_an_upload_useless_is_found_when_it_begins() {
         ),
         "{refused:?}"
     );
-    let refused = w.attachments.admit(w.user, 101).await;
+    let refused = w.announce(file("a"), 101).await;
     assert!(matches!(refused, Err(AppError::QuotaExceeded { used: 900, .. })));
     begin(100, file("a")).await.unwrap();
 }
