@@ -231,13 +231,23 @@ async fn read_packed(mut payload: Payload, limit: usize, lease: &mut Lease) -> R
     Ok(packed.freeze())
 }
 
+/// The next bytes of a body, whose client may be silent for so long. `None`: it has ended.
+///
+/// # Errors
+/// 408 `request_timeout`, or 400 `bad_request` where it broke off.
+pub(crate) async fn next_bytes(payload: &mut Payload, idle: Duration) -> Result<Option<Bytes>, Problem> {
+    let next = tokio::time::timeout(idle, payload.next()).await;
+    let next = next.map_err(|_| too_slow())?;
+    next.transpose().map_err(|error| payload_problem(&error))
+}
+
 /// The body stands still, or takes too long.
-pub(crate) fn too_slow() -> Problem {
+fn too_slow() -> Problem {
     Problem::new(ProblemCode::RequestTimeout, "the body took too long to arrive")
 }
 
 /// The body broke off.
-pub(crate) fn payload_problem(error: &PayloadError) -> Problem {
+fn payload_problem(error: &PayloadError) -> Problem {
     Problem::new(
         ProblemCode::BadRequest,
         format!("the body did not arrive whole: {error}"),

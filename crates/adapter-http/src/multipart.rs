@@ -12,7 +12,6 @@ use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use memchr::memmem::{self, Finder};
 
 use crate::body;
@@ -160,15 +159,10 @@ impl Multipart {
 
     /// Waits for more bytes. `false`: there are none.
     async fn more(&mut self) -> Result<bool, Problem> {
-        let next = tokio::time::timeout(self.idle, self.payload.next()).await;
-        match next.map_err(|_| body::too_slow())? {
-            Some(Ok(bytes)) => {
-                self.buffer.extend_from_slice(&bytes);
-                Ok(true)
-            }
-            Some(Err(error)) => Err(body::payload_problem(&error)),
-            None => Ok(false),
-        }
+        let bytes = body::next_bytes(&mut self.payload, self.idle).await?;
+        self.buffer
+            .extend_from_slice(bytes.as_deref().unwrap_or_default());
+        Ok(bytes.is_some())
     }
 
     /// The lines between a boundary and the content of its part.
@@ -273,7 +267,7 @@ impl std::fmt::Debug for Multipart {
 mod tests {
     use actix_web::error::PayloadError;
     use actix_web::test::TestRequest;
-    use futures_util::stream;
+    use futures_util::{StreamExt, stream};
 
     use super::*;
 

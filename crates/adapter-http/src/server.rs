@@ -220,7 +220,7 @@ pub(crate) fn app(
             cors(&settings.cors_origins),
         ))
         .wrap(from_fn(problem::finish))
-        .wrap(from_fn(api::uploads::mark))
+        .wrap(from_fn(api::uploads::add_version))
         .wrap(from_fn(security_headers))
         .wrap(from_fn(compress::json))
         .wrap(from_fn(access_log::write))
@@ -245,7 +245,7 @@ fn cors(origins: &[String]) -> Cors {
             "x-client-time",
             "x-request-id",
         ])
-        .allowed_headers(api::uploads::ASKED)
+        .allowed_headers(api::uploads::REQUEST_HEADERS)
         .expose_headers([
             "x-request-id",
             "retry-after",
@@ -255,7 +255,7 @@ fn cors(origins: &[String]) -> Cors {
             "link",
             "content-disposition",
         ])
-        .expose_headers(api::uploads::TOLD)
+        .expose_headers(api::uploads::RESPONSE_HEADERS)
         .max_age(3600);
     origins.iter().fold(base, |cors, origin| match origin.as_str() {
         "*" => cors.allow_any_origin(),

@@ -11,19 +11,15 @@ use mosaic_domain::{ResourceId, UploadId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::described::{
-    CREATED_AT, FILENAME, ID, MEMO_ID, METADATA, MIME_TYPE, UPDATED_AT, described, mime_type,
-};
-use super::form::{self, Form};
+use super::form::{Form, least_bytes};
 use super::records::{Answered, by_device};
+use super::text_fields::{FILENAME, ID, MEMO_ID, METADATA, MIME_TYPE, mime_type};
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::content_length::content_length;
 use crate::disposition::renamed;
 use crate::entities::{ApiEntity, ResourceDto, Times};
 use crate::field::{Check, Field, Int, from_text};
 use crate::file;
-use crate::multipart::Multipart;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
@@ -190,18 +186,16 @@ struct UploadForm {
     updated_at: Option<i64>,
 }
 
-const FIELDS: [&str; 7] = [ID, MEMO_ID, FILENAME, MIME_TYPE, METADATA, CREATED_AT, UPDATED_AT];
-
-/// What a form says of its file.
+/// What a form says so far of its file.
 fn read(form: &Form) -> Result<(NewFile, Times), Violations> {
     let mut check = Check::default();
-    let filename = match form.field(FILENAME) {
+    let filename = match form.fields.get(FILENAME) {
         Field::Absent => form.filename(&mut check),
         named => check.required(FILENAME, named, Filename::new),
     };
-    let declared = check.optional(MIME_TYPE, form.field(MIME_TYPE), mime_type);
+    let declared = check.optional(MIME_TYPE, form.fields.get(MIME_TYPE), mime_type);
     let declared = declared.or_else(|| form.declared());
-    let file = described(&mut check, filename, declared, |name| form.field(name));
+    let file = form.fields.file(&mut check, filename, declared);
     check.finish(file)
 }
 
@@ -212,20 +206,14 @@ async fn upload(
     state: Data<AppState>,
 ) -> Answered<ResourceDto> {
     let attachments = &state.attachments;
-    form::check_announced(&request, attachments.limits().file_bytes)?;
-    let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
-    let (form, ingest) = form::read(multipart, &FIELDS, async |form: &Form| {
-        let (file, times) = read(form)?;
-        let by = editor.edit(times);
-        attachments.check(&by, &file).await?;
-        if let Some(length) = content_length(&request)
-            && !attachments.is_repeated(by.user, file.id).await?
-        {
-            attachments.admit(by.user, form::least_bytes(length)).await?;
-        }
-        Ok(attachments.receive(by.user).await?)
-    })
-    .await?;
+    let (idle, limit) = (state.downloads.upload_idle, attachments.limits().file_bytes);
+    let mut form = Form::open(&request, payload, idle, limit).await?;
+    let (file, times) = read(&form)?;
+    let by = editor.edit(times);
+    attachments.check(&by, &file, least_bytes(&request)).await?;
+    let mut ingest = attachments.receive(by.user).await?;
+    form.receive(&mut ingest).await?;
+    // Fields may stand behind the file.
     let (file, times) = read(&form)?;
     let resource = attachments.complete(editor.edit(times), file, ingest).await?;
     Ok(Json(resource.into()))

@@ -10,13 +10,12 @@ use utoipa::ToSchema;
 
 use super::accounts::UserDto;
 use super::attachments::DOWNLOAD_PROBLEMS;
-use super::form::{self, Form};
+use super::form::Form;
 use super::records::Answered;
 use crate::caller::{self, SignedIn};
 use crate::disposition::renamed;
 use crate::field::Check;
 use crate::file;
-use crate::multipart::Multipart;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;
@@ -91,11 +90,11 @@ enum Purpose {
 
 const PURPOSE: &str = "purpose";
 
-/// The name of a file is only looked at to tell what it is.
-fn described(form: &Form) -> Result<(Filename, Purpose), Violations> {
+/// What a form says so far. The name of a file is only looked at to tell what it is.
+fn read(form: &Form) -> Result<(Filename, Purpose), Violations> {
     let mut check = Check::default();
     let filename = form.filename(&mut check);
-    let purpose = check.optional(PURPOSE, form.field(PURPOSE), |text| match text.as_str() {
+    let purpose = check.optional(PURPOSE, form.fields.get(PURPOSE), |text| match text.as_str() {
         "user" => Ok(Purpose::User),
         "bot" => Ok(Purpose::Bot),
         _ => Err(Violation::new("unknown_value", "must be user or bot")),
@@ -110,19 +109,16 @@ async fn upload(
     state: Data<AppState>,
 ) -> Answered<AvatarDto> {
     let attachments = &state.attachments;
-    form::check_announced(&request, attachments.limits().avatar_bytes)?;
-    let multipart = Multipart::open(&request, payload.into_inner(), state.downloads.upload_idle)?;
-    let (form, ingest) = form::read(multipart, &[PURPOSE], async |form: &Form| {
-        described(form)?;
-        Ok(attachments.receive_avatar(caller.user()).await?)
-    })
-    .await?;
-    let (filename, purpose) = described(&form)?;
+    let (idle, limit) = (state.downloads.upload_idle, attachments.limits().avatar_bytes);
+    let mut form = Form::open(&request, payload, idle, limit).await?;
+    read(&form)?;
+    let mut ingest = attachments.receive_avatar(caller.user()).await?;
+    form.receive(&mut ingest).await?;
+    // Fields may stand behind the file.
+    let (filename, purpose) = read(&form)?;
     // Pictures are no records, whose login the store would look at.
     caller::check_again(&request).await?;
-    let id = attachments
-        .complete_avatar(form.declared(), filename, ingest)
-        .await?;
+    let id = attachments.add_avatar(form.declared(), filename, ingest).await?;
     let avatar_url = format!("/api/avatars/{id}/download");
     let user = match purpose {
         Purpose::User => {

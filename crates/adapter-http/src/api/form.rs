@@ -1,12 +1,15 @@
-//! Forms that bring one file and say some things of it, in any order: what an upload and an avatar have in common.
+//! Forms with one file and some fields, in any order: what an upload and an avatar have in common.
+
+use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::web::Payload;
 use mosaic_application::AppError;
 use mosaic_application::attachments::BlobIngest;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{Violation, Violations};
 
-use super::described::mime_type;
+use super::text_fields::{TextFields, mime_type, utf8};
 use crate::content_length::content_length;
 use crate::field::{Check, Field};
 use crate::multipart::{AROUND_BYTES, Multipart, Part};
@@ -17,20 +20,55 @@ pub(super) const FILE: &str = "file";
 /// The fields of a form may have so many bytes together, those that nobody knows included.
 const FIELD_BYTES: usize = 64 * 1024;
 
-/// What was said of a file.
-#[derive(Debug, Default)]
+/// A form that is being read.
+#[derive(Debug)]
 pub(super) struct Form {
+    multipart: Multipart,
+    /// Those that came so far.
+    pub(super) fields: TextFields,
     file: Option<Part>,
-    fields: Vec<(&'static str, String)>,
+    /// How many more bytes the fields may have.
+    room: usize,
 }
 
 impl Form {
-    /// A field. One that is empty was not filled in.
-    pub(super) fn field(&self, name: &str) -> Field<String> {
-        let mut given = self.fields.iter().filter(|(known, _)| *known == name);
-        match given.next() {
-            Some((_, text)) if !text.is_empty() => Field::Given(text.clone()),
-            _ => Field::Absent,
+    /// Reads a form up to the bytes of its file, which may have so many. A client that sends nothing for as long as `idle` is given
+    /// up, also later.
+    ///
+    /// # Errors
+    /// 413 `file_too_large` where that is certain before any of it is read, those of [`Multipart`], 422 `validation_failed` for a
+    /// file that is missing or fields that are too long.
+    pub(super) async fn open(
+        request: &HttpRequest,
+        payload: Payload,
+        idle: Duration,
+        limit: u64,
+    ) -> Result<Self, Problem> {
+        if least_bytes(request).is_some_and(|bytes| bytes > limit) {
+            return Err(AppError::FileTooLarge { limit }.into());
+        }
+        let mut form = Self {
+            multipart: Multipart::open(request, payload.into_inner(), idle)?,
+            fields: TextFields::default(),
+            file: None,
+            room: FIELD_BYTES,
+        };
+        let file = form.next_file().await?;
+        form.file = Some(file.ok_or_else(|| wrong("required", "must be given"))?);
+        Ok(form)
+    }
+
+    /// Reads the rest of the form: the bytes of its file, and the fields behind them. They are not a file yet when this returns.
+    ///
+    /// # Errors
+    /// As [`Form::open`], 422 `validation_failed` for a second file, or the storage's error.
+    pub(super) async fn receive(&mut self, ingest: &mut BlobIngest) -> Result<(), Problem> {
+        while let Some(bytes) = self.multipart.chunk().await? {
+            ingest.write(bytes).await?;
+        }
+        match self.next_file().await? {
+            None => Ok(()),
+            Some(_) => Err(wrong("duplicate", "must be given once")),
         }
     }
 
@@ -41,85 +79,45 @@ impl Form {
         check.required(FILE, named, Filename::new)
     }
 
-    /// What kind of file it is said to be, where that can be read.
+    /// What kind of file the client says that it is, where that can be read.
     pub(super) fn declared(&self) -> Option<MimeType> {
         mime_type(self.file.as_ref()?.content_type.as_ref()?).ok()
     }
-}
 
-/// At least so many bytes has the file of a body that is announced to have this many.
-pub(super) fn least_bytes(body: u64) -> u64 {
-    body.saturating_sub((FIELD_BYTES + AROUND_BYTES) as u64)
-}
-
-/// Refuses a form whose file is too large for certain, before any of it is read.
-///
-/// # Errors
-/// 413 `file_too_large`.
-pub(super) fn check_announced(request: &HttpRequest, limit: u64) -> Result<(), Problem> {
-    match content_length(request) {
-        Some(length) if least_bytes(length) > limit => Err(AppError::FileTooLarge { limit }.into()),
-        _ => Ok(()),
-    }
-}
-
-/// Reads a form to its end. Where its file begins, `begin` looks at what was said before it, and says where its bytes go; they are
-/// not a file yet when this returns.
-///
-/// # Errors
-/// Those of [`Multipart`] and of `begin`, 422 `validation_failed` for a file or field that is missing, stands there twice or is too
-/// long, or the storage's error.
-pub(super) async fn read(
-    mut multipart: Multipart,
-    known: &[&'static str],
-    begin: impl AsyncFnOnce(&Form) -> Result<BlobIngest, Problem>,
-) -> Result<(Form, BlobIngest), Problem> {
-    let mut form = Form::default();
-    let mut begin = Some(begin);
-    let mut ingest = None;
-    let mut room = FIELD_BYTES;
-    while let Some(part) = multipart.next_part().await? {
-        if part.name == FILE {
-            let begin = begin.take().ok_or_else(|| twice(FILE))?;
-            form.file = Some(part);
-            let ingest = ingest.insert(begin(&form).await?);
-            while let Some(bytes) = multipart.chunk().await? {
-                ingest.write(bytes).await?;
+    /// Reads fields until a file begins. `None`: the form has ended.
+    async fn next_file(&mut self) -> Result<Option<Part>, Problem> {
+        while let Some(part) = self.multipart.next_part().await? {
+            if part.name == FILE {
+                return Ok(Some(part));
             }
-            continue;
+            let content = self.content(&part.name).await?;
+            if !self.fields.insert(&part.name, utf8(content)) {
+                let twice = Violation::new("duplicate", "must be given once");
+                self.fields.insert(&part.name, Field::Wrong(twice));
+            }
         }
-        let content = content(&mut multipart, &part.name, &mut room).await?;
-        let Some(name) = known.iter().find(|name| **name == part.name) else {
-            continue;
-        };
-        if form.fields.iter().any(|(there, _)| there == name) {
-            return Err(twice(name));
+        Ok(None)
+    }
+
+    async fn content(&mut self, name: &str) -> Result<Vec<u8>, Problem> {
+        let mut content = Vec::new();
+        while let Some(bytes) = self.multipart.chunk().await? {
+            self.room = self.room.checked_sub(bytes.len()).ok_or_else(|| {
+                let message = format!("all fields together have at most {FIELD_BYTES} bytes");
+                Problem::validation(vec![FieldError::new(name, "too_long", message)])
+            })?;
+            content.extend_from_slice(&bytes);
         }
-        let text = String::from_utf8(content).map_err(|_| wrong(name, "invalid_utf8", "must be UTF-8"))?;
-        form.fields.push((name, text));
-    }
-    match ingest {
-        Some(ingest) => Ok((form, ingest)),
-        None => Err(wrong(FILE, "required", "must be given")),
+        Ok(content)
     }
 }
 
-async fn content(multipart: &mut Multipart, name: &str, room: &mut usize) -> Result<Vec<u8>, Problem> {
-    let mut content = Vec::new();
-    while let Some(bytes) = multipart.chunk().await? {
-        *room = room.checked_sub(bytes.len()).ok_or_else(|| {
-            let message = format!("all fields together have at most {FIELD_BYTES} bytes");
-            Problem::validation(vec![FieldError::new(name, "too_long", message)])
-        })?;
-        content.extend_from_slice(&bytes);
-    }
-    Ok(content)
+/// At least so many bytes has the file of a form whose length is announced.
+pub(super) fn least_bytes(request: &HttpRequest) -> Option<u64> {
+    let around = (FIELD_BYTES + AROUND_BYTES) as u64;
+    content_length(request).map(|length| length.saturating_sub(around))
 }
 
-fn twice(name: &str) -> Problem {
-    wrong(name, "duplicate", "must be given once")
-}
-
-fn wrong(path: &str, code: &'static str, message: &'static str) -> Problem {
-    Violations::from(Violation::new(code, message).at(path)).into()
+fn wrong(code: &'static str, message: &'static str) -> Problem {
+    Violations::from(Violation::new(code, message).at(FILE)).into()
 }

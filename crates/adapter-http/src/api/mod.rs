@@ -6,7 +6,6 @@ mod admin;
 mod attachments;
 mod avatars;
 pub(crate) mod bots;
-mod described;
 mod devices;
 mod diaries;
 mod events;
@@ -20,6 +19,7 @@ mod records;
 mod resources;
 mod revisions;
 mod sync;
+mod text_fields;
 pub(crate) mod uploads;
 
 use crate::health;

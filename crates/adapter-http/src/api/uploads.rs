@@ -5,8 +5,6 @@
 mod headers;
 mod metadata;
 
-use std::time::Duration;
-
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
@@ -14,15 +12,15 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
-use futures_util::StreamExt;
+use futures_util::stream;
 use mosaic_application::AppError;
 use mosaic_application::sessions::Asking;
-use mosaic_application::uploads::{UploadProgress, UploadWriter, Uploads};
+use mosaic_application::uploads::Uploads;
 use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
 use self::headers::Tus;
-use crate::body::{check_unpacked, payload_problem, too_slow};
+use crate::body::{check_unpacked, next_bytes};
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::content_length::content_length;
 use crate::problem::{Problem, ProblemCode};
@@ -33,7 +31,7 @@ use crate::state::AppState;
 use crate::turns::Load;
 
 /// The headers that web pages send for uploads.
-pub(crate) const ASKED: [&str; 8] = [
+pub(crate) const REQUEST_HEADERS: [&str; 8] = [
     "tus-resumable",
     "upload-length",
     "upload-offset",
@@ -44,7 +42,7 @@ pub(crate) const ASKED: [&str; 8] = [
     "x-http-method-override",
 ];
 /// The headers that web pages read of what is answered to uploads.
-pub(crate) const TOLD: [&str; 11] = [
+pub(crate) const RESPONSE_HEADERS: [&str; 11] = [
     "location",
     "tus-resumable",
     "tus-version",
@@ -63,7 +61,7 @@ const TAG: &str = "uploads";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let one = format!("{PATH}/{{id}}");
-    let begin = spoken(Endpoint::post(PATH, "beginUpload", begin))
+    let begin = versioned(Endpoint::post(PATH, "beginUpload", begin))
         .takes(Load::Transfer)
         .about(TAG, "Begins a resumable upload")
         .details(
@@ -94,20 +92,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ProblemCode::MemoFull,
             ProblemCode::TooManyUploads,
         ]);
-    let show = spoken(Endpoint::new(Method::HEAD, &one, "showUpload", show))
+    let show = versioned(Endpoint::new(Method::HEAD, &one, "showUpload", show))
         .about(TAG, "How far a resumable upload has come")
         .returns_headers(200, "The upload", &STATE)
         .problems(&GONE)
         .problems(&[ProblemCode::UploadBusy, ProblemCode::UploadRefused]);
-    let append = described_as_append(Endpoint::patch(&one, "continueUpload", append))
+    let append = append_endpoint(Endpoint::patch(&one, "continueUpload", append))
         .takes(Load::Transfer)
         .about(TAG, "Goes on with a resumable upload");
-    let end = spoken(Endpoint::delete(&one, "endUpload", end))
+    let end = versioned(Endpoint::delete(&one, "endUpload", end))
         .about(TAG, "Gives a resumable upload up")
         .details("What it has become, where it was complete, stays.")
         .returns_nothing("It is forgotten, with its bytes")
         .problems(&GONE);
-    let tunnelled = described_as_append(Endpoint::post(&one, "continueUploadByPost", tunnelled))
+    let tunnelled = append_endpoint(Endpoint::post(&one, "continueUploadByPost", tunnelled))
         .takes(Load::Transfer)
         .about(
             TAG,
@@ -119,13 +117,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .returns_headers(200, "The upload, where it stands for `HEAD`", &STATE);
     vec![
-        capabilities(Endpoint::new(Method::OPTIONS, PATH, "uploadCapabilities", tell)),
+        capabilities(Endpoint::new(
+            Method::OPTIONS,
+            PATH,
+            "uploadCapabilities",
+            options,
+        )),
         begin,
         capabilities(Endpoint::new(
             Method::OPTIONS,
             &one,
             "oneUploadCapabilities",
-            |_: Key<UploadId>, state| tell(state),
+            |_: Key<UploadId>, state| options(state),
         )),
         show,
         append,
@@ -152,7 +155,7 @@ const GONE: [ProblemCode; 3] = [
     ProblemCode::UnsupportedTusVersion,
 ];
 
-fn spoken(endpoint: Endpoint) -> Endpoint {
+fn versioned(endpoint: Endpoint) -> Endpoint {
     endpoint.required_header::<schema::TusVersion>("Tus-Resumable", "The version of the protocol: `1.0.0`")
 }
 
@@ -173,8 +176,8 @@ fn capabilities(endpoint: Endpoint) -> Endpoint {
         )
 }
 
-fn described_as_append(endpoint: Endpoint) -> Endpoint {
-    spoken(endpoint)
+fn append_endpoint(endpoint: Endpoint) -> Endpoint {
+    versioned(endpoint)
         .details(
             "What came before a connection broke is kept: ask with `HEAD` how much that is, and go on from there. A request \
              with a checksum counts whole or not at all.",
@@ -204,7 +207,7 @@ fn described_as_append(endpoint: Endpoint) -> Endpoint {
         ])
 }
 
-async fn tell(state: Data<AppState>) -> HttpResponse {
+async fn options(state: Data<AppState>) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((headers::TUS_VERSION, schema::TUS_VERSION))
         .insert_header((headers::TUS_EXTENSION, "creation,termination,expiration,checksum"))
@@ -220,16 +223,16 @@ async fn begin(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let length = headers::length(&request)?;
-    let said = headers::metadata(&request)?;
-    let (file, times) = metadata::read(&said)?;
-    let said = Some(said).filter(|said| !said.is_empty());
+    let metadata = headers::metadata(&request)?;
+    let (file, times) = metadata::read(&metadata)?;
+    let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
     let upload = state
         .uploads
-        .begin(&editor.edit(times), length, file, said)
+        .begin(&editor.edit(times), length, file, metadata)
         .await?;
     // Below `/api` where the request was.
     let location = format!("{}/{}", request.path(), upload.id);
-    Ok(about(StatusCode::CREATED, &upload)
+    Ok(answer(StatusCode::CREATED, &upload)
         .insert_header((LOCATION, location))
         .finish())
 }
@@ -240,7 +243,7 @@ async fn show(
     _: Tus,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    how_far(caller.asking(), id.0, &state).await
+    status(caller.asking(), id.0, &state).await
 }
 
 async fn append(
@@ -275,7 +278,7 @@ async fn tunnelled(
     let asking = caller.asking();
     match headers::method_override(&request)? {
         Some("PATCH") => receive(asking, id.0, &request, &state, payload).await,
-        Some("HEAD") => how_far(asking, id.0, &state).await,
+        Some("HEAD") => status(asking, id.0, &state).await,
         Some("DELETE") => abort(asking.user, id.0, &state).await,
         _ => Err(Problem::new(
             ProblemCode::MethodNotAllowed,
@@ -285,17 +288,17 @@ async fn tunnelled(
     }
 }
 
-async fn how_far(asking: Asking, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
+async fn status(asking: Asking, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
     let found = state.uploads.state(asking, id).await?;
     if found.upload.kind != UploadKind::Parts {
         return Err(AppError::NotFound.into());
     }
-    let mut response = about(StatusCode::OK, &found.upload);
+    let mut response = answer(StatusCode::OK, &found.upload);
     response
         .insert_header((headers::UPLOAD_OFFSET, found.received))
         .insert_header((headers::UPLOAD_LENGTH, found.upload.length));
-    if let Some(said) = Uploads::said(&found.upload) {
-        response.insert_header((headers::UPLOAD_METADATA, said));
+    if let Some(metadata) = Uploads::client_metadata(&found.upload) {
+        response.insert_header((headers::UPLOAD_METADATA, metadata));
     }
     Ok(response.finish())
 }
@@ -311,36 +314,22 @@ async fn receive(
     check_unpacked(request)?;
     let offset = headers::offset(request)?;
     let checksum = headers::checksum(request)?;
-    let announced = content_length(request).unwrap_or(0);
+    let announced = content_length(request);
     let (uploads, idle) = (state.uploads.clone(), state.downloads.upload_idle);
-    // Where the connection breaks this handler is gone at once: what was read before that is still to be kept.
+    let bytes = stream::try_unfold(payload.into_inner(), move |mut payload| async move {
+        let bytes = next_bytes(&mut payload, idle).await?;
+        Ok::<_, Problem>(bytes.map(|bytes| (bytes, payload)))
+    });
+    // Where the connection breaks this handler is gone at once: what arrived before that is still to be stored.
     let task = rt::spawn(async move {
-        let writer = uploads.resume(asking, id, offset, checksum).await?;
-        writer.admit(announced)?;
-        feed(writer, payload, idle).await
+        uploads
+            .append(asking, id, offset, checksum, announced, bytes)
+            .await
     });
     let appended = task.await.map_err(Problem::internal)??;
-    Ok(about(StatusCode::NO_CONTENT, &appended.upload)
+    Ok(answer(StatusCode::NO_CONTENT, &appended.upload)
         .insert_header((headers::UPLOAD_OFFSET, appended.received))
         .finish())
-}
-
-/// Gives on what comes. With an error what came so far is kept.
-async fn feed(writer: UploadWriter, mut payload: Payload, idle: Duration) -> Result<UploadProgress, Problem> {
-    loop {
-        let next = tokio::select! {
-            next = tokio::time::timeout(idle, payload.next()) => next,
-            () = writer.wants_no_more() => break,
-        };
-        let Some(bytes) = next.map_err(|_| too_slow())? else {
-            break;
-        };
-        let bytes = bytes.map_err(|error| payload_problem(&error))?;
-        if !writer.write(bytes).await {
-            break;
-        }
-    }
-    Ok(writer.complete().await?)
 }
 
 async fn abort(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
@@ -349,7 +338,7 @@ async fn abort(user: UserId, id: UploadId, state: &AppState) -> Result<HttpRespo
 }
 
 /// An answer with what all of them say of an upload.
-fn about(status: StatusCode, upload: &Upload) -> HttpResponseBuilder {
+fn answer(status: StatusCode, upload: &Upload) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response
         .insert_header((headers::UPLOAD_EXPIRES, headers::date(upload.expires_at)))
@@ -362,7 +351,7 @@ fn about(status: StatusCode, upload: &Upload) -> HttpResponseBuilder {
 ///
 /// # Errors
 /// Those of the inner service.
-pub(crate) async fn mark<B: MessageBody>(
+pub(crate) async fn add_version<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {

@@ -4,7 +4,7 @@ use mosaic_domain::attachment::Avatar;
 use mosaic_domain::entity::{Filename, MimeType};
 use mosaic_domain::{AvatarId, UserId};
 
-use super::{Attachments, BlobIngest, StoredBlob, StoredFile};
+use super::{Attachments, BlobIngest, StoredFile};
 use crate::error::AppError;
 
 /// A user may have so many avatars. Those that nothing names go with a purge.
@@ -22,11 +22,12 @@ impl Attachments {
         self.receive_up_to(user, self.limits.avatar_bytes).await
     }
 
-    /// Ends a file and keeps it as an avatar, as [`Attachments::add_avatar`] does, on a task of its own.
+    /// Ends a file and keeps it as an avatar, on a task of its own: a client that goes away after its last byte does not interrupt
+    /// it. It stays for as long as the account or a bot names its address; the caller sees to that.
     ///
     /// # Errors
-    /// As [`Attachments::add_avatar`], or the storage's error.
-    pub async fn complete_avatar(
+    /// [`AppError::NotAPicture`], [`AppError::QuotaExceeded`], or an error of the storage or of a store.
+    pub async fn add_avatar(
         &self,
         declared: Option<MimeType>,
         filename: Filename,
@@ -35,40 +36,24 @@ impl Attachments {
         let this = self.clone();
         let work = async move {
             let received = ingest.finish().await?;
-            this.add_avatar(declared, &filename, received).await
+            let (ports, declared) = (&this.ports, declared.as_ref());
+            let mime_type = ports.types.recognise(&received.head, declared, &filename);
+            if !mime_type.has_variants() {
+                this.discard(received.blob).await;
+                return Err(AppError::NotAPicture);
+            }
+            this.keep(&received).await?;
+            let avatar = Avatar {
+                id: AvatarId::new(ports.ids.next()),
+                sha256: received.sha256,
+                mime_type,
+                created_at: ports.clock.now(),
+            };
+            let id = avatar.id;
+            ports.avatars.add_avatar(received.blob.user, avatar).await?;
+            Ok(id)
         };
         crate::joined(tokio::spawn(work).await)
-    }
-
-    /// Keeps what was received as an avatar. It stays for as long as the account or a bot names its address; the caller sees
-    /// to that.
-    ///
-    /// # Errors
-    /// [`AppError::NotAPicture`], [`AppError::QuotaExceeded`], or a store's error.
-    pub async fn add_avatar(
-        &self,
-        declared: Option<MimeType>,
-        filename: &Filename,
-        received: StoredBlob,
-    ) -> Result<AvatarId, AppError> {
-        let mime_type = self
-            .ports
-            .types
-            .recognise(&received.head, declared.as_ref(), filename);
-        if !mime_type.has_variants() {
-            self.discard(received.blob).await;
-            return Err(AppError::NotAPicture);
-        }
-        self.keep(&received).await?;
-        let avatar = Avatar {
-            id: AvatarId::new(self.ports.ids.next()),
-            sha256: received.sha256,
-            mime_type,
-            created_at: self.ports.clock.now(),
-        };
-        let id = avatar.id;
-        self.ports.avatars.add_avatar(received.blob.user, avatar).await?;
-        Ok(id)
     }
 
     /// The file of an avatar.

@@ -104,21 +104,6 @@ impl Attachments {
         &self.ports
     }
 
-    /// Refuses what says beforehand that it is too large for a file, or for what the user may still have.
-    ///
-    /// # Errors
-    /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], or a store's error.
-    pub async fn admit(&self, user: UserId, announced: u64) -> Result<(), AppError> {
-        self.fits_file(announced)?;
-        let usage = self.ports.contents.usage(user).await?;
-        let quota = self.limits.user_bytes;
-        if !usage.has_room_for(announced, quota) {
-            let taken = usage.total();
-            return Err(AppError::QuotaExceeded { used: taken, quota });
-        }
-        Ok(())
-    }
-
     pub(crate) fn fits_file(&self, bytes: u64) -> Result<(), AppError> {
         let limit = self.limits.file_bytes;
         if bytes > limit {

@@ -27,24 +27,32 @@ pub struct NewFile {
 
 impl Attachments {
     /// Finds out before the bytes are read what would make them useless: a memo that does not exist, a resource that is
-    /// deleted.
+    /// deleted, no room for as many bytes as it has at least (`announced`). Where the resource has its bytes already, it may be an upload that
+    /// is sent again, which takes no room.
     ///
     /// # Errors
-    /// [`AppError::UnknownMemo`], [`AppError::Deleted`], or a store's error.
-    pub async fn check(&self, by: &EditBy, file: &NewFile) -> Result<(), AppError> {
-        self.stored(by, file).await.map(drop)
+    /// [`AppError::UnknownMemo`], [`AppError::Deleted`], [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], or a store's
+    /// error.
+    pub async fn check(&self, by: &EditBy, file: &NewFile, announced: Option<u64>) -> Result<(), AppError> {
+        let stored = self.stored(by, file).await?;
+        let has_bytes = stored.is_some_and(|stored| stored.content.sha256.is_some());
+        match announced {
+            Some(announced) if !has_bytes => self.check_room(by.user, announced).await,
+            _ => Ok(()),
+        }
     }
 
-    /// Whether these bytes may be those of a resource that has its bytes already: an upload that is sent again. It takes no
-    /// room, so it is not refused for want of it.
-    ///
-    /// # Errors
-    /// A store's error.
-    pub async fn is_repeated(&self, user: UserId, id: Option<ResourceId>) -> Result<bool, AppError> {
-        let Some(id) = id else { return Ok(false) };
-        let stored = self.records.record(user, RecordKey::Resource(id)).await?;
-        let stored = stored.and_then(Record::into_live::<Resource>);
-        Ok(stored.is_some_and(|stored| stored.content.sha256.is_some()))
+    async fn check_room(&self, user: UserId, announced: u64) -> Result<(), AppError> {
+        self.fits_file(announced)?;
+        let usage = self.ports.contents.usage(user).await?;
+        let quota = self.limits.user_bytes;
+        if usage.has_room_for(announced, quota) {
+            return Ok(());
+        }
+        Err(AppError::QuotaExceeded {
+            used: usage.total(),
+            quota,
+        })
     }
 
     /// Ends a file and makes it the content of a resource, as [`Attachments::add`] does, on a task of its own: a client that goes

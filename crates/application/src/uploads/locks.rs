@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use mosaic_domain::UploadId;
 use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::AppError;
 
 /// How long a request waits for the one before it, which may be putting the upload together.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A request that has to give way to another one still takes what has arrived: it ends when nothing came for so long,
+const SILENCE: Duration = Duration::from_millis(50);
+/// and after so long at the latest.
+const LONGEST_STAY: Duration = Duration::from_secs(2);
 
 /// The requests of all uploads.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ struct Queue {
 pub(super) struct UploadLock {
     number: u64,
     came: watch::Receiver<u64>,
+    /// Since when another request wants to go on.
+    wanted_at: Option<Instant>,
     _queue: Arc<Queue>,
     _busy: OwnedMutexGuard<()>,
 }
@@ -61,6 +68,7 @@ impl UploadLocks {
         Ok(UploadLock {
             number,
             came,
+            wanted_at: None,
             _queue: queue,
             _busy: busy,
         })
@@ -82,8 +90,16 @@ impl UploadLocks {
 }
 
 impl UploadLock {
-    /// Waits until another request wants to go on.
-    pub(super) async fn is_wanted(&mut self) {
+    /// Waits until the request has to end: another one wants to go on, and no bytes came for a while since this was called, or
+    /// it took them for long enough.
+    pub(super) async fn gives_way(&mut self) {
+        self.is_wanted().await;
+        let now = Instant::now();
+        let wanted_at = *self.wanted_at.get_or_insert(now);
+        sleep_until((now + SILENCE).min(wanted_at + LONGEST_STAY)).await;
+    }
+
+    async fn is_wanted(&mut self) {
         let number = self.number;
         // The sender lives as long as this lock does.
         self.came.wait_for(|came| *came > number).await.ok();

@@ -5,8 +5,8 @@
 //! arrived has to be sent again, on whatever instance the next request lands. When all bytes are there they are read once
 //! more, in order, into the blob that becomes the content: that is when their hash is known. Doing that twice does no harm.
 
+mod append;
 mod locks;
-mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,12 @@ use crate::error::AppError;
 use crate::records::{EditBy, Records};
 use crate::sessions::Asking;
 
-pub use writer::{Checksum, UploadProgress, UploadWriter};
+use self::locks::{UploadLock, UploadLocks};
+
+pub use append::{Checksum, UploadProgress};
 
 /// A user may have so many uploads that are not finished.
 const MOST_OPEN: u32 = 200;
-/// An upload may come in so many pieces.
-const MOST_PARTS: u32 = 10_000;
 
 /// Takes uploads that need several requests.
 #[derive(Clone)]
@@ -40,10 +40,10 @@ pub struct Uploads {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     lifetime_ms: i64,
-    locks: Arc<locks::UploadLocks>,
+    locks: Arc<UploadLocks>,
 }
 
-/// What a beginner says of the resource, kept until all bytes are there.
+/// What the resource will be beside its bytes, kept until all of them are there. The names in its JSON are those in databases.
 #[derive(Debug, Serialize, Deserialize)]
 struct Fields {
     memo_id: Option<MemoId>,
@@ -53,9 +53,9 @@ struct Fields {
     created_at: Option<UnixMillis>,
     /// By the server's clock already (W6).
     edit_time: Option<EditTime>,
-    /// All that was said, in the words of the protocol that it was said in.
-    #[serde(default)]
-    said: Option<String>,
+    /// All that the client sent of it, as it was sent.
+    #[serde(default, rename = "said")]
+    client_metadata: Option<String>,
 }
 
 /// A direct upload that has begun.
@@ -90,7 +90,7 @@ impl Uploads {
         }
     }
 
-    /// Begins a resumable upload of that many bytes. `said` is given back by [`Uploads::said`].
+    /// Begins a resumable upload of that many bytes. `client_metadata` is given back by [`Uploads::client_metadata`].
     ///
     /// # Errors
     /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], [`AppError::TooManyUploads`], and what would make the bytes
@@ -100,9 +100,10 @@ impl Uploads {
         by: &EditBy,
         length: u64,
         file: NewFile,
-        said: Option<String>,
+        client_metadata: Option<String>,
     ) -> Result<Upload, AppError> {
-        let upload = self.note(by, length, file, UploadKind::Parts, said).await?;
+        let kind = UploadKind::Parts;
+        let upload = self.create(by, length, file, kind, client_metadata).await?;
         if length == 0 {
             let asking = Asking {
                 user: by.user,
@@ -133,7 +134,7 @@ impl Uploads {
         let address = self.blobs.presign_write(blob, expires_in).await?;
         let address = address.ok_or(AppError::NoDirectUploads)?;
         let upload = self
-            .note(by, length, file, UploadKind::Direct { blob: id }, None)
+            .create(by, length, file, UploadKind::Direct { blob: id }, None)
             .await?;
         Ok(DirectUpload {
             upload,
@@ -142,16 +143,16 @@ impl Uploads {
         })
     }
 
-    async fn note(
+    async fn create(
         &self,
         by: &EditBy,
         length: u64,
         file: NewFile,
         kind: UploadKind,
-        said: Option<String>,
+        client_metadata: Option<String>,
     ) -> Result<Upload, AppError> {
         self.attachments.fits_file(length)?;
-        self.attachments.check(by, &file).await?;
+        self.attachments.check(by, &file, None).await?;
         let created_at = self.clock.now();
         let fields = Fields {
             memo_id: file.memo_id,
@@ -160,7 +161,7 @@ impl Uploads {
             metadata: file.metadata,
             created_at: by.created_at,
             edit_time: by.adjusted_time()?,
-            said,
+            client_metadata,
         };
         let upload = Upload {
             id: UploadId::new(self.ids.next()),
@@ -173,9 +174,10 @@ impl Uploads {
             expires_at: created_at.plus(self.lifetime_ms),
         };
         let quota = self.attachments.limits().user_bytes;
-        let mut outcome = self.begun(by.user, &upload, quota).await?;
+        let begin = || self.store.begin(by.user, upload.clone(), quota, MOST_OPEN);
+        let mut outcome = begin().await?;
         if outcome != BeginOutcome::Begun && self.drop_expired(by.user).await? {
-            outcome = self.begun(by.user, &upload, quota).await?;
+            outcome = begin().await?;
         }
         match outcome {
             BeginOutcome::Begun => Ok(upload),
@@ -185,11 +187,6 @@ impl Uploads {
                 quota,
             }),
         }
-    }
-
-    async fn begun(&self, user: UserId, upload: &Upload, quota: u64) -> Result<BeginOutcome, AppError> {
-        let begun = self.store.begin(user, upload.clone(), quota, MOST_OPEN);
-        Ok(begun.await?)
     }
 
     /// Makes room: what has expired is only dropped once a day otherwise. Says whether there was anything.
@@ -213,10 +210,7 @@ impl Uploads {
     /// [`Attachments::add`].
     pub async fn state(&self, asking: impl Into<Asking>, id: UploadId) -> Result<UploadState, AppError> {
         let asking = asking.into();
-        let user = asking.user;
-        self.find(user, id).await?;
-        let _lock = self.locks.take(id).await?;
-        let state = self.find(user, id).await?;
+        let (_lock, state) = self.lock(asking.user, id).await?;
         if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
             return Ok(state);
         }
@@ -227,9 +221,19 @@ impl Uploads {
         })
     }
 
-    /// What the beginner of an upload said of it, word for word.
-    pub fn said(upload: &Upload) -> Option<String> {
-        serde_json::from_str::<Fields>(&upload.fields).ok()?.said
+    /// What the client sent of an upload when it began, as it was sent.
+    pub fn client_metadata(upload: &Upload) -> Option<String> {
+        serde_json::from_str::<Fields>(&upload.fields)
+            .ok()?
+            .client_metadata
+    }
+
+    /// The right to work on an upload, and how far it has come by then.
+    async fn lock(&self, user: UserId, id: UploadId) -> Result<(UploadLock, UploadState), AppError> {
+        // Nobody has to give way for what is not there.
+        self.find(user, id).await?;
+        let lock = self.locks.take(id).await?;
+        Ok((lock, self.find(user, id).await?))
     }
 
     async fn find(&self, user: UserId, id: UploadId) -> Result<UploadState, AppError> {
@@ -241,44 +245,6 @@ impl Uploads {
         Ok(state)
     }
 
-    /// Goes on with a resumable upload from an offset. The bytes are given to what is returned; where that is dropped before
-    /// it is complete, what was given to it is kept, unless there is a checksum, which can't be checked then.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::OffsetConflict`], [`AppError::TooManyParts`], or the
-    /// storage's error.
-    pub async fn resume(
-        &self,
-        asking: impl Into<Asking>,
-        id: UploadId,
-        offset: u64,
-        checksum: Option<Checksum>,
-    ) -> Result<UploadWriter, AppError> {
-        let asking = asking.into();
-        let user = asking.user;
-        self.find(user, id).await?;
-        let lock = self.locks.take(id).await?;
-        let state = self.find(user, id).await?;
-        if state.upload.kind != UploadKind::Parts {
-            return Err(AppError::NotFound);
-        }
-        let received = state.received;
-        if received != offset {
-            return Err(AppError::OffsetConflict { received });
-        }
-        if state.parts >= MOST_PARTS {
-            return Err(AppError::TooManyParts);
-        }
-        Ok(UploadWriter::start(
-            self.clone(),
-            asking,
-            state.upload,
-            offset,
-            checksum,
-            lock,
-        ))
-    }
-
     /// Makes a resource of a direct upload whose bytes are in the storage now. Sent again, it answers the same.
     ///
     /// # Errors
@@ -287,9 +253,7 @@ impl Uploads {
     pub async fn confirm(&self, asking: impl Into<Asking>, id: UploadId) -> Result<Live<Resource>, AppError> {
         let asking = asking.into();
         let user = asking.user;
-        self.find(user, id).await?;
-        let _lock = self.locks.take(id).await?;
-        let state = self.find(user, id).await?;
+        let (_lock, state) = self.lock(user, id).await?;
         let UploadKind::Direct { blob } = state.upload.kind else {
             return Err(AppError::NotFound);
         };
@@ -327,12 +291,12 @@ impl Uploads {
     async fn complete(&self, asking: Asking, upload: Upload) -> Result<Live<Resource>, AppError> {
         // What is known to be refused is not put together for it.
         let (by, file) = self.edit(asking, &upload)?;
-        let looked = self.attachments.check(&by, &file).await;
+        let looked = self.attachments.check(&by, &file, None).await;
         looked.map_err(|error| refused(error, upload.kind))?;
         let (this, user) = (self.clone(), asking.user);
         let task = tokio::spawn(async move {
             match this.join(user, &upload).await {
-                Ok(received) => this.write(asking, &upload, received).await,
+                Ok(received) => this.add(asking, &upload, received).await,
                 // Whoever finishes it removes the parts, which somebody else may be reading.
                 Err(error) => match this.store.upload(user, upload.id).await? {
                     Some(state) if state.finished => this.records.get(user, upload.resource).await,
@@ -369,7 +333,8 @@ impl Uploads {
         ingest.finish().await
     }
 
-    async fn write(
+    /// Makes the resource of what was received.
+    async fn add(
         &self,
         asking: Asking,
         upload: &Upload,

@@ -73,7 +73,7 @@ fn announce(address: &str, offset: usize, length: usize) -> TestRequest {
 }
 
 /// `Upload-Metadata` of these texts.
-fn said(pairs: &[(&str, &str)]) -> String {
+fn upload_metadata(pairs: &[(&str, &str)]) -> String {
     let encoded = |(name, text): &(&str, &str)| format!("{name} {}", STANDARD.encode(text));
     pairs.iter().map(encoded).collect::<Vec<_>>().join(",")
 }

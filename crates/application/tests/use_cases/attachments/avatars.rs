@@ -15,10 +15,9 @@ impl World {
     async fn add_avatar(&self, bytes: &Bytes) -> Result<AvatarId, AppError> {
         let mut ingest = self.attachments.receive_avatar(self.user).await?;
         ingest.write(bytes.clone()).await?;
-        let received = ingest.finish().await?;
         let declared = Some(mime("image/png"));
         self.attachments
-            .add_avatar(declared, &file("me.png").filename, received)
+            .add_avatar(declared, file("me.png").filename, ingest)
             .await
     }
 

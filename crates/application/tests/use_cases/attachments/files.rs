@@ -133,14 +133,10 @@ async fn w3_an_upload_that_is_sent_again_changes_nothing() {
     let w = World::new().await;
     let first = w.add(file_as(1), &png("x")).await.unwrap();
     let clock = w.h.stores.reader.digest(w.user).await.unwrap().unwrap().clock;
-    assert!(w.attachments.is_repeated(w.user, Some(first.key)).await.unwrap());
-    assert!(
-        !w.attachments
-            .is_repeated(w.user, Some(resource_id(2)))
-            .await
-            .unwrap()
-    );
-    assert!(!w.attachments.is_repeated(w.user, None).await.unwrap());
+    // What it would take is not looked at, as that of others is.
+    for (new, is_refused) in [(file_as(1), false), (file_as(2), true), (file("a"), true)] {
+        assert_eq!(w.announce(new, u64::MAX).await.is_err(), is_refused);
+    }
     w.h.clock.advance(60_000);
     for again in [w.by(), w.by_at(w.h.clock.ms())] {
         let new = NewFile {
@@ -215,7 +211,7 @@ async fn a2_a_deleted_resource_gets_no_bytes() {
     w.add(file_as(1), &png("x")).await.unwrap();
     w.h.write(w.user, [delete(resource_key(1))]).await;
     for bytes in [png("x"), png("y")] {
-        let early = w.attachments.check(&w.by(), &file_as(1)).await;
+        let early = w.attachments.check(&w.by(), &file_as(1), None).await;
         assert!(matches!(early, Err(AppError::Deleted)));
         let received = w.receive(&bytes).await.unwrap();
         let late = w.attachments.add(&w.by(), file_as(1), received).await;
@@ -251,7 +247,7 @@ async fn an_unknown_memo_is_found_before_the_bytes_are_read_and_after() {
         memo_id: Some(memo_id(1)),
         ..file("a.png")
     };
-    let early = w.attachments.check(&w.by(), &new).await;
+    let early = w.attachments.check(&w.by(), &new, None).await;
     assert!(matches!(early, Err(AppError::UnknownMemo(id)) if id == memo_id(1)));
     let received = w.receive(&png("x")).await.unwrap();
     let late = w.attachments.add(&w.by(), new.clone(), received).await;
@@ -269,7 +265,7 @@ async fn an_unknown_memo_is_found_before_the_bytes_are_read_and_after() {
 async fn an_edit_time_ahead_is_refused_before_the_bytes_are_read() {
     let w = World::new().await;
     let ahead = w.by_at(w.h.clock.ms() + 3_600_000);
-    let refused = w.attachments.check(&ahead, &file_as(1)).await;
+    let refused = w.attachments.check(&ahead, &file_as(1), None).await;
     assert!(matches!(refused, Err(AppError::EditTimeAhead { .. })));
     let received = w.receive(&png("x")).await.unwrap();
     let refused = w.attachments.add(&ahead, file_as(1), received).await;
@@ -356,10 +352,10 @@ async fn a4_files_come_to_the_quota_at_most() {
     })
     .await;
     let (large, small) = (blobs::bytes(1, 60), blobs::bytes(2, 40));
-    w.attachments.admit(w.user, 100).await.unwrap();
+    w.announce(file_as(2), 100).await.unwrap();
     w.add(file_as(1), &large).await.unwrap();
-    w.attachments.admit(w.user, 40).await.unwrap();
-    let refused = w.attachments.admit(w.user, 41).await;
+    w.announce(file_as(2), 40).await.unwrap();
+    let refused = w.announce(file_as(2), 41).await;
     assert!(matches!(
         refused,
         Err(AppError::QuotaExceeded { used: 60, quota: 100 })
@@ -395,8 +391,8 @@ async fn a4_a_file_has_only_so_many_bytes() {
         ..LIMITS
     })
     .await;
-    w.attachments.admit(w.user, 1_500).await.unwrap();
-    let refused = w.attachments.admit(w.user, 1_501).await;
+    w.announce(file("a"), 1_500).await.unwrap();
+    let refused = w.announce(file("a"), 1_501).await;
     assert!(matches!(refused, Err(AppError::FileTooLarge { limit: 1_500 })));
     w.add(file("a"), &blobs::bytes(1, 1_500)).await.unwrap();
     let refused = w.add(file("a"), &blobs::bytes(1, 1_501)).await;

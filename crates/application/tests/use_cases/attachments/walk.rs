@@ -279,13 +279,13 @@ impl World {
     }
 
     async fn give_avatar(&self, bytes: &Bytes, is_named: bool) {
-        let Ok(received) = self.receive(bytes).await else {
-            return;
+        let add = async {
+            let mut ingest = self.attachments.receive_avatar(self.user).await?;
+            ingest.write(bytes.clone()).await?;
+            let name = file("mo.png").filename;
+            self.attachments.add_avatar(None, name, ingest).await
         };
-        let name = file("mo.png").filename;
-        let Ok(id) = self.attachments.add_avatar(None, &name, received).await else {
-            return;
-        };
+        let Ok(id) = add.await else { return };
         if is_named {
             let avatar_url = Some(Label::new(format!("/avatars/{id}/download")).unwrap());
             let pictured = Bot {

@@ -180,6 +180,11 @@ impl World {
         ingest.finish().await
     }
 
+    /// What is said before the bytes are read, where so many are announced.
+    pub(crate) async fn announce(&self, file: NewFile, bytes: u64) -> Result<(), AppError> {
+        self.attachments.check(&self.by(), &file, Some(bytes)).await
+    }
+
     /// An upload in one request.
     pub(crate) async fn add(&self, file: NewFile, bytes: &Bytes) -> Result<Live<Resource>, AppError> {
         self.add_by(&self.by(), file, bytes).await
@@ -191,7 +196,7 @@ impl World {
         file: NewFile,
         bytes: &Bytes,
     ) -> Result<Live<Resource>, AppError> {
-        self.attachments.check(by, &file).await?;
+        self.attachments.check(by, &file, None).await?;
         let received = self.receive(bytes).await?;
         self.attachments.add(by, file, received).await
     }

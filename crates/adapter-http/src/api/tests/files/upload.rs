@@ -15,6 +15,7 @@ async fn a_file_becomes_a_resource() {
         file("日記.png", "text/plain; charset=utf-8", PNG),
         field("createdAt", "1000"),
         field("unknown", "anything"),
+        part("name=\"unknown\"", b"\xff"),
     ]));
     let answer = answer.await.assert_ok();
     answer.assert_has(&json!({

@@ -109,11 +109,11 @@ async fn every_answer_says_its_version() {
 #[actix_web::test]
 async fn an_upload_begins_where_the_request_was_sent() {
     let site = Site::new().await;
-    let said = &said(&[("filename", "a.bin"), ("id", ID)]);
+    let metadata = &upload_metadata(&[("filename", "a.bin"), ("id", ID)]);
     for root in ["", "/api"] {
         let request = tus("POST", &format!("{root}/uploads"))
             .insert_header(("upload-length", "3"))
-            .insert_header(("upload-metadata", &**said));
+            .insert_header(("upload-metadata", &**metadata));
         let answer = site.send(request).await;
         assert_eq!((answer.status, &*answer.text), (201, ""));
         let address = answer.header("location").unwrap();
@@ -128,7 +128,7 @@ async fn an_upload_begins_where_the_request_was_sent() {
             ("upload-offset", "0"),
             ("upload-length", "3"),
             ("upload-expires", EXPIRES),
-            ("upload-metadata", said),
+            ("upload-metadata", metadata),
             ("x-mosaic-resource-id", ID),
             ("cache-control", "no-store"),
         ]);
@@ -189,9 +189,9 @@ async fn the_length_is_needed_and_limited() {
 #[actix_web::test]
 async fn everything_that_is_wrong_with_the_metadata_is_said_at_once() {
     let site = Site::new().await;
-    let named = |name: &str, value: &str| said(&[("filename", "a"), (name, value)]);
+    let named = |name: &str, value: &str| upload_metadata(&[("filename", "a"), (name, value)]);
     let large = format!("{{\"a\": \"{}\"}}", "x".repeat(16_384));
-    let many = said(&[
+    let many = upload_metadata(&[
         ("filename", "a"),
         ("filetype", "picture"),
         ("id", "1"),
@@ -217,8 +217,14 @@ async fn everything_that_is_wrong_with_the_metadata_is_said_at_once() {
         ("filename /w==", &[("filename", "invalid_utf8")]),
         (&format!("{FILENAME},{FILENAME}"), &[("filename", "duplicate")]),
         (&format!("{FILENAME},x,x"), &[("x", "duplicate")]),
-        (&said(&[("filename", "a/b")]), &[("filename", "not_a_name")]),
-        (&said(&[("name", &"x".repeat(256))]), &[("name", "too_long")]),
+        (
+            &upload_metadata(&[("filename", "a/b")]),
+            &[("filename", "not_a_name")],
+        ),
+        (
+            &upload_metadata(&[("name", &"x".repeat(256))]),
+            &[("name", "too_long")],
+        ),
         (&many, &all),
         (&named("metadata", "{"), &[("metadata", "malformed_json")]),
         (&named("metadata", &large), &[("metadata", "too_long")]),
@@ -237,7 +243,7 @@ async fn everything_that_is_wrong_with_the_metadata_is_said_at_once() {
 #[actix_web::test]
 async fn what_was_said_of_the_file_becomes_its_record() {
     let site = Site::new().await;
-    let metadata = said(&[
+    let metadata = upload_metadata(&[
         ("relativePath", "null"),
         ("name", "ignored.txt"),
         ("filename", "Stra\u{df}e \u{1f600}.txt"),
@@ -263,7 +269,7 @@ async fn what_was_said_of_the_file_becomes_its_record() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(content.sha256, Some(abc.parse::<Sha256>().unwrap()));
 
-    let web = said(&[("name", "b.png"), ("type", "image/png")]);
+    let web = upload_metadata(&[("name", "b.png"), ("type", "image/png")]);
     let (address, id) = site.begin(1, &web).await;
     site.takes(append(&address, 0, b"x")).await;
     let content = site.resource(id).await.content;

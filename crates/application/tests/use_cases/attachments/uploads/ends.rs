@@ -240,10 +240,17 @@ async fn what_was_said_of_an_upload_is_kept_until_its_end() {
         created_at: Some(mosaic_testkit::at(77)),
         ..w.by_at(1_234)
     };
-    let said = Some("filename d29ybGQ=".to_owned());
-    let upload = w.uploads.begin(&by, 5, file_as(1), said.clone()).await.unwrap();
-    assert_eq!(Uploads::said(&upload), said);
-    assert_eq!(Uploads::said(&w.state(upload.id).await.unwrap().upload), said);
+    let metadata = Some("filename d29ybGQ=".to_owned());
+    let begun = w.uploads.begin(&by, 5, file_as(1), metadata.clone()).await;
+    let upload = begun.unwrap();
+    assert!(
+        upload.fields.contains(r#""said":"filename"#),
+        "databases have it so: {}",
+        upload.fields
+    );
+    assert_eq!(Uploads::client_metadata(&upload), metadata);
+    let stored = w.state(upload.id).await.unwrap().upload;
+    assert_eq!(Uploads::client_metadata(&stored), metadata);
     let written = w
         .send(upload.id, 0, &png("x"), None)
         .await

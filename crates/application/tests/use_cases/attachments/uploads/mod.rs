@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
 use mosaic_application::uploads::{Checksum, UploadProgress, Uploads};
@@ -17,6 +18,7 @@ use mosaic_testkit::{
     BlobCall, BlobFailure, blobs, bury, delete, memo, memo_id, memo_key, put, resource_id, resource_key,
 };
 use sha1::Digest as _;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::world::{
@@ -29,7 +31,7 @@ impl World {
         begun.unwrap().id
     }
 
-    /// One request, whole, in pieces of at most that size.
+    /// One request, whole.
     pub(crate) async fn send(
         &self,
         id: UploadId,
@@ -37,25 +39,28 @@ impl World {
         bytes: &[u8],
         checksum: Option<Checksum>,
     ) -> Result<UploadProgress, AppError> {
-        let writer = self
-            .uploads
-            .resume(self.user, id, offset as u64, checksum)
-            .await?;
-        for piece in bytes.chunks(1_000) {
-            if !writer.write(Bytes::copy_from_slice(piece)).await {
-                break;
-            }
-        }
-        writer.complete().await
+        self.append(id, offset, checksum, pieces(bytes)).await
     }
 
     /// One request that is cut off after these bytes.
     async fn send_cut(&self, id: UploadId, offset: usize, bytes: &[u8], checksum: Option<Checksum>) {
-        let going_on = self.uploads.resume(self.user, id, offset as u64, checksum).await;
-        let writer = going_on.unwrap();
-        for piece in bytes.chunks(1_000) {
-            assert!(writer.write(Bytes::copy_from_slice(piece)).await);
-        }
+        let breaks = stream::iter([Err(AppError::Internal("the connection broke".into()))]);
+        let cut = self.append(id, offset, checksum, pieces(bytes).chain(breaks));
+        let failed = cut.await;
+        assert!(matches!(failed, Err(AppError::Internal(_))), "{failed:?}");
+    }
+
+    async fn append(
+        &self,
+        id: UploadId,
+        offset: usize,
+        checksum: Option<Checksum>,
+        bytes: impl Stream<Item = Result<Bytes, AppError>>,
+    ) -> Result<UploadProgress, AppError> {
+        let offset = offset as u64;
+        self.uploads
+            .append(self.user, id, offset, checksum, None, bytes)
+            .await
     }
 
     pub(crate) async fn state(&self, id: UploadId) -> Result<UploadState, AppError> {
@@ -71,6 +76,12 @@ impl World {
     async fn get(&self, n: u64) -> Live<Resource> {
         self.records.get(self.user, resource_id(n)).await.unwrap()
     }
+}
+
+/// Bytes as they come, in pieces of at most that size.
+fn pieces(bytes: &[u8]) -> impl Stream<Item = Result<Bytes, AppError>> + use<> {
+    let pieces: Vec<_> = bytes.chunks(1_000).map(Bytes::copy_from_slice).collect();
+    stream::iter(pieces).map(Ok)
 }
 
 /// Numbers at random, the same in every run.
@@ -136,10 +147,7 @@ async fn parts_in_any_cuts_come_to_the_same_bytes() {
             offset += part.len();
             if dice.below(3) == 0 {
                 w.send_cut(id, offset - part.len(), part, None).await;
-                until("what was cut off is kept", async || {
-                    w.received(id).await == offset as u64
-                })
-                .await;
+                assert_eq!(w.received(id).await, offset as u64);
             } else {
                 let checksum = Checksum::Sha256(*sha256(part).as_bytes());
                 let appended = w
@@ -149,13 +157,11 @@ async fn parts_in_any_cuts_come_to_the_same_bytes() {
                 assert_eq!(appended.received, offset as u64);
             }
         }
-        until("it is finished", async || w.state(id).await.unwrap().finished).await;
+        assert!(w.state(id).await.unwrap().finished);
         assert_eq!(w.get(n).await.content.sha256, Some(sha256(&bytes)));
         assert_eq!(w.read(resource_id(n), None).await.unwrap(), bytes);
     }
-    // Parts are removed by a task that may still be at it.
-    until("no part is left", async || w.blobs.count() == 40).await;
-    w.assert_clean().await;
+    w.assert_clean_with(40).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,13 +169,13 @@ async fn what_came_before_the_connection_broke_is_kept() {
     let w = World::new().await;
     let id = w.begin(100, file_as(1)).await;
     w.send_cut(id, 0, &[7; 60], None).await;
-    until("what came is kept", async || w.received(id).await == 60).await;
+    assert_eq!(w.received(id).await, 60);
     w.assert_clean_with(1).await;
     // Nothing came: nothing is kept.
     w.send_cut(id, 60, &[], None).await;
     // The last bytes came, and nobody waits for the answer.
     w.send_cut(id, 60, &[7; 40], None).await;
-    until("it is finished", async || w.state(id).await.unwrap().finished).await;
+    assert!(w.state(id).await.unwrap().finished);
     assert_eq!(w.read(resource_id(1), None).await.unwrap(), vec![7; 100]);
 }
 
@@ -180,10 +186,7 @@ async fn what_has_a_checksum_is_kept_whole_or_not_at_all() {
     let id = w.begin(100, file_as(1)).await;
     let checksum = Checksum::Sha1(sha1::Sha1::digest(&bytes[..60]).into());
     w.send_cut(id, 0, &bytes[..60], Some(checksum)).await;
-    until("the request has ended", async || {
-        w.blobs.calls(BlobCall::Write) == 1 && w.blobs.writers() == 0
-    })
-    .await;
+    assert_eq!((w.blobs.calls(BlobCall::Write), w.blobs.writers()), (1, 0));
     assert_eq!((w.received(id).await, w.blobs.calls(BlobCall::Finish)), (0, 0));
 
     for wrong in [Checksum::Sha1([0; 20]), Checksum::Sha256([0; 32])] {
@@ -209,6 +212,16 @@ async fn what_has_a_checksum_is_kept_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn bytes_that_fail_are_told_whatever_becomes_of_those_before() {
+    let w = World::new().await;
+    let id = w.begin(100, file_as(1)).await;
+    w.blobs.fail_next(BlobCall::Finish, BlobFailure::Full);
+    w.send_cut(id, 0, &[7; 60], None).await;
+    assert_eq!(w.received(id).await, 0);
+    w.assert_clean_with(0).await;
+}
+
+#[tokio::test]
 async fn a_wrong_checksum_of_all_of_it_leaves_nothing() {
     let w = World::new().await;
     let id = w.begin(5, file_as(1)).await;
@@ -224,7 +237,7 @@ async fn a_request_goes_on_where_the_upload_stands() {
     let id = w.begin(100, file_as(1)).await;
     w.send(id, 0, &[1; 40], None).await.unwrap();
     for offset in [0, 39, 41, 100] {
-        let refused = w.uploads.resume(w.user, id, offset, None).await;
+        let refused = w.append(id, offset, None, stream::pending()).await;
         assert!(
             matches!(refused, Err(AppError::OffsetConflict { received: 40 })),
             "{refused:?}"
@@ -241,11 +254,25 @@ async fn of_two_that_go_on_at_once_one_does() {
     for whole in [false, true] {
         let (n, length) = if whole { (1, 5) } else { (2, 6) };
         let id = w.begin(length, file_as(n)).await;
-        let one = w.uploads.resume(w.user, id, 0, None).await.unwrap();
-        let other = there.uploads.resume(w.user, id, 0, None).await.unwrap();
-        assert!(one.write(png("a")).await && other.write(png("b")).await);
-        one.complete().await.unwrap();
-        let refused = other.complete().await;
+        let (starts, started) = oneshot::channel();
+        let (ends, ended) = oneshot::channel();
+        let one = async {
+            let bytes = async {
+                started.await.unwrap();
+                Ok(png("a"))
+            };
+            let done = w.append(id, 0, None, stream::once(bytes)).await;
+            ends.send(()).unwrap();
+            done
+        };
+        let bytes = async {
+            starts.send(()).unwrap();
+            ended.await.unwrap();
+            Ok(png("b"))
+        };
+        let other = there.append(id, 0, None, stream::once(bytes));
+        let (done, refused) = tokio::join!(one, other);
+        done.unwrap();
         match refused {
             Err(AppError::OffsetConflict { received: 5 }) if !whole => {}
             Err(AppError::UploadRefused(why)) if whole => assert!(matches!(*why, AppError::OtherContent)),
@@ -263,24 +290,26 @@ async fn of_two_that_go_on_at_once_one_does() {
 async fn who_asks_how_far_an_upload_came_ends_the_request_before() {
     let w = World::new().await;
     let id = w.begin(10, file_as(1)).await;
-    let dead = w.uploads.resume(w.user, id, 0, None).await.unwrap();
-    assert!(dead.write(vec![1; 4].into()).await);
+    let dead = |offset, bytes: &[u8]| {
+        let (w, bytes) = (w.clone(), pieces(bytes).chain(stream::pending()));
+        tokio::spawn(async move { w.append(id, offset, None, bytes).await.unwrap().received })
+    };
+    let first = dead(0, &[1; 4]);
     until("it has been taken in", async || {
         w.blobs.calls(BlobCall::Write) == 1
     })
     .await;
     assert_eq!(w.state(id).await.unwrap().received, 4);
-    assert!(!dead.write(vec![1; 4].into()).await, "it has ended");
-    assert_eq!(dead.complete().await.unwrap().received, 4);
+    assert_eq!(first.await.unwrap(), 4);
 
-    let dead = w.uploads.resume(w.user, id, 4, None).await.unwrap();
-    assert!(dead.write(vec![2; 3].into()).await);
+    let second = dead(4, &[2; 3]);
     until("it has been taken in", async || {
         w.blobs.calls(BlobCall::Write) == 2
     })
     .await;
-    let late = w.uploads.resume(w.user, id, 4, None).await;
+    let late = w.send(id, 4, b"x", None).await;
     assert!(matches!(late, Err(AppError::OffsetConflict { received: 7 })));
+    assert_eq!(second.await.unwrap(), 7);
     w.send(id, 7, &[3; 3], None).await.unwrap();
     assert_eq!(
         w.read(resource_id(1), None).await.unwrap(),
@@ -304,13 +333,13 @@ async fn no_byte_goes_beyond_the_length() {
         matches!(refused, Err(AppError::BeyondLength { length: 10 })),
         "{refused:?}"
     );
-    let going_on = w.uploads.resume(w.user, id, 9, None).await.unwrap();
-    going_on.admit(1).unwrap();
-    assert!(matches!(
-        going_on.admit(2),
-        Err(AppError::BeyondLength { length: 10 })
-    ));
-    drop(going_on);
+    let announced = |bytes| w.uploads.append(w.user, id, 9, None, Some(bytes), pieces(b""));
+    announced(1).await.unwrap();
+    let refused = announced(2).await;
+    assert!(
+        matches!(refused, Err(AppError::BeyondLength { length: 10 })),
+        "{refused:?}"
+    );
     assert_eq!(w.received(id).await, 9);
     w.assert_clean_with(1).await;
     w.send(id, 9, &[1; 1], None).await.unwrap().resource.unwrap();
@@ -458,7 +487,7 @@ async fn what_would_make_an_upload_useless_is_found_when_it_begins() {
         ),
         "{refused:?}"
     );
-    let refused = w.attachments.admit(w.user, 101).await;
+    let refused = w.announce(file("a"), 101).await;
     assert!(matches!(refused, Err(AppError::QuotaExceeded { used: 900, .. })));
     begin(100, file("a")).await.unwrap();
 }
@@ -488,8 +517,12 @@ async fn an_upload_has_only_so_many_parts() {
         let (attachments, records) = (w.attachments.clone(), w.records.clone());
         Uploads::new(attachments, records, Arc::new(store), LIFETIME_MS)
     };
-    let last = with_parts(9_999).resume(w.user, id, 9_999, None).await;
-    assert!(last.is_ok());
-    let refused = with_parts(10_000).resume(w.user, id, 10_000, None).await;
+    let append = async |parts| {
+        let bytes = pieces(b"");
+        let uploads = with_parts(parts);
+        uploads.append(w.user, id, parts.into(), None, None, bytes).await
+    };
+    append(9_999).await.unwrap();
+    let refused = append(10_000).await;
     assert!(matches!(refused, Err(AppError::TooManyParts)));
 }

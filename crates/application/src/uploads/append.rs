@@ -1,0 +1,221 @@
+//! One request that brings bytes of a resumable upload.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use mosaic_domain::attachment::{AppendOutcome, Upload, UploadKind, UploadPart};
+use mosaic_domain::entity::Resource;
+use mosaic_domain::{Live, UnixMillis, UploadId};
+use mosaic_ports::{BlobError, StoreError};
+use sha2::digest::DynDigest;
+
+use super::Uploads;
+use super::locks::UploadLock;
+use crate::attachments::{BlobIngest, StoredBlob};
+use crate::error::AppError;
+use crate::sessions::Asking;
+
+/// An upload may come in so many pieces.
+const MOST_PARTS: u32 = 10_000;
+
+/// What the bytes of one request must come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// A SHA-1.
+    Sha1([u8; 20]),
+    /// A SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl Checksum {
+    /// What computes it of the bytes, and what has to come out.
+    fn hasher(&self) -> (Box<dyn DynDigest + Send>, &[u8]) {
+        match self {
+            Self::Sha1(expected) => (Box::new(sha1::Sha1::default()), expected),
+            Self::Sha256(expected) => (Box::new(sha2::Sha256::default()), expected),
+        }
+    }
+}
+
+/// What became of the bytes of one request.
+#[derive(Debug)]
+pub struct UploadProgress {
+    /// How many bytes the upload has now.
+    pub received: u64,
+    /// The upload, with the moment when it is given up.
+    pub upload: Upload,
+    /// The resource, where these were the last bytes.
+    pub resource: Option<Live<Resource>>,
+}
+
+impl Uploads {
+    /// Goes on with a resumable upload from an offset, with the bytes of one request, which may have announced how many they are.
+    ///
+    /// They are stored when the stream ends, when it fails, and when another request wants to go on with the upload; with a
+    /// checksum only where all of them came, and it matches. Dropped before it returns, this may store nothing: what shall outlive
+    /// a connection that breaks runs it on a task of its own.
+    ///
+    /// # Errors
+    /// The stream's. [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::OffsetConflict`] (also where another request
+    /// was first), [`AppError::TooManyParts`], [`AppError::BeyondLength`], [`AppError::ChecksumMismatch`], the storage's error, and
+    /// where these were the last bytes, those of [`Attachments::add`](crate::attachments::Attachments::add).
+    pub async fn append<E: From<AppError>>(
+        &self,
+        asking: impl Into<Asking>,
+        id: UploadId,
+        offset: u64,
+        checksum: Option<Checksum>,
+        announced: Option<u64>,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<UploadProgress, E> {
+        let asking = asking.into();
+        let (mut lock, upload) = self.lock_at(asking, id, offset).await?;
+        let length = upload.length;
+        let left = length.saturating_sub(offset);
+        if announced.is_some_and(|announced| announced > left) {
+            return Err(AppError::BeyondLength { length }.into());
+        }
+        let mut bytes = pin!(bytes);
+        let mut hasher = checksum.as_ref().map(Checksum::hasher);
+        let mut ingest: Option<BlobIngest> = None;
+        let mut failure = None;
+        let is_whole = loop {
+            let next = tokio::select! {
+                next = bytes.next() => next,
+                () = lock.gives_way() => break false,
+            };
+            let bytes = match next {
+                None => break true,
+                Some(Ok(bytes)) if bytes.is_empty() => continue,
+                Some(Ok(bytes)) => bytes,
+                Some(Err(error)) => {
+                    failure = Some(error);
+                    break false;
+                }
+            };
+            let ingest = match &mut ingest {
+                Some(ingest) => ingest,
+                none => none.insert(self.attachments.receive(asking.user).await?),
+            };
+            if ingest.size() + bytes.len() as u64 > left {
+                return Err(AppError::BeyondLength { length }.into());
+            }
+            if let Some((hasher, _)) = &mut hasher {
+                hasher.update(&bytes);
+            }
+            ingest.write(bytes).await?;
+        };
+        let counts = hasher.is_none_or(|(hasher, expected)| is_whole && *hasher.finalize() == *expected);
+        let stored = if counts {
+            self.store(asking, upload, offset, ingest).await
+        } else {
+            Err(AppError::ChecksumMismatch)
+        };
+        match failure {
+            // Whatever became of what came before it.
+            Some(failure) => Err(failure),
+            None => Ok(stored?),
+        }
+    }
+
+    /// The right to go on with a resumable upload from an offset.
+    async fn lock_at(
+        &self,
+        asking: Asking,
+        id: UploadId,
+        offset: u64,
+    ) -> Result<(UploadLock, Upload), AppError> {
+        let (lock, state) = self.lock(asking.user, id).await?;
+        let received = state.received;
+        if state.upload.kind != UploadKind::Parts {
+            Err(AppError::NotFound)
+        } else if received != offset {
+            Err(AppError::OffsetConflict { received })
+        } else if state.parts >= MOST_PARTS {
+            Err(AppError::TooManyParts)
+        } else {
+            Ok((lock, state.upload))
+        }
+    }
+
+    /// Makes a part of what came, and with the last bytes the resource.
+    async fn store(
+        &self,
+        asking: Asking,
+        mut upload: Upload,
+        offset: u64,
+        ingest: Option<BlobIngest>,
+    ) -> Result<UploadProgress, AppError> {
+        let mut received = offset;
+        let mut resource = None;
+        if let Some(ingest) = ingest {
+            let part = ingest.finish().await?;
+            received += part.size;
+            if part.size == upload.length {
+                // All of it in one request: its hash is known, nothing has to be put together.
+                resource = Some(self.add_whole(asking, &upload, part).await?);
+            } else {
+                upload.expires_at = self.add_part(&upload, offset, &part).await?;
+            }
+        }
+        if received == upload.length && resource.is_none() {
+            resource = Some(self.complete(asking, upload.clone()).await?);
+        }
+        Ok(UploadProgress {
+            received,
+            upload,
+            resource,
+        })
+    }
+
+    /// Writes the resource of an upload that came in one request. Where that is not possible just now, what came is kept as a part.
+    async fn add_whole(
+        &self,
+        asking: Asking,
+        upload: &Upload,
+        whole: StoredBlob,
+    ) -> Result<Live<Resource>, AppError> {
+        let added = self.add(asking, upload, whole.clone()).await;
+        let for_the_moment = matches!(
+            added,
+            Err(AppError::Store(StoreError::Unavailable(_)) | AppError::Blobs(BlobError::Unavailable(_)))
+        );
+        if for_the_moment && self.blobs.info(whole.blob).await?.is_some() {
+            self.add_part(upload, 0, &whole).await?;
+        }
+        added
+    }
+
+    /// Adds a part. Returns when the upload is given up now.
+    async fn add_part(
+        &self,
+        upload: &Upload,
+        offset: u64,
+        received: &StoredBlob,
+    ) -> Result<UnixMillis, AppError> {
+        let blob = received.blob;
+        let part = UploadPart {
+            offset,
+            size: received.size,
+            blob: blob.id,
+        };
+        let expires_at = self.clock.now().plus(self.lifetime_ms);
+        let outcome = self.store.append(blob.user, upload.id, part, expires_at).await;
+        // After an error it may be a part all the same: then the blob stays, and is removed with the upload.
+        let error = match outcome? {
+            AppendOutcome::Appended => return Ok(expires_at),
+            // A store that asked twice, because it got no answer at first, finds what it noted itself.
+            AppendOutcome::Conflict { .. } if self.attachments.is_referenced(blob).await? => {
+                return Ok(expires_at);
+            }
+            AppendOutcome::Conflict { received } => AppError::OffsetConflict { received },
+            AppendOutcome::TooLong => AppError::BeyondLength {
+                length: upload.length,
+            },
+            AppendOutcome::Gone => AppError::NotFound,
+        };
+        self.attachments.discard(blob).await;
+        Err(error)
+    }
+}
