@@ -181,15 +181,26 @@ fn standing_of(row: &Row, login: FamilyId) -> Result<Standing, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
 
     /// A statement that has begun, and what it is answered with.
     type Begun = (Vec<Of>, oneshot::Sender<Found>);
 
+    type Statements = mpsc::UnboundedReceiver<Begun>;
+
+    /// The next statement that begins.
+    async fn next(begun: &mut Statements) -> Begun {
+        let next = timeout(Duration::from_secs(30), begun.recv()).await;
+        next.expect("a statement begins").unwrap()
+    }
+
     /// Statements that go on until the test answers them.
-    fn held() -> (Arc<AtRest>, mpsc::UnboundedReceiver<Begun>) {
+    fn held() -> (Arc<AtRest>, Statements) {
         let (statements, begun) = mpsc::unbounded_channel();
         let statement = move |of: Vec<Of>| {
             let (answer, answered) = oneshot::channel();
@@ -214,11 +225,11 @@ mod tests {
     }
 
     /// As many statements as there may be, each of one user, from 1 on.
-    async fn busy(rest: &Arc<AtRest>, begun: &mut mpsc::UnboundedReceiver<Begun>) -> Vec<Begun> {
+    async fn busy(rest: &Arc<AtRest>, begun: &mut Statements) -> Vec<Begun> {
         let mut all = Vec::new();
         for n in 1..=STATEMENTS_MAX {
             drop(ask(rest, n as u128));
-            all.push(begun.recv().await.unwrap());
+            all.push(next(begun).await);
         }
         all
     }
@@ -234,7 +245,7 @@ mod tests {
     async fn who_asks_alone_is_asked_for_at_once() {
         let (rest, mut begun) = held();
         let asked = ask(&rest, 7);
-        let (of, answer) = begun.recv().await.unwrap();
+        let (of, answer) = next(&mut begun).await;
         assert_eq!(users(&of), [7]);
         answer.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
         assert_eq!(asked.await.unwrap().unwrap(), Ok(at(3)));
@@ -249,7 +260,7 @@ mod tests {
         have_asked(&rest, 3).await;
         let (_, first) = under_way.remove(0);
         first.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
-        let (of, answer) = begun.recv().await.unwrap();
+        let (of, answer) = next(&mut begun).await;
         assert_eq!(users(&of), [1, 9, 1]);
         answer
             .send(Ok(vec![Some(Ok(at(4))), None, Some(Ok(at(4)))]))
@@ -268,10 +279,10 @@ mod tests {
         let both = [8, 9].map(|user| ask(&rest, user));
         have_asked(&rest, 2).await;
         under_way.remove(0).1.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
-        let (_, together) = begun.recv().await.unwrap();
+        let (_, together) = next(&mut begun).await;
         together.send(Err(Failure::Lost)).unwrap();
         for _ in 0..2 {
-            let (of, alone) = begun.recv().await.unwrap();
+            let (of, alone) = next(&mut begun).await;
             assert_eq!(of.len(), 1);
             let found = if users(&of) == [8] {
                 Ok(vec![Some(Ok(at(5)))])
@@ -297,10 +308,10 @@ mod tests {
                 .map(|(_, answer)| answer.send(Ok(vec![None])))
                 .collect::<Vec<_>>(),
         );
-        let (of, answer) = begun.recv().await.unwrap();
+        let (of, answer) = next(&mut begun).await;
         assert_eq!(of.len(), TOGETHER_MAX);
         answer.send(Ok(vec![None; TOGETHER_MAX])).unwrap();
-        let (of, answer) = begun.recv().await.unwrap();
+        let (of, answer) = next(&mut begun).await;
         assert_eq!(of.len(), 1);
         answer.send(Ok(vec![None])).unwrap();
         for asked in many {

@@ -16,9 +16,9 @@ use mosaic_domain::{Epoch, FamilyId, Stamp, UserId};
 use crate::commits::News;
 
 /// So many users are remembered: about 100 bytes each.
-const USERS_MAX: usize = 100_000;
+const REMEMBERED_USERS_MAX: usize = 100_000;
 /// So many logins of each.
-const LOGINS_MAX: usize = 32;
+const REMEMBERED_LOGINS_MAX: usize = 32;
 
 /// Whose clock or logins a job may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl AtRest {
         if all.commits != since.0 {
             return;
         }
-        if all.users.len() >= USERS_MAX && !all.users.contains_key(&user) {
+        if all.users.len() >= REMEMBERED_USERS_MAX && !all.users.contains_key(&user) {
             all.users.clear();
         }
         all.epoch = Some(epoch);
@@ -82,7 +82,7 @@ impl AtRest {
             clock,
             logins: Vec::new(),
         });
-        if rest.logins.len() >= LOGINS_MAX {
+        if rest.logins.len() >= REMEMBERED_LOGINS_MAX {
             rest.logins.clear();
         }
         if !rest.logins.contains(&login) {
@@ -205,15 +205,15 @@ mod tests {
     #[test]
     fn so_many_are_remembered_and_no_more() {
         let rest = known();
-        for n in 0..USERS_MAX as u128 {
+        for n in 0..REMEMBERED_USERS_MAX as u128 {
             let user = UserId::new(Uuid::from_u128(100 + n));
             rest.learn(rest.since(), user, PHONE, stamp(1), EPOCH);
         }
-        assert!(rest.lock().users.len() <= USERS_MAX);
+        assert!(rest.lock().users.len() <= REMEMBERED_USERS_MAX);
         for n in 0..1000 {
             let login = FamilyId::new(Uuid::from_u128(100 + n));
             rest.learn(rest.since(), BEN, login, stamp(1), EPOCH);
         }
-        assert!(rest.lock().users[&BEN].logins.len() <= LOGINS_MAX);
+        assert!(rest.lock().users[&BEN].logins.len() <= REMEMBERED_LOGINS_MAX);
     }
 }
