@@ -22,12 +22,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use self::packed::{Encoding, content_encoding, too_large, unpack};
+use crate::admission::Admission;
 use crate::budget::{Lease, MemoryBudget};
 use crate::content_length::content_length;
 use crate::extractor::Extractor;
 use crate::json::parse_object;
 use crate::problem::{Problem, ProblemCode};
-use crate::turns::Turns;
 use crate::{caller, connection};
 
 pub(crate) use self::packed::check_unpacked;
@@ -75,7 +75,7 @@ impl Default for BodyLimits {
 /// Bodies with more bytes than this are parsed off the async workers.
 const PARSED_AT_ONCE: usize = 64 * 1024;
 
-/// The turns of the bodies that are parsed off the async workers.
+/// The admission of the bodies that are parsed off the async workers.
 static PARSERS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
@@ -196,7 +196,7 @@ async fn receive(
         }
     };
     let packed = packed.map_err(|_| too_slow())??;
-    Turns::after_body(request).await?;
+    Admission::after_body(request).await?;
     Ok(packed)
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_application::push::PushBy;
 use mosaic_application::records::EditBy;
-use mosaic_application::sessions::{Asking, Caller, Sessions};
+use mosaic_application::sessions::{Actor, Caller, Sessions};
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId, Violation, Violations};
 
 use crate::access_log;
@@ -35,7 +35,7 @@ impl SignedIn {
     }
 
     /// Whose behalf it is on, by which login.
-    pub(crate) fn asking(&self) -> Asking {
+    pub(crate) fn actor(&self) -> Actor {
         (&self.0).into()
     }
 }
@@ -94,7 +94,7 @@ pub(crate) struct StaysSignedIn {
 
 impl StaysSignedIn {
     /// Whose behalf it is on, by which login.
-    pub(crate) fn asking(&self) -> Asking {
+    pub(crate) fn actor(&self) -> Actor {
         (&self.caller).into()
     }
 

@@ -8,10 +8,10 @@ use mosaic_ports::{BlobError, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::admission::Load;
 use crate::problem::{Problem, ProblemCode};
 use crate::routes::Endpoint;
 use crate::state::AppState;
-use crate::turns::Load;
 
 /// What `GET /health` answers.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,6 +11,7 @@
 //! * [`RequestLimits`]: how many requests of one user run at the same time.
 
 pub mod access_log;
+mod admission;
 mod api;
 mod app_errors;
 pub mod body;
@@ -40,12 +41,11 @@ pub mod routes;
 mod schema;
 pub mod server;
 mod state;
-mod turns;
 mod value;
 mod wire;
 
+pub use admission::RequestLimits;
 pub use body::BodyLimits;
 pub use limits::{Budget, LoginBudgets};
 pub use server::{HttpSettings, openapi, start};
 pub use state::{AppState, DownloadSettings};
-pub use turns::RequestLimits;

@@ -24,10 +24,10 @@ mod table;
 pub(crate) use table::get_only;
 pub use table::{RouteTable, unknown_route};
 
+use crate::admission::Load;
 use crate::extractor::Extractor;
 use crate::problem::{self, ProblemCode};
 use crate::schema;
-use crate::turns::Load;
 
 /// The name of the security scheme in the document.
 const BEARER: &str = "bearer";

@@ -20,6 +20,7 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, web};
 
+use crate::admission::{Admission, RequestLimits};
 use crate::body::BodyLimits;
 use crate::budget::{Holder, MemoryBudget};
 use crate::client_addr::TrustProxy;
@@ -28,7 +29,6 @@ use crate::limits::{LoginLimiter, network};
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
 use crate::state::AppState;
-use crate::turns::{RequestLimits, Turns};
 use crate::wire::{LONGEST_HEAD, Wire};
 use crate::{access_log, api, compress, connection, problem};
 
@@ -87,7 +87,7 @@ impl Site {
     /// The whole server over these use cases.
     pub(crate) fn of(settings: &HttpSettings, state: AppState) -> Self {
         let memory = MemoryBudget::new(settings.memory_budget, settings.body.unpacked_bytes);
-        let turns = Turns::new(settings.requests);
+        let admission = Admission::new(settings.requests);
         let ids = Arc::clone(&state.ids);
         let limiter = web::Data::new(LoginLimiter::new(state.login_budgets));
         let state = web::Data::new(state);
@@ -98,7 +98,7 @@ impl Site {
                     .app_data(state.clone())
                     .app_data(limiter.clone())
                     .app_data(memory.clone())
-                    .app_data(turns.clone());
+                    .app_data(admission.clone());
             }),
             request_ids: RequestIdSource::new(move || ids.next()),
         }

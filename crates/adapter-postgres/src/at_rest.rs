@@ -75,8 +75,8 @@ impl AtRest {
     pub(crate) async fn look(&self, user: UserId, login: FamilyId) -> Result<Standing, Failure> {
         let of = (user.uuid(), login.uuid());
         let (answer, answered) = oneshot::channel();
-        if let Some(turn) = self.0.wait(Asked { of, answer }) {
-            self.0.runtime.spawn(turn.run());
+        if let Some(runner) = self.0.wait(Asked { of, answer }) {
+            self.0.runtime.spawn(runner.run());
         }
         if let Ok(standing) = answered.await {
             return Ok(standing);
@@ -97,21 +97,21 @@ impl Shared {
     }
 
     /// Has somebody wait. Gives a turn to take where there may be one more.
-    fn wait(self: &Arc<Self>, asked: Asked) -> Option<Turn> {
+    fn wait(self: &Arc<Self>, asked: Asked) -> Option<Runner> {
         let mut waiting = self.waiting();
         waiting.asked.push(asked);
         if waiting.statements >= STATEMENTS_MAX {
             return None;
         }
         waiting.statements += 1;
-        Some(Turn(Arc::clone(self)))
+        Some(Runner(Arc::clone(self)))
     }
 }
 
 /// The right to have a statement under way, one after the other, for as long as anybody waits.
-struct Turn(Arc<Shared>);
+struct Runner(Arc<Shared>);
 
-impl Turn {
+impl Runner {
     async fn run(self) {
         loop {
             let asked = self.next();
@@ -135,7 +135,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Runner {
     fn drop(&mut self) {
         let mut waiting = self.0.waiting();
         waiting.statements -= 1;

@@ -57,8 +57,8 @@ mod standing;
 mod tls;
 mod tokens;
 mod transfer;
-mod turns;
 mod uploads;
+mod write_permits;
 
 use std::fmt;
 use std::sync::Arc;

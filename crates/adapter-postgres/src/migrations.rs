@@ -123,9 +123,9 @@ impl Migrator<'_> {
     }
 
     /// Takes the lock, and runs what is missing then.
-    async fn migrate(&self, client: &mut Client, patience: Duration) -> Result<(), OpenError> {
+    async fn migrate(&self, client: &mut Client, budget: Duration) -> Result<(), OpenError> {
         let locker = self.connect().await?;
-        let give_up = Instant::now() + patience;
+        let give_up = Instant::now() + budget;
         while !try_lock(&locker).await.map_err(OpenError::start(self.url))? {
             if Instant::now() >= give_up {
                 return Err(OpenError::Migrating {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::at_rest::standings_sql;
 use crate::pull::{Question, snapshot_sql};
 use crate::query::ListStatement;
-use crate::scope::{self, Wanted};
+use crate::scope::{self, ScopeParams};
 use crate::session::Value;
 use crate::{PostgresSettings, PostgresStore, contents, digest, grams, history, removal, retention, uploads};
 
@@ -178,13 +178,13 @@ async fn statements_cost_as_little_before_the_tables_are_analysed() {
             .await;
         assert!(pages(&page) < 5_000, "{page}");
         let keys: Vec<_> = (1..=200).map(|n| delete(memo_key(n))).collect();
-        let wanted = Wanted::of(&WriteScope::of(BIG, &keys));
+        let wanted = ScopeParams::of(&WriteScope::of(BIG, &keys));
         let scope = filled
             .buffers(&scope::records_sql(), &wanted.records(), generic)
             .await;
         assert!(pages(&scope) < 10_000, "{scope}");
         let resources = (1..=200).map(|n| put(resource_key(n), resource_of(memo_id(n), "a.png")));
-        let wanted = Wanted::of(&WriteScope::of(BIG, &resources.collect::<Vec<_>>()));
+        let wanted = ScopeParams::of(&WriteScope::of(BIG, &resources.collect::<Vec<_>>()));
         let children = filled
             .buffers(&scope::children_sql(), &wanted.children(), generic)
             .await;
@@ -257,7 +257,7 @@ async fn a_write(filled: &Filled, generic: bool) {
         put(bot_key(4), bot("b")).append_to_end(),
         put(resource_key(5), resource_of(memo_id(2), "c.png")).append_to_end(),
     ];
-    let wanted = Wanted::of(&WriteScope::of(BIG, &edits));
+    let wanted = ScopeParams::of(&WriteScope::of(BIG, &edits));
     let records = filled
         .plan(&scope::records_sql(), &wanted.records(), generic)
         .await;

@@ -18,14 +18,14 @@ use crate::commit_state::{self, CommitState};
 use crate::commits::Underway;
 use crate::error::Failure;
 use crate::retry::RetryBudget;
-use crate::scope::{Found, lock_and_load};
+use crate::scope::{ScopeRows, lock_and_load};
 use crate::session::NotCommitted;
 
 #[async_trait]
 impl WriteStore for PostgresStore {
     async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
         let scope = Arc::new(scope);
-        let mut patience = RetryBudget::new();
+        let mut budget = RetryBudget::new();
         loop {
             let failure = match self.attempt(&scope, &decide).await {
                 Ok(plan) => return Ok(plan),
@@ -35,7 +35,7 @@ impl WriteStore for PostgresStore {
                     Err(not_committed) => not_committed,
                 },
             };
-            patience.after(failure).await?;
+            budget.after(failure).await?;
         }
     }
 }
@@ -107,7 +107,7 @@ impl PostgresStore {
 
     async fn decide(
         &self,
-        found: Found,
+        found: ScopeRows,
         scope: &Arc<WriteScope>,
         decide: &Decide,
     ) -> Result<Decided, Failure> {
@@ -133,12 +133,12 @@ impl PostgresStore {
             underway,
         } = attempted;
         let question = Arc::new(commit_state::scope(scope.user, &plan));
-        let mut patience = RetryBudget::new();
+        let mut budget = RetryBudget::new();
         let locked = loop {
             match self.look(&question).await {
                 Ok(locked) => break locked,
                 // Whatever it is that fails now, what is to be found out is worth another try.
-                Err(other) => patience
+                Err(other) => budget
                     .pause(other)
                     .await
                     .map_err(|other| Failure::Undecided(Box::new(other)))?,

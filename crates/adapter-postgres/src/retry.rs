@@ -24,7 +24,7 @@ pub(crate) fn jittered(mean: Duration) -> Duration {
     mean / 2 + thousandth * u32::try_from(random).unwrap_or_default()
 }
 
-/// What is left of the patience of one call.
+/// What is left of the budget of one call.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     retries: u32,
@@ -47,7 +47,7 @@ impl RetryBudget {
         self.pause(failure).await
     }
 
-    /// Waits for a moment, whatever the failure, as long as there is patience left.
+    /// Waits for a moment, whatever the failure, as long as the budget lasts.
     pub(crate) async fn pause(&mut self, failure: Failure) -> Result<(), Failure> {
         let pause = jittered(PAUSE * 2_u32.pow(self.retries));
         if self.retries >= RETRIES || Instant::now() + pause >= self.until {
@@ -60,16 +60,16 @@ impl RetryBudget {
     }
 }
 
-/// Does something that may be done again until it succeeds, fails for good, or patience ends.
+/// Does something that may be done again until it succeeds, fails for good, or the budget is spent.
 pub(crate) async fn retrying<T, F>(attempt: impl Fn() -> F + Send) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>> + Send,
 {
-    let mut patience = RetryBudget::new();
+    let mut budget = RetryBudget::new();
     loop {
         match attempt().await {
             Ok(done) => return Ok(done),
-            Err(failure) => patience.after(failure).await?,
+            Err(failure) => budget.after(failure).await?,
         }
     }
 }

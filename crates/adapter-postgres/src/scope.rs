@@ -20,7 +20,7 @@ use crate::standing::{self, LOCK};
 /// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
     let named = rows::by_key("by_key.*", "n.entity_type", "n.record_key");
-    let wanted = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
+    let params = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
     let parent_type = parent_type_of("entity_type");
     format!(
         "WITH named AS (
@@ -32,13 +32,13 @@ pub(crate) fn records_sql() -> String {
              FROM unnest($4::text[], $5::text[]) AS p (child_type, parent_key)
              JOIN records AS r
                ON r.user_id = $1 AND r.entity_type = p.child_type AND NOT r.is_deleted AND r.parent_key = p.parent_key
-         ), wanted AS (
+         ), params AS (
              SELECT entity_type, record_key FROM named
              UNION
              SELECT {parent_type}, parent_key FROM named WHERE parent_key IS NOT NULL
          )
-         SELECT {RECORD_COLUMNS} FROM wanted AS w
-         CROSS JOIN LATERAL ({wanted}) AS r"
+         SELECT {RECORD_COLUMNS} FROM params AS w
+         CROSS JOIN LATERAL ({params}) AS r"
     )
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn history_sql() -> String {
 const CHILDREN_LIMIT: i64 = CHILDREN_MAX as i64;
 
 /// The values that a scope is asked for with, as columns.
-pub(crate) struct Wanted {
+pub(crate) struct ScopeParams {
     user: Uuid,
     keys: (Vec<&'static str>, Vec<String>),
     children: (Vec<&'static str>, Vec<String>),
@@ -103,9 +103,9 @@ pub(crate) struct Wanted {
     history: (Vec<&'static str>, Vec<String>, Vec<i64>, Vec<String>),
 }
 
-impl Wanted {
+impl ScopeParams {
     pub(crate) fn of(scope: &WriteScope) -> Self {
-        let mut wanted = Self {
+        let mut params = Self {
             user: scope.user.uuid(),
             keys: Default::default(),
             children: child_columns(scope.children_of.iter().copied()),
@@ -115,31 +115,31 @@ impl Wanted {
             history: Default::default(),
         };
         for key in &scope.keys {
-            wanted.keys.0.push(key.entity_type().name());
-            wanted.keys.1.push(key.to_string());
+            params.keys.0.push(key.entity_type().name());
+            params.keys.1.push(key.to_string());
         }
         for group in &scope.counted {
-            wanted.counted.0.push(group.entity_type.name());
-            wanted
+            params.counted.0.push(group.entity_type.name());
+            params
                 .counted
                 .1
                 .extend(group.parent.map(|parent| parent.to_string()));
         }
         for key in scope.child_keys() {
-            wanted.child_keys.0.push(key.entity_type().name());
-            wanted.child_keys.1.push(key.to_string());
+            params.child_keys.0.push(key.entity_type().name());
+            params.child_keys.1.push(key.to_string());
         }
         for group in &scope.sort_groups {
-            wanted.groups.0.push(group.entity_type.name());
-            wanted.groups.1.push(group.parent.map(|memo| memo.to_string()));
+            params.groups.0.push(group.entity_type.name());
+            params.groups.1.push(group.parent.map(|memo| memo.to_string()));
         }
         for (key, version) in &scope.history {
-            wanted.history.0.push(key.entity_type().name());
-            wanted.history.1.push(key.to_string());
-            wanted.history.2.push(version.time.get());
-            wanted.history.3.push(version.author.to_string());
+            params.history.0.push(key.entity_type().name());
+            params.history.1.push(key.to_string());
+            params.history.2.push(version.time.get());
+            params.history.3.push(version.author.to_string());
         }
-        wanted
+        params
     }
 
     fn user(&self) -> Value<'_> {
@@ -188,7 +188,7 @@ impl Wanted {
 
 /// The rows that a scope asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct ScopeRows {
     clock: Vec<Row>,
     standing: Vec<Row>,
     records: Vec<Row>,
@@ -199,11 +199,11 @@ pub(crate) struct Found {
 
 /// Begins a transaction, takes the user's lock, and loads what the scope asks for. In this isolation every statement sees
 /// what was committed before it began, so what is read after the lock was given is what the last holder left.
-pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> Result<Found, Failure> {
-    let wanted = Wanted::of(scope);
+pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> Result<ScopeRows, Failure> {
+    let params = ScopeParams::of(scope);
     let (records_sql, children_sql, history_sql) = (records_sql(), children_sql(), history_sql());
-    let mut steps = vec![Step::Fixed(LOCK, vec![wanted.user()])];
-    let mut targets: Vec<fn(&mut Found) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
+    let mut steps = vec![Step::Fixed(LOCK, vec![params.user()])];
+    let mut targets: Vec<fn(&mut ScopeRows) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
     let (standing_sql, login) = (
         standing::standing_sql("$1", "$2"),
         scope.login.map(FamilyId::uuid),
@@ -211,27 +211,27 @@ pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> 
     if login.is_some() {
         steps.push(Step::Fixed(
             &standing_sql,
-            vec![wanted.user(), (&login, Type::UUID)],
+            vec![params.user(), (&login, Type::UUID)],
         ));
         targets.push(|found| &mut found.standing);
     }
     if !scope.keys.is_empty() || !scope.children_of.is_empty() {
-        steps.push(Step::Fixed(&records_sql, wanted.records()));
+        steps.push(Step::Fixed(&records_sql, params.records()));
         targets.push(|found| &mut found.records);
     }
-    if !wanted.counted.0.is_empty() || !wanted.child_keys.0.is_empty() {
-        steps.push(Step::Fixed(&children_sql, wanted.children()));
+    if !params.counted.0.is_empty() || !params.child_keys.0.is_empty() {
+        steps.push(Step::Fixed(&children_sql, params.children()));
         targets.push(|found| &mut found.children);
     }
     if !scope.sort_groups.is_empty() {
-        steps.push(Step::Fixed(LAST_PLACES, wanted.places()));
+        steps.push(Step::Fixed(LAST_PLACES, params.places()));
         targets.push(|found| &mut found.places);
     }
     if !scope.history.is_empty() {
-        steps.push(Step::Fixed(&history_sql, wanted.history()));
+        steps.push(Step::Fixed(&history_sql, params.history()));
         targets.push(|found| &mut found.history);
     }
-    let mut found = Found::default();
+    let mut found = ScopeRows::default();
     for (rows, target) in session.begin(steps).await?.into_iter().zip(targets) {
         *target(&mut found) = rows;
     }
@@ -256,7 +256,7 @@ pub(crate) async fn lock_and_run(
     Ok((session, answers.collect()))
 }
 
-impl Found {
+impl ScopeRows {
     /// What the rows mean. The time is read here, while the lock is held (S2).
     pub(crate) fn read(self, scope: &WriteScope, clock: &dyn Clock) -> Result<Locked, Failure> {
         let lock = self.clock.first().ok_or(Failure::UnknownUser)?;

@@ -25,7 +25,7 @@ use crate::connect::{Connector, limits};
 use crate::error::{Failure, is_full, is_read_only, is_refusal, is_stale_statement};
 use crate::retry::retrying;
 use crate::settings::PostgresSettings;
-use crate::turns::Turns;
+use crate::write_permits::WritePermits;
 
 /// How long an abandoned statement may go on by itself before it is cancelled.
 const GRACE: Duration = Duration::from_millis(50);
@@ -61,7 +61,7 @@ struct Inner {
     runtime: Handle,
     prepares: bool,
     begin: String,
-    turns: Turns,
+    turns: WritePermits,
     read_timeout: Duration,
     answer_timeout: Duration,
     /// When the disk of the database was found to be full, if nothing was committed since.
@@ -82,7 +82,7 @@ impl Database {
             runtime: Handle::current(),
             prepares: settings.prepared_statements,
             begin,
-            turns: Turns::new(settings.lock_timeout),
+            turns: WritePermits::new(settings.lock_timeout),
             read_timeout: settings.read_timeout,
             answer_timeout: settings.statement_timeout + LATENCY,
             full_at: Mutex::new(None),

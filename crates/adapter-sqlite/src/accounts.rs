@@ -14,7 +14,7 @@ use mosaic_ports::{AccountStore, StoreError};
 use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
-use crate::commits::News;
+use crate::commits::CommitEvent;
 use crate::error::Failure;
 use crate::query::bounds;
 use crate::removal;
@@ -159,19 +159,19 @@ fn update(
     change: &AccountChange,
     now: UnixMillis,
     by: Option<ActingLogin>,
-) -> Result<(UpdateOutcome, Option<News>), Failure> {
+) -> Result<(UpdateOutcome, Option<CommitEvent>), Failure> {
     let plan = change.decide(&facts(conn, id, change.username.as_ref(), by)?, now);
-    let mut news = None;
+    let mut event = None;
     if let Some(AccountWrite { account, end_logins }) = plan.write {
         let Account { user, password } = account;
         store(conn, UPDATE, &user, &password, &user.username.folded())?;
         if end_logins {
             standing::end_all(conn, id)?;
         }
-        news = Some(News::Account {
+        event = Some(CommitEvent::Account {
             user: id,
             ended: end_logins,
         });
     }
-    Ok((plan.outcome, news))
+    Ok((plan.outcome, event))
 }

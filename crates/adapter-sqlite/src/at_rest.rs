@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mosaic_domain::{Epoch, FamilyId, Stamp, UserId};
 
-use crate::commits::News;
+use crate::commits::CommitEvent;
 
 /// So many users are remembered: about 100 bytes each.
 const REMEMBERED_USERS_MAX: usize = 100_000;
@@ -90,19 +90,19 @@ impl AtRest {
         }
     }
 
-    /// A group of jobs was committed. Each says what it may have changed, and its news, in the order in which they ran.
-    pub(crate) fn committed(&self, jobs: impl Iterator<Item = (Touches, Option<News>)>) {
+    /// A group of jobs was committed. Each says what it may have changed, and its event, in the order in which they ran.
+    pub(crate) fn committed(&self, jobs: impl Iterator<Item = (Touches, Option<CommitEvent>)>) {
         let mut all = self.lock();
         all.commits += 1;
-        for (touches, news) in jobs {
-            match (touches, news) {
+        for (touches, event) in jobs {
+            match (touches, event) {
                 (Touches::Everybody, _) => all.forget(),
-                (_, Some(News::Moved(user, clock))) => {
+                (_, Some(CommitEvent::Moved(user, clock))) => {
                     if let Some(rest) = all.users.get_mut(&user) {
                         rest.clock = clock;
                     }
                 }
-                (_, Some(News::Account { user, .. })) | (Touches::User(user), None) => {
+                (_, Some(CommitEvent::Account { user, .. })) | (Touches::User(user), None) => {
                     all.users.remove(&user);
                 }
                 (Touches::Nobody, None) => {}
@@ -160,9 +160,9 @@ mod tests {
 
     #[test]
     fn what_a_job_touches_is_looked_up_again_and_nothing_else() {
-        let moved = Some(News::Moved(ANNA, stamp(11)));
-        let changed = |ended| Some(News::Account { user: ANNA, ended });
-        for (touches, news, expected) in [
+        let moved = Some(CommitEvent::Moved(ANNA, stamp(11)));
+        let changed = |ended| Some(CommitEvent::Account { user: ANNA, ended });
+        for (touches, event, expected) in [
             (Touches::Nobody, None, [Some(10), Some(10)]),
             (Touches::User(ANNA), moved, [Some(11), Some(10)]),
             (Touches::Nobody, changed(true), [None, Some(10)]),
@@ -171,8 +171,8 @@ mod tests {
             (Touches::Everybody, None, [None, None]),
         ] {
             let rest = known();
-            rest.committed([(touches, news)].into_iter());
-            assert_eq!(clocks(&rest), expected, "{touches:?} {news:?}");
+            rest.committed([(touches, event)].into_iter());
+            assert_eq!(clocks(&rest), expected, "{touches:?} {event:?}");
         }
         let rest = known();
         rest.forget();
@@ -193,7 +193,7 @@ mod tests {
     fn what_was_read_before_a_commit_is_not_remembered_after_it() {
         let rest = AtRest::default();
         let since = rest.since();
-        rest.committed([(Touches::User(ANNA), Some(News::Moved(ANNA, stamp(11))))].into_iter());
+        rest.committed([(Touches::User(ANNA), Some(CommitEvent::Moved(ANNA, stamp(11))))].into_iter());
         rest.learn(since, ANNA, PHONE, stamp(10), EPOCH);
         assert_eq!(clocks(&rest), [None, None]);
         let since = rest.since();

@@ -12,7 +12,7 @@ use crate::SqliteStore;
 
 /// What a job has done that others are told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum CommitEvent {
     /// It moved this user's clock, which stands here now.
     Moved(UserId, Stamp),
     /// It changed the account or the logins of this user.
@@ -36,14 +36,14 @@ impl Listeners {
 
     /// Tells everybody of a commit. The jobs' clocks come in the order in which the jobs ran, so the last one of a user
     /// stands for those before it.
-    pub(crate) fn tell(&self, news: impl Iterator<Item = News>) {
+    pub(crate) fn tell(&self, event: impl Iterator<Item = CommitEvent>) {
         let mut latest = BTreeMap::<UserId, Stamp>::new();
         let mut ended = BTreeSet::<UserId>::new();
-        for news in news {
-            match news {
-                News::Moved(user, clock) => drop(latest.insert(user, clock)),
-                News::Account { user, ended: true } => drop(ended.insert(user)),
-                News::Account { .. } => {}
+        for event in event {
+            match event {
+                CommitEvent::Moved(user, clock) => drop(latest.insert(user, clock)),
+                CommitEvent::Account { user, ended: true } => drop(ended.insert(user)),
+                CommitEvent::Account { .. } => {}
             }
         }
         if latest.is_empty() && ended.is_empty() {

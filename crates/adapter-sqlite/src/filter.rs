@@ -6,13 +6,13 @@ use rusqlite::{Connection, Row};
 use serde_json::Value;
 
 use crate::error::Failure;
-use crate::runs::Wanted;
+use crate::runs::SearchRuns;
 
 /// What a record must have.
 pub(crate) struct Filter {
     tags: Vec<String>,
     terms: Vec<Finder<'static>>,
-    runs: Wanted,
+    runs: SearchRuns,
 }
 
 impl Filter {
@@ -28,7 +28,7 @@ impl Filter {
                 .iter()
                 .map(|term| Finder::new(term).into_owned())
                 .collect(),
-            runs: Wanted::of(&query.search),
+            runs: SearchRuns::of(&query.search),
         })
     }
 

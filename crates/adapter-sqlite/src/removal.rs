@@ -6,7 +6,7 @@ use mosaic_domain::UserId;
 use mosaic_domain::account::{ActingLogin, RemovalStep, RemoveAccount, RemoveOutcome};
 use rusqlite::Connection;
 
-use crate::commits::News;
+use crate::commits::CommitEvent;
 use crate::contents;
 use crate::error::Failure;
 use crate::standing;
@@ -18,12 +18,12 @@ pub(crate) fn step(
     id: UserId,
     limit: u32,
     by: Option<ActingLogin>,
-) -> Result<(RemoveOutcome, Option<News>), Failure> {
+) -> Result<(RemoveOutcome, Option<CommitEvent>), Failure> {
     let plan = standing::facts(conn, id, None, by)?.remove();
     let Some(step) = plan.write else {
         return Ok((plan.outcome, None));
     };
-    let news = News::Account {
+    let event = CommitEvent::Account {
         user: id,
         ended: step == RemovalStep::Close,
     };
@@ -34,7 +34,7 @@ pub(crate) fn step(
             .execute([id.uuid()])?;
         contents::note_removed(conn, id)?;
     }
-    Ok((plan.outcome, Some(news)))
+    Ok((plan.outcome, Some(event)))
 }
 
 /// Removes a batch of rows. Says how many.

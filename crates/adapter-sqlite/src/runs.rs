@@ -28,9 +28,9 @@ pub(crate) fn of(body: &str) -> Option<Vec<u8>> {
 
 /// The runs that a search looks for: few of each term, spread over it, whatever its length.
 #[derive(Debug)]
-pub(crate) struct Wanted(Vec<usize>);
+pub(crate) struct SearchRuns(Vec<usize>);
 
-impl Wanted {
+impl SearchRuns {
     pub(crate) fn of(terms: &SearchTerms) -> Self {
         let mut wanted = Vec::new();
         for term in terms.iter() {
@@ -70,8 +70,8 @@ fn hashes(text: &str) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    fn wanted(terms: &str) -> Wanted {
-        Wanted::of(&SearchTerms::parse(terms).unwrap())
+    fn wanted(terms: &str) -> SearchRuns {
+        SearchRuns::of(&SearchTerms::parse(terms).unwrap())
     }
 
     fn long(text: &str) -> Vec<u8> {

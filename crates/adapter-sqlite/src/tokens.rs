@@ -14,7 +14,7 @@ use mosaic_ports::{DeviceLogin, EarlierToken, RefreshTokens, StoreError};
 use rusqlite::{Connection, named_params};
 
 use crate::SqliteStore;
-use crate::commits::News;
+use crate::commits::CommitEvent;
 use crate::error::Failure;
 use crate::rows::read_all;
 use crate::standing::{by_id, end_all};
@@ -126,7 +126,7 @@ fn ages(conn: &Connection, user: UserId) -> Result<Vec<LoginAge>, Failure> {
 }
 
 /// Writes what was decided. Says also whose logins it changed.
-fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Option<News>), Failure> {
+fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Option<CommitEvent>), Failure> {
     let Plan { write, outcome } = plan;
     if let Some(LoginWrite {
         user,
@@ -140,11 +140,11 @@ fn carry_out<O>(conn: &Connection, plan: Plan<LoginWrite, O>) -> Result<(O, Opti
             put(conn, kept)?;
         }
     }
-    let news = write.map(|write| News::Account {
+    let event = write.map(|write| CommitEvent::Account {
         user: write.user,
         ended: write.ends_logins_of().is_some(),
     });
-    Ok((outcome, news))
+    Ok((outcome, event))
 }
 
 /// Keeps a login, whether it is there or not.

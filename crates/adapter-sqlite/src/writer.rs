@@ -24,7 +24,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::at_rest::{AtRest, Touches};
-use crate::commits::{Listeners, News};
+use crate::commits::{CommitEvent, Listeners};
 use crate::condition::Condition;
 use crate::connect::FileLock;
 use crate::cursors::Remembered;
@@ -46,7 +46,7 @@ trait Job: Send {
     /// Does the work, inside the savepoint. Says whether its changes are to be kept.
     fn run(&mut self, conn: &Connection) -> bool;
     /// What others are told of its changes, if they are to be kept.
-    fn news(&self) -> Option<News>;
+    fn event(&self) -> Option<CommitEvent>;
     /// Whose clock or logins it may have changed.
     fn touches(&self) -> Touches;
     /// Answers, once it is known what became of the transaction.
@@ -66,7 +66,7 @@ impl<T, W, N> Job for Task<T, W, N>
 where
     T: Send,
     W: FnOnce(&Connection) -> Result<T, Failure> + Send,
-    N: Fn(&T) -> Option<News> + Send,
+    N: Fn(&T) -> Option<CommitEvent> + Send,
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
@@ -86,7 +86,7 @@ where
         keep
     }
 
-    fn news(&self) -> Option<News> {
+    fn event(&self) -> Option<CommitEvent> {
         let done = self.outcome.as_ref()?.as_ref().ok()?;
         (self.tells)(done)
     }
@@ -225,8 +225,9 @@ impl Writer {
     where
         W: FnOnce(&Connection) -> Result<WritePlan, Failure> + Send + 'static,
     {
-        let moves =
-            move |plan: &WritePlan| (!plan.records.is_empty()).then_some(News::Moved(user, plan.clock));
+        let moves = move |plan: &WritePlan| {
+            (!plan.records.is_empty()).then_some(CommitEvent::Moved(user, plan.clock))
+        };
         self.submit(Some(user), Touches::User(user), bytes, work, moves)
             .await
     }
@@ -235,9 +236,9 @@ impl Writer {
     pub(crate) async fn change_account<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Result<(T, Option<News>), Failure> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<(T, Option<CommitEvent>), Failure> + Send + 'static,
     {
-        let tells = |(_, news): &(T, Option<News>)| *news;
+        let tells = |(_, event): &(T, Option<CommitEvent>)| *event;
         let (done, _) = self.submit(None, Touches::Nobody, 0, work, tells).await?;
         Ok(done)
     }
@@ -253,7 +254,7 @@ impl Writer {
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-        N: Fn(&T) -> Option<News> + Send + 'static,
+        N: Fn(&T) -> Option<CommitEvent> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let task = Task {
@@ -344,8 +345,8 @@ impl WriterThread {
                 self.condition.committed();
             }
             self.at_rest
-                .committed(done.iter().map(|job| (job.touches(), job.news())));
-            self.listeners.tell(done.iter().filter_map(|job| job.news()));
+                .committed(done.iter().map(|job| (job.touches(), job.event())));
+            self.listeners.tell(done.iter().filter_map(|job| job.event()));
         }
         for job in done {
             job.finish(committed.clone().map_err(Failure::Uncommitted));

@@ -8,7 +8,7 @@ use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, RecordKey, RevisionId, 
 
 use crate::error::AppError;
 use crate::page::Page;
-use crate::records::{Draft, EditBy, Records};
+use crate::records::{EditBy, Records, Upsert};
 
 /// A memo with its resources, in their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +35,8 @@ impl Memos {
     ///
     /// # Errors
     /// As [`Records::write`].
-    pub async fn write(&self, by: &EditBy, id: MemoId, draft: Draft<Memo>) -> Result<MemoView, AppError> {
-        let memo = self.records.write(by, id, draft).await?;
+    pub async fn write(&self, by: &EditBy, id: MemoId, upsert: Upsert<Memo>) -> Result<MemoView, AppError> {
+        let memo = self.records.write(by, id, upsert).await?;
         self.with_resources(by.user, memo).await
     }
 

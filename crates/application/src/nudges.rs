@@ -12,11 +12,11 @@ use mosaic_ports::{ChangeFeed, CommitListener};
 use tokio::sync::watch;
 
 use crate::error::AppError;
-use crate::sessions::Asking;
+use crate::sessions::Actor;
 
 /// What is known of one user's commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct News {
+struct Signals {
     clock: Stamp,
     /// How often commits may have been missed.
     gaps: u64,
@@ -32,7 +32,7 @@ pub struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct Users {
-    listened: HashMap<UserId, watch::Sender<News>>,
+    listened: HashMap<UserId, watch::Sender<Signals>>,
     closed: bool,
 }
 
@@ -57,11 +57,11 @@ impl Subscriptions {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, user: UserId, limit: usize) -> Result<watch::Receiver<News>, AppError> {
+    fn join(&self, user: UserId, limit: usize) -> Result<watch::Receiver<Signals>, AppError> {
         let mut users = self.users();
         if users.closed {
             // A receiver whose sender is gone: the listener ends at once.
-            return Ok(watch::channel(News::default()).1);
+            return Ok(watch::channel(Signals::default()).1);
         }
         let news = users.listened.entry(user).or_default();
         if news.receiver_count() >= limit {
@@ -134,12 +134,12 @@ impl Nudges {
     ///
     /// # Errors
     /// [`AppError::TooManyListeners`].
-    pub fn listen(&self, asking: Asking) -> Result<Listener, AppError> {
+    pub fn listen(&self, actor: Actor) -> Result<Listener, AppError> {
         Ok(Listener {
-            news: Some(self.subscriptions.join(asking.user, self.limit)?),
+            news: Some(self.subscriptions.join(actor.user, self.limit)?),
             told: None,
             seen: None,
-            asking,
+            actor,
             nudges: self.clone(),
         })
     }
@@ -148,11 +148,11 @@ impl Nudges {
 /// One connection that listens. Dropping it ends that.
 pub struct Listener {
     /// `None` only while it is dropped.
-    news: Option<watch::Receiver<News>>,
+    news: Option<watch::Receiver<Signals>>,
     told: Option<Stamp>,
     /// How many gaps and ends of logins there had been at the last look at the clock; `None` before the first.
     seen: Option<(u64, u64)>,
-    asking: Asking,
+    actor: Actor,
     nudges: Nudges,
 }
 
@@ -168,9 +168,9 @@ impl Listener {
             let Some(news) = &mut self.news else {
                 return Ok(None);
             };
-            let News { clock, gaps, ends } = *news.borrow_and_update();
+            let Signals { clock, gaps, ends } = *news.borrow_and_update();
             if self.seen != Some((gaps, ends)) {
-                let Asking { user, login } = self.asking;
+                let Actor { user, login } = self.actor;
                 let clock = self.nudges.feed.clock(user, login).await??;
                 let had_gap = self.seen.is_none_or(|(seen, _)| seen != gaps);
                 self.seen = Some((gaps, ends));
@@ -194,7 +194,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.news = None;
-        self.nudges.subscriptions.leave(self.asking.user);
+        self.nudges.subscriptions.leave(self.actor.user);
     }
 }
 
@@ -209,7 +209,7 @@ impl std::fmt::Debug for Nudges {
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener")
-            .field("user", &self.asking.user)
+            .field("user", &self.actor.user)
             .finish_non_exhaustive()
     }
 }

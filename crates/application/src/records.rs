@@ -49,17 +49,17 @@ impl EditBy {
 
 /// What a client wants a record to be, as far as it says so: what it leaves out stays as it is stored (W7).
 #[derive(Debug, Clone)]
-pub struct Draft<E: Entity> {
+pub struct Upsert<E: Entity> {
     /// The fields that it names.
     pub patch: E::Changes,
     /// The resources that the memo has from now on, in order.
     pub attachments: Option<Vec<ResourceId>>,
-    /// Whether a record that is not there is made, with defaults for what the draft leaves out. Without an edit time such a
-    /// draft overwrites nothing (W3), unless it is of a diary, whose key is its day (W7).
+    /// Whether a record that is not there is made, with defaults for what the upsert leaves out. Without an edit time such an
+    /// upsert overwrites nothing (W3), unless it is of a diary, whose key is its day (W7).
     pub creates: bool,
 }
 
-impl<E: Entity> Draft<E> {
+impl<E: Entity> Upsert<E> {
     /// The edit that writes this, whatever route it came by.
     pub fn into_action(self, created_at: Option<UnixMillis>) -> Action {
         Action::Patch {
@@ -131,7 +131,7 @@ impl Records {
         self.ids.next()
     }
 
-    /// `POST` and `PUT`: writes the fields that the draft names, and answers what is stored then. A create that is sent again
+    /// `POST` and `PUT`: writes the fields that the upsert names, and answers what is stored then. A create that is sent again
     /// answers what is there and overwrites nothing (W3).
     ///
     /// # Errors
@@ -141,9 +141,9 @@ impl Records {
         &self,
         by: &EditBy,
         key: E::Key,
-        draft: Draft<E>,
+        upsert: Upsert<E>,
     ) -> Result<Live<E>, AppError> {
-        let action = draft.into_action(by.created_at);
+        let action = upsert.into_action(by.created_at);
         live(self.edit(by, E::record_key(key), action).await?)
     }
 

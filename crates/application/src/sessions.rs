@@ -50,20 +50,20 @@ impl Caller {
 
 /// Whose behalf something is done on, by which login; without one: by the server itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asking {
+pub struct Actor {
     /// The user.
     pub user: UserId,
     /// The login, which must not have ended when something is written.
     pub login: Option<FamilyId>,
 }
 
-impl From<UserId> for Asking {
+impl From<UserId> for Actor {
     fn from(user: UserId) -> Self {
         Self { user, login: None }
     }
 }
 
-impl From<&Caller> for Asking {
+impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
         Self {
             user: caller.user,

@@ -11,7 +11,7 @@ use mosaic_domain::{ClientId, Violation, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::records::Answered;
+use super::records::JsonResult;
 use crate::body::JsonBody;
 use crate::caller::{MayOwePassword, SignedIn};
 use crate::client_addr;
@@ -216,7 +216,7 @@ async fn login(
     state: Data<AppState>,
     limiter: Data<LoginLimiter>,
     body: JsonBody<LoginBody>,
-) -> Answered<LoginAnswer> {
+) -> JsonResult<LoginAnswer> {
     let login = body.0.parse()?;
     let username = login.username.clone();
     let client = login.client.clone();
@@ -288,7 +288,7 @@ async fn register(
     state: Data<AppState>,
     limiter: Data<LoginLimiter>,
     body: JsonBody<RegisterBody>,
-) -> Answered<LoginAnswer> {
+) -> JsonResult<LoginAnswer> {
     let body = body.0;
     let mut check = Check::default();
     let username = check.required("username", body.username, |name| Username::chosen(&name));
@@ -334,7 +334,7 @@ async fn refresh(
     state: Data<AppState>,
     limiter: Data<LoginLimiter>,
     body: JsonBody<RefreshBody>,
-) -> Answered<TokensDto> {
+) -> JsonResult<TokensDto> {
     let token = body.0.parse()?;
     if let Some(key) = refresh_key(&token) {
         limiter.refresh(key)?;
@@ -348,7 +348,7 @@ async fn logout(state: Data<AppState>, body: JsonBody<RefreshBody>) -> Result<Ht
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn me(caller: MayOwePassword, state: Data<AppState>) -> Answered<UserDto> {
+async fn me(caller: MayOwePassword, state: Data<AppState>) -> JsonResult<UserDto> {
     Ok(Json(state.accounts.me(&caller.0).await?.into()))
 }
 
@@ -370,7 +370,7 @@ async fn change_password(
     state: Data<AppState>,
     limiter: Data<LoginLimiter>,
     body: JsonBody<ChangePasswordBody>,
-) -> Answered<LoginAnswer> {
+) -> JsonResult<LoginAnswer> {
     let mut check = Check::default();
     let old = check.required("oldPassword", body.0.old_password, Password::given);
     let new = check.required("newPassword", body.0.new_password, Password::chosen);
@@ -398,7 +398,7 @@ async fn update_user(
     caller: SignedIn,
     state: Data<AppState>,
     body: JsonBody<UpdateUserBody>,
-) -> Answered<UserDto> {
+) -> JsonResult<UserDto> {
     let mut check = Check::default();
     let username = check.optional("username", body.0.username, |name| Username::chosen(&name));
     let avatar_url = check.nullable("avatarUrl", body.0.avatar_url, Label::new);

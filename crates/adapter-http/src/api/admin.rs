@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use super::accounts::UserDto;
 use super::page::{PageOf, UsualPage};
-use super::records::Answered;
+use super::records::JsonResult;
+use crate::admission::Load;
 use crate::body::JsonBody;
 use crate::caller::Administrator;
 use crate::field::{Check, Field, from_text};
@@ -20,7 +21,6 @@ use crate::query::{Key, Query};
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
-use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "admin";
@@ -85,7 +85,7 @@ async fn list(
     _: Administrator,
     page: Query<UsualPage>,
     state: Data<AppState>,
-) -> Answered<PageOf<ManagedUser>> {
+) -> JsonResult<PageOf<ManagedUser>> {
     let page = page.0.number();
     Ok(Json(PageOf::of(state.accounts.list(page).await?, page)))
 }
@@ -113,7 +113,7 @@ async fn create(
     admin: Administrator,
     state: Data<AppState>,
     body: JsonBody<NewUserBody>,
-) -> Answered<ManagedUser> {
+) -> JsonResult<ManagedUser> {
     let body = body.0;
     let mut check = Check::default();
     let username = check.required("username", body.username, |name| Username::chosen(&name));
@@ -165,7 +165,7 @@ async fn change(
     id: Key<UserId>,
     state: Data<AppState>,
     body: JsonBody<ChangeUserBody>,
-) -> Answered<ManagedUser> {
+) -> JsonResult<ManagedUser> {
     let body = body.0;
     let mut check = Check::default();
     let patch = AccountPatch {

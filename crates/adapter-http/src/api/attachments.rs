@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::form::{Form, least_bytes};
-use super::records::{Answered, by_device};
+use super::records::{JsonResult, by_device};
 use super::text_fields::{FILENAME, ID, MEMO_ID, METADATA, MIME_TYPE, mime_type};
+use crate::admission::Load;
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::disposition::renamed;
@@ -25,7 +26,6 @@ use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-use crate::turns::Load;
 
 /// What an upload can be refused with, in whatever way its bytes come.
 const UPLOAD_PROBLEMS: [ProblemCode; 9] = [
@@ -204,7 +204,7 @@ async fn upload(
     request: HttpRequest,
     payload: Payload,
     state: Data<AppState>,
-) -> Answered<ResourceDto> {
+) -> JsonResult<ResourceDto> {
     let attachments = &state.attachments;
     let (idle, limit) = (state.downloads.upload_idle, attachments.limits().file_bytes);
     let mut form = Form::open(&request, payload, idle, limit).await?;
@@ -320,7 +320,7 @@ async fn begin_direct(
     editor: Editor,
     state: Data<AppState>,
     body: JsonBody<DirectBody>,
-) -> Answered<DirectDto> {
+) -> JsonResult<DirectDto> {
     let (size, file, times) = body.0.parse()?;
     let bytes = u64::try_from(size.get()).map_err(Problem::internal)?;
     let begun = state
@@ -344,7 +344,7 @@ async fn confirm_direct(
     caller: SignedIn,
     state: Data<AppState>,
     body: JsonBody<ConfirmBody>,
-) -> Answered<ResourceDto> {
+) -> JsonResult<ResourceDto> {
     let mut check = Check::default();
     let id = check.required("uploadId", body.0.upload_id, from_text::<UploadId>);
     let id = check.finish(id)?;

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 use super::accounts::UserDto;
 use super::attachments::DOWNLOAD_PROBLEMS;
 use super::form::Form;
-use super::records::Answered;
+use super::records::JsonResult;
+use crate::admission::Load;
 use crate::caller::{self, SignedIn};
 use crate::disposition::renamed;
 use crate::field::Check;
@@ -21,7 +22,6 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
-use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "avatars";
@@ -107,7 +107,7 @@ async fn upload(
     request: HttpRequest,
     payload: Payload,
     state: Data<AppState>,
-) -> Answered<AvatarDto> {
+) -> JsonResult<AvatarDto> {
     let attachments = &state.attachments;
     let (idle, limit) = (state.downloads.upload_idle, attachments.limits().avatar_bytes);
     let mut form = Form::open(&request, payload, idle, limit).await?;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::page::PageQuery;
 use super::{records, revisions};
+use crate::admission::Load;
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, BotDto, Times};
@@ -19,7 +20,6 @@ use crate::query::Query;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-use crate::turns::Load;
 
 /// How many bots a page has at most, and where the query does not say.
 pub(super) const BOTS_PER_PAGE: u32 = 1_000;

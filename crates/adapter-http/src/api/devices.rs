@@ -10,7 +10,8 @@ use mosaic_ports::SyncDigest;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::records::Answered;
+use super::records::JsonResult;
+use crate::admission::Load;
 use crate::caller::{self, CLIENT_ID, SignedIn};
 use crate::entities::PerType;
 use crate::problem::{Problem, ProblemCode};
@@ -18,7 +19,6 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-use crate::turns::Load;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "devices";
@@ -108,7 +108,7 @@ impl DeviceDto {
     }
 }
 
-async fn list(caller: SignedIn, request: HttpRequest, state: Data<AppState>) -> Answered<Vec<DeviceDto>> {
+async fn list(caller: SignedIn, request: HttpRequest, state: Data<AppState>) -> JsonResult<Vec<DeviceDto>> {
     let named = caller::named_device(&request)?;
     let asks = caller.0.client.as_ref().or(named.as_ref());
     let devices = state.devices.list(caller.user()).await?.into_iter();
@@ -167,6 +167,6 @@ impl From<SyncDigest> for DigestDto {
     }
 }
 
-async fn digest(caller: SignedIn, state: Data<AppState>) -> Answered<DigestDto> {
+async fn digest(caller: SignedIn, state: Data<AppState>) -> JsonResult<DigestDto> {
     Ok(Json(state.devices.digest(caller.user()).await?.into()))
 }

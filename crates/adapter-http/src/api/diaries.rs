@@ -10,8 +10,9 @@ use mosaic_domain::{DiaryDate, EntityType};
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::memos;
 use super::page::{self, PageOf, UsualPage};
-use super::records::{self, Answered};
+use super::records::{self, JsonResult};
 use super::revisions;
+use crate::admission::Load;
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, DiaryDto, DiaryWithMemos, MoodBody, SummaryBody};
@@ -19,7 +20,6 @@ use crate::problem::Problem;
 use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
 use crate::state::AppState;
-use crate::turns::Load;
 
 records::responds_with_the_record!(Diary);
 
@@ -112,7 +112,7 @@ async fn summary(
     day: Key<DiaryDate>,
     state: Data<AppState>,
     body: JsonBody<SummaryBody>,
-) -> Answered<DiaryDto> {
+) -> JsonResult<DiaryDto> {
     records::amend::<Diary>(&editor, day.0, &state, body.0.parse()).await
 }
 
@@ -121,6 +121,6 @@ async fn mood(
     day: Key<DiaryDate>,
     state: Data<AppState>,
     body: JsonBody<MoodBody>,
-) -> Answered<DiaryDto> {
+) -> JsonResult<DiaryDto> {
     records::amend::<Diary>(&editor, day.0, &state, body.0.parse()).await
 }

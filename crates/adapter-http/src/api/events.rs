@@ -16,13 +16,13 @@ use mosaic_ports::StoreError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use utoipa::ToSchema;
 
+use crate::admission::Load;
 use crate::caller::StaysSignedIn;
 use crate::names::NudgeName;
 use crate::problem::{Problem, ProblemCode, causes};
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
-use crate::turns::Load;
 
 const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -99,7 +99,7 @@ async fn events(
         // Of unknown length, as the answer to `GET` is.
         return Ok(response.streaming(empty::<Result<Bytes, Problem>>()));
     }
-    let listener = state.nudges.listen(login.asking())?;
+    let listener = state.nudges.listen(login.actor())?;
     let seen = last_event_id(&request);
     Ok(response.streaming(stream(listener, login, seen, state.heartbeat)))
 }

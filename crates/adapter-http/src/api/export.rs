@@ -6,12 +6,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, TryStreamExt as _, stream};
 use mosaic_domain::DiaryDate;
 
+use crate::admission::Load;
 use crate::caller::SignedIn;
 use crate::problem::{Problem, causes};
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 use crate::state::AppState;
-use crate::turns::Load;
 
 const CONTENT_TYPE: &str = "application/x-ndjson";
 

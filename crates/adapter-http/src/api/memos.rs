@@ -4,7 +4,7 @@ use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
-use mosaic_application::records::{Draft, EditBy};
+use mosaic_application::records::{EditBy, Upsert};
 use mosaic_domain::entity::Memo;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
@@ -17,8 +17,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::page::{self, PageOf, PageQuery, UsualPage};
-use super::records::{self, Answered, Routed};
+use super::records::{self, JsonResult, Routed};
 use super::revisions;
+use crate::admission::Load;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, ArchiveBody, MemoWithResources};
@@ -27,7 +28,6 @@ use crate::query::{Key, Query, QueryReader, QueryValue, query};
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
-use crate::turns::Load;
 
 const WORDS: &str = "Words that the memo must contain, in its text, its tags or its summary: at most 32";
 const ARCHIVED: &str = "Only those that are put away, or only the others";
@@ -39,9 +39,9 @@ impl Routed for Memo {
         state: &AppState,
         by: &EditBy,
         key: MemoId,
-        draft: Draft<Self>,
+        upsert: Upsert<Self>,
     ) -> Result<MemoWithResources, AppError> {
-        state.memos.write(by, key, draft).await.map(Into::into)
+        state.memos.write(by, key, upsert).await.map(Into::into)
     }
 
     async fn restore(
@@ -269,7 +269,7 @@ impl From<TagCount> for TagDto {
     }
 }
 
-async fn tags(caller: SignedIn, state: Data<AppState>) -> Answered<Vec<TagDto>> {
+async fn tags(caller: SignedIn, state: Data<AppState>) -> JsonResult<Vec<TagDto>> {
     let tags = state.memos.tags(caller.user()).await?;
     Ok(Json(tags.into_iter().map(Into::into).collect()))
 }

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use self::raw::{RawChanges, RawEdits};
 use crate::access_log;
+use crate::admission::Admission;
 use crate::body::{FromBody, JsonBody};
 use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
@@ -27,7 +28,6 @@ use crate::response;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-use crate::turns::Turns;
 
 /// How many errors the response to a push has at most, besides the first of each record.
 const MOST_ERRORS: usize = 1_000;
@@ -237,12 +237,12 @@ fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
 
 /// Shows outcomes, and the records that won as long as there is room for them.
 #[derive(Debug, Default)]
-struct Showing {
+struct ResultWriter {
     shown_bytes: usize,
     shown_errors: usize,
 }
 
-impl Showing {
+impl ResultWriter {
     /// A record that is rejected, with its errors; once the response has many, with the first of them.
     fn rejected(&mut self, problem: &Problem, retryable: bool) -> PushResult {
         let errors = problem.errors();
@@ -301,11 +301,11 @@ async fn push(
     } = body.0;
     access_log::note_client(&request, &client);
     let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
-    let _turn = Turns::push(&request, editor.user(), body_bytes).await?;
+    let _turn = Admission::push(&request, editor.user(), body_bytes).await?;
     let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
     let mut results_of: BTreeMap<_, _> = named.collect();
     let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
-    let (mut outcomes, mut showing) = (results.into_iter(), Showing::default());
+    let (mut outcomes, mut showing) = (results.into_iter(), ResultWriter::default());
     for one in tried {
         let result = if let Some(problem) = one.unreadable {
             showing.rejected(&problem, false)

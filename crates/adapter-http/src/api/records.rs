@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
-use mosaic_application::records::{Draft, EditBy};
+use mosaic_application::records::{EditBy, Upsert};
 use mosaic_domain::{EditTime, RecordKey, RevisionId, UserId, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,7 +32,7 @@ pub(super) trait Routed: ApiEntity {
         state: &AppState,
         by: &EditBy,
         key: Self::Key,
-        draft: Draft<Self>,
+        upsert: Upsert<Self>,
     ) -> Result<Self::Response, AppError>;
 
     /// Brings a version of a record back.
@@ -63,9 +63,9 @@ macro_rules! responds_with_the_record {
                 state: &$crate::state::AppState,
                 by: &mosaic_application::records::EditBy,
                 key: Self::Key,
-                draft: mosaic_application::records::Draft<Self>,
+                upsert: mosaic_application::records::Upsert<Self>,
             ) -> Result<Self::Response, mosaic_application::AppError> {
-                state.records.write(by, key, draft).await.map(Into::into)
+                state.records.write(by, key, upsert).await.map(Into::into)
             }
 
             async fn restore(
@@ -105,8 +105,7 @@ pub(super) fn views<E: ApiEntity>(
     }
 }
 
-pub(super) type Answered<T> = Result<Json<T>, Problem>;
-
+pub(super) type JsonResult<T> = Result<Json<T>, Problem>;
 /// What an edit can be answered with besides success.
 pub(super) const EDIT_PROBLEMS: [ProblemCode; 8] = [
     ProblemCode::CorruptRecord,
@@ -198,12 +197,16 @@ async fn write<E: Routed>(
     key: E::Key,
     fields: PatchRequest<E>,
     creates: bool,
-) -> Answered<E::Response> {
-    let (times, draft) = fields.into_draft(creates);
-    Ok(Json(E::write(state, &editor.edit(times), key, draft).await?))
+) -> JsonResult<E::Response> {
+    let (times, upsert) = fields.into_upsert(creates);
+    Ok(Json(E::write(state, &editor.edit(times), key, upsert).await?))
 }
 
-async fn get<E: Routed>(caller: SignedIn, key: Key<E::Key>, state: Data<AppState>) -> Answered<E::Response> {
+async fn get<E: Routed>(
+    caller: SignedIn,
+    key: Key<E::Key>,
+    state: Data<AppState>,
+) -> JsonResult<E::Response> {
     Ok(Json(E::read(&state, caller.user(), key.0).await?))
 }
 
@@ -212,7 +215,7 @@ async fn edit<E: Routed>(
     key: Key<E::Key>,
     state: Data<AppState>,
     body: JsonBody<E::Body>,
-) -> Answered<E::Response> {
+) -> JsonResult<E::Response> {
     amend::<E>(&editor, key.0, &state, E::parse_edit(body.0, Check::default())).await
 }
 
@@ -222,7 +225,7 @@ pub(super) async fn amend<E: Routed>(
     key: E::Key,
     state: &AppState,
     amendment: Result<PatchRequest<E>, Violations>,
-) -> Answered<E::Response> {
+) -> JsonResult<E::Response> {
     write::<E>(editor, state, key, amendment?, false).await
 }
 

@@ -9,13 +9,13 @@ use mosaic_domain::{EntityType, MemoId, ResourceId};
 use super::listing::{self, ENDS_BY_BYTES};
 use super::page::{self, PageOf, UsualPage};
 use super::{records, revisions};
+use crate::admission::Load;
 use crate::caller::SignedIn;
 use crate::entities::{ApiEntity, ResourceDto};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Query, query};
 use crate::routes::Endpoint;
 use crate::state::AppState;
-use crate::turns::Load;
 
 records::responds_with_the_record!(Resource);
 

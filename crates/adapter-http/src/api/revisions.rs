@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::records::{self, Answered, Routed, by_device};
+use super::records::{self, JsonResult, Routed, by_device};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, Times};
@@ -163,7 +163,7 @@ async fn get<E: ApiEntity>(
     caller: SignedIn,
     keys: Keys<E::Key, RevisionId>,
     state: Data<AppState>,
-) -> Answered<RevisionDto> {
+) -> JsonResult<RevisionDto> {
     let Keys(key, id) = keys;
     let revision = state.records.revision::<E>(caller.user(), key, id).await?;
     RevisionDto::of(revision).map(Json)
@@ -184,7 +184,7 @@ async fn restore<E: Routed>(
     keys: Keys<E::Key, RevisionId>,
     state: Data<AppState>,
     body: OptionalJsonBody<RestoreBody>,
-) -> Answered<E::Response> {
+) -> JsonResult<E::Response> {
     let Keys(key, id) = keys;
     let mut check = Check::default();
     let times = Times {

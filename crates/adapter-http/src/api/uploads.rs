@@ -14,12 +14,13 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
 use futures_util::stream;
 use mosaic_application::AppError;
-use mosaic_application::sessions::Asking;
+use mosaic_application::sessions::Actor;
 use mosaic_application::uploads::Uploads;
 use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
 use self::headers::Tus;
+use crate::admission::Load;
 use crate::body::{check_unpacked, next_bytes};
 use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
 use crate::content_length::content_length;
@@ -28,7 +29,6 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-use crate::turns::Load;
 
 /// The headers that web pages send for uploads.
 pub(crate) const REQUEST_HEADERS: [&str; 8] = [
@@ -243,7 +243,7 @@ async fn show(
     _: Tus,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    status(caller.asking(), id.0, &state).await
+    status(caller.actor(), id.0, &state).await
 }
 
 async fn append(
@@ -254,7 +254,7 @@ async fn append(
     state: Data<AppState>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    receive(caller.asking(), id.0, &request, &state, payload).await
+    receive(caller.actor(), id.0, &request, &state, payload).await
 }
 
 async fn end(
@@ -275,11 +275,11 @@ async fn tunnelled(
     state: Data<AppState>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let asking = caller.asking();
+    let actor = caller.actor();
     match headers::method_override(&request)? {
-        Some("PATCH") => receive(asking, id.0, &request, &state, payload).await,
-        Some("HEAD") => status(asking, id.0, &state).await,
-        Some("DELETE") => abort(asking.user, id.0, &state).await,
+        Some("PATCH") => receive(actor, id.0, &request, &state, payload).await,
+        Some("HEAD") => status(actor, id.0, &state).await,
+        Some("DELETE") => abort(actor.user, id.0, &state).await,
         _ => Err(Problem::new(
             ProblemCode::MethodNotAllowed,
             "POST stands for PATCH, HEAD or DELETE here: X-HTTP-Method-Override says for which",
@@ -288,8 +288,8 @@ async fn tunnelled(
     }
 }
 
-async fn status(asking: Asking, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
-    let found = state.uploads.state(asking, id).await?;
+async fn status(actor: Actor, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {
+    let found = state.uploads.state(actor, id).await?;
     if found.upload.kind != UploadKind::Parts {
         return Err(AppError::NotFound.into());
     }
@@ -304,7 +304,7 @@ async fn status(asking: Asking, id: UploadId, state: &AppState) -> Result<HttpRe
 }
 
 async fn receive(
-    asking: Asking,
+    actor: Actor,
     id: UploadId,
     request: &HttpRequest,
     state: &AppState,
@@ -323,7 +323,7 @@ async fn receive(
     // Where the connection breaks this handler is gone at once: what arrived before that is still to be stored.
     let task = rt::spawn(async move {
         uploads
-            .append(asking, id, offset, checksum, announced, bytes)
+            .append(actor, id, offset, checksum, announced, bytes)
             .await
     });
     let appended = task.await.map_err(Problem::internal)??;

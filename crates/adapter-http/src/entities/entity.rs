@@ -1,6 +1,6 @@
 //! What the records of every entity type have in common: how they are read, and what the code that goes over all types asks.
 
-use mosaic_application::records::Draft;
+use mosaic_application::records::Upsert;
 use mosaic_domain::entity::Missing;
 use mosaic_domain::{EditTime, Entity, Live, ResourceId, UnixMillis, Violations};
 use serde::Serialize;
@@ -114,18 +114,18 @@ pub(crate) struct PatchRequest<E: Entity> {
 
 impl<E: Entity> PatchRequest<E> {
     /// What is to be written, and when it was made. `creates`: also where nothing is stored.
-    pub(crate) fn into_draft(self, creates: bool) -> (Times, Draft<E>) {
+    pub(crate) fn into_upsert(self, creates: bool) -> (Times, Upsert<E>) {
         let Self {
             times,
             patch,
             attachments,
         } = self;
-        let draft = Draft {
+        let upsert = Upsert {
             patch,
             attachments,
             creates,
         };
-        (times, draft)
+        (times, upsert)
     }
 }
 

@@ -79,11 +79,11 @@ fn put<E: ApiEntity>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, 
     };
     let fields = read::<E>(body, around, &mut check);
     let key = check.finish(key)?;
-    let (times, draft) = fields.into_draft(true);
+    let (times, upsert) = fields.into_upsert(true);
     Ok(PushEdit {
         key: E::record_key(key),
         edit_time: times.updated_at,
-        action: draft.into_action(times.created_at),
+        action: upsert.into_action(times.created_at),
     })
 }
 

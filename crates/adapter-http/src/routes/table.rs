@@ -15,9 +15,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Server
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{BEARER, Endpoint, Schemas, route_for};
+use crate::admission;
 use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
-use crate::turns;
 
 /// All routes of the server.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl RouteTable {
 
     /// Method and path of every route, and what it takes besides a connection.
     #[cfg(test)]
-    pub(crate) fn loads(&self) -> impl Iterator<Item = (&Method, &str, turns::Load)> {
+    pub(crate) fn loads(&self) -> impl Iterator<Item = (&Method, &str, admission::Load)> {
         let load = |endpoint: &Endpoint| endpoint.load;
         self.iter()
             .zip(self.0.iter().map(load))
@@ -226,7 +226,7 @@ fn resource(path: &str, endpoints: &[&Endpoint]) -> impl HttpServiceFactory + us
         .iter()
         .fold(resource, |resource, endpoint| {
             let load = endpoint.load;
-            let take = from_fn(move |request, next| turns::take(load, request, next));
+            let take = from_fn(move |request, next| admission::take(load, request, next));
             resource.route((endpoint.route)().wrap(take))
         })
         .default_service(wrong_method(allowed(endpoints)))

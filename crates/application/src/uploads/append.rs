@@ -14,7 +14,7 @@ use super::Uploads;
 use super::locks::UploadLock;
 use crate::attachments::{BlobIngest, StoredBlob};
 use crate::error::AppError;
-use crate::sessions::Asking;
+use crate::sessions::Actor;
 
 /// An upload may come in so many pieces.
 const MOST_PARTS: u32 = 10_000;
@@ -62,15 +62,15 @@ impl Uploads {
     /// where these were the last bytes, those of [`Attachments::add`](crate::attachments::Attachments::add).
     pub async fn append<E: From<AppError>>(
         &self,
-        asking: impl Into<Asking>,
+        actor: impl Into<Actor>,
         id: UploadId,
         offset: u64,
         checksum: Option<Checksum>,
         announced: Option<u64>,
         bytes: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<UploadProgress, E> {
-        let asking = asking.into();
-        let (mut lock, upload) = self.lock_at(asking, id, offset).await?;
+        let actor = actor.into();
+        let (mut lock, upload) = self.lock_at(actor, id, offset).await?;
         let length = upload.length;
         let left = length.saturating_sub(offset);
         if announced.is_some_and(|announced| announced > left) {
@@ -96,7 +96,7 @@ impl Uploads {
             };
             let ingest = match &mut ingest {
                 Some(ingest) => ingest,
-                none => none.insert(self.attachments.receive(asking.user).await?),
+                none => none.insert(self.attachments.receive(actor.user).await?),
             };
             if ingest.size() + bytes.len() as u64 > left {
                 return Err(AppError::BeyondLength { length }.into());
@@ -108,7 +108,7 @@ impl Uploads {
         };
         let counts = hasher.is_none_or(|(hasher, expected)| is_whole && *hasher.finalize() == *expected);
         let stored = if counts {
-            self.store(asking, upload, offset, ingest).await
+            self.store(actor, upload, offset, ingest).await
         } else {
             Err(AppError::ChecksumMismatch)
         };
@@ -122,11 +122,11 @@ impl Uploads {
     /// The right to go on with a resumable upload from an offset.
     async fn lock_at(
         &self,
-        asking: Asking,
+        actor: Actor,
         id: UploadId,
         offset: u64,
     ) -> Result<(UploadLock, Upload), AppError> {
-        let (lock, state) = self.lock(asking.user, id).await?;
+        let (lock, state) = self.lock(actor.user, id).await?;
         let received = state.received;
         if state.upload.kind != UploadKind::Parts {
             Err(AppError::NotFound)
@@ -142,7 +142,7 @@ impl Uploads {
     /// Makes a part of what came, and with the last bytes the resource.
     async fn store(
         &self,
-        asking: Asking,
+        actor: Actor,
         mut upload: Upload,
         offset: u64,
         ingest: Option<BlobIngest>,
@@ -154,13 +154,13 @@ impl Uploads {
             received += part.size;
             if part.size == upload.length {
                 // All of it in one request: its hash is known, nothing has to be put together.
-                resource = Some(self.add_whole(asking, &upload, part).await?);
+                resource = Some(self.add_whole(actor, &upload, part).await?);
             } else {
                 upload.expires_at = self.add_part(&upload, offset, &part).await?;
             }
         }
         if received == upload.length && resource.is_none() {
-            resource = Some(self.complete(asking, upload.clone()).await?);
+            resource = Some(self.complete(actor, upload.clone()).await?);
         }
         Ok(UploadProgress {
             received,
@@ -172,11 +172,11 @@ impl Uploads {
     /// Writes the resource of an upload that came in one request. Where that is not possible just now, what came is kept as a part.
     async fn add_whole(
         &self,
-        asking: Asking,
+        actor: Actor,
         upload: &Upload,
         whole: StoredBlob,
     ) -> Result<Live<Resource>, AppError> {
-        let added = self.add(asking, upload, whole.clone()).await;
+        let added = self.add(actor, upload, whole.clone()).await;
         let for_the_moment = matches!(
             added,
             Err(AppError::Store(StoreError::Unavailable(_)) | AppError::Blobs(BlobError::Unavailable(_)))

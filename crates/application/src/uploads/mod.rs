@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::attachments::{Attachments, NewFile, StoredBlob};
 use crate::error::AppError;
 use crate::records::{EditBy, Records};
-use crate::sessions::Asking;
+use crate::sessions::Actor;
 
 use self::locks::{UploadLock, UploadLocks};
 
@@ -105,11 +105,11 @@ impl Uploads {
         let kind = UploadKind::Parts;
         let upload = self.create(by, length, file, kind, client_metadata).await?;
         if length == 0 {
-            let asking = Asking {
+            let actor = Actor {
                 user: by.user,
                 login: by.login,
             };
-            self.complete(asking, upload.clone()).await?;
+            self.complete(actor, upload.clone()).await?;
         }
         Ok(upload)
     }
@@ -208,13 +208,13 @@ impl Uploads {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], and where its bytes become a resource now, those of
     /// [`Attachments::add`].
-    pub async fn state(&self, asking: impl Into<Asking>, id: UploadId) -> Result<UploadState, AppError> {
-        let asking = asking.into();
-        let (_lock, state) = self.lock(asking.user, id).await?;
+    pub async fn state(&self, actor: impl Into<Actor>, id: UploadId) -> Result<UploadState, AppError> {
+        let actor = actor.into();
+        let (_lock, state) = self.lock(actor.user, id).await?;
         if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
             return Ok(state);
         }
-        self.complete(asking, state.upload.clone()).await?;
+        self.complete(actor, state.upload.clone()).await?;
         Ok(UploadState {
             finished: true,
             ..state
@@ -250,9 +250,9 @@ impl Uploads {
     /// # Errors
     /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::UploadIncomplete`] where the bytes are not there, or
     /// not as many as announced, and those of [`Attachments::add`].
-    pub async fn confirm(&self, asking: impl Into<Asking>, id: UploadId) -> Result<Live<Resource>, AppError> {
-        let asking = asking.into();
-        let user = asking.user;
+    pub async fn confirm(&self, actor: impl Into<Actor>, id: UploadId) -> Result<Live<Resource>, AppError> {
+        let actor = actor.into();
+        let user = actor.user;
         let (_lock, state) = self.lock(user, id).await?;
         let UploadKind::Direct { blob } = state.upload.kind else {
             return Err(AppError::NotFound);
@@ -263,7 +263,7 @@ impl Uploads {
         let found = self.blobs.info(BlobName { user, id: blob }).await?;
         let length = state.upload.length;
         match found.map(|found| found.size) {
-            Some(size) if size == length => self.complete(asking, state.upload).await,
+            Some(size) if size == length => self.complete(actor, state.upload).await,
             Some(size) => Err(AppError::UploadIncomplete(format!(
                 "{length} bytes were announced, but {size} were stored"
             ))),
@@ -288,15 +288,15 @@ impl Uploads {
 
     /// Makes the resource of an upload whose bytes are all there, on a task of its own: a client that goes away meanwhile
     /// does not interrupt it. One that was finished already, perhaps meanwhile, answers what it became.
-    async fn complete(&self, asking: Asking, upload: Upload) -> Result<Live<Resource>, AppError> {
+    async fn complete(&self, actor: Actor, upload: Upload) -> Result<Live<Resource>, AppError> {
         // What is known to be refused is not put together for it.
-        let (by, file) = self.edit(asking, &upload)?;
+        let (by, file) = self.edit(actor, &upload)?;
         let looked = self.attachments.check(&by, &file, None).await;
         looked.map_err(|error| refused(error, upload.kind))?;
-        let (this, user) = (self.clone(), asking.user);
+        let (this, user) = (self.clone(), actor.user);
         let task = tokio::spawn(async move {
             match this.join(user, &upload).await {
-                Ok(received) => this.add(asking, &upload, received).await,
+                Ok(received) => this.add(actor, &upload, received).await,
                 // Whoever finishes it removes the parts, which somebody else may be reading.
                 Err(error) => match this.store.upload(user, upload.id).await? {
                     Some(state) if state.finished => this.records.get(user, upload.resource).await,
@@ -336,12 +336,12 @@ impl Uploads {
     /// Makes the resource of what was received.
     async fn add(
         &self,
-        asking: Asking,
+        actor: Actor,
         upload: &Upload,
         received: StoredBlob,
     ) -> Result<Live<Resource>, AppError> {
-        let user = asking.user;
-        let (by, file) = self.edit(asking, upload)?;
+        let user = actor.user;
+        let (by, file) = self.edit(actor, upload)?;
         if self.store.upload(user, upload.id).await?.is_none() {
             // It was given up while its bytes were on their way.
             self.attachments.discard(received.blob).await;
@@ -355,12 +355,12 @@ impl Uploads {
     }
 
     /// The edit that an upload comes to.
-    fn edit(&self, asking: Asking, upload: &Upload) -> Result<(EditBy, NewFile), AppError> {
+    fn edit(&self, actor: Actor, upload: &Upload) -> Result<(EditBy, NewFile), AppError> {
         let fields: Fields =
             serde_json::from_str(&upload.fields).map_err(|error| AppError::Internal(error.into()))?;
         let by = EditBy {
-            user: asking.user,
-            login: asking.login,
+            user: actor.user,
+            login: actor.login,
             client: ClientId::clone(&upload.author),
             edit_time: fields.edit_time,
             created_at: fields.created_at,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
 use mosaic_application::nudges::{Listener, Nudges, Subscriptions};
-use mosaic_application::sessions::Asking;
+use mosaic_application::sessions::Actor;
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::{FamilyId, Stamp, UserId};
 use mosaic_ports::{CommitListener, MockChangeFeed};
@@ -15,9 +15,9 @@ use uuid::Uuid;
 const ANNA: UserId = UserId::new(Uuid::from_u128(1));
 const BEN: UserId = UserId::new(Uuid::from_u128(2));
 
-fn asking(user: UserId) -> Asking {
+fn actor(user: UserId) -> Actor {
     let login = Some(FamilyId::new(user.uuid()));
-    Asking { user, login }
+    Actor { user, login }
 }
 
 struct World {
@@ -72,7 +72,7 @@ async fn is_quiet(listener: &mut Listener) -> bool {
 #[tokio::test]
 async fn n1_the_clock_is_told_at_once_and_then_whenever_it_moves() {
     let world = world(9);
-    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
     assert_eq!(next(&mut listener).await, Some(100));
     assert!(is_quiet(&mut listener).await);
     world.commit(ANNA, 101);
@@ -82,7 +82,7 @@ async fn n1_the_clock_is_told_at_once_and_then_whenever_it_moves() {
 #[tokio::test]
 async fn n1_only_the_latest_is_told_and_repeated_or_late_nudges_are_not() {
     let world = world(9);
-    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
     next(&mut listener).await;
     for clock in [105, 103, 104, 105] {
         world.commit(ANNA, clock);
@@ -97,7 +97,7 @@ async fn n1_only_the_latest_is_told_and_repeated_or_late_nudges_are_not() {
 #[tokio::test]
 async fn n1_a_commit_between_listening_and_the_first_look_is_not_told_twice() {
     let world = world(9);
-    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
     world.clock.store(101, Ordering::SeqCst);
     world.commit(ANNA, 101);
     assert_eq!(next(&mut listener).await, Some(101));
@@ -107,7 +107,7 @@ async fn n1_a_commit_between_listening_and_the_first_look_is_not_told_twice() {
 #[tokio::test]
 async fn n1_after_a_gap_the_clock_is_told_as_it_is() {
     let world = world(9);
-    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
     next(&mut listener).await;
     world.commit(ANNA, 110);
     assert_eq!(next(&mut listener).await, Some(110));
@@ -122,7 +122,7 @@ async fn n1_after_a_gap_the_clock_is_told_as_it_is() {
 #[tokio::test]
 async fn n1_nobody_hears_of_other_users() {
     let world = world(9);
-    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
     next(&mut listener).await;
     world.commit(BEN, 500);
     assert!(is_quiet(&mut listener).await);
@@ -131,21 +131,21 @@ async fn n1_nobody_hears_of_other_users() {
 #[tokio::test]
 async fn n1_of_one_user_only_so_many_listen() {
     let world = world(2);
-    let first = world.nudges.listen(asking(ANNA)).unwrap();
-    let _second = world.nudges.listen(asking(ANNA)).unwrap();
+    let first = world.nudges.listen(actor(ANNA)).unwrap();
+    let _second = world.nudges.listen(actor(ANNA)).unwrap();
     assert!(matches!(
-        world.nudges.listen(asking(ANNA)),
+        world.nudges.listen(actor(ANNA)),
         Err(AppError::TooManyListeners)
     ));
-    let _other = world.nudges.listen(asking(BEN)).unwrap();
+    let _other = world.nudges.listen(actor(BEN)).unwrap();
     drop(first);
-    let _third = world.nudges.listen(asking(ANNA)).unwrap();
+    let _third = world.nudges.listen(actor(ANNA)).unwrap();
 }
 
 #[tokio::test]
 async fn a_listener_that_goes_leaves_nothing_behind() {
     let world = world(9);
-    let listeners = [ANNA, ANNA, BEN].map(|user| world.nudges.listen(asking(user)).unwrap());
+    let listeners = [ANNA, ANNA, BEN].map(|user| world.nudges.listen(actor(user)).unwrap());
     assert_eq!(world.subscriptions.listeners(), 3);
     drop(listeners);
     assert_eq!(world.subscriptions.listeners(), 0);
@@ -154,11 +154,11 @@ async fn a_listener_that_goes_leaves_nothing_behind() {
 #[tokio::test]
 async fn every_listener_ends_when_the_server_stops() {
     let world = world(9);
-    let mut listener = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
     next(&mut listener).await;
     world.subscriptions.close();
     assert_eq!(next(&mut listener).await, None);
-    let mut late = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut late = world.nudges.listen(actor(ANNA)).unwrap();
     late.next().await.unwrap();
     assert_eq!(next(&mut late).await, None);
 }
@@ -166,20 +166,20 @@ async fn every_listener_ends_when_the_server_stops() {
 #[tokio::test]
 async fn n1_whoever_listens_with_a_login_that_ends_is_told_nothing_more() {
     let world = world(2);
-    let mut ends = world.nudges.listen(asking(ANNA)).unwrap();
+    let mut ends = world.nudges.listen(actor(ANNA)).unwrap();
     let other = FamilyId::new(Uuid::from_u128(9));
     let mut stays = world
         .nudges
-        .listen(Asking {
+        .listen(Actor {
             login: Some(other),
-            ..asking(ANNA)
+            ..actor(ANNA)
         })
         .unwrap();
     assert_eq!(
         (next(&mut ends).await, next(&mut stays).await),
         (Some(100), Some(100))
     );
-    *world.ended.lock().unwrap() = asking(ANNA).login;
+    *world.ended.lock().unwrap() = actor(ANNA).login;
     world.subscriptions.logins_ended(ANNA);
     let refused = tokio::select! {
         biased;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use mosaic_application::AppError;
 use mosaic_application::bots::Bots;
 use mosaic_application::memos::Memos;
-use mosaic_application::records::{Draft, EditBy, Records};
+use mosaic_application::records::{EditBy, Records, Upsert};
 use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource, ResourcePatch, Unreadable};
 use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
@@ -51,8 +51,8 @@ fn memo(content: &str) -> Memo {
     }
 }
 
-fn draft(content: &str) -> Draft<Memo> {
-    Draft {
+fn upsert(content: &str) -> Upsert<Memo> {
+    Upsert {
         patch: MemoPatch {
             content: Some(memo(content).content),
             ..MemoPatch::default()
@@ -124,7 +124,7 @@ fn empty_reader() -> MockRecordReader {
 async fn a_create_answers_the_record_that_was_stored() {
     let (store, seen) = store_with(Vec::new());
     let created = records_over(store, empty_reader())
-        .write(&now_edit(), MEMO, draft("hello"))
+        .write(&now_edit(), MEMO, upsert("hello"))
         .await
         .unwrap();
     assert_eq!((created.key, created.content.content.as_str()), (MEMO, "hello"));
@@ -138,7 +138,7 @@ async fn a_create_answers_the_record_that_was_stored() {
 async fn w3_a_create_without_a_time_that_is_sent_again_overwrites_nothing() {
     let (store, seen) = store_with(vec![stored("somebody's edit", NOW - 5)]);
     let again = records_over(store, empty_reader())
-        .write(&now_edit(), MEMO, draft("hello"))
+        .write(&now_edit(), MEMO, upsert("hello"))
         .await
         .unwrap();
     assert_eq!(again.content.content.as_str(), "somebody's edit");
@@ -149,7 +149,7 @@ async fn w3_a_create_without_a_time_that_is_sent_again_overwrites_nothing() {
 async fn w4_a_losing_edit_answers_the_winner_and_is_kept() {
     let (store, seen) = store_with(vec![stored("newer", NOW - 5)]);
     let lost = records_over(store, empty_reader())
-        .write(&edit_at(NOW - 10), MEMO, draft("older"))
+        .write(&edit_at(NOW - 10), MEMO, upsert("older"))
         .await;
     let Err(AppError::Superseded { current }) = lost else {
         panic!("{lost:?}")
@@ -167,7 +167,7 @@ async fn w6_an_edit_time_far_ahead_never_reaches_the_store() {
     store.expect_write().never();
     let ahead = edit_at(NOW + 5 * 60_000 + 1);
     let refused = records_over(store, empty_reader())
-        .write(&ahead, MEMO, draft("x"))
+        .write(&ahead, MEMO, upsert("x"))
         .await;
     let Err(AppError::EditTimeAhead { server_time }) = refused else {
         panic!("{refused:?}")
@@ -184,7 +184,7 @@ async fn w6_the_device_s_own_clock_shifts_its_edit_times() {
         ..edit_at(NOW + hour - 20)
     };
     let created = records_over(store, empty_reader())
-        .write(&by, MEMO, draft("x"))
+        .write(&by, MEMO, upsert("x"))
         .await
         .unwrap();
     assert_eq!(created.version.time.get(), NOW - 20);
@@ -204,12 +204,12 @@ async fn w7_a_partial_edit_leaves_the_other_fields() {
         ..MemoPatch::default()
     };
     let records = records_over(store, empty_reader());
-    let draft = Draft {
+    let upsert = Upsert {
         patch,
         attachments: None,
         creates: false,
     };
-    let after = records.write::<Memo>(&now_edit(), MEMO, draft).await.unwrap();
+    let after = records.write::<Memo>(&now_edit(), MEMO, upsert).await.unwrap();
     assert!(after.content.is_archived);
     assert_eq!(after.content.content.as_str(), "text");
     assert_eq!(after.content.tags.iter().collect::<Vec<_>>(), ["a"]);
@@ -218,12 +218,12 @@ async fn w7_a_partial_edit_leaves_the_other_fields() {
 #[tokio::test]
 async fn w7_a_partial_edit_of_what_never_was_is_not_found() {
     let (store, seen) = store_with(Vec::new());
-    let draft = Draft {
+    let upsert = Upsert {
         creates: false,
-        ..draft("all that a memo needs")
+        ..upsert("all that a memo needs")
     };
     let missing = records_over(store, empty_reader())
-        .write(&edit_at(NOW - 10), MEMO, draft)
+        .write(&edit_at(NOW - 10), MEMO, upsert)
         .await;
     assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
     assert!(seen.lock().unwrap().plans[0].is_empty());
@@ -234,7 +234,7 @@ async fn w10_an_edit_that_finds_no_room_is_refused_and_nothing_is_written() {
     let (store, seen) = store_with(Vec::new());
     let refused = records_over(store, empty_reader())
         .with_quota(100)
-        .write(&now_edit(), MEMO, draft("x"))
+        .write(&now_edit(), MEMO, upsert("x"))
         .await;
     assert!(
         matches!(refused, Err(AppError::NoRoom { used: 0, quota: 100 })),
@@ -249,7 +249,7 @@ async fn l1_an_edit_is_written_by_its_login() {
     let (store, seen) = store_with(Vec::new());
     let by = EditBy { login, ..now_edit() };
     records_over(store, empty_reader())
-        .write(&by, MEMO, draft("x"))
+        .write(&by, MEMO, upsert("x"))
         .await
         .unwrap();
     assert_eq!(seen.lock().unwrap().scopes[0].login, login);
@@ -272,7 +272,7 @@ async fn w9_a_resource_of_an_unknown_memo_is_refused_and_nothing_is_written() {
         "storageType": "local", "sortOrder": 0, "metadata": {},
     }))
     .unwrap();
-    let draft = Draft::<Resource> {
+    let upsert = Upsert::<Resource> {
         patch: ResourcePatch {
             memo_id: Some(resource.memo_id),
             filename: Some(resource.filename),
@@ -284,7 +284,7 @@ async fn w9_a_resource_of_an_unknown_memo_is_refused_and_nothing_is_written() {
     };
     let id = ResourceId::new(Uuid::from_u128(7));
     let refused = records_over(store, empty_reader())
-        .write(&now_edit(), id, draft)
+        .write(&now_edit(), id, upsert)
         .await;
     assert!(
         matches!(refused, Err(AppError::UnknownMemo(memo)) if memo == MEMO),
@@ -297,11 +297,11 @@ async fn w9_a_resource_of_an_unknown_memo_is_refused_and_nothing_is_written() {
 async fn a_memo_that_names_an_unknown_resource_says_which_and_writes_nothing() {
     let (store, seen) = store_with(Vec::new());
     let memos = Memos::new(records_over(store, empty_reader()));
-    let draft = Draft {
+    let upsert = Upsert {
         attachments: Some(vec![ResourceId::new(Uuid::from_u128(7))]),
-        ..draft("x")
+        ..upsert("x")
     };
-    let refused = memos.write(&now_edit(), MEMO, draft).await;
+    let refused = memos.write(&now_edit(), MEMO, upsert).await;
     let Err(AppError::UnknownReference(violation)) = refused else {
         panic!("{refused:?}")
     };
@@ -352,7 +352,7 @@ async fn a_store_that_is_away_is_said_to_be_away() {
         .expect_write()
         .returning(|_, _| Err(WriteError::Store(StoreError::Unavailable("down".into()))));
     let failed = records_over(store, empty_reader())
-        .write(&now_edit(), MEMO, draft("x"))
+        .write(&now_edit(), MEMO, upsert("x"))
         .await;
     assert!(
         matches!(failed, Err(AppError::Store(StoreError::Unavailable(_)))),

@@ -5,8 +5,8 @@
 //! [`WritePlan`] that comes back, all or nothing. The decision is pure: it may be run again when the database asks for
 //! a retry.
 
-mod draft;
 mod edit;
+mod plan_builder;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,12 +198,12 @@ pub fn decide(locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockE
 /// # Errors
 /// [`ClockExhausted`] when no stamp is left (S5).
 pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
-    let mut draft = draft::Draft::new(locked, quota);
+    let mut builder = plan_builder::PlanBuilder::new(locked, quota);
     let results = edits
         .iter()
-        .map(|edit| draft.apply(edit))
+        .map(|edit| builder.apply(edit))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(draft.into_plan(results))
+    Ok(builder.into_plan(results))
 }
 
 /// The most live records of one type that belong to one record. They are deleted with it, in one write, and while one is written

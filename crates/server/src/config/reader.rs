@@ -4,7 +4,7 @@ use super::database_url::without_password;
 use super::effective::{Effective, Shown, Values};
 use super::error::{ConfigError, Problem};
 use super::origin::Origin;
-use super::source::{Found, Layers};
+use super::source::{Layers, RawValue};
 use super::spec::{DefaultValue, KeySpec};
 use super::value::{Kind, Value};
 
@@ -41,8 +41,8 @@ impl<'a> Reader<'a> {
 
     fn find<V: Value>(&self, spec: &'static KeySpec) -> Result<(V, Shown, Origin), Problem> {
         let found = self.layers.find(spec)?;
-        let is_unset = |found: &Found| V::EMPTY_IS_UNSET && found.text.is_empty();
-        let Some(Found { text, origin }) = found.filter(|found| !is_unset(found)) else {
+        let is_unset = |found: &RawValue| V::EMPTY_IS_UNSET && found.text.is_empty();
+        let Some(RawValue { text, origin }) = found.filter(|found| !is_unset(found)) else {
             return Ok((default_of(spec), Shown::Unset, Origin::Default));
         };
         let admitted = Some(&text).filter(|text| spec.kind.bounds_admit(text));

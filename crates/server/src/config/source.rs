@@ -88,7 +88,7 @@ impl ConfigFile {
 
 /// A value as text, the form in which flags and variables have it anyway.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct RawValue {
     pub(super) text: String,
     pub(super) origin: Origin,
 }
@@ -117,22 +117,22 @@ impl<'a> Layers<'a> {
 
     /// The value of the topmost layer that has one. An empty environment variable counts as not set: that is how
     /// compose files and shell scripts write "nothing".
-    pub(super) fn find(&self, spec: &'static KeySpec) -> Result<Option<Found>, Problem> {
+    pub(super) fn find(&self, spec: &'static KeySpec) -> Result<Option<RawValue>, Problem> {
         if let (Some(text), Some(flag)) = (self.sources.flags.get(spec.key), spec.flag()) {
-            return Ok(Some(Found {
+            return Ok(Some(RawValue {
                 text: text.clone(),
                 origin: Origin::Flag(flag),
             }));
         }
         if let Some(text) = self.sources.env.get(&spec.env()).filter(|text| !text.is_empty()) {
-            return Ok(Some(Found {
+            return Ok(Some(RawValue {
                 text: text.clone(),
                 origin: Origin::Env(spec.env()),
             }));
         }
         let Some(value) = lookup(&self.file, spec.key) else {
             return Ok(match spec.default {
-                DefaultValue::Is(text) => Some(Found {
+                DefaultValue::Is(text) => Some(RawValue {
                     text: text.to_owned(),
                     origin: Origin::Default,
                 }),
@@ -141,7 +141,7 @@ impl<'a> Layers<'a> {
         };
         let origin = self.file_origin();
         match as_text(value, spec.kind) {
-            Some(text) => Ok(Some(Found { text, origin })),
+            Some(text) => Ok(Some(RawValue { text, origin })),
             None => Err(Problem::wrong(spec, value, origin, Some(toml_form(spec.kind)))),
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::site::goes_on;
 use super::*;
-use crate::turns::RequestLimits;
+use crate::admission::RequestLimits;
 
 #[actix_web::test]
 async fn keys_in_paths_are_checked() {

@@ -182,7 +182,7 @@ impl World {
                     filename,
                     ..ResourcePatch::default()
                 };
-                let draft = mosaic_application::records::Draft {
+                let draft = mosaic_application::records::Upsert {
                     patch,
                     attachments: None,
                     creates: false,

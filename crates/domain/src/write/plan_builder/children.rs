@@ -1,6 +1,6 @@
 //! What an edit of a memo does to its resources (W9).
 
-use super::{Candidate, Draft, is_child};
+use super::{Candidate, PlanBuilder, is_child};
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch};
 use crate::id::{MemoId, ResourceId};
 use crate::record::Record;
@@ -9,7 +9,7 @@ use crate::time::EditTime;
 use crate::version::Version;
 use crate::write::{Action, RecordEdit, Refusal};
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// Deletes the resources of a deleted memo with the same version; those that were edited later stay, detached (W9).
     pub(super) fn cascade(&mut self, edit: &RecordEdit) -> Result<(), ClockExhausted> {
         let (RecordKey::Memo(memo), Action::Delete { .. }) = (edit.key, &edit.action) else {

@@ -27,7 +27,7 @@ use crate::problem::{Problem, ProblemCode};
 /// So many requests wait for one place at most.
 const LINE: usize = 128;
 /// A request waits for so long.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a client waits before it tries again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// So many files of one user come and go at the same time. Those that come are counted once more where they are stored.
@@ -78,9 +78,9 @@ impl Default for RequestLimits {
     }
 }
 
-/// The places and the lines: one for the whole process, shared by its workers. A clone is the same one.
+/// The permits and the lines: one for the whole process, shared by its workers. A clone is the same one.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns {
+pub(crate) struct Admission {
     users: ConcurrencyLimiter<UserId>,
     heavy_of_user: ConcurrencyLimiter<UserId>,
     heavy: ConcurrencyLimiter<()>,
@@ -90,27 +90,27 @@ pub(crate) struct Turns {
     networks: ConcurrencyLimiter<IpAddr>,
 }
 
-impl Turns {
-    /// Places for nobody so far.
+impl Admission {
+    /// Permits for nobody so far.
     pub(crate) fn new(limits: RequestLimits) -> Self {
-        let places = |running, waiting| ConcurrencyLimits {
+        let permits = |running, waiting| ConcurrencyLimits {
             running,
             waiting,
-            patience: PATIENCE,
+            patience: WAIT_MAX,
         };
         Self {
-            users: ConcurrencyLimiter::new(places(limits.per_user, LINE)),
-            heavy_of_user: ConcurrencyLimiter::new(places(
+            users: ConcurrencyLimiter::new(permits(limits.per_user, LINE)),
+            heavy_of_user: ConcurrencyLimiter::new(permits(
                 limits.heavy_per_user.min((limits.heavy / 2).max(1)),
                 // An app that asks for every day of a month at once is not refused.
                 LINE,
             )),
             // Each user has so few of them that this line is never longer than the number of users.
-            heavy: ConcurrencyLimiter::new(places(limits.heavy, usize::MAX)),
-            large_pushes: ConcurrencyLimiter::new(places(1, LINE / 4)),
-            transfers: ConcurrencyLimiter::new(places(TRANSFERS, LINE)),
-            exports: ConcurrencyLimiter::new(places(EXPORTS, EXPORTS)),
-            networks: ConcurrencyLimiter::new(places(STRANGERS, LINE * 4)),
+            heavy: ConcurrencyLimiter::new(permits(limits.heavy, usize::MAX)),
+            large_pushes: ConcurrencyLimiter::new(permits(1, LINE / 4)),
+            transfers: ConcurrencyLimiter::new(permits(TRANSFERS, LINE)),
+            exports: ConcurrencyLimiter::new(permits(EXPORTS, EXPORTS)),
+            networks: ConcurrencyLimiter::new(permits(STRANGERS, LINE * 4)),
         }
     }
 
@@ -125,8 +125,8 @@ impl Turns {
         bytes: usize,
     ) -> Result<Option<Permit<UserId>>, Problem> {
         match request.app_data::<Self>() {
-            Some(turns) if bytes >= LARGE_PUSH => {
-                let place = turns.large_pushes.enter(user).await;
+            Some(admission) if bytes >= LARGE_PUSH => {
+                let place = admission.large_pushes.enter(user).await;
                 place.map(Some).map_err(|_| too_many())
             }
             _ => Ok(None),
@@ -146,26 +146,26 @@ impl Turns {
     /// 429 `too_many_requests`.
     pub(crate) async fn after_body(request: &HttpRequest) -> Result<(), Problem> {
         let is_due = request.extensions_mut().remove::<TakesPlaceAfterBody>().is_some();
-        if let Some(turns) = request.app_data::<Self>().filter(|_| is_due) {
-            let place = turns.stranger(request).await?;
+        if let Some(admission) = request.app_data::<Self>().filter(|_| is_due) {
+            let place = admission.stranger(request).await?;
             request.extensions_mut().insert(StrangersPlace(place));
         }
         Ok(())
     }
 
-    /// Waits for the places that a request needs.
-    async fn enter(&self, load: Load, request: &HttpRequest) -> Result<Places, Problem> {
-        let mut places = Places::default();
+    /// Waits for the permits that a request needs.
+    async fn enter(&self, load: Load, request: &HttpRequest) -> Result<Permits, Problem> {
+        let mut permits = Permits::default();
         if load == Load::Free {
-            return Ok(places);
+            return Ok(permits);
         }
         if load == Load::Stranger {
             if has_body(request) {
                 request.extensions_mut().insert(TakesPlaceAfterBody);
             } else {
-                places.network = Some(self.stranger(request).await?);
+                permits.network = Some(self.stranger(request).await?);
             }
-            return Ok(places);
+            return Ok(permits);
         }
         let user = caller::authenticate(request)?.0.user;
         let own = |limiter: &ConcurrencyLimiter<UserId>| {
@@ -173,19 +173,19 @@ impl Turns {
             async move { limiter.enter(user).await.map_err(|_| too_many()) }
         };
         match load {
-            Load::Transfer => places.own.push(own(&self.transfers).await?),
-            Load::Export => places.own.push(own(&self.exports).await?),
+            Load::Transfer => permits.own.push(own(&self.transfers).await?),
+            Load::Export => permits.own.push(own(&self.exports).await?),
             _ => {
                 // The scarce ones first: whoever waits for them takes no other place meanwhile.
                 if load == Load::Heavy {
                     let own = own(&self.heavy_of_user).await?;
                     let shared = self.heavy.enter(()).await.map_err(|_| busy())?;
-                    places.heavy = Some((own, shared));
+                    permits.heavy = Some((own, shared));
                 }
-                places.own.push(own(&self.users).await?);
+                permits.own.push(own(&self.users).await?);
             }
         }
-        Ok(places)
+        Ok(permits)
     }
 }
 
@@ -214,7 +214,7 @@ fn too_many() -> Problem {
 
 /// What a request holds while it runs.
 #[derive(Debug, Default)]
-struct Places {
+struct Permits {
     own: Vec<Permit<UserId>>,
     /// One of the user's and one of everybody's.
     heavy: Option<(Permit<UserId>, Permit<()>)>,
@@ -230,40 +230,40 @@ pub(crate) async fn take<B: MessageBody + 'static>(
     load: Load,
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<PlacedBody>, actix_web::Error> {
-    let turns = request.app_data::<Turns>().cloned();
-    let mut places = match turns {
-        None => Places::default(),
-        Some(turns) => match turns.enter(load, request.request()).await {
-            Ok(places) => places,
+) -> Result<ServiceResponse<PermittedBody>, actix_web::Error> {
+    let admission = request.app_data::<Admission>().cloned();
+    let mut permits = match admission {
+        None => Permits::default(),
+        Some(admission) => match admission.enter(load, request.request()).await {
+            Ok(permits) => permits,
             Err(problem) => {
                 let refusal = request.into_response(HttpResponse::from_error(problem));
-                return Ok(refusal.map_body(|_, body| PlacedBody::new(body, Places::default())));
+                return Ok(refusal.map_body(|_, body| PermittedBody::new(body, Permits::default())));
             }
         },
     };
     let response = next.call(request).await?;
-    places.heavy = None;
-    Ok(response.map_body(|_, body| PlacedBody::new(body.boxed(), places)))
+    permits.heavy = None;
+    Ok(response.map_body(|_, body| PermittedBody::new(body.boxed(), permits)))
 }
 
-/// A body that keeps its places until it is sent or given up.
+/// A body that keeps its permits until it is sent or given up.
 #[derive(Debug)]
-pub(crate) struct PlacedBody {
+pub(crate) struct PermittedBody {
     body: BoxBody,
-    _places: Places,
+    _places: Permits,
 }
 
-impl PlacedBody {
-    fn new(body: BoxBody, places: Places) -> Self {
+impl PermittedBody {
+    fn new(body: BoxBody, permits: Permits) -> Self {
         Self {
             body,
-            _places: places,
+            _places: permits,
         }
     }
 }
 
-impl MessageBody for PlacedBody {
+impl MessageBody for PermittedBody {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
@@ -289,14 +289,16 @@ mod tests {
     fn half_of_the_places_for_what_looks_at_much_are_for_others() {
         let user = UserId::new(uuid::Uuid::from_u128(1));
         for (heavy, heavy_per_user, most) in [(2, 2, 1), (8, 2, 2), (8, 9, 4), (1, 5, 1)] {
-            let turns = Turns::new(RequestLimits {
+            let admission = Admission::new(RequestLimits {
                 heavy_per_user,
                 heavy,
                 ..RequestLimits::default()
             });
-            let held: Vec<_> = (0..most).map(|_| turns.heavy_of_user.try_enter(user)).collect();
+            let held: Vec<_> = (0..most)
+                .map(|_| admission.heavy_of_user.try_enter(user))
+                .collect();
             assert!(held.iter().all(Result::is_ok), "{heavy}");
-            assert!(turns.heavy_of_user.try_enter(user).is_err(), "{heavy}");
+            assert!(admission.heavy_of_user.try_enter(user).is_err(), "{heavy}");
         }
     }
 

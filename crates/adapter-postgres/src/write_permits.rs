@@ -13,38 +13,38 @@ use crate::error::Failure;
 /// One that writes, and one that is on its way, so that the database is never waited for in between.
 const AT_ONCE: usize = 2;
 
-/// The turns of all users.
+/// Permits to write, of each user.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct WritePermits {
     users: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
-    patience: Duration,
+    wait: Duration,
 }
 
-impl Turns {
-    /// Turns that nobody waits for longer than that.
-    pub(crate) fn new(patience: Duration) -> Self {
+impl WritePermits {
+    /// Nobody waits for one longer than that.
+    pub(crate) fn new(wait: Duration) -> Self {
         Self {
             users: Mutex::default(),
-            patience,
+            wait,
         }
     }
 
-    /// Waits for a turn of a user, which lasts until it is dropped.
+    /// Waits for a permit of a user, which lasts until it is dropped.
     pub(crate) async fn take(&self, user: Uuid) -> Result<OwnedSemaphorePermit, Failure> {
-        let turn = tokio::time::timeout(self.patience, self.of(user).acquire_owned());
+        let permit = tokio::time::timeout(self.wait, self.of(user).acquire_owned());
         // A semaphore that nobody closes has a permit for everybody, sooner or later.
-        turn.await.ok().and_then(Result::ok).ok_or(Failure::Crowded)
+        permit.await.ok().and_then(Result::ok).ok_or(Failure::Crowded)
     }
 
     fn of(&self, user: Uuid) -> Arc<Semaphore> {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = users.get(&user).and_then(Weak::upgrade) {
-            return turns;
+        if let Some(permits) = users.get(&user).and_then(Weak::upgrade) {
+            return permits;
         }
-        users.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
-        users.insert(user, Arc::downgrade(&turns));
-        turns
+        users.retain(|_, permits| permits.strong_count() > 0);
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        users.insert(user, Arc::downgrade(&permits));
+        permits
     }
 }
 
@@ -54,19 +54,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_has_so_many_turns_and_others_have_theirs() {
-        let turns = Turns::new(Duration::from_millis(1));
+        let permits = WritePermits::new(Duration::from_millis(1));
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let first = turns.take(one).await.unwrap();
-        let second = turns.take(one).await.unwrap();
-        assert!(matches!(turns.take(one).await, Err(Failure::Crowded)));
-        assert!(turns.take(other).await.is_ok());
+        let first = permits.take(one).await.unwrap();
+        let second = permits.take(one).await.unwrap();
+        assert!(matches!(permits.take(one).await, Err(Failure::Crowded)));
+        assert!(permits.take(other).await.is_ok());
         drop(first);
-        assert!(turns.take(one).await.is_ok());
+        assert!(permits.take(one).await.is_ok());
         drop(second);
-        assert_eq!(turns.users.lock().unwrap().len(), 2);
-        assert!(turns.take(Uuid::from_u128(3)).await.is_ok());
+        assert_eq!(permits.users.lock().unwrap().len(), 2);
+        assert!(permits.take(Uuid::from_u128(3)).await.is_ok());
         assert_eq!(
-            turns.users.lock().unwrap().len(),
+            permits.users.lock().unwrap().len(),
             1,
             "nobody is remembered for good"
         );

@@ -19,7 +19,7 @@ use crate::version::{MergeState, Version, compare};
 const MAX_PLACE: i64 = i32::MAX as i64;
 
 /// What was loaded, with the edits so far applied.
-pub(super) struct Draft<'a> {
+pub(super) struct PlanBuilder<'a> {
     clock: SyncClock,
     records: BTreeMap<RecordKey, Record>,
     children: BTreeMap<SortGroup, u32>,
@@ -50,7 +50,7 @@ impl From<Refusal> for ShortCircuit {
     }
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PlanBuilder<'a> {
     pub(super) fn new(locked: &'a Locked, quota: u64) -> Self {
         Self {
             clock: locked.clock.clone(),
@@ -87,7 +87,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Judges one edit and, where it wins, carries it out on the draft.
+    /// Judges one edit and, where it wins, carries it out on the builder.
     pub(super) fn apply(&mut self, edit: &RecordEdit) -> Result<EditResult, ClockExhausted> {
         let outcome = match self.settle_fill(edit) {
             Ok(edit) => self.carry_out(&edit)?,
