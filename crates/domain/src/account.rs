@@ -250,6 +250,34 @@ mod tests {
     }
 
     #[test]
+    fn roles_are_named_on_the_wire_and_in_the_database() {
+        for (role, name) in [(Role::Admin, "admin"), (Role::User, "user")] {
+            assert_eq!((role.name(), name.parse()), (name, Ok(role)));
+        }
+        assert_eq!("Admin".parse::<Role>().unwrap_err().code, "unknown_value");
+    }
+
+    #[test]
+    fn a_name_is_shown_as_it_is_written_and_was_folded_to_lower_case_before() {
+        let name: Username = "Änna.STRAẞE".parse().unwrap();
+        assert_eq!(name.to_string(), "Änna.STRAẞE");
+        assert_eq!(name.folded_before(), "änna.straße");
+    }
+
+    #[test]
+    fn passwords_have_bounds_and_one_spelling_where_they_were_typed_as_they_are_kept() {
+        let bytes = |n| "x".repeat(n);
+        assert!(Password::given(bytes(Password::MAX_BYTES)).is_ok());
+        let long = Password::given(bytes(Password::MAX_BYTES + 1));
+        assert_eq!(long.unwrap_err().code, "too_long");
+        let chosen = |n| Password::chosen("ä".repeat(n)).map_err(|violation| violation.code);
+        assert_eq!(chosen(Password::MIN_CHARS - 1).unwrap_err(), "too_short");
+        assert!(chosen(Password::MIN_CHARS).is_ok());
+        let given = Password::given(bytes(3)).unwrap();
+        assert_eq!(given.spellings().collect::<Vec<_>>(), ["xxx"]);
+    }
+
+    #[test]
     fn user_names_have_no_white_space_and_fold_their_case() {
         assert_eq!("Änna".parse::<Username>().unwrap().folded(), "änna");
         assert_eq!("a b".parse::<Username>().unwrap_err().code, "white_space");

@@ -223,6 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_kept_and_shown_as_the_text_that_they_were_read_from() {
+        let client: ClientId = "anna-phone".parse().unwrap();
+        assert_eq!(String::from(client), "anna-phone");
+        let date: DiaryDate = "2026-02-28".parse().unwrap();
+        assert_eq!(format!("{date:?}"), "2026-02-28");
+        assert_eq!(String::from(date), "2026-02-28");
+    }
+
+    #[test]
     fn impossible_dates_and_other_spellings_are_refused() {
         for bad in [
             "2026-02-30",

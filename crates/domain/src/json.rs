@@ -389,6 +389,15 @@ mod tests {
     }
 
     #[test]
+    fn an_object_says_what_stands_at_a_name_as_a_text() {
+        let object: JsonObject<64> = serde_json::from_str(r#"{"a": "x", "b": ["a", "x"], "c": 1}"#).unwrap();
+        assert!(object.says("a", "x"));
+        for (name, text) in [("a", "y"), ("b", "x"), ("c", "1"), ("d", "x"), ("x", "a")] {
+            assert!(!object.says(name, text), "{name}: {text}");
+        }
+    }
+
+    #[test]
     fn a_text_takes_the_place_of_what_has_its_name() {
         let object: JsonObject<24> = serde_json::from_str(r#"{"b": [1], "a": 7}"#).unwrap();
         let with = |text: &str| {

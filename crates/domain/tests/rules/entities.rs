@@ -1,10 +1,15 @@
 //! What all types share, held against each type of the registry; and the pages of lists.
 
 use mosaic_domain::entity::{BotPatch, DiaryPatch, Facets, KeptObject, MemoPatch, ResourcePatch};
+use mosaic_domain::json::AnyObject;
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::{Label, Tags, Text};
-use mosaic_domain::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, UnixMillis};
-use mosaic_testkit::{bot, diary, every_field, memo, memo_id, resource, resource_of, tagged};
+use mosaic_domain::write::{Action, RecordEdit, WriteScope};
+use mosaic_domain::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, UnixMillis, UserId};
+use mosaic_testkit::{
+    bot, bot_key, delete, diary, diary_key, every_field, hash, memo, memo_id, memo_key, resource,
+    resource_key, resource_of, tagged,
+};
 
 /// One content of each type, its patch that says nothing, and its document.
 fn samples() -> Vec<(Content, Patch, &'static str)> {
@@ -39,6 +44,79 @@ fn documents_have_a_fixed_form_and_are_read_as_they_were_written() {
         assert_eq!(content.to_document(), document);
         assert_eq!(content.entity_type().parse_document(document).unwrap(), content);
     }
+}
+
+/// What stands beside a document that can't be read is all that is known of the record.
+#[test]
+fn a_document_that_can_not_be_read_keeps_what_the_store_has_beside_it() {
+    let beside = || (Some(memo_id(1)), Some(hash(2)));
+    let damaged = EntityType::Resource.stored_content(b"{", beside);
+    assert!(damaged.is_unreadable());
+    let Facets {
+        parent, attachment, ..
+    } = damaged.facets();
+    assert_eq!((parent, attachment), beside());
+    let (content, _, document) = samples().remove(2);
+    let whole = EntityType::Resource.stored_content(document.as_bytes(), || panic!("the document says it"));
+    assert!(!whole.is_unreadable());
+    assert_eq!(whole, content);
+}
+
+#[test]
+fn types_know_their_names_and_their_children() {
+    for entity in EntityType::ALL {
+        assert_eq!(entity.to_string(), entity.name());
+        let children: Vec<_> = entity.child_types().collect();
+        let expected: &[_] = match entity {
+            EntityType::Memo => &[EntityType::Resource],
+            _ => &[],
+        };
+        assert_eq!(children, expected, "{entity}");
+    }
+}
+
+/// A queue of writes is bounded by what they bring: also by those of types whose texts are short.
+#[test]
+fn every_edit_counts_for_some_bytes() {
+    let user = UserId::new(uuid::Uuid::nil());
+    for (content, patch, _) in samples() {
+        for action in [
+            Action::Put {
+                content: content.clone(),
+                created_at: UnixMillis::ZERO,
+            },
+            Action::Patch {
+                patch: patch.clone(),
+                created_at: None,
+                attachments: None,
+                creates: false,
+            },
+        ] {
+            let key = match content.entity_type() {
+                EntityType::Memo => memo_key(1),
+                EntityType::Diary => diary_key("2026-01-01"),
+                EntityType::Resource => resource_key(1),
+                EntityType::Bot => bot_key(1),
+            };
+            let edit = RecordEdit {
+                action,
+                ..delete(key)
+            };
+            let bytes = WriteScope::of(user, &[edit]).bytes;
+            assert!((1_000..3_000).contains(&bytes), "{content:?}: {bytes}");
+        }
+    }
+}
+
+#[test]
+fn what_apps_keep_with_a_record_has_sixteen_kibibytes() {
+    let read = |letters: usize| {
+        let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(letters));
+        serde_json::from_str::<AnyObject<KeptObject>>(&json).unwrap().0
+    };
+    let around = r#"{"a":""}"#.len();
+    assert!(read(16 * 1024 - around).is_ok());
+    assert_eq!(read(16 * 1024 - around + 1).unwrap_err().code, "too_long");
 }
 
 #[test]
