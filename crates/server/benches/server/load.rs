@@ -1,0 +1,163 @@
+//! Sends one request over and over on connections that stay open, and counts. As little as possible is done with the answers,
+//! since this runs on the cores that are measured.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A request, as it goes over the wire.
+#[derive(Clone)]
+pub(crate) struct Request {
+    address: String,
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    /// A request to a server, by somebody who may be signed in, with a JSON body.
+    pub(crate) fn new(url: &str, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Self {
+        let address = url.trim_start_matches("http://").to_owned();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
+        if let Some(token) = token {
+            head.extend(["Authorization: Bearer ", token, "\r\n"]);
+        }
+        if let Some(body) = body {
+            let length = body.len().to_string();
+            head.extend([
+                "Content-Type: application/json\r\nContent-Length: ",
+                &length,
+                "\r\n",
+            ]);
+        }
+        head.extend(["\r\n", body.unwrap_or_default()]);
+        Self {
+            address,
+            bytes: head.into_bytes(),
+        }
+    }
+}
+
+/// What so many connections came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    /// Answers per second.
+    pub(crate) per_second: f64,
+    /// The median, in microseconds.
+    pub(crate) p50: u32,
+    /// 99 of 100 took no longer, in microseconds.
+    pub(crate) p99: u32,
+    /// Answers.
+    pub(crate) answers: usize,
+}
+
+/// Sums up how long each of some calls took, in microseconds.
+pub(crate) fn sum_up(mut took: Vec<u32>, span: Duration) -> Load {
+    took.sort_unstable();
+    let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
+    Load {
+        per_second: f64::from(u32::try_from(took.len()).unwrap_or(u32::MAX)) / span.as_secs_f64(),
+        p50: at(50),
+        p99: at(99),
+        answers: took.len(),
+    }
+}
+
+/// Calls something again and again, as many at the same time as there are callers, and sums up.
+pub(crate) async fn repeat<C, F>(callers: Vec<C>, span: Duration, call: F) -> Load
+where
+    C: Send + 'static,
+    F: AsyncCall<C>,
+{
+    let started = Instant::now();
+    let tasks: Vec<_> = callers
+        .into_iter()
+        .map(|mut caller| {
+            let call = call.clone();
+            tokio::spawn(async move {
+                let mut took = Vec::new();
+                while started.elapsed() < span {
+                    let before = Instant::now();
+                    call.call(&mut caller).await;
+                    took.push(u32::try_from(before.elapsed().as_micros()).unwrap_or(u32::MAX));
+                }
+                took
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for task in tasks {
+        took.extend(task.await.expect("a caller"));
+    }
+    sum_up(took, started.elapsed())
+}
+
+/// Something that a caller does.
+pub(crate) trait AsyncCall<C>: Clone + Send + 'static {
+    /// Does it once.
+    fn call(&self, caller: &mut C) -> impl Future<Output = ()> + Send;
+}
+
+/// An open connection, and what was read of it.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.set_nodelay(true).expect("a socket");
+        Self {
+            stream,
+            buffer: Vec::with_capacity(64 * 1024),
+        }
+    }
+
+    /// Reads one answer, which must be a good one.
+    async fn answer(&mut self) {
+        self.buffer.clear();
+        let mut whole = None;
+        while whole.is_none_or(|whole| self.buffer.len() < whole) {
+            let read = self.stream.read_buf(&mut self.buffer).await.expect("an answer");
+            assert_ne!(read, 0, "the server closed the connection");
+            whole = whole.or_else(|| length(&self.buffer));
+        }
+    }
+}
+
+impl AsyncCall<Connection> for Request {
+    async fn call(&self, connection: &mut Connection) {
+        connection
+            .stream
+            .write_all(&self.bytes)
+            .await
+            .expect("a connection");
+        connection.answer().await;
+    }
+}
+
+/// How long an answer is, with its head, once that is there.
+fn length(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&answer[..head]).expect("a head");
+    assert!(text.starts_with("HTTP/1.1 2"), "{text}");
+    let named = |line: &str| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length: ")
+            .map(str::to_owned)
+    };
+    let body = text
+        .lines()
+        .find_map(named)
+        .map_or(0, |length| length.parse().expect("a length"));
+    Some(head + body)
+}
+
+/// Sends the request over so many connections, for so long.
+pub(crate) async fn drive(request: &Request, connections: usize, span: Duration) -> Load {
+    let mut open = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        open.push(Connection::open(&request.address).await);
+    }
+    repeat(open, span, request.clone()).await
+}
