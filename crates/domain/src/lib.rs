@@ -30,6 +30,7 @@ pub mod record;
 pub mod search;
 pub mod skew;
 pub mod stamp;
+mod standing;
 pub mod text;
 pub mod time;
 pub mod version;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::{Role, User, Username};
 use crate::id::{FamilyId, UserId};
-use crate::login::LoginRefusal;
 use crate::plan::Plan;
+use crate::standing::LoginRefusal;
 use crate::text::Label;
 use crate::time::UnixMillis;
 
