@@ -1,4 +1,4 @@
-//! Query strings and path parameters: declared once each ([`query!`]), for how they are read and for what the document says. Read
+//! Query strings and path parameters: declared once each (`query!`), for how they are read and for what the document says. Read
 //! strictly, with the same errors as bodies, all violations at once.
 //!
 //! Keys may repeat (`tags=a&tags=b`), and lists may be written the way today's apps do (`tags[]=a`).
@@ -24,7 +24,7 @@ use crate::value::Value;
 #[derive(Debug, Clone, Copy)]
 pub struct Query<T>(pub T);
 
-/// A type that can be read from a query string. Implemented by [`query!`].
+/// A type that can be read from a query string. Implemented by `query!`.
 pub trait FromQuery: Sized {
     /// The parameters, as the document describes them.
     fn parameters() -> Vec<Parameter>;
