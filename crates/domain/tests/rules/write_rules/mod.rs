@@ -2,6 +2,7 @@
 
 mod bytes;
 mod resources;
+mod scopes;
 
 use mosaic_domain::entity::{DiaryPatch, FileSize, MemoPatch, Resource, ResourcePatch};
 use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome, RecordEdit, Refusal};
