@@ -151,7 +151,7 @@ pub(crate) fn standings_sql() -> String {
     let standing = standing::standing_sql("asked.user_id", "asked.login_id");
     format!(
         "SELECT asked.place, c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*
-         FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (user_id, login_id, place)
+         FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[])) WITH ORDINALITY AS asked (user_id, login_id, place)
          CROSS JOIN LATERAL (
              SELECT last_stamp FROM sync_clocks WHERE sync_clocks.user_id = asked.user_id LIMIT 1) AS c
          LEFT JOIN LATERAL ({standing} LIMIT 1) AS standing ON true"

@@ -169,9 +169,10 @@ const UPSERT_RECORDS: &str = "
     SELECT $1, n.entity_type, n.record_key, n.stamp, n.edit_time, n.author, n.created_at, n.revision_count,
            n.is_deleted, n.is_archived, n.parent_key, n.day, n.sort_order, ($14::text[])[n.tags_first:n.tags_last],
            n.document, n.attachment
-    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::boolean[], $10::boolean[], $11::text[], $12::text[], $13::bigint[], $15::integer[],
-                $16::integer[], $17::text[], $18::bytea[])
+    FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]),
+                (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]),
+                (SELECT $10::boolean[]), (SELECT $11::text[]), (SELECT $12::text[]), (SELECT $13::bigint[]),
+                (SELECT $15::integer[]), (SELECT $16::integer[]), (SELECT $17::text[]), (SELECT $18::bytea[]))
          AS n (entity_type, record_key, stamp, edit_time, author, created_at, revision_count, is_deleted, is_archived,
                parent_key, day, sort_order, tags_first, tags_last, document, attachment)
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
@@ -218,7 +219,8 @@ struct TextColumns {
 /// Most edits leave the text as it is: archiving, moving to another day.
 const INDEX_TEXTS: &str = "
     WITH texts AS (
-        SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $6::integer[], $7::integer[])
+        SELECT * FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $6::integer[]),
+                             (SELECT $7::integer[]))
                       AS t (entity_type, record_key, body, grams_first, grams_last)
     ), gone AS (
         DELETE FROM record_search AS s USING texts AS t
@@ -283,8 +285,9 @@ const KEEP_REVISIONS: &str = "
                               (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
                                WHERE p.user_id = $1 AND p.entity_type = n.entity_type AND p.record_key = n.record_key))
                          AS last_number
-              FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
-                          $9::bigint[], $10::text[], $11::bytea[]) WITH ORDINALITY
+              FROM unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
+                          (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::text[]), (SELECT $9::bigint[]),
+                          (SELECT $10::text[]), (SELECT $11::bytea[])) WITH ORDINALITY
                    AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at,
                          document, attachment, place)
               WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
@@ -342,8 +345,10 @@ pub(crate) struct NumberedRevisions {
 const LOAD_REVISIONS: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, edit_time, author, created_at, reason,
                            recorded_at, document, attachment, revision_number)
-    SELECT $1, n.* FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
-                               $9::bigint[], $10::text[], $11::bytea[], $12::bigint[]) AS n
+    SELECT $1, n.* FROM unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
+                               (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::text[]),
+                               (SELECT $9::bigint[]), (SELECT $10::text[]), (SELECT $11::bytea[]),
+                               (SELECT $12::bigint[])) AS n
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 impl NumberedRevisions {

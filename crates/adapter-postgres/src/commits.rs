@@ -93,7 +93,7 @@ fn warn_untold(error: &Failure) {
 }
 
 /// Several payloads in one statement, which is one commit.
-const NOTIFY: &str = "SELECT pg_notify($1, n.payload) FROM unnest($2::text[]) AS n (payload)";
+const NOTIFY: &str = "SELECT pg_notify($1, n.payload) FROM unnest((SELECT $2::text[])) AS n (payload)";
 
 impl CommitBroadcaster {
     pub(crate) fn new(database: Database) -> Self {

@@ -217,12 +217,13 @@ const OWNER_EXISTS: &str = "sync_cursors_user_id_fkey";
 const WRITE: &str = "
     WITH bound AS (
         UPDATE logins AS t SET client_id = n.client_id
-        FROM unnest($6::text[], $7::uuid[], $8::uuid[]) AS n (client_id, user_id, login_id)
+        FROM unnest((SELECT $6::text[]), (SELECT $7::uuid[]), (SELECT $8::uuid[])) AS n (client_id, user_id, login_id)
         WHERE t.user_id = n.user_id AND t.login_id = n.login_id AND t.client_id IS NULL
     )
     INSERT INTO sync_cursors AS c (client_id, user_id, entity_type, last_sync_at, served_at)
     SELECT n.client_id, n.user_id, n.entity_type, n.last_sync_at, n.served_at
-    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[])
+    FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::bigint[]),
+                (SELECT $5::bigint[]))
          AS n (client_id, user_id, entity_type, last_sync_at, served_at)
     JOIN sync_clocks AS owner ON owner.user_id = n.user_id
     WHERE NOT EXISTS (

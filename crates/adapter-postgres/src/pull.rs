@@ -96,7 +96,7 @@ pub(crate) fn snapshot_sql() -> String {
          LEFT JOIN LATERAL (
              SELECT {RECORD_COLUMNS}, r.has_next,
                     CASE WHEN r.parent_key IS NOT NULL THEN ({parent}) END
-             FROM unnest($2::text[], $3::bigint[]) AS t (entity_type, cursor)
+             FROM unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS t (entity_type, cursor)
              CROSS JOIN LATERAL (
                  SELECT page.*, row_number() OVER by_stamp AS place, lead(true) OVER by_stamp AS has_next,
                         sum(page.document_bytes)

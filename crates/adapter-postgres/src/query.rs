@@ -301,7 +301,7 @@ fn list_sql(
 pub(crate) fn records_sql() -> String {
     let by_key = rows::by_key("by_key.*", "k.entity_type", "k.record_key");
     format!(
-        "SELECT {RECORD_COLUMNS} FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS k (entity_type, record_key, place)
+        "SELECT {RECORD_COLUMNS} FROM unnest((SELECT $2::text[]), (SELECT $3::text[])) WITH ORDINALITY AS k (entity_type, record_key, place)
          CROSS JOIN LATERAL ({by_key}) AS r
          ORDER BY k.place"
     )
@@ -322,7 +322,7 @@ pub(crate) fn child_columns(
 pub(crate) fn children_sql() -> String {
     let order = "sort_order NULLS FIRST, record_key";
     format!(
-        "SELECT {RECORD_COLUMNS} FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS p (child_type, parent_key, parent)
+        "SELECT {RECORD_COLUMNS} FROM unnest((SELECT $2::text[]), (SELECT $3::text[])) WITH ORDINALITY AS p (child_type, parent_key, parent)
          CROSS JOIN LATERAL (
              SELECT page.*, row_number() OVER siblings AS place,
                     sum(page.document_bytes)

@@ -25,11 +25,11 @@ pub(crate) fn records_sql() -> String {
     format!(
         "WITH named AS (
              SELECT r.entity_type, r.record_key, r.parent_key
-             FROM unnest($2::text[], $3::text[]) AS n (entity_type, record_key)
+             FROM unnest((SELECT $2::text[]), (SELECT $3::text[])) AS n (entity_type, record_key)
              CROSS JOIN LATERAL ({named}) AS r
              UNION
              SELECT r.entity_type, r.record_key, r.parent_key
-             FROM unnest($4::text[], $5::text[]) AS p (child_type, parent_key)
+             FROM unnest((SELECT $4::text[]), (SELECT $5::text[])) AS p (child_type, parent_key)
              JOIN records AS r
                ON r.user_id = $1 AND r.entity_type = p.child_type AND NOT r.is_deleted AND r.parent_key = p.parent_key
          ), params AS (
@@ -54,10 +54,10 @@ pub(crate) fn children_sql() -> String {
                 (SELECT count(*) FROM (SELECT 1 FROM records AS r
                                        WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted
                                          AND r.parent_key = g.parent_key LIMIT $6) AS child)
-         FROM (SELECT * FROM unnest($2::text[], $3::text[])
+         FROM (SELECT * FROM unnest((SELECT $2::text[]), (SELECT $3::text[]))
                UNION
                SELECT r.entity_type, r.parent_key
-               FROM unnest($4::text[], $5::text[]) AS n (entity_type, record_key)
+               FROM unnest((SELECT $4::text[]), (SELECT $5::text[])) AS n (entity_type, record_key)
                CROSS JOIN LATERAL ({named}) AS r
                WHERE r.parent_key IS NOT NULL) AS g (entity_type, parent_key)"
     )
@@ -75,14 +75,14 @@ pub(crate) const LAST_PLACES: &str = "
                 WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted
                   AND r.parent_key = g.parent_key)
            END
-    FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS g (entity_type, parent_key, place)
+    FROM unnest((SELECT $2::text[]), (SELECT $3::text[])) WITH ORDINALITY AS g (entity_type, parent_key, place)
     ORDER BY g.place";
 
 /// The revisions that hold one of the versions.
 pub(crate) fn history_sql() -> String {
     format!(
         "SELECT {REVISION_COLUMNS}
-         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::text[]) AS v (entity_type, record_key, edit_time, author)
+         FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::text[])) AS v (entity_type, record_key, edit_time, author)
          JOIN revisions AS k
            ON k.user_id = $1 AND k.entity_type = v.entity_type AND k.record_key = v.record_key
           AND k.edit_time = v.edit_time AND k.author = v.author

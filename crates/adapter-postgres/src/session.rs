@@ -43,6 +43,10 @@ pub(crate) enum Step<'a> {
     /// A command without values, such as `COMMIT`.
     Command(&'a str),
     /// A statement that is always the same: prepared once per connection, where connections are kept.
+    ///
+    /// Arrays stand in sub-selects, `unnest((SELECT $2::text[]))`: the planner does not see how long they are then, finds that
+    /// a plan for these values is no better than one for any, and plans once. Seeing it, it plans with every call, which takes
+    /// longer than most of these statements.
     Fixed(&'a str, Vec<Value<'a>>),
     /// A statement that is put together for this call.
     Composed(&'a str, Vec<Value<'a>>),
@@ -312,6 +316,10 @@ impl Session {
 async fn prepare(conn: &Object, step: &Step<'_>, prepares: bool) -> Result<Option<Statement>, Error> {
     match step {
         Step::Fixed(sql, values) if prepares => {
+            debug_assert!(
+                !sql.contains("unnest($"),
+                "would be planned with every call: {sql}"
+            );
             let types: Vec<Type> = values.iter().map(|(_, of)| of.clone()).collect();
             Ok(Some(conn.prepare_typed_cached(sql, &types).await?))
         }

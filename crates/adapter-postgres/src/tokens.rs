@@ -199,7 +199,7 @@ impl LoginValues {
 const PUT_EARLIER: &str = "
     INSERT INTO earlier_tokens (user_id, token_hash, login_id, expires_at)
     SELECT $1, n.token_hash, n.login_id, n.expires_at
-    FROM unnest($2::bytea[], $3::uuid[], $4::bigint[]) AS n (token_hash, login_id, expires_at)";
+    FROM unnest((SELECT $2::bytea[]), (SELECT $3::uuid[]), (SELECT $4::bigint[])) AS n (token_hash, login_id, expires_at)";
 
 /// Earlier tokens of a dump, as columns.
 pub(crate) struct EarlierColumns {

@@ -263,7 +263,7 @@ fn dumped_record(row: &Row) -> Result<DumpedRecord, Failure> {
 const PUT_PURGED: &str = "
     INSERT INTO purged_revisions (user_id, entity_type, record_key, last_number)
     SELECT $1, n.entity_type, n.record_key, n.last_number
-    FROM unnest($2::text[], $3::text[], $4::bigint[]) AS n (entity_type, record_key, last_number)
+    FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[])) AS n (entity_type, record_key, last_number)
     WHERE n.last_number > 0
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number";
 
@@ -299,7 +299,7 @@ impl PurgedNumbers {
 const PUT_CONTENTS: &str = "
     INSERT INTO contents (user_id, sha256, blob_id, size, touched_at)
     SELECT $1, n.sha256, n.blob_id, n.size, n.touched_at
-    FROM unnest($2::bytea[], $3::uuid[], $4::bigint[], $5::bigint[]) AS n (sha256, blob_id, size, touched_at)
+    FROM unnest((SELECT $2::bytea[]), (SELECT $3::uuid[]), (SELECT $4::bigint[]), (SELECT $5::bigint[])) AS n (sha256, blob_id, size, touched_at)
     ON CONFLICT (user_id, sha256) DO UPDATE SET
         blob_id = excluded.blob_id, size = excluded.size, touched_at = excluded.touched_at";
 
@@ -344,7 +344,7 @@ const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
 const PUT_CURSORS: &str = "
     INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at, served_at)
     SELECT n.client_id, $1, n.entity_type, n.last_sync_at, n.served_at
-    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
+    FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]))
          AS n (client_id, entity_type, last_sync_at, served_at)";
 
 const FORGET_AVATARS: &str = "DELETE FROM avatars WHERE user_id = $1";

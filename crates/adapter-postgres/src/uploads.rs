@@ -141,7 +141,7 @@ pub(crate) const EXPIRED_PARTS: &str = "
     ORDER BY p.upload_id, p.part_offset DESC LIMIT $3";
 
 const DROP_PARTS: &str = "
-    DELETE FROM upload_parts AS p USING unnest($2::uuid[], $3::bigint[]) AS d (upload_id, part_offset)
+    DELETE FROM upload_parts AS p USING unnest((SELECT $2::uuid[]), (SELECT $3::bigint[])) AS d (upload_id, part_offset)
     WHERE p.user_id = $1 AND p.upload_id = d.upload_id AND p.part_offset = d.part_offset";
 
 const DROP_UPLOADS: &str = "DELETE FROM uploads WHERE user_id = $1 AND upload_id = ANY ($2)";

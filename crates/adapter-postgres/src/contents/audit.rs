@@ -57,7 +57,7 @@ impl AttachmentAudit for PostgresStore {
 
 pub(crate) fn unreferenced_sql() -> String {
     format!(
-        "SELECT c.sha256 FROM unnest($2::bytea[]) WITH ORDINALITY AS n (sha256, place)
+        "SELECT c.sha256 FROM unnest((SELECT $2::bytea[])) WITH ORDINALITY AS n (sha256, place)
          JOIN contents AS c ON c.user_id = $1 AND c.sha256 = n.sha256
          WHERE {IN_NO_RECORD} AND {IN_NO_AVATAR} ORDER BY n.place"
     )

@@ -59,7 +59,7 @@ pub(crate) async fn avatars_of(database: &Database, user: UserId) -> Result<Vec<
 pub(crate) const ADD_AVATARS: &str = "
     INSERT INTO avatars (user_id, avatar_id, sha256, mime_type, created_at)
     SELECT $1, n.avatar_id, n.sha256, n.mime_type, n.created_at
-    FROM unnest($2::uuid[], $3::bytea[], $4::text[], $5::bigint[]) AS n (avatar_id, sha256, mime_type, created_at)";
+    FROM unnest((SELECT $2::uuid[]), (SELECT $3::bytea[]), (SELECT $4::text[]), (SELECT $5::bigint[])) AS n (avatar_id, sha256, mime_type, created_at)";
 
 /// Avatars that are to be stored, as columns.
 #[derive(Default)]

@@ -137,7 +137,7 @@ const DROP_CONTENTS: &str = "DELETE FROM contents WHERE user_id = $1 AND sha256 
 const DROP_VARIANTS: &str = "DELETE FROM content_variants WHERE user_id = $1 AND sha256 = ANY ($2)";
 
 pub(crate) const REFERENCED: &str = "
-    SELECT b.blob_id FROM unnest($2::uuid[]) WITH ORDINALITY AS b (blob_id, place)
+    SELECT b.blob_id FROM unnest((SELECT $2::uuid[])) WITH ORDINALITY AS b (blob_id, place)
     WHERE EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.blob_id = b.blob_id)
        OR EXISTS (SELECT 1 FROM content_variants AS v WHERE v.user_id = $1 AND v.blob_id = b.blob_id)
        OR EXISTS (SELECT 1 FROM upload_parts AS p WHERE p.user_id = $1 AND p.blob_id = b.blob_id)
