@@ -20,7 +20,7 @@ use crate::standing::{self, LOCK};
 /// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
     let named = rows::by_key("by_key.*", "n.entity_type", "n.record_key");
-    let params = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
+    let record = rows::by_key("by_key.*", "w.entity_type", "w.record_key");
     let parent_type = parent_type_of("entity_type");
     format!(
         "WITH named AS (
@@ -30,15 +30,17 @@ pub(crate) fn records_sql() -> String {
              UNION
              SELECT r.entity_type, r.record_key, r.parent_key
              FROM unnest((SELECT $4::text[]), (SELECT $5::text[])) AS p (child_type, parent_key)
-             JOIN records AS r
-               ON r.user_id = $1 AND r.entity_type = p.child_type AND NOT r.is_deleted AND r.parent_key = p.parent_key
-         ), params AS (
+             CROSS JOIN LATERAL (
+                 SELECT child.entity_type, child.record_key, child.parent_key FROM records AS child
+                 WHERE child.user_id = $1 AND child.entity_type = p.child_type AND NOT child.is_deleted
+                   AND child.parent_key = p.parent_key OFFSET 0) AS r
+         ), loaded AS (
              SELECT entity_type, record_key FROM named
              UNION
              SELECT {parent_type}, parent_key FROM named WHERE parent_key IS NOT NULL
          )
-         SELECT {RECORD_COLUMNS} FROM params AS w
-         CROSS JOIN LATERAL ({params}) AS r"
+         SELECT {RECORD_COLUMNS} FROM loaded AS w
+         CROSS JOIN LATERAL ({record}) AS r"
     )
 }
 
