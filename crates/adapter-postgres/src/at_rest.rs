@@ -31,6 +31,8 @@ pub(crate) type Standing = Result<(Stamp, Epoch), LoginRefusal>;
 type Of = (Uuid, Uuid);
 /// What is found of each user and login; `None` where there is no such user.
 type Found = Result<Vec<Option<Standing>>, Failure>;
+/// Nobody who was asked for fares better alone where the database is away.
+type Answer = Result<Standing, Arc<Failure>>;
 /// Runs one statement.
 type Statement = Box<dyn Fn(Vec<Of>) -> BoxFuture<'static, Found> + Send + Sync>;
 
@@ -51,7 +53,7 @@ struct Waiting {
 
 struct Asked {
     of: Of,
-    answer: oneshot::Sender<Standing>,
+    answer: oneshot::Sender<Answer>,
 }
 
 impl AtRest {
@@ -78,10 +80,10 @@ impl AtRest {
         if let Some(runner) = self.0.wait(Asked { of, answer }) {
             self.0.runtime.spawn(runner.run());
         }
-        if let Ok(standing) = answered.await {
-            return Ok(standing);
+        if let Ok(answer) = answered.await {
+            return answer.map_err(Failure::Shared);
         }
-        // The statement failed, for whatever reason: each finds out alone whether that was its own.
+        // Something is wrong with the statement: each finds out alone whether that is its own.
         let mut found = (self.0.statement)(vec![of]).await?;
         Ok(found.pop().flatten().unwrap_or_else(unknown))
     }
@@ -119,11 +121,21 @@ impl Runner {
                 return;
             }
             let statement = (self.0.statement)(asked.iter().map(|asked| asked.of).collect());
-            // Without an answer each asks alone.
-            let Ok(found) = statement.await else { continue };
+            let found = match statement.await {
+                Ok(found) => found,
+                Err(away) if away.may_pass() => {
+                    let away = Arc::new(away);
+                    for asked in asked {
+                        let _ = asked.answer.send(Err(Arc::clone(&away)));
+                    }
+                    continue;
+                }
+                // Without an answer each asks alone.
+                Err(_) => continue,
+            };
             for (asked, standing) in asked.into_iter().zip(found) {
                 // Who has gone meanwhile wants no answer.
-                let _ = asked.answer.send(standing.unwrap_or_else(unknown));
+                let _ = asked.answer.send(Ok(standing.unwrap_or_else(unknown)));
             }
         }
     }
@@ -183,6 +195,7 @@ fn standing_of(row: &Row, login: FamilyId) -> Result<Standing, Failure> {
 mod tests {
     use std::time::Duration;
 
+    use mosaic_ports::StoreError;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
@@ -280,20 +293,36 @@ mod tests {
         have_asked(&rest, 2).await;
         under_way.remove(0).1.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
         let (_, together) = next(&mut begun).await;
-        together.send(Err(Failure::Lost)).unwrap();
+        together.send(Err(Failure::Panicked)).unwrap();
         for _ in 0..2 {
             let (of, alone) = next(&mut begun).await;
             assert_eq!(of.len(), 1);
             let found = if users(&of) == [8] {
                 Ok(vec![Some(Ok(at(5)))])
             } else {
-                Err(Failure::Lost)
+                Err(Failure::Panicked)
             };
             alone.send(found).unwrap();
         }
         let [first, second] = both;
         assert_eq!(first.await.unwrap().unwrap(), Ok(at(5)));
         assert!(second.await.unwrap().is_err());
+    }
+
+    /// Each would wait as long again to be told the same.
+    #[tokio::test]
+    async fn who_was_asked_for_while_the_database_is_away_is_told_so() {
+        let (rest, mut begun) = held();
+        let mut under_way = busy(&rest, &mut begun).await;
+        let both = [8, 9].map(|user| ask(&rest, user));
+        have_asked(&rest, 2).await;
+        under_way.remove(0).1.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
+        next(&mut begun).await.1.send(Err(Failure::TooSlow)).unwrap();
+        for asked in both {
+            let failure = StoreError::from(asked.await.unwrap().unwrap_err());
+            assert!(matches!(failure, StoreError::TooSlow(_)), "{failure:?}");
+        }
+        assert!(begun.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use deadpool_postgres::PoolError;
 use mosaic_domain::login::LoginRefusal;
@@ -55,6 +56,9 @@ pub(crate) enum Failure {
     /// The decision panicked.
     #[error("a decision panicked")]
     Panicked,
+    /// The database was away when it was asked for many at once.
+    #[error(transparent)]
+    Shared(Arc<Failure>),
 }
 
 /// The constraint that keeps two accounts from having one name.
@@ -91,6 +95,7 @@ impl Failure {
             | Self::Lost
             | Self::ReadOnly
             | Self::Undecided(_) => true,
+            Self::Shared(failure) => failure.may_pass(),
             Self::Full
             | Self::Corrupt(_)
             | Self::UnknownUser
@@ -186,12 +191,16 @@ impl From<Failure> for StoreError {
             Failure::Corrupt(column) => column.into(),
             Failure::NoConnection(PoolError::Backend(error)) => Self::Unavailable(described(error)),
             Failure::TooSlow => Self::TooSlow(failure.into()),
+            Failure::Shared(ref shared) if matches!(**shared, Failure::TooSlow) => {
+                Self::TooSlow(failure.into())
+            }
             Failure::NoConnection(_)
             | Failure::Silent
             | Failure::Crowded
             | Failure::Lost
             | Failure::ReadOnly
-            | Failure::Undecided(_) => Self::Unavailable(failure.into()),
+            | Failure::Undecided(_)
+            | Failure::Shared(_) => Self::Unavailable(failure.into()),
             Failure::Full => Self::Full(failure.into()),
             Failure::UnknownUser | Failure::Login(_) | Failure::Clock(_) | Failure::Panicked => {
                 Self::Failed(failure.into())
