@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use mosaic_domain::entity::BotPatch;
 use mosaic_domain::write::{Locked, WritePlan, WriteScope, decide};
 use mosaic_domain::{FamilyId, RecordKey, SyncClock, UserId};
+use mosaic_testkit::every_field;
 use uuid::Uuid;
 
 use super::*;
@@ -32,6 +34,40 @@ fn a_scope_names_its_login_and_the_records_that_may_belong_to_others() {
     let login = Some(FamilyId::new(Uuid::from_u128(7)));
     let by = scope.clone().by(login);
     assert_eq!(by, WriteScope { login, ..scope });
+}
+
+/// Memos and diaries stand in no order of their own.
+#[test]
+fn only_types_with_an_order_are_asked_for_the_last_place() {
+    for (key, content, ordered) in [
+        (memo_key(1), memo("x").into_content(), false),
+        (diary_key("2026-01-01"), diary("x").into_content(), false),
+        (resource_key(1), resource("a.png").into_content(), true),
+        (bot_key(1), bot("x").into_content(), true),
+    ] {
+        let patch = match every_field(content) {
+            Patch::Resource(patch) => Patch::Resource(ResourcePatch {
+                sort_order: None,
+                ..patch
+            }),
+            Patch::Bot(patch) => Patch::Bot(BotPatch {
+                sort_order: None,
+                ..patch
+            }),
+            patch => patch,
+        };
+        let edit = RecordEdit {
+            action: Action::Patch {
+                patch,
+                created_at: None,
+                attachments: None,
+                creates: true,
+            },
+            ..delete(key)
+        };
+        let scope = WriteScope::of(USER, &[edit]);
+        assert_eq!(!scope.sort_groups.is_empty(), ordered, "{key}");
+    }
 }
 
 /// A plan that only keeps a version that lost has no record, and has to be carried out all the same (H1).
