@@ -1,6 +1,6 @@
 //! Whose turn it is: how many requests of one user run at the same time, and how many of those that cost more than others.
 //!
-//! A request takes its place before its body is read. Whoever has no place waits in line for a moment; the lines are by user, so
+//! A request takes its permit before its body is read. Whoever gets none waits in line for a moment; the lines are by user, so
 //! one who sends a thousand requests waits behind themselves and behind nobody else.
 
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ use crate::content_length::content_length;
 use crate::limits::network;
 use crate::problem::{Problem, ProblemCode};
 
-/// So many requests wait for one place at most.
+/// So many requests wait for one permit at most.
 const LINE: usize = 128;
 /// A request waits for so long.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -114,7 +114,7 @@ impl Admission {
         }
     }
 
-    /// A place for a push of so many bytes, if it is a large one: until its permit is dropped no other large one of this user is
+    /// A permit for a push of so many bytes, if it is a large one: until its permit is dropped no other large one of this user is
     /// carried out.
     ///
     /// # Errors
@@ -126,20 +126,20 @@ impl Admission {
     ) -> Result<Option<Permit<UserId>>, Problem> {
         match request.app_data::<Self>() {
             Some(admission) if bytes >= LARGE_PUSH => {
-                let place = admission.large_pushes.enter(user).await;
-                place.map(Some).map_err(|_| too_many())
+                let permit = admission.large_pushes.enter(user).await;
+                permit.map(Some).map_err(|_| too_many())
             }
             _ => Ok(None),
         }
     }
 
-    /// A place among those of a network.
+    /// A permit among those of a network.
     async fn stranger(&self, request: &HttpRequest) -> Result<Permit<IpAddr>, Problem> {
         let network = network(client_addr::of(request));
         self.networks.enter(network).await.map_err(|_| too_many())
     }
 
-    /// Takes the place of somebody who is not signed in, once the body has come: whoever sends half of one would else keep everybody
+    /// Takes the permit of somebody who is not signed in, once the body has come: whoever sends half of one would else keep everybody
     /// in the same network from logging in. It is kept for as long as the request is handled.
     ///
     /// # Errors
@@ -147,8 +147,8 @@ impl Admission {
     pub(crate) async fn after_body(request: &HttpRequest) -> Result<(), Problem> {
         let is_due = request.extensions_mut().remove::<TakesPlaceAfterBody>().is_some();
         if let Some(admission) = request.app_data::<Self>().filter(|_| is_due) {
-            let place = admission.stranger(request).await?;
-            request.extensions_mut().insert(StrangersPlace(place));
+            let permit = admission.stranger(request).await?;
+            request.extensions_mut().insert(StrangersPermit(permit));
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Admission {
             Load::Transfer => permits.own.push(own(&self.transfers).await?),
             Load::Export => permits.own.push(own(&self.exports).await?),
             _ => {
-                // The scarce ones first: whoever waits for them takes no other place meanwhile.
+                // The scarce ones first: whoever waits for them takes no other permit meanwhile.
                 if load == Load::Heavy {
                     let own = own(&self.heavy_of_user).await?;
                     let shared = self.heavy.enter(()).await.map_err(|_| busy())?;
@@ -193,9 +193,9 @@ impl Admission {
 #[derive(Debug)]
 struct TakesPlaceAfterBody;
 
-/// The place that it has from then on.
+/// The permit that it has from then on.
 #[derive(Debug)]
-struct StrangersPlace(
+struct StrangersPermit(
     #[expect(dead_code, reason = "held until the request has been handled")] Permit<IpAddr>,
 );
 
@@ -221,7 +221,7 @@ struct Permits {
     network: Option<Permit<IpAddr>>,
 }
 
-/// Middleware, for a route: lets the request in when it is its turn. The user's own place is theirs until the answer is sent; those
+/// Middleware, for a route: lets the request in when it is its turn. The user's own permit is theirs until the answer is sent; those
 /// for what looks at much only until the answer begins, however slowly it is read.
 ///
 /// # Errors
@@ -251,14 +251,14 @@ pub(crate) async fn take<B: MessageBody + 'static>(
 #[derive(Debug)]
 pub(crate) struct PermittedBody {
     body: BoxBody,
-    _places: Permits,
+    _permits: Permits,
 }
 
 impl PermittedBody {
     fn new(body: BoxBody, permits: Permits) -> Self {
         Self {
             body,
-            _places: permits,
+            _permits: permits,
         }
     }
 }
@@ -286,7 +286,7 @@ mod tests {
     use crate::api;
 
     #[test]
-    fn half_of_the_places_for_what_looks_at_much_are_for_others() {
+    fn half_of_the_permits_for_what_looks_at_much_are_for_others() {
         let user = UserId::new(uuid::Uuid::from_u128(1));
         for (heavy, heavy_per_user, most) in [(2, 2, 1), (8, 2, 2), (8, 9, 4), (1, 5, 1)] {
             let admission = Admission::new(RequestLimits {
@@ -302,7 +302,7 @@ mod tests {
         }
     }
 
-    /// Whatever may walk through all that a user has waits for a place among those that do, whatever its query.
+    /// Whatever may walk through all that a user has waits for a permit among those that do, whatever its query.
     #[test]
     fn reads_that_look_at_much_are_counted_as_such() {
         // The account, its devices, which are few, and what belongs to one record.

@@ -3,6 +3,7 @@
 //! one statement for all of them, which begins after they asked, so each sees every write that was acknowledged before.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -10,6 +11,7 @@ use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::{Epoch, FamilyId, Stamp, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -41,6 +43,8 @@ pub(crate) struct AtRest(Arc<Shared>);
 
 struct Shared {
     statement: Statement,
+    /// How long anybody waits, whatever for.
+    wait: Duration,
     runtime: Handle,
     waiting: Mutex<Waiting>,
 }
@@ -57,17 +61,19 @@ struct Asked {
 }
 
 impl AtRest {
-    /// Must be called on the runtime that the database's connections belong to.
-    pub(crate) fn new(database: Database) -> Self {
-        Self::over(Box::new(move |of| {
+    /// Whoever asks waits for so long. Must be called on the runtime that the database's connections belong to.
+    pub(crate) fn new(database: Database, wait: Duration) -> Self {
+        let statement = move |of: Vec<Of>| {
             let database = database.clone();
             async move { standings(&database, &of).await }.boxed()
-        }))
+        };
+        Self::over(Box::new(statement), wait)
     }
 
-    fn over(statement: Statement) -> Self {
+    fn over(statement: Statement, wait: Duration) -> Self {
         Self(Arc::new(Shared {
             statement,
+            wait,
             runtime: Handle::current(),
             waiting: Mutex::default(),
         }))
@@ -75,7 +81,11 @@ impl AtRest {
 
     /// The clock of a user, where the login goes on.
     pub(crate) async fn look(&self, user: UserId, login: FamilyId) -> Result<Standing, Failure> {
-        let of = (user.uuid(), login.uuid());
+        let found = self.ask((user.uuid(), login.uuid()));
+        timeout(self.0.wait, found).await.map_err(|_| Failure::TooSlow)?
+    }
+
+    async fn ask(&self, of: Of) -> Result<Standing, Failure> {
         let (answer, answered) = oneshot::channel();
         if let Some(runner) = self.0.wait(Asked { of, answer }) {
             self.0.runtime.spawn(runner.run());
@@ -106,21 +116,23 @@ impl Shared {
             return None;
         }
         waiting.statements += 1;
-        Some(Runner(Arc::clone(self)))
+        Some(Runner {
+            shared: Arc::clone(self),
+            is_over: false,
+        })
     }
 }
 
 /// The right to have a statement under way, one after the other, for as long as anybody waits.
-struct Runner(Arc<Shared>);
+struct Runner {
+    shared: Arc<Shared>,
+    is_over: bool,
+}
 
 impl Runner {
-    async fn run(self) {
-        loop {
-            let asked = self.next();
-            if asked.is_empty() {
-                return;
-            }
-            let statement = (self.0.statement)(asked.iter().map(|asked| asked.of).collect());
+    async fn run(mut self) {
+        while let Some(asked) = self.next() {
+            let statement = (self.shared.statement)(asked.iter().map(|asked| asked.of).collect());
             let found = match statement.await {
                 Ok(found) => found,
                 Err(away) if away.may_pass() => {
@@ -140,18 +152,28 @@ impl Runner {
         }
     }
 
-    fn next(&self) -> Vec<Asked> {
-        let mut waiting = self.0.waiting();
+    /// Who is asked for next. With nobody it is over, in the same moment: who asks after that has a runner of their own.
+    fn next(&mut self) -> Option<Vec<Asked>> {
+        let mut waiting = self.shared.waiting();
+        waiting.asked.retain(|asked| !asked.answer.is_closed());
+        if waiting.asked.is_empty() {
+            waiting.statements -= 1;
+            self.is_over = true;
+            return None;
+        }
         let together = waiting.asked.len().min(TOGETHER_MAX);
-        waiting.asked.drain(..together).collect()
+        Some(waiting.asked.drain(..together).collect())
     }
 }
 
+/// One that was ended from outside leaves nobody waiting who has nobody to wait for: they ask alone.
 impl Drop for Runner {
     fn drop(&mut self) {
-        let mut waiting = self.0.waiting();
+        if self.is_over {
+            return;
+        }
+        let mut waiting = self.shared.waiting();
         waiting.statements -= 1;
-        // Who came after the last look has nobody to wait for, and asks alone.
         if waiting.statements == 0 {
             waiting.asked.clear();
         }
@@ -193,11 +215,8 @@ fn standing_of(row: &Row, login: FamilyId) -> Result<Standing, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use mosaic_ports::StoreError;
     use tokio::sync::mpsc;
-    use tokio::time::timeout;
 
     use super::*;
 
@@ -214,13 +233,17 @@ mod tests {
 
     /// Statements that go on until the test answers them.
     fn held() -> (Arc<AtRest>, Statements) {
+        held_for(Duration::from_mins(10))
+    }
+
+    fn held_for(wait: Duration) -> (Arc<AtRest>, Statements) {
         let (statements, begun) = mpsc::unbounded_channel();
         let statement = move |of: Vec<Of>| {
             let (answer, answered) = oneshot::channel();
             statements.send((of, answer)).unwrap();
             async move { answered.await.unwrap() }.boxed()
         };
-        (Arc::new(AtRest::over(Box::new(statement))), begun)
+        (Arc::new(AtRest::over(Box::new(statement), wait)), begun)
     }
 
     fn ask(rest: &Arc<AtRest>, user: u128) -> tokio::task::JoinHandle<Result<Standing, Failure>> {
@@ -321,6 +344,22 @@ mod tests {
         for asked in both {
             let failure = StoreError::from(asked.await.unwrap().unwrap_err());
             assert!(matches!(failure, StoreError::TooSlow(_)), "{failure:?}");
+        }
+        assert!(begun.try_recv().is_err());
+    }
+
+    /// A frozen database answers nothing; who waits for a place among the statements waits no longer than who has one.
+    #[tokio::test]
+    async fn nobody_waits_longer_than_a_look_up_may_take_and_who_has_gone_is_not_asked_for() {
+        let (rest, mut begun) = held_for(Duration::from_secs(1));
+        let under_way = busy(&rest, &mut begun).await;
+        let late = timeout(Duration::from_secs(30), ask(&rest, 9)).await;
+        assert!(matches!(late.expect("it ends").unwrap(), Err(Failure::TooSlow)));
+        for (_, answer) in under_way {
+            answer.send(Ok(vec![None])).unwrap();
+        }
+        while rest.0.waiting().statements > 0 {
+            tokio::task::yield_now().await;
         }
         assert!(begun.try_recv().is_err());
     }

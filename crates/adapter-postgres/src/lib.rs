@@ -123,7 +123,7 @@ impl PostgresStore {
             .await
             .map_err(|failure| start(StoreError::from(failure).into()))?;
         Ok(Self {
-            at_rest: AtRest::new(database.clone()),
+            at_rest: AtRest::new(database.clone(), settings.read_timeout),
             cursors: CursorWriter::start(database.clone()),
             commits: CommitNotifier::start(database.clone(), listen),
             database,

@@ -58,7 +58,7 @@ pub trait ChangeFeed: Send + Sync {
     /// * A type ends after [`PageLimits::records`] records, or after the record with which its documents reach
     ///   [`PageLimits::bytes`], and then says whether there is more.
     /// * Each change of a record that belongs to a memo carries the memo's stamp in the same snapshot (P5).
-    /// * Reading writes nothing. At rest (no type behind) it is one look-up.
+    /// * Reading writes nothing. At rest (no type behind) it is one look-up at most.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -69,7 +69,7 @@ pub trait ChangeFeed: Send + Sync {
         limits: PageLimits,
     ) -> Result<Result<Snapshot, LoginRefusal>, StoreError>;
 
-    /// The user's clock, which is where a device at rest stands; one look-up. Refused as [`Self::snapshot`] is.
+    /// The user's clock, which is where a device at rest stands; one look-up at most. Refused as [`Self::snapshot`] is.
     /// `login` is who asks; `None`: the server itself.
     ///
     /// # Errors
