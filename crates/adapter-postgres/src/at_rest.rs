@@ -342,7 +342,8 @@ mod tests {
         under_way.remove(0).1.send(Ok(vec![Some(Ok(at(3)))])).unwrap();
         next(&mut begun).await.1.send(Err(Failure::TooSlow)).unwrap();
         for asked in both {
-            let failure = StoreError::from(asked.await.unwrap().unwrap_err());
+            let told = timeout(Duration::from_secs(30), asked).await;
+            let failure = StoreError::from(told.expect("nobody asks again").unwrap().unwrap_err());
             assert!(matches!(failure, StoreError::TooSlow(_)), "{failure:?}");
         }
         assert!(begun.try_recv().is_err());
