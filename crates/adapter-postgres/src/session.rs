@@ -45,8 +45,8 @@ pub(crate) enum Step<'a> {
     /// A statement that is always the same: prepared once per connection, where connections are kept.
     ///
     /// Arrays stand in sub-selects, `unnest((SELECT $2::text[]))`: the planner does not see how long they are then, finds that
-    /// a plan for these values is no better than one for any, and plans once. Seeing it, it plans with every call, which takes
-    /// longer than most of these statements.
+    /// a plan for these values is no better than one for any, and plans once. Seeing that they are short, as they are for one
+    /// edit, it plans with every call, which takes longer than most of these statements.
     Fixed(&'a str, Vec<Value<'a>>),
     /// A statement that is put together for this call.
     Composed(&'a str, Vec<Value<'a>>),
@@ -318,7 +318,7 @@ async fn prepare(conn: &Object, step: &Step<'_>, prepares: bool) -> Result<Optio
         Step::Fixed(sql, values) if prepares => {
             debug_assert!(
                 !sql.contains("unnest($"),
-                "would be planned with every call: {sql}"
+                "planned with every call where they are short: {sql}"
             );
             let types: Vec<Type> = values.iter().map(|(_, of)| of.clone()).collect();
             Ok(Some(conn.prepare_typed_cached(sql, &types).await?))
