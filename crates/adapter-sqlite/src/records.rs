@@ -11,7 +11,7 @@ use mosaic_domain::search::normalise;
 use mosaic_domain::write::{CHILDREN_MAX, Locked, WritePlan, WriteScope};
 use mosaic_domain::{EntityType, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
 use mosaic_ports::{Clock, Decide, WriteError, WriteStore};
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use crate::SqliteStore;
 use crate::error::Failure;
@@ -303,22 +303,26 @@ fn keep_as(
 
 const UPSERT_RECORD: &str = "
     INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
-                         is_deleted, is_archived, parent_key, day, sort_order, document, attachment)
+                         is_deleted, is_archived, parent_key, day, sort_order, document, attachment, search_id)
     VALUES (:user_id, :entity_type, :record_key, :stamp, :edit_time, :author, :created_at, :revision_count,
-            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document, :attachment)
+            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document, :attachment, :search_id)
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
         stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
         created_at = excluded.created_at, revision_count = excluded.revision_count,
         is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
         day = excluded.day, sort_order = excluded.sort_order, document = excluded.document,
-        attachment = excluded.attachment
-    RETURNING search_id";
+        attachment = excluded.attachment, search_id = excluded.search_id";
 
 /// Stores a record with what is indexed of it.
 pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result<(), Failure> {
     let content = record.state.content();
     let facets = content.map(mosaic_domain::Content::facets).unwrap_or_default();
-    let values = named_params! {
+    let searched = match &record.state {
+        State::Live(_) => facets.search_text.as_deref().map(normalise),
+        State::Deleted(_) => None,
+    };
+    let search_id = index_text(conn, search_id(conn, user, record.key)?, searched)?;
+    conn.prepare_cached(UPSERT_RECORD)?.execute(named_params! {
         ":user_id": user.uuid(),
         ":entity_type": record.key.entity_type().name(),
         ":record_key": record.key.to_string(),
@@ -334,15 +338,9 @@ pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result
         ":sort_order": facets.sort_order,
         ":document": content.map(mosaic_domain::Content::to_document),
         ":attachment": attachment(&facets),
-    };
-    let search_id: Option<i64> = conn
-        .prepare_cached(UPSERT_RECORD)?
-        .query_row(values, |row| row.get(0))?;
-    let searched = match &record.state {
-        State::Live(_) => facets.search_text,
-        State::Deleted(_) => None,
-    };
-    index_text(conn, user, record.key, search_id, searched.as_deref())
+        ":search_id": search_id,
+    })?;
+    Ok(())
 }
 
 /// The content that is named, as the database keeps it.
@@ -350,46 +348,39 @@ fn attachment(facets: &Facets) -> Option<[u8; 32]> {
     facets.attachment.map(|sha256| *sha256.as_bytes())
 }
 
-/// Has a record found by its text from now on; by nothing when it has none or is a tombstone.
-fn index_text(
-    conn: &Connection,
-    user: UserId,
-    key: RecordKey,
-    search_id: Option<i64>,
-    text: Option<&str>,
-) -> Result<(), Failure> {
-    match (search_id, text.map(normalise)) {
-        (None, None) => Ok(()),
+/// The text that a stored record is found by.
+fn search_id(conn: &Connection, user: UserId, key: RecordKey) -> Result<Option<i64>, Failure> {
+    let sql = "SELECT search_id FROM records WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3";
+    let values = (user.uuid(), key.entity_type().name(), key.to_string());
+    let stored = conn
+        .prepare_cached(sql)?
+        .query_row(values, |row| row.get(0))
+        .optional()?;
+    Ok(stored.flatten())
+}
+
+/// Has a text take the place of the one that is indexed under a number, and says under which one it is from now on. Nothing
+/// for a record that has no text or is a tombstone.
+fn index_text(conn: &Connection, indexed: Option<i64>, text: Option<String>) -> Result<Option<i64>, Failure> {
+    match (indexed, text) {
+        (None, None) => Ok(None),
         (Some(id), Some(body)) => {
             // Most edits leave the text as it is: archiving, moving to another day.
             conn.prepare_cached(
                 "UPDATE record_search SET runs = ?3, body = ?2 WHERE search_id = ?1 AND body <> ?2",
             )?
             .execute((id, &body, runs::of(&body)))?;
-            Ok(())
+            Ok(Some(id))
         }
         (None, Some(body)) => {
             conn.prepare_cached("INSERT INTO record_search (runs, body) VALUES (?2, ?1)")?
                 .execute((&body, runs::of(&body)))?;
-            point_to_text(conn, user, key, Some(conn.last_insert_rowid()))
+            Ok(Some(conn.last_insert_rowid()))
         }
         (Some(id), None) => {
             conn.prepare_cached("DELETE FROM record_search WHERE search_id = ?1")?
                 .execute([id])?;
-            point_to_text(conn, user, key, None)
+            Ok(None)
         }
     }
-}
-
-fn point_to_text(
-    conn: &Connection,
-    user: UserId,
-    key: RecordKey,
-    search_id: Option<i64>,
-) -> Result<(), Failure> {
-    conn.prepare_cached(
-        "UPDATE records SET search_id = ?4 WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3",
-    )?
-    .execute((user.uuid(), key.entity_type().name(), key.to_string(), search_id))?;
-    Ok(())
 }
