@@ -269,3 +269,38 @@ fn s3_all_types_draw_from_one_clock() {
     assert_eq!(stamps, [1_000, 1_001, 1_002, 1_003]);
     assert_eq!(model.clock().get(), 1_003);
 }
+
+#[test]
+fn p2_a_device_is_at_rest_where_all_that_it_asks_for_stands_at_the_clock_of_this_history() {
+    let all = EntitySet::all();
+    let bots = EntitySet::from_iter([EntityType::Bot]);
+    // Cursors of memos and of all others, what is asked for, the history, and whether it may be at rest, and is at 7.
+    for (memos, others, entities, history, may_be, is) in [
+        (7, 7, all, None, true, true),
+        (7, 7, all, Some(1), true, true),
+        (7, 7, all, Some(2), true, false),
+        (0, 0, all, None, false, false),
+        (6, 6, all, None, true, false),
+        (8, 8, all, None, true, false),
+        (7, 6, all, None, false, false),
+        (6, 7, all, None, false, false),
+        (6, 7, bots, None, true, true),
+        (7, 0, bots, None, false, false),
+    ] {
+        let cursors = PerEntity::from_fn(|entity| match entity {
+            EntityType::Memo => Cursor::clamped(memos),
+            _ => Cursor::clamped(others),
+        });
+        let asked = PullRequest {
+            cursors,
+            entities,
+            epoch: history.map(epoch),
+            ..request()
+        };
+        let rest = (
+            asked.may_be_at_rest(),
+            asked.is_at_rest(Stamp::clamped(7), epoch(1)),
+        );
+        assert_eq!(rest, (may_be, is), "{memos} {others} {entities:?} {history:?}");
+    }
+}
