@@ -37,9 +37,9 @@ mutants *args:
 rules:
     cargo xtask rules
 
-# Measure the server, as ratios within one run
-bench:
-    cargo xtask bench
+# Measure the server, as ratios within one run; `--compare FILE`: how it differs from an earlier one
+bench *args:
+    cargo xtask bench {{ args }}
 
 # Run the server from the source tree; arguments go to `mosaic`
 serve *args:

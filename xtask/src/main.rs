@@ -71,8 +71,12 @@ enum Command {
     },
     /// Write docs/rules.md: where each rule is kept, and what holds it
     Rules,
-    /// Measure the server, optimised, as ratios within one run: about a minute after building
-    Bench,
+    /// Measure the server, optimised, as ratios within one run: about three minutes after building
+    Bench {
+        /// `--large` (a million memos), `--compare FILE` (how it differs from an earlier run's target/bench.json)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run the server from the source tree
     Serve {
         /// Passed on to `mosaic serve`
@@ -96,7 +100,7 @@ fn main() -> ExitCode {
         Command::Mutants { only, list: true } => mutants::list(&workspace, &only),
         Command::Mutants { only, list: false } => mutants::try_all(&workspace, &only),
         Command::Rules => rules::write(&workspace),
-        Command::Bench => steps::run(&workspace, &[steps::bench()]),
+        Command::Bench { args } => steps::run(&workspace, &[steps::bench(args)]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };
     match done {

@@ -37,6 +37,12 @@ impl Workspace {
         &self.root
     }
 
+    /// Where cargo builds.
+    pub(crate) fn target(&self) -> PathBuf {
+        let chosen = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        self.root.join(chosen)
+    }
+
     /// `cargo SUBCOMMAND`, with `--locked` where that is wanted, to be run at the root.
     pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut command = self.bare_cargo(subcommand);

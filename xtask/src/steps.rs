@@ -192,19 +192,21 @@ fn print_total(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").map_err(|error| Failure(format!("cannot write to stdout: {error}")))
 }
 
-/// The benchmarks. They say how fast something is and never fail for it.
-pub(crate) fn bench() -> Step {
-    Step::new("benchmarks", |workspace| {
-        run_program(workspace.cargo("bench").args([
-            "--package",
-            "mosaic-server",
-            "--bench",
-            "server",
-            "--bench",
-            "listeners",
-            "--bench",
-            "uploads",
-        ]))?;
+/// The benchmarks. They say how fast something is and never fail for it. What the server came to is written into the target
+/// folder, for a later run to be compared with.
+pub(crate) fn bench(args: Vec<String>) -> Step {
+    Step::new("benchmarks", move |workspace| {
+        let results = workspace.target().join("bench.json");
+        let benches = ["server", "listeners", "uploads"];
+        run_program(
+            workspace
+                .cargo("bench")
+                .args(["--package", "mosaic-server"])
+                .args(benches.iter().flat_map(|bench| ["--bench", bench]))
+                .args(["--", "--json"])
+                .arg(results)
+                .args(&args),
+        )?;
         Ok(None)
     })
 }

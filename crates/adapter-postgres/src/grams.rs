@@ -16,19 +16,22 @@ const RUN: usize = 3;
 
 /// The hashes of a normalised text, or of a term, ascending and without repetition.
 pub(crate) fn of(user: UserId, text: &str) -> Vec<i32> {
-    let mut seen = vec![false; BUCKETS];
+    let of_user = fnv(OFFSET, user.uuid().as_bytes());
+    // A bit for each bucket.
+    let mut seen = [0_u64; BUCKETS / 64];
+    let mut hashes = Vec::new();
     let mut chars = text.chars();
     let mut run = [chars.next(), chars.next()].map(Option::unwrap_or_default);
     for next in chars {
         let [first, second] = run;
-        seen[bucket([first, second, next])] = true;
+        let bucket = bucket([first, second, next]);
+        let (word, bit) = (&mut seen[bucket / 64], 1 << (bucket % 64));
+        if *word & bit == 0 {
+            *word |= bit;
+            hashes.push(fold(fnv(of_user, &bucket.to_le_bytes())));
+        }
         run = [second, next];
     }
-    let of_user = fnv(OFFSET, user.uuid().as_bytes());
-    let marked = seen.iter().enumerate().filter(|(_, seen)| **seen);
-    let mut hashes: Vec<i32> = marked
-        .map(|(bucket, _)| fold(fnv(of_user, &bucket.to_le_bytes())))
-        .collect();
     hashes.sort_unstable();
     hashes.dedup();
     hashes

@@ -1,24 +1,40 @@
-//! Sends one request over and over on connections that stay open, and counts. As little as possible is done with the answers,
+//! Sends requests over and over on connections that stay open, and counts. As little as possible is done with the answers,
 //! since this runs on the cores that are measured.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
-/// A request, as it goes over the wire.
-#[derive(Clone)]
-pub(crate) struct Request {
-    address: String,
-    bytes: Vec<u8>,
+/// Something that a caller does.
+pub(crate) trait AsyncCall<C>: Clone + Send + 'static {
+    /// Does it once.
+    fn call(&self, caller: &mut C) -> impl Future<Output = ()> + Send;
 }
 
-impl Request {
-    /// A request to a server, by somebody who may be signed in, with a JSON body.
-    pub(crate) fn new(url: &str, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Self {
-        let address = url.trim_start_matches("http://").to_owned();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
-        if let Some(token) = token {
+/// Where somebody sends requests, and as whom.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    address: Arc<str>,
+    token: Option<Arc<str>>,
+}
+
+impl Sender {
+    pub(crate) fn new(url: &str, token: Option<&str>) -> Self {
+        Self {
+            address: url.trim_start_matches("http://").into(),
+            token: token.map(Into::into),
+        }
+    }
+
+    /// A request, with a JSON body.
+    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&str>) -> Request {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        if let Some(token) = &self.token {
             head.extend(["Authorization: Bearer ", token, "\r\n"]);
         }
         if let Some(body) = body {
@@ -30,9 +46,91 @@ impl Request {
             ]);
         }
         head.extend(["\r\n", body.unwrap_or_default()]);
+        Request(head.into())
+    }
+
+    /// Does something over so many connections, for so long.
+    pub(crate) async fn drive(
+        &self,
+        call: impl AsyncCall<Connection>,
+        connections: usize,
+        span: Duration,
+    ) -> Load {
+        let mut open = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            open.push(Connection::open(&self.address).await);
+        }
+        repeat(open, span, call).await
+    }
+}
+
+/// A request, as it goes over the wire: the same each time.
+#[derive(Clone)]
+pub(crate) struct Request(Arc<str>);
+
+impl AsyncCall<Connection> for Request {
+    async fn call(&self, connection: &mut Connection) {
+        let sent = connection.stream.write_all(self.0.as_bytes()).await;
+        sent.expect("a connection");
+        connection.answer().await;
+    }
+}
+
+/// How many memos a push has.
+pub(crate) const PUSHED: usize = 200;
+
+/// Pushes of new memos, made anew each time.
+#[derive(Clone)]
+pub(crate) struct Push {
+    sender: Sender,
+    /// How many memos there are already.
+    made: Arc<AtomicU64>,
+}
+
+impl Push {
+    pub(crate) fn new(sender: Sender) -> Self {
         Self {
-            address,
-            bytes: head.into_bytes(),
+            sender,
+            made: Arc::default(),
+        }
+    }
+}
+
+impl AsyncCall<Connection> for Push {
+    async fn call(&self, connection: &mut Connection) {
+        let first = u128::from(self.made.fetch_add(PUSHED as u64, Ordering::Relaxed)) + 1;
+        let ids = (first..first + PUSHED as u128).map(Uuid::from_u128);
+        let memos = ids.map(memo).collect::<Vec<_>>().join(",");
+        let body = format!(r#"{{"clientId":"bench","changes":{{"memo":{{"updated":[{memos}]}}}}}}"#);
+        let push = self.sender.request("POST", "/sync/push", Some(&body));
+        push.call(connection).await;
+    }
+}
+
+/// A memo of about 480 bytes.
+pub(crate) fn memo(id: Uuid) -> String {
+    let text = "some words of a person. ".repeat(18);
+    format!(r#"{{"id":"{id}","content":"Memo {id}: {text}","tags":["bench"]}}"#)
+}
+
+/// Pulls of everything, page by page, as by a device that is new.
+#[derive(Clone)]
+pub(crate) struct FirstSync(pub(crate) Sender);
+
+impl AsyncCall<Connection> for FirstSync {
+    async fn call(&self, connection: &mut Connection) {
+        let mut cursors = "{}".to_owned();
+        loop {
+            let body = format!(r#"{{"clientId":"bench","cursors":{cursors}}}"#);
+            self.0
+                .request("POST", "/sync/pull", Some(&body))
+                .call(connection)
+                .await;
+            if !connection.object("hasMore").contains("true") {
+                return;
+            }
+            cursors.clear();
+            write!(cursors, "{}", connection.object("cursors")).expect("a text");
         }
     }
 }
@@ -63,11 +161,11 @@ pub(crate) fn sum_up(mut took: Vec<u32>, span: Duration) -> Load {
 }
 
 /// Calls something again and again, as many at the same time as there are callers, and sums up.
-pub(crate) async fn repeat<C, F>(callers: Vec<C>, span: Duration, call: F) -> Load
-where
-    C: Send + 'static,
-    F: AsyncCall<C>,
-{
+pub(crate) async fn repeat<C: Send + 'static>(
+    callers: Vec<C>,
+    span: Duration,
+    call: impl AsyncCall<C>,
+) -> Load {
     let started = Instant::now();
     let tasks: Vec<_> = callers
         .into_iter()
@@ -89,12 +187,6 @@ where
         took.extend(task.await.expect("a caller"));
     }
     sum_up(took, started.elapsed())
-}
-
-/// Something that a caller does.
-pub(crate) trait AsyncCall<C>: Clone + Send + 'static {
-    /// Does it once.
-    fn call(&self, caller: &mut C) -> impl Future<Output = ()> + Send;
 }
 
 /// An open connection, and what was read of it.
@@ -123,16 +215,13 @@ impl Connection {
             whole = whole.or_else(|| length(&self.buffer));
         }
     }
-}
 
-impl AsyncCall<Connection> for Request {
-    async fn call(&self, connection: &mut Connection) {
-        connection
-            .stream
-            .write_all(&self.bytes)
-            .await
-            .expect("a connection");
-        connection.answer().await;
+    /// The flat object of this name in the answer.
+    fn object(&self, name: &str) -> &str {
+        let answer = std::str::from_utf8(&self.buffer).expect("JSON");
+        let at = answer.rfind(&format!("\"{name}\":{{")).expect(name) + name.len() + 3;
+        let end = answer[at..].find('}').expect("an object");
+        &answer[at..=at + end]
     }
 }
 
@@ -151,13 +240,4 @@ fn length(answer: &[u8]) -> Option<usize> {
         .find_map(named)
         .map_or(0, |length| length.parse().expect("a length"));
     Some(head + body)
-}
-
-/// Sends the request over so many connections, for so long.
-pub(crate) async fn drive(request: &Request, connections: usize, span: Duration) -> Load {
-    let mut open = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        open.push(Connection::open(&request.address).await);
-    }
-    repeat(open, span, request.clone()).await
 }

@@ -1,10 +1,14 @@
 //! How fast the server is, as ratios within one run: machines are noisy, but what they compare stays comparable.
 //!
-//! `cargo xtask bench`, or `cargo bench -p mosaic-server`. Talks to real servers on 127.0.0.1, on the embedded store and on a
-//! throwaway PostgreSQL, and stops by itself after about two minutes. What is compared takes turns. Nothing here passes or
-//! fails.
+//! `cargo xtask bench`, or `cargo bench -p mosaic-server --bench server`. Talks to real servers on 127.0.0.1, on the embedded
+//! store and on a throwaway PostgreSQL, and stops by itself after about three minutes. What is compared takes turns. Nothing
+//! here passes or fails.
+//!
+//! * `--large`: the user who is pulled has a million memos; filling takes minutes.
+//! * `--json FILE`: writes what was measured; `--compare FILE`: says how it differs from such a file.
 
 #![expect(clippy::print_stdout, reason = "what it measures is what it prints")]
+#![expect(clippy::print_stderr, reason = "how far it is")]
 
 #[path = "../../tests/http/harness.rs"]
 #[expect(
@@ -15,16 +19,19 @@
 )]
 mod harness;
 mod load;
+mod report;
+mod subject;
 
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Server};
-use load::{AsyncCall, Load, Request, drive, repeat};
+use harness::Server;
+use load::{AsyncCall, Load, PUSHED, repeat};
 use mosaic_testkit::postgres::{Template, TestDatabase};
-use serde_json::json;
+use report::{Measured, Report};
+use subject::{Subject, times};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
@@ -32,157 +39,114 @@ use uuid::Uuid;
 const SPAN: Duration = Duration::from_secs(1);
 /// How often; the median counts.
 const ROUNDS: usize = 5;
-/// How many memos the user has that is pulled.
+/// How many memos the user has that is pulled, and with `--large`.
 const MEMOS: usize = 2_000;
+const LARGE: usize = 1_000_000;
 /// How many connections there are.
 const FEW: usize = 16;
 const MANY: usize = 64;
 
 fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let after = |flag| {
+        let at = args.iter().position(|arg| arg == flag)?;
+        args.get(at + 1).map(String::as_str)
+    };
+    let is_large = args.iter().any(|arg| arg == "--large");
+    let memos = if is_large { LARGE } else { MEMOS };
+    let mut report = Report::compared_with(after("--compare"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("a runtime");
+    println!(
+        "medians of {ROUNDS} rounds of {} s that take turns",
+        SPAN.as_secs()
+    );
     runtime.block_on(async {
-        println!(
-            "medians of {ROUNDS} rounds of {} s that take turns",
-            SPAN.as_secs()
-        );
-        embedded().await;
-        postgres().await;
+        embedded(memos, &mut report).await;
+        postgres(memos, &mut report).await;
     });
-}
-
-/// Something that is measured, and how much of the server's processor time it took.
-struct Measured {
-    what: String,
-    rounds: Vec<(Load, Option<f64>)>,
-}
-
-impl Measured {
-    fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            rounds: Vec::new(),
-        }
-    }
-
-    /// The round in the middle.
-    fn median(&self) -> (Load, Option<f64>) {
-        let mut rounds = self.rounds.clone();
-        rounds.sort_by(|a, b| a.0.per_second.total_cmp(&b.0.per_second));
-        rounds[rounds.len() / 2]
-    }
-
-    fn print(&self, of: Option<(&Self, &str)>) {
-        let (load, cpu) = self.median();
-        let cpu = cpu.map_or(String::new(), |cpu| format!("{cpu:.0} µs"));
-        let ratio = of.map_or(String::new(), |(of, name)| {
-            format!("{:.2} {name}", load.per_second / of.median().0.per_second)
-        });
-        println!(
-            "{:<46}{:>9.0}/s  p50 {:>6} µs  p99 {:>6} µs  CPU {cpu:>7}  {ratio}",
-            self.what, load.per_second, load.p50, load.p99
-        );
+    if let Some(file) = after("--json") {
+        report.write(file);
     }
 }
 
-/// A server with a user who has memos, and what is asked of it.
-struct Subject {
-    server: Server,
-    health: Request,
-    rest: Request,
-    page: Request,
-    write: Request,
+/// Says how far it is.
+fn round(store: &str, what: &str, n: usize) {
+    eprintln!("    {store}: {what}, round {} of {ROUNDS}", n + 1);
 }
 
-impl Subject {
-    async fn new(args: &[&str]) -> Self {
-        // As many requests of one user at the same time as there are connections.
-        let own = [
-            "--http-requests-per-user",
-            "100",
-            "--http-heavy-requests-per-user",
-            "100",
-        ];
-        let server = Server::start_with(&[args, &own].concat());
-        let reader = server.new_user("reader", "phone").await;
-        fill(&reader).await;
-        let mut phone = harness::Phone::default();
-        phone.pull_all(&reader).await;
-        let (url, token) = (server.url.clone(), reader.token.as_deref());
-        let pull = |cursors| {
-            let body = json!({"clientId": reader.id, "cursors": cursors}).to_string();
-            Request::new(&url, "POST", "/sync/pull", token, Some(&body))
+/// What is measured in the same way on both stores.
+struct Common {
+    alone: Measured,
+    together: Measured,
+    pushes: Measured,
+    write: Measured,
+    pull: Measured,
+}
+
+impl Common {
+    /// After the pulls: a write moves the clock, and nobody is at rest any more.
+    async fn measure(store: &str, subject: &Subject) -> Self {
+        let mut common = Self {
+            alone: Measured::new("POST /memos, 1 connection"),
+            together: Measured::new(format!("POST /memos of one user, {MANY} connections")),
+            pushes: Measured::new(format!("memos in pushes of {PUSHED}, 2 connections")),
+            write: Measured::new("another user's POST /memos meanwhile"),
+            pull: Measured::new("another user's page of 200 meanwhile"),
         };
-        let memo = json!({"content": "What a benchmark has to say is always the same."}).to_string();
-        Self {
-            health: Request::new(&url, "GET", "/health", None, None),
-            rest: pull(phone.cursors()),
-            page: pull(json!({})),
-            write: Request::new(&url, "POST", "/memos", token, Some(&memo)),
-            server,
+        for n in 0..ROUNDS {
+            round(store, "writes", n);
+            subject.measure(&mut common.alone, subject.write.clone(), 1).await;
+            subject
+                .measure(&mut common.together, subject.write.clone(), MANY)
+                .await;
+            subject
+                .beside_pushes(&mut common.pushes, &mut common.write, &mut common.pull)
+                .await;
+        }
+        common
+    }
+
+    fn report(&self, store: &str, disk: Option<&Measured>, report: &mut Report) {
+        report.line(store, &self.alone, disk.map(|disk| (disk, "of the disk's pace")));
+        report.line(
+            store,
+            &self.together,
+            Some((&self.alone, "times those of 1 connection")),
+        );
+        for measured in [&self.pushes, &self.write, &self.pull] {
+            report.line(store, measured, None);
         }
     }
-
-    async fn measure(&self, into: &mut Measured, request: &Request, connections: usize) {
-        let before = processor_time(self.server.pid());
-        let load = drive(request, connections, SPAN).await;
-        let took = processor_time(self.server.pid()).saturating_sub(before);
-        let answers = u32::try_from(load.answers.max(1)).unwrap_or(u32::MAX);
-        into.rounds
-            .push((load, Some(took.as_secs_f64() * 1e6 / f64::from(answers))));
-    }
 }
 
-async fn fill(client: &Client) {
-    let memos: Vec<_> = (0..MEMOS)
-        .map(|n| {
-            let content = format!("Memo {n}: {}", "some words of a person. ".repeat(20));
-            json!({"id": Uuid::from_u128(n as u128 + 1), "content": content, "tags": ["bench"]})
-        })
-        .collect();
-    for memos in memos.chunks(200) {
-        client.push(&json!({"memo": {"updated": memos}})).await.ok();
-    }
-}
-
-/// The processor time of a process so far.
-fn processor_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after_name.split(' ').skip(12).take(2);
-    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    // Linux counts hundredths of a second for everybody who reads this file.
-    Duration::from_millis(ticks * 10)
-}
-
-async fn embedded() {
-    let subject = Subject::new(&[]).await;
+async fn embedded(memos: usize, report: &mut Report) {
+    let store = "the embedded store";
+    let subject = Subject::new(&[], memos).await;
     let mut disk = Measured::new("fdatasync of 4 KiB by one thread");
     let mut health = Measured::new(format!("GET /health, {FEW} connections"));
     let mut rest = Measured::new(format!("a device at rest pulls, {FEW} connections"));
     let mut page = Measured::new(format!("a page of 200 memos, {FEW} connections"));
-    let mut alone = Measured::new("POST /memos, 1 connection");
-    let mut together = Measured::new(format!("POST /memos, {MANY} connections"));
-    for _ in 0..ROUNDS {
-        disk.rounds.push((syncs(&subject.server), None));
-        subject.measure(&mut health, &subject.health, FEW).await;
-        subject.measure(&mut rest, &subject.rest, FEW).await;
-        subject.measure(&mut page, &subject.page, FEW).await;
+    let mut sync = Measured::new("memos in first syncs, 4 connections");
+    for n in 0..ROUNDS {
+        round(store, "pulls", n);
+        disk.add(syncs(&subject.server), None);
+        subject.measure(&mut health, subject.health.clone(), FEW).await;
+        subject.measure(&mut rest, subject.rest.clone(), FEW).await;
+        subject.measure(&mut page, subject.page.clone(), FEW).await;
+        subject.first_syncs(&mut sync, memos).await;
     }
-    // After the pulls: a write moves the clock, and nobody is at rest any more.
-    for _ in 0..ROUNDS {
-        subject.measure(&mut alone, &subject.write, 1).await;
-        subject.measure(&mut together, &subject.write, MANY).await;
-    }
-    println!("\nthe embedded store");
-    disk.print(None);
-    health.print(None);
-    rest.print(Some((&health, "of GET /health")));
-    page.print(Some((&health, "of GET /health")));
-    alone.print(Some((&disk, "of the disk's pace")));
-    together.print(Some((&alone, "times those of 1 connection")));
+    let common = Common::measure(store, &subject).await;
+    println!("\n{store}");
+    report.line(store, &disk, None);
+    report.line(store, &health, None);
+    report.line(store, &rest, Some((&health, "of GET /health")));
+    report.line(store, &page, Some((&health, "of GET /health")));
+    report.line(store, &sync, None);
+    common.report(store, Some(&disk), report);
+    subject.report_memory(store, report).await;
 }
 
 /// How often a thread may wait for the disk.
@@ -199,30 +163,42 @@ fn syncs(server: &Server) -> Load {
     load::sum_up(took, started.elapsed())
 }
 
-/// A statement that the database answers by itself, without the server: what the server is compared with.
-#[derive(Clone)]
-struct Look {
-    user: Uuid,
-    /// From where records are looked for; none: the clock alone.
-    after: Option<i64>,
-}
+type Prepared = (Arc<tokio_postgres::Client>, Statement);
 
-impl AsyncCall<(Arc<tokio_postgres::Client>, Statement)> for Look {
-    async fn call(&self, (client, statement): &mut (Arc<tokio_postgres::Client>, Statement)) {
-        let rows = match self.after {
-            Some(after) => client.query(&*statement, &[&self.user, &after]).await,
-            None => client.query(&*statement, &[&self.user]).await,
-        };
+/// What the database answers by itself, without the server, which is compared with it: a user's clock.
+#[derive(Clone)]
+struct LookUp(Uuid);
+
+impl AsyncCall<Prepared> for LookUp {
+    async fn call(&self, (client, statement): &mut Prepared) {
+        let rows = client.query(&*statement, &[&self.0]).await;
         assert!(!rows.expect("the database answers").is_empty());
     }
 }
 
+/// A user's memos, a page at a time: the first ones alone, or all of them.
+#[derive(Clone)]
+struct Rows {
+    user: Uuid,
+    all: bool,
+}
+
+impl AsyncCall<Prepared> for Rows {
+    async fn call(&self, (client, statement): &mut Prepared) {
+        let mut after = 0_i64;
+        loop {
+            let rows = client.query(&*statement, &[&self.user, &after]).await;
+            let rows = rows.expect("the database answers");
+            match rows.last() {
+                Some(last) if self.all => after = last.get(1),
+                _ => return,
+            }
+        }
+    }
+}
+
 /// One connection for each caller, with the statement prepared.
-async fn connections(
-    database: &TestDatabase,
-    sql: &str,
-    so_many: usize,
-) -> Vec<(Arc<tokio_postgres::Client>, Statement)> {
+async fn connections(database: &TestDatabase, sql: &str, so_many: usize) -> Vec<Prepared> {
     let mut all = Vec::new();
     for _ in 0..so_many {
         let client = database.connect().await;
@@ -232,9 +208,11 @@ async fn connections(
     all
 }
 
-async fn postgres() {
+async fn postgres(memos: usize, report: &mut Report) {
+    let store = "PostgreSQL";
     let database = TestDatabase::create(&Template::empty()).await;
-    let subject = Subject::new(&["--database-url", &database.url(), "--postgres-pool-size", "16"]).await;
+    let args = ["--database-url", &database.url(), "--postgres-pool-size", "16"];
+    let subject = Subject::new(&args, memos).await;
     let sql = database.connect().await;
     let user = sql
         .query_one("SELECT user_id FROM users WHERE username = 'reader'", &[])
@@ -243,42 +221,46 @@ async fn postgres() {
     let clock = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1";
     let records = "SELECT record_key, stamp, document FROM records
                    WHERE user_id = $1 AND entity_type = 'memo' AND stamp > $2 ORDER BY stamp LIMIT 200";
-    let mut look_up = Measured::new(format!("PostgreSQL: a look-up by key, {FEW} connections"));
+    let mut look_up = Measured::new(format!("the database alone: a look-up by key, {FEW} connections"));
     let mut rest = Measured::new(format!("a device at rest pulls, {FEW} connections"));
-    let mut look_up_many = Measured::new(format!("PostgreSQL: a look-up by key, {MANY} connections"));
+    let mut look_up_many = Measured::new(format!("the database alone: a look-up by key, {MANY}"));
     let mut rest_many = Measured::new(format!("a device at rest pulls, {MANY} connections"));
-    let mut rows = Measured::new(format!("PostgreSQL: the rows of a page, {FEW} connections"));
+    let mut rows = Measured::new(format!("the database alone: rows of a page, {FEW}"));
     let mut page = Measured::new(format!("a page of 200 memos, {FEW} connections"));
-    let mut alone = Measured::new("POST /memos, 1 connection");
-    let mut together = Measured::new(format!("POST /memos, {MANY} connections"));
-    for _ in 0..ROUNDS {
+    let mut all_rows = Measured::new("the database alone: all memos, page by page, 4");
+    let mut sync = Measured::new("memos in first syncs, 4 connections");
+    for n in 0..ROUNDS {
+        round(store, "pulls", n);
         for (look_up, rest, so_many) in [
             (&mut look_up, &mut rest, FEW),
             (&mut look_up_many, &mut rest_many, MANY),
         ] {
             let callers = connections(&database, clock, so_many).await;
-            let load = repeat(callers, SPAN, Look { user, after: None }).await;
-            look_up.rounds.push((load, None));
-            subject.measure(rest, &subject.rest, so_many).await;
+            look_up.add(repeat(callers, SPAN, LookUp(user)).await, None);
+            subject.measure(rest, subject.rest.clone(), so_many).await;
         }
         let callers = connections(&database, records, FEW).await;
-        let load = repeat(callers, SPAN, Look { user, after: Some(0) }).await;
-        rows.rounds.push((load, None));
-        subject.measure(&mut page, &subject.page, FEW).await;
+        let of_page = Rows { user, all: false };
+        rows.add(repeat(callers, SPAN, of_page).await, None);
+        subject.measure(&mut page, subject.page.clone(), FEW).await;
+        let callers = connections(&database, records, 4).await;
+        let of_all = Rows { user, all: true };
+        all_rows.add(times(repeat(callers, SPAN, of_all).await, memos), None);
+        subject.first_syncs(&mut sync, memos).await;
     }
-    for _ in 0..ROUNDS {
-        subject.measure(&mut alone, &subject.write, 1).await;
-        subject.measure(&mut together, &subject.write, MANY).await;
+    let common = Common::measure(store, &subject).await;
+    println!("\n{store}");
+    for (of, measured) in [
+        (&look_up, &rest),
+        (&look_up_many, &rest_many),
+        (&rows, &page),
+        (&all_rows, &sync),
+    ] {
+        report.line(store, of, None);
+        report.line(store, measured, Some((of, "of the database's own")));
     }
-    println!("\nPostgreSQL");
-    look_up.print(None);
-    rest.print(Some((&look_up, "of the database's own")));
-    look_up_many.print(None);
-    rest_many.print(Some((&look_up_many, "of the database's own")));
-    rows.print(None);
-    page.print(Some((&rows, "of the database's own")));
-    alone.print(None);
-    together.print(Some((&alone, "times those of 1 connection")));
+    common.report(store, None, report);
+    subject.report_memory(store, report).await;
     drop(subject);
     database.remove().await;
 }
