@@ -269,7 +269,7 @@ impl PostgresStore {
         let sql = format!(
             "SELECT {ACCOUNT_COLUMNS}, total.users
              FROM (SELECT count(*) AS users FROM users) AS total
-             LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT $1 OFFSET $2) AS u ON true
+             LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT (SELECT $1) OFFSET (SELECT $2)) AS u ON true
              ORDER BY username_folded"
         );
         let (limit, offset) = bounds(page);

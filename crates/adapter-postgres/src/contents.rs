@@ -65,7 +65,7 @@ pub(crate) fn content_sql() -> String {
 /// The contents of the user $1 after the hash $2, at most $3.
 pub(crate) fn page_sql() -> String {
     format!(
-        "SELECT {CONTENT_COLUMNS} FROM contents WHERE user_id = $1 AND sha256 > $2 ORDER BY sha256 LIMIT $3"
+        "SELECT {CONTENT_COLUMNS} FROM contents WHERE user_id = $1 AND sha256 > $2 ORDER BY sha256 LIMIT (SELECT $3)"
     )
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn page_sql() -> String {
                         OVER (latest_first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
              FROM (SELECT * FROM revisions
                    WHERE user_id = $1 AND entity_type = $2 AND record_key = $3 AND revision_number < $4
-                   ORDER BY revision_number DESC LIMIT $5 + 1) AS page
+                   ORDER BY revision_number DESC LIMIT (SELECT $5 + 1)) AS page
              WINDOW latest_first AS (ORDER BY page.revision_number DESC)
          ) AS k
          WHERE k.place <= $5 AND (k.place = 1 OR k.bytes_before < $6)

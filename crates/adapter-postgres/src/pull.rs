@@ -104,7 +104,7 @@ pub(crate) fn snapshot_sql() -> String {
                  FROM (SELECT * FROM records AS next
                        WHERE t.cursor < c.last_stamp
                          AND next.user_id = $1 AND next.entity_type = t.entity_type AND next.stamp > t.cursor
-                       ORDER BY next.stamp LIMIT $4 + 1) AS page
+                       ORDER BY next.stamp LIMIT (SELECT $4 + 1)) AS page
                  WINDOW by_stamp AS (ORDER BY page.stamp)
              ) AS r
              WHERE r.place <= $4 AND (r.place = 1 OR r.bytes_before < $5)

@@ -271,7 +271,7 @@ fn list_sql(
             "SELECT {listed}, total.records
              FROM (SELECT count(*) AS records FROM records AS r WHERE {conditions}) AS total
              LEFT JOIN LATERAL (
-                 SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}
+                 SELECT * FROM records AS r WHERE {conditions} ORDER BY {order} LIMIT (SELECT {limit}) OFFSET (SELECT {offset})
              ) AS r ON true
              ORDER BY {order}"
         );
@@ -290,7 +290,7 @@ fn list_sql(
          FROM (SELECT count(*) AS records FROM found) AS total
          LEFT JOIN LATERAL (
              SELECT whole.* FROM (
-                 SELECT r.record_key FROM found AS r ORDER BY {order} LIMIT {limit} OFFSET {offset}
+                 SELECT r.record_key FROM found AS r ORDER BY {order} LIMIT (SELECT {limit}) OFFSET (SELECT {offset})
              ) AS page CROSS JOIN LATERAL ({whole}) AS whole
          ) AS r ON true
          ORDER BY {order}"
@@ -330,7 +330,7 @@ pub(crate) fn children_sql() -> String {
              FROM (SELECT * FROM records AS child
                    WHERE child.user_id = $1 AND child.entity_type = p.child_type AND NOT child.is_deleted
                      AND child.parent_key = p.parent_key
-                   ORDER BY {order} LIMIT $4) AS page
+                   ORDER BY {order} LIMIT (SELECT $4)) AS page
              WINDOW siblings AS (ORDER BY {order})
          ) AS r
          WHERE r.place = 1 OR r.bytes_before < $5
@@ -342,7 +342,7 @@ pub(crate) fn children_sql() -> String {
 const TAGS: &str = "
     SELECT tag.name, count(*) FROM records AS r, unnest(r.tags) AS tag (name)
     WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted
-    GROUP BY tag.name ORDER BY count(*) DESC, tag.name COLLATE \"C\" LIMIT $3";
+    GROUP BY tag.name ORDER BY count(*) DESC, tag.name COLLATE \"C\" LIMIT (SELECT $3)";
 
 /// A list as one statement.
 pub(crate) struct ListStatement {

@@ -47,7 +47,7 @@ async fn names(client: &Client) -> Result<(), Error> {
 const PAGE: &str = "
     SELECT user_id, entity_type, record_key, body FROM record_search
     WHERE (user_id, entity_type, record_key) > ($1, $2, $3) AND body ~ $4
-    ORDER BY user_id, entity_type, record_key LIMIT $5";
+    ORDER BY user_id, entity_type, record_key LIMIT (SELECT $5)";
 
 const PUT: &str = "
     UPDATE record_search SET body = $5, grams = $6

@@ -43,7 +43,7 @@ pub(crate) fn remove_rows_sql() -> String {
         steps.push(format!(
             "of_{table} AS (
                  DELETE FROM {table} WHERE user_id = $1 AND ctid = ANY (ARRAY(
-                     SELECT ctid FROM {table} WHERE user_id = $1 ORDER BY {key} LIMIT $2 - ({so_far})
+                     SELECT ctid FROM {table} WHERE user_id = $1 ORDER BY {key} LIMIT (SELECT $2 - ({so_far}))
                  )) RETURNING 1
              )"
         ));

@@ -24,7 +24,7 @@ pub(crate) const IS_DUE: &str = "
 pub(crate) const PURGE: &str = "
     WITH gone AS (
         DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
-            SELECT ctid FROM revisions WHERE user_id = $1 AND recorded_at < $2 ORDER BY recorded_at LIMIT $3
+            SELECT ctid FROM revisions WHERE user_id = $1 AND recorded_at < $2 ORDER BY recorded_at LIMIT (SELECT $3)
         )) RETURNING entity_type, record_key, revision_number, octet_length(document) AS bytes
     ), noted AS (
         INSERT INTO purged_revisions AS p (user_id, entity_type, record_key, last_number)
@@ -34,7 +34,7 @@ pub(crate) const PURGE: &str = "
     ), old AS MATERIALIZED (
         SELECT ctid AS place, document_bytes AS bytes FROM records
         WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL
-        ORDER BY stamp LIMIT $3 - (SELECT count(*) FROM gone)
+        ORDER BY stamp LIMIT (SELECT $3 - count(*) FROM gone)
     ), erased AS (
         UPDATE records
         SET document = NULL, is_archived = false, parent_key = NULL, day = NULL, sort_order = NULL, tags = '{}',

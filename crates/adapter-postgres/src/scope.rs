@@ -55,7 +55,7 @@ pub(crate) fn children_sql() -> String {
         "SELECT g.entity_type, g.parent_key,
                 (SELECT count(*) FROM (SELECT 1 FROM records AS r
                                        WHERE r.user_id = $1 AND r.entity_type = g.entity_type AND NOT r.is_deleted
-                                         AND r.parent_key = g.parent_key LIMIT $6) AS child)
+                                         AND r.parent_key = g.parent_key LIMIT (SELECT $6)) AS child)
          FROM (SELECT * FROM unnest((SELECT $2::text[]), (SELECT $3::text[]))
                UNION
                SELECT r.entity_type, r.parent_key

@@ -74,8 +74,7 @@ impl StoreIdentity for PostgresStore {
 #[async_trait]
 impl UserIds for PostgresStore {
     async fn user_ids(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
-        let sql =
-            "SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
+        let sql = "SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT (SELECT $2)";
         let (after, limit) = (after.map(UserId::uuid), i64::from(limit));
         let rows = self
             .database
@@ -123,7 +122,7 @@ impl DumpReader for PostgresStore {
         let sql = format!(
             "SELECT {RECORD_COLUMNS}, coalesce(p.last_number, 0) FROM (
                  SELECT *, sum(document_bytes) OVER (ORDER BY stamp) - document_bytes AS bytes_before
-                 FROM (SELECT * FROM records WHERE user_id = $1 AND stamp > $2 ORDER BY stamp LIMIT $3) AS page
+                 FROM (SELECT * FROM records WHERE user_id = $1 AND stamp > $2 ORDER BY stamp LIMIT (SELECT $3)) AS page
              ) AS r
              LEFT JOIN purged_revisions AS p
                ON p.user_id = $1 AND p.entity_type = r.entity_type AND p.record_key = r.record_key
@@ -152,7 +151,7 @@ impl DumpReader for PostgresStore {
                            - octet_length(document) AS bytes_before
                  FROM (SELECT * FROM revisions
                        WHERE user_id = $1 AND (entity_type, record_key, revision_number) > ($2, $3, $4)
-                       ORDER BY entity_type, record_key, revision_number LIMIT $5) AS page
+                       ORDER BY entity_type, record_key, revision_number LIMIT (SELECT $5)) AS page
              ) AS k WHERE bytes_before < $6 ORDER BY entity_type, record_key, revision_number"
         );
         let (entity_type, key, number) = after.map_or_else(Default::default, |place| {

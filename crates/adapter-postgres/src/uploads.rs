@@ -131,14 +131,14 @@ const HAS_EXPIRED: &str = "SELECT 1 FROM uploads WHERE user_id = $1 AND expires_
 /// At most $3 uploads of the user $1 that had expired at $2.
 pub(crate) const EXPIRED: &str = "
     SELECT upload_id, direct_blob_id, is_finished FROM uploads
-    WHERE user_id = $1 AND expires_at <= $2 ORDER BY upload_id LIMIT $3";
+    WHERE user_id = $1 AND expires_at <= $2 ORDER BY upload_id LIMIT (SELECT $3)";
 
 /// At most $3 of their parts, the last ones of each upload first.
 pub(crate) const EXPIRED_PARTS: &str = "
     SELECT p.part_offset, p.size, p.blob_id, p.upload_id FROM uploads AS u
     JOIN upload_parts AS p ON p.user_id = $1 AND p.upload_id = u.upload_id
     WHERE u.user_id = $1 AND u.expires_at <= $2
-    ORDER BY p.upload_id, p.part_offset DESC LIMIT $3";
+    ORDER BY p.upload_id, p.part_offset DESC LIMIT (SELECT $3)";
 
 const DROP_PARTS: &str = "
     DELETE FROM upload_parts AS p USING unnest((SELECT $2::uuid[]), (SELECT $3::bigint[])) AS d (upload_id, part_offset)

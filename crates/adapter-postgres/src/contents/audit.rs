@@ -68,4 +68,4 @@ pub(crate) const WITHOUT_CONTENT: &str = "
     WHERE r.user_id = $1 AND r.attachment IS NOT NULL AND NOT r.is_deleted
       AND (r.record_key, r.entity_type) > ($2, $3)
       AND NOT EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.sha256 = r.attachment)
-    ORDER BY r.record_key, r.entity_type LIMIT $4";
+    ORDER BY r.record_key, r.entity_type LIMIT (SELECT $4)";

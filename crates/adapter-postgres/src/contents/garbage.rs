@@ -44,7 +44,7 @@ impl OrphanIndex for PostgresStore {
 
     async fn removed_users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, StoreError> {
         let sql = "
-            SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
+            SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT (SELECT $2)";
         let (after, limit) = (after.map(UserId::uuid), i64::from(limit));
         let rows = self
             .database
@@ -58,10 +58,11 @@ impl OrphanIndex for PostgresStore {
     }
 }
 
-/// No record and no revision of the user $1 names the content `c`: two look-ups by the hash.
+/// No record and no revision of the user $1 names the content `c`: two look-ups by the hash. Without OFFSET they could be made
+/// joins, which read all that name any.
 pub(super) const IN_NO_RECORD: &str = "
-    NOT EXISTS (SELECT 1 FROM records AS r WHERE r.user_id = $1 AND r.attachment = c.sha256)
-    AND NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.attachment = c.sha256)";
+    NOT EXISTS (SELECT 1 FROM records AS r WHERE r.user_id = $1 AND r.attachment = c.sha256 OFFSET 0)
+    AND NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.attachment = c.sha256 OFFSET 0)";
 
 /// No avatar of the user $1 has the content `c`.
 pub(super) const IN_NO_AVATAR: &str = "
@@ -94,7 +95,7 @@ pub(crate) fn candidates_sql() -> String {
     format!(
         "WITH stale AS MATERIALIZED (
              SELECT a.avatar_id FROM avatars AS a
-             WHERE a.user_id = $1 AND a.created_at < $2 AND {in_no_address} ORDER BY a.avatar_id LIMIT $3
+             WHERE a.user_id = $1 AND a.created_at < $2 AND {in_no_address} ORDER BY a.avatar_id LIMIT (SELECT $3)
          )
          SELECT ARRAY(SELECT avatar_id FROM stale), ARRAY(
              SELECT c.sha256 FROM contents AS c
@@ -102,7 +103,7 @@ pub(crate) fn candidates_sql() -> String {
                AND NOT EXISTS (SELECT 1 FROM avatars AS a
                                WHERE a.user_id = $1 AND a.sha256 = c.sha256
                                  AND a.avatar_id NOT IN (SELECT avatar_id FROM stale))
-             LIMIT $3
+             LIMIT (SELECT $3)
          )"
     )
 }
