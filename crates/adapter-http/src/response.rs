@@ -6,7 +6,8 @@ use actix_web::body::SizedStream;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
 
 use crate::budget::Lease;
 use crate::problem::Problem;
@@ -17,30 +18,66 @@ pub(crate) const JSON: &str = "application/json";
 /// How many bytes a piece has.
 const PIECE: usize = 64 * 1024;
 
-/// Answers with JSON that may be many megabytes: it is written on a blocking thread, and takes its share of the memory as it
-/// grows, until it is sent.
+/// Answers with JSON that may be many megabytes: it is made and written on a blocking thread, and takes its share of the memory
+/// as it grows, until it is sent.
 ///
 /// # Errors
 /// 503 `busy` where there is no memory for it.
-pub(crate) async fn large<T: Serialize + Send + 'static>(
+pub(crate) async fn large<T: Serialize>(
     request: &HttpRequest,
-    mut response: HttpResponseBuilder,
-    value: T,
+    response: HttpResponseBuilder,
+    value: impl FnOnce() -> T + Send + 'static,
 ) -> Result<HttpResponse, Problem> {
     let lease = Lease::of(request);
-    let written = web::block(move || write(&value, lease));
-    let (mut pieces, lease) = written.await.map_err(Problem::internal)??;
+    let written = web::block(move || write(&value(), lease));
+    let (pieces, lease) = written.await.map_err(Problem::internal)??;
+    Ok(answer(response, pieces, lease))
+}
+
+/// The same for what is written sooner than it goes to another thread.
+///
+/// # Errors
+/// As [`large`].
+pub(crate) fn small(
+    request: &HttpRequest,
+    response: HttpResponseBuilder,
+    value: &impl Serialize,
+) -> Result<HttpResponse, Problem> {
+    let (pieces, lease) = write(value, Lease::of(request))?;
+    Ok(answer(response, pieces, lease))
+}
+
+fn answer(mut response: HttpResponseBuilder, mut pieces: Vec<Bytes>, lease: Lease) -> HttpResponse {
     if pieces.len() <= 1 {
-        return Ok(response.content_type(JSON).body(pieces.pop().unwrap_or_default()));
+        return response.content_type(JSON).body(pieces.pop().unwrap_or_default());
     }
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
     let body = stream::iter(pieces).map(move |piece| {
         let _held = &lease;
         Ok::<_, io::Error>(piece)
     });
-    Ok(response
+    response
         .content_type(JSON)
-        .body(SizedStream::new(bytes as u64, body)))
+        .body(SizedStream::new(bytes as u64, body))
+}
+
+/// What is JSON already. In a [`large`] or [`small`] answer it stands as it is; no other serializer must see it.
+#[derive(Debug)]
+pub(crate) struct Written(pub(crate) String);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_bytes())
+    }
+}
+
+/// Compact JSON, and what is [`Written`]: nothing else of an answer is bytes.
+struct AsWritten;
+
+impl Formatter for AsWritten {
+    fn write_byte_array<W: Write + ?Sized>(&mut self, writer: &mut W, value: &[u8]) -> io::Result<()> {
+        writer.write_all(value)
+    }
 }
 
 /// JSON in pieces, and what they hold of the memory.
@@ -51,7 +88,8 @@ fn write<T: Serialize>(value: &T, lease: Lease) -> Result<(Vec<Bytes>, Lease), P
         lease,
         refused: None,
     };
-    let written = serde_json::to_writer(&mut pieces, value);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut pieces, AsWritten);
+    let written = value.serialize(&mut serializer);
     if let Some(busy) = pieces.refused.take() {
         return Err(busy);
     }

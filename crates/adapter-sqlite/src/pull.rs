@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
+use crate::rows::{self, PULLED_COLUMNS, PULLED_WIDTH};
 use crate::standing;
 
 #[async_trait]
@@ -78,7 +78,7 @@ pub(crate) const CLOCK: &str =
 /// The changes of one type after a cursor, each with the stamp of the memo that it belongs to.
 pub(crate) fn changes_sql() -> String {
     format!(
-        "SELECT {RECORD_COLUMNS}, parent.stamp FROM records AS r
+        "SELECT {PULLED_COLUMNS}, parent.stamp FROM records AS r
          LEFT JOIN records AS parent
            ON parent.user_id = r.user_id AND parent.entity_type = ?4 AND parent.record_key = r.parent_key
          WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.stamp > ?3
@@ -156,9 +156,9 @@ fn changes_after(
         let Some(row) = rows.next()? else {
             return Ok(TypeChanges { changes, more: false });
         };
-        bytes += rows::document_bytes(row, RECORD_WIDTH - 1)?;
+        bytes += rows::document_bytes(row, PULLED_WIDTH - 1)?;
         changes.push(Change {
-            record: rows::record(row, entity)?,
+            record: rows::pulled(row, entity)?,
             parent_stamp: parent_stamp(row)?,
         });
     }
@@ -167,7 +167,7 @@ fn changes_after(
 }
 
 fn parent_stamp(row: &Row<'_>) -> Result<Option<Stamp>, Failure> {
-    rows::column::<Option<i64>>(row, RECORD_WIDTH, "records.stamp")?
+    rows::column::<Option<i64>>(row, PULLED_WIDTH, "records.stamp")?
         .map(Stamp::new)
         .transpose()
         .map_err(|violation| Failure::corrupt("records.stamp", violation))

@@ -143,12 +143,12 @@ fn a_tombstone_is_shown_by_its_key_and_times() {
 #[test]
 fn p7_deleted_ids_are_uuids_and_for_diaries_dates() {
     let page = |entity: EntityType| TypePage {
-        records: vec![deleted(key(entity))],
+        records: vec![(&deleted(key(entity))).into()],
         cursor: mosaic_domain::Cursor::ZERO,
         more: false,
     };
     let pages = PerEntity::from_fn(|entity| (entity != EntityType::Bot).then(|| page(entity)));
-    let changes = serde_json::to_value(Changes::of(pages)).unwrap();
+    let changes = serde_json::to_value(Changes::of(pages).0).unwrap();
     assert_eq!(changes["memo"], json!({"updated": [], "deletedIds": [ID]}));
     assert_eq!(
         changes["diary"],

@@ -65,6 +65,7 @@ async fn without_leave_to_migrate_a_database_that_misses_migrations_is_refused()
         (4, "logins"),
         (5, "shares_and_letter_case"),
         (6, "search_texts"),
+        (7, "seals"),
     ];
     assert_eq!(pending, all);
     let sql = database.connect().await;
