@@ -135,6 +135,15 @@ impl Write for Pieces {
     }
 }
 
+/// What an answer with that value says.
+#[cfg(test)]
+pub(crate) fn text(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, AsWritten);
+    value.serialize(&mut serializer).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -155,6 +164,16 @@ mod tests {
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= 2 * PIECE));
         assert_eq!(pieces.concat(), serde_json::to_vec(&value).unwrap());
         assert_eq!(lease.bytes(), pieces.concat().len());
+    }
+
+    #[test]
+    fn what_is_json_already_stands_as_it_is() {
+        let value = [
+            ("a", Written("1,\"b\": [ ]".to_owned())),
+            ("\"", Written("{}".to_owned())),
+        ];
+        let written = text(&value);
+        assert_eq!(written, r#"[["a",1,"b": [ ]],["\"",{}]]"#);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod model;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod run;
+pub mod seals;
 mod stand_ins;
 mod tokens;
 pub mod version_3;
