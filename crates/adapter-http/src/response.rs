@@ -29,12 +29,12 @@ pub(crate) async fn large<T: Serialize>(
     value: impl FnOnce() -> T + Send + 'static,
 ) -> Result<HttpResponse, Problem> {
     let lease = Lease::of(request);
-    let written = web::block(move || write(&value(), lease));
+    let written = web::block(move || write(&value(), 0, lease));
     let (pieces, lease) = written.await.map_err(Problem::internal)??;
     Ok(answer(response, pieces, lease))
 }
 
-/// The same for what is written sooner than it goes to another thread.
+/// The same for what is written sooner than it goes to another thread: in one piece, which comes to about so many bytes.
 ///
 /// # Errors
 /// As [`large`].
@@ -42,8 +42,9 @@ pub(crate) fn small(
     request: &HttpRequest,
     response: HttpResponseBuilder,
     value: &impl Serialize,
+    bytes: usize,
 ) -> Result<HttpResponse, Problem> {
-    let (pieces, lease) = write(value, Lease::of(request))?;
+    let (pieces, lease) = write(value, bytes, Lease::of(request))?;
     Ok(answer(response, pieces, lease))
 }
 
@@ -80,11 +81,12 @@ impl Formatter for AsWritten {
     }
 }
 
-/// JSON in pieces, and what they hold of the memory.
-fn write<T: Serialize>(value: &T, lease: Lease) -> Result<(Vec<Bytes>, Lease), Problem> {
+/// JSON in pieces, of which the first has room for so many bytes, and what they hold of the memory.
+fn write<T: Serialize>(value: &T, first: usize, lease: Lease) -> Result<(Vec<Bytes>, Lease), Problem> {
     let mut pieces = Pieces {
         done: Vec::new(),
-        current: Vec::new(),
+        current: Vec::with_capacity(first),
+        piece: PIECE.max(first),
         lease,
         refused: None,
     };
@@ -102,6 +104,8 @@ fn write<T: Serialize>(value: &T, lease: Lease) -> Result<(Vec<Bytes>, Lease), P
 struct Pieces {
     done: Vec<Bytes>,
     current: Vec<u8>,
+    /// How many bytes a piece has.
+    piece: usize,
     lease: Lease,
     /// Why there is no room for more.
     refused: Option<Problem>,
@@ -119,7 +123,7 @@ impl Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.current.len() >= PIECE
+        if self.current.len() >= self.piece
             && let Err(busy) = self.cut()
         {
             self.refused = Some(busy);
@@ -160,7 +164,7 @@ mod tests {
     fn what_is_written_is_the_same_in_pieces_and_is_counted() {
         let value = vec!["a text of some length".to_owned(); 20_000];
         let budget = MemoryBudget::new(8 * 1024 * 1024, 1);
-        let (pieces, lease) = write(&value, lease(&budget)).unwrap();
+        let (pieces, lease) = write(&value, 0, lease(&budget)).unwrap();
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= 2 * PIECE));
         assert_eq!(pieces.concat(), serde_json::to_vec(&value).unwrap());
         assert_eq!(lease.bytes(), pieces.concat().len());
@@ -179,7 +183,7 @@ mod tests {
     #[test]
     fn an_answer_that_there_is_no_memory_for_is_refused() {
         let value = "x".repeat(10 * PIECE);
-        let refused = write(&value, lease(&MemoryBudget::new(4 * PIECE, 1)));
+        let refused = write(&value, 0, lease(&MemoryBudget::new(4 * PIECE, 1)));
         assert_eq!(refused.unwrap_err().code(), ProblemCode::Busy);
     }
 }

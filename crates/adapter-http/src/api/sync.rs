@@ -162,15 +162,16 @@ impl From<Pulled> for PullResponse {
     }
 }
 
-/// Up to so many bytes of documents are written on the spot: going to another thread takes longer than that.
+/// Up to so many bytes are written on the spot: going to another thread takes longer than that.
 const FEW_BYTES: usize = 256 * 1024;
 
-fn document_bytes(page: &PullPage) -> usize {
-    let bytes = |record: &PulledRecord| match &record.state {
-        PulledState::Live(document) => document.as_str().len(),
-        PulledState::Unreadable | PulledState::Deleted => 0,
+/// About how many bytes the answer has.
+fn bytes(page: &PullPage) -> usize {
+    let of_record = |record: &PulledRecord| match &record.state {
+        PulledState::Live(document) => document.as_str().len() + 160,
+        PulledState::Unreadable | PulledState::Deleted => 40,
     };
-    page.records().map(bytes).sum()
+    500 + page.records().map(of_record).sum::<usize>()
 }
 
 async fn pull(
@@ -189,9 +190,9 @@ async fn pull(
     };
     access_log::note_client(&request, &pull.client);
     let pulled = state.pull.run(login.0.user, login.0.family, pull).await?;
-    let bytes = document_bytes(&pulled.page);
+    let bytes = bytes(&pulled.page);
     if bytes <= FEW_BYTES {
-        return response::small(&request, HttpResponse::Ok(), &PullResponse::from(pulled));
+        return response::small(&request, HttpResponse::Ok(), &PullResponse::from(pulled), bytes);
     }
     response::large(&request, HttpResponse::Ok(), || PullResponse::from(pulled)).await
 }

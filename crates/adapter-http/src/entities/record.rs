@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 
 use mosaic_domain::entity::Document;
 use mosaic_domain::pull::{PulledRecord, PulledState};
 use mosaic_domain::{Live, Record};
-use serde::ser::SerializeMap as _;
+use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -57,7 +58,9 @@ pub(crate) struct Stored<E: ApiEntity> {
 impl<E: ApiEntity> Serialize for Stored<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // No key has anything that JSON escapes. The other members follow what is, for serde, the value of this one.
-        let key_and_fields = format!("\"{}\",{}", self.key, self.fields.members());
+        let fields = self.fields.members();
+        let mut key_and_fields = String::with_capacity(fields.len() + 40);
+        write!(key_and_fields, "\"{}\",{fields}", self.key).map_err(S::Error::custom)?;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(E::KEY, &Written(key_and_fields))?;
         map.end()
