@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "serde",
     "serde_json",
     "sha2",
+    "siphasher",
     "thiserror",
     "time",
     "unicode-normalization",

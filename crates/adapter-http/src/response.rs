@@ -6,7 +6,8 @@ use actix_web::body::SizedStream;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
 
 use crate::budget::Lease;
 use crate::problem::Problem;
@@ -17,41 +18,80 @@ pub(crate) const JSON: &str = "application/json";
 /// How many bytes a piece has.
 const PIECE: usize = 64 * 1024;
 
-/// Answers with JSON that may be many megabytes: it is written on a blocking thread, and takes its share of the memory as it
-/// grows, until it is sent.
+/// Answers with JSON that may be many megabytes: it is made and written on a blocking thread, and takes its share of the memory
+/// as it grows, until it is sent.
 ///
 /// # Errors
 /// 503 `busy` where there is no memory for it.
-pub(crate) async fn large<T: Serialize + Send + 'static>(
+pub(crate) async fn large<T: Serialize>(
     request: &HttpRequest,
-    mut response: HttpResponseBuilder,
-    value: T,
+    response: HttpResponseBuilder,
+    value: impl FnOnce() -> T + Send + 'static,
 ) -> Result<HttpResponse, Problem> {
     let lease = Lease::of(request);
-    let written = web::block(move || write(&value, lease));
-    let (mut pieces, lease) = written.await.map_err(Problem::internal)??;
+    let written = web::block(move || write(&value(), 0, lease));
+    let (pieces, lease) = written.await.map_err(Problem::internal)??;
+    Ok(answer(response, pieces, lease))
+}
+
+/// The same for what is written sooner than it goes to another thread: in one piece, which comes to about so many bytes.
+///
+/// # Errors
+/// As [`large`].
+pub(crate) fn small(
+    request: &HttpRequest,
+    response: HttpResponseBuilder,
+    value: &impl Serialize,
+    bytes: usize,
+) -> Result<HttpResponse, Problem> {
+    let (pieces, lease) = write(value, bytes, Lease::of(request))?;
+    Ok(answer(response, pieces, lease))
+}
+
+fn answer(mut response: HttpResponseBuilder, mut pieces: Vec<Bytes>, lease: Lease) -> HttpResponse {
     if pieces.len() <= 1 {
-        return Ok(response.content_type(JSON).body(pieces.pop().unwrap_or_default()));
+        return response.content_type(JSON).body(pieces.pop().unwrap_or_default());
     }
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
     let body = stream::iter(pieces).map(move |piece| {
         let _held = &lease;
         Ok::<_, io::Error>(piece)
     });
-    Ok(response
+    response
         .content_type(JSON)
-        .body(SizedStream::new(bytes as u64, body)))
+        .body(SizedStream::new(bytes as u64, body))
 }
 
-/// JSON in pieces, and what they hold of the memory.
-fn write<T: Serialize>(value: &T, lease: Lease) -> Result<(Vec<Bytes>, Lease), Problem> {
+/// What is JSON already. In a [`large`] or [`small`] answer it stands as it is; no other serializer must see it.
+#[derive(Debug)]
+pub(crate) struct Written(pub(crate) String);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_bytes())
+    }
+}
+
+/// Compact JSON, and what is [`Written`]: nothing else of an answer is bytes.
+struct AsWritten;
+
+impl Formatter for AsWritten {
+    fn write_byte_array<W: Write + ?Sized>(&mut self, writer: &mut W, value: &[u8]) -> io::Result<()> {
+        writer.write_all(value)
+    }
+}
+
+/// JSON in pieces, of which the first has room for so many bytes, and what they hold of the memory.
+fn write<T: Serialize>(value: &T, first: usize, lease: Lease) -> Result<(Vec<Bytes>, Lease), Problem> {
     let mut pieces = Pieces {
         done: Vec::new(),
-        current: Vec::new(),
+        current: Vec::with_capacity(first),
+        piece: PIECE.max(first),
         lease,
         refused: None,
     };
-    let written = serde_json::to_writer(&mut pieces, value);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut pieces, AsWritten);
+    let written = value.serialize(&mut serializer);
     if let Some(busy) = pieces.refused.take() {
         return Err(busy);
     }
@@ -64,6 +104,8 @@ fn write<T: Serialize>(value: &T, lease: Lease) -> Result<(Vec<Bytes>, Lease), P
 struct Pieces {
     done: Vec<Bytes>,
     current: Vec<u8>,
+    /// How many bytes a piece has.
+    piece: usize,
     lease: Lease,
     /// Why there is no room for more.
     refused: Option<Problem>,
@@ -81,7 +123,7 @@ impl Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.current.len() >= PIECE
+        if self.current.len() >= self.piece
             && let Err(busy) = self.cut()
         {
             self.refused = Some(busy);
@@ -95,6 +137,15 @@ impl Write for Pieces {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What an answer with that value says.
+#[cfg(test)]
+pub(crate) fn text(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, AsWritten);
+    value.serialize(&mut serializer).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 #[cfg(test)]
@@ -113,16 +164,26 @@ mod tests {
     fn what_is_written_is_the_same_in_pieces_and_is_counted() {
         let value = vec!["a text of some length".to_owned(); 20_000];
         let budget = MemoryBudget::new(8 * 1024 * 1024, 1);
-        let (pieces, lease) = write(&value, lease(&budget)).unwrap();
+        let (pieces, lease) = write(&value, 0, lease(&budget)).unwrap();
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= 2 * PIECE));
         assert_eq!(pieces.concat(), serde_json::to_vec(&value).unwrap());
         assert_eq!(lease.bytes(), pieces.concat().len());
     }
 
     #[test]
+    fn what_is_json_already_stands_as_it_is() {
+        let value = [
+            ("a", Written("1,\"b\": [ ]".to_owned())),
+            ("\"", Written("{}".to_owned())),
+        ];
+        let written = text(&value);
+        assert_eq!(written, r#"[["a",1,"b": [ ]],["\"",{}]]"#);
+    }
+
+    #[test]
     fn an_answer_that_there_is_no_memory_for_is_refused() {
         let value = "x".repeat(10 * PIECE);
-        let refused = write(&value, lease(&MemoryBudget::new(4 * PIECE, 1)));
+        let refused = write(&value, 0, lease(&MemoryBudget::new(4 * PIECE, 1)));
         assert_eq!(refused.unwrap_err().code(), ProblemCode::Busy);
     }
 }

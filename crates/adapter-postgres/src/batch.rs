@@ -6,6 +6,7 @@ use mosaic_domain::search::normalise;
 use mosaic_domain::write::WritePlan;
 use mosaic_domain::{Content, Record, Revision, State, UserId};
 use mosaic_ports::KeptRevision;
+use mosaic_ports::rows::stored;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -58,8 +59,8 @@ impl Batch {
     }
 
     fn add_record(&mut self, user: UserId, record: &Record) {
-        let content = record.state.content();
-        let facets = content.map(Content::facets).unwrap_or_default();
+        let facets = record.state.content().map(Content::facets).unwrap_or_default();
+        let (document, seal) = stored(&record.state);
         let key = record.key.to_string();
         let searched = match &record.state {
             State::Live(_) => facets.search_text.as_deref().map(normalise),
@@ -83,7 +84,8 @@ impl Batch {
         records.day.push(facets.day.map(|day| day.to_string()));
         records.sort_order.push(facets.sort_order);
         records.attachment.push(facets.attachment.map(bytes));
-        records.document.push(content.map(Content::to_document));
+        records.document.push(document);
+        records.seal.push(seal);
     }
 
     /// The statements that write it all.
@@ -161,26 +163,28 @@ struct RecordColumns {
     tags: Lists<String>,
     document: Vec<Option<String>>,
     attachment: Vec<Option<Vec<u8>>>,
+    seal: Vec<Option<i64>>,
 }
 
 const UPSERT_RECORDS: &str = "
     INSERT INTO records AS r (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
-                              is_deleted, is_archived, parent_key, day, sort_order, tags, document, attachment)
+                              is_deleted, is_archived, parent_key, day, sort_order, tags, document, attachment, seal)
     SELECT $1, n.entity_type, n.record_key, n.stamp, n.edit_time, n.author, n.created_at, n.revision_count,
            n.is_deleted, n.is_archived, n.parent_key, n.day, n.sort_order, ($14::text[])[n.tags_first:n.tags_last],
-           n.document, n.attachment
+           n.document, n.attachment, n.seal
     FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]),
                 (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]),
                 (SELECT $10::boolean[]), (SELECT $11::text[]), (SELECT $12::text[]), (SELECT $13::bigint[]),
-                (SELECT $15::integer[]), (SELECT $16::integer[]), (SELECT $17::text[]), (SELECT $18::bytea[]))
+                (SELECT $15::integer[]), (SELECT $16::integer[]), (SELECT $17::text[]), (SELECT $18::bytea[]),
+                (SELECT $19::bigint[]))
          AS n (entity_type, record_key, stamp, edit_time, author, created_at, revision_count, is_deleted, is_archived,
-               parent_key, day, sort_order, tags_first, tags_last, document, attachment)
+               parent_key, day, sort_order, tags_first, tags_last, document, attachment, seal)
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
         stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
         created_at = excluded.created_at, revision_count = excluded.revision_count,
         is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
         day = excluded.day, sort_order = excluded.sort_order, tags = excluded.tags, document = excluded.document,
-        attachment = excluded.attachment";
+        attachment = excluded.attachment, seal = excluded.seal";
 
 impl RecordColumns {
     fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
@@ -203,6 +207,7 @@ impl RecordColumns {
             (&self.tags.last, Type::INT4_ARRAY),
             (&self.document, Type::TEXT_ARRAY),
             (&self.attachment, Type::BYTEA_ARRAY),
+            (&self.seal, Type::INT8_ARRAY),
         ]
     }
 }

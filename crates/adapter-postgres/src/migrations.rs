@@ -30,6 +30,7 @@ static STEPS: &[Migration] = migrations!(
     (4, "logins"),
     (5, "shares_and_letter_case"),
     (6, "search_texts"),
+    (7, "seals"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

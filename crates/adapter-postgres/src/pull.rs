@@ -14,7 +14,7 @@ use crate::PostgresStore;
 use crate::blocking::read_rows;
 use crate::error::Failure;
 use crate::query::parent_type_of;
-use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, checked, column};
+use crate::rows::{self, PULLED_COLUMNS, PULLED_WIDTH, checked, column};
 use crate::session::Value;
 use crate::standing;
 
@@ -94,7 +94,7 @@ pub(crate) fn snapshot_sql() -> String {
          FROM sync_clocks AS c
          LEFT JOIN LATERAL ({standing}) AS standing ON true
          LEFT JOIN LATERAL (
-             SELECT {RECORD_COLUMNS}, r.has_next,
+             SELECT {PULLED_COLUMNS}, r.has_next,
                     CASE WHEN r.parent_key IS NOT NULL THEN ({parent}) END
              FROM unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS t (entity_type, cursor)
              CROSS JOIN LATERAL (
@@ -186,11 +186,11 @@ fn change(row: &Row) -> Result<Option<(Change, bool)>, Failure> {
     if column::<Option<&str>>(row, BEFORE, "records.entity_type")?.is_none() {
         return Ok(None);
     }
-    let has_next: Option<bool> = column(row, BEFORE + RECORD_WIDTH, "has_next")?;
-    let parent_stamp = column::<Option<i64>>(row, BEFORE + RECORD_WIDTH + 1, "records.stamp")?
+    let has_next: Option<bool> = column(row, BEFORE + PULLED_WIDTH, "has_next")?;
+    let parent_stamp = column::<Option<i64>>(row, BEFORE + PULLED_WIDTH + 1, "records.stamp")?
         .map(Stamp::new)
         .transpose()
         .map_err(|violation| Failure::corrupt("records.stamp", violation))?;
-    let record = rows::record_from(row, BEFORE)?;
+    let record = rows::pulled(row, BEFORE)?;
     Ok(Some((Change { record, parent_stamp }, has_next.unwrap_or(false))))
 }

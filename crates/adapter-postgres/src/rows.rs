@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use mosaic_domain::entity::Sha256;
+use mosaic_domain::pull::PulledRecord;
 use mosaic_domain::{EntityType, Record, RecordKey, Violation};
 pub(crate) use mosaic_ports::rows::stored_size as bigint;
 use mosaic_ports::rows::{self, Columns};
@@ -18,6 +19,12 @@ pub(crate) const RECORD_COLUMNS: &str = "r.entity_type, r.record_key, r.stamp, r
      r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document";
 /// How many they are: the next column of a statement has this place.
 pub(crate) const RECORD_WIDTH: usize = 1 + rows::RECORD_WIDTH;
+
+/// The columns that [`pulled`] reads, in its order, of a table called `r`. What a tombstone held stays in the database.
+pub(crate) const PULLED_COLUMNS: &str = "r.entity_type, r.record_key, r.stamp, r.edit_time, r.created_at, \
+     r.revision_count, r.is_deleted, r.seal, CASE WHEN NOT r.is_deleted THEN r.document END";
+/// How many they are: the next column of a statement has this place.
+pub(crate) const PULLED_WIDTH: usize = 1 + rows::PULLED_WIDTH;
 
 /// The columns that [`revision`] reads, in its order, of a table called `k`.
 pub(crate) const REVISION_COLUMNS: &str = "k.entity_type, k.record_key, k.revision_id, k.edit_time, k.author, \
@@ -80,13 +87,14 @@ pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize, what: &'static
 
 /// Reads a record from the first columns of a row.
 pub(crate) fn record(row: &Row) -> Result<Record, Failure> {
-    record_from(row, 0)
+    let entity_type = parsed(row, 0, "records.entity_type")?;
+    rows::record(&PostgresRow(row), 1, entity_type)
 }
 
-/// Reads a record from the columns that begin at a place.
-pub(crate) fn record_from(row: &Row, start: usize) -> Result<Record, Failure> {
+/// Reads what a pull says of a record from the columns that begin at a place.
+pub(crate) fn pulled(row: &Row, start: usize) -> Result<PulledRecord, Failure> {
     let entity_type = parsed(row, start, "records.entity_type")?;
-    rows::record(&PostgresRow(row), start + 1, entity_type)
+    rows::pulled(&PostgresRow(row), start + 1, entity_type)
 }
 
 /// Reads a revision.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mosaic_ports::{IdGenerator, Migration};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::error::OpenError;
 use crate::files;
@@ -189,6 +190,8 @@ fn set_up(conn: &Connection, busy: Duration) -> rusqlite::Result<()> {
     conn.busy_timeout(busy)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
+    // A statement is planned once, not anew for each value: nothing is known of values (`ANALYZE` never runs).
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(())
 }

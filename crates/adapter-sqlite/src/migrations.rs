@@ -20,6 +20,7 @@ static STEPS: &[Migration] = migrations!(
     (4, "logins"),
     (5, "shares_and_letter_case"),
     (6, "search_texts"),
+    (7, "seals"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::SqliteStore;
 use crate::error::Failure;
-use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH};
+use crate::rows::{self, PULLED_COLUMNS, PULLED_WIDTH};
 use crate::standing;
 
 #[async_trait]
@@ -75,14 +75,23 @@ impl SqliteStore {
 pub(crate) const CLOCK: &str =
     "SELECT last_stamp, (SELECT epoch FROM meta WHERE only_row = 1) FROM sync_clocks WHERE user_id = ?1";
 
-/// The changes of one type after a cursor, each with the stamp of the memo that it belongs to.
-pub(crate) fn changes_sql() -> String {
+/// The changes of one type after a cursor, each with the stamp of the record that it belongs to, where it belongs to one of
+/// that type.
+pub(crate) fn changes_sql(parent: Option<EntityType>) -> String {
+    let (stamp, parent) = match parent {
+        Some(parent) => (
+            "parent.stamp",
+            format!(
+                "LEFT JOIN records AS parent ON parent.user_id = r.user_id
+                    AND parent.entity_type = '{parent}' AND parent.record_key = r.parent_key"
+            ),
+        ),
+        None => ("NULL", String::new()),
+    };
     format!(
-        "SELECT {RECORD_COLUMNS}, parent.stamp FROM records AS r
-         LEFT JOIN records AS parent
-           ON parent.user_id = r.user_id AND parent.entity_type = ?4 AND parent.record_key = r.parent_key
+        "SELECT {PULLED_COLUMNS}, {stamp} FROM records AS r {parent}
          WHERE r.user_id = ?1 AND r.entity_type = ?2 AND r.stamp > ?3
-         ORDER BY r.stamp LIMIT ?5"
+         ORDER BY r.stamp LIMIT ?4"
     )
 }
 
@@ -142,23 +151,17 @@ fn changes_after(
     let one_more = i64::try_from(limits.records)
         .unwrap_or(i64::MAX)
         .saturating_add(1);
-    let mut statement = conn.prepare_cached(&changes_sql())?;
-    let mut rows = statement.query((
-        user.uuid(),
-        entity.name(),
-        cursor.get(),
-        entity.parent_type().map(EntityType::name),
-        one_more,
-    ))?;
+    let mut statement = conn.prepare_cached(&changes_sql(entity.parent_type()))?;
+    let mut rows = statement.query((user.uuid(), entity.name(), cursor.get(), one_more))?;
     let mut changes = Vec::new();
     let mut bytes = 0;
     while changes.len() < limits.records && (changes.is_empty() || bytes < limits.bytes) {
         let Some(row) = rows.next()? else {
             return Ok(TypeChanges { changes, more: false });
         };
-        bytes += rows::document_bytes(row, RECORD_WIDTH - 1)?;
+        bytes += rows::document_bytes(row, PULLED_WIDTH - 1)?;
         changes.push(Change {
-            record: rows::record(row, entity)?,
+            record: rows::pulled(row, entity)?,
             parent_stamp: parent_stamp(row)?,
         });
     }
@@ -167,7 +170,7 @@ fn changes_after(
 }
 
 fn parent_stamp(row: &Row<'_>) -> Result<Option<Stamp>, Failure> {
-    rows::column::<Option<i64>>(row, RECORD_WIDTH, "records.stamp")?
+    rows::column::<Option<i64>>(row, PULLED_WIDTH, "records.stamp")?
         .map(Stamp::new)
         .transpose()
         .map_err(|violation| Failure::corrupt("records.stamp", violation))
@@ -175,7 +178,7 @@ fn parent_stamp(row: &Row<'_>) -> Result<Option<Stamp>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Params;
+    use rusqlite::{Params, StatementStatus};
 
     use super::*;
     use crate::connect::open_writer;
@@ -206,6 +209,19 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_planned_once_whatever_the_values_are() {
+        let conn = database();
+        let mut statement = conn
+            .prepare(&changes_sql(EntityType::Resource.parent_type()))
+            .unwrap();
+        for stamp in 0..3 {
+            let mut rows = statement.query(([0_u8; 16], "resource", stamp, 201)).unwrap();
+            assert!(rows.next().unwrap().is_none());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+
+    #[test]
     fn a_login_is_looked_up_by_its_keys() {
         let mut steps = plan(&database(), standing::STANDING, [[0_u8; 16], [1; 16]]);
         steps.sort();
@@ -221,16 +237,16 @@ mod tests {
 
     #[test]
     fn p1_a_page_is_read_from_the_index_in_stamp_order() {
-        let values = ([0_u8; 16], "memo", 0, "memo", 201);
-        let steps = plan(&database(), &changes_sql(), values);
-        assert_eq!(
-            steps,
-            [
-                "SEARCH r USING INDEX records_by_stamp (user_id=? AND entity_type=? AND stamp>?)",
-                "SEARCH parent USING INDEX sqlite_autoindex_records_2 (user_id=? AND entity_type=? AND record_key=?) \
-                 LEFT-JOIN",
-            ],
-            "{steps:#?}"
-        );
+        let page = "SEARCH r USING INDEX records_by_stamp (user_id=? AND entity_type=? AND stamp>?)";
+        let parent = "SEARCH parent USING INDEX sqlite_autoindex_records_2 (user_id=? AND entity_type=? AND record_key=?) \
+                      LEFT-JOIN";
+        for (entity, expected) in [
+            (EntityType::Memo, vec![page]),
+            (EntityType::Resource, vec![page, parent]),
+        ] {
+            let values = ([0_u8; 16], entity.name(), 0, 201);
+            let steps = plan(&database(), &changes_sql(entity.parent_type()), values);
+            assert_eq!(steps, expected, "{steps:#?}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use mosaic_domain::pull::PageLimits;
 use mosaic_domain::search::normalise;
 use mosaic_domain::write::{CHILDREN_MAX, Locked, WritePlan, WriteScope};
 use mosaic_domain::{EntityType, Record, RecordKey, Revision, Stamp, State, SyncClock, UserId, Version};
+use mosaic_ports::rows::stored;
 use mosaic_ports::{Clock, Decide, WriteError, WriteStore};
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
@@ -303,20 +304,22 @@ fn keep_as(
 
 const UPSERT_RECORD: &str = "
     INSERT INTO records (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
-                         is_deleted, is_archived, parent_key, day, sort_order, document, attachment, search_id)
+                         is_deleted, is_archived, parent_key, day, sort_order, document, attachment, search_id, seal)
     VALUES (:user_id, :entity_type, :record_key, :stamp, :edit_time, :author, :created_at, :revision_count,
-            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document, :attachment, :search_id)
+            :is_deleted, :is_archived, :parent_key, :day, :sort_order, :document, :attachment, :search_id, :seal)
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
         stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
         created_at = excluded.created_at, revision_count = excluded.revision_count,
         is_deleted = excluded.is_deleted, is_archived = excluded.is_archived, parent_key = excluded.parent_key,
         day = excluded.day, sort_order = excluded.sort_order, document = excluded.document,
-        attachment = excluded.attachment, search_id = excluded.search_id";
+        attachment = excluded.attachment, search_id = excluded.search_id,
+        seal = excluded.seal";
 
 /// Stores a record with what is indexed of it.
 pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result<(), Failure> {
-    let content = record.state.content();
-    let facets = content.map(mosaic_domain::Content::facets).unwrap_or_default();
+    let facets = record.state.content().map(mosaic_domain::Content::facets);
+    let facets = facets.unwrap_or_default();
+    let (document, seal) = stored(&record.state);
     let searched = match &record.state {
         State::Live(_) => facets.search_text.as_deref().map(normalise),
         State::Deleted(_) => None,
@@ -336,9 +339,10 @@ pub(crate) fn upsert(conn: &Connection, user: UserId, record: &Record) -> Result
         ":parent_key": facets.parent.map(|memo| memo.to_string()),
         ":day": facets.day.map(|day| day.to_string()),
         ":sort_order": facets.sort_order,
-        ":document": content.map(mosaic_domain::Content::to_document),
+        ":document": document,
         ":attachment": attachment(&facets),
         ":search_id": search_id,
+        ":seal": seal,
     })?;
     Ok(())
 }

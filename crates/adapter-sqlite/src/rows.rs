@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use mosaic_domain::entity::Sha256;
+use mosaic_domain::pull::PulledRecord;
 use mosaic_domain::{EntityType, Record, RecordKey, Violation};
 use mosaic_ports::rows::{self, Columns};
-pub(crate) use mosaic_ports::rows::{RECORD_WIDTH, REVISION_WIDTH, stored_size};
+pub(crate) use mosaic_ports::rows::{PULLED_WIDTH, RECORD_WIDTH, REVISION_WIDTH, stored_size};
 use mosaic_ports::{BoxError, KeptRevision};
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Params, Row};
@@ -16,6 +17,10 @@ use crate::error::Failure;
 /// The columns that [`record`] reads, in its order, of a table called `r`.
 pub(crate) const RECORD_COLUMNS: &str = "r.record_key, r.stamp, r.edit_time, r.author, r.created_at, \
      r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document";
+
+/// The columns that [`pulled`] reads, in its order, of a table called `r`.
+pub(crate) const PULLED_COLUMNS: &str = "r.record_key, r.stamp, r.edit_time, r.created_at, r.revision_count, \
+     r.is_deleted, r.seal, r.document";
 
 /// The columns that [`revision`] reads, in its order.
 pub(crate) const REVISION_COLUMNS: &str = "record_key, revision_id, edit_time, author, created_at, reason, \
@@ -91,6 +96,11 @@ pub(crate) fn read_all<T>(
 /// Reads a record of a known type.
 pub(crate) fn record(row: &Row<'_>, entity_type: EntityType) -> Result<Record, Failure> {
     rows::record(&SqliteRow(row), 0, entity_type)
+}
+
+/// Reads what a pull says of a record of a known type.
+pub(crate) fn pulled(row: &Row<'_>, entity_type: EntityType) -> Result<PulledRecord, Failure> {
+    rows::pulled(&SqliteRow(row), 0, entity_type)
 }
 
 /// Reads a revision of a record of a known type.

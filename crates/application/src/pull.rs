@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, cut};
-use mosaic_domain::{FamilyId, Record, Stamp, UnixMillis, UserId};
+use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, PulledRecord, PulledState, cut};
+use mosaic_domain::{FamilyId, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, ServedCursors};
 
 use crate::error::AppError;
@@ -68,17 +68,15 @@ impl Pull {
                 served_at: server_time,
             });
         }
-        let records = page.types.iter().filter_map(|(_, page)| page.as_ref());
-        for record in records.flat_map(|page| &page.records) {
-            if record.is_unreadable() {
-                self.tell(user, record);
-            }
+        let unreadable = |record: &&PulledRecord| record.state == PulledState::Unreadable;
+        for record in page.records().filter(unreadable) {
+            self.tell(user, record);
         }
         Ok(Pulled { page, server_time })
     }
 
     /// Logs that a record can't be read, once.
-    fn tell(&self, user: UserId, record: &Record) {
+    fn tell(&self, user: UserId, record: &PulledRecord) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < TOLD_AT_MOST && told.insert((user, record.stamp)) {
             let entity = record.key.entity_type();

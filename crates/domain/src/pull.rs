@@ -1,9 +1,10 @@
 //! How one snapshot of a user's changes becomes the pages of one response (rules P1, P2, P5, R1, R2).
 
-use crate::entity::{EntitySet, EntityType, PerEntity};
+use crate::entity::{Content, Document, EntitySet, EntityType, PerEntity, RecordKey};
 use crate::id::{ClientId, Epoch, FamilyId};
-use crate::record::Record;
+use crate::record::{Record, State};
 use crate::stamp::{Cursor, Stamp};
+use crate::time::{EditTime, UnixMillis};
 
 /// What one device asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +92,62 @@ impl PullStart {
     }
 }
 
+/// What a pull says of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PulledRecord {
+    /// Its name within its user.
+    pub key: RecordKey,
+    /// Its place in the user's history.
+    pub stamp: Stamp,
+    /// When the edit was made that it is the outcome of.
+    pub edit_time: EditTime,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// How many versions it has had.
+    pub revision_count: u32,
+    /// Whether it lives.
+    pub state: PulledState,
+}
+
+/// Whether a record lives, and with which fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PulledState {
+    /// It does.
+    Live(Document),
+    /// It does, and its content can't be read: it is left out and named (P8).
+    Unreadable,
+    /// It is a tombstone.
+    Deleted,
+}
+
+impl PulledState {
+    /// That of a live record.
+    pub fn live(content: &Content) -> Self {
+        Document::of(content).map_or(Self::Unreadable, Self::Live)
+    }
+}
+
+impl From<&Record> for PulledRecord {
+    fn from(record: &Record) -> Self {
+        Self {
+            key: record.key,
+            stamp: record.stamp,
+            edit_time: record.version.time,
+            created_at: record.created_at,
+            revision_count: record.revision_count,
+            state: match &record.state {
+                State::Live(content) => PulledState::live(content),
+                State::Deleted(_) => PulledState::Deleted,
+            },
+        }
+    }
+}
+
 /// One record that changed, as a store read it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The record, in the state that the snapshot shows.
-    pub record: Record,
+    pub record: PulledRecord,
     /// The stamp of the memo that the record belongs to, in the same snapshot (P5).
     pub parent_stamp: Option<Stamp>,
 }
@@ -135,7 +187,7 @@ impl Snapshot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypePage {
     /// Live records and tombstones, in stamp order.
-    pub records: Vec<Record>,
+    pub records: Vec<PulledRecord>,
     /// What the device sends next time.
     pub cursor: Cursor,
     /// Whether there is more to come.
@@ -161,10 +213,10 @@ impl PullPage {
             .any(|(entity, page)| page.as_ref().is_some_and(|p| p.cursor != request.cursors[entity]))
     }
 
-    /// Whether it has no record at all, as for a device at rest.
-    pub fn is_empty(&self) -> bool {
-        let mut pages = self.types.iter().filter_map(|(_, page)| page.as_ref());
-        pages.all(|page| page.records.is_empty())
+    /// All its records.
+    pub fn records(&self) -> impl Iterator<Item = &PulledRecord> {
+        let pages = self.types.iter().filter_map(|(_, page)| page.as_ref());
+        pages.flat_map(|page| &page.records)
     }
 
     /// Whether any type has more to come.
@@ -205,7 +257,7 @@ pub fn cut(request: &PullRequest, snapshot: Snapshot) -> PullPage {
 fn cut_type(found: TypeChanges, start: Cursor, clock: Stamp, parents_end: Option<Cursor>) -> TypePage {
     let orphan = |change: &Change| {
         let past = |(end, parent): (Cursor, Stamp)| !end.covers(parent);
-        !change.record.is_deleted() && parents_end.zip(change.parent_stamp).is_some_and(past)
+        change.record.state != PulledState::Deleted && parents_end.zip(change.parent_stamp).is_some_and(past)
     };
     let keep = found
         .changes
@@ -213,7 +265,7 @@ fn cut_type(found: TypeChanges, start: Cursor, clock: Stamp, parents_end: Option
         .position(orphan)
         .unwrap_or(found.changes.len());
     let more = found.more || keep < found.changes.len();
-    let records: Vec<Record> = found
+    let records: Vec<PulledRecord> = found
         .changes
         .into_iter()
         .take(keep)

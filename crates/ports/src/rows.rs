@@ -6,6 +6,7 @@
 //! document that this version can't read is no error: it concerns its record alone (P8).
 
 mod attachments;
+mod documents;
 
 use std::str::FromStr;
 
@@ -26,6 +27,8 @@ use crate::error::{BoxError, StoreError};
 use crate::logins::DeviceLogin;
 use crate::store::KeptRevision;
 use crate::transfer::EarlierToken;
+
+pub use documents::{PULLED_WIDTH, pulled, stored};
 
 pub use attachments::{
     AVATAR_COLUMNS, CONTENT_COLUMNS, PART_COLUMNS, UPLOAD_COLUMNS, VARIANT_COLUMNS, avatar, content, part,

@@ -2,8 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, TypePage};
-use mosaic_domain::{ClientId, Cursor, EntitySet, EntityType, Epoch, PerEntity, Record, RecordKey, Stamp};
+use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, PulledRecord, PulledState, TypePage};
+use mosaic_domain::{
+    ClientId, Content, Cursor, EntitySet, EntityType, Epoch, PerEntity, Record, RecordKey, Stamp,
+};
+
+/// What a device holds of these records.
+pub fn pulled<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<PulledRecord> {
+    records.into_iter().map(PulledRecord::from).collect()
+}
+
+fn content_of(record: &PulledRecord) -> Option<Content> {
+    match &record.state {
+        PulledState::Live(document) => record.key.entity_type().parse_document(document.as_str()).ok(),
+        PulledState::Unreadable | PulledState::Deleted => None,
+    }
+}
 
 /// A client's database, as far as the server fills it. Panics, and so fails the test, when a page breaks P1, P2, P3, P4
 /// or P5.
@@ -16,7 +30,7 @@ pub struct Device {
     /// The history that its cursors come from, if it says so.
     pub epoch: Option<Epoch>,
     limits: PageLimits,
-    records: BTreeMap<RecordKey, Record>,
+    records: BTreeMap<RecordKey, PulledRecord>,
     delivered: BTreeSet<(RecordKey, Stamp)>,
     pages: usize,
 }
@@ -107,16 +121,18 @@ impl Device {
         }
     }
 
-    fn take_record(&mut self, record: &Record) {
+    fn take_record(&mut self, record: &PulledRecord) {
         let new = self.delivered.insert((record.key, record.stamp));
         assert!(new, "P3: {} was delivered twice with one stamp", record.key);
-        if record.is_deleted() {
+        if record.state == PulledState::Deleted {
             self.records.remove(&record.key);
-            self.records
-                .retain(|_, child| child.parent().map(RecordKey::Memo) != Some(record.key));
+            self.records.retain(|_, child| {
+                let parent = content_of(child).and_then(|content| content.parent());
+                parent.map(RecordKey::Memo) != Some(record.key)
+            });
             return;
         }
-        if let Some(parent) = record.parent() {
+        if let Some(parent) = content_of(record).and_then(|content| content.parent()) {
             let known = self.records.contains_key(&RecordKey::Memo(parent));
             assert!(known, "P5: {} came before its memo {parent}", record.key);
         }
@@ -124,13 +140,18 @@ impl Device {
     }
 
     /// The live records that it holds, by key.
-    pub fn records(&self) -> Vec<Record> {
+    pub fn records(&self) -> Vec<PulledRecord> {
         self.records.values().cloned().collect()
     }
 
     /// A record that it holds.
-    pub fn record(&self, key: RecordKey) -> Option<&Record> {
+    pub fn record(&self, key: RecordKey) -> Option<&PulledRecord> {
         self.records.get(&key)
+    }
+
+    /// The content of a record that it holds and that can be read.
+    pub fn content(&self, key: RecordKey) -> Option<Content> {
+        self.record(key).and_then(content_of)
     }
 
     /// Every delivery so far: the record and the stamp that it had.

@@ -14,7 +14,7 @@ use mosaic_ports::{IdGenerator, KeptRevision, RevisionPage, Stores, WriteError};
 
 use uuid::Uuid;
 
-use crate::device::Device;
+use crate::device::{Device, pulled};
 use crate::fixture::{MoreStores, StoreFixture};
 use crate::gate::Door;
 use crate::stand_ins::{ManualClock, SequentialIds};
@@ -261,6 +261,6 @@ impl Harness {
 
     /// Asserts that the device holds exactly what is stored.
     pub async fn assert_converged(&self, user: UserId, device: &Device) {
-        assert_eq!(device.records(), self.live(user).await);
+        assert_eq!(device.records(), pulled(&self.live(user).await));
     }
 }

@@ -23,11 +23,12 @@ mod model;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod run;
+pub mod seals;
 mod stand_ins;
 mod tokens;
 pub mod version_3;
 
-pub use device::Device;
+pub use device::{Device, pulled};
 pub use edits::{
     EditExt, bot, bot_key, bury, by, create, delete, diary, diary_key, every_field, fill, filled, hash, memo,
     memo_id, memo_key, new_content, overwrite, patch, patch_memo, put, resource, resource_id, resource_key,

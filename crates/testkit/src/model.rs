@@ -146,7 +146,7 @@ impl Model {
                 .map_or(0, |content| content.to_document().len());
             let parent = record.parent_key().and_then(|parent| self.record(parent));
             page.changes.push(Change {
-                record: record.clone(),
+                record: record.into(),
                 parent_stamp: parent.map(|parent| parent.stamp),
             });
         }

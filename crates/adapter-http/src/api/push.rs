@@ -322,7 +322,7 @@ async fn push(
         clock: clock.get(),
         server_time: state.clock.now().get(),
     };
-    response::large(&request, HttpResponse::Ok(), shown).await
+    response::large(&request, HttpResponse::Ok(), || shown).await
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::pull::Pulled;
-use mosaic_domain::pull::{PullRequest, TypePage};
+use mosaic_domain::pull::{PullPage, PullRequest, PulledRecord, PulledState};
 use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, Violation, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::access_log;
 use crate::body::JsonBody;
 use crate::caller::Puller;
-use crate::entities::{Changes, PerType};
+use crate::entities::{Changes, PerType, Skipped};
 use crate::field::{Check, Field, Int, Numbers, from_text};
 use crate::names::EntityName;
 use crate::problem::Problem;
@@ -137,7 +137,7 @@ struct PullResponse {
     /// them. The device keeps what it has of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = PerType<Vec<String>>, inline, required = false)]
-    skipped: BTreeMap<&'static str, Vec<String>>,
+    skipped: Skipped,
 }
 
 impl From<Pulled> for PullResponse {
@@ -147,24 +147,31 @@ impl From<Pulled> for PullResponse {
                 .iter()
                 .filter_map(|(entity, page)| Some((entity.name(), page.as_ref()?)))
         };
+        let cursors = asked().map(|(name, page)| (name, page.cursor.get())).collect();
+        let has_more = asked().map(|(name, page)| (name, page.more)).collect();
+        let (changes, skipped) = Changes::of(page.types);
         Self {
-            cursors: asked().map(|(name, page)| (name, page.cursor.get())).collect(),
-            has_more: asked().map(|(name, page)| (name, page.more)).collect(),
+            cursors,
+            has_more,
             server_time: server_time.get(),
             epoch: page.epoch.to_string(),
             reset: page.reset.iter().map(EntityType::name).collect(),
-            skipped: asked()
-                .map(|(name, page)| (name, skipped(page)))
-                .filter(|(_, keys)| !keys.is_empty())
-                .collect(),
-            changes: Changes::of(page.types),
+            changes,
+            skipped,
         }
     }
 }
 
-fn skipped(page: &TypePage) -> Vec<String> {
-    let unreadable = page.records.iter().filter(|record| record.is_unreadable());
-    unreadable.map(|record| record.key.to_string()).collect()
+/// Up to so many bytes are written on the spot: going to another thread takes longer than that.
+const FEW_BYTES: usize = 256 * 1024;
+
+/// About how many bytes the answer has.
+fn bytes(page: &PullPage) -> usize {
+    let of_record = |record: &PulledRecord| match &record.state {
+        PulledState::Live(document) => document.as_str().len() + 160,
+        PulledState::Unreadable | PulledState::Deleted => 40,
+    };
+    500 + page.records().map(of_record).sum::<usize>()
 }
 
 async fn pull(
@@ -183,18 +190,17 @@ async fn pull(
     };
     access_log::note_client(&request, &pull.client);
     let pulled = state.pull.run(login.0.user, login.0.family, pull).await?;
-    let (empty, shown) = (pulled.page.is_empty(), PullResponse::from(pulled));
-    if empty {
-        // A device at rest, as nearly always: going to another thread takes longer than that.
-        return Ok(HttpResponse::Ok().json(shown));
+    let bytes = bytes(&pulled.page);
+    if bytes <= FEW_BYTES {
+        return response::small(&request, HttpResponse::Ok(), &PullResponse::from(pulled), bytes);
     }
-    response::large(&request, HttpResponse::Ok(), shown).await
+    response::large(&request, HttpResponse::Ok(), || PullResponse::from(pulled)).await
 }
 
 #[cfg(test)]
 mod tests {
-    use mosaic_domain::pull::PullPage;
-    use mosaic_domain::{EditTime, Epoch, MemoId, Record, RecordKey, Stamp, State, UnixMillis, Version};
+    use mosaic_domain::pull::TypePage;
+    use mosaic_domain::{EditTime, Epoch, MemoId, RecordKey, Stamp, UnixMillis};
     use serde_json::json;
     use uuid::Uuid;
 
@@ -208,13 +214,13 @@ mod tests {
 
     #[test]
     fn p8_what_can_not_be_read_is_left_out_and_named() {
-        let record = Record {
+        let record = PulledRecord {
             key: RecordKey::Memo(MemoId::new(Uuid::from_u128(7))),
-            version: Version::new(EditTime::clamped(1), "a".parse().unwrap()),
+            edit_time: EditTime::clamped(1),
             stamp: Stamp::clamped(5),
             created_at: UnixMillis::ZERO,
             revision_count: 1,
-            state: State::Live(EntityType::Memo.stored_content(b"{", || (None, None))),
+            state: PulledState::Unreadable,
         };
         let mut types = PerEntity::default();
         types[EntityType::Memo] = Some(TypePage {

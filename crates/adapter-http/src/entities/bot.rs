@@ -1,6 +1,7 @@
 //! Bots on the wire.
 
-use mosaic_domain::Live;
+use std::borrow::Cow;
+
 use mosaic_domain::entity::{Bot, BotPatch, KeptObject};
 use mosaic_domain::text::{DisplayName, ModelName, PictureAddress, ShortText, Tags};
 
@@ -34,7 +35,9 @@ impl ApiEntity for Bot {
     const BODY_BYTES: usize = 1024 * 1024;
     type Derived = ();
 
-    fn derived(_: &Live<Self>) {}
+    fn derived<'a, X>(_: Self::Key, _: u32, _: impl FnOnce() -> Result<Cow<'a, Self>, X>) -> Result<(), X> {
+        Ok(())
+    }
 }
 
 /// A [`Bot`] in a response.

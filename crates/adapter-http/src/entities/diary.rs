@@ -1,8 +1,10 @@
 //! Diaries on the wire.
 
+use std::borrow::Cow;
+
 use mosaic_domain::entity::{Diary, DiaryPatch, GenerationSource, MoodKey, MoodScore};
 use mosaic_domain::text::LongText;
-use mosaic_domain::{Live, MemoId, UnixMillis, Violations};
+use mosaic_domain::{MemoId, UnixMillis, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,7 +38,9 @@ impl ApiEntity for Diary {
     const BODY_BYTES: usize = 8 * 1024 * 1024;
     type Derived = ();
 
-    fn derived(_: &Live<Self>) {}
+    fn derived<'a, X>(_: Self::Key, _: u32, _: impl FnOnce() -> Result<Cow<'a, Self>, X>) -> Result<(), X> {
+        Ok(())
+    }
 }
 
 /// A [`Diary`] in a response.

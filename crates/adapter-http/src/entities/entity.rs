@@ -1,8 +1,10 @@
 //! What the records of every entity type have in common: how they are read, and what the code that goes over all types asks.
 
+use std::borrow::Cow;
+
 use mosaic_application::records::Upsert;
 use mosaic_domain::entity::Missing;
-use mosaic_domain::{EditTime, Entity, Live, ResourceId, UnixMillis, Violations};
+use mosaic_domain::{EditTime, Entity, ResourceId, UnixMillis, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,8 +25,15 @@ pub(crate) trait ApiEntity: Declared {
     /// What the server says of a record besides its fields.
     type Derived: std::fmt::Debug + Serialize + ToSchema + 'static;
 
-    /// Says that of a record.
-    fn derived(live: &Live<Self>) -> Self::Derived;
+    /// Says that of a record. Its fields are read where it takes them.
+    ///
+    /// # Errors
+    /// They can't be read.
+    fn derived<'a, X>(
+        key: Self::Key,
+        revision_count: u32,
+        fields: impl FnOnce() -> Result<Cow<'a, Self>, X>,
+    ) -> Result<Self::Derived, X>;
 
     /// Reads a create that may bring a key of the client's.
     ///

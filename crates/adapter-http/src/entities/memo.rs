@@ -1,9 +1,11 @@
 //! Memos on the wire.
 
+use std::borrow::Cow;
+
 use mosaic_application::memos::MemoView;
 use mosaic_domain::entity::{Memo, MemoPatch};
 use mosaic_domain::text::{LongText, ShortText, Tags};
-use mosaic_domain::{DiaryDate, Live, Violations};
+use mosaic_domain::{DiaryDate, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -47,11 +49,15 @@ impl ApiEntity for Memo {
     const BODY_BYTES: usize = 8 * 1024 * 1024;
     type Derived = OfMemo;
 
-    fn derived(live: &Live<Self>) -> OfMemo {
-        OfMemo {
+    fn derived<'a, X>(
+        _: Self::Key,
+        revision_count: u32,
+        _: impl FnOnce() -> Result<Cow<'a, Self>, X>,
+    ) -> Result<OfMemo, X> {
+        Ok(OfMemo {
             is_deleted: false,
-            revision_count: live.revision_count,
-        }
+            revision_count,
+        })
     }
 }
 

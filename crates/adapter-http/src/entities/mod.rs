@@ -15,8 +15,10 @@ mod pushed;
 mod record;
 mod resource;
 
+use std::collections::BTreeMap;
+
 use mosaic_domain::entity::{Bot, Diary, Memo, Resource};
-use mosaic_domain::pull::TypePage;
+use mosaic_domain::pull::{PulledState, TypePage};
 use mosaic_domain::{EntityType, PerEntity, Record, RecordKey};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -33,6 +35,7 @@ pub(crate) use entity::{ApiEntity, PatchRequest, Times};
 pub(crate) use memo::{ArchiveBody, MemoDto, MemoWithResources};
 pub(crate) use pushed::Entry;
 pub(crate) use record::RecordDto;
+use record::Stored;
 pub(crate) use resource::ResourceDto;
 
 /// What changed of one entity type.
@@ -46,22 +49,26 @@ pub(crate) struct TypeChanges<T> {
     deleted_ids: Vec<String>,
 }
 
-impl<E: ApiEntity> TypeChanges<RecordDto<E>> {
-    fn of(page: TypePage) -> Self {
-        let (mut updated, mut deleted_ids) = (Vec::new(), Vec::new());
+impl<E: ApiEntity> TypeChanges<RecordDto<E, Stored<E>>> {
+    /// The changes of a page, and the keys of what can't be read.
+    fn of(page: TypePage) -> (Self, Vec<String>) {
+        let (mut updated, mut deleted_ids, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for record in page.records {
-            if record.is_unreadable() {
-                continue;
-            }
             let key = record.key;
-            match record.into_live::<E>() {
-                Some(live) => updated.push(live.into()),
-                None => deleted_ids.push(key.to_string()),
+            if record.state == PulledState::Deleted {
+                deleted_ids.push(key.to_string());
+            } else if let Some(shown) = RecordDto::pulled(record) {
+                updated.push(shown);
+            } else {
+                skipped.push(key.to_string());
             }
         }
-        Self { updated, deleted_ids }
+        (Self { updated, deleted_ids }, skipped)
     }
 }
+
+/// The keys of records that are left out, for each type that has any.
+pub(crate) type Skipped = BTreeMap<&'static str, Vec<String>>;
 
 /// Generates what goes over all entity types. One line per type, parents first.
 macro_rules! registry {
@@ -71,21 +78,29 @@ macro_rules! registry {
         pub(crate) struct Changes {
             $(
                 #[serde(skip_serializing_if = "Option::is_none")]
-                #[schema(required = false)]
-                $name: Option<TypeChanges<$dto>>,
+                #[schema(required = false, value_type = Option<TypeChanges<$dto>>)]
+                $name: Option<TypeChanges<RecordDto<$entity, Stored<$entity>>>>,
             )*
         }
 
         impl Changes {
-            /// The changes of one response.
-            pub(crate) fn of(pages: PerEntity<Option<TypePage>>) -> Self {
-                let mut changes = Self::default();
-                for (entity, page) in pages.into_pairs() {
-                    match entity {
-                        $(EntityType::$entity => changes.$name = page.map(TypeChanges::of),)*
+            /// The changes of one response, and what is left out of it.
+            pub(crate) fn of(pages: PerEntity<Option<TypePage>>) -> (Self, Skipped) {
+                let (mut changes, mut skipped) = (Self::default(), Skipped::new());
+                let pages = pages.into_pairs().filter_map(|(entity, page)| Some((entity, page?)));
+                for (entity, page) in pages {
+                    let keys = match entity {
+                        $(EntityType::$entity => {
+                            let (of_type, keys) = TypeChanges::of(page);
+                            changes.$name = Some(of_type);
+                            keys
+                        })*
+                    };
+                    if !keys.is_empty() {
+                        skipped.insert(entity.name(), keys);
                     }
                 }
-                changes
+                (changes, skipped)
             }
         }
 

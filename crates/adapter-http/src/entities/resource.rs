@@ -1,9 +1,11 @@
 //! Resources on the wire: the records of attachments. The bytes have routes of their own.
 
+use std::borrow::Cow;
+
+use mosaic_domain::MemoId;
 use mosaic_domain::entity::{
     FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch, Sha256, StorageType,
 };
-use mosaic_domain::{Live, MemoId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,14 +59,18 @@ impl ApiEntity for Resource {
     const BODY_BYTES: usize = 256 * 1024;
     type Derived = OfResource;
 
-    fn derived(live: &Live<Self>) -> OfResource {
-        let resource = &live.content;
-        let thumbnail = || format!("/api/resources/{}/thumbnail", live.key);
-        OfResource {
+    fn derived<'a, X>(
+        key: Self::Key,
+        _: u32,
+        fields: impl FnOnce() -> Result<Cow<'a, Self>, X>,
+    ) -> Result<OfResource, X> {
+        let resource = fields()?;
+        let thumbnail = || format!("/api/resources/{key}/thumbnail");
+        Ok(OfResource {
             resource_type: resource.mime_type.kind().name(),
-            url: format!("/api/resources/{}/download", live.key),
+            url: format!("/api/resources/{key}/download"),
             thumbnail_url: resource.has_thumbnail().then(thumbnail),
-        }
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod opening;
 mod outages;
 mod retention;
 mod rows;
+mod seals;
 mod support;
 mod tls;
 mod upgrade;

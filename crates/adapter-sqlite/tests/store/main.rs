@@ -6,6 +6,7 @@ mod attachments;
 mod backup;
 mod conformance;
 mod opening;
+mod seals;
 mod upgrade;
 
 use std::path::{Path, PathBuf};

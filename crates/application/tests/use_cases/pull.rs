@@ -31,7 +31,7 @@ fn request(cursor: i64) -> PullRequest {
 }
 
 fn memo(stamp: i64) -> Change {
-    let record = Record {
+    let record = &Record {
         key: RecordKey::Memo(MemoId::new(Uuid::from_u128(u128::try_from(stamp).unwrap()))),
         version: Version::new(EditTime::clamped(1), "phone".parse().unwrap()),
         stamp: Stamp::clamped(stamp),
@@ -40,7 +40,7 @@ fn memo(stamp: i64) -> Change {
         state: State::Live(Content::Memo(Memo::default())),
     };
     Change {
-        record,
+        record: record.into(),
         parent_stamp: None,
     }
 }

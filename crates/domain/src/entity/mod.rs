@@ -7,6 +7,7 @@
 mod bot;
 mod declare;
 mod diary;
+mod document;
 mod memo;
 mod per_entity;
 mod resource;
@@ -24,6 +25,7 @@ use crate::violation::Violation;
 pub use bot::{Bot, BotPatch};
 pub(crate) use declare::{fields, names};
 pub use diary::{Diary, DiaryPatch, GenerationSource, MoodKey, MoodScore};
+pub use document::{Document, FORM, seal};
 pub use memo::{Memo, MemoPatch};
 pub use per_entity::{EntitySet, PerEntity};
 pub use resource::{

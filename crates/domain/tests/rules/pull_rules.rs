@@ -1,12 +1,15 @@
 //! Cutting pages, rule by rule: P1, P2, P5, P6, P7, R1, R2, S5.
 
-use mosaic_domain::pull::{Change, PageLimits, PullPage, PullRequest, Snapshot, TypeChanges, cut};
+use mosaic_domain::pull::{
+    Change, PageLimits, PullPage, PullRequest, PulledRecord, PulledState, Snapshot, TypeChanges, cut,
+};
 use mosaic_domain::write::RecordEdit;
-use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, PerEntity, RecordKey, Stamp, UnixMillis, Version};
-use mosaic_domain::{EditTime, Record, State};
+use mosaic_domain::{
+    Content, Cursor, EditTime, EntitySet, EntityType, Epoch, PerEntity, RecordKey, Stamp, UnixMillis,
+};
 use mosaic_testkit::{
-    Device, EditExt, Model, bot, bot_key, by, delete, diary, diary_key, memo, memo_id, memo_key, put,
-    resource, resource_key, resource_of,
+    Device, EditExt, Model, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, put, resource,
+    resource_key, resource_of,
 };
 use uuid::Uuid;
 
@@ -18,36 +21,35 @@ fn epoch(n: u128) -> Epoch {
     Epoch::new(Uuid::from_u128(n))
 }
 
-fn record(key: RecordKey, stamp: i64, state: State) -> Record {
-    Record {
+fn record(key: RecordKey, stamp: i64, content: &Content) -> PulledRecord {
+    PulledRecord {
         key,
-        version: Version::new(EditTime::clamped(1), by("phone")),
+        edit_time: EditTime::clamped(1),
         stamp: Stamp::clamped(stamp),
         created_at: UnixMillis::ZERO,
         revision_count: 1,
-        state,
+        state: PulledState::live(content),
     }
 }
 
 fn live_memo(n: u64, stamp: i64) -> Change {
-    let content = mosaic_domain::Content::Memo(memo("x"));
     Change {
-        record: record(memo_key(n), stamp, State::Live(content)),
+        record: record(memo_key(n), stamp, &Content::Memo(memo("x"))),
         parent_stamp: None,
     }
 }
 
 /// A resource of memo 1, which has that stamp itself.
 fn attached(n: u64, stamp: i64, parent_stamp: i64) -> Change {
-    let content = mosaic_domain::Content::Resource(resource_of(memo_id(1), "x.png"));
+    let content = Content::Resource(resource_of(memo_id(1), "x.png"));
     Change {
-        record: record(resource_key(n), stamp, State::Live(content)),
+        record: record(resource_key(n), stamp, &content),
         parent_stamp: Some(Stamp::clamped(parent_stamp)),
     }
 }
 
 fn tombstone(mut change: Change) -> Change {
-    change.record.state = State::Deleted(change.record.state.content().cloned());
+    change.record.state = PulledState::Deleted;
     change
 }
 
@@ -108,7 +110,7 @@ fn p2_a_type_that_is_caught_up_gets_the_user_s_clock() {
         let (_, cursor, more) = page(&cut, entity);
         assert_eq!((cursor, more), (90, false), "{entity}");
     }
-    assert!(!cut.has_more() && !cut.is_empty());
+    assert!(!cut.has_more() && cut.records().next().is_some());
 }
 
 #[test]
@@ -118,9 +120,9 @@ fn p2_a_device_at_rest_asks_the_store_for_nothing_and_is_not_moved() {
     let start = request.start(Stamp::clamped(90), epoch(1));
     assert!(start.behind(request.entities, Stamp::clamped(90)).is_empty());
     let rest = cut(&request, snapshot(90, vec![], false, vec![]));
-    assert!(rest.is_empty() && !rest.moves(&request));
+    assert!(rest.records().next().is_none() && !rest.moves(&request));
     let news = cut(&request, snapshot(91, vec![live_memo(1, 91)], false, vec![]));
-    assert!(!news.is_empty() && news.moves(&request));
+    assert!(news.records().next().is_some() && news.moves(&request));
 }
 
 #[test]

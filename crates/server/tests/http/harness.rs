@@ -41,6 +41,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../../../migrations/postgres/V4__logins.sql"),
     include_str!("../../../../migrations/postgres/V5__shares_and_letter_case.sql"),
     include_str!("../../../../migrations/postgres/V6__search_texts.sql"),
+    include_str!("../../../../migrations/postgres/V7__seals.sql"),
 );
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.

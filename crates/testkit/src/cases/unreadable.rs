@@ -3,7 +3,7 @@
 
 use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::entity::{Bot, KeptObject, Resource, Unreadable};
-use mosaic_domain::pull::PageLimits;
+use mosaic_domain::pull::{PageLimits, PulledState};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::write::{Outcome, RecordEdit, Refusal, decide};
@@ -71,6 +71,8 @@ pub async fn p8_what_can_not_be_read_stands_in_nobody_s_way(h: &Harness) {
         assert_eq!(stored, planted[0]);
         let device = h.fresh_device(user).await;
         assert_eq!(device.records().len(), 3);
+        let pulled = device.record(memo_key(2)).map(|record| &record.state);
+        assert_eq!(pulled, Some(&PulledState::Unreadable), "{document}");
         assert_eq!(h.live(user).await.len(), 3);
         let all = RecordQuery::all(EntityType::Memo, Order::NewestFirst, PageNumber::EVERYTHING);
         let mut tagged = all.clone();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
 use mosaic_domain::entity::{FileSize, Resource, ResourceKind};
-use mosaic_domain::{Content, EntityType, State};
+use mosaic_domain::Content;
 use mosaic_testkit::{
     BlobCall, EditExt as _, blobs, by, delete, memo, memo_id, memo_key, put, resource, resource_id,
     resource_key, resource_of,
@@ -46,12 +46,8 @@ async fn an_upload_becomes_a_record_that_is_pulled() {
     assert_eq!(written.version.author, by("phone"));
 
     let device = w.h.fresh_device(w.user).await;
-    let pulled = device.records();
-    let pulled = pulled
-        .iter()
-        .find(|record| record.key.entity_type() == EntityType::Resource)
-        .unwrap();
-    assert_eq!(pulled.state, State::Live(Content::Resource(expected)));
+    let pulled = device.record(written.key.into()).unwrap();
+    assert_eq!(device.content(pulled.key), Some(Content::Resource(expected)));
     assert_eq!(pulled.stamp, written.stamp);
     assert!(pulled.stamp > w.h.record(w.user, memo_key(1)).await.unwrap().stamp);
 
