@@ -28,7 +28,7 @@ use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// What an upload can be refused with, in whatever way its bytes come.
-const UPLOAD_PROBLEMS: [ProblemCode; 9] = [
+const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
     ProblemCode::DeletedConflict,
     ProblemCode::ContentDiffers,
     ProblemCode::FileTooLarge,
@@ -37,7 +37,6 @@ const UPLOAD_PROBLEMS: [ProblemCode; 9] = [
     ProblemCode::MemoFull,
     ProblemCode::StorageUnavailable,
     ProblemCode::StorageFull,
-    ProblemCode::ValidationFailed,
 ];
 
 /// What a download can be refused with.
@@ -79,11 +78,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .form::<UploadForm>()
             .returns::<ResourceDto>("The record as it is stored")
-            .problems(&[
-                ProblemCode::InvalidMultipart,
-                ProblemCode::RequestTimeout,
-                ProblemCode::UnsupportedMediaType,
-            ])
             .problems(&UPLOAD_PROBLEMS),
         by_device(Endpoint::post(
             "/resources/presigned-upload",

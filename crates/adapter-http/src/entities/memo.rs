@@ -33,7 +33,7 @@ fields! {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OfMemo {
-    /// Always false: deleted memos are sent as ids.
+    #[schema(value_type = schema::NotDeleted, inline)]
     is_deleted: bool,
     /// How many versions the memo has had, this one included.
     #[schema(value_type = schema::Count)]
