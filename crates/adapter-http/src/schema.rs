@@ -266,12 +266,14 @@ schemas! {
     KeptObject of KeptValue = with_names(Type::Object).additional_properties(Some(reference::<KeptValue>()))
         .description(Some("Up to 16 KiB of JSON, 16 levels deep"));
     /// What may stand in such an object: anything, within its limits.
-    KeptValue of WithoutNul = ArrayBuilder::new().schema_type(SchemaType::AnyValue).items(reference::<Self>())
-        .extensions(Some(keyword("$ref", json!(reference::<WithoutNul>().ref_location))));
-    /// A value in which, and in whose members, nothing is U+0000.
-    // `unevaluatedProperties`: what has `additionalProperties` generators take for an object, and these are values of any type.
-    WithoutNul = with_names(SchemaType::AnyValue).pattern(Some(NO_NUL))
-        .extensions(Some(keyword("unevaluatedProperties", json!(reference::<KeptValue>()))));
+    // What has a type or `additionalProperties` generators take for an object, or for a choice that they can't read.
+    KeptValue of KeptValue = AnyOfBuilder::new()
+        .item(
+            with_names(SchemaType::AnyValue)
+                .pattern(Some(NO_NUL))
+                .extensions(Some(keyword("unevaluatedProperties", json!(reference::<Self>())))),
+        )
+        .extensions(Some(keyword("items", json!(reference::<Self>()))));
 }
 
 /// The version of tus that is spoken here.

@@ -130,8 +130,8 @@ const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes 
     below `/api`. Times are Unix milliseconds; errors are `application/problem+json` with a stable `code`.";
 
 /// What an app has to know of access tokens.
-const ACCESS: &str = "The `accessToken` of a login. An answer 401 `token_expired` asks for a new one, by `POST /auth/refresh`; after \
-    any other 401 the user logs in again.";
+const ACCESS: &str = "The `accessToken` of a login. After 401 `token_expired`, or `invalid_token`, where the server's secret has changed, \
+    `POST /auth/refresh` gives a new one; after `login_ended`, and where that is refused with 401, the user logs in again.";
 
 /// The groups of the document, in the order in which an app comes to use them.
 const GROUPS: [(&str, &str); 12] = [

@@ -17,7 +17,7 @@ function expect(holds: boolean, what: string): asserts holds {
 
 /** What an app does after a 401. */
 function afterRefusal(problem: Schemas["Problem"]): "refresh" | "log in" {
-  return problem.code === "token_expired" ? "refresh" : "log in";
+  return problem.code === "token_expired" || problem.code === "invalid_token" ? "refresh" : "log in";
 }
 
 const refused = await api.POST("/sync/pull", { body: { clientId: "typescript" } });
