@@ -240,6 +240,7 @@ impl Endpoint {
         self.problems(&[
             ProblemCode::InvalidMultipart,
             ProblemCode::UnsupportedMediaType,
+            ProblemCode::UnsupportedEncoding,
             ProblemCode::ValidationFailed,
         ])
     }

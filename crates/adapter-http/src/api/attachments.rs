@@ -48,10 +48,12 @@ pub(super) const DOWNLOAD_PROBLEMS: [ProblemCode; 5] = [
     ProblemCode::StorageUnavailable,
 ];
 
-const PICTURE_PROBLEMS: [ProblemCode; 3] = [
+const PICTURE_PROBLEMS: [ProblemCode; 4] = [
     ProblemCode::NotUploaded,
     ProblemCode::NotAPicture,
     ProblemCode::PictureTooLarge,
+    // A smaller picture is kept.
+    ProblemCode::StorageFull,
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
