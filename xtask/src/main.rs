@@ -2,12 +2,13 @@
 //!
 //! One list for people and for CI: `justfile` and `.ci/run` only call what is here. Everything runs with plain `cargo`
 //! on a machine that has Rust and a C compiler; what the tests run besides is installed with apt where that is possible
-//! (`needs`), and with pip (`schemathesis`). A step fails when something that it needs is missing; none is skipped.
+//! (`needs`), and with pip and npm (`installed`). A step fails when something that it needs is missing; none is skipped.
 
 mod arrows;
 mod deps;
 mod failure;
 mod files;
+mod installed;
 mod links;
 mod metadata;
 mod mutants;
@@ -15,7 +16,6 @@ mod needs;
 mod profiles;
 mod rules;
 mod runner;
-mod schemathesis;
 mod steps;
 #[cfg(test)]
 mod stores;

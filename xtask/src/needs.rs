@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 8] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
@@ -17,8 +17,11 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("pgbouncer", "pgbouncer"),
     // A client of resumable uploads that others wrote.
     ("tuspy", "python3-tuspy"),
-    // What puts pip into an environment for Schemathesis.
+    // What puts pip into the environments of the tools that come from PyPI.
     (ENSUREPIP, "python3-venv"),
+    // A client in TypeScript is made of the document, and run.
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 /// The programs that are modules of Python's, and what these are called there.

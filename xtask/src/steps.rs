@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::metadata::Metadata;
 use crate::runner::{Workspace, output, run as run_program, run_tests, say};
-use crate::{deps, links, needs, profiles, schemathesis};
+use crate::{deps, installed, links, needs, profiles};
 
 /// How many tests of a program run at the same time. Where nobody says, two for each core: they wait for databases and for
 /// other processes as long as they compute.
@@ -157,7 +157,7 @@ pub(crate) fn deps() -> Step {
 pub(crate) fn test(args: Vec<String>) -> Step {
     Step::new("tests", move |workspace| {
         needs::programs()?;
-        schemathesis::install(workspace)?;
+        installed::tools(workspace)?;
         let mut command = workspace.cargo("test");
         if !names_a_package(&args) {
             command.arg("--workspace");

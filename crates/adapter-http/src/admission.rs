@@ -56,6 +56,25 @@ pub(crate) enum Load {
     Stranger,
 }
 
+impl Load {
+    /// What a request can be refused with for what it takes: too many of them run, or the store can't look that up now.
+    pub(crate) const fn problems(self) -> &'static [ProblemCode] {
+        use ProblemCode as Code;
+        match self {
+            Self::Free => &[],
+            Self::Heavy => &[
+                Code::TooManyRequests,
+                Code::Busy,
+                Code::Unavailable,
+                Code::TooSlow,
+            ],
+            Self::Plain | Self::Transfer | Self::Export | Self::Stranger => {
+                &[Code::TooManyRequests, Code::Unavailable, Code::TooSlow]
+            }
+        }
+    }
+}
+
 /// How many requests run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {

@@ -112,8 +112,27 @@ impl<T: FromBody> FromRequest for JsonBody<T> {
     }
 }
 
-impl<T: FromBody> Extractor for JsonBody<T> {}
-impl<T: FromBody> Extractor for OptionalJsonBody<T> {}
+impl<T: FromBody> Extractor for JsonBody<T> {
+    fn problems() -> Vec<ProblemCode> {
+        use ProblemCode as Code;
+        vec![
+            Code::MalformedJson,
+            Code::MalformedEncoding,
+            Code::RequestTimeout,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::UnsupportedEncoding,
+            Code::ValidationFailed,
+            Code::Busy,
+        ]
+    }
+}
+
+impl<T: FromBody> Extractor for OptionalJsonBody<T> {
+    fn problems() -> Vec<ProblemCode> {
+        JsonBody::<T>::problems()
+    }
+}
 
 /// The body of a request that may also have none.
 #[derive(Debug, Clone, Copy)]

@@ -206,12 +206,53 @@ impl FromRequest for Editor {
     }
 }
 
-impl Extractor for SignedIn {}
-impl Extractor for MayOwePassword {}
-impl Extractor for Puller {}
-impl Extractor for StaysSignedIn {}
-impl Extractor for Administrator {}
-impl Extractor for Editor {}
+/// What becomes of a request without a login that goes on.
+const NO_LOGIN: [ProblemCode; 5] = [
+    ProblemCode::NotSignedIn,
+    ProblemCode::InvalidToken,
+    ProblemCode::TokenExpired,
+    ProblemCode::LoginEnded,
+    // Nobody knows whether it does.
+    ProblemCode::Unavailable,
+];
+
+impl Extractor for MayOwePassword {
+    fn problems() -> Vec<ProblemCode> {
+        NO_LOGIN.to_vec()
+    }
+}
+
+impl Extractor for SignedIn {
+    fn problems() -> Vec<ProblemCode> {
+        [&NO_LOGIN[..], &[ProblemCode::PasswordChangeRequired]].concat()
+    }
+}
+
+impl Extractor for Puller {
+    fn problems() -> Vec<ProblemCode> {
+        SignedIn::problems()
+    }
+}
+
+impl Extractor for StaysSignedIn {
+    fn problems() -> Vec<ProblemCode> {
+        SignedIn::problems()
+    }
+}
+
+impl Extractor for Administrator {
+    fn problems() -> Vec<ProblemCode> {
+        [SignedIn::problems(), vec![ProblemCode::Forbidden]].concat()
+    }
+}
+
+impl Extractor for Editor {
+    fn problems() -> Vec<ProblemCode> {
+        // The headers that name a device and its clock may be no such things; and there may be no room for what is written.
+        let own = vec![ProblemCode::ValidationFailed, ProblemCode::StorageFull];
+        [SignedIn::problems(), own].concat()
+    }
+}
 
 fn editor(request: &HttpRequest) -> Result<Editor, Problem> {
     // Before the body is read: a slow network is no wrong clock (W6).

@@ -1,15 +1,22 @@
-//! What the document says of the parameters of a route: its handler's extractors are asked, so that a route describes what it
-//! reads, and reads what it describes.
+//! What the document says of the parameters of a route, and of what it may be refused with: its handler's extractors are asked,
+//! so that a route describes what it reads, and reads what it describes.
 
 use actix_web::{FromRequest, HttpRequest, web};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, Required};
 
+use crate::problem::ProblemCode;
+
 /// What a handler takes from a request.
 pub trait Extractor: FromRequest {
     /// The parameters of path and query that it reads. `path` is that of the route: it has the names of the former.
     fn parameters(_path: &str) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    /// What it can refuse a request with.
+    fn problems() -> Vec<ProblemCode> {
         Vec::new()
     }
 }
@@ -44,7 +51,11 @@ pub(crate) fn in_query(name: &str, description: &str, schema: RefOr<Schema>) -> 
 }
 
 impl Extractor for HttpRequest {}
-impl Extractor for web::Payload {}
+impl Extractor for web::Payload {
+    fn problems() -> Vec<ProblemCode> {
+        vec![ProblemCode::RequestTimeout]
+    }
+}
 impl<T: 'static> Extractor for web::Data<T> {}
 
 impl<T: Extractor, E: 'static> Extractor for Result<T, E>
@@ -53,6 +64,10 @@ where
 {
     fn parameters(path: &str) -> Vec<Parameter> {
         T::parameters(path)
+    }
+
+    fn problems() -> Vec<ProblemCode> {
+        T::problems()
     }
 }
 
@@ -64,6 +79,10 @@ macro_rules! together {
         impl<$($extractor: Extractor + 'static),*> Extractor for ($($extractor,)*) {
             fn parameters(path: &str) -> Vec<Parameter> {
                 [$($extractor::parameters(path)),*].concat()
+            }
+
+            fn problems() -> Vec<ProblemCode> {
+                [$($extractor::problems()),*].concat()
             }
         }
     };

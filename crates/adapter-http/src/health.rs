@@ -23,7 +23,7 @@ pub(crate) struct Health {
     version: &'static str,
     /// `unavailable` where the storage of attachments can not work at the moment: everything else does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, required = false)]
+    #[schema(value_type = String, required = false)]
     attachments: Option<&'static str>,
 }
 

@@ -21,6 +21,8 @@ use utoipa::ToSchema;
 mod code;
 mod finish;
 
+use crate::entities::StoredRecord;
+
 pub use code::ProblemCode;
 pub(crate) use finish::causes;
 pub use finish::{catch_panics, finish};
@@ -112,25 +114,31 @@ pub struct ProblemBody {
     errors: Vec<FieldError>,
     /// The record that won: with `superseded`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<StoredRecord>, nullable = false)]
     current: Option<Value>,
     /// The server's clock in Unix milliseconds: with `edit_time_ahead`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     server_time: Option<i64>,
     /// How many bytes a file may have: with `file_too_large`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     limit: Option<u64>,
     /// How many bytes the files of the account come to: with `quota_exceeded`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     used: Option<u64>,
     /// How many bytes they may come to: with `quota_exceeded`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     quota: Option<u64>,
     /// How many bytes the upload has: with `upload_offset_conflict`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     received: Option<u64>,
     /// What to look for in the server's log: with `internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<String>,
 }
 

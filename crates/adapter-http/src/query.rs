@@ -47,6 +47,10 @@ impl<T: FromQuery> Extractor for Query<T> {
     fn parameters(_path: &str) -> Vec<Parameter> {
         T::parameters()
     }
+
+    fn problems() -> Vec<ProblemCode> {
+        vec![ProblemCode::MalformedQuery, ProblemCode::ValidationFailed]
+    }
 }
 
 /// Declares the parameters of a query, each with its value, its name and its description, and after them those of another query
@@ -267,6 +271,10 @@ impl<T: Value<Sent = String>> Extractor for Key<T> {
     fn parameters(path: &str) -> Vec<Parameter> {
         in_path(path, [T::Schema::schema()])
     }
+
+    fn problems() -> Vec<ProblemCode> {
+        vec![ProblemCode::ValidationFailed]
+    }
 }
 
 /// The first two parameters of the route's path: `/memos/{id}/revisions/{revision}`.
@@ -287,6 +295,10 @@ impl<T: Value<Sent = String>, U: Value<Sent = String>> FromRequest for Keys<T, U
 impl<T: Value<Sent = String>, U: Value<Sent = String>> Extractor for Keys<T, U> {
     fn parameters(path: &str) -> Vec<Parameter> {
         in_path(path, [T::Schema::schema(), U::Schema::schema()])
+    }
+
+    fn problems() -> Vec<ProblemCode> {
+        Key::<T>::problems()
     }
 }
 

@@ -4,7 +4,7 @@
 //! registers all of them, [`RouteTable::document`] describes them. Handlers may be generic: the document is built with
 //! values, not with macros on functions, so the four entity types share their handlers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use actix_web::http::Method;
@@ -27,15 +27,13 @@ pub use table::{RouteTable, unknown_route};
 use crate::admission::Load;
 use crate::extractor::Extractor;
 use crate::problem::{self, ProblemCode};
-use crate::schema;
+use crate::schema::{self, Named};
 
 /// The name of the security scheme in the document.
 const BEARER: &str = "bearer";
 
 /// The most bytes of a JSON body, unless its route says otherwise.
 const JSON_BYTES: usize = 64 * 1024;
-
-type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// One route: how it is served and how it is described.
 pub struct Endpoint {
@@ -44,8 +42,9 @@ pub struct Endpoint {
     operation: OperationBuilder,
     public: bool,
     load: Load,
+    problems: BTreeSet<ProblemCode>,
     body_limit: Option<usize>,
-    schemas: Schemas,
+    schemas: Named,
     route: Box<dyn Fn() -> Route>,
 }
 
@@ -69,6 +68,7 @@ impl Endpoint {
             operation,
             public: false,
             load: Load::Plain,
+            problems: Args::problems().into_iter().collect(),
             body_limit: None,
             schemas: Vec::new(),
             route: Box::new(move || route_for(&guarded).to(handler.clone())),
@@ -237,7 +237,12 @@ impl Endpoint {
             .content("multipart/form-data", content)
             .required(Some(Required::True));
         self.operation = self.operation.request_body(Some(body.build()));
-        self
+        self.problems(&[
+            ProblemCode::InvalidMultipart,
+            ProblemCode::UnsupportedMediaType,
+            ProblemCode::UnsupportedEncoding,
+            ProblemCode::ValidationFailed,
+        ])
     }
 
     /// The JSON that it answers with.
@@ -336,43 +341,35 @@ impl Endpoint {
         self
     }
 
-    /// The problems that are worth knowing here, besides those that every route may answer with.
+    /// What it can refuse a request with, besides what its extractors and its load say.
     #[must_use]
     pub fn problems(mut self, codes: &[ProblemCode]) -> Self {
-        let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-        for code in codes {
-            by_status
-                .entry(code.status())
-                .or_default()
-                .push(format!("`{}`: {}", code.code(), code.title()));
-        }
-        for (status, texts) in by_status {
-            self.operation = self
-                .operation
-                .response(status.to_string(), problem_response(&texts.join("; ")));
-        }
+        self.problems.extend(codes);
         self
     }
 
-    /// A reference, or the whole schema for a generic type whose name does not tell it apart.
+    /// A reference to a schema, which the document will have.
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        T::schemas(&mut self.schemas);
-        let generic = std::any::type_name::<T>().split_once('<');
-        if generic.is_some_and(|(path, _)| path.rsplit("::").next() == Some(&*T::name())) {
-            return T::schema();
-        }
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        Ref::from_schema_name(T::name()).into()
+        schema::add::<T>(&mut self.schemas).into()
     }
 
-    fn operation(self) -> Operation {
-        let mut operation = self
-            .operation
-            .response("default", problem_response("Any problem"));
-        if !self.public {
-            operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
+    fn operation(mut self) -> Operation {
+        self.problems.extend(self.load.problems());
+        let mut by_status: BTreeMap<u16, Vec<ProblemCode>> = BTreeMap::new();
+        for code in self.problems {
+            by_status.entry(code.status()).or_default().push(code);
         }
-        operation.build()
+        let operation = by_status
+            .into_iter()
+            .fold(self.operation, |operation, (status, codes)| {
+                operation.response(status.to_string(), problem_response(&meanings(&codes)))
+            });
+        let bearer = SecurityRequirement::new(BEARER, Vec::<String>::new());
+        operation
+            .response("default", Ref::from_response_name(ANY_PROBLEM))
+            // Said also where it is nothing: else nobody could tell that from what was forgotten.
+            .securities(Some((!self.public).then_some(bearer)))
+            .build()
     }
 }
 
@@ -388,6 +385,34 @@ fn route_for(method: &Method) -> Route {
     } else {
         web::method(method.clone())
     }
+}
+
+/// What the document calls the answer that every route may give.
+const ANY_PROBLEM: &str = "AnyProblem";
+
+/// What a request can be refused with whatever its route is, and before that is known.
+const ANYWHERE: [ProblemCode; 8] = [
+    ProblemCode::BadRequest,
+    ProblemCode::UnknownRoute,
+    ProblemCode::MethodNotAllowed,
+    ProblemCode::UriTooLong,
+    ProblemCode::ExpectationFailed,
+    ProblemCode::HeadersTooLarge,
+    ProblemCode::Internal,
+    ProblemCode::VersionNotSupported,
+];
+
+fn meanings(codes: &[ProblemCode]) -> String {
+    let meaning = |code: &ProblemCode| format!("`{}`: {}", code.code(), code.title());
+    codes.iter().map(meaning).collect::<Vec<_>>().join("; ")
+}
+
+/// Any problem, also those that no route names.
+fn any_problem() -> utoipa::openapi::Response {
+    problem_response(&format!(
+        "Any other problem, as any request may have: {}",
+        meanings(&ANYWHERE)
+    ))
 }
 
 fn problem_response(description: &str) -> utoipa::openapi::Response {

@@ -11,9 +11,10 @@ use mosaic_domain::query::PageNumber;
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{self, Label, Tags as AnyTags, Text};
 use mosaic_domain::{ClientId as AnyClientId, EntityType, MAX_SAFE_INTEGER};
+use serde_json::{Value, json};
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::schema::{
-    AllOfBuilder, AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType,
-    Type,
+    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -93,8 +94,24 @@ pub(crate) fn integer(min: i64, max: i64) -> ObjectBuilder {
         .maximum(Some(max))
 }
 
+fn always(value: bool) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([value]))
+}
+
 fn list_of<T: ToSchema>(max: usize) -> ArrayBuilder {
     ArrayBuilder::new().items(reference::<T>()).max_items(Some(max))
+}
+
+/// Schemas with their names.
+pub(crate) type Named = Vec<(String, RefOr<Schema>)>;
+
+/// A reference to a schema, which is added to these together with all that it refers to.
+pub(crate) fn add<T: ToSchema>(schemas: &mut Named) -> Ref {
+    T::schemas(schemas);
+    schemas.push((T::name().into_owned(), T::schema()));
+    reference::<T>()
 }
 
 /// A reference to a schema by its name.
@@ -144,6 +161,10 @@ macro_rules! schemas {
 schemas! {
     /// A time, or a place in a user's history: Unix milliseconds that every JSON reader keeps exactly (S5).
     UnixMs = integer(0, MAX_SAFE_INTEGER).description(Some("Unix milliseconds"));
+    /// What a live record says of itself, where it says so.
+    NotDeleted = always(false).description(Some("Always false: deleted records are sent as ids"));
+    /// What a tombstone says of itself.
+    IsDeleted = always(true);
     /// A number of bytes, or of anything else that only counts up.
     Count = integer(0, MAX_SAFE_INTEGER);
     /// A place among siblings.
@@ -242,11 +263,17 @@ schemas! {
     /// The method that a `POST` stands for.
     MethodOverride = string().enum_values(Some(["PATCH", "HEAD", "DELETE"]));
     /// A JSON object that is kept as given.
-    KeptObject of KeptValue = kept_object().description(Some("Up to 16 KiB of JSON, 16 levels deep"));
+    KeptObject of KeptValue = with_names(Type::Object).additional_properties(Some(reference::<KeptValue>()))
+        .description(Some("Up to 16 KiB of JSON, 16 levels deep"));
     /// What may stand in such an object: anything, within its limits.
-    KeptValue of KeptValue = AllOfBuilder::new()
-        .item(kept_object().schema_type(anything()).pattern(Some(NO_NUL)))
-        .item(ArrayBuilder::new().schema_type(anything()).items(reference::<Self>()));
+    // What has a type or `additionalProperties` generators take for an object, or for a choice that they can't read.
+    KeptValue of KeptValue = AnyOfBuilder::new()
+        .item(
+            with_names(SchemaType::AnyValue)
+                .pattern(Some(NO_NUL))
+                .extensions(Some(keyword("unevaluatedProperties", json!(reference::<Self>())))),
+        )
+        .extensions(Some(keyword("items", json!(reference::<Self>()))));
 }
 
 /// The version of tus that is spoken here.
@@ -256,23 +283,14 @@ pub(crate) const DECLARED_TYPE_CHARS: usize = 255;
 /// The most characters that are taken for a refresh token: those of the server are shorter.
 pub(crate) const REFRESH_TOKEN_CHARS: usize = 1_024;
 
-/// The types of JSON. One schema for all of them, and not a choice of six: a value that leaves one of those may still fit another.
-fn anything() -> SchemaType {
-    [
-        Type::Null,
-        Type::Boolean,
-        Type::Number,
-        Type::String,
-        Type::Array,
-        Type::Object,
-    ]
-    .into_iter()
-    .collect()
+/// What may have members, whose names are without U+0000.
+fn with_names(schema_type: impl Into<SchemaType>) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(schema_type)
+        .property_names(Some(string().pattern(Some(NO_NUL))))
 }
 
-fn kept_object() -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(Type::Object)
-        .property_names(Some(string().pattern(Some(NO_NUL))))
-        .additional_properties(Some(reference::<KeptValue>()))
+/// A keyword of JSON Schema that utoipa does not know. One for each schema: it keeps several in no order.
+fn keyword(name: &str, value: Value) -> Extensions {
+    Extensions::from_iter([(name, value)])
 }

@@ -10,9 +10,9 @@ use mosaic_domain::{
     AvatarId, BotId, ClientId, DiaryDate, EditTime, MemoId, ResourceId, RevisionId, UnixMillis, UploadId,
     UserId, Violation,
 };
+use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
-use utoipa::{PartialSchema, ToSchema};
 
 use crate::field::{Check, Field, FieldValue, Int, from_text, ids, in_range, sort_order};
 use crate::names::{MoodName, SourceName, StorageName, VariantName};
@@ -45,9 +45,8 @@ pub(crate) trait Value: Sized {
     }
 
     /// Adds the schemas that this refers to.
-    fn register(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((Self::Schema::name().into_owned(), Self::Schema::schema()));
-        Self::Schema::schemas(schemas);
+    fn register(schemas: &mut schema::Named) {
+        schema::add::<Self::Schema>(schemas);
     }
 }
 
@@ -71,7 +70,7 @@ impl<T: Value> Value for Option<T> {
             .into()
     }
 
-    fn register(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+    fn register(schemas: &mut schema::Named) {
         T::register(schemas);
     }
 }
@@ -89,7 +88,7 @@ impl Value for bool {
         object.description(description).into()
     }
 
-    fn register(_: &mut Vec<(String, RefOr<Schema>)>) {}
+    fn register(_: &mut schema::Named) {}
 }
 
 macro_rules! values {

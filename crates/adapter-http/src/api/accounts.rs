@@ -39,6 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ProblemCode::BadCredentials,
                 ProblemCode::AccountDisabled,
                 ProblemCode::RateLimited,
+                ProblemCode::StorageFull,
             ]),
         Endpoint::post("/auth/register", "register", register)
             .public()
@@ -53,6 +54,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ProblemCode::RegistrationClosed,
                 ProblemCode::UsernameTaken,
                 ProblemCode::RateLimited,
+                ProblemCode::StorageFull,
             ]),
         Endpoint::post("/auth/refresh", "refresh", refresh)
             .public()
@@ -65,7 +67,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .body::<RefreshBody>()
             .returns::<TokensDto>("The new tokens")
-            .problems(&[ProblemCode::InvalidRefreshToken, ProblemCode::RateLimited]),
+            .problems(&[
+                ProblemCode::InvalidRefreshToken,
+                ProblemCode::RateLimited,
+                ProblemCode::StorageFull,
+            ]),
         Endpoint::post("/auth/logout", "logout", logout)
             .public()
             .body_limit(SMALL_BODY)
@@ -79,12 +85,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .about(TAG, "Sets a new password; all other logins end")
             .body::<ChangePasswordBody>()
             .returns::<LoginAnswer>("New tokens, and the account")
-            .problems(&[ProblemCode::WrongPassword, ProblemCode::RateLimited]),
+            .problems(&[
+                ProblemCode::WrongPassword,
+                ProblemCode::RateLimited,
+                ProblemCode::StorageFull,
+            ]),
         Endpoint::put("/auth/update-user", "updateUser", update_user)
             .about(TAG, "Changes the name or the picture of the caller")
             .body::<UpdateUserBody>()
             .returns::<UserDto>("The account")
-            .problems(&[ProblemCode::UsernameTaken]),
+            .problems(&[ProblemCode::UsernameTaken, ProblemCode::StorageFull]),
     ]
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::UserDto;
-use super::page::{PageOf, UsualPage};
+use super::page::{self, PageOf, UsualPage};
 use super::records::JsonResult;
 use crate::admission::Load;
 use crate::body::JsonBody;
@@ -28,13 +28,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/admin/users", "listUsers", list)
             .takes(Load::Heavy)
             .about(TAG, "The accounts, by name")
-            .returns::<PageOf<ManagedUser>>("One page")
-            .problems(&[ProblemCode::Forbidden]),
+            .returns::<page::NamedPage<ManagedUser>>("One page"),
         Endpoint::post("/admin/users", "createUser", create)
             .about(TAG, "Makes an account")
             .body::<NewUserBody>()
             .returns::<ManagedUser>("The account")
-            .problems(&[ProblemCode::Forbidden, ProblemCode::UsernameTaken]),
+            .problems(&[ProblemCode::UsernameTaken, ProblemCode::StorageFull]),
         Endpoint::patch("/admin/users/{id}", "changeUser", change)
             .about(
                 TAG,
@@ -43,10 +42,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .body::<ChangeUserBody>()
             .returns::<ManagedUser>("The account")
             .problems(&[
-                ProblemCode::Forbidden,
                 ProblemCode::NotFound,
                 ProblemCode::UsernameTaken,
                 ProblemCode::LastAdmin,
+                ProblemCode::StorageFull,
             ]),
         Endpoint::delete("/admin/users/{id}", "removeUser", remove)
             .about(TAG, "Removes an account and everything of it, for good")
@@ -55,11 +54,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  given up leaves the account closed and half removed, and the same request again goes on.",
             )
             .returns_nothing("It is gone")
-            .problems(&[
-                ProblemCode::Forbidden,
-                ProblemCode::NotFound,
-                ProblemCode::LastAdmin,
-            ]),
+            .problems(&[ProblemCode::NotFound, ProblemCode::LastAdmin]),
     ]
 }
 

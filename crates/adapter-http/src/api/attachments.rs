@@ -28,7 +28,7 @@ use crate::schema::{self, UnixMs};
 use crate::state::AppState;
 
 /// What an upload can be refused with, in whatever way its bytes come.
-const UPLOAD_PROBLEMS: [ProblemCode; 9] = [
+const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
     ProblemCode::DeletedConflict,
     ProblemCode::ContentDiffers,
     ProblemCode::FileTooLarge,
@@ -37,7 +37,6 @@ const UPLOAD_PROBLEMS: [ProblemCode; 9] = [
     ProblemCode::MemoFull,
     ProblemCode::StorageUnavailable,
     ProblemCode::StorageFull,
-    ProblemCode::ValidationFailed,
 ];
 
 /// What a download can be refused with.
@@ -49,10 +48,12 @@ pub(super) const DOWNLOAD_PROBLEMS: [ProblemCode; 5] = [
     ProblemCode::StorageUnavailable,
 ];
 
-const PICTURE_PROBLEMS: [ProblemCode; 3] = [
+const PICTURE_PROBLEMS: [ProblemCode; 4] = [
     ProblemCode::NotUploaded,
     ProblemCode::NotAPicture,
     ProblemCode::PictureTooLarge,
+    // A smaller picture is kept.
+    ProblemCode::StorageFull,
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -79,11 +80,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .form::<UploadForm>()
             .returns::<ResourceDto>("The record as it is stored")
-            .problems(&[
-                ProblemCode::InvalidMultipart,
-                ProblemCode::RequestTimeout,
-                ProblemCode::UnsupportedMediaType,
-            ])
             .problems(&UPLOAD_PROBLEMS),
         by_device(Endpoint::post(
             "/resources/presigned-upload",

@@ -36,13 +36,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .form::<AvatarForm>()
             .returns::<AvatarDto>("Its address, and the account as it is now")
             .problems(&[
-                ProblemCode::InvalidMultipart,
-                ProblemCode::RequestTimeout,
+                ProblemCode::TooManyAvatars,
                 ProblemCode::FileTooLarge,
                 ProblemCode::QuotaExceeded,
-                ProblemCode::UnsupportedMediaType,
                 ProblemCode::NotAPicture,
-                ProblemCode::ValidationFailed,
                 ProblemCode::StorageUnavailable,
                 ProblemCode::StorageFull,
             ]),

@@ -13,11 +13,11 @@ use utoipa::ToSchema;
 use super::records::JsonResult;
 use crate::admission::Load;
 use crate::caller::{self, CLIENT_ID, SignedIn};
-use crate::entities::PerType;
+use crate::entities::{Cursors, per_type};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;
-use crate::schema::{self, UnixMs};
+use crate::schema::{self, UnixMs, add};
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -33,7 +33,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 CLIENT_ID,
                 "The device that asks, where its login named none: it is marked as `current`",
             )
-            .returns_list::<DeviceDto>("The devices"),
+            .returns_list::<DeviceDto>("The devices")
+            .problems(&[ProblemCode::ValidationFailed]),
         Endpoint::delete("/devices/{clientId}", "forgetDevice", forget)
             .about(TAG, "Forgets a device and ends its logins")
             .details(
@@ -72,7 +73,7 @@ struct DeviceDto {
     #[schema(value_type = Option<schema::DisplayName>, required)]
     name: Option<String>,
     /// Up to where it was served, for each entity type that it pulled.
-    #[schema(value_type = PerType<UnixMs>, inline)]
+    #[schema(value_type = Cursors)]
     cursors: BTreeMap<&'static str, i64>,
     /// Its last pull that brought something, in Unix milliseconds.
     #[schema(value_type = Option<UnixMs>, required)]
@@ -134,7 +135,7 @@ struct DigestDto {
     #[schema(format = Uuid)]
     epoch: String,
     /// Each entity type.
-    #[schema(value_type = PerType<TypeDigest>, inline)]
+    #[schema(value_type = TypeDigests)]
     entities: BTreeMap<&'static str, TypeDigest>,
 }
 
@@ -147,6 +148,11 @@ struct TypeDigest {
     /// 16 lower-case hexadecimal digits.
     #[schema(pattern = "^[0-9a-f]{16}$")]
     hash: String,
+}
+
+per_type! {
+    /// What the records of each entity type come to.
+    TypeDigests = add::<TypeDigest>;
 }
 
 impl From<SyncDigest> for DigestDto {

@@ -9,7 +9,7 @@ use mosaic_domain::{DiaryDate, EntityType};
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
 use super::memos;
-use super::page::{self, PageOf, UsualPage};
+use super::page::{self, UsualPage};
 use super::records::{self, JsonResult};
 use super::revisions;
 use crate::admission::Load;
@@ -30,7 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Load::Heavy)
             .about(Diary::PATH, "Lists diaries, the latest day first")
             .details(ENDS_BY_BYTES)
-            .returns::<PageOf<DiaryDto>>("One page"),
+            .returns::<page::NamedPage<DiaryDto>>("One page"),
         Endpoint::get("/diaries/{date}", "getDiary", get)
             .takes(Load::Heavy)
             .about(

@@ -16,7 +16,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
 use super::listing::{self, ENDS_BY_BYTES, Frame};
-use super::page::{self, PageOf, PageQuery, UsualPage};
+use super::page::{self, PageQuery, UsualPage};
 use super::records::{self, JsonResult, Routed};
 use super::revisions;
 use crate::admission::Load;
@@ -66,7 +66,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Load::Heavy)
             .about(Memo::PATH, "Lists memos, the newest first")
             .details(ENDS_BY_BYTES)
-            .returns::<PageOf<MemoWithResources>>("One page"),
+            .returns::<page::NamedPage<MemoWithResources>>("One page"),
         Endpoint::get("/memos/search", "searchMemos", search)
             .takes(Load::Heavy)
             .about(Memo::PATH, "Searches memos, the newest first")

@@ -1,9 +1,14 @@
 //! Pages of lists.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
 use mosaic_application::page::Page;
 use mosaic_domain::query::{Listing, PageNumber};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 
 use super::listing::Frame;
 use crate::problem::Problem;
@@ -25,6 +30,27 @@ pub(super) struct PageOf<T> {
     total_pages: u64,
     // The last, where a list is written batch by batch.
     items: Vec<T>,
+}
+
+/// The same as the document names it, after what is listed.
+#[derive(Debug)]
+pub(super) struct NamedPage<T>(PhantomData<T>);
+
+impl<T: ToSchema> utoipa::PartialSchema for NamedPage<T> {
+    fn schema() -> RefOr<Schema> {
+        <PageOf<T> as utoipa::PartialSchema>::schema()
+    }
+}
+
+impl<T: ToSchema> ToSchema for NamedPage<T> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("{}Page", T::name()))
+    }
+
+    fn schemas(schemas: &mut schema::Named) {
+        schema::add::<T>(schemas);
+        PageOf::<T>::schemas(schemas);
+    }
 }
 
 impl<T> PageOf<T> {

@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
 
 use self::raw::{RawChanges, RawEdits};
 use crate::access_log;
@@ -20,13 +21,13 @@ use crate::admission::Admission;
 use crate::body::{FromBody, JsonBody};
 use crate::budget::{Lease, MemoryBudget};
 use crate::caller::{CLIENT_TIME, Editor};
-use crate::entities::{self, Entry, PerType, PushChanges};
+use crate::entities::{self, ApiEntity, Entry, PushChanges, Stored, StoredRecord, described, per_type};
 use crate::field::{Check, Field, Int, from_text};
 use crate::json::parse_object;
-use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::problem::{FieldError, Problem};
 use crate::response;
 use crate::routes::Endpoint;
-use crate::schema::{self, UnixMs};
+use crate::schema::{self, Named, UnixMs, add};
 use crate::state::AppState;
 
 /// How many errors the response to a push has at most, besides the first of each record.
@@ -49,14 +50,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
             .body_limit(usize::MAX)
             .body::<PushBody>()
-            .returns::<PushResponse>("What became of each record")
-            .problems(&[ProblemCode::ValidationFailed, ProblemCode::BodyTooLarge]),
+            .returns::<PushResponse>("What became of each record"),
     ]
 }
 
 /// What a device pushes.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = PushRequest)]
+#[schema(as = PushRequest, example = json!({
+    "clientId": "docs",
+    "changes": {"memo": {"updated": [{"id": "0198f3a2-7b1c-7def-8000-1234567890ab", "content": "Hello"}]}},
+}))]
 #[serde(rename_all = "camelCase")]
 struct PushBody {
     /// The device that made the edits.
@@ -68,7 +71,7 @@ struct PushBody {
     #[serde(default)]
     client_time: Field<Int>,
     /// The edits, per entity type.
-    #[schema(value_type = PushChanges, inline, required)]
+    #[schema(value_type = PushChanges, required)]
     #[serde(default)]
     changes: Option<IgnoredAny>,
 }
@@ -128,7 +131,7 @@ impl FromBody for Push {
 struct PushResponse {
     /// For each entity type that the push named: what became of its records, first of the updated ones in their order, then
     /// of the deleted ones.
-    #[schema(value_type = PerType<Vec<PushResult>>, inline)]
+    #[schema(value_type = PushResults)]
     results: BTreeMap<&'static str, Vec<PushResult>>,
     /// The user's clock afterwards: the greatest stamp that has been given.
     #[schema(value_type = UnixMs)]
@@ -152,7 +155,7 @@ struct PushResult {
     stamp: Option<i64>,
     /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
+    #[schema(value_type = Option<StoredRecord>, nullable = false)]
     current: Option<Value>,
     /// Why: with `rejected`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +165,21 @@ struct PushResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retryable: Option<bool>,
+}
+
+described! {
+    /// What became of a record of one type.
+    ResultOf ("{}PushResult", register_result::<E>) = entities::of_type::<E>(PushResult::schema());
+}
+
+fn register_result<E: ApiEntity>(schemas: &mut Named) {
+    PushResult::schemas(schemas);
+    add::<Stored<E>>(schemas);
+}
+
+per_type! {
+    /// What became of the records, for each entity type that the push named.
+    PushResults = |schemas: &mut Named| ArrayBuilder::new().items(add::<ResultOf<E>>(schemas));
 }
 
 /// What can become of a record of a push.

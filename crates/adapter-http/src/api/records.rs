@@ -107,16 +107,23 @@ pub(super) fn views<E: ApiEntity>(
 
 pub(super) type JsonResult<T> = Result<Json<T>, Problem>;
 /// What an edit can be answered with besides success.
-pub(super) const EDIT_PROBLEMS: [ProblemCode; 8] = [
+const EDIT_PROBLEMS: [ProblemCode; 6] = [
     ProblemCode::CorruptRecord,
     ProblemCode::NotFound,
     ProblemCode::Deleted,
     ProblemCode::Superseded,
-    ProblemCode::ValidationFailed,
     ProblemCode::EditTimeAhead,
-    ProblemCode::BodyTooLarge,
     ProblemCode::QuotaExceeded,
 ];
+
+/// What an edit of this type can be answered with besides, for the records that it names.
+pub(super) fn naming<E: ApiEntity>() -> Vec<ProblemCode> {
+    let parent = E::TYPE
+        .parent_type()
+        .map(|_| [ProblemCode::UnknownMemo, ProblemCode::MemoFull]);
+    let child = E::TYPE.child_types().next().map(|_| ProblemCode::UnknownResource);
+    parent.into_iter().flatten().chain(child).collect()
+}
 
 /// Adds the headers with which a device says who it is and what time it has.
 pub(super) fn by_device(endpoint: Endpoint) -> Endpoint {
@@ -144,7 +151,8 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
             with it, the newer version wins.")
         .body_limit(E::BODY_BYTES)
         .body::<Edit<E>>()
-        .returns::<E::Response>("The record as it is now");
+        .returns::<E::Response>("The record as it is now")
+        .problems(&naming::<E>());
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
         .about(E::PATH, "Deletes a record")
         .returns_nothing("It is deleted, now or before");
@@ -188,7 +196,8 @@ fn created<E: Routed>(endpoint: Endpoint) -> Endpoint {
             what is stored, by which absent fields stay; fields that are required are so only where nothing is stored.")
         .body_limit(E::BODY_BYTES)
         .returns::<E::Response>("The record as it is stored")
-        .problems(&[ProblemCode::DeletedConflict, ProblemCode::Superseded])
+        .problems(&[ProblemCode::DeletedConflict])
+        .problems(&naming::<E>())
 }
 
 async fn write<E: Routed>(

@@ -7,12 +7,12 @@ use mosaic_domain::query::{Order, RecordQuery};
 use mosaic_domain::{EntityType, MemoId, ResourceId};
 
 use super::listing::{self, ENDS_BY_BYTES};
-use super::page::{self, PageOf, UsualPage};
+use super::page::{self, UsualPage};
 use super::{records, revisions};
 use crate::admission::Load;
 use crate::caller::SignedIn;
 use crate::entities::{ApiEntity, ResourceDto};
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 use crate::query::{Query, query};
 use crate::routes::Endpoint;
 use crate::state::AppState;
@@ -21,14 +21,13 @@ records::responds_with_the_record!(Resource);
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = vec![
-        records::create_endpoint::<Resource>("Resource", ResourceId::new)
-            .problems(&[ProblemCode::UnknownMemo, ProblemCode::MemoFull]),
+        records::create_endpoint::<Resource>("Resource", ResourceId::new),
         records::get_endpoint::<Resource>("Resource"),
         Endpoint::get("/resources", "listResources", list)
             .takes(Load::Heavy)
             .about(Resource::PATH, "Lists resources, the newest first")
             .details(ENDS_BY_BYTES)
-            .returns::<PageOf<ResourceDto>>("One page"),
+            .returns::<page::NamedPage<ResourceDto>>("One page"),
     ];
     endpoints.extend(records::endpoints::<Resource>("Resource"));
     endpoints.extend(revisions::endpoints::<Resource>("Resource"));

@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::records::{REVISIONS_PER_PAGE, TypedRevision, TypedRevisions};
-use mosaic_domain::{EntityType, RevisionId};
+use mosaic_domain::RevisionId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 use super::records::{self, JsonResult, Routed, by_device};
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::entities::{ApiEntity, Times};
+use crate::entities::{ApiEntity, Times, described, register, with_content};
 use crate::field::{Check, Field, Int};
 use crate::names::ReasonName;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Keys, Query, Within, query};
 use crate::response;
 use crate::routes::Endpoint;
-use crate::schema::{self, UnixMs};
+use crate::schema::{self, Named, UnixMs};
 use crate::state::AppState;
 
 /// How many revisions a page has at most, and where the query does not say.
@@ -42,12 +42,12 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
         "One page, which also ends after the version with which it reaches 4 MiB. Where there are older ones, the header \
          `Link` names the next page: `<...>; rel=\"next\"`.",
     )
-    .returns_list::<RevisionDto>("The revisions")
+    .returns_list::<RevisionOf<E>>("The revisions")
     .problems(&[ProblemCode::NotFound]);
     let one = format!("{path}/revisions/{{revision}}");
     let get = Endpoint::get(&one, &format!("get{name}Revision"), get::<E>)
         .about(E::PATH, "Reads one version of a record")
-        .returns::<RevisionDto>("The revision")
+        .returns::<RevisionOf<E>>("The revision")
         .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord]);
     let restore = Endpoint::post(
         format!("{one}/restore"),
@@ -61,21 +61,11 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
     )
     .optional_body::<RestoreBody>()
     .returns::<E::Response>("The record as it is now");
-    let mut restore = by_device(restore);
-    if E::TYPE == EntityType::Resource {
-        restore = restore.problems(&[
-            ProblemCode::ValidationFailed,
-            ProblemCode::EditTimeAhead,
-            ProblemCode::UnknownMemo,
-        ]);
-    }
-    vec![list, get, restore]
+    vec![list, get, by_device(restore).problems(&records::naming::<E>())]
 }
 
-/// A version of a record that is not current (H1). Besides these members it has all fields of the record, and the
-/// record's key: `memoId`, `resourceId`, `botId`, or `date` for a diary.
+/// A version of a record that is not current (H1): with all fields of the record, and the record's key.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Revision)]
 #[serde(rename_all = "camelCase")]
 struct RevisionDto {
     #[schema(value_type = schema::Id)]
@@ -99,7 +89,18 @@ struct RevisionDto {
     #[schema(value_type = UnixMs)]
     recorded_at: i64,
     #[serde(flatten)]
+    #[schema(ignore)]
     fields: Map<String, Value>,
+}
+
+described! {
+    /// A version of a record of one type.
+    RevisionOf ("{}Revision", register_revision::<E>) = with_content::<E>(RevisionDto::schema());
+}
+
+fn register_revision<E: ApiEntity>(schemas: &mut Named) {
+    RevisionDto::schemas(schemas);
+    register::<E>(schemas);
 }
 
 impl RevisionDto {

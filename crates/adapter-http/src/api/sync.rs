@@ -8,18 +8,19 @@ use mosaic_application::pull::Pulled;
 use mosaic_domain::pull::{PullPage, PullRequest, PulledRecord, PulledState};
 use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, Violation, Violations};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::access_log;
 use crate::body::JsonBody;
 use crate::caller::Puller;
-use crate::entities::{Changes, PerType, Skipped};
+use crate::entities::{Changes, Cursors, PullChanges, Skipped, per_type};
 use crate::field::{Check, Field, Int, Numbers, from_text};
 use crate::names::EntityName;
 use crate::problem::Problem;
 use crate::response;
 use crate::routes::Endpoint;
-use crate::schema::{self, UnixMs};
+use crate::schema::{self, Key, Named, UnixMs, add};
 use crate::state::AppState;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -46,7 +47,7 @@ struct PullBody {
     client_id: Field<String>,
     /// Up to where the device was served, per entity type: what the last answer said. A missing one means from the
     /// beginning.
-    #[schema(value_type = Option<PerType<UnixMs>>, inline)]
+    #[schema(value_type = Option<Cursors>)]
     #[serde(default)]
     cursors: Field<Numbers>,
     /// The entity types to pull; all of them where it is not given.
@@ -117,11 +118,12 @@ fn entity_set(names: &[String]) -> Result<EntitySet, Violation> {
 #[serde(rename_all = "camelCase")]
 struct PullResponse {
     /// What the device sends next time. Taken as they come, never the greater of two.
-    #[schema(value_type = PerType<UnixMs>, inline)]
+    #[schema(value_type = Cursors)]
     cursors: BTreeMap<&'static str, i64>,
+    #[schema(value_type = PullChanges)]
     changes: Changes,
     /// Whether there is more to come, per entity type.
-    #[schema(value_type = PerType<bool>, inline)]
+    #[schema(value_type = HasMore)]
     has_more: BTreeMap<&'static str, bool>,
     /// The server's clock, in Unix milliseconds. Plays no part in sync.
     #[schema(value_type = UnixMs)]
@@ -136,8 +138,15 @@ struct PullResponse {
     /// The keys of records that are stored and can't be read, per entity type: they are left out, and the cursors pass over
     /// them. The device keeps what it has of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = PerType<Vec<String>>, inline, required = false)]
+    #[schema(value_type = SkippedKeys, required = false)]
     skipped: Skipped,
+}
+
+per_type! {
+    /// Whether there is more to come, for each entity type that was asked for.
+    HasMore = |_: &mut Named| bool::schema();
+    /// The keys of records that can't be read, for each entity type that has any.
+    SkippedKeys = |schemas: &mut Named| ArrayBuilder::new().items(add::<Key>(schemas));
 }
 
 impl From<Pulled> for PullResponse {

@@ -83,10 +83,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         .problems(&[
             ProblemCode::InvalidUploadHeader,
             ProblemCode::DeletedConflict,
-            ProblemCode::UnsupportedTusVersion,
             ProblemCode::FileTooLarge,
             ProblemCode::QuotaExceeded,
-            ProblemCode::ValidationFailed,
             ProblemCode::EditTimeAhead,
             ProblemCode::UnknownMemo,
             ProblemCode::MemoFull,
@@ -149,11 +147,7 @@ const STATE: [(&str, &str); 5] = [
     RESOURCE,
 ];
 
-const GONE: [ProblemCode; 3] = [
-    ProblemCode::NotFound,
-    ProblemCode::UploadExpired,
-    ProblemCode::UnsupportedTusVersion,
-];
+const GONE: [ProblemCode; 2] = [ProblemCode::NotFound, ProblemCode::UploadExpired];
 
 fn versioned(endpoint: Endpoint) -> Endpoint {
     endpoint.required_header::<schema::TusVersion>("Tus-Resumable", "The version of the protocol: `1.0.0`")
@@ -190,11 +184,9 @@ fn append_endpoint(endpoint: Endpoint) -> Endpoint {
             ProblemCode::InvalidUploadHeader,
             ProblemCode::UnsupportedChecksum,
             ProblemCode::NotFound,
-            ProblemCode::RequestTimeout,
             ProblemCode::UploadOffsetConflict,
             ProblemCode::TooManyParts,
             ProblemCode::UploadExpired,
-            ProblemCode::UnsupportedTusVersion,
             ProblemCode::BeyondUploadLength,
             ProblemCode::QuotaExceeded,
             ProblemCode::UnsupportedMediaType,

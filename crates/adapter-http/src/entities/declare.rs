@@ -6,6 +6,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use crate::field::{Check, Field, Int};
+use crate::schema::Named;
 use crate::value::Value;
 
 /// What a type's declaration says. Implemented by [`fields!`].
@@ -26,9 +27,6 @@ pub(crate) trait Declared: Entity<Key: Value<Sent = String>> {
     /// Reads the fields, and notes everything that is wrong with them.
     fn read_fields(body: Self::Body, check: &mut Check) -> Self::Changes;
 }
-
-/// Schemas with their names.
-pub(super) type Named = Vec<(String, RefOr<Schema>)>;
 
 /// A member of an object.
 pub(crate) struct Member {

@@ -1,20 +1,21 @@
-//! What the document says of records: as they are shown, stored, edited, pushed and deleted. All of it follows from the
-//! declaration of a type.
+//! What the document says of records: as they are shown, stored, edited, pulled, pushed and deleted. All of it follows from
+//! the declaration of a type.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
 use mosaic_domain::{EditTime, EntityType, ResourceId, UnixMillis};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
-    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type,
+    AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::declare::{Member, Named};
+use super::declare::Member;
 use super::entity::{ApiEntity, RESOURCE_IDS, needed, takes_attachments};
+use super::of_each_type;
+use super::per_type::OfEachType;
 use super::record::RecordDto;
-use crate::schema;
+use crate::schema::{self, Named, add, reference};
 
 fn key<E: ApiEntity>() -> Member {
     Member::of::<E::Key>(E::KEY, "")
@@ -48,7 +49,8 @@ fn object(description: &str, members: impl IntoIterator<Item = Member>) -> Objec
     })
 }
 
-fn register<E: ApiEntity>(schemas: &mut Named) {
+/// Adds the schemas that the fields of a record refer to.
+pub(crate) fn register<E: ApiEntity>(schemas: &mut Named) {
     for member in members::<E>().chain([key::<E>()]).chain(attachments::<E>()) {
         (member.register)(schemas);
     }
@@ -60,8 +62,7 @@ impl<E: ApiEntity> PartialSchema for RecordDto<E> {
         if let RefOr::T(Schema::Object(derived)) = E::Derived::schema() {
             shown.properties.extend(derived.properties);
         }
-        shown.required = shown.properties.keys().cloned().collect();
-        RefOr::T(Schema::Object(shown))
+        all_required(shown)
     }
 }
 
@@ -76,40 +77,55 @@ impl<E: ApiEntity> ToSchema for RecordDto<E> {
     }
 }
 
-/// Defines how a type is described in one of its parts.
+/// Defines how a type is described in one of its parts: what the part of a `Memo` is called, what adds the schemas that it
+/// refers to, and what it looks like.
 macro_rules! described {
-    ($($(#[$doc:meta])* $part:ident = $schema:expr;)*) => {$(
+    ($($(#[$doc:meta])* $part:ident ($name:literal, $register:expr) = $schema:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
-        pub(crate) struct $part<E>(PhantomData<E>);
+        pub(crate) struct $part<E>(std::marker::PhantomData<E>);
 
-        impl<E: ApiEntity> PartialSchema for $part<E> {
-            fn schema() -> RefOr<Schema> {
+        impl<E: $crate::entities::ApiEntity> utoipa::PartialSchema for $part<E> {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
                 $schema
             }
         }
 
-        impl<E: ApiEntity> ToSchema for $part<E> {
-            fn name() -> Cow<'static, str> {
-                Cow::Owned(stringify!($part).to_owned() + E::NAME)
+        impl<E: $crate::entities::ApiEntity> utoipa::ToSchema for $part<E> {
+            fn name() -> std::borrow::Cow<'static, str> {
+                std::borrow::Cow::Owned(format!($name, E::NAME))
             }
 
-            fn schemas(schemas: &mut Named) {
-                register::<E>(schemas);
+            fn schemas(schemas: &mut $crate::schema::Named) {
+                ($register)(schemas);
             }
         }
     )*};
 }
+pub(crate) use described;
 
 described! {
     /// A partial edit: absent fields stay, `null` clears a nullable one.
-    Edit = object(SOME_FIELDS, members::<E>().chain(attachments::<E>())).into();
+    Edit ("Edit{}", register::<E>) = object(SOME_FIELDS, members::<E>().chain(attachments::<E>())).into();
     /// A create: a partial edit with what a new record must have.
-    New = new::<E>();
+    New ("New{}", register::<E>) = new::<E>();
     /// A record of a bulk push: a partial edit with its key. The resources of a push tell their memos themselves.
-    Pushed = object(SOME_FIELDS, members::<E>().chain([key::<E>()])).required(E::KEY).into();
+    Pushed ("Pushed{}", register::<E>) =
+        object(SOME_FIELDS, members::<E>().chain([key::<E>()])).required(E::KEY).into();
     /// A deleted record.
-    Deleted = deleted::<E>();
+    Deleted ("Deleted{}", register::<E>) = deleted::<E>();
+    /// The edits of one type in a bulk push.
+    Edits ("{}Edits", register_edits::<E>) = edits::<E>();
+    /// What changed of one type, in a pull.
+    Changed ("{}Changes", register_changes::<E>) = changes::<E>();
+    /// What is left of a record that was deleted.
+    Tombstone ("{}Tombstone", register::<E>) = tombstone::<E>();
+    /// A record as it is stored (W4).
+    Stored ("Stored{}", register_stored::<E>) = OneOfBuilder::new()
+        .item(reference::<RecordDto<E>>())
+        .item(reference::<Tombstone<E>>())
+        .description(Some("A record, or what is left of it where it was deleted."))
+        .into();
 }
 
 const SOME_FIELDS: &str = "Some fields of a record, or all of them.";
@@ -146,8 +162,43 @@ fn deleted<E: ApiEntity>() -> RefOr<Schema> {
     }
 }
 
-/// The edits of one type in a bulk push.
-pub(super) fn edits<E: ApiEntity>() -> RefOr<Schema> {
+fn tombstone<E: ApiEntity>() -> RefOr<Schema> {
+    let members = [
+        key::<E>(),
+        Member::of::<UnixMillis>("createdAt", ""),
+        Member::of::<EditTime>("updatedAt", "When the record was deleted, in Unix milliseconds."),
+    ];
+    let members = object("What is left of a record that was deleted.", members)
+        .property("isDeleted", schema::IsDeleted::schema());
+    all_required(members.build())
+}
+
+fn register_stored<E: ApiEntity>(schemas: &mut Named) {
+    add::<RecordDto<E>>(schemas);
+    add::<Tombstone<E>>(schemas);
+}
+
+fn changes<E: ApiEntity>() -> RefOr<Schema> {
+    let updated = ArrayBuilder::new().items(reference::<RecordDto<E>>());
+    let deleted = ArrayBuilder::new().items(reference::<schema::Key>());
+    let members = object("What changed of one entity type.", [])
+        .property(
+            "updated",
+            updated.description(Some("Live records, in the order of their changes.")),
+        )
+        .property(
+            "deletedIds",
+            deleted.description(Some("The keys of deleted records.")),
+        );
+    all_required(members.build())
+}
+
+fn register_changes<E: ApiEntity>(schemas: &mut Named) {
+    add::<RecordDto<E>>(schemas);
+    add::<schema::Key>(schemas);
+}
+
+fn edits<E: ApiEntity>() -> RefOr<Schema> {
     let list = |description, of: RefOr<Schema>| {
         let list = ArrayBuilder::new().items(of).max_items(Some(200));
         list.description(Some(description))
@@ -163,31 +214,80 @@ pub(super) fn edits<E: ApiEntity>() -> RefOr<Schema> {
                 "Records, as a pull sends them. What the server makes itself (`isDeleted`, `revisionCount`, `url` and the \
                  like) is ignored. What is left out stays as it is stored, or gets its default in a new record, which must \
                  have what a create must have.",
-                schema::reference::<Pushed<E>>().into(),
+                reference::<Pushed<E>>().into(),
             ),
         )
         .property(
             "deleted",
-            list("Deleted records.", schema::reference::<Deleted<E>>().into()),
+            list("Deleted records.", reference::<Deleted<E>>().into()),
         )
         .into()
 }
 
-/// Adds the schemas that these refer to.
-pub(super) fn register_edits<E: ApiEntity>(schemas: &mut Named) {
-    schemas.push((Pushed::<E>::name().into_owned(), Pushed::<E>::schema()));
-    schemas.push((Deleted::<E>::name().into_owned(), Deleted::<E>::schema()));
-    register::<E>(schemas);
+fn register_edits<E: ApiEntity>(schemas: &mut Named) {
+    add::<Pushed<E>>(schemas);
+    add::<Deleted<E>>(schemas);
 }
 
-/// An object with members for entity types, and no others.
-pub(super) fn closed(of_types: impl IntoIterator<Item = (EntityType, RefOr<Schema>)>) -> RefOr<Schema> {
-    let members = of_types.into_iter();
-    members
-        .fold(ObjectBuilder::new(), |object, (entity, schema)| {
-            object.property(entity.name(), schema)
-        })
-        .schema_type(Type::Object)
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
-        .into()
+/// A record of any type as it is stored (W4).
+#[derive(Debug)]
+pub(crate) struct StoredRecord;
+
+impl OfEachType for StoredRecord {
+    fn member<E: ApiEntity>(schemas: &mut Named) -> RefOr<Schema> {
+        add::<Stored<E>>(schemas).into()
+    }
+}
+
+impl PartialSchema for StoredRecord {
+    fn schema() -> RefOr<Schema> {
+        // Tombstones of different types look alike.
+        let types = of_each_type::<Self>(&mut Named::new()).into_iter();
+        types
+            .fold(AnyOfBuilder::new(), |any, (_, schema)| any.item(schema))
+            .description(Some(
+                "A record of any type, or what is left of it where it was deleted.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for StoredRecord {
+    fn schemas(schemas: &mut Named) {
+        of_each_type::<Self>(schemas);
+    }
+}
+
+/// The same object, in which what is a [`StoredRecord`] is one of this type.
+pub(crate) fn of_type<E: ApiEntity>(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let RefOr::T(Schema::Object(mut object)) = schema else {
+        return schema;
+    };
+    let any = reference::<StoredRecord>().ref_location;
+    for member in object.properties.values_mut() {
+        if let RefOr::Ref(one) = member
+            && one.ref_location == any
+        {
+            one.ref_location = reference::<Stored<E>>().ref_location;
+        }
+    }
+    object.into()
+}
+
+/// The same object, with the fields of a record of this type, and its key under the name that it has elsewhere.
+pub(crate) fn with_content<E: ApiEntity>(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let RefOr::T(Schema::Object(mut object)) = schema else {
+        return schema;
+    };
+    let fields = E::members().into_iter();
+    for field in fields.chain([Member::of::<E::Key>(E::FOREIGN_KEY, "")]) {
+        object.properties.insert(field.name.to_owned(), field.schema);
+    }
+    all_required(object)
+}
+
+/// An object whose members are never left out.
+fn all_required(mut object: Object) -> RefOr<Schema> {
+    object.required = object.properties.keys().cloned().collect();
+    object.into()
 }

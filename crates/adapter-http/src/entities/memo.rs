@@ -35,7 +35,7 @@ fields! {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OfMemo {
-    /// Always false: deleted memos are sent as ids.
+    #[schema(value_type = schema::NotDeleted, inline)]
     is_deleted: bool,
     /// How many versions the memo has had, this one included.
     #[schema(value_type = schema::Count)]
@@ -62,7 +62,7 @@ impl ApiEntity for Memo {
 }
 
 /// A [`Memo`] in a response.
-pub(crate) type MemoDto = RecordDto<Memo>;
+type MemoDto = RecordDto<Memo>;
 
 /// A memo with its resources.
 #[derive(Debug, Serialize, ToSchema)]

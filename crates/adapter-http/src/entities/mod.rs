@@ -11,6 +11,7 @@ mod diary;
 mod document;
 mod entity;
 mod memo;
+mod per_type;
 mod pushed;
 mod record;
 mod resource;
@@ -22,34 +23,33 @@ use mosaic_domain::pull::{PulledState, TypePage};
 use mosaic_domain::{EntityType, PerEntity, Record, RecordKey};
 use serde::Serialize;
 use serde_json::Value as Json;
-use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use crate::schema;
+use crate::schema::Named;
 
 pub(crate) use bot::BotDto;
 pub(crate) use diary::{DiaryDto, DiaryWithMemos, MoodBody, SummaryBody};
-pub(crate) use document::{Edit, New};
+pub(crate) use document::{Edit, New, Stored, StoredRecord, described, of_type, register, with_content};
 pub(crate) use entity::{ApiEntity, PatchRequest, Times};
-pub(crate) use memo::{ArchiveBody, MemoDto, MemoWithResources};
+pub(crate) use memo::{ArchiveBody, MemoWithResources};
+pub(crate) use per_type::{Cursors, OfEachType, PullChanges, PushChanges, object_of_types, per_type};
 pub(crate) use pushed::Entry;
+use record::AsStored;
 pub(crate) use record::RecordDto;
-use record::Stored;
 pub(crate) use resource::ResourceDto;
 
 /// What changed of one entity type.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TypeChanges<T> {
     /// Live records, in the order of their changes.
     updated: Vec<T>,
     /// The keys of deleted records.
-    #[schema(value_type = Vec<schema::Key>)]
     deleted_ids: Vec<String>,
 }
 
-impl<E: ApiEntity> TypeChanges<RecordDto<E, Stored<E>>> {
+impl<E: ApiEntity> TypeChanges<RecordDto<E, AsStored<E>>> {
     /// The changes of a page, and the keys of what can't be read.
     fn of(page: TypePage) -> (Self, Vec<String>) {
         let (mut updated, mut deleted_ids, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,14 +72,13 @@ pub(crate) type Skipped = BTreeMap<&'static str, Vec<String>>;
 
 /// Generates what goes over all entity types. One line per type, parents first.
 macro_rules! registry {
-    ($($name:ident: $entity:ident => $dto:ident;)*) => {
+    ($($name:ident: $entity:ident;)*) => {
         /// What changed, for each type that was asked for.
-        #[derive(Debug, Default, Serialize, ToSchema)]
+        #[derive(Debug, Default, Serialize)]
         pub(crate) struct Changes {
             $(
                 #[serde(skip_serializing_if = "Option::is_none")]
-                #[schema(required = false, value_type = Option<TypeChanges<$dto>>)]
-                $name: Option<TypeChanges<RecordDto<$entity, Stored<$entity>>>>,
+                $name: Option<TypeChanges<RecordDto<$entity, AsStored<$entity>>>>,
             )*
         }
 
@@ -125,37 +124,18 @@ macro_rules! registry {
             }
         }
 
-        /// Edits, for each entity type that has any; there are no others.
-        #[derive(Debug)]
-        pub(crate) struct PushChanges;
-
-        impl utoipa::PartialSchema for PushChanges {
-            fn schema() -> RefOr<Schema> {
-                document::closed([$((EntityType::$entity, document::edits::<$entity>()),)*])
-            }
-        }
-
-        impl ToSchema for PushChanges {
-            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-                $(document::register_edits::<$entity>(schemas);)*
-            }
-        }
-
-        /// One value per entity type that is on the wire.
-        #[derive(Debug, ToSchema)]
-        #[serde(deny_unknown_fields)]
-        #[expect(dead_code, reason = "describes a map for the OpenAPI document")]
-        pub(crate) struct PerType<T> {
-            $(#[schema(required = false, nullable = false)] $name: Option<T>,)*
+        /// What an object of the document says of each entity type.
+        pub(crate) fn of_each_type<T: OfEachType>(schemas: &mut Named) -> Vec<(EntityType, RefOr<Schema>)> {
+            vec![$((EntityType::$entity, T::member::<$entity>(schemas)),)*]
         }
     };
 }
 
 registry! {
-    memo: Memo => MemoDto;
-    diary: Diary => DiaryDto;
-    resource: Resource => ResourceDto;
-    bot: Bot => BotDto;
+    memo: Memo;
+    diary: Diary;
+    resource: Resource;
+    bot: Bot;
 }
 
 #[cfg(test)]

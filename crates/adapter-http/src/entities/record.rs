@@ -50,12 +50,12 @@ impl<E: ApiEntity> Serialize for Named<E> {
 
 /// The key, and the fields, of a record that was not read: they are as they are stored.
 #[derive(Debug)]
-pub(crate) struct Stored<E: ApiEntity> {
+pub(crate) struct AsStored<E: ApiEntity> {
     key: E::Key,
     fields: Document,
 }
 
-impl<E: ApiEntity> Serialize for Stored<E> {
+impl<E: ApiEntity> Serialize for AsStored<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // No key has anything that JSON escapes. The other members follow what is, for serde, the value of this one.
         let fields = self.fields.members();
@@ -83,7 +83,7 @@ impl<E: ApiEntity> From<Live<E>> for RecordDto<E> {
     }
 }
 
-impl<E: ApiEntity> RecordDto<E, Stored<E>> {
+impl<E: ApiEntity> RecordDto<E, AsStored<E>> {
     /// A record as a pull shows it; `None` for a tombstone, and for what can't be read.
     pub(super) fn pulled(record: PulledRecord) -> Option<Self> {
         let PulledState::Live(fields) = record.state else {
@@ -94,7 +94,7 @@ impl<E: ApiEntity> RecordDto<E, Stored<E>> {
             derived: E::derived(key, record.revision_count, || fields.read().map(Cow::Owned)).ok()?,
             created_at: record.created_at.get(),
             updated_at: record.edit_time.get(),
-            key_and_fields: Stored { key, fields },
+            key_and_fields: AsStored { key, fields },
         })
     }
 }

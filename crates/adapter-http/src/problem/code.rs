@@ -11,7 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 macro_rules! problem_codes {
     ($($(#[$doc:meta])* $name:ident = $status:literal $code:literal $title:literal;)*) => {
         /// Every kind of error that a client can be told about. `code` and status are part of the API: they never change.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ProblemCode {
             $($(#[$doc])* $name,)*
         }

@@ -9,15 +9,15 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
 use utoipa::openapi::path::{HttpMethod, PathItem};
 use utoipa::openapi::schema::ComponentsBuilder;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Server};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Server};
 
-use super::{BEARER, Endpoint, Schemas, route_for};
+use super::{ANY_PROBLEM, BEARER, Endpoint, any_problem, route_for};
 use crate::admission;
 use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
+use crate::schema::{Named, add};
 
 /// All routes of the server.
 #[derive(Debug, Default)]
@@ -79,8 +79,8 @@ impl RouteTable {
 
     /// The OpenAPI 3.1 document of these routes.
     pub fn document(self) -> OpenApi {
-        let mut schemas: Schemas = vec![("Problem".to_owned(), ProblemBody::schema())];
-        ProblemBody::schemas(&mut schemas);
+        let mut schemas = Named::new();
+        add::<ProblemBody>(&mut schemas);
         let mut items: BTreeMap<String, PathItem> = BTreeMap::new();
         for mut endpoint in self.0 {
             schemas.append(&mut endpoint.schemas);
@@ -94,15 +94,25 @@ impl RouteTable {
         let paths = items
             .into_iter()
             .fold(PathsBuilder::new(), |paths, (path, item)| paths.path(path, item));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(ACCESS))
+            .build();
         let components = ComponentsBuilder::new()
             .schemas_from_iter(schemas)
-            .security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+            .response(ANY_PROBLEM, any_problem())
+            .security_scheme(BEARER, SecurityScheme::Http(bearer));
+        let license = LicenseBuilder::new()
+            .name(env!("CARGO_PKG_LICENSE"))
+            .identifier(Some(env!("CARGO_PKG_LICENSE")))
+            .build();
         OpenApiBuilder::new()
             .info(
                 InfoBuilder::new()
                     .title("Mosaic sync")
                     .description(Some(DESCRIPTION))
                     .version(env!("CARGO_PKG_VERSION"))
+                    .license(Some(license))
                     .build(),
             )
             .servers(Some([Server::new("/"), Server::new("/api")]))
@@ -118,6 +128,10 @@ impl RouteTable {
 const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes and mood-diary app. Devices push with \
     ordinary requests and pull with a cursor per entity type; the newest edit wins. Every route answers below `/` and \
     below `/api`. Times are Unix milliseconds; errors are `application/problem+json` with a stable `code`.";
+
+/// What an app has to know of access tokens.
+const ACCESS: &str = "The `accessToken` of a login. After 401 `token_expired`, or `invalid_token`, where the server's secret has changed, \
+    `POST /auth/refresh` gives a new one; after `login_ended`, and where that is refused with 401, the user logs in again.";
 
 /// The groups of the document, in the order in which an app comes to use them.
 const GROUPS: [(&str, &str); 12] = [

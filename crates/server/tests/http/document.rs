@@ -23,22 +23,22 @@ const NEVER_SUCCEED: [&str; 2] = [
     "confirmDirectUpload",
 ];
 
-/// Where `cargo xtask test` installs it.
-fn schemathesis() -> PathBuf {
+/// What `cargo xtask test` installs below the target folder, in the folder of that name.
+pub fn installed(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_mosaic")).ancestors().nth(2);
-    let installed = target.expect("a target folder").join("schemathesis");
+    let installed = target.expect("a target folder").join(name);
     // Written when the installation is complete.
     assert!(
         installed.join("installed.txt").exists(),
-        "Schemathesis is missing in {}. `cargo xtask test` installs it",
+        "{} is missing. `cargo xtask test` installs it",
         installed.display()
     );
-    installed.join("bin/schemathesis")
+    installed
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_takes_what_the_document_allows_and_nothing_else() {
-    let program = schemathesis();
+    let program = installed("schemathesis").join("bin/schemathesis");
     let server = Server::start_with(&[
         "--registration",
         "open",

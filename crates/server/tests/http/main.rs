@@ -35,6 +35,7 @@ mod files_pictures;
 mod files_refused;
 mod files_s3;
 mod files_upload;
+mod generated_clients;
 mod harness;
 mod history;
 mod instances;

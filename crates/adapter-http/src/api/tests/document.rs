@@ -88,6 +88,57 @@ fn names(object: &Value) -> impl Iterator<Item = &str> {
     object.as_object().unwrap().keys().map(String::as_str)
 }
 
+/// What generators take for an object that has no members, which nothing can be sent as: one that does not say what its members
+/// are, also where it is only there for its description.
+fn empty_objects(value: &Value, place: &str, found: &mut Vec<String>) {
+    let says = |keyword: &str| !value[keyword].is_null();
+    if value["type"] == "object" && !says("properties") && !says("additionalProperties") {
+        found.push(place.to_owned());
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        empty_objects(member, &format!("{place}/{name}"), found);
+    }
+    for item in value.as_array().into_iter().flatten() {
+        empty_objects(item, place, found);
+    }
+}
+
+#[test]
+fn every_object_says_what_its_members_are() {
+    let mut found = Vec::new();
+    empty_objects(&document(), "", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Where a record of one type is meant, an app has to get one of this type.
+#[test]
+fn records_are_referred_to_by_their_names() {
+    let schemas = &document()["components"]["schemas"];
+    for (entity, name) in [
+        ("memo", "Memo"),
+        ("diary", "Diary"),
+        ("resource", "Resource"),
+        ("bot", "Bot"),
+    ] {
+        let reference = |name: String| json!({"$ref": format!("#/components/schemas/{name}")});
+        let changes = &schemas["PullChanges"]["properties"][entity];
+        assert_eq!(*changes, reference(format!("{name}Changes")));
+        let updated = &schemas[format!("{name}Changes")]["properties"]["updated"];
+        assert_eq!(updated["items"], reference(name.to_owned()));
+        let results = &schemas["PushResults"]["properties"][entity]["items"];
+        assert_eq!(*results, reference(format!("{name}PushResult")));
+        let current = &schemas[format!("{name}PushResult")]["properties"]["current"];
+        assert_eq!(current["$ref"], reference(format!("Stored{name}"))["$ref"]);
+        let either = &schemas[format!("Stored{name}")]["oneOf"];
+        assert_eq!(
+            *either,
+            json!([reference(name.to_owned()), reference(format!("{name}Tombstone"))])
+        );
+    }
+    let any = &schemas["Problem"]["properties"]["current"]["$ref"];
+    assert_eq!(any, "#/components/schemas/StoredRecord");
+}
+
 /// Where a schema wants both a text and an object, which nothing is.
 fn contradictions(value: &Value, place: &str, found: &mut Vec<String>) {
     let parts = value["allOf"].as_array().into_iter().flatten();
@@ -199,7 +250,7 @@ fn the_document_is_complete() {
         assert!(responses["default"].is_object(), "{method} {path}");
     }
     let schemas = &document["components"]["schemas"];
-    for name in "Memo Diary Resource Bot Revision DiaryWithMemos TagCount".split(' ') {
+    for name in "Memo Diary Resource Bot MemoRevision DiaryWithMemos TagCount".split(' ') {
         assert!(schemas[name].is_object(), "{name}");
     }
     let text = document.to_string();
@@ -249,6 +300,53 @@ fn every_code_is_in_the_document_with_its_status_and_meaning() {
         of_bodies.to_string().contains("#/components/schemas/ProblemCode"),
         "{of_bodies}"
     );
+}
+
+/// The codes that no answer has as its own, and why.
+const IN_NO_ANSWER: [(ProblemCode, &str); 1] = [(
+    ProblemCode::Duplicate,
+    "stands in an answer to a push, as why one of its records is rejected",
+)];
+
+#[test]
+fn every_code_is_in_an_answer() {
+    let document = document();
+    let any = &document["components"]["responses"]["AnyProblem"]["description"];
+    let any = any.as_str().unwrap();
+    let answers = documented();
+    let listed = |code: &ProblemCode| {
+        let named = format!("`{}`: ", code.code());
+        let status = code.status().to_string();
+        any.contains(&named)
+            || answers.iter().any(|(_, _, operation)| {
+                let says = operation["responses"][&status]["description"].as_str();
+                says.is_some_and(|says| says.contains(&named))
+            })
+    };
+    let missing: Vec<_> = ProblemCode::ALL.iter().filter(|code| !listed(code)).collect();
+    let expected: Vec<_> = IN_NO_ANSWER.iter().map(|(code, _)| code).collect();
+    assert_eq!(missing, expected);
+}
+
+/// An app has to tell "refresh" from "log in again" on whatever route it is told so.
+#[test]
+fn whatever_needs_a_login_says_how_it_refuses_a_token() {
+    use ProblemCode as Code;
+    for (method, path, operation) in documented() {
+        let says = operation["responses"]["401"]["description"]
+            .as_str()
+            .unwrap_or_default();
+        let needs_login = operation["security"] == json!([{"bearer": []}]);
+        for code in [
+            Code::NotSignedIn,
+            Code::InvalidToken,
+            Code::TokenExpired,
+            Code::LoginEnded,
+        ] {
+            let named = says.contains(&format!("`{}`", code.code()));
+            assert_eq!(named, needs_login, "{method} {path}: {code:?}");
+        }
+    }
 }
 
 #[test]

@@ -42,7 +42,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-impl Extractor for Tus {}
+impl Extractor for Tus {
+    fn problems() -> Vec<ProblemCode> {
+        vec![ProblemCode::UnsupportedTusVersion]
+    }
+}
 
 /// A request that speaks this version of tus.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
-use mosaic_domain::entity::{FileSize, Resource, ResourceKind};
 use mosaic_domain::Content;
+use mosaic_domain::entity::{FileSize, Resource, ResourceKind};
 use mosaic_testkit::{
     BlobCall, EditExt as _, blobs, by, delete, memo, memo_id, memo_key, put, resource, resource_id,
     resource_key, resource_of,

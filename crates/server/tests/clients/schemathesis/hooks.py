@@ -145,6 +145,16 @@ def after_call(ctx, case, response):
         ACCOUNT.name = body["username"]
 
 
+@schemathesis.check
+def every_code_is_listed(ctx, response, case):
+    """Apps go by the codes that the answers of an operation list, or that any may have."""
+    code = body_of(response).get("code")
+    if response.status_code >= 400 and code:
+        listed = case.operation.definition.raw["responses"].get(str(response.status_code), {}).get("description", "")
+        anywhere = case.operation.schema.raw_schema["components"]["responses"]["AnyProblem"]["description"]
+        assert f"`{code}`" in listed + anywhere, f"{code} is not in the answers of {operation_of(case)}"
+
+
 def note_success(operation):
     if operation not in DONE:
         DONE.add(operation)
