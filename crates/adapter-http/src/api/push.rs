@@ -153,7 +153,7 @@ struct PushResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = UnixMs, required = false)]
     stamp: Option<i64>,
-    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: read it with `GET`.
+    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them, unless it is deleted: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<StoredRecord>, nullable = false)]
     current: Option<Value>,
@@ -294,8 +294,9 @@ impl ResultWriter {
         })
     }
 
+    /// A tombstone is never left out: `GET` would not answer it.
     fn current(&mut self, record: Record) -> Result<Option<Value>, Problem> {
-        if self.shown_bytes >= PageLimits::PROTOCOL.bytes {
+        if self.shown_bytes >= PageLimits::PROTOCOL.bytes && !record.is_deleted() {
             return Ok(None);
         }
         let shown = entities::record_json(record);

@@ -383,7 +383,7 @@ impl Uploads {
 fn refused(error: AppError, kind: UploadKind) -> AppError {
     let is_final = matches!(
         error,
-        AppError::Deleted
+        AppError::Deleted(_)
             | AppError::OtherContent
             | AppError::Superseded { .. }
             | AppError::UnknownMemo(_)

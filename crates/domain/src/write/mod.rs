@@ -15,6 +15,7 @@ use crate::entity::{Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
+use crate::time::EditTime;
 use crate::version::Version;
 
 pub use edit::{Action, RecordEdit};
@@ -142,15 +143,18 @@ pub enum Outcome {
 /// Why an edit can't be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is no such record, or it is deleted and the edit is not one that brings it back (W5, W7).
+    /// There is no such record (W7).
     #[error("there is no such record")]
     NotFound,
-    /// The record is deleted, and a create without an edit time never brings it back (W3).
+    /// The record was deleted then, and a partial edit without an edit time does not bring it back (W5).
     #[error("the record is deleted")]
-    Deleted,
-    /// The record is deleted and its content is gone, so a partial edit can't bring it back (W5).
+    Gone(EditTime),
+    /// The record was deleted then, and a create without an edit time never brings it back (W3).
+    #[error("the record is deleted")]
+    Deleted(EditTime),
+    /// The record was deleted then and its content is gone, so a partial edit can't bring it back (W5).
     #[error("the record is deleted and its content is gone: send the whole record")]
-    ContentGone,
+    ContentGone(EditTime),
     /// The record can't be read, so a partial edit has nothing to be completed from (W7).
     #[error("the stored record can not be read: send the whole record")]
     Unreadable,

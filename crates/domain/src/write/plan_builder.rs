@@ -410,7 +410,7 @@ fn base_of<'a>(
     }
     if edit.yields() {
         return Err(if stored.is_deleted() {
-            Refusal::Deleted.into()
+            Refusal::Deleted(stored.version.time).into()
         } else {
             ShortCircuit::Unchanged
         });
@@ -420,8 +420,8 @@ fn base_of<'a>(
         match (edit.creates(), edit.time, content) {
             // A diary begins anew.
             (true, None, _) => return Ok(None),
-            (false, None, _) => return Err(Refusal::NotFound.into()),
-            (false, Some(_), None) => return Err(Refusal::ContentGone.into()),
+            (false, None, _) => return Err(Refusal::Gone(stored.version.time).into()),
+            (false, Some(_), None) => return Err(Refusal::ContentGone(stored.version.time).into()),
             (_, Some(_), _) => {}
         }
     }

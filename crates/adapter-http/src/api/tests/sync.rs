@@ -89,18 +89,21 @@ async fn w4_the_winners_are_shown_until_they_are_too_large() {
     let site = Site::new().await;
     let push = async |content: &str, updated_at: i64| {
         let memo = |i| json!({"id": Uuid::from_u128(i), "content": content, "updatedAt": updated_at});
-        let memos: Vec<Value> = (0..3).map(memo).collect();
+        let memos: Vec<Value> = (0..4).map(memo).collect();
         let body = json!({"clientId": "phone", "changes": {"memo": {"updated": memos}}});
         site.post("/sync/push", &body).await.assert_ok().body
     };
     // Six bytes each, as JSON.
     push(&"\u{1}".repeat(400_000), NOW - 5).await;
+    let last = format!("/memos/{}?updatedAt={}", Uuid::from_u128(3), NOW - 4);
+    assert_eq!(site.send(ask("DELETE", &last)).await.status, 204);
     let answer = push("old", 5).await;
     let results = answer["results"]["memo"].as_array().unwrap();
     assert!(results.iter().all(|one| one["outcome"] == "superseded"));
     assert_eq!(results[0]["current"]["updatedAt"], NOW - 5);
     let shown: Vec<bool> = results.iter().map(|one| one["current"].is_object()).collect();
-    assert_eq!(shown, [true, true, false]);
+    assert_eq!(shown, [true, true, false, true], "a tombstone takes no room");
+    assert_eq!(results[3]["current"]["isDeleted"], true);
 }
 
 #[actix_web::test]

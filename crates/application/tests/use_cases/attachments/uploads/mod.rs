@@ -469,7 +469,7 @@ async fn what_would_make_an_upload_useless_is_found_when_it_begins() {
     };
     assert!(matches!(begin(1, unknown).await, Err(AppError::UnknownMemo(_))));
     w.h.write(w.user, [bury(resource_key(1))]).await;
-    assert!(matches!(begin(1, file_as(1)).await, Err(AppError::Deleted)));
+    assert!(matches!(begin(1, file_as(1)).await, Err(AppError::Deleted(_))));
     let ahead = w.by_at(w.h.clock.ms() + 3_600_000);
     let refused = w.uploads.begin(&ahead, 1, file("a"), None).await;
     assert!(matches!(refused, Err(AppError::EditTimeAhead { .. })));
