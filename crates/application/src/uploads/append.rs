@@ -119,6 +119,28 @@ impl Uploads {
         }
     }
 
+    /// The first bytes of an upload that was begun by the same request. Where they are refused or break off it is given up:
+    /// nobody was told of it, and it would only take up room.
+    ///
+    /// # Errors
+    /// As [`Uploads::append`].
+    pub async fn append_first<E: From<AppError>>(
+        &self,
+        actor: impl Into<Actor>,
+        id: UploadId,
+        checksum: Option<Checksum>,
+        announced: Option<u64>,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<UploadProgress, E> {
+        let actor = actor.into();
+        let appended = self.append(actor, id, 0, checksum, announced, bytes).await;
+        if appended.is_err() {
+            // One that can't be given up expires.
+            let _ = self.end(actor.user, id).await;
+        }
+        appended
+    }
+
     /// The right to go on with a resumable upload from an offset.
     async fn lock_at(
         &self,

@@ -105,11 +105,7 @@ impl Uploads {
         let kind = UploadKind::Parts;
         let upload = self.create(by, length, file, kind, client_metadata).await?;
         if length == 0 {
-            let actor = Actor {
-                user: by.user,
-                login: by.login,
-            };
-            self.complete(actor, upload.clone()).await?;
+            self.complete(by.into(), upload.clone()).await?;
         }
         Ok(upload)
     }

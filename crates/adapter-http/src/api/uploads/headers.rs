@@ -18,6 +18,8 @@ use crate::schema;
 
 /// What bytes of an upload are sent as.
 pub(super) const BYTES: &str = "application/offset+octet-stream";
+/// What is spoken beyond the core protocol.
+pub(super) const EXTENSIONS: &str = "creation,creation-with-upload,termination,expiration,checksum";
 /// The checksums that are understood.
 pub(super) const CHECKSUMS: &str = "sha1,sha256";
 
@@ -118,9 +120,14 @@ pub(super) fn checksum(request: &HttpRequest) -> Result<Option<Checksum>, Proble
     Ok(Some(checksum))
 }
 
+/// Whether the body is announced as bytes of an upload.
+pub(super) fn has_bytes(request: &HttpRequest) -> bool {
+    request.content_type().eq_ignore_ascii_case(BYTES)
+}
+
 /// Refuses what is not announced as bytes of an upload.
 pub(super) fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
-    if request.content_type().eq_ignore_ascii_case(BYTES) {
+    if has_bytes(request) {
         return Ok(());
     }
     Err(Problem::new(

@@ -12,7 +12,10 @@ async fn what_tus_can_do_here_is_told_to_everybody() {
         answer.assert_headers(&[
             ("tus-resumable", "1.0.0"),
             ("tus-version", "1.0.0"),
-            ("tus-extension", "creation,termination,expiration,checksum"),
+            (
+                "tus-extension",
+                "creation,creation-with-upload,termination,expiration,checksum",
+            ),
             ("tus-max-size", "1000000"),
             ("tus-checksum-algorithm", "sha1,sha256"),
         ]);
@@ -120,6 +123,7 @@ async fn an_upload_begins_where_the_request_was_sent() {
         let id = address.strip_prefix(&format!("{root}/uploads/")).unwrap();
         assert!(Uuid::try_parse(id).is_ok(), "{address}");
         assert_eq!(answer.header("x-mosaic-resource-id"), Some(ID));
+        assert_eq!(answer.header("upload-offset"), Some("0"));
         assert_eq!(answer.header("upload-expires"), Some(EXPIRES));
         let found = site.send(tus("HEAD", address)).await.assert_ok();
         assert_eq!(found.text, "");
@@ -133,6 +137,64 @@ async fn an_upload_begins_where_the_request_was_sent() {
             ("cache-control", "no-store"),
         ]);
     }
+}
+
+/// Begins an upload with these first bytes.
+fn begin_with(length: usize, bytes: &[u8]) -> TestRequest {
+    begin(length, FILENAME)
+        .insert_header(("content-type", "application/offset+octet-stream"))
+        .insert_header(("content-length", bytes.len().to_string()))
+        .set_payload(bytes.to_vec())
+}
+
+#[actix_web::test]
+async fn a_file_comes_whole_or_in_part_with_the_request_that_begins_it() {
+    let site = Site::new().await;
+    for (first, rest) in [(&b"abc"[..], None), (b"a", Some(b"bc")), (b"", None)] {
+        let answer = site.send(begin_with(3, first)).await.assert_is(201, "");
+        let offset = first.len().to_string();
+        assert_eq!(answer.header("upload-offset"), Some(&*offset));
+        assert!(answer.header("upload-expires").is_some());
+        let id = answer.header("x-mosaic-resource-id").unwrap().parse().unwrap();
+        let address = answer.header("location").unwrap();
+        assert_eq!(site.offset(address).await, first.len() as u64);
+        if let Some(rest) = rest {
+            site.takes(append(address, first.len(), rest)).await;
+        }
+        if first.len() + rest.map_or(0, |rest| rest.len()) == 3 {
+            assert_eq!(site.resource(id).await.content.file_size.get(), 3);
+        } else {
+            assert!(site.has_no(id).await);
+        }
+    }
+    // A body that is not announced as bytes is none.
+    let other = begin_with(3, b"abc").insert_header(("content-type", "text/plain"));
+    let answer = site.send(other).await.assert_is(201, "");
+    assert_eq!(answer.header("upload-offset"), Some("0"));
+}
+
+#[actix_web::test]
+async fn an_upload_whose_first_bytes_are_refused_has_not_begun() {
+    let site = Site::new().await;
+    let with = |name: &str, value: &str| begin_with(3, b"abc").insert_header((name, value));
+    let wrong = "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for (request, status, code) in [
+        (begin_with(2, b"abc"), 413, "beyond_upload_length"),
+        (with("upload-checksum", wrong), 460, "checksum_mismatch"),
+        (
+            with("upload-checksum", "md5 kAFQmDzST7DWlj99KOF/cg=="),
+            400,
+            "unsupported_checksum",
+        ),
+        (with("content-encoding", "gzip"), 415, "unsupported_encoding"),
+        (with("upload-concat", "partial"), 400, "invalid_upload_header"),
+    ] {
+        site.refuses(request, status, code).await;
+        // None of them takes up room.
+        let usage = site.stores.contents.usage(user(1)).await.unwrap();
+        assert_eq!(usage.total(), 0, "{code}");
+    }
+    assert_eq!(site.blobs.count(), 0);
 }
 
 #[actix_web::test]

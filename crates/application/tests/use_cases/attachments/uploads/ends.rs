@@ -32,6 +32,32 @@ async fn a_resource_that_was_deleted_meanwhile_leaves_the_upload_as_it_was() {
 }
 
 #[tokio::test]
+async fn first_bytes_that_break_off_leave_no_upload_and_whole_ones_a_resource() {
+    let w = World::new().await;
+    let (bytes, announced) = (png("x"), Some(5));
+    let breaks = || stream::iter([Err(AppError::Internal("the connection broke".into()))]);
+    let nothing = Checksum::Sha1([0; 20]);
+    for (n, checksum, breaks_off) in [(1, None, true), (2, Some(nothing), false), (3, None, false)] {
+        let id = w.begin(5, file_as(n)).await;
+        let sent = if breaks_off {
+            pieces(&bytes[..2]).chain(breaks()).left_stream()
+        } else {
+            pieces(&bytes).right_stream()
+        };
+        let appended = w.uploads.append_first(w.user, id, checksum, announced, sent);
+        let appended = appended.await;
+        if n == 3 {
+            assert_eq!(appended.unwrap().received, 5);
+            assert_eq!(w.read(resource_id(n), None).await.unwrap(), bytes);
+            continue;
+        }
+        appended.unwrap_err();
+        assert!(matches!(w.state(id).await, Err(AppError::NotFound)));
+        w.assert_clean_with(0).await;
+    }
+}
+
+#[tokio::test]
 async fn a_resource_that_got_other_bytes_meanwhile_leaves_the_upload_as_it_was() {
     let w = World::new().await;
     let id = w.begin(5, file_as(1)).await;
