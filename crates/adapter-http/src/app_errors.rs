@@ -90,6 +90,8 @@ impl From<AppError> for Problem {
             AppError::OffsetConflict { received } => Self::new(Code::UploadOffsetConflict, detail)
                 .with_bytes(|bytes| bytes.received = Some(received))
                 .with_header(UPLOAD_OFFSET, received.to_string()),
+            AppError::OtherLength => Self::new(Code::InvalidUploadHeader, detail.clone())
+                .at(FieldError::new("Upload-Length", "invalid_value", detail)),
             AppError::BeyondLength { .. } => Self::new(Code::BeyondUploadLength, detail),
             AppError::ChecksumMismatch => Self::new(Code::ChecksumMismatch, detail),
             AppError::UploadExpired => Self::new(Code::UploadExpired, detail),

@@ -21,6 +21,7 @@ static STEPS: &[Migration] = migrations!(
     (5, "shares_and_letter_case"),
     (6, "search_texts"),
     (7, "seals"),
+    (8, "deferred_lengths"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

@@ -101,6 +101,9 @@ pub enum AppError {
         /// How many bytes the upload has.
         received: u64,
     },
+    /// The upload has another length than was told, or more bytes than that already.
+    #[error("the upload has another length, or more bytes than that already")]
+    OtherLength,
     /// The bytes would go beyond the length that was announced.
     #[error("the upload was announced with {length} bytes, and these would go beyond")]
     BeyondLength {

@@ -317,6 +317,7 @@ macro_rules! conformance {
                 an_upload_begins_only_where_it_fits
                 a_user_has_only_so_many_uploads
                 of_uploads_that_begin_at_once_as_many_begin_as_fit
+                a_length_that_is_told_later_is_told_once
                 parts_follow_each_other
                 of_parts_for_one_place_one_is_taken
                 a_direct_upload_takes_no_parts

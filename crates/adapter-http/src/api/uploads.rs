@@ -1,4 +1,4 @@
-//! Resumable uploads by the protocol tus 1.0.0, with creation (also with the first bytes), termination, expiration and checksums.
+//! Resumable uploads by the protocol tus 1.0.0, with creation (also with the first bytes, or without a length), termination, expiration and checksums.
 //!
 //! A request whose bytes break off or stall leaves what came. No limit for bodies holds here but the announced length.
 
@@ -42,7 +42,7 @@ pub(crate) const REQUEST_HEADERS: [&str; 8] = [
     "x-http-method-override",
 ];
 /// The headers that web pages read of what is answered to uploads.
-pub(crate) const RESPONSE_HEADERS: [&str; 11] = [
+pub(crate) const RESPONSE_HEADERS: [&str; 12] = [
     "location",
     "tus-resumable",
     "tus-version",
@@ -51,6 +51,7 @@ pub(crate) const RESPONSE_HEADERS: [&str; 11] = [
     "tus-checksum-algorithm",
     "upload-offset",
     "upload-length",
+    "upload-defer-length",
     "upload-metadata",
     "upload-expires",
     "x-mosaic-resource-id",
@@ -69,10 +70,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
              `filetype` (a MIME type), `id` (of the resource), `memoId`, `metadata` (a JSON object), `createdAt` and \
              `updatedAt` (Unix milliseconds, in digits). Others are ignored. The resource is written with the last byte; an \
              upload of no bytes is complete at once. With the content type `application/offset+octet-stream` the body has the first \
-             bytes, or all of them: where they break off or are refused, nothing has begun. `Upload-Concat` and \
-             `Upload-Defer-Length` are refused: those extensions are not spoken here.",
+             bytes, or all of them: where they break off or are refused, nothing has begun. `Upload-Concat` is refused: that extension is \
+             not spoken here.",
         )
-        .required_header::<schema::Count>("Upload-Length", "The bytes of the file")
+        .header::<schema::Count>("Upload-Length", "The bytes of the file")
+        .header::<schema::Deferred>(
+            headers::DEFERRED,
+            "`1`, in the place of `Upload-Length`, which comes with bytes later: until then as many count as a file may have",
+        )
         .required_header::<schema::UploadMetadata>("Upload-Metadata", "What is said of the file")
         .header::<schema::ClientIdHeader>(CLIENT_ID, "The device that uploads")
         .header::<UnixMs>(CLIENT_TIME, "The device's own clock, in Unix milliseconds")
@@ -143,9 +148,10 @@ const EXPIRES: (&str, &str) = ("Upload-Expires", "When the upload is given up");
 const RESOURCE: (&str, &str) = ("X-Mosaic-Resource-Id", "The resource that it becomes");
 const OFFSET: (&str, &str) = ("Upload-Offset", "How many bytes the upload has");
 /// What tells how far an upload has come.
-const STATE: [(&str, &str); 5] = [
+const STATE: [(&str, &str); 6] = [
     OFFSET,
-    ("Upload-Length", "The bytes of the file"),
+    ("Upload-Length", "The bytes of the file, where they were told"),
+    ("Upload-Defer-Length", "`1` where they were not"),
     ("Upload-Metadata", "What was said of the file"),
     EXPIRES,
     RESOURCE,
@@ -194,6 +200,7 @@ fn append_endpoint(endpoint: Endpoint) -> Endpoint {
              with a checksum counts whole or not at all.",
         )
         .required_header::<schema::Count>("Upload-Offset", "How many bytes the upload has")
+        .header::<schema::Count>("Upload-Length", "The bytes of the file, where they were not told before")
         .header::<schema::UploadChecksum>("Upload-Checksum", CHECKSUM)
         .takes_bytes(headers::BYTES)
         .returns_headers(204, "The bytes are stored", &[OFFSET, EXPIRES, RESOURCE])
@@ -204,6 +211,7 @@ fn append_endpoint(endpoint: Endpoint) -> Endpoint {
             ProblemCode::UploadOffsetConflict,
             ProblemCode::TooManyParts,
             ProblemCode::UploadExpired,
+            ProblemCode::FileTooLarge,
             ProblemCode::QuotaExceeded,
             ProblemCode::UnsupportedMediaType,
             ProblemCode::UploadBusy,
@@ -318,7 +326,11 @@ async fn status(actor: Actor, id: UploadId, state: &AppState) -> Result<HttpResp
     let mut response = answer(StatusCode::OK, &found.upload);
     response
         .insert_header((headers::UPLOAD_OFFSET, found.received))
-        .insert_header((headers::UPLOAD_LENGTH, found.upload.length));
+        .insert_header(if found.upload.is_deferred {
+            (headers::UPLOAD_DEFER_LENGTH, 1)
+        } else {
+            (headers::UPLOAD_LENGTH, found.upload.length)
+        });
     if let Some(metadata) = Uploads::client_metadata(&found.upload) {
         response.insert_header((headers::UPLOAD_METADATA, metadata));
     }
@@ -335,6 +347,9 @@ async fn receive(
     headers::check_content_type(request)?;
     let Sent { checksum, announced } = Sent::of(request)?;
     let offset = headers::offset(request)?;
+    if let Some(length) = headers::told_length(request)? {
+        state.uploads.settle_length(actor.user, id, length).await?;
+    }
     let (uploads, bytes) = (state.uploads.clone(), bytes_of(payload, state));
     let appended = outliving(async move {
         uploads
@@ -373,7 +388,9 @@ fn bytes_of(payload: Payload, state: &AppState) -> impl Stream<Item = Result<Byt
 }
 
 /// Where the connection breaks the handler is gone at once: what arrived before that is still to be stored, or given up.
-async fn outliving<T: 'static>(work: impl Future<Output = Result<T, Problem>> + 'static) -> Result<T, Problem> {
+async fn outliving<T: 'static>(
+    work: impl Future<Output = Result<T, Problem>> + 'static,
+) -> Result<T, Problem> {
     rt::spawn(work).await.map_err(Problem::internal)?
 }
 

@@ -369,7 +369,14 @@ async fn web_pages_send_what_their_libraries_add() {
         .request("GET", "/health", "origin: https://notes.example\r\n", "")
         .await;
     let exposed = answer.header("access-control-expose-headers").unwrap_or_default();
-    for name in ["etag", "retry-after", "x-request-id", "link", "upload-offset", "location"] {
+    for name in [
+        "etag",
+        "retry-after",
+        "x-request-id",
+        "link",
+        "upload-offset",
+        "location",
+    ] {
         assert!(exposed.to_lowercase().contains(name), "{name} in {exposed}");
     }
 }

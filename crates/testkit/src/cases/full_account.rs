@@ -74,6 +74,7 @@ pub(super) async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) 
         resource: resource_id(n),
         author: by("phone"),
         length: 10,
+        is_deferred: false,
         kind: UploadKind::Parts,
         fields: "{}".into(),
         created_at: at(1_000),

@@ -14,7 +14,7 @@ async fn what_tus_can_do_here_is_told_to_everybody() {
             ("tus-version", "1.0.0"),
             (
                 "tus-extension",
-                "creation,creation-with-upload,termination,expiration,checksum",
+                "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum",
             ),
             ("tus-max-size", "1000000"),
             ("tus-checksum-algorithm", "sha1,sha256"),
@@ -218,9 +218,14 @@ async fn the_length_is_needed_and_limited() {
             "duplicate",
         ),
         (
-            &[("upload-defer-length", "1")],
+            &[("upload-defer-length", "0")],
             "Upload-Defer-Length",
-            "unsupported",
+            "invalid_value",
+        ),
+        (
+            &[("upload-defer-length", "1"), ("upload-length", "5")],
+            "Upload-Defer-Length",
+            "invalid_value",
         ),
         (
             &[("upload-length", "5"), ("upload-concat", "partial")],
@@ -246,6 +251,61 @@ async fn the_length_is_needed_and_limited() {
     }
     let answer = site.refuses(begin(1, FILENAME), 413, "quota_exceeded").await;
     answer.assert_has(&json!({"used": USER_BYTES, "quota": USER_BYTES}));
+}
+
+#[actix_web::test]
+async fn the_length_may_be_told_with_bytes() {
+    let site = Site::new().await;
+    let deferred = || {
+        tus("POST", "/uploads")
+            .insert_header(("upload-defer-length", "1"))
+            .insert_header(("upload-metadata", FILENAME))
+    };
+    let told = |address: &str, offset, bytes: &[u8], length: &str| {
+        append(address, offset, bytes).insert_header(("upload-length", length))
+    };
+    let answer = site.send(deferred()).await.assert_is(201, "");
+    let address = answer.header("location").unwrap();
+    let id = answer.header("x-mosaic-resource-id").unwrap().parse().unwrap();
+    site.takes(append(address, 0, b"ab")).await;
+    let found = site.send(tus("HEAD", address)).await.assert_ok();
+    found.assert_headers(&[("upload-offset", "2"), ("upload-defer-length", "1")]);
+    assert_eq!(found.header("upload-length"), None);
+    for (length, status, code) in [
+        ("1", 400, "invalid_upload_header"),
+        ("x", 400, "invalid_upload_header"),
+        ("1000001", 413, "file_too_large"),
+    ] {
+        site.refuses(told(address, 2, b"", length), status, code).await;
+    }
+    // As many bytes count as a file may have: no more than the account has room for.
+    let others = [site.send(deferred()).await, site.send(deferred()).await];
+    site.refuses(deferred(), 413, "quota_exceeded").await;
+    for other in others {
+        site.takes(tus("DELETE", other.header("location").unwrap())).await;
+    }
+    site.takes(told(address, 2, b"", "3")).await;
+    assert_eq!(
+        site.send(tus("HEAD", address)).await.header("upload-length"),
+        Some("3")
+    );
+    site.refuses(told(address, 2, b"c", "4"), 400, "invalid_upload_header")
+        .await;
+    assert!(site.has_no(id).await);
+    site.takes(told(address, 2, b"c", "3")).await;
+    assert_eq!(site.resource(id).await.content.file_size.get(), 3);
+
+    // It is complete as soon as its length is told, where all of it is there.
+    let with_all = deferred()
+        .insert_header(("content-type", "application/offset+octet-stream"))
+        .set_payload(&b"all"[..]);
+    let answer = site.send(with_all).await.assert_is(201, "");
+    assert_eq!(answer.header("upload-offset"), Some("3"));
+    let id = answer.header("x-mosaic-resource-id").unwrap().parse().unwrap();
+    assert!(site.has_no(id).await);
+    site.takes(told(answer.header("location").unwrap(), 3, b"", "3"))
+        .await;
+    assert_eq!(site.resource(id).await.content.file_size.get(), 3);
 }
 
 #[actix_web::test]

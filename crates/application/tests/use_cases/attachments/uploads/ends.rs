@@ -267,7 +267,7 @@ async fn what_was_said_of_an_upload_is_kept_until_its_end() {
         ..w.by_at(1_234)
     };
     let metadata = Some("filename d29ybGQ=".to_owned());
-    let begun = w.uploads.begin(&by, 5, file_as(1), metadata.clone()).await;
+    let begun = w.uploads.begin(&by, Some(5), file_as(1), metadata.clone()).await;
     let upload = begun.unwrap();
     assert!(
         upload.fields.contains(r#""said":"filename"#),
@@ -318,6 +318,15 @@ impl UploadStore for AsksTwice {
     ) -> Result<AppendOutcome, StoreError> {
         self.0.append(user, id, part, expires_at).await?;
         self.0.append(user, id, part, expires_at).await
+    }
+
+    async fn settle_length(
+        &self,
+        user: UserId,
+        id: UploadId,
+        length: u64,
+    ) -> Result<LengthOutcome, StoreError> {
+        self.0.settle_length(user, id, length).await
     }
 
     async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {
