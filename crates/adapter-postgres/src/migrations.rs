@@ -32,6 +32,7 @@ static STEPS: &[Migration] = migrations!(
     (6, "search_texts"),
     (7, "seals"),
     (8, "deferred_lengths"),
+    (9, "clocks_that_never_moved"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

@@ -22,6 +22,7 @@ static STEPS: &[Migration] = migrations!(
     (6, "search_texts"),
     (7, "seals"),
     (8, "deferred_lengths"),
+    (9, "clocks_that_never_moved"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

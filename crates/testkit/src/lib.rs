@@ -53,6 +53,7 @@ macro_rules! conformance {
         $crate::conformance! { $fixture:
             stamps {
                 s1_stamps_are_unique_and_increasing_across_types
+                s1_a_new_account_s_clock_starts_when_it_was_made
                 s1_writes_of_one_user_never_interleave
                 s1_a_new_user_has_a_clock
                 s2_time_is_read_under_the_lock
