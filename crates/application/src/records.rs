@@ -424,6 +424,7 @@ fn is_refused(result: &EditResult) -> bool {
 /// The plan that leaves everything as it is.
 fn nothing(locked: &Locked, plan: WritePlan) -> WritePlan {
     WritePlan {
+        clock_before: locked.clock.last(),
         clock: locked.clock.last(),
         records: Vec::new(),
         revisions: Vec::new(),

@@ -96,6 +96,8 @@ pub struct Locked {
 /// What a store has to carry out, all or nothing (W8).
 #[derive(Debug, Clone, PartialEq)]
 pub struct WritePlan {
+    /// The user's clock before.
+    pub clock_before: Stamp,
     /// The user's clock afterwards. Written only when `records` is not empty (S4).
     pub clock: Stamp,
     /// The records as they are afterwards, each with a stamp of its own.
@@ -110,6 +112,17 @@ pub struct WritePlan {
 }
 
 impl WritePlan {
+    /// Whether the results tell of every record that changes. Those that are deleted, moved or detached with another one have
+    /// none (W9), unless they were named, too.
+    pub fn tells_everything(&self) -> bool {
+        let told = self.results.iter();
+        let told = told.filter(|result| !matches!(result.outcome, Outcome::Refused(_)));
+        let told = told.filter_map(|result| result.current.as_ref());
+        let told: BTreeSet<_> = told.map(|record| (record.key, record.stamp)).collect();
+        let mut changed = self.records.iter();
+        changed.all(|record| told.contains(&(record.key, record.stamp)))
+    }
+
     /// Whether there is nothing to carry out.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.revisions.is_empty()
