@@ -311,17 +311,15 @@ impl ResultWriter {
                     && !sent.says(name, value)
             });
         }
-        let as_sent = shown.as_object().is_none_or(Map::is_empty);
-        let shown = match as_sent {
-            true => None,
-            false => Some(self.fits(shown, FEW_BYTES)?.unwrap_or(Value::Null)),
-        };
-        Ok(PushResult {
+        let mut result = PushResult {
             outcome,
             stamp: Some(stamp),
-            stored: shown,
             ..PushResult::default()
-        })
+        };
+        if !shown.as_object().is_none_or(Map::is_empty) {
+            result.stored = Some(self.fits(shown, FEW_BYTES)?.unwrap_or(Value::Null));
+        }
+        Ok(result)
     }
 
     /// A tombstone is never left out: `GET` would not answer it.

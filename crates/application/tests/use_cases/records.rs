@@ -370,6 +370,31 @@ async fn h1_revisions_of_a_record_that_never_was_are_not_found() {
     assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
 }
 
+#[tokio::test]
+async fn w5_a_deleted_record_is_gone_since_then_and_one_that_never_was_is_not_found() {
+    for (stored, code) in [(true, "gone"), (false, "not found")] {
+        let mut reader = MockRecordReader::new();
+        let tombstone = stored.then(|| Record {
+            key: RecordKey::Memo(MEMO),
+            version: Version::new(EditTime::clamped(NOW - 50), client()),
+            stamp: Stamp::clamped(NOW - 40),
+            created_at: UnixMillis::clamped(NOW - 60),
+            revision_count: 2,
+            state: State::Deleted(None),
+        });
+        reader
+            .expect_record()
+            .returning(move |_, _| Ok(tombstone.clone()));
+        let records = records_over(MockWriteStore::new(), reader);
+        let read = match records.get::<Memo>(USER, MEMO).await {
+            Err(AppError::Gone(since)) if since.get() == NOW - 50 => "gone",
+            Err(AppError::NotFound) => "not found",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read, code);
+    }
+}
+
 /// A reader with one revision of the memo.
 fn reader_of(content: Content) -> (MockRecordReader, Revision) {
     let version = Version::new(EditTime::clamped(NOW - 50), client());
