@@ -159,9 +159,8 @@ const STATE: [(&str, &str); 6] = [
 
 const CHECKSUM: &str = "`sha1` or `sha256`, and the checksum in base64";
 /// What may be wrong with the bytes of a request.
-const BYTES_PROBLEMS: [ProblemCode; 8] = [
+const BYTES_PROBLEMS: [ProblemCode; 7] = [
     ProblemCode::UnsupportedChecksum,
-    ProblemCode::RequestTimeout,
     ProblemCode::BeyondUploadLength,
     ProblemCode::UnsupportedEncoding,
     ProblemCode::UploadRefused,
