@@ -34,8 +34,12 @@ impl From<AppError> for Problem {
                     "lies too far in the future",
                 )),
             AppError::NotFound => Self::new(Code::NotFound, detail),
-            AppError::Deleted => Self::new(Code::DeletedConflict, detail),
-            AppError::ContentGone => Self::new(Code::Deleted, detail),
+            AppError::Deleted(deleted_at) => {
+                Self::new(Code::DeletedConflict, detail).with_updated_at(deleted_at.get())
+            }
+            AppError::Gone(deleted_at) | AppError::ContentGone(deleted_at) => {
+                Self::new(Code::Deleted, detail).with_updated_at(deleted_at.get())
+            }
             AppError::Unreadable => Self::new(Code::CorruptRecord, detail),
             AppError::UnknownMemo(_) => Self::new(Code::UnknownMemo, "there is no such memo").at(
                 FieldError::new("memoId", Code::UnknownMemo.code(), "there is no such memo"),
@@ -86,6 +90,8 @@ impl From<AppError> for Problem {
             AppError::OffsetConflict { received } => Self::new(Code::UploadOffsetConflict, detail)
                 .with_bytes(|bytes| bytes.received = Some(received))
                 .with_header(UPLOAD_OFFSET, received.to_string()),
+            AppError::OtherLength => Self::new(Code::InvalidUploadHeader, detail.clone())
+                .at(FieldError::new("Upload-Length", "invalid_value", detail)),
             AppError::BeyondLength { .. } => Self::new(Code::BeyondUploadLength, detail),
             AppError::ChecksumMismatch => Self::new(Code::ChecksumMismatch, detail),
             AppError::UploadExpired => Self::new(Code::UploadExpired, detail),

@@ -116,6 +116,9 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<StoredRecord>, nullable = false)]
     current: Option<Value>,
+    /// When the record was deleted, in Unix milliseconds: with `deleted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<i64>,
     /// The server's clock in Unix milliseconds: with `edit_time_ahead`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -168,6 +171,7 @@ struct Inner {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     current: Option<Value>,
+    updated_at: Option<i64>,
     server_time: Option<i64>,
     bytes: ByteCounts,
     retry_after: Option<Duration>,
@@ -183,6 +187,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             current: None,
+            updated_at: None,
             server_time: None,
             bytes: ByteCounts::default(),
             retry_after: None,
@@ -259,6 +264,13 @@ impl Problem {
         self
     }
 
+    /// Adds when the record was deleted, in Unix milliseconds (W5).
+    #[must_use]
+    pub fn with_updated_at(mut self, updated_at: i64) -> Self {
+        self.0.updated_at = Some(updated_at);
+        self
+    }
+
     /// Adds the server's clock, in Unix milliseconds (W6).
     #[must_use]
     pub fn with_server_time(mut self, server_time: i64) -> Self {
@@ -309,6 +321,7 @@ impl Problem {
             detail,
             errors,
             current,
+            updated_at,
             server_time,
             bytes,
             ..
@@ -322,6 +335,7 @@ impl Problem {
             error: detail.to_string(),
             errors: errors.clone(),
             current: current.clone(),
+            updated_at: *updated_at,
             server_time: *server_time,
             limit: bytes.limit,
             used: bytes.used,

@@ -211,14 +211,24 @@ impl Endpoint {
 
     /// The bytes that it takes, as this media type.
     #[must_use]
-    pub fn takes_bytes(mut self, media_type: &str) -> Self {
+    pub fn takes_bytes(self, media_type: &str) -> Self {
+        self.bytes(media_type, Required::True)
+    }
+
+    /// The media type of the bytes that it may take.
+    #[must_use]
+    pub fn may_take_bytes(self, media_type: &str) -> Self {
+        self.bytes(media_type, Required::False)
+    }
+
+    fn bytes(mut self, media_type: &str, required: Required) -> Self {
         let bytes = ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
         let content = ContentBuilder::new().schema(Some(bytes)).build();
         let body = RequestBodyBuilder::new()
             .content(media_type, content)
-            .required(Some(Required::True));
+            .required(Some(required));
         self.operation = self.operation.request_body(Some(body.build()));
         self
     }

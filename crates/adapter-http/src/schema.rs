@@ -256,6 +256,8 @@ schemas! {
     Unforced = string();
     /// The version of tus.
     TusVersion = string().enum_values(Some([TUS_VERSION]));
+    /// That the length of an upload is told later.
+    Deferred = string().enum_values(Some(["1"]));
     /// Pairs of a name and a text in base64.
     UploadMetadata = string().pattern(Some(IN_A_HEADER)).examples(["filename Zmlncy5qcGc=,filetype aW1hZ2UvanBlZw=="]);
     /// A checksum, with the name of its algorithm.

@@ -230,31 +230,43 @@ pub(crate) fn app(
         .wrap(from_fn(connection::hold))
 }
 
+/// The headers that web pages send: what is read here, and what libraries add to every request, whether it is read or not.
+const REQUEST_HEADERS: [&str; 17] = [
+    "authorization",
+    "baggage",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "last-event-id",
+    "range",
+    "sentry-trace",
+    "traceparent",
+    "x-client-id",
+    "x-client-time",
+    "x-request-id",
+    "x-requested-with",
+];
+/// The headers that web pages read of answers. `Retry-After` is of any answer, those to uploads too.
+const RESPONSE_HEADERS: [&str; 7] = [
+    "x-request-id",
+    "retry-after",
+    "etag",
+    "accept-ranges",
+    "content-range",
+    "link",
+    "content-disposition",
+];
+
 fn cors(origins: &[String]) -> Cors {
     let base = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers([
-            "authorization",
-            "content-type",
-            "if-match",
-            "if-none-match",
-            "if-range",
-            "last-event-id",
-            "range",
-            "x-client-id",
-            "x-client-time",
-            "x-request-id",
-        ])
+        .allowed_headers(REQUEST_HEADERS)
         .allowed_headers(api::uploads::REQUEST_HEADERS)
-        .expose_headers([
-            "x-request-id",
-            "retry-after",
-            "etag",
-            "accept-ranges",
-            "content-range",
-            "link",
-            "content-disposition",
-        ])
+        .expose_headers(RESPONSE_HEADERS)
         .expose_headers(api::uploads::RESPONSE_HEADERS)
         .max_age(3600);
     origins.iter().fold(base, |cors, origin| match origin.as_str() {

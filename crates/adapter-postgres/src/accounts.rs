@@ -170,7 +170,7 @@ pub(crate) const PUT: &str = "
         must_change_password = excluded.must_change_password, is_disabled = excluded.is_disabled,
         created_at = excluded.created_at, updated_at = excluded.updated_at";
 
-const INSERT_CLOCK: &str = "INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, 0)";
+const INSERT_CLOCK: &str = "INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)";
 
 /// A name that stays as it is keeps its form: it may be one of before.
 const UPDATE: &str = "
@@ -232,7 +232,8 @@ impl PostgresStore {
         let plan = account.create(&facts, only_first);
         if let Some(Account { user, password }) = plan.write {
             let new = UserValues::new(&user, &password);
-            let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID)];
+            let first_stamp = user.first_stamp().get();
+            let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID), (&first_stamp, Type::INT8)];
             let steps = vec![
                 Step::Fixed(INSERT, new.values()),
                 Step::Fixed(INSERT_CLOCK, clock),

@@ -31,6 +31,8 @@ static STEPS: &[Migration] = migrations!(
     (5, "shares_and_letter_case"),
     (6, "search_texts"),
     (7, "seals"),
+    (8, "deferred_lengths"),
+    (9, "clocks_that_never_moved"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use mosaic_domain::attachment::{
-    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
-    UploadState,
+    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, LengthOutcome, Upload, UploadFacts,
+    UploadKind, UploadPart, UploadState,
 };
 use mosaic_domain::{UnixMillis, UploadId, UserId};
 use mosaic_ports::rows::{self, PART_COLUMNS, UPLOAD_COLUMNS};
@@ -48,6 +48,18 @@ impl UploadStore for PostgresStore {
     ) -> Result<AppendOutcome, StoreError> {
         match retrying(|| self.append_once(user, id, part, expires_at)).await {
             Err(Failure::UnknownUser) => Ok(attachment::append(None, &part).outcome),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn settle_length(
+        &self,
+        user: UserId,
+        id: UploadId,
+        length: u64,
+    ) -> Result<LengthOutcome, StoreError> {
+        match retrying(|| self.settle_length_once(user, id, length)).await {
+            Err(Failure::UnknownUser) => Ok(LengthOutcome::Gone),
             outcome => Ok(outcome?),
         }
     }
@@ -111,14 +123,17 @@ fn part(row: &Row) -> Result<UploadPart, Failure> {
 const UNFINISHED: &str = "SELECT count(*) FROM uploads WHERE user_id = $1 AND NOT is_finished";
 
 const BEGIN: &str = "
-    INSERT INTO uploads (user_id, upload_id, resource_id, client_id, length, direct_blob_id, fields, created_at,
-                         expires_at, is_finished)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, false)";
+    INSERT INTO uploads (user_id, upload_id, resource_id, client_id, length, is_deferred, direct_blob_id, fields,
+                         created_at, expires_at, is_finished)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, false)";
 
 const APPEND: &str = "
     INSERT INTO upload_parts (user_id, upload_id, part_offset, size, blob_id) VALUES ($1, $2, $3, $4, $5)";
 
 const PROLONG: &str = "UPDATE uploads SET expires_at = $3 WHERE user_id = $1 AND upload_id = $2";
+
+const SETTLE_LENGTH: &str =
+    "UPDATE uploads SET length = $3, is_deferred = false WHERE user_id = $1 AND upload_id = $2";
 
 const FINISH: &str = "UPDATE uploads SET is_finished = true WHERE user_id = $1 AND upload_id = $2";
 
@@ -205,6 +220,7 @@ impl PostgresStore {
             (&resource, Type::UUID),
             (&author, Type::TEXT),
             (&length, Type::INT8),
+            (&upload.is_deferred, Type::BOOL),
             (&direct, Type::UUID),
             (&upload.fields, Type::TEXT),
             (&created_at, Type::INT8),
@@ -241,6 +257,26 @@ impl PostgresStore {
             .write
             .map(|()| vec![Step::Fixed(APPEND, append), Step::Fixed(PROLONG, prolong)]);
         session.commit(steps.unwrap_or_default()).await?;
+        Ok(plan.outcome)
+    }
+
+    async fn settle_length_once(
+        &self,
+        user: UserId,
+        id: UploadId,
+        length: u64,
+    ) -> Result<LengthOutcome, Failure> {
+        let (user, id, told) = (user.uuid(), id.uuid(), bigint(length));
+        let key = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&id, Type::UUID)] };
+        let upload_sql = upload_sql();
+        let steps = vec![Step::Fixed(&upload_sql, key())];
+        let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
+        let found = answers.first().and_then(|rows| rows.first());
+        let plan = attachment::settle_length(found.map(state).transpose()?.as_ref(), length);
+        let mut settle = key();
+        settle.push((&told, Type::INT8));
+        let steps = plan.write.map(|()| Step::Fixed(SETTLE_LENGTH, settle));
+        session.commit(Vec::from_iter(steps)).await?;
         Ok(plan.outcome)
     }
 

@@ -146,8 +146,8 @@ fn create(
     let plan = account.create(&facts, only_first);
     if let Some(Account { user, password }) = plan.write {
         store(conn, INSERT, &user, &password, &user.username.folded())?;
-        conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, 0)")?
-            .execute([user.id.uuid()])?;
+        conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, ?2)")?
+            .execute((user.id.uuid(), user.first_stamp().get()))?;
     }
     Ok(plan.outcome)
 }

@@ -21,6 +21,8 @@ static STEPS: &[Migration] = migrations!(
     (5, "shares_and_letter_case"),
     (6, "search_texts"),
     (7, "seals"),
+    (8, "deferred_lengths"),
+    (9, "clocks_that_never_moved"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

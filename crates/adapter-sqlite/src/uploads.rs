@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use mosaic_domain::attachment::{
-    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
-    UploadState,
+    self, AppendOutcome, BeginOutcome, Collected, ExpiredUpload, LengthOutcome, Upload, UploadFacts,
+    UploadKind, UploadPart, UploadState,
 };
 use mosaic_domain::{UnixMillis, UploadId, UserId};
 use mosaic_ports::rows::{self, PART_COLUMNS, UPLOAD_COLUMNS};
@@ -48,6 +48,19 @@ impl UploadStore for SqliteStore {
         }
     }
 
+    async fn settle_length(
+        &self,
+        user: UserId,
+        id: UploadId,
+        length: u64,
+    ) -> Result<LengthOutcome, StoreError> {
+        let job = move |conn: &Connection| settle_length(conn, user, id, length);
+        match self.writer.run_for(user, job).await {
+            Err(Failure::UnknownUser) => Ok(LengthOutcome::Gone),
+            outcome => Ok(outcome?),
+        }
+    }
+
     async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {
         Ok(self.readers.read(move |conn| parts(conn, user, id)).await?)
     }
@@ -77,10 +90,10 @@ fn nothing_without_account<T: Default>(outcome: Result<T, Failure>) -> Result<T,
 }
 
 const INSERT: &str = "
-    INSERT INTO uploads (user_id, upload_id, resource_id, client_id, length, direct_blob_id, fields, created_at,
-                         expires_at, is_finished)
-    VALUES (:user_id, :upload_id, :resource_id, :client_id, :length, :direct_blob_id, :fields, :created_at,
-            :expires_at, 0)";
+    INSERT INTO uploads (user_id, upload_id, resource_id, client_id, length, is_deferred, direct_blob_id, fields,
+                         created_at, expires_at, is_finished)
+    VALUES (:user_id, :upload_id, :resource_id, :client_id, :length, :is_deferred, :direct_blob_id, :fields,
+            :created_at, :expires_at, 0)";
 
 fn begin(
     conn: &Connection,
@@ -110,6 +123,7 @@ fn insert(conn: &Connection, user: UserId, upload: &Upload) -> Result<(), Failur
         ":resource_id": upload.resource.uuid(),
         ":client_id": upload.author.as_str(),
         ":length": stored_size(upload.length),
+        ":is_deferred": upload.is_deferred,
         ":direct_blob_id": upload.kind.direct(),
         ":fields": upload.fields,
         ":created_at": upload.created_at.get(),
@@ -154,6 +168,23 @@ fn append(
         ))?;
         conn.prepare_cached("UPDATE uploads SET expires_at = ?3 WHERE user_id = ?1 AND upload_id = ?2")?
             .execute((user.uuid(), id.uuid(), expires_at.get()))?;
+    }
+    Ok(plan.outcome)
+}
+
+fn settle_length(
+    conn: &Connection,
+    user: UserId,
+    id: UploadId,
+    length: u64,
+) -> Result<LengthOutcome, Failure> {
+    ensure_open(conn, user)?;
+    let plan = attachment::settle_length(state(conn, user, id)?.as_ref(), length);
+    if plan.write.is_some() {
+        conn.prepare_cached(
+            "UPDATE uploads SET length = ?3, is_deferred = 0 WHERE user_id = ?1 AND upload_id = ?2",
+        )?
+        .execute((user.uuid(), id.uuid(), stored_size(length)))?;
     }
     Ok(plan.outcome)
 }

@@ -31,10 +31,10 @@ impl Diaries {
         Self { records, memos }
     }
 
-    /// The diary of a day, if there is one.
+    /// The diary of a day, if there ever was one.
     ///
     /// # Errors
-    /// A store's error.
+    /// As [`Records::find`].
     pub async fn get(&self, user: UserId, day: DiaryDate) -> Result<Option<DiaryView>, AppError> {
         let Some(diary) = self.records.find::<Diary>(user, day).await? else {
             return Ok(None);

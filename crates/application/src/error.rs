@@ -4,7 +4,7 @@ use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::skew::EditTimeAhead;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::CHILDREN_MAX;
-use mosaic_domain::{MemoId, Record, UnixMillis, Violation, Violations};
+use mosaic_domain::{EditTime, MemoId, Record, UnixMillis, Violation, Violations};
 use mosaic_ports::{AccessTokenError, BlobError, BoxError, StoreError, WriteError};
 
 /// Why a use case did not do what it was asked. Nothing was written, except the losing content of
@@ -23,12 +23,15 @@ pub enum AppError {
     /// There is no such thing, or it is somebody else's.
     #[error("there is no such record")]
     NotFound,
-    /// The record is deleted, and this edit does not bring it back (W3).
+    /// The record was deleted then: there is nothing to read or to edit (W5).
     #[error("the record is deleted")]
-    Deleted,
-    /// The record is deleted and its content gone; only a whole record brings it back (W5).
+    Gone(EditTime),
+    /// The record was deleted then, and this create does not bring it back (W3).
+    #[error("the record is deleted")]
+    Deleted(EditTime),
+    /// The record was deleted then and its content gone; only a whole record brings it back (W5).
     #[error("the record is deleted and its content is gone: send the whole record")]
-    ContentGone,
+    ContentGone(EditTime),
     /// What is stored can't be read: the document was changed by hand, damaged, or written by another version.
     #[error("the stored record can not be read: a whole record takes its place, and it can be deleted")]
     Unreadable,
@@ -98,6 +101,9 @@ pub enum AppError {
         /// How many bytes the upload has.
         received: u64,
     },
+    /// The upload has another length than was told, or more bytes than that already.
+    #[error("the upload has another length, or more bytes than that already")]
+    OtherLength,
     /// The bytes would go beyond the length that was announced.
     #[error("the upload was announced with {length} bytes, and these would go beyond")]
     BeyondLength {

@@ -7,7 +7,7 @@ use mosaic_domain::entity::{Memo, Resource};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::skew::Shift;
 use mosaic_domain::write::{
-    Action, CHILDREN_MAX, EditResult, Locked, Outcome, RecordEdit, WriteScope, decide_within,
+    Action, CHILDREN_MAX, EditResult, Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide_within,
 };
 use mosaic_domain::{
     ClientId, EditTime, Entity as _, FamilyId, Record, RecordKey, Stamp, UnixMillis, UserId,
@@ -52,6 +52,9 @@ pub struct PushEdit {
 pub struct Pushed {
     /// The user's clock afterwards.
     pub clock: Stamp,
+    /// The user's clock before, where the results tell of everything that the clock has gone past since: nobody else wrote in
+    /// between, and nothing changed that the push did not name. A device that was served up to there was served up to `clock`.
+    pub clock_before: Option<Stamp>,
     /// What became of each edit, in the order of the edits.
     pub results: Vec<PushOutcome>,
 }
@@ -61,13 +64,13 @@ pub struct Pushed {
 pub enum PushOutcome {
     /// The record is now as the edit says.
     Applied {
-        /// The record's place in the user's history.
-        stamp: Stamp,
+        /// The record as it is stored.
+        stored: Box<Record>,
     },
     /// The record was so already (W3).
     Unchanged {
-        /// The record's place in the user's history.
-        stamp: Stamp,
+        /// The record as it is stored.
+        stored: Box<Record>,
     },
     /// A newer version is stored; the losing content is kept as a revision (W4).
     Superseded {
@@ -138,33 +141,41 @@ impl Push {
         }
         // A stable sort: parents first, and otherwise in the order in which they came.
         valid.sort_by_key(|edit: &RecordEdit| edit.key.entity_type());
-        let (clock, judged) = if valid.is_empty() {
-            (self.feed.clock(by.user, by.login).await??, Vec::new())
+        let written = if valid.is_empty() {
+            let clock = self.feed.clock(by.user, by.login).await??;
+            Written {
+                clock,
+                clock_before: Some(clock),
+                results: Vec::new(),
+            }
         } else {
             self.write(by, valid).await?
         };
-        for result in judged {
+        for result in written.results {
             if let Some(place) = places.get(&result.key) {
                 results[*place] = Some(outcome(result)?);
             }
         }
         let all = results.into_iter().collect::<Option<Vec<_>>>();
         let results = all.ok_or_else(|| AppError::Internal("an edit of a push has no result".into()))?;
-        Ok(Pushed { clock, results })
+        Ok(Pushed {
+            clock: written.clock,
+            clock_before: written.clock_before,
+            results,
+        })
     }
 
-    async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<(Stamp, Vec<EditResult>), AppError> {
-        let (quota, mut clock) = (self.quota, Stamp::default());
-        let mut results = Vec::with_capacity(edits.len());
+    async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<Written, AppError> {
+        let quota = self.quota;
+        let mut written: Option<Written> = None;
         let alone = self.deletes_many(by.user, &edits).await?;
         for slice in slices(edits, alone) {
             let scope = WriteScope::of(by.user, &slice).by(by.login);
             let decide: Decide = Arc::new(move |locked: &Locked| decide_within(quota, locked, &slice));
             let plan = self.store.write(scope, decide).await?;
-            clock = plan.clock;
-            results.extend(plan.results);
+            written = Some(Written::after(written, plan));
         }
-        Ok((clock, results))
+        written.ok_or_else(|| AppError::Internal("a push of some edits has no slice".into()))
     }
 
     /// Whether the memos that the edits delete take more resources with them than one memo may have (W9).
@@ -178,6 +189,33 @@ impl Push {
         query.parents = Some(memos);
         let children = self.reader.list(user, &query).await?.total;
         Ok(children > u64::from(CHILDREN_MAX))
+    }
+}
+
+/// What became of the slices so far.
+struct Written {
+    clock: Stamp,
+    clock_before: Option<Stamp>,
+    results: Vec<EditResult>,
+}
+
+impl Written {
+    /// With the slice that was written after them. Where somebody else wrote in between, the clock has moved.
+    fn after(before: Option<Self>, plan: WritePlan) -> Self {
+        let (stood, mut results) = match before {
+            None => (Some(plan.clock_before), Vec::new()),
+            Some(before) => {
+                let alone = before.clock == plan.clock_before;
+                (before.clock_before.filter(|_| alone), before.results)
+            }
+        };
+        let clock_before = stood.filter(|_| plan.tells_everything());
+        results.extend(plan.results);
+        Self {
+            clock: plan.clock,
+            clock_before,
+            results,
+        }
     }
 }
 
@@ -216,17 +254,11 @@ fn prepare(by: &PushBy, shift: Shift, edit: PushEdit) -> Result<RecordEdit, AppE
 
 fn outcome(result: EditResult) -> Result<PushOutcome, AppError> {
     let nothing = || AppError::Internal("an edit of a push left no record".into());
-    let stamp = result.current.as_ref().map(|record| record.stamp);
+    let current = result.current.map(Box::new).ok_or_else(nothing);
     Ok(match result.outcome {
-        Outcome::Applied => PushOutcome::Applied {
-            stamp: stamp.ok_or_else(nothing)?,
-        },
-        Outcome::Unchanged => PushOutcome::Unchanged {
-            stamp: stamp.ok_or_else(nothing)?,
-        },
-        Outcome::Superseded => PushOutcome::Superseded {
-            current: Box::new(result.current.ok_or_else(nothing)?),
-        },
+        Outcome::Applied => PushOutcome::Applied { stored: current? },
+        Outcome::Unchanged => PushOutcome::Unchanged { stored: current? },
+        Outcome::Superseded => PushOutcome::Superseded { current: current? },
         Outcome::Refused(refusal) => rejected(refusal.into()),
     })
 }

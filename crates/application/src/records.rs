@@ -161,18 +161,18 @@ impl Records {
     /// A live record.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] where there is none, or it is deleted.
+    /// As [`Records::find`], and [`AppError::NotFound`] where there never was one.
     pub async fn get<E: Entity>(&self, user: UserId, key: E::Key) -> Result<Live<E>, AppError> {
         self.find(user, key).await?.ok_or(AppError::NotFound)
     }
 
-    /// A live record, if there is one.
+    /// A live record, if there ever was one.
     ///
     /// # Errors
-    /// [`AppError::Unreadable`], or a store's error.
+    /// [`AppError::Gone`] where it is deleted, [`AppError::Unreadable`], or a store's error.
     pub async fn find<E: Entity>(&self, user: UserId, key: E::Key) -> Result<Option<Live<E>>, AppError> {
         let record = self.reader.record(user, E::record_key(key)).await?;
-        record.map_or(Ok(None), readable)
+        record.map(readable).transpose()
     }
 
     /// A record as it is stored, tombstones included.
@@ -378,8 +378,9 @@ impl From<Refusal> for AppError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotFound => Self::NotFound,
-            Refusal::Deleted => Self::Deleted,
-            Refusal::ContentGone => Self::ContentGone,
+            Refusal::Gone(deleted_at) => Self::Gone(deleted_at),
+            Refusal::Deleted(deleted_at) => Self::Deleted(deleted_at),
+            Refusal::ContentGone(deleted_at) => Self::ContentGone(deleted_at),
             Refusal::Unreadable => Self::Unreadable,
             Refusal::Incomplete(Missing(fields)) => {
                 let mut violations = Violations::default();
@@ -399,12 +400,12 @@ impl From<Refusal> for AppError {
     }
 }
 
-/// A live record with its type known; `None` where it is deleted.
-fn readable<E: Entity>(record: Record) -> Result<Option<Live<E>>, AppError> {
-    if record.is_unreadable() {
-        return Err(AppError::Unreadable);
+/// A live record with its type known.
+fn readable<E: Entity>(record: Record) -> Result<Live<E>, AppError> {
+    if record.is_deleted() {
+        return Err(AppError::Gone(record.version.time));
     }
-    Ok(record.into_live())
+    record.into_live().ok_or(AppError::Unreadable)
 }
 
 fn typed<E: Entity>(kept: KeptRevision) -> Option<TypedRevision<E>> {
@@ -423,6 +424,7 @@ fn is_refused(result: &EditResult) -> bool {
 /// The plan that leaves everything as it is.
 fn nothing(locked: &Locked, plan: WritePlan) -> WritePlan {
     WritePlan {
+        clock_before: locked.clock.last(),
         clock: locked.clock.last(),
         records: Vec::new(),
         revisions: Vec::new(),

@@ -12,6 +12,7 @@ use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
 use mosaic_ports::{AccessClaims, AccessTokens, Clock, RefreshTokens};
 
 use crate::error::{AppError, Unauthenticated};
+use crate::records::EditBy;
 
 /// Who a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,15 @@ impl From<&Caller> for Actor {
         Self {
             user: caller.user,
             login: Some(caller.family),
+        }
+    }
+}
+
+impl From<&EditBy> for Actor {
+    fn from(by: &EditBy) -> Self {
+        Self {
+            user: by.user,
+            login: by.login,
         }
     }
 }

@@ -11,6 +11,7 @@ use precis_profiles::{OpaqueString, UsernameCasePreserved};
 
 use crate::id::UserId;
 use crate::search::{normalise, normalise_before};
+use crate::stamp::Stamp;
 use crate::text::{PictureAddress, check_label};
 use crate::time::UnixMillis;
 use crate::violation::Violation;
@@ -42,6 +43,12 @@ pub struct User {
 }
 
 impl User {
+    /// Where the user's clock begins (S1): at the moment when the account was made, never at 0 in a world whose clocks are right.
+    /// There are apps to which a cursor of 0 means that they were never served.
+    pub fn first_stamp(&self) -> Stamp {
+        Stamp::clamped(self.created_at.get())
+    }
+
     /// Whether a change into `new` takes an administrator from the server: there must be another one.
     pub fn loses_admin(&self, new: &Self) -> bool {
         self.administers() && !new.administers()

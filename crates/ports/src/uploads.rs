@@ -1,7 +1,9 @@
 //! Uploads that are under way.
 
 use async_trait::async_trait;
-use mosaic_domain::attachment::{AppendOutcome, BeginOutcome, Collected, Upload, UploadPart, UploadState};
+use mosaic_domain::attachment::{
+    AppendOutcome, BeginOutcome, Collected, LengthOutcome, Upload, UploadPart, UploadState,
+};
 use mosaic_domain::{UnixMillis, UploadId, UserId};
 use uuid::Uuid;
 
@@ -46,6 +48,18 @@ pub trait UploadStore: Send + Sync {
         part: UploadPart,
         expires_at: UnixMillis,
     ) -> Result<AppendOutcome, StoreError>;
+
+    /// Notes how many bytes an upload has when it is complete, where that was to be told later
+    /// ([`settle_length`](mosaic_domain::attachment::settle_length)): of two that tell different ones at once, one does.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn settle_length(
+        &self,
+        user: UserId,
+        id: UploadId,
+        length: u64,
+    ) -> Result<LengthOutcome, StoreError>;
 
     /// The parts of an upload, in order. None once it is finished.
     ///

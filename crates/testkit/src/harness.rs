@@ -113,7 +113,9 @@ impl Harness {
     /// A new user.
     pub async fn user(&self) -> UserId {
         let n = self.users.fetch_add(1, Ordering::SeqCst);
-        let account = self.account(&format!("user-{n}"), Role::User);
+        let mut account = self.account(&format!("user-{n}"), Role::User);
+        // So that the first stamp is the time that the clock has.
+        account.user.created_at = at(self.clock.ms() - 1);
         let id = account.user.id;
         let outcome = self.stores.accounts.create(account, false, None).await.unwrap();
         assert_eq!(outcome, CreateOutcome::Created);

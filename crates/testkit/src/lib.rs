@@ -53,6 +53,7 @@ macro_rules! conformance {
         $crate::conformance! { $fixture:
             stamps {
                 s1_stamps_are_unique_and_increasing_across_types
+                s1_a_new_account_s_clock_starts_when_it_was_made
                 s1_writes_of_one_user_never_interleave
                 s1_a_new_user_has_a_clock
                 s2_time_is_read_under_the_lock
@@ -317,6 +318,7 @@ macro_rules! conformance {
                 an_upload_begins_only_where_it_fits
                 a_user_has_only_so_many_uploads
                 of_uploads_that_begin_at_once_as_many_begin_as_fit
+                a_length_that_is_told_later_is_told_once
                 parts_follow_each_other
                 of_parts_for_one_place_one_is_taken
                 a_direct_upload_takes_no_parts

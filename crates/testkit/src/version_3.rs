@@ -11,11 +11,15 @@ use uuid::Uuid;
 
 use crate::{ManualClock, at, memo, memo_key};
 
-/// The one user, `ΣΑΣ`.
+/// The user who wrote, `ΣΑΣ`.
 pub const USER: UserId = UserId::new(Uuid::from_u128(7));
 /// Their one login, on the device `phone`: the token of ones was spent, that of twos is the current one.
 pub const LOGIN: Uuid = Uuid::from_u128(8);
-/// Their clock.
+/// Another user, who never wrote anything: the clock stands at 0.
+pub const IDLE: UserId = UserId::new(Uuid::from_u128(9));
+/// When that account was made.
+pub const IDLE_SINCE: i64 = 50;
+/// The clock of the user who wrote.
 pub const CLOCK: i64 = 100;
 /// When the tokens expire.
 pub const EXPIRES_AT: i64 = ManualClock::START_MS * 2;
@@ -63,6 +67,12 @@ pub async fn assert_goes_on(stores: &Stores) {
     let kept = memos().into_iter().chain([overwritten()]);
     let bytes: usize = kept.map(|memo| 200 + memo.document.len()).sum();
     assert_eq!((dump.clock.get(), dump.record_bytes), (CLOCK, bytes as u64));
+    let idle = stores.dump_reader.dump_user(IDLE).await.unwrap().unwrap();
+    assert_eq!(
+        idle.clock.get(),
+        IDLE_SINCE,
+        "it stands where the account was made (S1)"
+    );
     for (term, number) in [("ΚΌΣΜΟΣ", 1), ("FIGS", 1), ("strasse", 2), ("STRAẞE", 2)] {
         let query = RecordQuery {
             search: SearchTerms::parse(term).unwrap(),

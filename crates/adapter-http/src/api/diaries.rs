@@ -16,7 +16,7 @@ use crate::admission::Load;
 use crate::body::JsonBody;
 use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, DiaryDto, DiaryWithMemos, MoodBody, SummaryBody};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
 use crate::state::AppState;
@@ -41,7 +41,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 "With the first 200 memos, and of these so many as come to 32 MiB. Where there are more, the header `Link` names \
                  the next page of `GET /memos/date/{date}`.",
             )
-            .returns_nullable::<DiaryWithMemos>("The diary, or null where there is none"),
+            .returns_nullable::<DiaryWithMemos>("The diary, or null where there never was one")
+            .problems(&[ProblemCode::Deleted, ProblemCode::CorruptRecord]),
         records::by_device(
             Endpoint::put("/diaries/{date}/summary", "setDiarySummary", summary)
                 .about(Diary::PATH, "Sets the text of a day")

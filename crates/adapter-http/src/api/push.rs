@@ -8,14 +8,14 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{ClientId, EntityType, PerEntity, Record, UnixMillis, Violation};
+use mosaic_domain::{ClientId, EntityType, PerEntity, Record, Stamp, UnixMillis, Violation};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::ArrayBuilder;
 
-use self::raw::{RawChanges, RawEdits};
+use self::raw::{RawChanges, RawEdits, Sent};
 use crate::access_log;
 use crate::admission::Admission;
 use crate::body::{FromBody, JsonBody};
@@ -30,6 +30,8 @@ use crate::routes::Endpoint;
 use crate::schema::{self, Named, UnixMs, add};
 use crate::state::AppState;
 
+/// What is stored is shown in so many bytes, however full the response is: some numbers.
+const FEW_BYTES: usize = 1024;
 /// How many errors the response to a push has at most, besides the first of each record.
 const MOST_ERRORS: usize = 1_000;
 
@@ -136,6 +138,11 @@ struct PushResponse {
     /// The user's clock afterwards: the greatest stamp that has been given.
     #[schema(value_type = UnixMs)]
     clock: i64,
+    /// The user's clock before, where nothing but what the results tell of has happened since. A device whose cursors all stand
+    /// there takes `clock` for all of them: it is not sent again what it pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = UnixMs, required = false)]
+    clock_before: Option<i64>,
     /// The server's clock, in Unix milliseconds.
     #[schema(value_type = UnixMs)]
     server_time: i64,
@@ -153,7 +160,13 @@ struct PushResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = UnixMs, required = false)]
     stamp: Option<i64>,
-    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them: read it with `GET`.
+    /// The members of the stored record that are not as they were sent, or were not sent: with `applied` and `unchanged`, where
+    /// there are any; of a deleted record `updatedAt` alone. Null where they are long, once an answer holds 4 MiB of them: read the
+    /// record with `GET`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    stored: Option<Value>,
+    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them, unless it is deleted: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<StoredRecord>, nullable = false)]
     current: Option<Value>,
@@ -212,21 +225,12 @@ struct PushError {
     errors: Vec<FieldError>,
 }
 
-impl PushResult {
-    fn stored(outcome: OutcomeName, stamp: i64) -> Self {
-        Self {
-            outcome,
-            stamp: Some(stamp),
-            ..Self::default()
-        }
-    }
-}
-
 /// A record whose edit was tried, or that could not be read.
 struct Tried {
     entity: EntityType,
     id: Option<String>,
     path: String,
+    sent: Sent,
     unreadable: Option<Problem>,
 }
 
@@ -234,7 +238,7 @@ struct Tried {
 fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
     let (mut tried, mut edits) = (Vec::new(), Vec::new());
     for (entity, raw) in types.into_pairs() {
-        for (path, Entry { id, edit }) in raw.into_iter().flat_map(|raw| raw.into_entries(entity)) {
+        for (path, Entry { id, edit }, sent) in raw.into_iter().flat_map(|raw| raw.into_entries(entity)) {
             let unreadable = match edit {
                 Ok(edit) => {
                     edits.push(edit);
@@ -246,6 +250,7 @@ fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
                 entity,
                 id,
                 path,
+                sent,
                 unreadable,
             });
         }
@@ -279,10 +284,10 @@ impl ResultWriter {
         }
     }
 
-    fn outcome(&mut self, outcome: PushOutcome, path: &str) -> Result<PushResult, Problem> {
+    fn outcome(&mut self, outcome: PushOutcome, path: &str, sent: &Sent) -> Result<PushResult, Problem> {
         Ok(match outcome {
-            PushOutcome::Applied { stamp } => PushResult::stored(OutcomeName::Applied, stamp.get()),
-            PushOutcome::Unchanged { stamp } => PushResult::stored(OutcomeName::Unchanged, stamp.get()),
+            PushOutcome::Applied { stored } => self.stored(OutcomeName::Applied, *stored, sent)?,
+            PushOutcome::Unchanged { stored } => self.stored(OutcomeName::Unchanged, *stored, sent)?,
             PushOutcome::Superseded { current } => PushResult {
                 outcome: OutcomeName::Superseded,
                 current: self.current(*current)?,
@@ -294,12 +299,42 @@ impl ResultWriter {
         })
     }
 
+    /// A record that is stored now, with what was not sent so.
+    fn stored(&mut self, outcome: OutcomeName, record: Record, sent: &Sent) -> Result<PushResult, Problem> {
+        let (stamp, is_deleted) = (record.stamp.get(), record.is_deleted());
+        let mut shown = entities::record_json(record);
+        if let Value::Object(members) = &mut shown {
+            // The key is told anyway, and of a deleted record there is nothing else.
+            members.retain(|name, value| {
+                !["id", "date"].contains(&&**name)
+                    && (name == "updatedAt" || !is_deleted)
+                    && !sent.says(name, value)
+            });
+        }
+        let mut result = PushResult {
+            outcome,
+            stamp: Some(stamp),
+            ..PushResult::default()
+        };
+        if !shown.as_object().is_none_or(Map::is_empty) {
+            result.stored = Some(self.fits(shown, FEW_BYTES)?.unwrap_or(Value::Null));
+        }
+        Ok(result)
+    }
+
+    /// A tombstone is never left out: `GET` would not answer it.
     fn current(&mut self, record: Record) -> Result<Option<Value>, Problem> {
-        if self.shown_bytes >= PageLimits::PROTOCOL.bytes {
+        let free = if record.is_deleted() { usize::MAX } else { 0 };
+        self.fits(entities::record_json(record), free)
+    }
+
+    /// What is shown, unless there is no room left for it. So few bytes are always shown.
+    fn fits(&mut self, shown: Value, free: usize) -> Result<Option<Value>, Problem> {
+        let bytes = serde_json::to_vec(&shown).map_err(Problem::internal)?.len();
+        if self.shown_bytes >= PageLimits::PROTOCOL.bytes && bytes > free {
             return Ok(None);
         }
-        let shown = entities::record_json(record);
-        self.shown_bytes += serde_json::to_vec(&shown).map_err(Problem::internal)?.len();
+        self.shown_bytes += bytes;
         Ok(Some(shown))
     }
 }
@@ -322,7 +357,11 @@ async fn push(
     let _turn = Admission::push(&request, editor.user(), body_bytes).await?;
     let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
     let mut results_of: BTreeMap<_, _> = named.collect();
-    let Pushed { clock, results } = state.push.run(&editor.push(client, client_time), edits).await?;
+    let Pushed {
+        clock,
+        clock_before,
+        results,
+    } = state.push.run(&editor.push(client, client_time), edits).await?;
     let (mut outcomes, mut showing) = (results.into_iter(), ResultWriter::default());
     for one in tried {
         let result = if let Some(problem) = one.unreadable {
@@ -330,7 +369,7 @@ async fn push(
         } else {
             let outcome = outcomes.next();
             let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
-            showing.outcome(outcome, &one.path)?
+            showing.outcome(outcome, &one.path, &one.sent)?
         };
         let results = results_of.entry(one.entity.name()).or_default();
         results.push(PushResult { id: one.id, ..result });
@@ -338,6 +377,7 @@ async fn push(
     let shown = PushResponse {
         results: results_of,
         clock: clock.get(),
+        clock_before: clock_before.map(Stamp::get),
         server_time: state.clock.now().get(),
     };
     response::large(&request, HttpResponse::Ok(), || shown).await

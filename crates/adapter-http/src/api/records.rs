@@ -49,7 +49,7 @@ pub(super) trait Routed: ApiEntity {
     /// Reads a record.
     ///
     /// # Errors
-    /// [`AppError::NotFound`].
+    /// [`AppError::NotFound`], [`AppError::Gone`].
     async fn read(state: &AppState, user: UserId, key: Self::Key) -> Result<Self::Response, AppError>;
 }
 
@@ -164,7 +164,11 @@ pub(super) fn get_endpoint<E: Routed>(name: &str) -> Endpoint {
     Endpoint::get(path::<E>(), &format!("get{name}"), get::<E>)
         .about(E::PATH, "Reads a record")
         .returns::<E::Response>("The record")
-        .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord])
+        .problems(&[
+            ProblemCode::NotFound,
+            ProblemCode::Deleted,
+            ProblemCode::CorruptRecord,
+        ])
 }
 
 /// `POST` with the key in the body, or a new one.

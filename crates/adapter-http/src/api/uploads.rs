@@ -1,4 +1,4 @@
-//! Resumable uploads by the protocol tus 1.0.0, with creation, termination, expiration and checksums.
+//! Resumable uploads by the protocol tus 1.0.0, with creation (also with the first bytes, or without a length), termination, expiration and checksums.
 //!
 //! A request whose bytes break off or stall leaves what came. No limit for bodies holds here but the announced length.
 
@@ -10,12 +10,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, HeaderValue, LOCATION};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use mosaic_application::AppError;
 use mosaic_application::sessions::Actor;
-use mosaic_application::uploads::Uploads;
+use mosaic_application::uploads::{Checksum, Uploads};
 use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
@@ -42,7 +42,7 @@ pub(crate) const REQUEST_HEADERS: [&str; 8] = [
     "x-http-method-override",
 ];
 /// The headers that web pages read of what is answered to uploads.
-pub(crate) const RESPONSE_HEADERS: [&str; 11] = [
+pub(crate) const RESPONSE_HEADERS: [&str; 12] = [
     "location",
     "tus-resumable",
     "tus-version",
@@ -51,6 +51,7 @@ pub(crate) const RESPONSE_HEADERS: [&str; 11] = [
     "tus-checksum-algorithm",
     "upload-offset",
     "upload-length",
+    "upload-defer-length",
     "upload-metadata",
     "upload-expires",
     "x-mosaic-resource-id",
@@ -68,18 +69,26 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "`Upload-Metadata` has pairs of a name and a text in base64, separated by commas: `filename`, and optionally \
              `filetype` (a MIME type), `id` (of the resource), `memoId`, `metadata` (a JSON object), `createdAt` and \
              `updatedAt` (Unix milliseconds, in digits). Others are ignored. The resource is written with the last byte; an \
-             upload of no bytes is complete at once. `Upload-Concat` and `Upload-Defer-Length` are refused: those extensions are not \
-             spoken here.",
+             upload of no bytes is complete at once. With the content type `application/offset+octet-stream` the body has the first \
+             bytes, or all of them: where they break off or are refused, nothing has begun. `Upload-Concat` is refused: that extension is \
+             not spoken here.",
         )
-        .required_header::<schema::Count>("Upload-Length", "The bytes of the file")
+        .header::<schema::Count>("Upload-Length", "The bytes of the file")
+        .header::<schema::Deferred>(
+            headers::DEFERRED,
+            "`1`, in the place of `Upload-Length`, which comes with bytes later: until then as many count as a file may have",
+        )
         .required_header::<schema::UploadMetadata>("Upload-Metadata", "What is said of the file")
         .header::<schema::ClientIdHeader>(CLIENT_ID, "The device that uploads")
         .header::<UnixMs>(CLIENT_TIME, "The device's own clock, in Unix milliseconds")
+        .header::<schema::UploadChecksum>("Upload-Checksum", CHECKSUM)
+        .may_take_bytes(headers::BYTES)
         .returns_headers(
             201,
             "It has begun",
-            &[("Location", "Where the bytes go"), EXPIRES, RESOURCE],
+            &[("Location", "Where the bytes go"), OFFSET, EXPIRES, RESOURCE],
         )
+        .problems(&BYTES_PROBLEMS)
         .problems(&[
             ProblemCode::InvalidUploadHeader,
             ProblemCode::DeletedConflict,
@@ -139,12 +148,25 @@ const EXPIRES: (&str, &str) = ("Upload-Expires", "When the upload is given up");
 const RESOURCE: (&str, &str) = ("X-Mosaic-Resource-Id", "The resource that it becomes");
 const OFFSET: (&str, &str) = ("Upload-Offset", "How many bytes the upload has");
 /// What tells how far an upload has come.
-const STATE: [(&str, &str); 5] = [
+const STATE: [(&str, &str); 6] = [
     OFFSET,
-    ("Upload-Length", "The bytes of the file"),
+    ("Upload-Length", "The bytes of the file, where they were told"),
+    ("Upload-Defer-Length", "`1` where they were not"),
     ("Upload-Metadata", "What was said of the file"),
     EXPIRES,
     RESOURCE,
+];
+
+const CHECKSUM: &str = "`sha1` or `sha256`, and the checksum in base64";
+/// What may be wrong with the bytes of a request.
+const BYTES_PROBLEMS: [ProblemCode; 7] = [
+    ProblemCode::UnsupportedChecksum,
+    ProblemCode::BeyondUploadLength,
+    ProblemCode::UnsupportedEncoding,
+    ProblemCode::UploadRefused,
+    ProblemCode::ChecksumMismatch,
+    ProblemCode::StorageUnavailable,
+    ProblemCode::StorageFull,
 ];
 
 const GONE: [ProblemCode; 2] = [ProblemCode::NotFound, ProblemCode::UploadExpired];
@@ -177,32 +199,28 @@ fn append_endpoint(endpoint: Endpoint) -> Endpoint {
              with a checksum counts whole or not at all.",
         )
         .required_header::<schema::Count>("Upload-Offset", "How many bytes the upload has")
-        .header::<schema::UploadChecksum>("Upload-Checksum", "`sha1` or `sha256`, and the checksum in base64")
+        .header::<schema::Count>("Upload-Length", "The bytes of the file, where they were not told before")
+        .header::<schema::UploadChecksum>("Upload-Checksum", CHECKSUM)
         .takes_bytes(headers::BYTES)
         .returns_headers(204, "The bytes are stored", &[OFFSET, EXPIRES, RESOURCE])
+        .problems(&BYTES_PROBLEMS)
         .problems(&[
             ProblemCode::InvalidUploadHeader,
-            ProblemCode::UnsupportedChecksum,
             ProblemCode::NotFound,
             ProblemCode::UploadOffsetConflict,
             ProblemCode::TooManyParts,
             ProblemCode::UploadExpired,
-            ProblemCode::BeyondUploadLength,
+            ProblemCode::FileTooLarge,
             ProblemCode::QuotaExceeded,
             ProblemCode::UnsupportedMediaType,
-            ProblemCode::UnsupportedEncoding,
-            ProblemCode::UploadRefused,
             ProblemCode::UploadBusy,
-            ProblemCode::ChecksumMismatch,
-            ProblemCode::StorageUnavailable,
-            ProblemCode::StorageFull,
         ])
 }
 
 async fn options(state: Data<AppState>) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((headers::TUS_VERSION, schema::TUS_VERSION))
-        .insert_header((headers::TUS_EXTENSION, "creation,termination,expiration,checksum"))
+        .insert_header((headers::TUS_EXTENSION, headers::EXTENSIONS))
         .insert_header((headers::TUS_MAX_SIZE, state.attachments.limits().file_bytes))
         .insert_header((headers::TUS_CHECKSUM_ALGORITHM, headers::CHECKSUMS))
         .finish()
@@ -213,19 +231,38 @@ async fn begin(
     _: Tus,
     request: HttpRequest,
     state: Data<AppState>,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let length = headers::length(&request)?;
+    let first = if headers::has_bytes(&request) {
+        Some(Sent::of(&request)?)
+    } else {
+        None
+    };
     let metadata = headers::metadata(&request)?;
     let (file, times) = metadata::read(&metadata)?;
     let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
-    let upload = state
-        .uploads
-        .begin(&editor.edit(times), length, file, metadata)
-        .await?;
+    let by = editor.edit(times);
+    let upload = state.uploads.begin(&by, length, file, metadata).await?;
+    let (upload, received) = match first {
+        None => (upload, 0),
+        Some(Sent { checksum, announced }) => {
+            let (actor, uploads) = (Actor::from(&by), state.uploads.clone());
+            let bytes = bytes_of(payload, &state);
+            let appended = outliving(async move {
+                uploads
+                    .append_first(actor, upload.id, checksum, announced, bytes)
+                    .await
+            });
+            let appended = appended.await?;
+            (appended.upload, appended.received)
+        }
+    };
     // Below `/api` where the request was.
     let location = format!("{}/{}", request.path(), upload.id);
     Ok(answer(StatusCode::CREATED, &upload)
         .insert_header((LOCATION, location))
+        .insert_header((headers::UPLOAD_OFFSET, received))
         .finish())
 }
 
@@ -288,7 +325,11 @@ async fn status(actor: Actor, id: UploadId, state: &AppState) -> Result<HttpResp
     let mut response = answer(StatusCode::OK, &found.upload);
     response
         .insert_header((headers::UPLOAD_OFFSET, found.received))
-        .insert_header((headers::UPLOAD_LENGTH, found.upload.length));
+        .insert_header(if found.upload.is_deferred {
+            (headers::UPLOAD_DEFER_LENGTH, 1)
+        } else {
+            (headers::UPLOAD_LENGTH, found.upload.length)
+        });
     if let Some(metadata) = Uploads::client_metadata(&found.upload) {
         response.insert_header((headers::UPLOAD_METADATA, metadata));
     }
@@ -303,25 +344,53 @@ async fn receive(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     headers::check_content_type(request)?;
-    check_unpacked(request)?;
+    let Sent { checksum, announced } = Sent::of(request)?;
     let offset = headers::offset(request)?;
-    let checksum = headers::checksum(request)?;
-    let announced = content_length(request);
-    let (uploads, idle) = (state.uploads.clone(), state.downloads.upload_idle);
-    let bytes = stream::try_unfold(payload.into_inner(), move |mut payload| async move {
-        let bytes = next_bytes(&mut payload, idle).await?;
-        Ok::<_, Problem>(bytes.map(|bytes| (bytes, payload)))
-    });
-    // Where the connection breaks this handler is gone at once: what arrived before that is still to be stored.
-    let task = rt::spawn(async move {
+    if let Some(length) = headers::told_length(request)? {
+        state.uploads.settle_length(actor.user, id, length).await?;
+    }
+    let (uploads, bytes) = (state.uploads.clone(), bytes_of(payload, state));
+    let appended = outliving(async move {
         uploads
             .append(actor, id, offset, checksum, announced, bytes)
             .await
     });
-    let appended = task.await.map_err(Problem::internal)??;
+    let appended = appended.await?;
     Ok(answer(StatusCode::NO_CONTENT, &appended.upload)
         .insert_header((headers::UPLOAD_OFFSET, appended.received))
         .finish())
+}
+
+/// What the head of a request says of its bytes.
+struct Sent {
+    checksum: Option<Checksum>,
+    announced: Option<u64>,
+}
+
+impl Sent {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        check_unpacked(request)?;
+        Ok(Self {
+            checksum: headers::checksum(request)?,
+            announced: content_length(request),
+        })
+    }
+}
+
+/// The bytes of a request, as they come.
+fn bytes_of(payload: Payload, state: &AppState) -> impl Stream<Item = Result<Bytes, Problem>> + use<> {
+    let idle = state.downloads.upload_idle;
+    stream::try_unfold(payload.into_inner(), move |mut payload| async move {
+        let bytes = next_bytes(&mut payload, idle).await?;
+        Ok(bytes.map(|bytes| (bytes, payload)))
+    })
+}
+
+/// Where the connection breaks the handler is gone at once: what arrived before that is still to be stored, or given up.
+async fn outliving<T: 'static>(
+    work: impl Future<Output = Result<T, Problem>> + 'static,
+) -> Result<T, Problem> {
+    rt::spawn(work).await.map_err(Problem::internal)?
 }
 
 async fn abort(user: UserId, id: UploadId, state: &AppState) -> Result<HttpResponse, Problem> {

@@ -18,6 +18,9 @@ pub(crate) trait Declared: Entity<Key: Value<Sent = String>> {
     /// What a client sends: some fields of a record, or all of them.
     type Body: DeserializeOwned + Send + 'static;
 
+    /// What the fields are called.
+    const NAMES: &'static [&'static str];
+
     /// The fields, as the document describes them.
     fn members() -> Vec<Member>;
 
@@ -82,6 +85,7 @@ macro_rules! fields {
             const NAME: &'static str = stringify!($entity);
             const DESCRIPTION: &'static str = $about;
             type Body = $body;
+            const NAMES: &'static [&'static str] = &[$($name),*];
 
             fn members() -> Vec<$crate::entities::declare::Member> {
                 vec![$($crate::entities::declare::Member::of::<$value>($name, concat!($($doc),*)),)*]

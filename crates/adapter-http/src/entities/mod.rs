@@ -110,6 +110,13 @@ macro_rules! registry {
             }
         }
 
+        /// What the fields of a type are called.
+        pub(crate) fn field_names(entity: EntityType) -> &'static [&'static str] {
+            match entity {
+                $(EntityType::$entity => <$entity as declare::Declared>::NAMES,)*
+            }
+        }
+
         /// Reads a record of a bulk push; `path` is its place in the body.
         pub(crate) fn read_updated(entity: EntityType, text: &str, path: &str) -> Entry {
             match entity {

@@ -76,7 +76,7 @@ problem_codes! {
     RegistrationClosed = 403 "registration_closed" "Registration is closed";
     /// Nothing of this user has that key: other people's records answer the same.
     NotFound = 404 "not_found" "Not found";
-    /// The record was deleted, and its content can not be completed from what is left (W5).
+    /// The record was deleted: there is nothing to read, or to complete an edit from (W5). `updatedAt` tells when.
     Deleted = 404 "deleted" "The record was deleted";
     /// The resource is there, its bytes were not uploaded yet.
     NotUploaded = 404 "not_uploaded" "The bytes were not uploaded yet";
@@ -90,7 +90,7 @@ problem_codes! {
     RequestTimeout = 408 "request_timeout" "The request took too long to arrive";
     /// The write lost against a newer version; `current` holds the winner (W4).
     Superseded = 409 "superseded" "A newer version won";
-    /// The record was deleted, and a create without an edit time never undoes that (W3).
+    /// The record was deleted, and a create without an edit time never undoes that (W3). `updatedAt` tells when.
     DeletedConflict = 409 "deleted" "The record was deleted";
     /// Somebody has that user name, letter case aside.
     UsernameTaken = 409 "username_taken" "The user name is taken";

@@ -341,6 +341,47 @@ async fn cors_is_closed_until_origins_are_named() {
 }
 
 #[actix_web::test]
+async fn web_pages_send_what_their_libraries_add() {
+    let server = run(&HttpSettings {
+        cors_origins: vec!["https://notes.example".into()],
+        ..settings()
+    });
+    let preflight = async |name: &str| {
+        let asks = format!(
+            "origin: https://notes.example\r\naccess-control-request-method: POST\r\n\
+             access-control-request-headers: {name}\r\n"
+        );
+        server.request("OPTIONS", "/echo", &asks, "").await.status
+    };
+    for name in [
+        "x-requested-with",
+        "cache-control",
+        "traceparent",
+        "baggage",
+        "sentry-trace",
+        "idempotency-key",
+        "content-encoding",
+    ] {
+        assert_eq!(preflight(name).await, 200, "{name}");
+    }
+    assert_eq!(preflight("x-forwarded-for").await, 400);
+    let answer = server
+        .request("GET", "/health", "origin: https://notes.example\r\n", "")
+        .await;
+    let exposed = answer.header("access-control-expose-headers").unwrap_or_default();
+    for name in [
+        "etag",
+        "retry-after",
+        "x-request-id",
+        "link",
+        "upload-offset",
+        "location",
+    ] {
+        assert!(exposed.to_lowercase().contains(name), "{name} in {exposed}");
+    }
+}
+
+#[actix_web::test]
 async fn a_path_that_is_longer_than_any_is_not_looked_up() {
     let server = run(&settings());
     let fits = format!("/nowhere/{}", "a".repeat(1_015));

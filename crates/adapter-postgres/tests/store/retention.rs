@@ -146,6 +146,7 @@ async fn attach(h: &Harness, user: UserId) {
             resource: ResourceId::new(h.new_id()),
             author: by("phone"),
             length: size,
+            is_deferred: false,
             kind: UploadKind::Parts,
             fields: String::new(),
             created_at: touched_at,

@@ -1,7 +1,7 @@
 //! A database of version 3 goes on where it stood.
 
 use mosaic_testkit::postgres::Template;
-use mosaic_testkit::version_3::{CLOCK, EXPIRES_AT, LOGIN, USER};
+use mosaic_testkit::version_3::{CLOCK, EXPIRES_AT, IDLE, IDLE_SINCE, LOGIN, USER};
 use mosaic_testkit::{Stores, version_3};
 use refinery::Target;
 use uuid::Uuid;
@@ -18,11 +18,13 @@ async fn database() -> TestDatabase {
     let mut sql = database.connect().await;
     let migrations = released::migrations::runner().set_target(Target::Version(3));
     migrations.run_async(&mut sql).await.unwrap();
-    let user = USER.uuid();
+    let (user, idle) = (USER.uuid(), IDLE.uuid());
     sql.batch_execute(&format!(
         "INSERT INTO meta VALUES (1, '{LOGIN}');
          INSERT INTO users VALUES ('{user}', 'ΣΑΣ', 'σας', 'hash', NULL, 'user', false, false, 0, 0);
          INSERT INTO sync_clocks VALUES ('{user}', {CLOCK});
+         INSERT INTO users VALUES ('{idle}', 'idle', 'idle', 'hash', NULL, 'user', false, false, {IDLE_SINCE}, 0);
+         INSERT INTO sync_clocks VALUES ('{idle}', 0);
          INSERT INTO refresh_tokens
          SELECT '{user}', decode(repeat(n, 32), 'hex'), '{LOGIN}', 'phone', 'a phone', n::bigint, {EXPIRES_AT}, n = '01'
          FROM unnest(ARRAY['01', '02']) AS n"

@@ -213,6 +213,7 @@ fn upload(ids: &SequentialIds, length: u64) -> Upload {
         resource: ResourceId::new(ids.next()),
         author: "phone".parse().unwrap(),
         length,
+        is_deferred: false,
         kind: UploadKind::Parts,
         fields: "{}".to_owned(),
         created_at: UnixMillis::clamped(1),

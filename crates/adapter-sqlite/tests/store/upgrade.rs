@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
-use mosaic_testkit::version_3::{CLOCK, EXPIRES_AT, LOGIN, USER};
+use mosaic_testkit::version_3::{CLOCK, EXPIRES_AT, IDLE, IDLE_SINCE, LOGIN, USER};
 use mosaic_testkit::{ManualClock, SequentialIds, Stores, version_3};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -33,6 +33,13 @@ fn database() -> TempDir {
     )
     .unwrap();
     conn.execute("INSERT INTO sync_clocks VALUES (?1, ?2)", (user, CLOCK))
+        .unwrap();
+    conn.execute(
+        "INSERT INTO users VALUES (?1, 'idle', 'idle', 'hash', NULL, 'user', 0, 0, ?2, 0)",
+        (IDLE.uuid(), IDLE_SINCE),
+    )
+    .unwrap();
+    conn.execute("INSERT INTO sync_clocks VALUES (?1, 0)", [IDLE.uuid()])
         .unwrap();
     for memo in version_3::memos() {
         conn.execute("INSERT INTO record_search (body) VALUES (?1)", [memo.body])

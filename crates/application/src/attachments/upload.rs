@@ -1,7 +1,7 @@
 //! A file becomes a resource.
 
 use mosaic_domain::entity::{FileSize, Filename, KeptObject, MimeType, Resource, ResourcePatch};
-use mosaic_domain::{Live, MemoId, Record, RecordKey, ResourceId, State, UserId};
+use mosaic_domain::{Live, MemoId, Record, RecordKey, ResourceId, UserId};
 
 use super::{Attachments, BlobIngest, StoredBlob};
 use crate::error::AppError;
@@ -116,8 +116,8 @@ impl Attachments {
         }
         let Some(id) = file.id else { return Ok(None) };
         match self.records.record(by.user, RecordKey::Resource(id)).await? {
-            Some(record) if matches!(record.state, State::Deleted(_)) && by.edit_time.is_none() => {
-                Err(AppError::Deleted)
+            Some(record) if record.is_deleted() && by.edit_time.is_none() => {
+                Err(AppError::Deleted(record.version.time))
             }
             record => Ok(record.and_then(Record::into_live)),
         }

@@ -58,7 +58,7 @@ impl Uploads {
     ///
     /// # Errors
     /// The stream's. [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::OffsetConflict`] (also where another request
-    /// was first), [`AppError::TooManyParts`], [`AppError::BeyondLength`], [`AppError::ChecksumMismatch`], the storage's error, and
+    /// was first), [`AppError::TooManyParts`], [`AppError::BeyondLength`] ([`AppError::FileTooLarge`] where the length is not told yet), [`AppError::ChecksumMismatch`], the storage's error, and
     /// where these were the last bytes, those of [`Attachments::add`](crate::attachments::Attachments::add).
     pub async fn append<E: From<AppError>>(
         &self,
@@ -71,10 +71,9 @@ impl Uploads {
     ) -> Result<UploadProgress, E> {
         let actor = actor.into();
         let (mut lock, upload) = self.lock_at(actor, id, offset).await?;
-        let length = upload.length;
-        let left = length.saturating_sub(offset);
+        let left = upload.length.saturating_sub(offset);
         if announced.is_some_and(|announced| announced > left) {
-            return Err(AppError::BeyondLength { length }.into());
+            return Err(beyond(&upload).into());
         }
         let mut bytes = pin!(bytes);
         let mut hasher = checksum.as_ref().map(Checksum::hasher);
@@ -99,7 +98,7 @@ impl Uploads {
                 none => none.insert(self.attachments.receive(actor.user).await?),
             };
             if ingest.size() + bytes.len() as u64 > left {
-                return Err(AppError::BeyondLength { length }.into());
+                return Err(beyond(&upload).into());
             }
             if let Some((hasher, _)) = &mut hasher {
                 hasher.update(&bytes);
@@ -117,6 +116,28 @@ impl Uploads {
             Some(failure) => Err(failure),
             None => Ok(stored?),
         }
+    }
+
+    /// The first bytes of an upload that was begun by the same request. Where they are refused or break off it is given up:
+    /// nobody was told of it, and it would only take up room.
+    ///
+    /// # Errors
+    /// As [`Uploads::append`].
+    pub async fn append_first<E: From<AppError>>(
+        &self,
+        actor: impl Into<Actor>,
+        id: UploadId,
+        checksum: Option<Checksum>,
+        announced: Option<u64>,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<UploadProgress, E> {
+        let actor = actor.into();
+        let appended = self.append(actor, id, 0, checksum, announced, bytes).await;
+        if appended.is_err() {
+            // One that can't be given up expires.
+            let _ = self.end(actor.user, id).await;
+        }
+        appended
     }
 
     /// The right to go on with a resumable upload from an offset.
@@ -152,14 +173,14 @@ impl Uploads {
         if let Some(ingest) = ingest {
             let part = ingest.finish().await?;
             received += part.size;
-            if part.size == upload.length {
+            if upload.is_whole_with(part.size) {
                 // All of it in one request: its hash is known, nothing has to be put together.
                 resource = Some(self.add_whole(actor, &upload, part).await?);
             } else {
                 upload.expires_at = self.add_part(&upload, offset, &part).await?;
             }
         }
-        if received == upload.length && resource.is_none() {
+        if upload.is_whole_with(received) && resource.is_none() {
             resource = Some(self.complete(actor, upload.clone()).await?);
         }
         Ok(UploadProgress {
@@ -210,12 +231,20 @@ impl Uploads {
                 return Ok(expires_at);
             }
             AppendOutcome::Conflict { received } => AppError::OffsetConflict { received },
-            AppendOutcome::TooLong => AppError::BeyondLength {
-                length: upload.length,
-            },
+            AppendOutcome::TooLong => beyond(upload),
             AppendOutcome::Gone => AppError::NotFound,
         };
         self.attachments.discard(blob).await;
         Err(error)
+    }
+}
+
+/// Bytes that go beyond what an upload may have.
+fn beyond(upload: &Upload) -> AppError {
+    let length = upload.length;
+    if upload.is_deferred {
+        AppError::FileTooLarge { limit: length }
+    } else {
+        AppError::BeyondLength { length }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mosaic_domain::attachment::{BeginOutcome, Upload, UploadKind, UploadPart, UploadState};
+use mosaic_domain::attachment::{BeginOutcome, LengthOutcome, Upload, UploadKind, UploadPart, UploadState};
 use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource};
 use mosaic_domain::{ClientId, EditTime, Live, MemoId, ResourceId, UnixMillis, UploadId, UserId};
 use mosaic_ports::{BlobName, Clock, IdGenerator, UploadStore};
@@ -90,7 +90,8 @@ impl Uploads {
         }
     }
 
-    /// Begins a resumable upload of that many bytes. `client_metadata` is given back by [`Uploads::client_metadata`].
+    /// Begins a resumable upload of that many bytes; `None`: that is told later ([`Uploads::settle_length`]), and until then as many
+    /// count as a file may have. `client_metadata` is given back by [`Uploads::client_metadata`].
     ///
     /// # Errors
     /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], [`AppError::TooManyUploads`], and what would make the bytes
@@ -98,18 +99,14 @@ impl Uploads {
     pub async fn begin(
         &self,
         by: &EditBy,
-        length: u64,
+        length: Option<u64>,
         file: NewFile,
         client_metadata: Option<String>,
     ) -> Result<Upload, AppError> {
         let kind = UploadKind::Parts;
         let upload = self.create(by, length, file, kind, client_metadata).await?;
-        if length == 0 {
-            let actor = Actor {
-                user: by.user,
-                login: by.login,
-            };
-            self.complete(actor, upload.clone()).await?;
+        if upload.is_whole_with(0) {
+            self.complete(by.into(), upload.clone()).await?;
         }
         Ok(upload)
     }
@@ -134,7 +131,7 @@ impl Uploads {
         let address = self.blobs.presign_write(blob, expires_in).await?;
         let address = address.ok_or(AppError::NoDirectUploads)?;
         let upload = self
-            .create(by, length, file, UploadKind::Direct { blob: id }, None)
+            .create(by, Some(length), file, UploadKind::Direct { blob: id }, None)
             .await?;
         Ok(DirectUpload {
             upload,
@@ -146,11 +143,12 @@ impl Uploads {
     async fn create(
         &self,
         by: &EditBy,
-        length: u64,
+        told: Option<u64>,
         file: NewFile,
         kind: UploadKind,
         client_metadata: Option<String>,
     ) -> Result<Upload, AppError> {
+        let length = told.unwrap_or(self.attachments.limits().file_bytes);
         self.attachments.fits_file(length)?;
         self.attachments.check(by, &file, None).await?;
         let created_at = self.clock.now();
@@ -168,6 +166,7 @@ impl Uploads {
             resource: file.id.unwrap_or_else(|| ResourceId::new(self.records.new_id())),
             author: by.client.clone(),
             length,
+            is_deferred: told.is_none(),
             kind,
             fields: serde_json::to_string(&fields).map_err(|error| AppError::Internal(error.into()))?,
             created_at,
@@ -211,7 +210,8 @@ impl Uploads {
     pub async fn state(&self, actor: impl Into<Actor>, id: UploadId) -> Result<UploadState, AppError> {
         let actor = actor.into();
         let (_lock, state) = self.lock(actor.user, id).await?;
-        if state.finished || state.upload.kind != UploadKind::Parts || state.received < state.upload.length {
+        let is_whole = state.upload.is_whole_with(state.received);
+        if state.finished || state.upload.kind != UploadKind::Parts || !is_whole {
             return Ok(state);
         }
         self.complete(actor, state.upload.clone()).await?;
@@ -219,6 +219,20 @@ impl Uploads {
             finished: true,
             ..state
         })
+    }
+
+    /// Tells the length of a resumable upload that began without one. Told again, it is the same one.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::FileTooLarge`], [`AppError::OtherLength`].
+    pub async fn settle_length(&self, user: UserId, id: UploadId, length: u64) -> Result<(), AppError> {
+        self.find(user, id).await?;
+        match self.store.settle_length(user, id, length).await? {
+            LengthOutcome::Settled => Ok(()),
+            LengthOutcome::Conflict => Err(AppError::OtherLength),
+            LengthOutcome::TooLong { most } => Err(AppError::FileTooLarge { limit: most }),
+            LengthOutcome::Gone => Err(AppError::NotFound),
+        }
     }
 
     /// What the client sent of an upload when it began, as it was sent.
@@ -383,7 +397,7 @@ impl Uploads {
 fn refused(error: AppError, kind: UploadKind) -> AppError {
     let is_final = matches!(
         error,
-        AppError::Deleted
+        AppError::Deleted(_)
             | AppError::OtherContent
             | AppError::Superseded { .. }
             | AppError::UnknownMemo(_)

@@ -7,10 +7,12 @@ use mosaic_application::push::{Push, PushBy, PushEdit, PushOutcome, Pushed};
 
 use mosaic_domain::entity::SortGroup;
 use mosaic_domain::query::Listing;
-use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome};
+use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome, RecordEdit};
 use mosaic_domain::{EditTime, Entity, EntityType, FamilyId, RecordKey, Stamp, UnixMillis, UserId};
 use mosaic_ports::{MockChangeFeed, MockRecordReader, MockWriteStore};
-use mosaic_testkit::{Model, by, every_field, memo, memo_id, memo_key, resource_key, resource_of};
+use mosaic_testkit::{
+    EditExt as _, Model, by, every_field, memo, memo_id, memo_key, resource_key, resource_of,
+};
 use uuid::Uuid;
 
 const USER: UserId = UserId::new(Uuid::from_u128(1));
@@ -18,12 +20,24 @@ const NOW: i64 = 1_715_000_000_000;
 
 /// A store over a model of one user, and how often it was asked to write.
 fn store(model: Model) -> (MockWriteStore, Arc<Mutex<(Model, usize)>>) {
+    store_with_another_device(model, usize::MAX, Vec::new())
+}
+
+/// As [`store`], where another device comes in between: it has made these edits when the store is asked for the nth time.
+fn store_with_another_device(
+    model: Model,
+    nth: usize,
+    theirs: Vec<RecordEdit>,
+) -> (MockWriteStore, Arc<Mutex<(Model, usize)>>) {
     let state = Arc::new(Mutex::new((model, 0)));
     let shared = Arc::clone(&state);
     let mut store = MockWriteStore::new();
     store.expect_write().returning(move |scope, decide| {
         let (model, writes) = &mut *shared.lock().unwrap();
         *writes += 1;
+        if *writes == nth {
+            model.write(UnixMillis::clamped(NOW), &theirs)?;
+        }
         let plan = decide(&model.locked(&scope, UnixMillis::clamped(NOW)))?;
         model.commit(&plan);
         Ok(plan)
@@ -84,7 +98,7 @@ async fn run_with(by: PushBy, edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
 
 fn applied(outcome: &PushOutcome) -> Option<Stamp> {
     match outcome {
-        PushOutcome::Applied { stamp } => Some(*stamp),
+        PushOutcome::Applied { stored } => Some(stored.stamp),
         _ => None,
     }
 }
@@ -210,6 +224,75 @@ async fn w3_w4_replays_change_nothing_and_what_loses_is_kept() {
     assert_eq!(state.lock().unwrap().0.revisions().len(), 1);
 }
 
+/// B3: of what happened between the two clocks the results tell everything, or the first clock is not told.
+#[tokio::test]
+async fn b3_the_clock_before_is_told_only_where_nobody_wrote_in_between() {
+    let large = "x".repeat(300 * 1024);
+    let memos = |of: [u64; 4]| -> Vec<_> {
+        let put = |n| put(memo_key(n), memo(&large), Some(NOW));
+        of.into_iter().map(put).collect()
+    };
+    let theirs = |time| vec![mosaic_testkit::put(memo_key(9), memo("theirs")).at(time)];
+    for (nth, edits, expected) in [
+        // Nobody else; before all slices; between two of them; a loser, which moves no clock.
+        (usize::MAX, theirs(NOW), Some(0)),
+        (1, theirs(NOW), Some(1)),
+        (2, theirs(NOW), None),
+        (4, theirs(NOW), None),
+        (2, theirs(NOW - 2), Some(0)),
+    ] {
+        let mut model = Model::default();
+        let seed = [mosaic_testkit::put(memo_key(9), memo("there")).at(NOW - 1)];
+        model.write(UnixMillis::clamped(NOW - 10), &seed).unwrap();
+        let stood = model.clock();
+        let (store, state) = store_with_another_device(model, nth, edits);
+        let push = Push::new(
+            Arc::new(store),
+            Arc::new(feed()),
+            Arc::new(MockRecordReader::new()),
+        );
+        let pushed = push.run(&push_by(None), memos([1, 2, 3, 4])).await.unwrap();
+        let (model, writes) = &*state.lock().unwrap();
+        assert_eq!(*writes, 4);
+        assert_eq!(pushed.clock, model.clock());
+        // One that wrote before the first slice stands before the first clock, which no longer is that of the device.
+        let before = pushed.clock_before.map(|before| usize::from(before > stood));
+        assert_eq!(before, expected, "{nth}");
+    }
+}
+
+/// B3: what changes with a record that is named, and is not named itself, is told by nobody but a pull.
+#[tokio::test]
+async fn b3_what_changes_with_another_record_is_not_told_by_a_push() {
+    let named = |all: bool| {
+        let mut edits = vec![bury(memo_key(1), Some(NOW))];
+        edits.extend(all.then(|| bury(resource_key(1), Some(NOW))));
+        edits
+    };
+    for (edits, is_told) in [(named(false), false), (named(true), true)] {
+        let mut model = Model::default();
+        let seed = [
+            mosaic_testkit::put(memo_key(1), memo("x")),
+            mosaic_testkit::put(resource_key(1), resource_of(memo_id(1), "a.png")),
+        ];
+        model
+            .write(UnixMillis::clamped(NOW - 10), &seed.map(|edit| edit.at(NOW - 10)))
+            .unwrap();
+        let stood = model.clock();
+        let (store, _) = store(model);
+        let push = Push::new(
+            Arc::new(store),
+            Arc::new(feed()),
+            Arc::new(MockRecordReader::new()),
+        );
+        let pushed = push.run(&push_by(None), edits).await.unwrap();
+        assert_eq!(pushed.clock_before, is_told.then_some(stood));
+    }
+    // Where nothing can be written, nothing has happened.
+    let (nothing, ..) = run(vec![put(memo_key(1), memo("x"), Some(NOW + 300_001))]).await;
+    assert_eq!(nothing.clock_before, Some(nothing.clock));
+}
+
 /// B1: a push that brings much is written in slices, parents first, and answered as one.
 #[tokio::test]
 async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
@@ -232,7 +315,7 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
         .results
         .iter()
         .map(|result| match result {
-            PushOutcome::Applied { stamp } => *stamp,
+            PushOutcome::Applied { stored } => stored.stamp,
             other => panic!("{other:?}"),
         })
         .collect();

@@ -370,6 +370,27 @@ async fn h1_revisions_of_a_record_that_never_was_are_not_found() {
     assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
 }
 
+#[tokio::test]
+async fn w5_a_deleted_record_is_gone_since_then_and_one_that_never_was_is_not_found() {
+    for (is_stored, code) in [(true, "gone"), (false, "not found")] {
+        let mut reader = MockRecordReader::new();
+        let tombstone = is_stored.then(|| Record {
+            state: State::Deleted(None),
+            ..stored("", NOW - 50)
+        });
+        reader
+            .expect_record()
+            .returning(move |_, _| Ok(tombstone.clone()));
+        let records = records_over(MockWriteStore::new(), reader);
+        let read = match records.get::<Memo>(USER, MEMO).await {
+            Err(AppError::Gone(since)) if since.get() == NOW - 50 => "gone",
+            Err(AppError::NotFound) => "not found",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read, code);
+    }
+}
+
 /// A reader with one revision of the memo.
 fn reader_of(content: Content) -> (MockRecordReader, Revision) {
     let version = Version::new(EditTime::clamped(NOW - 50), client());
@@ -421,20 +442,4 @@ async fn p8_what_can_not_be_read_is_said_to_be_so() {
     assert!(matches!(read, Err(AppError::Unreadable)), "{read:?}");
     let read = records.revision::<Memo>(USER, MEMO, revision.id).await;
     assert!(matches!(read, Err(AppError::Unreadable)), "{read:?}");
-}
-
-#[tokio::test]
-async fn a_deleted_record_is_not_found() {
-    let mut reader = MockRecordReader::new();
-    let tombstone = Record {
-        state: State::Deleted(None),
-        ..stored("", NOW)
-    };
-    reader
-        .expect_record()
-        .returning(move |_, _| Ok(Some(tombstone.clone())));
-    let missing = records_over(MockWriteStore::new(), reader)
-        .get::<Memo>(USER, MEMO)
-        .await;
-    assert!(matches!(missing, Err(AppError::NotFound)), "{missing:?}");
 }

@@ -83,7 +83,7 @@ pub enum CreateOutcome {
 
 impl Account {
     /// What becomes of making this account; with `only_first`, only where there is none yet. It is written with a
-    /// clock.
+    /// clock, which stands at its [`User::first_stamp`].
     pub fn create(&self, facts: &AccountFacts, only_first: bool) -> Plan<Self, CreateOutcome> {
         if let Err(refusal) = facts.standing {
             Plan::nothing(CreateOutcome::Refused(refusal))

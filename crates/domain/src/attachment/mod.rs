@@ -16,6 +16,6 @@ pub use contents::{
 };
 pub use garbage::{AvatarFacts, CollectPlan, Collected, ContentFacts, collect};
 pub use upload::{
-    AppendOutcome, BeginOutcome, ExpirePlan, ExpiredUpload, Upload, UploadFacts, UploadKind, UploadPart,
-    UploadState, append, begin, expire,
+    AppendOutcome, BeginOutcome, ExpirePlan, ExpiredUpload, LengthOutcome, Upload, UploadFacts, UploadKind,
+    UploadPart, UploadState, append, begin, expire, settle_length,
 };

@@ -43,8 +43,10 @@ pub struct Upload {
     pub resource: ResourceId,
     /// The device that began it.
     pub author: ClientId,
-    /// How many bytes it has when it is complete.
+    /// How many bytes it has when it is complete; where it `is_deferred`, the most that it may have.
     pub length: u64,
+    /// Whether its length is told later ([`settle_length`]).
+    pub is_deferred: bool,
     /// How its bytes come.
     pub kind: UploadKind,
     /// What its beginner said of the resource: JSON that the store does not look into.
@@ -53,6 +55,13 @@ pub struct Upload {
     pub created_at: UnixMillis,
     /// When it is given up.
     pub expires_at: UnixMillis,
+}
+
+impl Upload {
+    /// Whether so many bytes are all of it.
+    pub const fn is_whole_with(&self, bytes: u64) -> bool {
+        !self.is_deferred && bytes >= self.length
+    }
 }
 
 /// Bytes of an upload that came in one request, and the blob that holds them.
@@ -169,6 +178,44 @@ pub fn append(found: Option<&UploadState>, part: &UploadPart) -> Plan<(), Append
     }
 }
 
+/// What became of telling the length of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LengthOutcome {
+    /// That is its length, now or before.
+    Settled,
+    /// It has another length, or more bytes than that already.
+    Conflict,
+    /// It may have this many bytes at most.
+    TooLong {
+        /// How many bytes it may have.
+        most: u64,
+    },
+    /// There is no such upload, or no longer.
+    Gone,
+}
+
+/// Whether an upload has so many bytes when it is complete, if that was not told before: the store notes it then. It is no more
+/// than what was counted for it when it began, so it fits (A4).
+pub fn settle_length(found: Option<&UploadState>, length: u64) -> Plan<(), LengthOutcome> {
+    let Some(UploadState { upload, received, .. }) = found else {
+        return Plan::nothing(LengthOutcome::Gone);
+    };
+    if !upload.is_deferred {
+        let outcome = if upload.length == length {
+            LengthOutcome::Settled
+        } else {
+            LengthOutcome::Conflict
+        };
+        Plan::nothing(outcome)
+    } else if length > upload.length {
+        Plan::nothing(LengthOutcome::TooLong { most: upload.length })
+    } else if length < *received {
+        Plan::nothing(LengthOutcome::Conflict)
+    } else {
+        Plan::write((), LengthOutcome::Settled)
+    }
+}
+
 /// An upload that has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpiredUpload {
@@ -240,6 +287,7 @@ mod tests {
             resource: ResourceId::new(Uuid::from_u128(1)),
             author: "phone".parse().unwrap(),
             length: 100,
+            is_deferred: false,
             kind,
             fields: "{}".into(),
             created_at: UnixMillis::ZERO,
@@ -305,6 +353,41 @@ mod tests {
             assert_eq!(plan.write.is_some(), expected == AppendOutcome::Appended);
         }
         assert_eq!(append(None, &part(0, 1)), Plan::nothing(AppendOutcome::Gone));
+    }
+
+    #[test]
+    fn a_length_is_told_once_and_fits_what_came_and_what_was_counted() {
+        let deferred = |bytes| {
+            let known = state(THROUGH, bytes, false);
+            let upload = Upload {
+                is_deferred: true,
+                ..known.upload
+            };
+            UploadState { upload, ..known }
+        };
+        let (known, finished) = (state(THROUGH, 30, false), state(THROUGH, 0, true));
+        let too_long = LengthOutcome::TooLong { most: 100 };
+        for (state, length, expected, writes) in [
+            (&deferred(30), 30, LengthOutcome::Settled, true),
+            (&deferred(30), 100, LengthOutcome::Settled, true),
+            (&deferred(0), 0, LengthOutcome::Settled, true),
+            (&deferred(30), 29, LengthOutcome::Conflict, false),
+            (&deferred(30), 101, too_long, false),
+            (&known, 100, LengthOutcome::Settled, false),
+            (&known, 99, LengthOutcome::Conflict, false),
+            (&known, 101, LengthOutcome::Conflict, false),
+            (&finished, 100, LengthOutcome::Settled, false),
+        ] {
+            let plan = settle_length(Some(state), length);
+            assert_eq!(
+                (plan.outcome, plan.write.is_some()),
+                (expected, writes),
+                "{length}"
+            );
+        }
+        assert_eq!(settle_length(None, 1), Plan::nothing(LengthOutcome::Gone));
+        assert!(known.upload.is_whole_with(100) && !known.upload.is_whole_with(99));
+        assert!(!deferred(100).upload.is_whole_with(100), "more may come");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::entity::{Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
+use crate::time::EditTime;
 use crate::version::Version;
 
 pub use edit::{Action, RecordEdit};
@@ -95,6 +96,8 @@ pub struct Locked {
 /// What a store has to carry out, all or nothing (W8).
 #[derive(Debug, Clone, PartialEq)]
 pub struct WritePlan {
+    /// The user's clock before.
+    pub clock_before: Stamp,
     /// The user's clock afterwards. Written only when `records` is not empty (S4).
     pub clock: Stamp,
     /// The records as they are afterwards, each with a stamp of its own.
@@ -109,6 +112,17 @@ pub struct WritePlan {
 }
 
 impl WritePlan {
+    /// Whether the results tell of every record that changes. Those that are deleted, moved or detached with another one have
+    /// none (W9), unless they were named, too.
+    pub fn tells_everything(&self) -> bool {
+        let told = self.results.iter();
+        let told = told.filter(|result| !matches!(result.outcome, Outcome::Refused(_)));
+        let told = told.filter_map(|result| result.current.as_ref());
+        let told: BTreeSet<_> = told.map(|record| (record.key, record.stamp)).collect();
+        let mut changed = self.records.iter();
+        changed.all(|record| told.contains(&(record.key, record.stamp)))
+    }
+
     /// Whether there is nothing to carry out.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.revisions.is_empty()
@@ -142,15 +156,18 @@ pub enum Outcome {
 /// Why an edit can't be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is no such record, or it is deleted and the edit is not one that brings it back (W5, W7).
+    /// There is no such record (W7).
     #[error("there is no such record")]
     NotFound,
-    /// The record is deleted, and a create without an edit time never brings it back (W3).
+    /// The record was deleted then, and a partial edit without an edit time does not bring it back (W5).
     #[error("the record is deleted")]
-    Deleted,
-    /// The record is deleted and its content is gone, so a partial edit can't bring it back (W5).
+    Gone(EditTime),
+    /// The record was deleted then, and a create without an edit time never brings it back (W3).
+    #[error("the record is deleted")]
+    Deleted(EditTime),
+    /// The record was deleted then and its content is gone, so a partial edit can't bring it back (W5).
     #[error("the record is deleted and its content is gone: send the whole record")]
-    ContentGone,
+    ContentGone(EditTime),
     /// The record can't be read, so a partial edit has nothing to be completed from (W7).
     #[error("the stored record can not be read: send the whole record")]
     Unreadable,

@@ -11,7 +11,7 @@ use super::{Action, CHILDREN_MAX, EditResult, Locked, Outcome, ROW_BYTES, Record
 use crate::entity::{Content, Patch, RecordKey, ResourcePatch, SortGroup};
 use crate::id::{ClientId, MemoId};
 use crate::record::{Record, Revision, RevisionReason, State};
-use crate::stamp::{ClockExhausted, SyncClock};
+use crate::stamp::{ClockExhausted, Stamp, SyncClock};
 use crate::time::{EditTime, UnixMillis};
 use crate::version::{MergeState, Version, compare};
 
@@ -20,6 +20,7 @@ const MAX_PLACE: i64 = i32::MAX as i64;
 
 /// What was loaded, with the edits so far applied.
 pub(super) struct PlanBuilder<'a> {
+    clock_before: Stamp,
     clock: SyncClock,
     records: BTreeMap<RecordKey, Record>,
     children: BTreeMap<SortGroup, u32>,
@@ -53,6 +54,7 @@ impl From<Refusal> for ShortCircuit {
 impl<'a> PlanBuilder<'a> {
     pub(super) fn new(locked: &'a Locked, quota: u64) -> Self {
         Self {
+            clock_before: locked.clock.last(),
             clock: locked.clock.clone(),
             records: locked.records.clone(),
             children: locked.children.clone(),
@@ -66,6 +68,7 @@ impl<'a> PlanBuilder<'a> {
 
     pub(super) fn into_plan(self, results: Vec<EditResult>) -> WritePlan {
         let Self {
+            clock_before,
             clock,
             records,
             touched,
@@ -79,6 +82,7 @@ impl<'a> PlanBuilder<'a> {
             .collect();
         records.sort_by_key(|record| record.stamp);
         WritePlan {
+            clock_before,
             clock: clock.last(),
             records,
             revisions,
@@ -410,7 +414,7 @@ fn base_of<'a>(
     }
     if edit.yields() {
         return Err(if stored.is_deleted() {
-            Refusal::Deleted.into()
+            Refusal::Deleted(stored.version.time).into()
         } else {
             ShortCircuit::Unchanged
         });
@@ -420,8 +424,8 @@ fn base_of<'a>(
         match (edit.creates(), edit.time, content) {
             // A diary begins anew.
             (true, None, _) => return Ok(None),
-            (false, None, _) => return Err(Refusal::NotFound.into()),
-            (false, Some(_), None) => return Err(Refusal::ContentGone.into()),
+            (false, None, _) => return Err(Refusal::Gone(stored.version.time).into()),
+            (false, Some(_), None) => return Err(Refusal::ContentGone(stored.version.time).into()),
             (_, Some(_), _) => {}
         }
     }

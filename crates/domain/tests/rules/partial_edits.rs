@@ -34,7 +34,11 @@ fn w7_a_create_over_what_is_stored_is_a_partial_edit() {
     assert_eq!(world.outcome(only_tags(1, "b")), Outcome::Unchanged, "W3");
     // Newer than a delete it brings the record back, with what is still there of it.
     world.apply(delete(memo_key(1)).at(300));
-    assert_eq!(world.outcome(only_tags(1, "a")), refused(Refusal::Deleted));
+    let deleted_at = world.record(memo_key(1)).version.time;
+    assert_eq!(
+        world.outcome(only_tags(1, "a")),
+        refused(Refusal::Deleted(deleted_at))
+    );
     world.apply(only_tags(1, "b").at(400));
     let back = Some(Content::Memo(tagged("x", &["b"])));
     assert_eq!(world.record(memo_key(1)).live_content().cloned(), back);

@@ -16,7 +16,7 @@ pub const VARIANT_COLUMNS: &str = "variant, blob_id, size, mime_type";
 pub const AVATAR_COLUMNS: &str = "avatar_id, sha256, mime_type, created_at";
 /// The columns of `uploads`, called `u`, that [`upload`] reads first.
 pub const UPLOAD_COLUMNS: &str = "u.upload_id, u.resource_id, u.client_id, u.length, u.direct_blob_id, u.fields, \
-    u.created_at, u.expires_at, u.is_finished";
+    u.created_at, u.expires_at, u.is_finished, u.is_deferred";
 /// The columns of `upload_parts` that [`part`] reads.
 pub const PART_COLUMNS: &str = "part_offset, size, blob_id";
 
@@ -69,13 +69,14 @@ pub fn upload<C: Columns>(row: &C) -> Result<UploadState, C::Error> {
         resource: ResourceId::new(id(row, 1, "uploads.resource_id")?),
         author: parsed(row, 2, "uploads.client_id")?,
         length: size(row, 3, "uploads.length")?,
+        is_deferred: flag(row, 9, "uploads.is_deferred")?,
         kind: UploadKind::of(row.uuid(4, "uploads.direct_blob_id")?),
         fields: some(row.text(5, "uploads.fields")?, "uploads.fields")?.to_owned(),
         created_at: time(row, 6, "uploads.created_at")?,
         expires_at: time(row, 7, "uploads.expires_at")?,
     };
     let finished = flag(row, 8, "uploads.is_finished")?;
-    let (received, parts) = (size(row, 9, "upload_parts.size")?, count(row, 10, "count")?);
+    let (received, parts) = (size(row, 10, "upload_parts.size")?, count(row, 11, "count")?);
     Ok(UploadState::new(upload, received, parts, finished))
 }
 

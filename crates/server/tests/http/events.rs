@@ -236,7 +236,8 @@ async fn n1_commits_of_other_users_are_not_heard() {
     let bert = server.new_user("bert", "phone").await;
     let mut hers = Stream::open(&anna).await;
     let mut his = Stream::open(&bert).await;
-    assert_eq!((hers.changed().await, his.changed().await), (0, 0));
+    let began = (anna.clock().await, bert.clock().await);
+    assert_eq!((hers.changed().await, his.changed().await), began);
     for kind in KINDS {
         for n in 1..4 {
             kind.create(&bert, n, "his", &json!({})).await.ok();

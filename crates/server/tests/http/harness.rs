@@ -42,6 +42,8 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../../../migrations/postgres/V5__shares_and_letter_case.sql"),
     include_str!("../../../../migrations/postgres/V6__search_texts.sql"),
     include_str!("../../../../migrations/postgres/V7__seals.sql"),
+    include_str!("../../../../migrations/postgres/V8__deferred_lengths.sql"),
+    include_str!("../../../../migrations/postgres/V9__clocks_that_never_moved.sql"),
 );
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.

@@ -142,11 +142,12 @@ impl Kind {
         client.delete(&format!("{}{query}", self.path(n))).await
     }
 
-    /// `GET` of the nth record; `null` where there is none.
+    /// `GET` of the nth record; `null` where there is none, or none any more.
     pub async fn get(&self, client: &Client, n: usize) -> Value {
         let answer = client.get(&self.path(n)).await;
-        if !self.is_diary() && answer.status == 404 {
-            answer.problem(404, "not_found");
+        if answer.status == 404 {
+            let is_deleted = self.is_diary() || answer.body["updatedAt"].is_i64();
+            answer.problem(404, if is_deleted { "deleted" } else { "not_found" });
             return Value::Null;
         }
         answer.ok()

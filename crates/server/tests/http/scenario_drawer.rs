@@ -181,7 +181,7 @@ async fn assert_erased_ones_take_no_part(server: &Server, others: &App) {
         answer.problem(404, "deleted");
         kind.edit(&laptop, 0, "from nothing", &json!({}))
             .await
-            .problem(404, "not_found");
+            .problem(404, "deleted");
     }
     let digest = laptop.get("/sync/digest").await.ok();
     assert!(

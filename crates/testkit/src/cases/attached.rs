@@ -169,6 +169,7 @@ pub(super) fn upload(h: &Harness) -> Upload {
         resource: resource_id(1),
         author: by("phone"),
         length: 10,
+        is_deferred: false,
         kind: UploadKind::Parts,
         fields: "{}".into(),
         created_at: at(START),

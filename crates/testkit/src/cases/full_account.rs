@@ -8,7 +8,7 @@ use mosaic_domain::entity::{MimeType, Resource, Variant};
 use mosaic_domain::login::{IssueOutcome, LoginRefusal, Rotation, StoredRefreshToken};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::search::SearchTerms;
-use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, Stamp, UploadId, UserId};
+use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, UploadId, UserId};
 use mosaic_ports::{Loaded, ServedCursors, WriteError};
 use uuid::Uuid;
 
@@ -74,6 +74,7 @@ pub(super) async fn attach(h: &Harness, user: UserId, n: u64, upload: UploadId) 
         resource: resource_id(n),
         author: by("phone"),
         length: 10,
+        is_deferred: false,
         kind: UploadKind::Parts,
         fields: "{}".into(),
         created_at: at(1_000),
@@ -270,7 +271,7 @@ pub(super) async fn assert_nothing_left(h: &Harness, account: &Account) {
     let dumped = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
     assert_eq!(
         (dumped.clock, dumped.cursors.len(), dumped.logins.len()),
-        (Stamp::ZERO, 0, 0)
+        (account.user.first_stamp(), 0, 0)
     );
     assert!(h.live(user).await.is_empty());
     assert!(h.fresh_device(user).await.delivered().is_empty());

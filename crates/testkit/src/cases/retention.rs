@@ -208,12 +208,8 @@ pub async fn h2_a_late_create_still_loses_against_an_erased_tombstone(h: &Harnes
     h.write_as(user, delete(memo_key(1)).at(150), Outcome::Unchanged)
         .await;
     h.write_as(user, delete(memo_key(1)), Outcome::Unchanged).await;
-    h.write_as(
-        user,
-        put(memo_key(1), memo("x")),
-        Outcome::Refused(Refusal::Deleted),
-    )
-    .await;
+    let deleted = Outcome::Refused(Refusal::Deleted(erased.version.time));
+    h.write_as(user, put(memo_key(1), memo("x")), deleted).await;
     assert_eq!(h.record(user, memo_key(1)).await, Some(erased));
     let texts: Vec<_> = h
         .revisions(user, memo_key(1))
@@ -239,11 +235,12 @@ pub async fn h2_only_a_whole_record_brings_back_what_is_erased(h: &Harness) {
     h.clock.advance(1_000);
     purge(h, user, h.clock.ms(), 100).await;
     let newer = h.clock.ms();
-    let gone = Outcome::Refused(Refusal::ContentGone);
-    h.write_as(user, patch_memo(1, "part").at(newer), gone.clone())
+    let deleted_at = h.record(user, memo_key(1)).await.unwrap().version.time;
+    let erased = Outcome::Refused(Refusal::ContentGone(deleted_at));
+    h.write_as(user, patch_memo(1, "part").at(newer), erased.clone())
         .await;
-    h.write_as(user, patch_memo(1, "part"), Outcome::Refused(Refusal::NotFound))
-        .await;
+    let gone = Outcome::Refused(Refusal::Gone(deleted_at));
+    h.write_as(user, patch_memo(1, "part"), gone).await;
     assert!(h.live(user).await.iter().all(|record| record.key != memo_key(1)));
     let whole = put(memo_key(1), memo("whole")).at(newer);
     let plan = h.write_as(user, whole, Outcome::Applied).await;

@@ -1,7 +1,8 @@
 //! The user's clock: S1 to S5.
 
+use mosaic_domain::account::{CreateOutcome, Role};
 use mosaic_domain::write::Outcome;
-use mosaic_domain::{MAX_SAFE_INTEGER, Record};
+use mosaic_domain::{EntityType, MAX_SAFE_INTEGER, Record};
 
 use crate::{
     EditExt, Gate, Harness, ManualClock, bot, bot_key, delete, diary, diary_key, memo, memo_key, patch_memo,
@@ -30,6 +31,24 @@ pub async fn s1_stamps_are_unique_and_increasing_across_types(h: &Harness) {
     assert_eq!(second.clock.get(), start + 4);
     let stored = h.record(user, memo_key(1)).await.unwrap();
     assert_eq!(stored.stamp, second.clock);
+}
+
+/// The clock of a new account stands where the account was made; the first write goes on from there.
+pub async fn s1_a_new_account_s_clock_starts_when_it_was_made(h: &Harness) {
+    let account = h.account("new", Role::User);
+    let (user, made) = (account.user.id, h.clock.ms());
+    let outcome = h.stores.accounts.create(account, false, None).await.unwrap();
+    assert_eq!(outcome, CreateOutcome::Created);
+    let device = h.fresh_device(user).await;
+    assert!(device.delivered().is_empty());
+    let clock = h.stores.feed.clock(user, None).await.unwrap().unwrap();
+    assert_eq!(clock.get(), made);
+    for entity in EntityType::ALL {
+        assert_eq!(device.request().cursors[entity], clock.into(), "{entity}");
+    }
+    // A clock that stands still, too.
+    let plan = h.write(user, [put(memo_key(1), memo("x"))]).await;
+    assert_eq!(stamps(&plan.records), [made + 1]);
 }
 
 /// While one write holds the lock, another of the same user decides nothing, and a pull sees neither.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use mosaic_domain::attachment::{
-    AppendOutcome, AttachmentUsage, BeginOutcome, Collected, ContentRef, ReferenceOutcome, Upload,
-    UploadKind, UploadPart, UploadState,
+    AppendOutcome, AttachmentUsage, BeginOutcome, Collected, ContentRef, LengthOutcome, ReferenceOutcome,
+    Upload, UploadKind, UploadPart, UploadState,
 };
 use mosaic_domain::{UnixMillis, UploadId, UserId};
 use uuid::Uuid;
@@ -29,6 +29,7 @@ pub(super) fn upload(h: &Harness, length: u64) -> Upload {
         resource: resource_id(1),
         author: by("phone"),
         length,
+        is_deferred: false,
         kind: UploadKind::Parts,
         fields: "{}".into(),
         created_at: at(START),
@@ -375,4 +376,37 @@ pub async fn a_direct_upload_takes_no_parts(h: &Harness) {
     begin(h, user, direct(h, 100, expired)).await;
     assert_eq!(drop_all(h, user, EXPIRES, 10).await, [expired].into());
     assert_eq!(usage(h, user).await, (0, 0));
+}
+
+/// Until the length of an upload is told, the most that it may have counts; of lengths that are told at once one holds.
+pub async fn a_length_that_is_told_later_is_told_once(h: &Harness) {
+    let (user, other) = (h.user().await, h.user().await);
+    let deferred = Upload {
+        is_deferred: true,
+        ..upload(h, 100)
+    };
+    let id = begin(h, user, deferred.clone()).await;
+    assert_eq!(state(h, user, id).await.unwrap().upload, deferred);
+    go_on(h, user, id, 30).await;
+    let announced = async || h.stores.contents.usage(user).await.unwrap().announced;
+    assert_eq!(announced().await, 100);
+    let tell = async |user, length| h.stores.uploads.settle_length(user, id, length).await.unwrap();
+    let too_long = LengthOutcome::TooLong { most: 100 };
+    assert_eq!(tell(user, 29).await, LengthOutcome::Conflict);
+    assert_eq!(tell(user, 101).await, too_long);
+    assert_eq!(tell(other, 40).await, LengthOutcome::Gone);
+    assert_eq!(state(h, user, id).await.unwrap().upload, deferred);
+    let (one, two) = tokio::join!(tell(user, 40), tell(user, 50));
+    let told = match (one, two) {
+        (LengthOutcome::Settled, LengthOutcome::Conflict) => 40,
+        (LengthOutcome::Conflict, LengthOutcome::Settled) => 50,
+        both => panic!("{both:?}"),
+    };
+    assert_eq!(tell(user, told).await, LengthOutcome::Settled);
+    let known = state(h, user, id).await.unwrap().upload;
+    assert_eq!((known.length, known.is_deferred), (told, false));
+    assert_eq!(announced().await, told);
+    let beyond = part(h, 30, told - 29);
+    assert_eq!(append(h, user, id, beyond).await, AppendOutcome::TooLong);
+    go_on(h, user, id, told - 30).await;
 }

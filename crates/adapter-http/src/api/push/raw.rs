@@ -1,9 +1,12 @@
 //! The edits of a push as they stand in the body: counted and set apart from each other before any of them is read, so that
 //! one that can't be read spoils no other (B2).
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use mosaic_application::push::EDITS_PER_TYPE;
 use mosaic_domain::{EntityType, PerEntity, Violation};
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::entities::{self, Entry};
 use crate::json::{Unreadable, unreadable};
@@ -99,7 +102,7 @@ impl<'t> RawEdits<'t> {
     }
 
     /// Reads the records: first the updated, then the deleted ones. Each comes with its place in the body.
-    pub(super) fn into_entries(self, entity: EntityType) -> impl Iterator<Item = (String, Entry)> {
+    pub(super) fn into_entries(self, entity: EntityType) -> impl Iterator<Item = (String, Entry, Sent)> {
         type Read = fn(EntityType, &str, &str) -> Entry;
         let lists: [(&str, Option<RawList<'t>>, Read); 2] = [
             ("updated", self.updated, entities::read_updated),
@@ -110,10 +113,59 @@ impl<'t> RawEdits<'t> {
             records.map(move |(i, text)| {
                 let path = format!("changes.{entity}.{name}[{i}]");
                 let entry = read(entity, text, &path);
-                (path, entry)
+                let sent = match entry.edit {
+                    Ok(_) => Sent::of(entity, text),
+                    Err(_) => Sent::default(),
+                };
+                (path, entry, sent)
             })
         })
     }
+}
+
+/// What a record said, kept as hashes until it is known what is stored.
+#[derive(Debug, Default)]
+pub(super) struct Sent(Vec<(&'static str, u64)>);
+
+/// What records show besides their fields.
+const AROUND: [&str; 8] = [
+    "createdAt",
+    "updatedAt",
+    "isDeleted",
+    "revisionCount",
+    "resourceType",
+    "storageType",
+    "url",
+    "thumbnailUrl",
+];
+/// Nobody has looked at the values of those: longer ones are none that the server has made.
+const AROUND_BYTES: usize = 4 * 1024;
+
+impl Sent {
+    /// Of a record that could be read: its fields are no longer than fields may be.
+    fn of(entity: EntityType, text: &str) -> Self {
+        let fields = entities::field_names(entity);
+        let members = Members::of(text, "").into_iter().flatten().flatten();
+        let known = members.filter_map(|(name, value)| {
+            let field = fields.iter().find(|field| **field == name);
+            let around = AROUND.iter().filter(|_| value.len() <= AROUND_BYTES);
+            let name = field.or_else(|| around.into_iter().find(|around| **around == name))?;
+            Some((*name, hash_of(&serde_json::from_str(value).ok()?)))
+        });
+        Self(known.collect())
+    }
+
+    /// Whether the record said that.
+    pub(super) fn says(&self, name: &str, value: &Value) -> bool {
+        let said = self.0.iter().find(|(said, _)| *said == name);
+        said.is_some_and(|(_, hash)| *hash == hash_of(value))
+    }
+}
+
+fn hash_of(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<'t> RawList<'t> {

@@ -119,7 +119,8 @@ impl Site {
                 role,
                 must_change_password: false,
                 disabled: false,
-                created_at: now,
+                // So that the first stamp is the time that the clock has (S1).
+                created_at: now.plus(-1),
                 updated_at: now,
             },
             password: password(),

@@ -77,8 +77,12 @@ async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
     assert_eq!(results["bot"], json!([]));
     assert_eq!(
         results["memo"][0],
-        json!({"id": id(1), "outcome": "applied", "stamp": NOW})
+        json!({"id": id(1), "outcome": "applied", "stamp": NOW, "stored": {
+            "tags": [], "isArchived": false, "diaryDate": null, "aiSummary": null, "isDeleted": false, "revisionCount": 1,
+            "createdAt": NOW,
+        }})
     );
+    assert_eq!(results["memo"][4]["stored"], json!({"updatedAt": NOW}));
     assert_eq!(results["memo"][1]["retryable"], false);
     assert_eq!(results["resource"][1]["retryable"], true);
     answer.assert_has(&json!({"clock": NOW + 3, "serverTime": NOW}));
@@ -89,18 +93,84 @@ async fn w4_the_winners_are_shown_until_they_are_too_large() {
     let site = Site::new().await;
     let push = async |content: &str, updated_at: i64| {
         let memo = |i| json!({"id": Uuid::from_u128(i), "content": content, "updatedAt": updated_at});
-        let memos: Vec<Value> = (0..3).map(memo).collect();
+        let memos: Vec<Value> = (0..4).map(memo).collect();
         let body = json!({"clientId": "phone", "changes": {"memo": {"updated": memos}}});
         site.post("/sync/push", &body).await.assert_ok().body
     };
     // Six bytes each, as JSON.
     push(&"\u{1}".repeat(400_000), NOW - 5).await;
+    let last = format!("/memos/{}?updatedAt={}", Uuid::from_u128(3), NOW - 4);
+    assert_eq!(site.send(ask("DELETE", &last)).await.status, 204);
     let answer = push("old", 5).await;
     let results = answer["results"]["memo"].as_array().unwrap();
     assert!(results.iter().all(|one| one["outcome"] == "superseded"));
     assert_eq!(results[0]["current"]["updatedAt"], NOW - 5);
     let shown: Vec<bool> = results.iter().map(|one| one["current"].is_object()).collect();
+    assert_eq!(shown, [true, true, false, true], "a tombstone takes no room");
+    assert_eq!(results[3]["current"]["isDeleted"], true);
+}
+
+#[actix_web::test]
+async fn b3_a_push_says_what_is_stored_where_it_is_not_as_sent() {
+    let site = Site::new().await;
+    let push = async |record: &Value, client_time: i64| {
+        let changes = json!({"memo": {"updated": [record]}});
+        let body = json!({"clientId": "phone", "clientTime": client_time, "changes": changes});
+        site.post("/sync/push", &body).await.assert_ok().body
+    };
+    let whole = json!({
+        "id": ID, "content": "Stra\u{df}e", "tags": ["a"], "isArchived": false, "isDeleted": false, "diaryDate": null,
+        "aiSummary": null, "createdAt": NOW - 9, "updatedAt": NOW - 5, "revisionCount": 1, "mine": [1],
+    });
+    let first = push(&whole, NOW).await;
+    let told = &first["results"]["memo"][0];
+    assert_eq!((&told["outcome"], told.get("stored")), (&json!("applied"), None));
+    // Sent again after a lost answer, it says the same: the rest of what is stored, shifted times.
+    let part = json!({"id": ID, "tags": ["b"], "updatedAt": NOW + 60_000});
+    for outcome in ["applied", "unchanged"] {
+        let answer = push(&part, NOW + 60_000).await;
+        let told = &answer["results"]["memo"][0];
+        assert_eq!(told["outcome"], outcome);
+        let stored = json!({
+            "content": "Stra\u{df}e", "isArchived": false, "isDeleted": false, "diaryDate": null, "aiSummary": null,
+            "createdAt": NOW - 9, "updatedAt": NOW, "revisionCount": 2,
+        });
+        assert_eq!(told["stored"], stored);
+        let applied = i64::from(outcome == "applied");
+        assert_eq!(answer["clockBefore"], answer["clock"].as_i64().unwrap() - applied);
+    }
+}
+
+#[actix_web::test]
+async fn b3_what_is_stored_is_shown_while_there_is_room_and_its_numbers_always() {
+    let site = Site::new().await;
+    let push = async |content: Option<&str>, updated_at: i64| {
+        let memo = |i| {
+            let memo = json!({"id": Uuid::from_u128(i), "updatedAt": updated_at});
+            match content {
+                Some(content) => {
+                    json!({"id": memo["id"], "updatedAt": memo["updatedAt"], "content": content})
+                }
+                None => memo,
+            }
+        };
+        let memos: Vec<Value> = (0..3).map(memo).collect();
+        let body = json!({"clientId": "phone", "changes": {
+            "memo": {"updated": memos}, "bot": {"deleted": [{"id": ID}]},
+        }});
+        site.post("/sync/push", &body).await.assert_ok().body
+    };
+    push(Some(&"\u{1}".repeat(400_000)), NOW - 5).await;
+    let answer = push(None, NOW).await;
+    let results = answer["results"]["memo"].as_array().unwrap();
+    let shown: Vec<_> = results.iter().map(|one| one["stored"].is_object()).collect();
     assert_eq!(shown, [true, true, false]);
+    assert_eq!(
+        results[2].get("stored"),
+        Some(&Value::Null),
+        "not as sent, and long"
+    );
+    assert!(answer["results"]["bot"][0]["stored"]["updatedAt"].is_i64());
 }
 
 #[actix_web::test]

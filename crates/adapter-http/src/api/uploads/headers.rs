@@ -18,6 +18,9 @@ use crate::schema;
 
 /// What bytes of an upload are sent as.
 pub(super) const BYTES: &str = "application/offset+octet-stream";
+/// What is spoken beyond the core protocol.
+pub(super) const EXTENSIONS: &str =
+    "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum";
 /// The checksums that are understood.
 pub(super) const CHECKSUMS: &str = "sha1,sha256";
 
@@ -27,11 +30,15 @@ pub(super) const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extens
 pub(super) const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 pub(super) const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub(super) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub(super) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 pub(super) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 /// The resource that an upload becomes.
 pub(super) const RESOURCE_ID: HeaderName = HeaderName::from_static("x-mosaic-resource-id");
+
+/// That the length is told later.
+pub(super) const DEFERRED: &str = "Upload-Defer-Length";
 
 /// The largest time that an HTTP date can tell: the end of the year 9999.
 const LAST_DATE: u64 = 253_402_300_799;
@@ -70,18 +77,29 @@ impl FromRequest for Tus {
     }
 }
 
-/// How many bytes the upload has when it is complete. What asks for an extension that is not spoken here is refused: an upload
-/// that is begun would be something else than its client thinks.
-pub(super) fn length(request: &HttpRequest) -> Result<u64, Problem> {
-    for (name, message) in [
-        ("Upload-Concat", "is not supported: send each file as one upload"),
-        ("Upload-Defer-Length", "is not supported: send Upload-Length"),
-    ] {
-        if request.headers().contains_key(name) {
-            return Err(invalid(name, "unsupported", message));
-        }
+/// How many bytes the upload has when it is complete; `None`: that is told later. What asks for an extension that is not spoken
+/// here is refused: an upload that is begun would be something else than its client thinks.
+pub(super) fn length(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    const PARTS: &str = "Upload-Concat";
+    if request.headers().contains_key(PARTS) {
+        let message = "is not supported: send each file as one upload";
+        return Err(invalid(PARTS, "unsupported", message));
     }
-    count(request, "Upload-Length")
+    match only(request, DEFERRED)? {
+        None => count(request, "Upload-Length").map(Some),
+        Some("1") if !request.headers().contains_key(UPLOAD_LENGTH) => Ok(None),
+        Some(_) => Err(invalid(
+            DEFERRED,
+            "invalid_value",
+            "must be 1, and stand there without Upload-Length",
+        )),
+    }
+}
+
+/// The length that is told with bytes.
+pub(super) fn told_length(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let told = request.headers().contains_key(UPLOAD_LENGTH);
+    told.then(|| count(request, "Upload-Length")).transpose()
 }
 
 /// From where the request goes on.
@@ -118,9 +136,14 @@ pub(super) fn checksum(request: &HttpRequest) -> Result<Option<Checksum>, Proble
     Ok(Some(checksum))
 }
 
+/// Whether the body is announced as bytes of an upload.
+pub(super) fn has_bytes(request: &HttpRequest) -> bool {
+    request.content_type().eq_ignore_ascii_case(BYTES)
+}
+
 /// Refuses what is not announced as bytes of an upload.
 pub(super) fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
-    if request.content_type().eq_ignore_ascii_case(BYTES) {
+    if has_bytes(request) {
         return Ok(());
     }
     Err(Problem::new(

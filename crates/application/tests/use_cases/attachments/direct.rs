@@ -161,7 +161,7 @@ async fn a_resource_that_was_deleted_meanwhile_is_not_confirmed() {
     assert!(w.blobs.send(&direct.address, png("x")));
     w.h.write(w.user, [bury(resource_key(1))]).await;
     let refused = w.uploads.confirm(w.user, direct.upload.id).await;
-    assert!(matches!(refused, Err(AppError::Deleted)), "{refused:?}");
+    assert!(matches!(refused, Err(AppError::Deleted(_))), "{refused:?}");
     w.assert_clean_with(1).await;
     // Its address can't be called back, so it counts until then.
     let ended = w.uploads.end(w.user, direct.upload.id).await;

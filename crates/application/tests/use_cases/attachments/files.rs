@@ -208,10 +208,10 @@ async fn a2_a_deleted_resource_gets_no_bytes() {
     w.h.write(w.user, [delete(resource_key(1))]).await;
     for bytes in [png("x"), png("y")] {
         let early = w.attachments.check(&w.by(), &file_as(1), None).await;
-        assert!(matches!(early, Err(AppError::Deleted)));
+        assert!(matches!(early, Err(AppError::Deleted(_))));
         let received = w.receive(&bytes).await.unwrap();
         let late = w.attachments.add(&w.by(), file_as(1), received).await;
-        assert!(matches!(late, Err(AppError::Deleted)));
+        assert!(matches!(late, Err(AppError::Deleted(_))));
     }
     w.assert_clean_with(1).await;
 
@@ -284,7 +284,7 @@ async fn a_resource_that_is_deleted_at_the_last_moment_gets_no_bytes() {
         .await;
     w.h.write(w.user, [delete(resource_key(2))]).await;
     gate.open();
-    assert!(matches!(upload.await.unwrap(), Err(AppError::Deleted)));
+    assert!(matches!(upload.await.unwrap(), Err(AppError::Deleted(_))));
     assert!(w.stored(2).await.unwrap().is_deleted());
     w.assert_clean_with(1).await;
 }

@@ -136,7 +136,7 @@ async fn a1_what_anything_names_is_kept() {
     assert_eq!(w.collect_garbage().await, 1);
     assert!(matches!(
         w.read(resource_id(2), None).await,
-        Err(AppError::NotFound)
+        Err(AppError::Gone(_))
     ));
     for n in [1, 3] {
         w.read(resource_id(n), None).await.unwrap();

@@ -232,7 +232,10 @@ impl World {
 
     async fn upload_in_parts(&self, n: u64, bytes: &Bytes, requests: Requests) -> Option<UploadId> {
         let length = bytes.len() as u64;
-        let begun = self.uploads.begin(&self.by(), length, file_as(n), None).await;
+        let begun = self
+            .uploads
+            .begin(&self.by(), Some(length), file_as(n), None)
+            .await;
         let id = begun.ok()?.id;
         let first = if requests == Requests::One {
             bytes.len()

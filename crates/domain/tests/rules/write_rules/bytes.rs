@@ -156,7 +156,8 @@ fn bytes_without_a_time_do_not_bring_back_what_is_deleted() {
     let before = world.0.clone();
     for n in 1..=3 {
         let late = fill(resource_key(n), filled("b.png", 2));
-        assert_eq!(world.outcome(late), refused(Refusal::Deleted));
+        let deleted_at = world.record(resource_key(n)).version.time;
+        assert_eq!(world.outcome(late), refused(Refusal::Deleted(deleted_at)));
     }
     assert_eq!(world.0, before);
 }

@@ -100,9 +100,10 @@ fn w3_a_create_without_an_edit_time_never_overwrites() {
     assert_eq!(again.current.as_ref(), Some(world.record(memo_key(1))));
     assert_eq!(world.text(memo_key(1)), Some("edited"));
     world.apply(delete(memo_key(1)));
+    let deleted_at = world.record(memo_key(1)).version.time;
     assert_eq!(
         world.outcome(put(memo_key(1), memo("mine"))),
-        refused(Refusal::Deleted)
+        refused(Refusal::Deleted(deleted_at))
     );
 }
 
@@ -230,19 +231,27 @@ fn w5_an_edit_newer_than_a_delete_brings_the_record_back() {
 fn w5_a_partial_edit_can_not_bring_back_what_is_erased() {
     let mut world = World::default();
     world.apply(delete(memo_key(1)).at(200));
+    let deleted_at = world.record(memo_key(1)).version.time;
     assert_eq!(
         world.outcome(patch_memo(1, "x").at(300)),
-        refused(Refusal::ContentGone)
+        refused(Refusal::ContentGone(deleted_at))
     );
-    assert_eq!(world.outcome(patch_memo(1, "x")), refused(Refusal::NotFound));
+    assert_eq!(
+        world.outcome(patch_memo(1, "x")),
+        refused(Refusal::Gone(deleted_at))
+    );
 }
 
 #[test]
-fn w5_a_partial_edit_without_a_time_does_not_see_a_tombstone() {
+fn w5_a_partial_edit_without_a_time_is_told_of_the_tombstone() {
     let mut world = World::default();
     world.apply(put(memo_key(1), memo("x")));
     world.apply(delete(memo_key(1)));
-    assert_eq!(world.outcome(patch_memo(1, "y")), refused(Refusal::NotFound));
+    let deleted_at = world.record(memo_key(1)).version.time;
+    assert_eq!(
+        world.outcome(patch_memo(1, "y")),
+        refused(Refusal::Gone(deleted_at))
+    );
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub struct App {
     pub told_deleted: BTreeSet<Key>,
     /// How many pushes were answered.
     pub pushes: usize,
+    /// How often the clock of a push became the cursor of everything (B3).
+    pub clocks_taken: usize,
     /// How often an outcome was answered.
     pub outcomes: BTreeMap<String, usize>,
 }
@@ -121,6 +123,7 @@ impl App {
             resets: Vec::new(),
             told_deleted: BTreeSet::new(),
             pushes: 0,
+            clocks_taken: 0,
             outcomes: BTreeMap::new(),
         }
     }
@@ -282,6 +285,14 @@ impl App {
                 self.take_result(key, result);
             }
         }
+        // All that happened in between was told by the results (B3).
+        let stood = |entity: &&str| answer["clockBefore"].as_i64() == Some(self.cursor(entity));
+        if ENTITIES.iter().all(stood) {
+            self.clocks_taken += 1;
+            for cursor in self.cursors.values_mut() {
+                *cursor = answer["clock"].clone();
+            }
+        }
     }
 
     fn take_result(&mut self, key: &Key, result: &Value) {
@@ -298,7 +309,11 @@ impl App {
                 if mine.body.is_none() {
                     self.forget_edits_below(key);
                 }
-                self.set_theirs(key, pulled.or(mine.body));
+                let told = mine.body.map(|sent| match &result["stored"] {
+                    stored @ Value::Object(_) => with(&sent, stored),
+                    _ => sent,
+                });
+                self.set_theirs(key, pulled.or(told));
             }
             "superseded" => {
                 row.mine = None;

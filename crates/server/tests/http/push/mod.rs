@@ -81,7 +81,7 @@ async fn b1_eight_hundred_records_at_once_and_another_device_pulls_exactly_them(
     let (server, phone) = phone().await;
     let changes = eight_hundred(T);
     let answer = phone.push(&changes).await.ok();
-    assert_eq!(names(&answer), ["clock", "results", "serverTime"]);
+    assert_eq!(names(&answer), ["clock", "clockBefore", "results", "serverTime"]);
     for kind in KINDS {
         let sent = &changes[kind.name]["updated"];
         let results = &answer["results"][kind.name];

@@ -1,6 +1,8 @@
 //! What pushes alone do about the rules of writes; what they share with single requests is the table in `roads.rs`.
 
 use super::*;
+use crate::harness::ENTITIES;
+use crate::phone::{App, assert_alike, key, now};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w5_deletes_of_unknown_records_leave_tombstones_with_and_without_a_time() {
@@ -70,4 +72,39 @@ async fn w9_deleting_a_memo_in_a_push_deletes_its_resources_and_detaches_later_o
         .map(|r| (&r["filename"], &r["memoId"]))
         .collect();
     assert_eq!(json!(left), json!([["later.png", null], ["new.png", null]]));
+}
+
+/// With a clock that is an hour off, so that the server shifts every edit time (W6).
+#[tokio::test(flavor = "multi_thread")]
+async fn b3_a_device_that_stood_at_the_clock_before_is_in_sync_after_its_push() {
+    let server = Server::start();
+    let mut phone = App::with_skew(server.device("phone").await, 3_600_000);
+    let mut tablet = App::new(server.device("tablet").await);
+    phone.sync().await;
+    tablet.sync().await;
+    for (round, others_write) in [(0, false), (1, true), (2, false)] {
+        if others_write {
+            tablet.write(&key(MEMO, 1), &json!({"content": "theirs"}), now());
+            tablet.sync().await;
+        }
+        for kind in KINDS {
+            for n in 0..3 {
+                phone.write(&key(kind, n), &json!({kind.text: format!("{round} {n}")}), now());
+            }
+        }
+        phone.delete(&key(BOT, 0), now());
+        let taken = phone.clocks_taken;
+        phone.push().await;
+        assert_eq!(phone.clocks_taken, taken + usize::from(!others_write));
+        if !others_write {
+            // Without a pull, and nothing comes with one.
+            phone.assert_in_sync().await;
+            let cursors = ENTITIES.map(|entity| phone.cursor(entity));
+            phone.pull_all().await;
+            assert_eq!(ENTITIES.map(|entity| phone.cursor(entity)), cursors);
+        }
+        phone.sync().await;
+        tablet.sync().await;
+        assert_alike(&[&phone, &tablet]).await;
+    }
 }

@@ -155,6 +155,18 @@ impl Place {
         loaded
     }
 
+    /// Changes what is stored, past the store.
+    pub async fn execute(&self, sql: &str) {
+        match &self.database {
+            None => {
+                let path = self.data.path().join("mosaic-data/mosaic.db");
+                let file = rusqlite::Connection::open(path).unwrap();
+                file.execute_batch(sql).unwrap();
+            }
+            Some(database) => database.connect().await.batch_execute(sql).await.unwrap(),
+        }
+    }
+
     /// Drops the database.
     pub async fn remove(self) {
         if let Some(database) = self.database {

@@ -77,6 +77,33 @@ async fn w5_a_delete_without_a_time_of_what_was_never_there_is_404_and_leaves_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn w5_what_is_deleted_is_read_as_deleted_and_what_never_was_is_not() {
+    let (_server, phone) = phone().await;
+    for kind in KINDS {
+        let never = phone.get(&kind.path(1)).await;
+        if kind.is_diary() {
+            assert_eq!(never.ok(), Value::Null);
+        } else {
+            assert_eq!(never.problem(404, "not_found").get("updatedAt"), None);
+        }
+        kind.create(&phone, 1, "one", &at(T)).await.ok();
+        kind.delete(&phone, 1, Some(T + 1)).await.ok();
+        // Of this one nobody knows more than that it is deleted.
+        kind.delete(&phone, 2, Some(T + 2)).await.ok();
+        for (n, deleted_at) in [(1, T + 1), (2, T + 2)] {
+            let deleted = phone.get(&kind.path(n)).await.problem(404, "deleted");
+            assert_eq!(deleted["updatedAt"], deleted_at, "{}", kind.name);
+        }
+    }
+    for what in ["download", "thumbnail"] {
+        let bytes = phone.get(&format!("{}/{what}", RESOURCE.path(1))).await;
+        assert_eq!(bytes.problem(404, "deleted")["updatedAt"], T + 1);
+    }
+    let again = MEMO.create(&phone, 1, "one", &json!({})).await;
+    assert_eq!(again.problem(409, "deleted")["updatedAt"], T + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn w5_a_newer_edit_brings_a_deleted_record_back() {
     let (_server, phone) = phone().await;
     for kind in KINDS {
@@ -99,13 +126,11 @@ async fn w5_a_partial_edit_brings_nothing_back_without_a_time_or_without_content
     for kind in KEYED_BY_ID {
         kind.create(&phone, 1, "one", &at(T)).await.ok();
         kind.delete(&phone, 1, Some(T + 1)).await.ok();
-        kind.edit(&phone, 1, "back", &json!({}))
-            .await
-            .problem(404, "not_found");
+        let gone = kind.edit(&phone, 1, "back", &json!({})).await;
+        assert_eq!(gone.problem(404, "deleted")["updatedAt"], T + 1);
         kind.delete(&phone, 2, Some(T)).await.ok();
-        kind.edit(&phone, 2, "back", &at(T + 1))
-            .await
-            .problem(404, "deleted");
+        let erased = kind.edit(&phone, 2, "back", &at(T + 1)).await;
+        assert_eq!(erased.problem(404, "deleted")["updatedAt"], T);
         kind.create(&phone, 2, "back", &at(T + 1)).await.ok();
     }
 }

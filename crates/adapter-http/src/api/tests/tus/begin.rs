@@ -12,7 +12,10 @@ async fn what_tus_can_do_here_is_told_to_everybody() {
         answer.assert_headers(&[
             ("tus-resumable", "1.0.0"),
             ("tus-version", "1.0.0"),
-            ("tus-extension", "creation,termination,expiration,checksum"),
+            (
+                "tus-extension",
+                "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum",
+            ),
             ("tus-max-size", "1000000"),
             ("tus-checksum-algorithm", "sha1,sha256"),
         ]);
@@ -120,6 +123,7 @@ async fn an_upload_begins_where_the_request_was_sent() {
         let id = address.strip_prefix(&format!("{root}/uploads/")).unwrap();
         assert!(Uuid::try_parse(id).is_ok(), "{address}");
         assert_eq!(answer.header("x-mosaic-resource-id"), Some(ID));
+        assert_eq!(answer.header("upload-offset"), Some("0"));
         assert_eq!(answer.header("upload-expires"), Some(EXPIRES));
         let found = site.send(tus("HEAD", address)).await.assert_ok();
         assert_eq!(found.text, "");
@@ -133,6 +137,64 @@ async fn an_upload_begins_where_the_request_was_sent() {
             ("cache-control", "no-store"),
         ]);
     }
+}
+
+/// Begins an upload with these first bytes.
+fn begin_with(length: usize, bytes: &[u8]) -> TestRequest {
+    begin(length, FILENAME)
+        .insert_header(("content-type", "application/offset+octet-stream"))
+        .insert_header(("content-length", bytes.len().to_string()))
+        .set_payload(bytes.to_vec())
+}
+
+#[actix_web::test]
+async fn a_file_comes_whole_or_in_part_with_the_request_that_begins_it() {
+    let site = Site::new().await;
+    for (first, rest) in [(&b"abc"[..], None), (b"a", Some(b"bc")), (b"", None)] {
+        let answer = site.send(begin_with(3, first)).await.assert_is(201, "");
+        let offset = first.len().to_string();
+        assert_eq!(answer.header("upload-offset"), Some(&*offset));
+        assert!(answer.header("upload-expires").is_some());
+        let id = answer.header("x-mosaic-resource-id").unwrap().parse().unwrap();
+        let address = answer.header("location").unwrap();
+        assert_eq!(site.offset(address).await, first.len() as u64);
+        if let Some(rest) = rest {
+            site.takes(append(address, first.len(), rest)).await;
+        }
+        if first.len() + rest.map_or(0, |rest| rest.len()) == 3 {
+            assert_eq!(site.resource(id).await.content.file_size.get(), 3);
+        } else {
+            assert!(site.has_no(id).await);
+        }
+    }
+    // A body that is not announced as bytes is none.
+    let other = begin_with(3, b"abc").insert_header(("content-type", "text/plain"));
+    let answer = site.send(other).await.assert_is(201, "");
+    assert_eq!(answer.header("upload-offset"), Some("0"));
+}
+
+#[actix_web::test]
+async fn an_upload_whose_first_bytes_are_refused_has_not_begun() {
+    let site = Site::new().await;
+    let with = |name: &str, value: &str| begin_with(3, b"abc").insert_header((name, value));
+    let wrong = "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for (request, status, code) in [
+        (begin_with(2, b"abc"), 413, "beyond_upload_length"),
+        (with("upload-checksum", wrong), 460, "checksum_mismatch"),
+        (
+            with("upload-checksum", "md5 kAFQmDzST7DWlj99KOF/cg=="),
+            400,
+            "unsupported_checksum",
+        ),
+        (with("content-encoding", "gzip"), 415, "unsupported_encoding"),
+        (with("upload-concat", "partial"), 400, "invalid_upload_header"),
+    ] {
+        site.refuses(request, status, code).await;
+        // None of them takes up room.
+        let usage = site.stores.contents.usage(user(1)).await.unwrap();
+        assert_eq!(usage.total(), 0, "{code}");
+    }
+    assert_eq!(site.blobs.count(), 0);
 }
 
 #[actix_web::test]
@@ -156,9 +218,14 @@ async fn the_length_is_needed_and_limited() {
             "duplicate",
         ),
         (
-            &[("upload-defer-length", "1")],
+            &[("upload-defer-length", "0")],
             "Upload-Defer-Length",
-            "unsupported",
+            "invalid_value",
+        ),
+        (
+            &[("upload-defer-length", "1"), ("upload-length", "5")],
+            "Upload-Defer-Length",
+            "invalid_value",
         ),
         (
             &[("upload-length", "5"), ("upload-concat", "partial")],
@@ -184,6 +251,61 @@ async fn the_length_is_needed_and_limited() {
     }
     let answer = site.refuses(begin(1, FILENAME), 413, "quota_exceeded").await;
     answer.assert_has(&json!({"used": USER_BYTES, "quota": USER_BYTES}));
+}
+
+#[actix_web::test]
+async fn the_length_may_be_told_with_bytes() {
+    let site = Site::new().await;
+    let deferred = || {
+        tus("POST", "/uploads")
+            .insert_header(("upload-defer-length", "1"))
+            .insert_header(("upload-metadata", FILENAME))
+    };
+    let told = |address: &str, offset, bytes: &[u8], length: &str| {
+        append(address, offset, bytes).insert_header(("upload-length", length))
+    };
+    let answer = site.send(deferred()).await.assert_is(201, "");
+    let address = answer.header("location").unwrap();
+    let id = answer.header("x-mosaic-resource-id").unwrap().parse().unwrap();
+    site.takes(append(address, 0, b"ab")).await;
+    let found = site.send(tus("HEAD", address)).await.assert_ok();
+    found.assert_headers(&[("upload-offset", "2"), ("upload-defer-length", "1")]);
+    assert_eq!(found.header("upload-length"), None);
+    for (length, status, code) in [
+        ("1", 400, "invalid_upload_header"),
+        ("x", 400, "invalid_upload_header"),
+        ("1000001", 413, "file_too_large"),
+    ] {
+        site.refuses(told(address, 2, b"", length), status, code).await;
+    }
+    // As many bytes count as a file may have: no more than the account has room for.
+    let others = [site.send(deferred()).await, site.send(deferred()).await];
+    site.refuses(deferred(), 413, "quota_exceeded").await;
+    for other in others {
+        site.takes(tus("DELETE", other.header("location").unwrap())).await;
+    }
+    site.takes(told(address, 2, b"", "3")).await;
+    assert_eq!(
+        site.send(tus("HEAD", address)).await.header("upload-length"),
+        Some("3")
+    );
+    site.refuses(told(address, 2, b"c", "4"), 400, "invalid_upload_header")
+        .await;
+    assert!(site.has_no(id).await);
+    site.takes(told(address, 2, b"c", "3")).await;
+    assert_eq!(site.resource(id).await.content.file_size.get(), 3);
+
+    // It is complete as soon as its length is told, where all of it is there.
+    let with_all = deferred()
+        .insert_header(("content-type", "application/offset+octet-stream"))
+        .set_payload(&b"all"[..]);
+    let answer = site.send(with_all).await.assert_is(201, "");
+    assert_eq!(answer.header("upload-offset"), Some("3"));
+    let id = answer.header("x-mosaic-resource-id").unwrap().parse().unwrap();
+    assert!(site.has_no(id).await);
+    site.takes(told(answer.header("location").unwrap(), 3, b"", "3"))
+        .await;
+    assert_eq!(site.resource(id).await.content.file_size.get(), 3);
 }
 
 #[actix_web::test]

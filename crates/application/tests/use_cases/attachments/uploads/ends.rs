@@ -32,6 +32,32 @@ async fn a_resource_that_was_deleted_meanwhile_leaves_the_upload_as_it_was() {
 }
 
 #[tokio::test]
+async fn first_bytes_that_break_off_leave_no_upload_and_whole_ones_a_resource() {
+    let w = World::new().await;
+    let (bytes, announced) = (png("x"), Some(5));
+    let breaks = || stream::iter([Err(AppError::Internal("the connection broke".into()))]);
+    let nothing = Checksum::Sha1([0; 20]);
+    for (n, checksum, breaks_off) in [(1, None, true), (2, Some(nothing), false), (3, None, false)] {
+        let id = w.begin(5, file_as(n)).await;
+        let sent = if breaks_off {
+            pieces(&bytes[..2]).chain(breaks()).left_stream()
+        } else {
+            pieces(&bytes).right_stream()
+        };
+        let appended = w.uploads.append_first(w.user, id, checksum, announced, sent);
+        let appended = appended.await;
+        if n == 3 {
+            assert_eq!(appended.unwrap().received, 5);
+            assert_eq!(w.read(resource_id(n), None).await.unwrap(), bytes);
+            continue;
+        }
+        appended.unwrap_err();
+        assert!(matches!(w.state(id).await, Err(AppError::NotFound)));
+        w.assert_clean_with(0).await;
+    }
+}
+
+#[tokio::test]
 async fn a_resource_that_got_other_bytes_meanwhile_leaves_the_upload_as_it_was() {
     let w = World::new().await;
     let id = w.begin(5, file_as(1)).await;
@@ -241,7 +267,7 @@ async fn what_was_said_of_an_upload_is_kept_until_its_end() {
         ..w.by_at(1_234)
     };
     let metadata = Some("filename d29ybGQ=".to_owned());
-    let begun = w.uploads.begin(&by, 5, file_as(1), metadata.clone()).await;
+    let begun = w.uploads.begin(&by, Some(5), file_as(1), metadata.clone()).await;
     let upload = begun.unwrap();
     assert!(
         upload.fields.contains(r#""said":"filename"#),
@@ -292,6 +318,15 @@ impl UploadStore for AsksTwice {
     ) -> Result<AppendOutcome, StoreError> {
         self.0.append(user, id, part, expires_at).await?;
         self.0.append(user, id, part, expires_at).await
+    }
+
+    async fn settle_length(
+        &self,
+        user: UserId,
+        id: UploadId,
+        length: u64,
+    ) -> Result<LengthOutcome, StoreError> {
+        self.0.settle_length(user, id, length).await
     }
 
     async fn parts(&self, user: UserId, id: UploadId) -> Result<Vec<UploadPart>, StoreError> {

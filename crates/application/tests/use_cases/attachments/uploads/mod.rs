@@ -10,7 +10,9 @@ use futures_util::{Stream, StreamExt, stream};
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
 use mosaic_application::uploads::{Checksum, UploadProgress, Uploads};
-use mosaic_domain::attachment::{AppendOutcome, BeginOutcome, Collected, Upload, UploadPart, UploadState};
+use mosaic_domain::attachment::{
+    AppendOutcome, BeginOutcome, Collected, LengthOutcome, Upload, UploadPart, UploadState,
+};
 use mosaic_domain::entity::Resource;
 use mosaic_domain::{Live, UnixMillis, UploadId, UserId};
 use mosaic_ports::{BlobName, MockUploadStore, StoreError, UploadStore, WriteError};
@@ -27,7 +29,10 @@ use super::world::{
 
 impl World {
     pub(crate) async fn begin(&self, length: usize, file: NewFile) -> UploadId {
-        let begun = self.uploads.begin(&self.by(), length as u64, file, None).await;
+        let begun = self
+            .uploads
+            .begin(&self.by(), Some(length as u64), file, None)
+            .await;
         begun.unwrap().id
     }
 
@@ -460,7 +465,7 @@ async fn what_would_make_an_upload_useless_is_found_when_it_begins() {
         ..LIMITS
     })
     .await;
-    let begin = async |length, new| w.uploads.begin(&w.by(), length, new, None).await;
+    let begin = async |length, new| w.uploads.begin(&w.by(), Some(length), new, None).await;
     let refused = begin(601, file("a")).await;
     assert!(matches!(refused, Err(AppError::FileTooLarge { limit: 600 })));
     let unknown = NewFile {
@@ -469,9 +474,9 @@ async fn what_would_make_an_upload_useless_is_found_when_it_begins() {
     };
     assert!(matches!(begin(1, unknown).await, Err(AppError::UnknownMemo(_))));
     w.h.write(w.user, [bury(resource_key(1))]).await;
-    assert!(matches!(begin(1, file_as(1)).await, Err(AppError::Deleted)));
+    assert!(matches!(begin(1, file_as(1)).await, Err(AppError::Deleted(_))));
     let ahead = w.by_at(w.h.clock.ms() + 3_600_000);
-    let refused = w.uploads.begin(&ahead, 1, file("a"), None).await;
+    let refused = w.uploads.begin(&ahead, Some(1), file("a"), None).await;
     assert!(matches!(refused, Err(AppError::EditTimeAhead { .. })));
 
     w.add(file("a"), &blobs::bytes(1, 300)).await.unwrap();
@@ -498,7 +503,7 @@ async fn a_user_has_only_so_many_uploads() {
     for _ in 0..200 {
         w.begin(1, file("a")).await;
     }
-    let refused = w.uploads.begin(&w.by(), 1, file("a"), None).await;
+    let refused = w.uploads.begin(&w.by(), Some(1), file("a"), None).await;
     assert!(matches!(refused, Err(AppError::TooManyUploads)));
     w.another_user().await.begin(1, file("a")).await;
 }

@@ -75,16 +75,7 @@ async fn age(place: &Place) {
          UPDATE avatars SET created_at = created_at - {LONG_MS};
          UPDATE uploads SET expires_at = expires_at - {LONG_MS};"
     );
-    match &place.database {
-        None => {
-            let path = place.data.path().join("mosaic-data/mosaic.db");
-            rusqlite::Connection::open(path)
-                .unwrap()
-                .execute_batch(&sql)
-                .unwrap();
-        }
-        Some(database) => database.connect().await.batch_execute(&sql).await.unwrap(),
-    }
+    place.execute(&sql).await;
     for path in Folder::of(&place.data).blobs() {
         age_file(&path);
     }
