@@ -30,3 +30,20 @@ pub(crate) fn below(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is longer is more than one thing.
+    const LONGEST: usize = 500;
+
+    #[test]
+    fn no_source_is_longer_than_one_can_see_whole() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let sources = ["crates", "xtask"].map(|folder| below(&root.join(folder), "rs").unwrap());
+        let long = |path: &PathBuf| read(path).unwrap().lines().count() > LONGEST;
+        let long: Vec<_> = sources.concat().into_iter().filter(long).collect();
+        assert!(long.is_empty(), "more than {LONGEST} lines: {long:#?}");
+    }
+}
