@@ -1,14 +1,14 @@
 //! `/openapi.json`, and a page at `/docs/` that shows it. The page's files are part of the binary: it works without
 //! internet, and its content security policy lets it load nothing from elsewhere. A page at `/` leads people there.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
-use utoipa::openapi::OpenApi;
 
 use crate::problem::Problem;
-use crate::routes::{get_only, unknown_route};
+use crate::response::JSON;
+use crate::routes::{RouteTable, get_only, unknown_route};
 
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -60,30 +60,34 @@ static FILES: [File; 6] = [
 /// What a file packed with gzip begins with.
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// The document, rendered once.
+/// The document, rendered when somebody asks for it, and once: that takes megabytes, which a server at rest would go on to hold.
 #[derive(Debug, Clone)]
-pub struct Document(Arc<str>);
+pub struct Document(Arc<LazyLock<Rendered, Render>>);
+
+type Rendered = Result<String, serde_json::Error>;
+type Render = Box<dyn FnOnce() -> Rendered + Send>;
 
 impl Document {
-    /// Renders a document.
-    ///
-    /// # Errors
-    /// When it can not be written as JSON, which no document of ours should cause.
-    pub fn new(document: &OpenApi) -> Result<Self, serde_json::Error> {
-        document.to_pretty_json().map(|json| Self(json.into()))
+    /// The document of the routes of a table.
+    pub fn of(table: impl FnOnce() -> RouteTable + Send + 'static) -> Self {
+        let render: Render = Box::new(|| table().document().to_pretty_json());
+        Self(Arc::new(LazyLock::new(render)))
     }
 
     /// The document as JSON.
-    pub fn json(&self) -> &str {
-        &self.0
+    ///
+    /// # Errors
+    /// When it can not be written as JSON, which no document of ours should cause.
+    pub fn json(&self) -> Result<&str, String> {
+        self.0.as_deref().map_err(ToString::to_string)
     }
 
     /// Registers the document and its pages. The addresses are relative, so they work below `/` and `/api` alike.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         let document = self.clone();
         let openapi = move || {
-            let json = document.0.to_string();
-            async { HttpResponse::Ok().content_type("application/json").body(json) }
+            let json = document.json().map(str::to_owned).map_err(Problem::internal);
+            async { json.map(|json| HttpResponse::Ok().content_type(JSON).body(json)) }
         };
         let for_people =
             guard::All(guard::Any(guard::Get()).or(guard::Head())).and(guard::fn_guard(wants_html));

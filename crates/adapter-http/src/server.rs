@@ -115,7 +115,7 @@ impl fmt::Debug for Site {
 /// [`handle`](Server::handle): `stop(true)` lets requests that are being answered finish.
 ///
 /// # Errors
-/// When the listener can not be used, or the OpenAPI document can not be rendered.
+/// When the listener can not be used.
 pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) -> io::Result<Server> {
     start_site(settings, listener, &Site::of(settings, state))
 }
@@ -125,12 +125,13 @@ pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) ->
 /// # Errors
 /// When it can not be rendered, which the tests rule out.
 pub fn openapi() -> io::Result<String> {
-    let document = Document::new(&api::table().document()).map_err(io::Error::other)?;
-    Ok(document.json().to_owned())
+    let document = Document::of(api::table);
+    document.json().map(str::to_owned).map_err(io::Error::other)
 }
 
 fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {
-    let document = Document::new(&(site.table)().document()).map_err(io::Error::other)?;
+    let table = Arc::clone(&site.table);
+    let document = Document::of(move || table());
     let address = listener.local_addr()?;
     let (shared, site) = (settings.clone(), site.clone());
     // Of its own: large heads keep nobody from sending a body.

@@ -128,7 +128,7 @@ fn request(method: &str, path: &str) -> TestRequest {
 }
 
 fn document() -> Value {
-    serde_json::from_str(Document::new(&table().document()).unwrap().json()).unwrap()
+    serde_json::from_str(Document::of(table).json().unwrap()).unwrap()
 }
 
 /// Method, path and description of every documented route.

@@ -424,7 +424,7 @@ async fn one_line_per_request_and_no_secrets_in_it() {
         data: Arc::new(|_| ()),
         request_ids: RequestIdSource::new(Uuid::nil),
     };
-    let document = Document::new(&(site.table)().document()).unwrap();
+    let document = Document::of(RouteTable::default);
     let service = init_service(app(&settings(), &site, &document)).await;
     let request = || {
         TestRequest::get()

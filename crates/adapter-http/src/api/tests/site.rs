@@ -159,7 +159,7 @@ impl Site {
     pub(super) async fn start(&self, request: Request) -> Response {
         let make = async || {
             let site = crate::server::Site::of(&self.settings, self.state.clone());
-            let document = Document::new(&table().document()).unwrap();
+            let document = Document::of(table);
             let service = Rc::new(init_service(app(&self.settings, &site, &document)).await);
             let take = move |request| {
                 let service = Rc::clone(&service);
