@@ -50,6 +50,8 @@ const DECLARED_TYPE: &str =
     r"^(?![^;]{128})[A-Za-z0-9!#$%&'*+.^_`|~-]{1,125}/[A-Za-z0-9!#$%&'*+.^_`|~-]{1,125}(;[^\u0000]*)?$";
 /// Visible ASCII, with spaces in between: what every client can put into a header.
 const IN_A_HEADER: &str = r"^[!-~]([ -~]*[!-~])?$";
+/// A signed token: what is longer is none of ours.
+const TICKET: &str = r"^v4\.public\.[A-Za-z0-9_-]{1,4000}$";
 /// 20 or 32 bytes in base64.
 const CHECKSUM: &str =
     "^(sha1 [A-Za-z0-9+/]{26}[AEIMQUYcgkosw048]=?|sha256 [A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?)$";
@@ -216,6 +218,8 @@ schemas! {
     GivenPassword = formatted(KnownFormat::Password).max_length(Some(AnyPassword::MAX_BYTES));
     /// Tags that a memo must have.
     SearchedTags of Tag = ArrayBuilder::new().items(or_empty(Tag::schema())).max_items(Some(AnyTags::MAX));
+    /// A ticket.
+    TicketText = string().pattern(Some(TICKET));
     /// A refresh token.
     RefreshToken = string().max_length(Some(REFRESH_TOKEN_CHARS));
 
