@@ -50,8 +50,6 @@ const DECLARED_TYPE: &str =
     r"^(?![^;]{128})[A-Za-z0-9!#$%&'*+.^_`|~-]{1,125}/[A-Za-z0-9!#$%&'*+.^_`|~-]{1,125}(;[^\u0000]*)?$";
 /// Visible ASCII, with spaces in between: what every client can put into a header.
 const IN_A_HEADER: &str = r"^[!-~]([ -~]*[!-~])?$";
-/// A signed token: what is longer is none of ours.
-const TICKET: &str = r"^v4\.public\.[A-Za-z0-9_-]{1,4000}$";
 /// 20 or 32 bytes in base64.
 const CHECKSUM: &str =
     "^(sha1 [A-Za-z0-9+/]{26}[AEIMQUYcgkosw048]=?|sha256 [A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?)$";
@@ -218,8 +216,6 @@ schemas! {
     GivenPassword = formatted(KnownFormat::Password).max_length(Some(AnyPassword::MAX_BYTES));
     /// Tags that a memo must have.
     SearchedTags of Tag = ArrayBuilder::new().items(or_empty(Tag::schema())).max_items(Some(AnyTags::MAX));
-    /// A ticket.
-    TicketText = string().pattern(Some(TICKET));
     /// A refresh token.
     RefreshToken = string().max_length(Some(REFRESH_TOKEN_CHARS));
 
@@ -256,7 +252,7 @@ schemas! {
     FilledTime = or_empty(UnixMs::schema());
     /// Whose picture it is, in a form.
     FilledPurpose = or_empty(PurposeName::schema());
-    /// A header that is ignored where it makes no sense.
+    /// What is ignored where it makes no sense: a header, or a ticket beside one.
     Unforced = string();
     /// The version of tus.
     TusVersion = string().enum_values(Some([TUS_VERSION]));

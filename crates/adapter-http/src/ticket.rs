@@ -38,7 +38,7 @@ pub(crate) const AVATAR: TakesTicket =
 /// The parameter, as the document describes it.
 pub(crate) fn described() -> Parameter {
     let about = "Instead of the header `Authorization`: of `POST /auth/tickets`";
-    in_query(TICKET, about, schema::TicketText::schema())
+    in_query(TICKET, about, schema::Unforced::schema())
 }
 
 /// The ticket of a request, and what it must open. None where the route takes none, and beside a header: that counts.

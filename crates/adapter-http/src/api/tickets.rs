@@ -90,7 +90,6 @@ impl TicketBody {
 #[schema(as = Ticket)]
 #[serde(rename_all = "camelCase")]
 struct TicketDto {
-    #[schema(value_type = schema::TicketText)]
     ticket: String,
     /// What it opens, with the ticket in it: relative to the server.
     address: String,
