@@ -181,7 +181,7 @@ async fn l5_a_ticket_opens_nothing_else() {
         format!("/resources/{id}/download?{events}"),
         format!("/resources/{OTHER_ID}/download?{download}"),
         format!("/resources/{OTHER_ID}/thumbnail?{download}"),
-        format!("/resources/no-id/download?ticket=%20"),
+        format!("/resources/no-id/download?{download}"),
         format!("/avatars/{id}/download?{download}"),
         "/sync/events?ticket=user".to_owned(),
     ] {
