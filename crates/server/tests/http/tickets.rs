@@ -37,14 +37,14 @@ async fn l5_tickets_open_what_they_are_for_and_are_in_no_log() {
     assert_eq!(stream.status(), 200);
     // Refused, in all ways that there are, which may be logged otherwise.
     let path = bytes_of(&resource);
-    let long = "x".repeat(10_000);
+    let filler = "x".repeat(10_000);
     for address in [
         events.clone(),
         format!("{path}?ticket={second}"),
         format!("/sync/events?ticket={first}&ticket={second}"),
         format!("/memos?ticket={first}"),
         format!("/nowhere?ticket={first}"),
-        format!("/sync/events?ticket={first}&more={long}"),
+        format!("/sync/events?ticket={first}&more={filler}"),
         format!("/sync/events?ticket={first}%ff"),
     ] {
         let refused = anonymous.get(&address).await;
