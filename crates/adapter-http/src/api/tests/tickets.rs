@@ -1,9 +1,10 @@
 //! Tickets: for what can send no headers (L5).
 
 use mosaic_application::sessions::TICKET_TTL_MS;
+use mosaic_domain::account::AccountChange;
 
 use super::auth::owe_a_password;
-use super::site::{Incoming, TOKEN_TTL_MS};
+use super::site::{Incoming, TOKEN_TTL_MS, user};
 use super::*;
 
 const OTHER_ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ac";
@@ -257,19 +258,34 @@ async fn l5_a_ticket_ends_after_a_minute() {
 
 #[actix_web::test]
 async fn l5_a_ticket_ends_with_its_login() {
-    for (code, status) in [("login_ended", 401), ("password_change_required", 403)] {
+    let ends = [
+        ("logged out", 401, "login_ended"),
+        ("closed", 401, "login_ended"),
+        ("owes a password", 403, "password_change_required"),
+    ];
+    for (how, status, code) in ends {
         let site = Site::new().await;
         let id = site.file().await;
         let (events, download) = (site.for_events().await, site.for_download(&id).await);
-        if status == 401 {
-            site.log_out().await;
-        } else {
-            owe_a_password(&site).await;
+        match how {
+            "logged out" => site.log_out().await,
+            "closed" => close(&site).await,
+            _ => owe_a_password(&site).await,
         }
         for address in [&events, &download] {
             site.show(address).await.assert_is(status, code);
         }
     }
+}
+
+async fn close(site: &Site) {
+    let change = AccountChange {
+        disabled: Some(true),
+        ..AccountChange::default()
+    };
+    let now = site.state().clock.now();
+    let closed = site.stores.accounts.update(user(1), change, now, None).await;
+    closed.unwrap();
 }
 
 #[actix_web::test]
