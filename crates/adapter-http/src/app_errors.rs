@@ -126,6 +126,7 @@ fn unauthenticated_code(why: Unauthenticated) -> ProblemCode {
         Unauthenticated::AccountDisabled => ProblemCode::AccountDisabled,
         Unauthenticated::InvalidToken => ProblemCode::InvalidToken,
         Unauthenticated::ExpiredToken => ProblemCode::TokenExpired,
+        Unauthenticated::InvalidTicket => ProblemCode::InvalidTicket,
         Unauthenticated::LoginEnded => ProblemCode::LoginEnded,
         Unauthenticated::InvalidRefreshToken => ProblemCode::InvalidRefreshToken,
     }

@@ -1,4 +1,4 @@
-//! Who makes a request: extractors for the access token and for the device.
+//! Who makes a request: extractors for the access token, or the ticket that stands for it, and for the device.
 
 use std::future::{Ready, ready};
 
@@ -9,8 +9,10 @@ use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_application::push::PushBy;
 use mosaic_application::records::EditBy;
-use mosaic_application::sessions::{Actor, Caller, Sessions};
+use mosaic_application::sessions::{Actor, Caller, Sessions, Shown, Ticket};
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId, Violation, Violations};
+use mosaic_ports::Opens;
+use uuid::Uuid;
 
 use crate::access_log;
 use crate::entities::Times;
@@ -18,6 +20,7 @@ use crate::extractor::Extractor;
 use crate::field::Int;
 use crate::problem::{Problem, ProblemCode};
 use crate::state::AppState;
+use crate::ticket;
 
 /// The header in which a device names itself.
 pub(crate) const CLIENT_ID: &str = "X-Client-Id";
@@ -87,25 +90,32 @@ impl FromRequest for Puller {
 /// A request of somebody who is signed in, whose answer goes on for so long that the login may end meanwhile.
 #[derive(Debug, Clone)]
 pub(crate) struct StaysSignedIn {
-    caller: Caller,
+    shown: Shown,
     sessions: Sessions,
-    token: String,
 }
 
 impl StaysSignedIn {
     /// Whose behalf it is on, by which login.
     pub(crate) fn actor(&self) -> Actor {
-        (&self.caller).into()
+        (&self.shown.caller).into()
     }
 
-    /// Whether the access token has not expired.
+    /// Whether the access token has not expired, or that which its ticket was asked for with.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.sessions.read(&self.token).is_ok()
+        self.sessions.is_fresh(&self.shown)
+    }
+
+    /// A ticket with this id (L5).
+    ///
+    /// # Errors
+    /// 500, when the key can't sign.
+    pub(crate) fn ticket(&self, id: Uuid, opens: Opens) -> Result<Ticket, AppError> {
+        self.sessions.ticket(&self.shown, id, opens)
     }
 
     /// Whether the login goes on. A store that is away for a while ends nothing.
     pub(crate) async fn goes_on(&self) -> bool {
-        let checked = self.sessions.check(&self.caller).await;
+        let checked = self.sessions.check(&self.shown.caller).await;
         !matches!(
             checked,
             Err(AppError::Unauthenticated(_) | AppError::PasswordChangeRequired)
@@ -118,15 +128,11 @@ impl FromRequest for StaysSignedIn {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let signed_in = signed_in(request);
-        let token = bearer(request).unwrap_or_default().to_owned();
-        let sessions = state(request).map(|state| state.sessions.clone());
+        let shown = shown(request);
         Box::pin(async move {
-            Ok(Self {
-                caller: signed_in.await?,
-                sessions: sessions?,
-                token,
-            })
+            let (shown, sessions) = shown?;
+            sessions.check(&shown.caller).await?;
+            Ok(Self { shown, sessions })
         })
     }
 }
@@ -307,29 +313,46 @@ fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, Problem> {
         .ok_or_else(|| Problem::internal("the app has no state"))
 }
 
-/// Reads the access token of a request, once: whoever lets the request in asks whose it is before. Whether its login goes on is
-/// another question.
+/// Who makes a request. Whether their login goes on is another question.
 ///
 /// # Errors
-/// 401.
+/// 401, and what is wrong with the query that has a ticket.
 pub(crate) fn authenticate(request: &HttpRequest) -> Result<(Caller, Sessions), Problem> {
+    shown(request).map(|(shown, sessions)| (shown.caller, sessions))
+}
+
+/// Whether it is a ticket that shows who makes a request.
+pub(crate) fn is_by_ticket(request: &HttpRequest) -> bool {
+    request
+        .extensions()
+        .get::<Shown>()
+        .is_some_and(|shown| shown.by_ticket)
+}
+
+/// Reads the access token or the ticket of a request, once: whoever lets the request in asks whose it is before, and a ticket
+/// may be used by that.
+fn shown(request: &HttpRequest) -> Result<(Shown, Sessions), Problem> {
     let sessions = &state(request)?.sessions;
-    if let Some(known) = request.extensions().get::<Caller>() {
+    if let Some(known) = request.extensions().get::<Shown>() {
         return Ok((known.clone(), sessions.clone()));
     }
-    let token = bearer(request).ok_or_else(|| {
-        Problem::new(
-            ProblemCode::NotSignedIn,
-            "the header `Authorization: Bearer` is missing",
-        )
-    })?;
-    let caller = sessions.read(token)?;
+    let shown = match (bearer(request), ticket::of(request)?) {
+        (Some(token), _) => sessions.read(token)?,
+        (None, Some((ticket, opens))) => sessions.redeem(&ticket, opens)?,
+        (None, None) => {
+            return Err(Problem::new(
+                ProblemCode::NotSignedIn,
+                "the header `Authorization: Bearer` is missing",
+            ));
+        }
+    };
+    let caller = &shown.caller;
     access_log::note_user(request, &caller.user);
     if let Some(client) = &caller.client {
         access_log::note_client(request, client);
     }
-    request.extensions_mut().insert(caller.clone());
-    Ok((caller, sessions.clone()))
+    request.extensions_mut().insert(shown.clone());
+    Ok((shown, sessions.clone()))
 }
 
 /// How a route looks at a login, where that is not the common way.
@@ -346,8 +369,10 @@ enum LoginRule {
 /// # Errors
 /// 401 and 403, or a store's error.
 pub(crate) async fn check_again(request: &HttpRequest) -> Result<(), Problem> {
-    let caller = request.extensions().get::<Caller>().cloned();
-    let Some(caller) = caller else { return Ok(()) };
+    let shown = request.extensions().get::<Shown>().cloned();
+    let Some(Shown { caller, .. }) = shown else {
+        return Ok(());
+    };
     let sessions = &state(request)?.sessions;
     let may_owe = request.extensions().get() == Some(&LoginRule::MayOwePassword);
     if may_owe {

@@ -257,6 +257,12 @@ impl Check {
         }
     }
 
+    /// The same check, of which this field must be there, too.
+    pub(crate) fn also_needing(mut self, needed: &'static str) -> Self {
+        self.needed.push(needed);
+        self
+    }
+
     /// A field that must be there.
     pub(crate) fn required<R, T>(
         &mut self,

@@ -15,6 +15,7 @@ use mosaic_application::AppError;
 use mosaic_application::attachments::{Attachments, StoredFile};
 use uuid::Uuid;
 
+use crate::caller::is_by_ticket;
 use crate::disposition::{content_disposition, content_type};
 use crate::problem::{Problem, ProblemCode, causes};
 use crate::ranges::{Selection, select};
@@ -44,7 +45,7 @@ pub(crate) async fn send(
                 "the file has another ETag than `If-Match` names",
             ));
         }
-        Precondition::IsThere => return Ok(described(StatusCode::NOT_MODIFIED, &tag).finish()),
+        Precondition::IsThere => return Ok(described(request, StatusCode::NOT_MODIFIED, &tag).finish()),
     }
     // The address is signed for a `GET`: what a `HEAD` asks for is known here.
     if let Some(expires_in) = state.downloads.redirect_for
@@ -58,7 +59,7 @@ pub(crate) async fn send(
             return Ok(redirect(&address));
         }
     }
-    let mut response = described(StatusCode::OK, &tag);
+    let mut response = described(request, StatusCode::OK, &tag);
     response.insert_header((header::CONTENT_DISPOSITION, disposition));
     if request.method() == Method::HEAD {
         // Nothing is sent of it, but its length.
@@ -93,15 +94,22 @@ fn redirect(address: &str) -> HttpResponse {
 }
 
 /// What every answer about a file says: bytes that somebody uploaded run nothing, are nobody else's business, and never change.
-fn described(status: StatusCode, tag: &str) -> HttpResponseBuilder {
+/// With a ticket, a page of another origin may show them, as an app's own page is: whoever has the address was given it. It is a
+/// new one each time, so what is kept of it is soon of no use (L5).
+fn described(request: &HttpRequest, status: StatusCode, tag: &str) -> HttpResponseBuilder {
+    let (caching, sharing) = if is_by_ticket(request) {
+        ("private, max-age=60", "cross-origin")
+    } else {
+        ("private, max-age=31536000, immutable", "same-origin")
+    };
     let mut response = HttpResponse::build(status);
     response
         .insert_header((header::ETAG, tag))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
-        .insert_header((header::CACHE_CONTROL, "private, max-age=31536000, immutable"))
+        .insert_header((header::CACHE_CONTROL, caching))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
-        .insert_header((RESOURCE_POLICY, "same-origin"));
+        .insert_header((RESOURCE_POLICY, sharing));
     response
 }
 

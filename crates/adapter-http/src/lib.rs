@@ -41,6 +41,7 @@ pub mod routes;
 mod schema;
 pub mod server;
 mod state;
+mod ticket;
 mod value;
 mod wire;
 

@@ -50,6 +50,8 @@ names! {
     NudgeName as "Nudge" = ["changed", "unchanged"];
     /// Whose picture it is.
     PurposeName as "AvatarPurpose" = ["user", "bot"];
+    /// What a ticket is for.
+    TicketName as "TicketPurpose" = ["events", "download", "avatar"];
     /// Why a version is not current.
     ReasonName as "RevisionReason" =
         [RevisionReason::Overwritten, RevisionReason::Superseded, RevisionReason::Deleted].map(RevisionReason::name);

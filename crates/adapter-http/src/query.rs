@@ -182,6 +182,17 @@ impl<const MIN: u32, const MAX: u32, const DEFAULT: u32> QueryValue for Within<M
     }
 }
 
+/// The value of one parameter of the query, where it is given.
+///
+/// # Errors
+/// 400 `malformed_query`, or 422 `validation_failed` where it is given twice.
+pub(crate) fn parameter(request: &HttpRequest, name: &str) -> Result<Option<String>, Problem> {
+    let mut query = QueryReader::new(request.query_string())?;
+    let text = query.text(name);
+    query.violations.into_result()?;
+    Ok(text)
+}
+
 /// Takes a query string apart and collects what is wrong with it. An empty value counts as a missing one.
 #[derive(Debug)]
 pub struct QueryReader {
@@ -306,7 +317,10 @@ impl<T: Value<Sent = String>, U: Value<Sent = String>> Extractor for Keys<T, U> 
 ///
 /// # Errors
 /// 422 `validation_failed` with the parameter's name as path.
-fn path_parameter<T: Value<Sent = String>>(request: &HttpRequest, place: usize) -> Result<T, Problem> {
+pub(crate) fn path_parameter<T: Value<Sent = String>>(
+    request: &HttpRequest,
+    place: usize,
+) -> Result<T, Problem> {
     let (name, raw) = request.match_info().iter().nth(place).unwrap_or_default();
     let value = match percent_decode_str(raw).decode_utf8() {
         Ok(text) => T::read(text.into_owned()),

@@ -28,6 +28,7 @@ use crate::admission::Load;
 use crate::extractor::Extractor;
 use crate::problem::{self, ProblemCode};
 use crate::schema::{self, Named};
+use crate::ticket::{self, TICKET, TakesTicket};
 
 /// The name of the security scheme in the document.
 const BEARER: &str = "bearer";
@@ -42,6 +43,7 @@ pub struct Endpoint {
     operation: OperationBuilder,
     public: bool,
     load: Load,
+    ticket: Option<TakesTicket>,
     problems: BTreeSet<ProblemCode>,
     body_limit: Option<usize>,
     schemas: Named,
@@ -68,6 +70,7 @@ impl Endpoint {
             operation,
             public: false,
             load: Load::Plain,
+            ticket: None,
             problems: Args::problems().into_iter().collect(),
             body_limit: None,
             schemas: Vec::new(),
@@ -138,6 +141,14 @@ impl Endpoint {
     pub(crate) fn takes(mut self, load: Load) -> Self {
         self.load = load;
         self
+    }
+
+    /// Takes a ticket for this as well, where there is no access token (L5).
+    #[must_use]
+    pub(crate) fn or_ticket(mut self, ticket: TakesTicket) -> Self {
+        self.ticket = Some(ticket);
+        self.operation = self.operation.parameter(ticket::described());
+        self.problems(&ticket::PROBLEMS)
     }
 
     /// What it does, in one line, and the group that it is shown in.
@@ -374,11 +385,13 @@ impl Endpoint {
             .fold(self.operation, |operation, (status, codes)| {
                 operation.response(status.to_string(), problem_response(&meanings(&codes)))
             });
-        let bearer = SecurityRequirement::new(BEARER, Vec::<String>::new());
+        let by = |scheme: &str| SecurityRequirement::new(scheme, Vec::<String>::new());
+        let bearer = (!self.public).then(|| by(BEARER));
+        let ticket = self.ticket.map(|_| by(TICKET));
         operation
             .response("default", Ref::from_response_name(ANY_PROBLEM))
             // Said also where it is nothing: else nobody could tell that from what was forgotten.
-            .securities(Some((!self.public).then_some(bearer)))
+            .securities(Some(bearer.into_iter().chain(ticket)))
             .build()
     }
 }

@@ -252,7 +252,7 @@ schemas! {
     FilledTime = or_empty(UnixMs::schema());
     /// Whose picture it is, in a form.
     FilledPurpose = or_empty(PurposeName::schema());
-    /// A header that is ignored where it makes no sense.
+    /// What is ignored where it makes no sense: a header, or a ticket beside one.
     Unforced = string();
     /// The version of tus.
     TusVersion = string().enum_values(Some([TUS_VERSION]));

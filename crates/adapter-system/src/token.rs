@@ -11,6 +11,9 @@
 //! | `client` | the device's client id; absent where the login named none |
 //! | `issued_at`, `expires_at` | Unix milliseconds |
 //!
+//! Tickets (L5) are signed with the same key for another purpose: that is part of what is signed, so neither is ever taken for
+//! the other.
+//!
 //! PASETO's own `iat` and `exp` are not used: they are text, and libraries hold them against the system's clock. Here
 //! time is an argument.
 
@@ -20,10 +23,14 @@ use std::sync::{Mutex, PoisonError};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use mosaic_domain::account::Role;
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
-use mosaic_ports::{AccessClaims, AccessTokenError, AccessTokens, BoxError};
+use mosaic_ports::{AccessClaims, AccessTokenError, AccessTokens, BoxError, TicketClaims};
 use ring::digest::{SHA256, digest};
 use ring::signature::{ED25519, ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
+
+use ticket::TicketPayload;
+
+mod ticket;
 
 /// The longest token that is looked at, in bytes. Ours have less than 1 KiB; more would only keep the server busy.
 const MAX_BYTES: usize = 4 * 1024;
@@ -43,6 +50,9 @@ type Verified = ([u8; 32], AccessClaims);
 
 /// Signed with every token and part of none: whatever else is ever signed with this key is not an access token.
 const PURPOSE: &[u8] = b"mosaic-sync access token";
+
+/// The same, of tickets.
+const TICKET_PURPOSE: &[u8] = b"mosaic-sync ticket";
 
 /// A seed that no signing key can be made of: all zeros, as a file that was never written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +152,23 @@ impl AccessTokens for PasetoTokens {
         let claims = self.claims(token).ok_or(AccessTokenError::Invalid)?;
         if now < claims.expires_at {
             Ok(claims)
+        } else {
+            Err(AccessTokenError::Expired)
+        }
+    }
+
+    fn sign_ticket(&self, claims: &TicketClaims) -> Result<String, BoxError> {
+        let payload = serde_json::to_vec(&TicketPayload::from(*claims))?;
+        Ok(self.sign_for(TICKET_PURPOSE, &payload))
+    }
+
+    fn verify_ticket(&self, ticket: &str, now: UnixMillis) -> Result<TicketClaims, AccessTokenError> {
+        let payload = (ticket.len() <= MAX_BYTES).then(|| self.verify_for(TICKET_PURPOSE, ticket));
+        let payload = payload.flatten().ok_or(AccessTokenError::Invalid)?;
+        let claims: TicketPayload =
+            serde_json::from_slice(&payload).map_err(|_| AccessTokenError::Invalid)?;
+        if now < claims.expires_at {
+            Ok(claims.into())
         } else {
             Err(AccessTokenError::Expired)
         }

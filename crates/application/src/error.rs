@@ -184,6 +184,9 @@ pub enum Unauthenticated {
     /// The access token was good once.
     #[error("the access token has expired")]
     ExpiredToken,
+    /// The ticket is none of ours, is for something else, has expired, or was used (L5).
+    #[error("the ticket is not, or no longer, valid here: ask for another")]
+    InvalidTicket,
     /// The login has ended: log out, a new password, a closed account.
     #[error("the login has ended")]
     LoginEnded,

@@ -14,6 +14,10 @@ use mosaic_ports::{AccessClaims, AccessTokens, Clock, RefreshTokens};
 use crate::error::{AppError, Unauthenticated};
 use crate::records::EditBy;
 
+mod tickets;
+
+pub use tickets::{TICKET_TTL_MS, Ticket};
+
 /// Who a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -49,6 +53,17 @@ impl Caller {
     }
 }
 
+/// What the access token or the ticket of a request shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Who the request comes from.
+    pub caller: Caller,
+    /// When what goes on for a while ends: when the access token expires, or that which the ticket was asked for with.
+    pub until: UnixMillis,
+    /// Whether a ticket shows it.
+    pub by_ticket: bool,
+}
+
 /// Whose behalf something is done on, by which login; without one: by the server itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
@@ -82,13 +97,14 @@ impl From<&EditBy> for Actor {
     }
 }
 
-/// Reads access tokens and knows which of them count.
+/// Reads access tokens and tickets, and knows which of them count. A clone is the same one.
 #[derive(Clone)]
 pub struct Sessions {
     tokens: Arc<dyn AccessTokens>,
     logins: Arc<dyn RefreshTokens>,
     clock: Arc<dyn Clock>,
     ttl_ms: i64,
+    used: Arc<tickets::Used>,
 }
 
 impl Sessions {
@@ -104,6 +120,7 @@ impl Sessions {
             logins,
             clock,
             ttl_ms,
+            used: Arc::default(),
         }
     }
 
@@ -112,20 +129,31 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Unauthenticated`]: not ours, or expired.
-    pub fn read(&self, token: &str) -> Result<Caller, AppError> {
+    pub fn read(&self, token: &str) -> Result<Shown, AppError> {
         let AccessClaims {
             user,
             role,
             family,
             client,
+            expires_at,
             ..
         } = self.tokens.verify(token, self.clock.now())?;
-        Ok(Caller {
+        let caller = Caller {
             user,
             role,
             family,
             client,
+        };
+        Ok(Shown {
+            caller,
+            until: expires_at,
+            by_ticket: false,
         })
+    }
+
+    /// Whether what was shown still counts, were its login to go on.
+    pub fn is_fresh(&self, shown: &Shown) -> bool {
+        self.clock.now() < shown.until
     }
 
     /// Whether the login of a caller may go on.

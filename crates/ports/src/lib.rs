@@ -42,7 +42,8 @@ pub use store::{
 };
 pub use stores::Stores;
 pub use system::{
-    AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, PasswordHasher, Randomness,
+    AccessClaims, AccessTokenError, AccessTokens, Clock, IdGenerator, Opens, PasswordHasher, Randomness,
+    TicketClaims,
 };
 pub use transfer::{
     DumpReader, DumpWriter, DumpedRecord, EarlierToken, Loaded, RevisionPlace, StoreIdentity, UserDump,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mosaic_domain::account::{Password, Role};
-use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId};
+use mosaic_domain::{AvatarId, ClientId, FamilyId, ResourceId, UnixMillis, UserId};
 use uuid::Uuid;
 
 use crate::error::BoxError;
@@ -64,18 +64,46 @@ pub struct AccessClaims {
     pub expires_at: UnixMillis,
 }
 
-/// Why an access token is not accepted.
+/// What a ticket lets a request in to (L5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opens {
+    /// The stream of nudges, once.
+    Events,
+    /// The bytes of this resource, and the smaller pictures of it.
+    Resource(ResourceId),
+    /// This picture of an account or of a bot.
+    Avatar(AvatarId),
+}
+
+/// What a ticket says (L5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TicketClaims {
+    /// Which ticket it is, so that it can be known again.
+    pub id: Uuid,
+    /// Who.
+    pub user: UserId,
+    /// The login that it comes from.
+    pub family: FamilyId,
+    /// What it is for.
+    pub opens: Opens,
+    /// When the access token stops working that it was asked for with, and so what it has opened ends.
+    pub until: UnixMillis,
+    /// When it stops working.
+    pub expires_at: UnixMillis,
+}
+
+/// Why an access token or a ticket is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessTokenError {
     /// It was good once.
-    #[error("the access token has expired")]
+    #[error("the token has expired")]
     Expired,
     /// It is not one of ours.
-    #[error("the access token is not valid")]
+    #[error("the token is not valid")]
     Invalid,
 }
 
-/// Signs access tokens.
+/// Signs access tokens and tickets. Neither is ever taken for the other.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait AccessTokens: Send + Sync {
     /// Signs what a token says.
@@ -89,4 +117,16 @@ pub trait AccessTokens: Send + Sync {
     /// # Errors
     /// [`AccessTokenError`].
     fn verify(&self, token: &str, now: UnixMillis) -> Result<AccessClaims, AccessTokenError>;
+
+    /// Signs what a ticket says.
+    ///
+    /// # Errors
+    /// When the key can't sign.
+    fn sign_ticket(&self, claims: &TicketClaims) -> Result<String, BoxError>;
+
+    /// Reads a ticket that was signed with this server's key and has not expired.
+    ///
+    /// # Errors
+    /// [`AccessTokenError`].
+    fn verify_ticket(&self, ticket: &str, now: UnixMillis) -> Result<TicketClaims, AccessTokenError>;
 }

@@ -26,6 +26,7 @@ use crate::query::{Key, Query, query};
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
+use crate::ticket;
 
 /// What an upload can be refused with, in whatever way its bytes come.
 const UPLOAD_PROBLEMS: [ProblemCode; 8] = [
@@ -61,12 +62,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/resources/{id}/download", "downloadResource", download)
             .takes(Load::Transfer)
+            .or_ticket(ticket::RESOURCE)
             .about(TAG, "The bytes of a resource, or a smaller picture of it")
             .returns_file("The bytes")
             .problems(&PICTURE_PROBLEMS)
             .problems(&DOWNLOAD_PROBLEMS),
         Endpoint::get("/resources/{id}/thumbnail", "resourceThumbnail", thumbnail)
             .takes(Load::Transfer)
+            .or_ticket(ticket::RESOURCE)
             .about(TAG, "A picture of 320 pixels on the longer side at most")
             .returns_file("The picture")
             .problems(&PICTURE_PROBLEMS)

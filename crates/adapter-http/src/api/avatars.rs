@@ -22,6 +22,7 @@ use crate::query::Key;
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
+use crate::ticket;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "avatars";
@@ -45,6 +46,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ]),
         Endpoint::get("/avatars/{id}/download", "downloadAvatar", download)
             .takes(Load::Transfer)
+            .or_ticket(ticket::AVATAR)
             .about(TAG, "A picture of the caller, or of a bot")
             .returns_file("The picture")
             .problems(&DOWNLOAD_PROBLEMS),

@@ -23,6 +23,7 @@ use crate::problem::{Problem, ProblemCode, causes};
 use crate::routes::Endpoint;
 use crate::schema;
 use crate::state::AppState;
+use crate::ticket;
 
 const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -38,6 +39,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/sync/events", "events", events)
             .takes(Load::Free)
+            .or_ticket(ticket::EVENTS)
             .about("sync", "Tells at once when there is something to pull")
             .details(
                 "Server-sent events. Each is called `changed` and has the user's clock as its `id` and in its data: \
@@ -45,7 +47,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                  repeating or reordering events is harmless. The first one comes on connect, and is called `unchanged` \
                  where `Last-Event-ID` is that very clock. Comment lines (`: heartbeat`) show that the connection lives. \
                  The stream ends when the access token expires, at once when the login ends, and when the server stops: connect \
-                 again, with a new token.",
+                 again, with a new token. A ticket is used by one request, whatever its answer: where an `EventSource` stops, \
+                 begin another one with a new ticket.",
             )
             .header::<schema::Unforced>(
                 LAST_EVENT_ID,

@@ -20,6 +20,7 @@ mod resources;
 mod revisions;
 mod sync;
 mod text_fields;
+mod tickets;
 pub(crate) mod uploads;
 
 use crate::health;
@@ -29,6 +30,7 @@ use crate::routes::RouteTable;
 pub(crate) fn table() -> RouteTable {
     RouteTable::new(health::endpoints())
         .and(accounts::endpoints())
+        .and(tickets::endpoints())
         .and(sync::endpoints())
         .and(push::endpoints())
         .and(events::endpoints())

@@ -25,6 +25,7 @@ mod lists;
 mod records;
 mod site;
 mod sync;
+mod tickets;
 mod tus;
 
 struct Answer {

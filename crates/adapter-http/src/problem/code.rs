@@ -57,6 +57,8 @@ problem_codes! {
     NotSignedIn = 401 "unauthenticated" "Not signed in";
     /// The access token is forged or mangled.
     InvalidToken = 401 "invalid_token" "The access token is not valid";
+    /// The ticket is forged, for something else, expired or used: ask for another (L5).
+    InvalidTicket = 401 "invalid_ticket" "The ticket is not, or no longer, valid here";
     /// The access token was good once: refresh it.
     TokenExpired = 401 "token_expired" "The access token has expired";
     /// The login has ended: log out, a new password, a closed account.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 
-use actix_web::dev::HttpServiceFactory;
+use actix_web::dev::{HttpServiceFactory, ServiceRequest};
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, Route, web};
+use actix_web::{
+    FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Resource, Responder, Route, web,
+};
 use utoipa::openapi::path::{HttpMethod, PathItem};
 use utoipa::openapi::schema::ComponentsBuilder;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathsBuilder, Server};
 
@@ -18,6 +20,7 @@ use crate::admission;
 use crate::body::BodyCap;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
 use crate::schema::{Named, add};
+use crate::ticket::TICKET;
 
 /// All routes of the server.
 #[derive(Debug, Default)]
@@ -98,10 +101,12 @@ impl RouteTable {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(ACCESS))
             .build();
+        let ticket = ApiKey::Query(ApiKeyValue::with_description(TICKET, BY_TICKET));
         let components = ComponentsBuilder::new()
             .schemas_from_iter(schemas)
             .response(ANY_PROBLEM, any_problem())
-            .security_scheme(BEARER, SecurityScheme::Http(bearer));
+            .security_scheme(BEARER, SecurityScheme::Http(bearer))
+            .security_scheme(TICKET, SecurityScheme::ApiKey(ticket));
         let license = LicenseBuilder::new()
             .name(env!("CARGO_PKG_LICENSE"))
             .identifier(Some(env!("CARGO_PKG_LICENSE")))
@@ -132,6 +137,10 @@ const DESCRIPTION: &str = "A self-hosted sync server for an offline-first notes 
 /// What an app has to know of access tokens.
 const ACCESS: &str = "The `accessToken` of a login. After 401 `token_expired`, or `invalid_token`, where the server's secret has changed, \
     `POST /auth/refresh` gives a new one; after `login_ended`, and where that is refused with 401, the user logs in again.";
+
+/// What an app has to know of tickets.
+const BY_TICKET: &str = "For what can send no headers, such as `EventSource` and `<img>`: a ticket of `POST /auth/tickets`. It counts \
+    only where there is no header `Authorization`.";
 
 /// The groups of the document, in the order in which an app comes to use them.
 const GROUPS: [(&str, &str); 12] = [
@@ -239,8 +248,13 @@ fn resource(path: &str, endpoints: &[&Endpoint]) -> impl HttpServiceFactory + us
     endpoints
         .iter()
         .fold(resource, |resource, endpoint| {
-            let load = endpoint.load;
-            let take = from_fn(move |request, next| admission::take(load, request, next));
+            let (load, ticket) = (endpoint.load, endpoint.ticket);
+            let take = from_fn(move |request: ServiceRequest, next| {
+                if let Some(takes) = ticket {
+                    request.extensions_mut().insert(takes);
+                }
+                admission::take(load, request, next)
+            });
             resource.route((endpoint.route)().wrap(take))
         })
         .default_service(wrong_method(allowed(endpoints)))

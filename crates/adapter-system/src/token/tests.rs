@@ -1,4 +1,5 @@
 use mosaic_domain::MAX_SAFE_INTEGER;
+use mosaic_ports::Opens;
 
 use super::*;
 
@@ -368,4 +369,70 @@ fn a_seed_of_zeros_is_refused() {
 #[test]
 fn debug_shows_no_key() {
     assert_eq!(format!("{:?}", tokens()), "PasetoTokens(hidden)");
+}
+
+fn ticket(opens: Opens) -> TicketClaims {
+    TicketClaims {
+        id: USER.parse().unwrap(),
+        user: USER.parse().unwrap(),
+        family: FAMILY.parse().unwrap(),
+        opens,
+        until: at(1_000 + HOUR),
+        expires_at: at(61_000),
+    }
+}
+
+#[test]
+fn l5_a_ticket_is_read_back_until_it_expires() {
+    for opens in [
+        Opens::Events,
+        Opens::Resource(USER.parse().unwrap()),
+        Opens::Avatar(USER.parse().unwrap()),
+    ] {
+        let claims = ticket(opens);
+        let text = tokens().sign_ticket(&claims).unwrap();
+        assert!(text.len() < 600, "{} bytes", text.len());
+        assert_eq!(tokens().verify_ticket(&text, at(60_999)), Ok(claims));
+        assert_eq!(
+            tokens().verify_ticket(&text, at(61_000)),
+            Err(AccessTokenError::Expired)
+        );
+        let others = PasetoTokens::from_seed([8; 32]).unwrap();
+        let forged = others.sign_ticket(&claims).unwrap();
+        assert_eq!(
+            tokens().verify_ticket(&forged, at(2_000)),
+            Err(AccessTokenError::Invalid)
+        );
+    }
+}
+
+#[test]
+fn l5_a_ticket_is_no_access_token_and_an_access_token_no_ticket() {
+    let (token, ticket) = (
+        tokens().sign(&claims()).unwrap(),
+        tokens().sign_ticket(&ticket(Opens::Events)).unwrap(),
+    );
+    assert_invalid(&ticket);
+    let refused = |text: &str| {
+        let read = tokens().verify_ticket(text, at(2_000));
+        assert_eq!(read, Err(AccessTokenError::Invalid), "{text}");
+    };
+    refused(&token);
+    // Nor would it be one where the claims are those of the other.
+    let access = payload_with(r#""user""#, "9000", "");
+    assert_invalid(&tokens().sign_for(TICKET_PURPOSE, access.as_bytes()));
+    let payload = |more: &str| {
+        format!(
+            r#"{{"id":"{USER}","user":"{USER}","family":"{FAMILY}","opens":"events","until":9000,"expires_at":9000{more}}}"#
+        )
+    };
+    let signed = |purpose, more| tokens().sign_for(purpose, payload(more).as_bytes());
+    assert!(
+        tokens()
+            .verify_ticket(&signed(TICKET_PURPOSE, ""), at(2_000))
+            .is_ok()
+    );
+    refused(&signed(PURPOSE, ""));
+    refused(&signed(TICKET_PURPOSE, r#","only_from":"192.0.2.1""#));
+    refused(&signed(TICKET_PURPOSE, &" ".repeat(MAX_BYTES)));
 }

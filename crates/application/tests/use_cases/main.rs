@@ -13,3 +13,4 @@ mod push;
 mod records;
 mod retention;
 mod support;
+mod tickets;

@@ -69,6 +69,7 @@ mod stop;
 mod storage;
 mod strangers;
 mod sync;
+mod tickets;
 mod tokens;
 mod tour;
 mod tus;

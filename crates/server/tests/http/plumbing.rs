@@ -226,7 +226,7 @@ async fn web_pages_may_call_only_where_the_operator_says_so() {
 }
 
 /// The routes that the protocol promises.
-const ROUTES: [&str; 74] = [
+const ROUTES: [&str; 75] = [
     "DELETE /admin/users/{id}",
     "DELETE /bots/{id}",
     "DELETE /devices/{clientId}",
@@ -275,6 +275,7 @@ const ROUTES: [&str; 74] = [
     "POST /auth/logout",
     "POST /auth/refresh",
     "POST /auth/register",
+    "POST /auth/tickets",
     "POST /bots",
     "POST /bots/{id}/revisions/{revision}/restore",
     "POST /diaries/{date}",

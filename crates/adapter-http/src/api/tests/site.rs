@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Mutex;
 
 use actix_http::{Payload, Request};
 use actix_web::body::{BoxBody, MessageBody as _};
@@ -34,7 +35,7 @@ use mosaic_domain::login::{NewRefreshToken, PresentedToken, StoredRefreshToken, 
 use mosaic_domain::{FamilyId, UserId};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Clock, IdGenerator, MockAccessTokens, MockMediaTypes, MockPasswordHasher,
-    MockPictures, MockRandomness, SmallerPicture, Stores,
+    MockPictures, MockRandomness, SmallerPicture, Stores, TicketClaims,
 };
 use mosaic_testkit::{ManualClock, MemoryBlobs, SequentialIds};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +59,8 @@ pub(super) const FILE_BYTES: u64 = 1_000_000;
 pub(super) const AVATAR_BYTES: u64 = 1_000;
 /// How many bytes a user may have.
 pub(super) const USER_BYTES: u64 = 3_000_000;
+/// How long an access token works.
+pub(super) const TOKEN_TTL_MS: i64 = 3_600_000;
 /// How long an upload is waited for.
 pub(super) const LIFETIME_MS: i64 = 3_600_000;
 pub(super) const SMALLER: &[u8] = b"\xff\xd8 a smaller picture";
@@ -310,7 +313,7 @@ fn state(
     }
 }
 
-/// `user` and `admin` are tokens of user 1's login with that role; `other` is user 2's; `old` has expired.
+/// `user` and `admin` are tokens of user 1's login with that role; `other` is user 2's; `old` has expired. Tickets are numbered.
 fn tokens() -> MockAccessTokens {
     let mut tokens = MockAccessTokens::new();
     tokens.expect_verify().returning(|token, now| {
@@ -327,8 +330,29 @@ fn tokens() -> MockAccessTokens {
             family: login(number, None).family,
             client: None,
             issued_at: now,
-            expires_at: now,
+            expires_at: now.plus(TOKEN_TTL_MS),
         })
+    });
+    let signed = Arc::new(Mutex::new(Vec::<TicketClaims>::new()));
+    let known = signed.clone();
+    tokens.expect_sign_ticket().returning(move |claims| {
+        let mut signed = signed.lock().unwrap();
+        signed.push(*claims);
+        Ok(format!("ticket-{}", signed.len() - 1))
+    });
+    tokens.expect_verify_ticket().returning(move |ticket, now| {
+        let known = known.lock().unwrap();
+        let place = ticket
+            .strip_prefix("ticket-")
+            .and_then(|place| place.parse::<usize>().ok());
+        let claims = place
+            .and_then(|place| known.get(place))
+            .ok_or(AccessTokenError::Invalid)?;
+        if now < claims.expires_at {
+            Ok(*claims)
+        } else {
+            Err(AccessTokenError::Expired)
+        }
     });
     tokens
 }
