@@ -68,6 +68,7 @@ async fn without_leave_to_migrate_a_database_that_misses_migrations_is_refused()
         (7, "seals"),
         (8, "deferred_lengths"),
         (9, "clocks_that_never_moved"),
+        (10, "time_zones"),
     ];
     assert_eq!(pending, all);
     let sql = database.connect().await;
