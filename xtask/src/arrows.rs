@@ -25,6 +25,7 @@ const SQLITE: &str = "mosaic-adapter-sqlite";
 
 /// What a pure crate may use: data, text, numbers. No async, no I/O, no database, no HTTP.
 const PURE: &[&str] = &[
+    "jiff",
     "precis-profiles",
     "serde",
     "serde_json",
@@ -44,6 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("deadpool", &["mosaic-adapter-sqlite"]),
     ("image", &["mosaic-adapter-media"]),
     ("infer", &["mosaic-adapter-media"]),
+    ("jiff", &["mosaic-domain"]),
     ("object_store", &["mosaic-adapter-blobs"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
     ("rusqlite", &["mosaic-adapter-sqlite"]),

@@ -10,7 +10,7 @@ use mosaic_domain::entity::{
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{self, Label, Tags as AnyTags, Text};
-use mosaic_domain::{ClientId as AnyClientId, EntityType, MAX_SAFE_INTEGER};
+use mosaic_domain::{ClientId as AnyClientId, EntityType, MAX_SAFE_INTEGER, TimeZone as AnyTimeZone};
 use serde_json::{Value, json};
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::schema::{
@@ -207,6 +207,8 @@ schemas! {
         "Letters, digits and the signs of ASCII, without white space, in one direction; unique whatever its letter case. The \
          profile UsernameCasePreserved of RFC 8265, of which the pattern says a part",
     ));
+    /// A time zone of the IANA database, like `Asia/Shanghai`.
+    TimeZone = chars(1, AnyTimeZone::MAX_CHARS);
     /// A password that is being set.
     NewPassword = formatted(KnownFormat::Password).min_length(Some(AnyPassword::MIN_CHARS))
         .max_length(Some(AnyPassword::MAX_BYTES)).pattern(Some(ONE_LINE)).description(Some(

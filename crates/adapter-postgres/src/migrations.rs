@@ -33,6 +33,7 @@ static STEPS: &[Migration] = migrations!(
     (7, "seals"),
     (8, "deferred_lengths"),
     (9, "clocks_that_never_moved"),
+    (10, "time_zones"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

@@ -145,18 +145,17 @@ impl Conditions {
             all.and(day.to_string(), Type::TEXT, |v| format!("r.day = {v}"));
         }
         if let Some(day) = query.on_day {
-            let (first, last) = day.utc_range();
-            let first = all.bind(first.get(), Type::INT8);
-            let last = all.bind(last.get(), Type::INT8);
-            all.and(day.to_string(), Type::TEXT, |v| {
-                format!("(r.day = {v} OR r.created_at BETWEEN {first} AND {last})")
+            let begin = all.bind(day.begin.get(), Type::INT8);
+            let end = all.bind(day.end.get(), Type::INT8);
+            all.and(day.date.to_string(), Type::TEXT, |v| {
+                format!("(r.day = {v} OR (r.created_at >= {begin} AND r.created_at < {end}))")
             });
         }
         if let Some(from) = query.created_from {
             all.and(from.get(), Type::INT8, |v| format!("r.created_at >= {v}"));
         }
-        if let Some(to) = query.created_to {
-            all.and(to.get(), Type::INT8, |v| format!("r.created_at <= {v}"));
+        if let Some(end) = query.created_before {
+            all.and(end.get(), Type::INT8, |v| format!("r.created_at < {v}"));
         }
         if let Some(from) = query.date_from {
             all.and(from.to_string(), Type::TEXT, |v| format!("r.record_key >= {v}"));

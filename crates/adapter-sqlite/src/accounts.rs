@@ -8,7 +8,7 @@ use mosaic_domain::account::{
 };
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
-use mosaic_domain::{UnixMillis, UserId};
+use mosaic_domain::{TimeZone, UnixMillis, UserId};
 use mosaic_ports::rows::{self, ACCOUNT_COLUMNS};
 use mosaic_ports::{AccountStore, StoreError};
 use rusqlite::{Connection, named_params};
@@ -88,9 +88,9 @@ fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
 
 const INSERT: &str = "
     INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
-                       is_disabled, created_at, updated_at)
+                       is_disabled, time_zone, created_at, updated_at)
     VALUES (:user_id, :username, :username_folded, :password_hash, :avatar_url, :role, :must_change_password,
-            :is_disabled, :created_at, :updated_at)";
+            :is_disabled, :time_zone, :created_at, :updated_at)";
 
 /// Writes an account, whether it is there or not. Its name gets the form of before, in which no two are alike, until the
 /// store is opened again ([`refold`](crate::refold)).
@@ -111,7 +111,8 @@ const UPDATE: &str = "
     UPDATE users SET username_folded = iif(username = :username, username_folded, :username_folded),
                      username = :username, password_hash = :password_hash,
                      avatar_url = :avatar_url, role = :role, must_change_password = :must_change_password,
-                     is_disabled = :is_disabled, created_at = :created_at, updated_at = :updated_at
+                     is_disabled = :is_disabled, time_zone = :time_zone, created_at = :created_at,
+                     updated_at = :updated_at
     WHERE user_id = :user_id";
 
 fn store(
@@ -130,6 +131,7 @@ fn store(
         ":role": user.role.name(),
         ":must_change_password": user.must_change_password,
         ":is_disabled": user.disabled,
+        ":time_zone": user.time_zone.as_ref().map(TimeZone::name),
         ":created_at": user.created_at.get(),
         ":updated_at": user.updated_at.get(),
     })?;

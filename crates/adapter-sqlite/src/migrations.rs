@@ -23,6 +23,7 @@ static STEPS: &[Migration] = migrations!(
     (7, "seals"),
     (8, "deferred_lengths"),
     (9, "clocks_that_never_moved"),
+    (10, "time_zones"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

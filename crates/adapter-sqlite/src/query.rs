@@ -129,15 +129,15 @@ impl Conditions {
             all.and("r.day = ?", [day.to_string()]);
         }
         if let Some(day) = query.on_day {
-            let (first, last) = day.utc_range();
-            let values: [Value; 3] = [day.to_string().into(), first.get().into(), last.get().into()];
-            all.and("(r.day = ? OR r.created_at BETWEEN ? AND ?)", values);
+            let (begin, end) = (day.begin.get().into(), day.end.get().into());
+            let values: [Value; 3] = [day.date.to_string().into(), begin, end];
+            all.and("(r.day = ? OR (r.created_at >= ? AND r.created_at < ?))", values);
         }
         if let Some(from) = query.created_from {
             all.and("r.created_at >= ?", [from.get()]);
         }
-        if let Some(to) = query.created_to {
-            all.and("r.created_at <= ?", [to.get()]);
+        if let Some(end) = query.created_before {
+            all.and("r.created_at < ?", [end.get()]);
         }
         if let Some(from) = query.date_from {
             all.and("r.record_key >= ?", [from.to_string()]);

@@ -10,7 +10,7 @@ use mosaic_domain::account::{
 };
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
-use mosaic_domain::{ClientId, UserId, Violation, Violations};
+use mosaic_domain::{ClientId, TimeZone, UserId, Violation, Violations};
 use mosaic_ports::{AccountStore, Clock, IdGenerator, PasswordHasher, Randomness, RefreshTokens};
 
 use crate::error::{AppError, Unauthenticated};
@@ -71,6 +71,15 @@ pub struct AccountRequest {
     pub must_change_password: bool,
 }
 
+/// What users change of their own accounts.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "the fields are those of User")]
+pub struct ProfilePatch {
+    pub username: Option<Username>,
+    pub avatar_url: Option<Option<Label<2048>>>,
+    pub time_zone: Option<Option<TimeZone>>,
+}
+
 /// What an administrator changes of an account.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "the fields are those of User")]
@@ -80,6 +89,7 @@ pub struct AccountPatch {
     pub disabled: Option<bool>,
     pub password: Option<Password>,
     pub must_change_password: Option<bool>,
+    pub time_zone: Option<Option<TimeZone>>,
 }
 
 impl Accounts {
@@ -163,19 +173,15 @@ impl Accounts {
             .map_err(gone_is_logged_out)
     }
 
-    /// Changes the caller's own name or picture.
+    /// Changes the caller's own name, picture or time zone.
     ///
     /// # Errors
     /// [`AppError::NameTaken`].
-    pub async fn update_me(
-        &self,
-        caller: &Caller,
-        username: Option<Username>,
-        avatar_url: Option<Option<Label<2048>>>,
-    ) -> Result<User, AppError> {
+    pub async fn update_me(&self, caller: &Caller, patch: ProfilePatch) -> Result<User, AppError> {
         let change = AccountChange {
-            username,
-            avatar_url,
+            username: patch.username,
+            avatar_url: patch.avatar_url,
+            time_zone: patch.time_zone,
             ..AccountChange::default()
         };
         let change = self.change(caller.user, change, Some(caller.acting()));
@@ -301,6 +307,7 @@ impl Accounts {
             role: patch.role,
             disabled: patch.disabled,
             must_change_password: patch.must_change_password.or(password.as_ref().map(|_| true)),
+            time_zone: patch.time_zone,
             password,
             end_logins,
             ..AccountChange::default()
@@ -379,6 +386,7 @@ impl Accounts {
             role: request.role,
             must_change_password: request.must_change_password,
             disabled: false,
+            time_zone: None,
             created_at: now,
             updated_at: now,
         };

@@ -14,7 +14,7 @@ use crate::records::Records;
 pub struct DiaryView {
     /// The diary.
     pub diary: Live<Diary>,
-    /// Which memos were made on that day (in UTC) or filed under it, the newest first: the first page of them.
+    /// Which memos were made on that day of the user or filed under it, the newest first: the first page of them.
     pub memos: Page,
 }
 

@@ -4,6 +4,7 @@
 //! * [`push`]: many edits in one request.
 //! * [`records`]: the road that all four entity types share: create, edit, delete, read, list, revisions.
 //! * [`page`]: pages of lists, cut so that they make one answer.
+//! * [`days`]: when the days of a user begin and end.
 //! * [`memos`], [`diaries`], [`bots`]: what these types have besides.
 //! * [`attachments`]: the bytes behind resources; [`uploads`]: those that take several requests; [`garbage`]: bytes that
 //!   nobody needs any more; [`storage`]: that they are in the right place; [`doctor`]: whether records and bytes agree.
@@ -20,6 +21,7 @@ pub mod attachments;
 pub mod bots;
 pub mod concurrency;
 pub mod copy;
+pub mod days;
 pub mod devices;
 pub mod diaries;
 pub mod doctor;

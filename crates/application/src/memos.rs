@@ -6,6 +6,7 @@ use mosaic_domain::entity::{Memo, Resource};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::{DiaryDate, EntityType, Live, MemoId, RecordKey, RevisionId, UserId};
 
+use crate::days::Days;
 use crate::error::AppError;
 use crate::page::Page;
 use crate::records::{EditBy, Records, Upsert};
@@ -23,12 +24,13 @@ pub struct MemoView {
 #[derive(Debug, Clone)]
 pub struct Memos {
     records: Records,
+    days: Days,
 }
 
 impl Memos {
-    /// Memos over the common road.
-    pub fn new(records: Records) -> Self {
-        Self { records }
+    /// Memos over the common road, made on these days.
+    pub fn new(records: Records, days: Days) -> Self {
+        Self { records, days }
     }
 
     /// Writes some fields of a memo (W3, W7), and with `attachments` the whole set of its resources.
@@ -66,19 +68,38 @@ impl Memos {
         self.records.page(user, query).await
     }
 
-    /// Which memos were made on a day (in UTC) or filed under it, the newest first.
+    /// Which memos of a page were made from one day of the user to another, both included.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub async fn made_within(
+        &self,
+        user: UserId,
+        start: Option<DiaryDate>,
+        end: Option<DiaryDate>,
+        mut query: RecordQuery,
+    ) -> Result<Page, AppError> {
+        if start.or(end).is_some() {
+            let zone = self.days.zone(user).await?;
+            query.created_from = start.map(|date| zone.day(date).begin);
+            query.created_before = end.map(|date| zone.day(date).end);
+        }
+        self.page(user, &query).await
+    }
+
+    /// Which memos were made on a day of the user or filed under it, the newest first.
     ///
     /// # Errors
     /// A store's error.
     pub async fn on_day(
         &self,
         user: UserId,
-        day: DiaryDate,
+        date: DiaryDate,
         archived: Option<bool>,
         page: PageNumber,
     ) -> Result<Page, AppError> {
         let query = RecordQuery {
-            on_day: Some(day),
+            on_day: Some(self.days.zone(user).await?.day(date)),
             archived,
             ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, page)
         };

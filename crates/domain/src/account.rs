@@ -15,6 +15,7 @@ use crate::stamp::Stamp;
 use crate::text::{PictureAddress, check_label};
 use crate::time::UnixMillis;
 use crate::violation::Violation;
+use crate::zone::TimeZone;
 
 pub use change::{
     Account, AccountChange, AccountFacts, AccountWrite, ActingLogin, CreateOutcome, PasswordHash,
@@ -36,6 +37,8 @@ pub struct User {
     pub must_change_password: bool,
     /// Whether the account is closed.
     pub disabled: bool,
+    /// Where the user's days begin and end; `None`: where those of the server do.
+    pub time_zone: Option<TimeZone>,
     /// When the account was made.
     pub created_at: UnixMillis,
     /// When it was last changed.
@@ -245,6 +248,7 @@ mod tests {
             role,
             must_change_password: false,
             disabled,
+            time_zone: None,
             created_at: UnixMillis::clamped(1),
             updated_at: UnixMillis::clamped(1),
         };

@@ -145,15 +145,9 @@ impl DiaryDate {
         Some(Self(moment.date()))
     }
 
-    /// The first and the last millisecond of this day in UTC.
-    pub fn utc_range(self) -> (crate::UnixMillis, crate::UnixMillis) {
-        let epoch = OffsetDateTime::UNIX_EPOCH.date().to_julian_day();
-        let days = i64::from(self.0.to_julian_day() - epoch);
-        let start = days * 86_400_000;
-        (
-            crate::UnixMillis::clamped(start),
-            crate::UnixMillis::clamped(start + 86_399_999),
-        )
+    /// When this day begins in UTC, in Unix seconds.
+    pub(crate) fn utc_midnight(self) -> i64 {
+        self.0.midnight().assume_utc().unix_timestamp()
     }
 }
 
@@ -256,20 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn a_day_has_86_400_000_milliseconds_in_utc() {
-        let (first, last) = "1970-01-02".parse::<DiaryDate>().unwrap().utc_range();
-        assert_eq!((first.get(), last.get()), (86_400_000, 172_799_999));
-        let (first, _) = "2026-05-16".parse::<DiaryDate>().unwrap().utc_range();
-        assert_eq!(first.get(), 1_778_889_600_000);
-    }
-
-    #[test]
-    fn a_moment_is_on_the_day_that_its_range_covers() {
+    fn a_moment_is_on_its_day_in_utc() {
         for day in ["1970-01-01", "2024-02-29", "9999-12-31"] {
             let day: DiaryDate = day.parse().unwrap();
-            let (first, last) = day.utc_range();
-            assert_eq!(DiaryDate::utc_day_of(first), Some(day));
-            assert_eq!(DiaryDate::utc_day_of(last), Some(day));
+            let crate::Day { begin, end, .. } = crate::TimeZone::UTC.day(day);
+            assert_eq!(DiaryDate::utc_day_of(begin), Some(day));
+            assert_eq!(DiaryDate::utc_day_of(end.plus(-1)), Some(day));
         }
         let never = crate::UnixMillis::clamped(i64::MAX);
         assert_eq!(DiaryDate::utc_day_of(never), None);

@@ -11,6 +11,7 @@
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
 //! * [`account`], [`login`], [`lease`]: what becomes of an account, a refresh token, the lease of a job ([`plan`]).
 //! * [`digest`]: whether two sides hold the same records.
+//! * [`zone`]: which moments a person's day has.
 //! * [`skew`]: what is done about devices whose clocks are wrong (W6).
 //!
 //! Rule numbers in comments (S1, P3, W2 ...) are those of `docs/protocol.md`.
@@ -36,6 +37,7 @@ pub mod time;
 pub mod version;
 pub mod violation;
 pub mod write;
+pub mod zone;
 
 pub use entity::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, RecordKey};
 pub use id::{
@@ -46,3 +48,4 @@ pub use stamp::{Cursor, Stamp, SyncClock};
 pub use time::{EditTime, MAX_SAFE_INTEGER, UnixMillis};
 pub use version::Version;
 pub use violation::{Violation, Violations};
+pub use zone::{Day, TimeZone};

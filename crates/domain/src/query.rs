@@ -6,6 +6,7 @@ use crate::search::SearchTerms;
 use crate::text::Tag;
 use crate::time::UnixMillis;
 use crate::violation::Violation;
+use crate::zone::Day;
 
 /// Which live records of one type are listed. Every condition that is set must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +17,12 @@ pub struct RecordQuery {
     pub archived: Option<bool>,
     /// Only those filed under this day.
     pub day: Option<DiaryDate>,
-    /// Only those filed under this day, or made between its first and its last millisecond in UTC.
-    pub on_day: Option<DiaryDate>,
+    /// Only those filed under the date of this day, or made on it.
+    pub on_day: Option<Day>,
     /// Only those made from this moment on.
     pub created_from: Option<UnixMillis>,
-    /// Only those made until this moment, itself included.
-    pub created_to: Option<UnixMillis>,
+    /// Only those made before this moment.
+    pub created_before: Option<UnixMillis>,
     /// Only diaries from this day on.
     pub date_from: Option<DiaryDate>,
     /// Only diaries until this day, itself included.
@@ -47,7 +48,7 @@ impl RecordQuery {
             day: None,
             on_day: None,
             created_from: None,
-            created_to: None,
+            created_before: None,
             date_from: None,
             date_to: None,
             parents: None,

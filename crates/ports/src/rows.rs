@@ -270,10 +270,10 @@ pub fn revision<C: Columns>(row: &C, at: usize, entity_type: EntityType) -> Resu
 
 /// The columns that [`user`] and [`account`] read, in their order.
 pub const ACCOUNT_COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, \
-     created_at, updated_at, password_hash";
+     created_at, updated_at, time_zone, password_hash";
 
 /// How many they are.
-pub const ACCOUNT_WIDTH: usize = 9;
+pub const ACCOUNT_WIDTH: usize = 10;
 
 /// Reads a user from the first columns of a row.
 ///
@@ -289,6 +289,8 @@ pub fn user<C: Columns>(row: &C) -> Result<User, C::Error> {
         disabled: flag(row, 5, "users.is_disabled")?,
         created_at: time(row, 6, "users.created_at")?,
         updated_at: time(row, 7, "users.updated_at")?,
+        // A zone that only the database of a later version knows must not lock its user out.
+        time_zone: row.text(8, "users.time_zone")?.and_then(|name| name.parse().ok()),
     })
 }
 
@@ -300,7 +302,7 @@ pub fn account<C: Columns>(row: &C) -> Result<Account, C::Error> {
     let what = "users.password_hash";
     Ok(Account {
         user: user(row)?,
-        password: PasswordHash::new(some(row.text(8, what)?, what)?.to_owned()),
+        password: PasswordHash::new(some(row.text(9, what)?, what)?.to_owned()),
     })
 }
 

@@ -14,6 +14,7 @@ use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemCloc
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
+use mosaic_application::days::Days;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
@@ -162,7 +163,8 @@ fn state(
         Arc::clone(&ids),
     )
     .with_quota(config.limits.user_records_bytes);
-    let memos = Memos::new(records.clone());
+    let days = Days::new(Arc::clone(&store.accounts), config.server.time_zone.clone());
+    let memos = Memos::new(records.clone(), days);
     let attachments = attachments(config, store, storage, &records);
     let upload_lifetime = millis(config.attachments.upload_lifetime);
     let uploads = Uploads::new(

@@ -103,6 +103,7 @@ impl Harness {
                 role,
                 must_change_password: false,
                 disabled: false,
+                time_zone: None,
                 created_at: now,
                 updated_at: now,
             },

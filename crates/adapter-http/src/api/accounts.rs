@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::AppError;
-use mosaic_application::accounts::{Login, LoginRequest, LoginTokens, refresh_key};
+use mosaic_application::accounts::{Login, LoginRequest, LoginTokens, ProfilePatch, refresh_key};
 use mosaic_application::error::Unauthenticated;
 use mosaic_domain::account::{Password, User, Username};
 use mosaic_domain::text::{DisplayName, Label};
@@ -91,7 +91,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ProblemCode::StorageFull,
             ]),
         Endpoint::put("/auth/update-user", "updateUser", update_user)
-            .about(TAG, "Changes the name or the picture of the caller")
+            .about(TAG, "Changes the name, the picture or the time zone of the caller")
             .body::<UpdateUserBody>()
             .returns::<UserDto>("The account")
             .problems(&[ProblemCode::UsernameTaken, ProblemCode::StorageFull]),
@@ -113,6 +113,9 @@ pub(super) struct UserDto {
     role: &'static str,
     /// Whether the password was set by somebody else and should be changed.
     must_change_password: bool,
+    /// What the user's days go by; `null`: the time zone of the server.
+    #[schema(value_type = Option<schema::TimeZone>, required)]
+    time_zone: Option<String>,
     #[schema(value_type = UnixMs)]
     created_at: i64,
     #[schema(value_type = UnixMs)]
@@ -127,6 +130,7 @@ impl From<User> for UserDto {
             avatar_url: user.avatar_url.map(String::from),
             role: user.role.name(),
             must_change_password: user.must_change_password,
+            time_zone: user.time_zone.map(|zone| zone.name().to_owned()),
             created_at: user.created_at.get(),
             updated_at: user.updated_at.get(),
         }
@@ -402,6 +406,10 @@ struct UpdateUserBody {
     #[schema(value_type = Option<schema::PictureAddress>)]
     #[serde(default)]
     avatar_url: Field<String>,
+    /// `null`: that of the server.
+    #[schema(value_type = Option<schema::TimeZone>)]
+    #[serde(default)]
+    time_zone: Field<String>,
 }
 
 async fn update_user(
@@ -410,14 +418,11 @@ async fn update_user(
     body: JsonBody<UpdateUserBody>,
 ) -> JsonResult<UserDto> {
     let mut check = Check::default();
-    let username = check.optional("username", body.0.username, |name| Username::chosen(&name));
-    let avatar_url = check.nullable("avatarUrl", body.0.avatar_url, Label::new);
-    check.finish(Some(()))?;
-    Ok(Json(
-        state
-            .accounts
-            .update_me(&caller.0, username, avatar_url)
-            .await?
-            .into(),
-    ))
+    let patch = ProfilePatch {
+        username: check.optional("username", body.0.username, |name| Username::chosen(&name)),
+        avatar_url: check.nullable("avatarUrl", body.0.avatar_url, Label::new),
+        time_zone: check.nullable("timeZone", body.0.time_zone, from_text),
+    };
+    let patch = check.finish(Some(patch))?;
+    Ok(Json(state.accounts.update_me(&caller.0, patch).await?.into()))
 }

@@ -153,6 +153,10 @@ struct ChangeUserBody {
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     must_change_password: Field<bool>,
+    /// `null`: that of the server.
+    #[schema(value_type = Option<schema::TimeZone>)]
+    #[serde(default)]
+    time_zone: Field<String>,
 }
 
 async fn change(
@@ -169,6 +173,7 @@ async fn change(
         disabled: check.optional("disabled", body.disabled, Ok),
         password: check.optional("password", body.password, Password::chosen),
         must_change_password: check.optional("mustChangePassword", body.must_change_password, Ok),
+        time_zone: check.nullable("timeZone", body.time_zone, from_text),
     };
     let patch = check.finish(Some(patch))?;
     Ok(Json(

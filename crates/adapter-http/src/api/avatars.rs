@@ -2,6 +2,7 @@
 
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use mosaic_application::accounts::ProfilePatch;
 use mosaic_domain::entity::Filename;
 use mosaic_domain::text::Label;
 use mosaic_domain::{AvatarId, Violation, Violations};
@@ -122,10 +123,11 @@ async fn upload(
     let user = match purpose {
         Purpose::User => {
             let address = Label::new(avatar_url.clone()).map_err(Problem::internal)?;
-            state
-                .accounts
-                .update_me(&caller.0, None, Some(Some(address)))
-                .await?
+            let patch = ProfilePatch {
+                avatar_url: Some(Some(address)),
+                ..ProfilePatch::default()
+            };
+            state.accounts.update_me(&caller.0, patch).await?
         }
         Purpose::Bot => state.accounts.me(&caller.0).await?,
     };

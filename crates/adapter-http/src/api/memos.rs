@@ -83,7 +83,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .takes(Load::Heavy)
             .about(
                 Memo::PATH,
-                "The memos that were made on a day (in UTC) or filed under it, the newest first",
+                "The memos that were made on a day of the user or filed under it, the newest first",
             )
             .details(ENDS_BY_BYTES)
             .returns_list::<MemoWithResources>("The memos"),
@@ -169,9 +169,9 @@ query! {
         search: SearchTerms = "query",
         /// Tags that the memo must have, all of them; repeatable, also as `tags[]`
         tags: Vec<Tag> = "tags",
-        /// Made on this day (in UTC) or later
+        /// Made on this day of the user or later
         start: Option<DiaryDate> = "startDate",
-        /// Made on this day (in UTC) or earlier
+        /// Made on this day of the user or earlier
         end: Option<DiaryDate> = "endDate",
         #[doc = ARCHIVED]
         archived: Option<bool> = "isArchived",
@@ -237,12 +237,13 @@ async fn search(
     let query = RecordQuery {
         search: asked.search,
         tags: asked.tags,
-        created_from: asked.start.map(|day| day.utc_range().0),
-        created_to: asked.end.map(|day| day.utc_range().1),
         archived: asked.archived,
         ..RecordQuery::all(EntityType::Memo, Order::NewestFirst, asked.page.number())
     };
-    let page = state.memos.page(caller.user(), &query).await?;
+    let page = state
+        .memos
+        .made_within(caller.user(), asked.start, asked.end, query)
+        .await?;
     let frame = Frame::of(&FoundMemos {
         total: page.total,
         page: page.number.number(),

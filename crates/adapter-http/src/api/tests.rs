@@ -15,6 +15,7 @@ use super::*;
 use crate::docs::Document;
 
 mod auth;
+mod days;
 mod devices;
 mod document;
 mod events;

@@ -51,7 +51,7 @@ pub(crate) type DiaryDto = RecordDto<Diary>;
 pub(crate) struct DiaryWithMemos {
     #[serde(flatten)]
     pub(crate) diary: DiaryDto,
-    /// The memos that were made on that day (in UTC) or filed under it, the newest first.
+    /// The memos that were made on that day of the user or filed under it, the newest first.
     // The last, since they are written batch by batch.
     pub(crate) memos: Vec<MemoWithResources>,
 }

@@ -8,7 +8,7 @@ use mosaic_testkit::postgres::Template;
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../../../migrations/postgres/V1__initial.sql"),
     include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
     include_str!("../../../../migrations/postgres/V3__attachments.sql"),
@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../../../migrations/postgres/V7__seals.sql"),
     include_str!("../../../../migrations/postgres/V8__deferred_lengths.sql"),
     include_str!("../../../../migrations/postgres/V9__clocks_that_never_moved.sql"),
+    include_str!("../../../../migrations/postgres/V10__time_zones.sql"),
 ];
 
 /// The schema, made by the store itself.

@@ -99,6 +99,7 @@ async fn add_user(store: &SqliteStore, clock: &ManualClock, ids: &SequentialIds)
         role: Role::User,
         must_change_password: false,
         disabled: false,
+        time_zone: None,
         created_at: clock.now(),
         updated_at: clock.now(),
     };
@@ -199,6 +200,17 @@ async fn what_was_remembered_is_written_before_the_store_is_closed() {
         7,
         "the last call wins, not the greatest cursor"
     );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_time_zone_that_only_a_later_version_knows_counts_as_none() {
+    let database = Database::new();
+    let store = database.open().await;
+    let user = database.user(&store).await;
+    database.tamper("UPDATE users SET time_zone = 'Mars/Olympus'");
+    let account = store.by_id(user).await.unwrap().unwrap();
+    assert_eq!(account.user.time_zone, None);
     store.close().await;
 }
 

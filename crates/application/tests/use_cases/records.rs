@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_application::AppError;
 use mosaic_application::bots::Bots;
+use mosaic_application::days::Days;
 use mosaic_application::memos::Memos;
 use mosaic_application::records::{EditBy, Records, Upsert};
 use mosaic_domain::entity::{Bot, Memo, MemoPatch, Resource, ResourcePatch, Unreadable};
@@ -12,9 +13,11 @@ use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Locked, WritePlan, WriteScope};
 use mosaic_domain::{
     BotId, ClientId, Content, EditTime, EntityType, FamilyId, MemoId, Record, RecordKey, ResourceId,
-    Revision, RevisionReason, Stamp, State, SyncClock, UnixMillis, UserId, Version,
+    Revision, RevisionReason, Stamp, State, SyncClock, TimeZone, UnixMillis, UserId, Version,
 };
-use mosaic_ports::{KeptRevision, MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError};
+use mosaic_ports::{
+    KeptRevision, MockAccountStore, MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError,
+};
 use uuid::Uuid;
 
 const NOW: i64 = 1_715_000_000_000;
@@ -296,7 +299,8 @@ async fn w9_a_resource_of_an_unknown_memo_is_refused_and_nothing_is_written() {
 #[tokio::test]
 async fn a_memo_that_names_an_unknown_resource_says_which_and_writes_nothing() {
     let (store, seen) = store_with(Vec::new());
-    let memos = Memos::new(records_over(store, empty_reader()));
+    let days = Days::new(Arc::new(MockAccountStore::new()), TimeZone::UTC);
+    let memos = Memos::new(records_over(store, empty_reader()), days);
     let upsert = Upsert {
         attachments: Some(vec![ResourceId::new(Uuid::from_u128(7))]),
         ..upsert("x")

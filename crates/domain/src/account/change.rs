@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use crate::standing::LoginRefusal;
 use crate::text::Label;
 use crate::time::UnixMillis;
+use crate::zone::TimeZone;
 
 /// A password's hash, in PHC form. Never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -108,6 +109,8 @@ pub struct AccountChange {
     pub role: Option<Role>,
     /// Closes the account or opens it again.
     pub disabled: Option<bool>,
+    /// A new time zone, or that of the server.
+    pub time_zone: Option<Option<TimeZone>>,
     /// A new password.
     pub password: Option<PasswordHash>,
     /// The hash that the change was proved by: nothing changes where the stored one is another by now.
@@ -181,6 +184,7 @@ impl AccountChange {
                 role: change.role.unwrap_or(user.role),
                 must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
                 disabled: change.disabled.unwrap_or(user.disabled),
+                time_zone: change.time_zone.unwrap_or(user.time_zone),
                 created_at: user.created_at,
                 updated_at: now,
             },
@@ -266,6 +270,7 @@ mod tests {
                 role,
                 must_change_password: true,
                 disabled,
+                time_zone: None,
                 created_at: UnixMillis::clamped(1),
                 updated_at: UnixMillis::clamped(1),
             },

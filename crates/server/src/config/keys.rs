@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mosaic_adapter_blobs::Secret;
+use mosaic_domain::TimeZone;
 use mosaic_domain::account::Password;
 
 use super::database_url::{DatabaseUrl, PostgresUrl};
@@ -79,6 +80,8 @@ sections! {
             = Otherwise("`mosaic.db` in the data folder");
         /// Whether anybody may make an account for themselves, or only administrators for others.
         "registration" => pub registration: Registration = Is("closed");
+        /// The time zone that the days of accounts go by that have none of their own.
+        "time_zone" => pub time_zone: TimeZone = Is("UTC");
         /// The password of the user `admin`, who is created when an empty store starts. Later it has no effect.
         "admin_password" => pub admin_password: Option<Password> = Otherwise("a random one, printed once");
         /// The key that signs access tokens. Changing it ends the access tokens that are out; refresh tokens stay

@@ -1,6 +1,7 @@
 //! The values that have a form of their own.
 
 use mosaic_adapter_blobs::Secret;
+use mosaic_domain::TimeZone;
 use mosaic_domain::account::Password;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -91,6 +92,14 @@ impl Value for Password {
 
     fn parse(text: &str) -> Option<Self> {
         Self::chosen(text.to_owned()).ok()
+    }
+}
+
+impl Value for TimeZone {
+    const KIND: Kind = Kind::Text("an IANA time zone, like Asia/Shanghai");
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }
 

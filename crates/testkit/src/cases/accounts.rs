@@ -52,6 +52,7 @@ pub async fn an_account_comes_back_as_it_was_made(h: &Harness) {
     let mut account = h.account("Änna", Role::Admin);
     account.user.avatar_url = Some(Label::new("https://example.org/a.png".into()).unwrap());
     account.user.must_change_password = true;
+    account.user.time_zone = Some("Asia/Shanghai".parse().unwrap());
     account.user.updated_at = at(account.user.created_at.get() + 5);
     let id = account.user.id;
     h.stores
@@ -189,6 +190,7 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
         password: Some(PasswordHash::new("new".into())),
         expected_password_hash: Some(password(h, before.id).await),
         must_change_password: Some(true),
+        time_zone: Some(Some("Asia/Shanghai".parse().unwrap())),
         end_logins: false,
     };
     update(h, before.id, change).await;
@@ -200,6 +202,7 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
         role: Role::Admin,
         must_change_password: true,
         disabled: true,
+        time_zone: Some("Asia/Shanghai".parse().unwrap()),
         created_at: before.created_at,
         updated_at: at(9_000),
     };
@@ -212,12 +215,14 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
             .unwrap()
             .is_none()
     );
-    let no_picture = AccountChange {
+    let neither = AccountChange {
         avatar_url: Some(None),
+        time_zone: Some(None),
         ..AccountChange::default()
     };
-    update(h, before.id, no_picture).await;
-    assert_eq!(user(h, before.id).await.avatar_url, None);
+    update(h, before.id, neither).await;
+    let after = user(h, before.id).await;
+    assert_eq!((after.avatar_url, after.time_zone), (None, None));
 }
 
 /// A name that somebody else has can't be taken over; one's own may change its letter case.

@@ -3,10 +3,10 @@
 use mosaic_domain::entity::{Bot, Filename, KeptObject, Memo, MimeType, Resource};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
 use mosaic_domain::text::{Label, Tags, Text};
-use mosaic_domain::{Content, DiaryDate, EntityType, MAX_SAFE_INTEGER, UserId};
+use mosaic_domain::{Content, DiaryDate, EntityType, MAX_SAFE_INTEGER, TimeZone, UserId};
 
 use crate::{
-    EditExt, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, patch_memo, put,
+    EditExt, Harness, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, patch_memo, put,
     resource, resource_key, resource_of, tagged,
 };
 
@@ -121,20 +121,17 @@ pub async fn lists_filter_by_archive_and_day(h: &Harness) {
     assert_eq!(listed(h, user, &both).await, Vec::<String>::new());
 }
 
-/// By moment of creation, both ends included; a day's list also has what was made on it.
+/// By moment of creation, the end left out; a day's list also has what was made on it.
 pub async fn lists_filter_by_creation(h: &Harness) {
     let user = h.user().await;
-    let (first, last) = day("2026-05-16").utc_range();
+    let shanghai: TimeZone = "Asia/Shanghai".parse().unwrap();
+    let may_16 = shanghai.day(day("2026-05-16"));
+    let (begin, end) = (may_16.begin.get(), may_16.end.get());
     let filed = Memo {
         diary_date: Some(day("2026-05-16")),
         ..memo("x")
     };
-    let made = [
-        (1, first.get() - 1),
-        (2, first.get()),
-        (3, last.get()),
-        (4, last.get() + 1),
-    ];
+    let made = [(1, begin - 1), (2, begin), (3, end - 1), (4, end)];
     h.write(
         user,
         made.map(|(n, created)| put(memo_key(n), memo("x")).created(created)),
@@ -142,18 +139,18 @@ pub async fn lists_filter_by_creation(h: &Harness) {
     .await;
     h.write(user, [put(memo_key(5), filed).created(7)]).await;
     let on_day = RecordQuery {
-        on_day: Some(day("2026-05-16")),
+        on_day: Some(may_16),
         ..memos()
     };
     assert_eq!(listed(h, user, &on_day).await, ["3", "2", "5"]);
     let between = RecordQuery {
-        created_from: Some(first),
-        created_to: Some(last),
+        created_from: Some(may_16.begin),
+        created_before: Some(may_16.end),
         ..memos()
     };
     assert_eq!(listed(h, user, &between).await, ["3", "2"]);
     let after = RecordQuery {
-        created_from: Some(at(last.get() + 1)),
+        created_from: Some(may_16.end),
         ..memos()
     };
     assert_eq!(listed(h, user, &after).await, ["4"]);

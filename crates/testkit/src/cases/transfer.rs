@@ -21,7 +21,8 @@ const SMALL: PageLimits = PageLimits {
 
 /// A user with records of all types, tombstones, revisions, cursors and logins.
 async fn full_user(h: &Harness) -> UserId {
-    let account = h.account("anna", Role::Admin);
+    let mut account = h.account("anna", Role::Admin);
+    account.user.time_zone = Some("Asia/Shanghai".parse().unwrap());
     let (user, password) = (account.user.id, account.password.clone());
     h.stores.accounts.create(account, false, None).await.unwrap();
     for n in 0..5 {

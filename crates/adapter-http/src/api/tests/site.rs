@@ -19,6 +19,7 @@ use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
+use mosaic_application::days::Days;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
@@ -32,7 +33,7 @@ use mosaic_application::uploads::Uploads;
 use mosaic_domain::account::{Account, PasswordHash, Role, User};
 use mosaic_domain::entity::{MimeType, StorageType};
 use mosaic_domain::login::{NewRefreshToken, PresentedToken, StoredRefreshToken, TokenHash, TokenSeed};
-use mosaic_domain::{FamilyId, UserId};
+use mosaic_domain::{FamilyId, TimeZone, UserId};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Clock, IdGenerator, MockAccessTokens, MockMediaTypes, MockPasswordHasher,
     MockPictures, MockRandomness, SmallerPicture, Stores, TicketClaims,
@@ -122,6 +123,7 @@ impl Site {
                 role,
                 must_change_password: false,
                 disabled: false,
+                time_zone: None,
                 // So that the first stamp is the time that the clock has (S1).
                 created_at: now.plus(-1),
                 updated_at: now,
@@ -271,7 +273,7 @@ fn state(
         randomness: Arc::new(MockRandomness::new()),
     };
     let records = Records::new(s.write.clone(), s.reader.clone(), ids.clone());
-    let memos = Memos::new(records.clone());
+    let memos = Memos::new(records.clone(), Days::new(s.accounts.clone(), TimeZone::UTC));
     let attachment_ports = AttachmentPorts {
         blobs: blobs.port(),
         contents: s.contents,

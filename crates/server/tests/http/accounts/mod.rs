@@ -77,6 +77,7 @@ async fn a_login_answers_tokens_and_the_account() {
             "id",
             "mustChangePassword",
             "role",
+            "timeZone",
             "updatedAt",
             "username"
         ]
@@ -299,7 +300,7 @@ async fn a_password_that_somebody_else_set_has_to_be_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_change_their_own_name_and_picture() {
+async fn people_change_their_own_name_picture_and_time_zone() {
     let server = Server::start();
     let admin = server.device("admin").await;
     make(&admin, "anna").await;
@@ -323,6 +324,12 @@ async fn people_change_their_own_name_and_picture() {
     );
     assert_eq!(
         update(json!({"avatarUrl": null})).await.ok()["avatarUrl"],
+        Value::Null
+    );
+    let shanghai = update(json!({"timeZone": "asia/shanghai"})).await.ok();
+    assert_eq!(shanghai["timeZone"], "Asia/Shanghai");
+    assert_eq!(
+        update(json!({"timeZone": null})).await.ok()["timeZone"],
         Value::Null
     );
     assert_eq!(
@@ -365,6 +372,7 @@ async fn administrators_make_list_and_change_accounts() {
             "id",
             "mustChangePassword",
             "role",
+            "timeZone",
             "updatedAt",
             "username"
         ]

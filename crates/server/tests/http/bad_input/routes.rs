@@ -283,6 +283,7 @@ fn bad_names() -> Vec<(Value, &'static str, &'static str)> {
         (json!({"username": null}), "username", "null"),
         (json!({"avatarUrl": ""}), "avatarUrl", "empty"),
         (json!({"avatarUrl": "x".repeat(2_049)}), "avatarUrl", "too_long"),
+        (json!({"timeZone": "Mars/Olympus"}), "timeZone", "unknown_value"),
     ]
 }
 
