@@ -69,9 +69,9 @@ export class MosaicClient {
     if (before) await this.request("post", "/auth/logout", { body: { refreshToken: before.refreshToken } });
   }
 
-  /** For what sends requests by itself. `refused`: the token that the server did not take. */
-  accessToken(refused?: string): Promise<string> {
-    return this.session.accessToken(refused);
+  /** For what sends requests by itself. It may have expired: any request of the client renews it. */
+  accessToken(): Promise<string> {
+    return this.session.accessToken();
   }
 
   /** One page of what the user's other devices changed. */
@@ -146,7 +146,7 @@ export class MosaicClient {
       return whole ? await buffered(response) : response;
     } catch (error) {
       if (error instanceof MosaicError) throw error;
-      request.signal.throwIfAborted();
+      if (request.signal.aborted) throw request.signal.reason;
       throw MosaicError.noAnswer(error);
     } finally {
       clearTimeout(timer);

@@ -38,11 +38,16 @@ function propertiesOf(type: EntityType): Record<string, object> {
   return Object.fromEntries(fieldsOf(type).map(([field, kind]) => [field, { type: JSON_TYPES[kind] }]));
 }
 
+/** Up to so much clocks may differ before the server makes up for it (W6), in milliseconds. */
+const CLOCKS_DIFFER = 10_000;
+
 /** Gives every edit, new record and delete of these collections its time: RxDB has none of its own. Call it once, before the first edit. */
 export function stampEdits(database: RxDatabase): void {
   for (const type of TYPES) {
     const stamp = (doc: Doc) => {
-      doc["updatedAt"] = Date.now();
+      const [now, before] = [Date.now(), Number(doc["updatedAt"] ?? 0)];
+      // Later than what is edited, also where that came from a device whose clock is a little ahead.
+      doc["updatedAt"] = before >= now && before < now + CLOCKS_DIFFER ? before + 1 : now;
       doc["createdAt"] ??= doc["updatedAt"];
     };
     const stamped = collectionOf(database, type);
@@ -110,7 +115,7 @@ class RxStore implements engine.SyncStore {
 
   async save(state: engine.SyncState): Promise<void> {
     this.rejected = state.rejected;
-    await this.notes.incrementalUpsert({ id: STATE, state: structuredClone(state) });
+    await this.notes.incrementalUpsert({ id: STATE, state: JSON.parse(JSON.stringify(state)) as Doc });
   }
 
   private get notes(): RxCollection<Doc> {

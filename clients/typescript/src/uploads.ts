@@ -28,8 +28,6 @@ export async function upload(
 ): Promise<Schemas["Resource"]> {
   const { metadata, ...rest } = about;
   const said = { ...rest, ...(metadata ? { metadata: JSON.stringify(metadata) } : {}) };
-  let token: string | undefined;
-  let refused: string | undefined;
   const id = await new Promise<string>((resolve, reject) => {
     let resourceId = "";
     const task = new Upload(file, {
@@ -39,8 +37,10 @@ export async function upload(
       endpoint: `${client.baseUrl}/uploads`,
       metadata: Object.fromEntries(Object.entries(said).map(([name, value]) => [name, String(value)])),
       async onBeforeRequest(request) {
-        token = await client.accessToken(refused);
-        request.setHeader("Authorization", `Bearer ${token}`);
+        // Where a token is refused tus-js-client begins anew, or gives up: so it is used, and renewed if need be, by the client first.
+        // One that expires later is refused with the next part, which is followed by a question for what has arrived.
+        if (request.getMethod() !== "PATCH") await client.request("get", "/auth/me");
+        request.setHeader("Authorization", `Bearer ${await client.accessToken()}`);
         request.setHeader("X-Client-Id", client.clientId);
         request.setHeader("X-Client-Time", String(Date.now()));
       },
@@ -49,10 +49,7 @@ export async function upload(
       },
       onShouldRetry(error) {
         const status = error instanceof DetailedError ? (error.originalResponse?.getStatus() ?? 0) : 0;
-        // Once: the next token is a new one.
-        const renew = status === 401 && refused === undefined;
-        if (renew) refused = token;
-        return renew || status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
+        return status === 0 || [401, 409, 423, 429].includes(status) || status >= 500;
       },
       onProgress: (sent, total) => settings.onProgress?.(sent, total),
       onSuccess: () => resolve(resourceId),

@@ -1,7 +1,7 @@
 // A device of somebody's, on each of the libraries: what the scenarios do with it is the same for all.
 
 import { createRequire } from "node:module";
-import { Database, Model, appSchema, type DatabaseAdapter, type DirtyRaw } from "@nozbe/watermelondb";
+import { Database, Model, Q, appSchema, type AppSchema, type DatabaseAdapter, type DirtyRaw } from "@nozbe/watermelondb";
 import { createRxDatabase, type RxDatabase } from "rxdb";
 import { getRxStorageMemory } from "rxdb/plugins/storage-memory";
 import * as rxdb from "../src/rxdb.js";
@@ -60,12 +60,12 @@ export abstract class Device {
   abstract remove(type: EntityType, key: string): Promise<void>;
   /** The records that a person sees. */
   abstract all(type: EntityType): Promise<Map<string, Fields>>;
+  protected abstract has(type: EntityType, key: string): Promise<boolean>;
   abstract digest(): Promise<DigestReport>;
   abstract stop(): Promise<void>;
 
   async write(type: EntityType, key: string, fields: Fields): Promise<void> {
-    const is = (await this.all(type)).has(key);
-    await (is ? this.change(type, key, fields) : this.create(type, key, { ...NEW[type], ...fields }));
+    await ((await this.has(type, key)) ? this.change(type, key, fields) : this.create(type, key, { ...NEW[type], ...fields }));
   }
 
   async get(type: EntityType, key: string): Promise<Fields | undefined> {
@@ -94,6 +94,7 @@ class OnMemory extends Device {
   protected change = this.create;
   remove = (type: EntityType, key: string) => Promise.resolve(this.store.remove(type, key));
   all = (type: EntityType) => Promise.resolve(this.store.all(type));
+  protected has = (type: EntityType, key: string) => Promise.resolve(this.store.has(type, key));
   digest = () => compareDigests(this.store, this.client);
   stop = () => Promise.resolve();
 }
@@ -120,18 +121,17 @@ const { LokiMemoryAdapter } = load("lokijs") as { LokiMemoryAdapter: new () => o
 const LokiJSAdapter = (load("@nozbe/watermelondb/adapters/lokijs") as { default: new (options: object) => DatabaseAdapter }).default;
 (load("@nozbe/watermelondb/utils/common/logger") as { default: { silence(): void } }).default.silence();
 
+/** WatermelonDB over LokiJS, in memory. */
+export function memoryAdapter(dbName: string, schema: AppSchema): DatabaseAdapter {
+  const off = { useWebWorker: false, useIncrementalIndexedDB: false, extraLokiOptions: { autosave: false } };
+  return new LokiJSAdapter({ dbName, schema, ...off, _testLokiAdapter: new LokiMemoryAdapter() });
+}
+
 class OnWatermelon extends Device {
   private database!: Database;
 
   protected async open() {
-    const adapter = new LokiJSAdapter({
-      dbName: `${this.name} ${Math.random()}`,
-      schema: appSchema({ version: 1, tables: watermelondb.tables }),
-      useWebWorker: false,
-      useIncrementalIndexedDB: false,
-      extraLokiOptions: { autosave: false },
-      _testLokiAdapter: new LokiMemoryAdapter(),
-    });
+    const adapter = memoryAdapter(`${this.name} ${Math.random()}`, appSchema({ version: 1, tables: watermelondb.tables }));
     this.database = new Database({ adapter, modelClasses: models });
     await Promise.resolve();
   }
@@ -162,6 +162,11 @@ class OnWatermelon extends Device {
   async all(type: EntityType) {
     const rows = await this.database.get(TABLES[type]).query().fetch();
     return new Map(rows.map(({ _raw }) => [_raw.id, get(type, _raw as unknown as DirtyRaw)]));
+  }
+
+  protected async has(type: EntityType, key: string) {
+    const row = Q.where("id", key);
+    return (await this.database.get(TABLES[type]).query(row).fetchCount()) > 0;
   }
 
   digest() {
@@ -224,6 +229,10 @@ class OnRxdb extends Device {
   async all(type: EntityType) {
     const docs = await this.collection(type).find().exec();
     return new Map(docs.map((doc) => [doc.primary, doc.toMutableJSON() as Fields]));
+  }
+
+  protected async has(type: EntityType, key: string) {
+    return (await this.collection(type).findOne(key).exec()) !== null;
   }
 
   digest() {

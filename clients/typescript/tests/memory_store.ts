@@ -25,6 +25,10 @@ export class MemoryStore implements SyncStore {
     this.rows.set(`${type} ${key}`, { record: null, edited: Date.now() });
   }
 
+  has(type: EntityType, key: string): boolean {
+    return this.rows.get(`${type} ${key}`)?.record != null;
+  }
+
   all(type: EntityType): Map<string, Record<string, unknown>> {
     const ofType = [...this.rows].filter(([name, { record }]) => name.startsWith(`${type} `) && record);
     return new Map(ofType.map(([name, { record }]) => [name.slice(type.length + 1), record ?? {}]));

@@ -25,7 +25,8 @@ Date.now = () => (last = Math.max(last + 1, realNow()));
 
 export class Server {
   private process: ChildProcess | undefined;
-  private url = "";
+  /** Where it listens just now. */
+  url = "";
   private users = 0;
 
   private constructor(
