@@ -51,7 +51,14 @@ describe("the client", () => {
       () => Promise.resolve(new Response("{}", { status: 503, headers: { "retry-after": "7" } })),
     ];
     network.meddle = (request, send) => (answers.shift() ?? (() => send(request)))();
+    const clocks: number[] = [];
+    const meddle = network.meddle;
+    network.meddle = (request, send) => {
+      clocks.push(Number(request.headers.get("x-client-time")));
+      return meddle(request, send);
+    };
     await phone.pull({});
+    assert.ok(clocks.length === 3 && clocks[0]! < clocks[1]! && clocks[1]! < clocks[2]!, "w6 each try has its own time");
     assert.ok(waits[0]! >= 250 && waits[0]! <= 500, String(waits));
     assert.ok(waits[1]! >= 7500 && waits[1]! <= 8000, String(waits));
 

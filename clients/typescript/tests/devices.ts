@@ -31,7 +31,7 @@ export abstract class Device {
   constructor(
     readonly name: string,
     server: Server,
-    random: Random,
+    protected readonly random: Random,
   ) {
     this.network = new Network(server.fetch, random);
     this.client = new MosaicClient({
@@ -47,6 +47,11 @@ export abstract class Device {
     await this.open();
     await this.client.login(user, PASSWORD);
     return this;
+  }
+
+  /** From now on something fails in so many of a hundred requests. */
+  fail(percent: number): void {
+    this.network.faults = percent;
   }
 
   sync(): Promise<SyncReport> {
@@ -87,6 +92,11 @@ export abstract class Device {
 
 class OnMemory extends Device {
   private readonly store = new MemoryStore();
+
+  override fail(percent: number) {
+    super.fail(percent);
+    this.store.killed = () => this.random.below(100) < percent / 3;
+  }
 
   protected open = () => Promise.resolve();
   protected syncWith = (options: object) => sync(this.store, this.client, options);

@@ -12,6 +12,8 @@ interface Row {
 export class MemoryStore implements SyncStore {
   private state: string | undefined;
   private readonly rows = new Map<string, Row>();
+  /** Whether the app is killed when it is about to write. */
+  killed = () => false;
 
   // What the app does.
 
@@ -40,9 +42,14 @@ export class MemoryStore implements SyncStore {
     return Promise.resolve(this.state === undefined ? undefined : (JSON.parse(this.state) as SyncState));
   }
 
-  save(state: SyncState): Promise<void> {
+  async save(state: SyncState): Promise<void> {
+    this.survive();
     this.state = JSON.stringify(state);
-    return Promise.resolve();
+    await Promise.resolve();
+  }
+
+  private survive(): void {
+    if (this.killed()) throw new Error("the app was killed");
   }
 
   async push(send: (edits: Edit[]) => Promise<Settled[]>): Promise<void> {
@@ -54,17 +61,19 @@ export class MemoryStore implements SyncStore {
     for (const { edit, winner } of edits.length > 0 ? await send(edits) : []) {
       const row = this.rows.get(`${edit.type} ${edit.key}`);
       if (row?.edited !== edit.updatedAt) continue;
+      this.survive();
       delete row.edited;
       if (!row.record) this.rows.delete(`${edit.type} ${edit.key}`);
       if (winner) this.take(winner);
     }
   }
 
-  apply(changes: Change[]): Promise<void> {
+  async apply(changes: Change[]): Promise<void> {
     for (const change of changes) {
+      this.survive();
       if (this.rows.get(`${change.type} ${change.key}`)?.edited === undefined) this.take(change);
     }
-    return Promise.resolve();
+    await Promise.resolve();
   }
 
   private take({ type, key, record }: Change): void {
