@@ -51,6 +51,7 @@ export function stampEdits(database: RxDatabase): void {
       doc["createdAt"] ??= doc["updatedAt"];
     };
     const stamped = collectionOf(database, type);
+    // A document that removes itself is saved as well: it is a millisecond later then.
     stamped.preInsert(stamp, false);
     stamped.preSave(stamp, false);
     stamped.preRemove(stamp, false);

@@ -8,7 +8,7 @@ import { digest, memoryTokens, MosaicClient, MosaicError, type ClientOptions, ty
 import { upload } from "../src/uploads.js";
 import { Network } from "./network.js";
 import { Random } from "./random.js";
-import { ADDRESS, PASSWORD, Server } from "./server.js";
+import { ADDRESS, PASSWORD, Server, tick } from "./server.js";
 
 const random = new Random(11);
 
@@ -29,7 +29,7 @@ describe("the client", () => {
       pause: (wait) => Promise.resolve(void waits.push(wait)),
       ...options,
     });
-    return { client: made, network, waits, user: await server.user() };
+    return { client: made, network, waits, user: (await server.user()).username };
   }
 
   test("a problem has its code, its status and what is wrong where", async () => {
@@ -54,6 +54,7 @@ describe("the client", () => {
     const clocks: number[] = [];
     const meddle = network.meddle;
     network.meddle = (request, send) => {
+      tick();
       clocks.push(Number(request.headers.get("x-client-time")));
       return meddle(request, send);
     };
@@ -123,7 +124,7 @@ describe("the client", () => {
     const brief = await Server.start("--auth-access-token-ttl-ms", "1000");
     const network = new Network(brief.fetch, random);
     const phone = new MosaicClient({ baseUrl: ADDRESS, clientId: "phone", fetch: network.fetch as typeof fetch });
-    await phone.login(await brief.user(), PASSWORD);
+    await phone.login((await brief.user()).username, PASSWORD);
     // Until the server says so.
     while (!network.seen.includes("POST /auth/refresh")) await phone.request("get", "/auth/me");
     await phone.pull({});
@@ -170,7 +171,7 @@ describe("the client", () => {
   test("an upload goes on where it broke off, with a token that had to be renewed", async () => {
     const tokens = memoryTokens();
     const phone = new MosaicClient({ baseUrl: server.url, clientId: "phone", tokens });
-    await phone.login(await server.user(), PASSWORD);
+    await phone.login((await server.user()).username, PASSWORD);
     const file = Buffer.from(Array.from({ length: 300_000 }, () => random.below(256)));
     const about = { id: random.uuid(), filename: "noise.bin", filetype: "application/octet-stream" };
     const tus = { chunkSize: 100_000, urlStorage: notes() };

@@ -6,12 +6,12 @@ import { createRxDatabase, type RxDatabase } from "rxdb";
 import { getRxStorageMemory } from "rxdb/plugins/storage-memory";
 import * as rxdb from "../src/rxdb.js";
 import * as watermelondb from "../src/watermelondb.js";
-import { MosaicClient, compareDigests, sync, type DigestReport, type EntityType, type Rejection, type SyncReport } from "../src/index.js";
+import { MosaicClient, compareDigests, sync, type DigestReport, type EntityType, type Rejection, type SyncReport, type TokenStore } from "../src/index.js";
 import { FIELDS, keyName, TABLES, TYPES } from "../src/model.js";
 import { MemoryStore } from "./memory_store.js";
 import { Network } from "./network.js";
 import type { Random } from "./random.js";
-import { ADDRESS, PASSWORD, type Server } from "./server.js";
+import { ADDRESS, tick, type Server } from "./server.js";
 
 export type Fields = Record<string, unknown>;
 
@@ -32,20 +32,22 @@ export abstract class Device {
     readonly name: string,
     server: Server,
     protected readonly random: Random,
+    /** A login is slow: devices of one test have one together, as tabs do. */
+    tokens: TokenStore,
   ) {
     this.network = new Network(server.fetch, random);
     this.client = new MosaicClient({
       baseUrl: ADDRESS,
       clientId: name,
+      tokens,
       fetch: this.network.fetch as typeof fetch,
       attempts: 4,
       pause: () => Promise.resolve(),
     });
   }
 
-  async start(user: string): Promise<this> {
+  async start(): Promise<this> {
     await this.open();
-    await this.client.login(user, PASSWORD);
     return this;
   }
 
@@ -62,7 +64,7 @@ export abstract class Device {
   protected abstract syncWith(options: { onRejected: (rejection: Rejection) => void }): Promise<SyncReport>;
   protected abstract create(type: EntityType, key: string, fields: Fields): Promise<void>;
   protected abstract change(type: EntityType, key: string, fields: Fields): Promise<void>;
-  abstract remove(type: EntityType, key: string): Promise<void>;
+  protected abstract erase(type: EntityType, key: string): Promise<void>;
   /** The records that a person sees. */
   abstract all(type: EntityType): Promise<Map<string, Fields>>;
   protected abstract has(type: EntityType, key: string): Promise<boolean>;
@@ -70,7 +72,13 @@ export abstract class Device {
   abstract stop(): Promise<void>;
 
   async write(type: EntityType, key: string, fields: Fields): Promise<void> {
+    tick();
     await ((await this.has(type, key)) ? this.change(type, key, fields) : this.create(type, key, { ...NEW[type], ...fields }));
+  }
+
+  async remove(type: EntityType, key: string): Promise<void> {
+    tick();
+    await this.erase(type, key);
   }
 
   async get(type: EntityType, key: string): Promise<Fields | undefined> {
@@ -102,7 +110,7 @@ class OnMemory extends Device {
   protected syncWith = (options: object) => sync(this.store, this.client, options);
   protected create = (type: EntityType, key: string, fields: Fields) => Promise.resolve(this.store.write(type, key, fields));
   protected change = this.create;
-  remove = (type: EntityType, key: string) => Promise.resolve(this.store.remove(type, key));
+  protected erase = (type: EntityType, key: string) => Promise.resolve(this.store.remove(type, key));
   all = (type: EntityType) => Promise.resolve(this.store.all(type));
   protected has = (type: EntityType, key: string) => Promise.resolve(this.store.has(type, key));
   digest = () => compareDigests(this.store, this.client);
@@ -165,7 +173,7 @@ class OnWatermelon extends Device {
     await this.database.write(() => row.update(() => set(row, fields)));
   }
 
-  async remove(type: EntityType, key: string) {
+  protected async erase(type: EntityType, key: string) {
     await watermelondb.remove(await this.database.get(TABLES[type]).find(key));
   }
 
@@ -232,7 +240,7 @@ class OnRxdb extends Device {
     await (await this.collection(type).findOne(key).exec()).incrementalPatch(fields);
   }
 
-  async remove(type: EntityType, key: string) {
+  protected async erase(type: EntityType, key: string) {
     await (await this.collection(type).findOne(key).exec()).incrementalRemove();
   }
 

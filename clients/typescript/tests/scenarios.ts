@@ -11,7 +11,6 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
   describe(`three devices on ${name}`, () => {
     let server: Server;
     let devices: Device[] = [];
-    let user: string;
     const random = new Random(7);
 
     before(async () => {
@@ -21,8 +20,8 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
     afterEach(() => Promise.all(devices.map((device) => device.stop())));
 
     async function fleet(test: string): Promise<[Device, Device, Device]> {
-      user = await server.user();
-      const made = kinds.map((kind, index) => new KINDS[kind](`${test}${index}`, server, random).start(user));
+      const { tokens } = await server.user();
+      const made = kinds.map((kind, index) => new KINDS[kind](`${test}${index}`, server, random, tokens).start());
       devices = await Promise.all(made);
       return devices as [Device, Device, Device];
     }
@@ -237,11 +236,11 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       await at(slow, () => phone.sync());
       await tablet.sync();
       await at(2, () => tablet.write("memo", first, { content: "older" }));
-      await at(slow + 4, () => phone.write("memo", first, { content: "newer" }));
+      await at(slow + 20, () => phone.write("memo", first, { content: "newer" }));
       await at(2, () => tablet.write("memo", second, { content: "older" }));
       await tablet.sync();
       await at(slow, () => phone.sync());
-      await at(slow + 4, () => phone.write("memo", second, { content: "newer" }));
+      await at(slow + 20, () => phone.write("memo", second, { content: "newer" }));
       assert.equal((await at(slow, () => phone.sync())).lost, 0);
       await tablet.sync();
       for (const memo of [first, second]) assert.equal((await tablet.get("memo", memo))?.["content"], "newer");

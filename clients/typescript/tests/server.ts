@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { memoryTokens, type Tokens, type TokenStore } from "../src/index.js";
 
 export const PASSWORD = "correct horse battery";
 
@@ -19,11 +20,15 @@ if (!binary) throw new Error("MOSAIC_BINARY names no server");
 const program: string = binary;
 
 const realNow = Date.now.bind(Date);
-let last = 0;
+let earliest = 0;
 /** How much the clock of whatever device is in use is ahead. */
 export const clock = { ahead: 0 };
-/** No two edits of a test are made at the same time: what is done later is later. */
-Date.now = () => (last = Math.max(last + 1, realNow())) + clock.ahead;
+Date.now = () => Math.max(earliest, realNow()) + clock.ahead;
+
+/** What is done from now on is later than what was done before: no two edits of a test are made at the same time. */
+export function tick(): void {
+  earliest = Math.max(earliest, realNow()) + 2;
+}
 
 export class Server {
   private process: ChildProcess | undefined;
@@ -86,13 +91,13 @@ export class Server {
     return fetch(new Request(url, request.clone()));
   };
 
-  /** A user of the test's own. */
-  async user(): Promise<string> {
+  /** A user of the test's own, logged in. */
+  async user(): Promise<{ username: string; tokens: TokenStore }> {
     const username = `user${(this.users += 1)}`;
     const body = JSON.stringify({ username, password: PASSWORD });
     const headers = { "content-type": "application/json" };
     const answer = await fetch(`${this.url}/auth/register`, { method: "POST", headers, body });
     if (!answer.ok) throw new Error(await answer.text());
-    return username;
+    return { username, tokens: memoryTokens((await answer.json()) as Tokens) };
   }
 }
