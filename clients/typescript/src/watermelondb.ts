@@ -152,7 +152,8 @@ class WatermelonStore implements engine.SyncStore {
           });
         },
         conflictResolver: (table, local, remote, resolved) => {
-          if (!mayGo(table, local)) return local;
+          // A copy: WatermelonDB is about to give the record itself a new time.
+          if (!mayGo(table, local)) return { ...local };
           // Columns of the app's own stay.
           return { ...resolved, ...remote, _status: "synced", _changed: "" };
         },

@@ -80,6 +80,29 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       assert.deepEqual(await revisions(phone, memo), ["first", "newer", "newest", "older"]);
     });
 
+    test("w4 a device that passed over the winner, for it had an edit of its own, is given it again", async () => {
+      const [phone, tablet] = await fleet("passed");
+      const [memo, gone] = [random.uuid(), random.uuid()];
+      for (const key of [memo, gone]) await phone.write("memo", key, { content: "first" });
+      await phone.sync();
+      await tablet.sync();
+      // Between the phone's push and its pull.
+      phone.network.meddle = async (request, send) => {
+        if (!request.url.endsWith("/sync/pull")) return send(request);
+        phone.network.meddle = undefined;
+        for (const key of [memo, gone]) await phone.write("memo", key, { content: "older" });
+        await tablet.write("memo", memo, { content: "newer" });
+        await tablet.remove("memo", gone);
+        await tablet.sync();
+        return send(request);
+      };
+      await phone.sync();
+      await phone.sync();
+      assert.equal((await phone.get("memo", memo))?.["content"], "newer");
+      assert.equal(await phone.get("memo", gone), undefined);
+      await settle();
+    });
+
     test("a delete is as good as an edit, and the newer of the two wins", async () => {
       const [phone, tablet, laptop] = await fleet("deletes");
       const [gone, kept, both] = [random.uuid(), random.uuid(), random.uuid()];
@@ -130,7 +153,20 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
 
     test("a record that is refused is told once, stays, and is sent again when it is edited", async () => {
       const [phone, tablet] = await fleet("refused");
-      const [bad, good] = [random.uuid(), random.uuid()];
+      const [bad, good, shared] = [random.uuid(), random.uuid(), random.uuid()];
+      await phone.write("memo", shared, { content: "first" });
+      await phone.sync();
+      await phone.write("memo", shared, { content: "mine", tags: ["x".repeat(101)] });
+      await phone.sync();
+      await tablet.sync();
+      await tablet.write("memo", shared, { content: "theirs" });
+      await tablet.sync();
+      await phone.sync();
+      assert.equal((await phone.get("memo", shared))?.["content"], "mine");
+      await phone.write("memo", shared, { tags: [] });
+      await phone.sync();
+      assert.equal((await phone.get("memo", shared))?.["content"], "mine");
+      phone.rejections.length = 0;
       await phone.write("memo", bad, { content: "bad", tags: ["x".repeat(101)] });
       await phone.write("memo", good, { content: "good" });
       const report = await phone.sync();
@@ -145,6 +181,7 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       assert.equal(phone.rejections.length, 1);
       assert.equal((await phone.get("memo", bad))?.["content"], "bad");
       await tablet.sync();
+      assert.equal((await tablet.get("memo", shared))?.["content"], "mine");
       assert.equal(await tablet.get("memo", bad), undefined);
       await phone.write("memo", bad, { tags: ["short"] });
       assert.equal((await phone.sync()).pushed, 1);
