@@ -50,7 +50,8 @@ export interface SyncStore {
   save(state: SyncState): Promise<void>;
   /**
    * Sends every edit that is not settled, and takes what becomes of it. An edit that is not among the answers stays unsettled; so
-   * does one whose record was edited again meanwhile. A winner takes the place of the edit that lost.
+   * does one whose record was edited again meanwhile. A winner takes the place of the edit that lost; it may name a memo that only
+   * the pull brings.
    */
   push(send: (edits: Edit[]) => Promise<Settled[]>): Promise<void>;
   /** Takes what the server has, in this order. A record with an edit that is not settled stays as it is: the server judges it. */

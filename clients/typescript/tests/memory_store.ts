@@ -71,7 +71,9 @@ export class MemoryStore implements SyncStore {
   async apply(changes: Change[]): Promise<void> {
     for (const change of changes) {
       this.survive();
-      if (this.rows.get(`${change.type} ${change.key}`)?.edited === undefined) this.take(change);
+      if (this.rows.get(`${change.type} ${change.key}`)?.edited !== undefined) continue;
+      this.take(change);
+      this.checkForeignKeys(change);
     }
     await Promise.resolve();
   }
@@ -79,6 +81,15 @@ export class MemoryStore implements SyncStore {
   private take({ type, key, record }: Change): void {
     if (record) this.rows.set(`${type} ${key}`, { record: { ...(record as AnyRecord) } });
     else this.rows.delete(`${type} ${key}`);
+  }
+
+  /** No resource that the server gave may ever name a memo that is not here (P5). */
+  private checkForeignKeys({ type, key }: Change): void {
+    for (const [name, { record, edited }] of this.rows) {
+      if (edited !== undefined || !name.startsWith("resource ") || !record?.["memoId"]) continue;
+      const concerned = type === "memo" ? record["memoId"] === key : name === `resource ${key}`;
+      if (concerned && !this.rows.has(`memo ${String(record["memoId"])}`)) throw new Error(`foreign key of ${name}`);
+    }
   }
 
   versions(type: EntityType): Promise<[string, number][]> {
