@@ -89,12 +89,17 @@ export async function sync(store: SyncStore, client: MosaicClient, options: Sync
   const state = (await store.load()) ?? { cursors: {}, rebuilding: [], rejected: {} };
   const run = new Run(store, client, options, state);
   await run.push();
-  await run.pull();
+  // A store may push an edit while this pulls. A page that was older may have taken its place: then the next one has it again.
+  do {
+    run.hasSent = false;
+    await run.pull();
+  } while (run.hasSent);
   return run.report;
 }
 
 class Run {
   readonly report: SyncReport = { pushed: 0, lost: 0, rejected: 0, pulled: 0, reset: [] };
+  hasSent = false;
   /** The versions of the winners that came: a store may push them once more. */
   private readonly winners = new Map<string, number>();
 
@@ -108,6 +113,7 @@ class Run {
   async push(): Promise<void> {
     let failure: unknown;
     await this.store.push(async (edits) => {
+      this.hasSent = true;
       const all: Settled[] = [];
       for (const chunk of chunks(edits.filter((edit) => !this.isRefused(edit)))) {
         try {
@@ -223,7 +229,7 @@ class Run {
       await this.store.save(this.state);
       this.options.onProgress?.(this.report);
     }
-    this.report.reset = [...given.keys()];
+    this.report.reset.push(...given.keys());
   }
 
   /** Drops what was not given while its type was rebuilt (R3), children first. Edits that are not settled stay. */

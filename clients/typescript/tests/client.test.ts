@@ -120,15 +120,15 @@ describe("the client", () => {
     await assert.rejects(phone.pull({}), { code: "login_ended" });
   });
 
-  test("a token that expires is renewed", async () => {
+  test("a token that expires is renewed", async (context) => {
     const brief = await Server.start("--auth-access-token-ttl-ms", "1000");
+    context.after(() => brief.stop());
     const network = new Network(brief.fetch, random);
     const phone = new MosaicClient({ baseUrl: ADDRESS, clientId: "phone", fetch: network.fetch as typeof fetch });
     await phone.login((await brief.user()).username, PASSWORD);
     // Until the server says so.
     while (!network.seen.includes("POST /auth/refresh")) await phone.request("get", "/auth/me");
     await phone.pull({});
-    await brief.stop();
   });
 
   test("a digest is as the protocol says", () => {

@@ -15,8 +15,9 @@ class Pulling extends MemoryStore {
   override push: MemoryStore["push"] = (send) => (this.pulls ? Promise.resolve() : super.push(send));
 }
 
-test("w3 an edit whose answer was lost, and which was pulled meanwhile, becomes what the server has", async () => {
+test("w3 an edit whose answer was lost, and which was pulled meanwhile, becomes what the server has", async (context) => {
   const server = await Server.start();
+  context.after(() => server.stop());
   const network = new Network(server.fetch, new Random(1));
   const { tokens } = await server.user();
   const client = new MosaicClient({ baseUrl: ADDRESS, clientId: "phone", tokens, fetch: network.fetch as typeof fetch, attempts: 1 });
@@ -35,5 +36,4 @@ test("w3 an edit whose answer was lost, and which was pulled meanwhile, becomes 
   await sync(store, client);
   assert.equal(store.all("memo").get(memo)?.["revisionCount"], 1);
   assert.ok((await compareDigests(store, client)).same);
-  await server.stop();
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import type { EntityType } from "../src/index.js";
+import type { EntityType, Schemas } from "../src/index.js";
 import { Device, KINDS, type DeviceKind, type Fields } from "./devices.js";
 import { Random } from "./random.js";
 import { clock, Server } from "./server.js";
@@ -82,8 +82,8 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
 
     test("w4 a device that passed over the winner, for it had an edit of its own, is given it again", async () => {
       const [phone, tablet] = await fleet("passed");
-      const [memo, gone] = [random.uuid(), random.uuid()];
-      for (const key of [memo, gone]) await phone.write("memo", key, { content: "first" });
+      const [memo, gone, back] = [random.uuid(), random.uuid(), random.uuid()];
+      for (const key of [memo, gone, back]) await phone.write("memo", key, { content: "first" });
       await phone.sync();
       await tablet.sync();
       // Between the phone's push and its pull.
@@ -92,12 +92,15 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
         phone.network.meddle = undefined;
         for (const key of [memo, gone]) await phone.write("memo", key, { content: "older" });
         await tablet.write("memo", memo, { content: "newer" });
-        await tablet.remove("memo", gone);
+        for (const key of [gone, back]) await tablet.remove("memo", key);
         await tablet.sync();
+        await phone.write("memo", back, { content: "newer than the delete" });
         return send(request);
       };
       await phone.sync();
+      assert.equal((await phone.get("memo", back))?.["content"], "newer than the delete");
       await phone.sync();
+      assert.equal((await phone.get("memo", back))?.["content"], "newer than the delete");
       assert.equal((await phone.get("memo", memo))?.["content"], "newer");
       assert.equal(await phone.get("memo", gone), undefined);
       await settle();
@@ -242,6 +245,42 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       assert.equal(report.lost, 1);
       await settle();
       assert.deepEqual(await revisions(phone, memo), ["once", "twice"]);
+    });
+
+    test("b1 what was answered before a push failed is settled", async () => {
+      const [phone] = await fleet("partly");
+      for (let n = 0; n < 250; n += 1) await phone.write("memo", random.uuid(), { content: `memo ${n}` });
+      let pushes = 0;
+      phone.network.meddle = (request, send) => {
+        pushes += request.url.endsWith("/sync/push") ? 1 : 0;
+        return pushes < 2 ? send(request) : Promise.reject(new TypeError("offline"));
+      };
+      await assert.rejects(phone.sync(), { code: "no_answer" });
+      phone.network.meddle = undefined;
+      assert.equal((await phone.sync()).pushed, 50);
+      await settle();
+    });
+
+    test("p8 r3 what the server can't read stays, also while its type is rebuilt", async () => {
+      const [phone, tablet] = await fleet("unreadable");
+      const [memo, other] = [random.uuid(), random.uuid()];
+      for (const key of [memo, other]) await phone.write("memo", key, { content: "still here" });
+      await phone.sync();
+      await tablet.sync();
+      await server.pause();
+      await server.run("epoch", "renew");
+      await server.resume();
+      tablet.network.meddle = async (request, send) => {
+        const answer = await send(request);
+        if (!request.url.endsWith("/sync/pull")) return answer;
+        const page = (await answer.json()) as Schemas["PullResponse"];
+        page.changes.memo!.updated = page.changes.memo!.updated.filter(({ id }) => id !== memo);
+        return Response.json({ ...page, skipped: { memo: [memo] } });
+      };
+      assert.equal((await tablet.sync()).reset.length, 4);
+      tablet.network.meddle = undefined;
+      assert.deepEqual([...(await tablet.all("memo")).keys()].sort(), [memo, other].sort());
+      await settle();
     });
 
     test("a token that is refused in the middle of a sync is renewed, once", async () => {
