@@ -100,8 +100,6 @@ export async function sync(store: SyncStore, client: MosaicClient, options: Sync
 class Run {
   readonly report: SyncReport = { pushed: 0, lost: 0, rejected: 0, pulled: 0, reset: [] };
   hasSent = false;
-  /** The versions of the winners that came: a store may push them once more. */
-  private readonly winners = new Map<string, number>();
 
   constructor(
     private readonly store: SyncStore,
@@ -167,16 +165,17 @@ class Run {
       this.report.lost += 1;
       return { edit, winner: await this.winner(edit, result.current) };
     }
-    // What was pulled already is not sent again, and an edit whose answer was lost may have been completed or moved in time.
+    // What was pulled already is not sent again: the answer says what the server made of it (B3).
     const pulled = (result.stamp ?? 0) <= (this.state.cursors[edit.type] ?? 0);
-    const known = this.winners.get(`${edit.type} ${edit.key}`) === edit.updatedAt;
-    return pulled && !known && edit.record ? { edit, winner: await this.winner(edit) } : { edit };
+    if (!pulled || !edit.record || result.stored === undefined) return { edit };
+    const { type, key, updatedAt, record } = edit;
+    const current = result.stored && { ...record, [keyName(type)]: key, updatedAt, ...(result.stored as object) };
+    return { edit, winner: await this.winner(edit, current ?? undefined) };
   }
 
   private async winner({ type, key }: Edit, current?: object): Promise<Change> {
     const found = current ?? (await this.read(type, key));
     const record = found === null || ("isDeleted" in found && found.isDeleted) ? null : (found as AnyRecord);
-    if (found) this.winners.set(`${type} ${key}`, (found as AnyRecord).updatedAt);
     return { type, key, record };
   }
 

@@ -66,7 +66,7 @@ export class Session {
 
   /**
    * An access token that is not the refused one. A refresh token is used once (L2): whoever gets the lock looks first whether
-   * another tab has new tokens.
+   * another tab has new tokens. A browser may tell of these a moment late: the server answers the same to both then.
    */
   async accessToken(refused?: string): Promise<string> {
     const kept = await this.store.load();

