@@ -1,7 +1,7 @@
 //! Tools of other languages that the tests run, each in a folder of its own below the target folder, in exactly the versions that
 //! are checked in: of Python in an environment, of npm beside their list. Only installing them needs a network.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Failure, Result};
