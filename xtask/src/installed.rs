@@ -1,20 +1,21 @@
 //! Tools of other languages that the tests run, each in a folder of its own below the target folder, in exactly the versions that
 //! are checked in: of Python in an environment, of npm beside their list. Only installing them needs a network.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Failure, Result};
 use crate::needs;
 use crate::runner::{Workspace, run, say};
 
-/// Where what is installed is listed, each in the folder that has its name in the target folder.
+/// Where what only the tests need is listed.
 const LISTS: &str = "crates/server/tests/clients";
 
 /// Tools that are installed together.
 struct Tools {
-    /// Their folder, below [`LISTS`] and below the target folder.
+    /// Their folder, below `lists` and below the target folder.
     folder: &'static str,
+    lists: &'static str,
     /// The file that names their versions.
     list: &'static str,
     /// What has to be there besides the mark: it may have gone by itself.
@@ -29,8 +30,10 @@ const TOOLS: [Tools; 3] = [
     Tools::of_python("schemathesis"),
     // Make clients of the document, and look at them.
     Tools::of_python("python"),
+    // What the client in TypeScript is made of, and what makes types of the document.
     Tools {
         folder: "typescript",
+        lists: "clients",
         list: "package-lock.json",
         program: "node_modules",
         registry: "npm",
@@ -42,12 +45,22 @@ impl Tools {
     const fn of_python(folder: &'static str) -> Self {
         Self {
             folder,
+            lists: LISTS,
             list: "requirements.txt",
             // A link to the Python that the environment was made with.
             program: "bin/python",
             registry: "PyPI",
             install: with_pip,
         }
+    }
+
+    /// The file that names their versions.
+    fn list(&self, workspace: &Workspace) -> PathBuf {
+        workspace
+            .root()
+            .join(self.lists)
+            .join(self.folder)
+            .join(self.list)
     }
 
     /// Whether these versions are installed.
@@ -57,7 +70,7 @@ impl Tools {
     }
 
     fn see_to(&self, workspace: &Workspace) -> Result<()> {
-        let list = workspace.root().join(LISTS).join(self.folder).join(self.list);
+        let list = self.list(workspace);
         let wanted = std::fs::read(&list)
             .map_err(|error| Failure(format!("cannot read {}: {error}", list.display())))?;
         let folder = workspace.target().join(self.folder);
@@ -153,8 +166,8 @@ mod tests {
     #[test]
     fn no_list_says_where_its_packages_lie() {
         for tools in &TOOLS {
-            let list = Workspace::new(true).root().join(LISTS).join(tools.folder);
-            let text = std::fs::read_to_string(list.join(tools.list)).expect("a list");
+            let list = tools.list(&Workspace::new(true));
+            let text = std::fs::read_to_string(list).expect("a list");
             for word in ["\"resolved\"", "-url", " @ "] {
                 assert!(!text.contains(word), "{}: {word}", tools.folder);
             }

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::files::{self, read};
 
 /// Documents that have to be there, besides everything under `docs/`.
-const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md"];
+const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md", "clients/typescript/README.md"];
 
 /// The longest line of a document, in characters.
 pub(crate) const WIDTH: usize = 120;
@@ -149,6 +149,7 @@ mod tests {
             "CHANGELOG.md",
             "[here](#up)\n\n# Up\n\n[label]: docs/a.md \"title\"\n",
         );
+        write(folder.path(), "clients/typescript/README.md", "");
         write(
             folder.path(),
             "docs/a.md",
@@ -166,6 +167,7 @@ mod tests {
             "[gone](docs/gone.md) ![gone](gone.png) [gone](docs/deep/a.md#gone)",
         );
         write(folder.path(), "CHANGELOG.md", "");
+        write(folder.path(), "clients/typescript/README.md", "");
         write(folder.path(), "docs/deep/a.md", "# Here\n```\n# gone\n```\n");
         let failure = check(folder.path()).unwrap_err().to_string();
         assert!(

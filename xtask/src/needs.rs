@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
@@ -22,6 +22,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     // A client in TypeScript is made of the document, and run.
     ("node", "nodejs"),
     ("npm", "npm"),
+    // Two of its tabs share a login of that client.
+    ("chromium", "chromium"),
 ];
 
 /// The programs that are modules of Python's, and what these are called there.

@@ -49,25 +49,31 @@ impl Bench {
         command
             .args(args)
             .current_dir(self.folder.path())
-            .env("NO_PROXY", "*")
             .env("MOSAIC_URL", &self.server.url)
-            .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let done = timeout(AT_MOST, command.output()).await.expect("an end");
-        let done = done.unwrap_or_else(|error| panic!("{}: {error}", program.as_ref().display()));
-        assert!(
-            done.status.success(),
-            "{args:?}\n{}\n{}",
-            String::from_utf8_lossy(&done.stdout),
-            String::from_utf8_lossy(&done.stderr)
-        );
+            .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD);
+        succeed(&mut command).await;
     }
 
     /// As [`Bench::run`], a program of npm's.
     async fn node(&self, program: &str, args: &[&str]) {
         self.run("node", &[&[program], args].concat()).await;
     }
+}
+
+/// Runs a program, which has to succeed.
+pub async fn succeed(command: &mut Command) {
+    command
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let done = timeout(AT_MOST, command.output()).await.expect("an end");
+    let done = done.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        done.status.success(),
+        "{command:?}\n{}\n{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +87,7 @@ async fn a_client_in_typescript_is_well_typed_and_syncs() {
         .node(generate, &["openapi.json", "--output", "api.d.ts"])
         .await;
     bench.node("node_modules/typescript/bin/tsc", &[]).await;
-    bench.node("sync.js", &[]).await;
+    bench.node("sync.mjs", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,5 +73,6 @@ mod tickets;
 mod tokens;
 mod tour;
 mod tus;
+mod typescript_client;
 mod upkeep;
 mod writes;

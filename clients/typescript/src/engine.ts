@@ -1,0 +1,294 @@
+import type { MosaicClient, Schemas } from "./client.js";
+import { digest } from "./digest.js";
+import { keyName, keyOf, TYPES, type AnyRecord, type EntityType } from "./model.js";
+import { MosaicError } from "./problem.js";
+
+/** A record as the server has it; null where it is deleted. */
+export interface Change {
+  type: EntityType;
+  key: string;
+  record: AnyRecord | null;
+}
+
+/** An edit that the server has not judged yet: the whole record as far as the store knows it, or null where it was deleted. */
+export interface Edit {
+  type: EntityType;
+  key: string;
+  /** When a person made it, by the device's clock. */
+  updatedAt: number;
+  record: Record<string, unknown> | null;
+}
+
+/** What became of an edit that is settled. */
+export interface Settled {
+  edit: Edit;
+  /** What takes the edit's place, where it did not win (W4); not there where the edit stands as it was sent. */
+  winner?: Change;
+}
+
+/** An edit that the server does not take. */
+export interface Rejection {
+  edit: Edit;
+  error: Schemas["PushError"];
+  /** Whether it is tried again with every sync. Else it is left alone until the record is edited again. */
+  retryable: boolean;
+}
+
+/** What a device remembers of its place in the user's history. */
+export interface SyncState {
+  cursors: Schemas["Cursors"];
+  epoch?: string;
+  /** The types that are being rebuilt (R3). */
+  rebuilding: EntityType[];
+  /** The edits that were rejected: by type and key. */
+  rejected: { [T in EntityType]?: Record<string, { version: string; retryable: boolean }> };
+}
+
+/** What sync needs of an app's database. */
+export interface SyncStore {
+  load(): Promise<SyncState | undefined>;
+  save(state: SyncState): Promise<void>;
+  /**
+   * Sends every edit that is not settled, and takes what becomes of it. An edit that is not among the answers stays unsettled; so
+   * does one whose record was edited again meanwhile. A winner takes the place of the edit that lost; it may name a memo that only
+   * the pull brings.
+   */
+  push(send: (edits: Edit[]) => Promise<Settled[]>): Promise<void>;
+  /** Takes what the server has, in this order. A record with an edit that is not settled stays as it is: the server judges it. */
+  apply(changes: Change[]): Promise<void>;
+  /** Key and edit time of every record that is not deleted. */
+  versions(type: EntityType): Promise<[key: string, updatedAt: number][]>;
+}
+
+export interface SyncOptions {
+  /** An edit that the server does not take: once for each edit. */
+  onRejected?: (rejection: Rejection) => void;
+  onProgress?: (report: SyncReport) => void;
+  signal?: AbortSignal;
+}
+
+export interface SyncReport {
+  /** Edits that are settled. */
+  pushed: number;
+  /** Those of them that lost. */
+  lost: number;
+  rejected: number;
+  /** Records and tombstones that came. */
+  pulled: number;
+  /** The types that were rebuilt, because the server has another history (R1, R2). */
+  reset: EntityType[];
+}
+
+/** The most records of a type in one push. */
+const AT_ONCE = 200;
+/** About how many letters one push may have: far less than the server's 16 MiB, whatever they take. */
+const LETTERS = 2_000_000;
+
+/** Pushes all edits, then pulls until there is nothing more. Never call it twice at a time for one store. */
+export async function sync(store: SyncStore, client: MosaicClient, options: SyncOptions = {}): Promise<SyncReport> {
+  const state = (await store.load()) ?? { cursors: {}, rebuilding: [], rejected: {} };
+  const run = new Run(store, client, options, state);
+  await run.push();
+  // A store may push an edit while this pulls. A page that was older may have taken its place: then the next one has it again.
+  do {
+    run.hasSent = false;
+    await run.pull();
+  } while (run.hasSent);
+  return run.report;
+}
+
+class Run {
+  readonly report: SyncReport = { pushed: 0, lost: 0, rejected: 0, pulled: 0, reset: [] };
+  hasSent = false;
+
+  constructor(
+    private readonly store: SyncStore,
+    private readonly client: MosaicClient,
+    private readonly options: SyncOptions,
+    private readonly state: SyncState,
+  ) {}
+
+  async push(): Promise<void> {
+    let failure: unknown;
+    await this.store.push(async (edits) => {
+      this.hasSent = true;
+      const all: Settled[] = [];
+      for (const chunk of chunks(edits.filter((edit) => !this.isRefused(edit)))) {
+        try {
+          all.push(...(await this.pushChunk(chunk)));
+        } catch (error) {
+          // What was answered is settled first.
+          failure = error;
+          if (all.length === 0) throw error;
+          break;
+        }
+      }
+      return all;
+    });
+    if (failure !== undefined) throw failure;
+  }
+
+  private async pushChunk(edits: Edit[]): Promise<Settled[]> {
+    const changes: Record<string, { updated: object[]; deleted: object[] }> = {};
+    const order: Record<string, Edit[]> = {};
+    for (const type of TYPES) {
+      const ofType = edits.filter((edit) => edit.type === type);
+      const [updated, deleted] = [ofType.filter((edit) => edit.record), ofType.filter((edit) => !edit.record)];
+      if (ofType.length === 0) continue;
+      order[type] = [...updated, ...deleted];
+      changes[type] = {
+        updated: updated.map(({ key, updatedAt, record }) => ({ ...record, [keyName(type)]: key, updatedAt })),
+        deleted: deleted.map(({ key, updatedAt }) => ({ [keyName(type)]: key, updatedAt })),
+      };
+    }
+    const { results } = await this.client.push(changes as Schemas["PushChanges"], this.options.signal);
+    const settled: Settled[] = [];
+    for (const type of TYPES) {
+      for (const [index, result] of (results[type] ?? []).entries()) {
+        const one = await this.judged(order[type]?.[index] as Edit, result);
+        if (one) settled.push(one);
+      }
+    }
+    await this.store.save(this.state);
+    this.options.onProgress?.(this.report);
+    return settled;
+  }
+
+  private async judged(edit: Edit, result: Schemas["MemoPushResult"] | PushResult): Promise<Settled | undefined> {
+    if (result.outcome === "rejected") {
+      this.reject(edit, result.error as Schemas["PushError"], result.retryable ?? false);
+      return undefined;
+    }
+    delete this.state.rejected[edit.type]?.[edit.key];
+    this.report.pushed += 1;
+    if (result.outcome === "superseded") {
+      this.report.lost += 1;
+      return { edit, winner: await this.winner(edit, result.current) };
+    }
+    // What was pulled already is not sent again: the answer says what the server made of it (B3).
+    const pulled = (result.stamp ?? 0) <= (this.state.cursors[edit.type] ?? 0);
+    if (!pulled || !edit.record || result.stored === undefined) return { edit };
+    const { type, key, updatedAt, record } = edit;
+    const current = result.stored && { ...record, [keyName(type)]: key, updatedAt, ...(result.stored as object) };
+    return { edit, winner: await this.winner(edit, current ?? undefined) };
+  }
+
+  private async winner({ type, key }: Edit, current?: object): Promise<Change> {
+    const found = current ?? (await this.read(type, key));
+    const record = found === null || ("isDeleted" in found && found.isDeleted) ? null : (found as AnyRecord);
+    return { type, key, record };
+  }
+
+  private async read(type: EntityType, id: string): Promise<object | null> {
+    try {
+      if (type === "diary") return await this.client.request("get", "/diaries/{date}", { params: { path: { date: id } } });
+      return await this.client.request("get", `/${type}s/{id}`, { params: { path: { id } } });
+    } catch (error) {
+      if (error instanceof MosaicError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  private reject(edit: Edit, error: Schemas["PushError"], retryable: boolean): void {
+    const ofType = (this.state.rejected[edit.type] ??= {});
+    const known = ofType[edit.key]?.version === version(edit);
+    ofType[edit.key] = { version: version(edit), retryable };
+    if (known) return;
+    this.report.rejected += 1;
+    this.options.onRejected?.({ edit, error, retryable });
+  }
+
+  /** Whether this very edit was rejected for good. */
+  private isRefused(edit: Edit): boolean {
+    const rejected = this.state.rejected[edit.type]?.[edit.key];
+    return rejected !== undefined && !rejected.retryable && rejected.version === version(edit);
+  }
+
+  async pull(): Promise<void> {
+    // A rebuilding that was interrupted begins anew: what was given before is not known any more.
+    for (const type of this.state.rebuilding) delete this.state.cursors[type];
+    const given = new Map<EntityType, Set<string>>(this.state.rebuilding.map((type) => [type, new Set()]));
+    for (let more = true; more; ) {
+      const { cursors, epoch } = this.state;
+      const page = await this.client.pull({ cursors, ...(epoch ? { epoch } : {}) }, this.options.signal);
+      for (const type of page.reset ?? []) given.set(type, new Set());
+      this.state.rebuilding = [...given.keys()];
+      const changes = changesOf(page);
+      for (const { type, key } of changes) given.get(type)?.add(key);
+      // The device keeps what it has of these (P8).
+      for (const type of TYPES) page.skipped?.[type]?.forEach((key) => given.get(type)?.add(key));
+      await this.store.apply(changes.filter(({ type, key }) => !this.state.rejected[type]?.[key]));
+      this.report.pulled += changes.length;
+      more = Object.values(page.hasMore).some(Boolean);
+      if (!more) await this.forget(given);
+      // Last of all: what was not applied is pulled again (P6).
+      this.state.cursors = page.cursors;
+      this.state.epoch = page.epoch;
+      if (!more) this.state.rebuilding = [];
+      await this.store.save(this.state);
+      this.options.onProgress?.(this.report);
+    }
+    this.report.reset.push(...given.keys());
+  }
+
+  /** Drops what was not given while its type was rebuilt (R3), children first. Edits that are not settled stay. */
+  private async forget(given: Map<EntityType, Set<string>>): Promise<void> {
+    for (const type of [...TYPES].reverse()) {
+      const keys = given.get(type);
+      if (!keys) continue;
+      const stale = (await this.store.versions(type)).filter(([key]) => !keys.has(key) && !this.state.rejected[type]?.[key]);
+      await this.store.apply(stale.map(([key]) => ({ type, key, record: null })));
+    }
+  }
+}
+
+type PushResult = NonNullable<Schemas["PushResults"][EntityType]>[number];
+
+const version = (edit: Edit) => `${edit.updatedAt}${edit.record ? "" : " deleted"}`;
+
+/** Parents first, and each small enough for one request. */
+function* chunks(edits: Edit[]): Generator<Edit[]> {
+  const ordered = TYPES.flatMap((type) => edits.filter((edit) => edit.type === type));
+  let [chunk, letters, ofType] = [[] as Edit[], 0, 0];
+  for (const edit of ordered) {
+    const size = JSON.stringify(edit.record).length;
+    ofType = chunk.at(-1)?.type === edit.type ? ofType + 1 : 1;
+    if (chunk.length > 0 && (ofType > AT_ONCE || letters + size > LETTERS)) {
+      yield chunk;
+      [chunk, letters, ofType] = [[], 0, 1];
+    }
+    chunk.push(edit);
+    letters += size;
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+/** What came: parents before what belongs to them, and the other way round where they are deleted. */
+function changesOf({ changes }: Schemas["PullResponse"]): Change[] {
+  const updated = TYPES.flatMap((type) =>
+    (changes[type]?.updated ?? []).map((record): Change => ({ type, key: keyOf(record), record })),
+  );
+  const deleted = [...TYPES]
+    .reverse()
+    .flatMap((type) => (changes[type]?.deletedIds ?? []).map((key): Change => ({ type, key, record: null })));
+  return [...updated, ...deleted];
+}
+
+export interface DigestReport {
+  /** Whether each type holds the same versions here and on the server. Only means something after a sync, with nothing edited since. */
+  same: boolean;
+  here: Schemas["TypeDigests"];
+  server: Schemas["Digest"];
+}
+
+/** Compares what the store holds with what the server says that it should. */
+export async function compareDigests(store: SyncStore, client: MosaicClient): Promise<DigestReport> {
+  const here: Schemas["TypeDigests"] = {};
+  for (const type of TYPES) here[type] = digest(await store.versions(type));
+  const server = await client.request("get", "/sync/digest");
+  const same = TYPES.every((type) => {
+    const [mine, theirs] = [here[type], server.entities[type]];
+    return mine?.count === theirs?.count && mine?.hash === theirs?.hash;
+  });
+  return { same, here, server };
+}

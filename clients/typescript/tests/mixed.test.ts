@@ -1,0 +1,3 @@
+import { scenarios } from "./scenarios.js";
+
+scenarios("all three", ["watermelondb", "rxdb", "memory"]);
