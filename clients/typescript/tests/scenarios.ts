@@ -211,17 +211,28 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
     });
 
     test("an edit that was made while its record was pushed is pushed next", async () => {
-      const [phone] = await fleet("meanwhile");
+      const [phone, tablet] = await fleet("meanwhile");
       const memo = random.uuid();
-      await phone.write("memo", memo, { content: "pushed" });
-      phone.network.meddle = async (request, send) => {
-        phone.network.meddle = undefined;
-        const answer = await send(request);
-        await phone.write("memo", memo, { content: "meanwhile" });
-        return answer;
+      const meanwhile = async (content: string) => {
+        phone.network.meddle = async (request, send) => {
+          phone.network.meddle = undefined;
+          const answer = await send(request);
+          await phone.write("memo", memo, { content });
+          return answer;
+        };
+        await phone.sync();
+        assert.equal((await phone.get("memo", memo))?.["content"], content);
       };
+      await phone.write("memo", memo, { content: "pushed" });
+      await meanwhile("after an edit that stands");
       await phone.sync();
-      assert.equal((await phone.get("memo", memo))?.["content"], "meanwhile");
+      await tablet.sync();
+      await phone.write("memo", memo, { content: "older" });
+      await tablet.write("memo", memo, { content: "newer" });
+      await tablet.sync();
+      await meanwhile("after an edit that loses");
+      await phone.sync();
+      assert.equal((await phone.get("memo", memo))?.["content"], "after an edit that loses");
       await settle();
     });
 
@@ -253,7 +264,8 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       let pushes = 0;
       phone.network.meddle = (request, send) => {
         pushes += request.url.endsWith("/sync/push") ? 1 : 0;
-        return pushes < 2 ? send(request) : Promise.reject(new TypeError("offline"));
+        const fails = pushes >= 2 && request.url.endsWith("/sync/push");
+        return fails ? Promise.reject(new TypeError("offline")) : send(request);
       };
       await assert.rejects(phone.sync(), { code: "no_answer" });
       phone.network.meddle = undefined;
