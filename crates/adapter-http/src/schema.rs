@@ -269,6 +269,9 @@ schemas! {
     /// A JSON object that is kept as given.
     KeptObject of KeptValue = with_names(Type::Object).additional_properties(Some(reference::<KeptValue>()))
         .description(Some("Up to 16 KiB of JSON, 16 levels deep"));
+    /// Some members of a record.
+    SomeMembers of KeptValue = ObjectBuilder::new().schema_type(Type::Object)
+        .additional_properties(Some(reference::<KeptValue>()));
     /// What may stand in such an object: anything, within its limits.
     // What has a type or `additionalProperties` generators take for an object, or for a choice that they can't read.
     KeptValue of KeptValue = AnyOfBuilder::new()

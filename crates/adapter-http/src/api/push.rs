@@ -164,7 +164,7 @@ struct PushResult {
     /// there are any; of a deleted record `updatedAt` alone. Null where they are long, once an answer holds 4 MiB of them: read the
     /// record with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<schema::SomeMembers>, required = false)]
     stored: Option<Value>,
     /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them, unless it is deleted: read it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -93,7 +93,11 @@ fn names(object: &Value) -> impl Iterator<Item = &str> {
 /// are, also where it is only there for its description.
 fn empty_objects(value: &Value, place: &str, found: &mut Vec<String>) {
     let says = |keyword: &str| !value[keyword].is_null();
-    if value["type"] == "object" && !says("properties") && !says("additionalProperties") {
+    let is_object = match &value["type"] {
+        Value::Array(types) => types.contains(&json!("object")),
+        one => one == "object",
+    };
+    if is_object && !says("properties") && !says("additionalProperties") {
         found.push(place.to_owned());
     }
     for (name, member) in value.as_object().into_iter().flatten() {
