@@ -97,7 +97,9 @@ mod tests {
             ("anna", "anna"),
         ];
         for (n, (name, folded)) in (1_i64..).zip(accounts) {
-            let sql = "INSERT INTO users VALUES (?1, ?2, ?3, 'hash', NULL, 'user', 0, 0, ?4, 0)";
+            let sql = "INSERT INTO users (user_id, username, username_folded, password_hash, role, must_change_password,
+                                          is_disabled, created_at, updated_at)
+                       VALUES (?1, ?2, ?3, 'hash', 'user', 0, 0, ?4, 0)";
             let id = Uuid::from_u128(n.unsigned_abs().into());
             conn.execute(sql, (id, name, folded, n)).unwrap();
         }
