@@ -22,14 +22,14 @@ const PIECE: usize = 64 * 1024;
 /// as it grows, until it is sent.
 ///
 /// # Errors
-/// 503 `busy` where there is no memory for it.
+/// Those of making it; 503 `busy` where there is no memory for it.
 pub(crate) async fn large<T: Serialize>(
     request: &HttpRequest,
     response: HttpResponseBuilder,
-    value: impl FnOnce() -> T + Send + 'static,
+    value: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<HttpResponse, Problem> {
     let lease = Lease::of(request);
-    let written = web::block(move || write(&value(), 0, lease));
+    let written = web::block(move || write(&value()?, 0, lease));
     let (pieces, lease) = written.await.map_err(Problem::internal)??;
     Ok(answer(response, pieces, lease))
 }

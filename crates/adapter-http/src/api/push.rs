@@ -355,32 +355,44 @@ async fn push(
     access_log::note_client(&request, &client);
     let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
     let _turn = Admission::push(&request, editor.user(), body_bytes).await?;
-    let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
-    let mut results_of: BTreeMap<_, _> = named.collect();
     let Pushed {
         clock,
         clock_before,
         results,
     } = state.push.run(&editor.push(client, client_time), edits).await?;
-    let (mut outcomes, mut showing) = (results.into_iter(), ResultWriter::default());
+    let server_time = state.clock.now().get();
+    let shown = move || {
+        Ok(PushResponse {
+            results: shown_results(named, tried, results)?,
+            clock: clock.get(),
+            clock_before: clock_before.map(Stamp::get),
+            server_time,
+        })
+    };
+    response::large(&request, HttpResponse::Ok(), shown).await
+}
+
+/// What became of everything that was sent, in its order.
+fn shown_results(
+    named: Vec<EntityType>,
+    tried: Vec<Tried>,
+    outcomes: Vec<PushOutcome>,
+) -> Result<BTreeMap<&'static str, Vec<PushResult>>, Problem> {
+    let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
+    let mut shown: BTreeMap<_, _> = named.collect();
+    let (mut outcomes, mut writer) = (outcomes.into_iter(), ResultWriter::default());
     for one in tried {
         let result = if let Some(problem) = one.unreadable {
-            showing.rejected(&problem, false)
+            writer.rejected(&problem, false)
         } else {
             let outcome = outcomes.next();
             let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
-            showing.outcome(outcome, &one.path, &one.sent)?
+            writer.outcome(outcome, &one.path, &one.sent)?
         };
-        let results = results_of.entry(one.entity.name()).or_default();
+        let results = shown.entry(one.entity.name()).or_default();
         results.push(PushResult { id: one.id, ..result });
     }
-    let shown = PushResponse {
-        results: results_of,
-        clock: clock.get(),
-        clock_before: clock_before.map(Stamp::get),
-        server_time: state.clock.now().get(),
-    };
-    response::large(&request, HttpResponse::Ok(), || shown).await
+    Ok(shown)
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ async fn list<E: ApiEntity>(
         let next = format!("<{}?before={before}&limit={limit}>; rel=\"next\"", request.path());
         response.insert_header((header::LINK, next));
     }
-    response::large(&request, response, || shown).await
+    response::large(&request, response, || Ok(shown)).await
 }
 
 async fn get<E: ApiEntity>(

@@ -203,7 +203,7 @@ async fn pull(
     if bytes <= FEW_BYTES {
         return response::small(&request, HttpResponse::Ok(), &PullResponse::from(pulled), bytes);
     }
-    response::large(&request, HttpResponse::Ok(), || PullResponse::from(pulled)).await
+    response::large(&request, HttpResponse::Ok(), || Ok(PullResponse::from(pulled))).await
 }
 
 #[cfg(test)]
