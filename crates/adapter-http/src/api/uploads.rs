@@ -1,6 +1,6 @@
 //! Resumable uploads by the protocol tus 1.0.0, with creation (also with the first bytes, or without a length), termination, expiration and checksums.
 //!
-//! A request whose bytes break off or stall leaves what came. No limit for bodies holds here but the announced length.
+//! A request whose bytes break off or stall leaves what came; one that begins an upload with them leaves nothing. No limit for bodies holds here but the announced length.
 
 mod headers;
 mod metadata;
@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
 use futures_util::{Stream, stream};
 use mosaic_application::AppError;
 use mosaic_application::sessions::Actor;
-use mosaic_application::uploads::{Checksum, Uploads};
+use mosaic_application::uploads::{AppendRequest, Uploads};
 use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::{UploadId, UserId};
 
@@ -234,28 +234,23 @@ async fn begin(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let length = headers::length(&request)?;
-    let first = if headers::has_bytes(&request) {
-        Some(Sent::of(&request)?)
-    } else {
-        None
-    };
+    let first = headers::has_bytes(&request).then(|| said(&request));
+    let first = first.transpose()?;
     let metadata = headers::metadata(&request)?;
     let (file, times) = metadata::read(&metadata)?;
     let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
     let by = editor.edit(times);
-    let upload = state.uploads.begin(&by, length, file, metadata).await?;
     let (upload, received) = match first {
-        None => (upload, 0),
-        Some(Sent { checksum, announced }) => {
-            let (actor, uploads) = (Actor::from(&by), state.uploads.clone());
-            let bytes = bytes_of(payload, &state);
-            let appended = outliving(async move {
+        None => (state.uploads.begin(&by, length, file, metadata).await?, 0),
+        Some(first) => {
+            let (uploads, bytes) = (state.uploads.clone(), bytes_of(payload, &state));
+            let begun = outliving(async move {
                 uploads
-                    .append_first(actor, upload.id, checksum, announced, bytes)
+                    .begin_with(&by, length, file, metadata, first, bytes)
                     .await
             });
-            let appended = appended.await?;
-            (appended.upload, appended.received)
+            let begun = begun.await?;
+            (begun.upload, begun.received)
         }
     };
     // Below `/api` where the request was.
@@ -344,37 +339,27 @@ async fn receive(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     headers::check_content_type(request)?;
-    let Sent { checksum, announced } = Sent::of(request)?;
-    let offset = headers::offset(request)?;
-    if let Some(length) = headers::told_length(request)? {
-        state.uploads.settle_length(actor.user, id, length).await?;
-    }
+    let said = AppendRequest {
+        offset: headers::offset(request)?,
+        length: headers::told_length(request)?,
+        ..said(request)?
+    };
     let (uploads, bytes) = (state.uploads.clone(), bytes_of(payload, state));
-    let appended = outliving(async move {
-        uploads
-            .append(actor, id, offset, checksum, announced, bytes)
-            .await
-    });
+    let appended = outliving(async move { uploads.append(actor, id, said, bytes).await });
     let appended = appended.await?;
     Ok(answer(StatusCode::NO_CONTENT, &appended.upload)
         .insert_header((headers::UPLOAD_OFFSET, appended.received))
         .finish())
 }
 
-/// What the head of a request says of its bytes.
-struct Sent {
-    checksum: Option<Checksum>,
-    announced: Option<u64>,
-}
-
-impl Sent {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        check_unpacked(request)?;
-        Ok(Self {
-            checksum: headers::checksum(request)?,
-            announced: content_length(request),
-        })
-    }
+/// What the head of a request says of the bytes that come.
+fn said(request: &HttpRequest) -> Result<AppendRequest, Problem> {
+    check_unpacked(request)?;
+    Ok(AppendRequest {
+        checksum: headers::checksum(request)?,
+        announced: content_length(request),
+        ..AppendRequest::default()
+    })
 }
 
 /// The bytes of a request, as they come.

@@ -4,16 +4,17 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use mosaic_domain::attachment::{AppendOutcome, Upload, UploadKind, UploadPart};
+use mosaic_domain::attachment::{AppendOutcome, LengthOutcome, Upload, UploadKind, UploadPart};
 use mosaic_domain::entity::Resource;
-use mosaic_domain::{Live, UnixMillis, UploadId};
+use mosaic_domain::{Live, UnixMillis, UploadId, UserId};
 use mosaic_ports::{BlobError, StoreError};
 use sha2::digest::DynDigest;
 
 use super::Uploads;
 use super::locks::UploadLock;
-use crate::attachments::{BlobIngest, StoredBlob};
+use crate::attachments::{BlobIngest, NewFile, StoredBlob};
 use crate::error::AppError;
+use crate::records::EditBy;
 use crate::sessions::Actor;
 
 /// An upload may come in so many pieces.
@@ -38,6 +39,19 @@ impl Checksum {
     }
 }
 
+/// What a request says of the bytes that it brings.
+#[derive(Debug, Clone, Default)]
+pub struct AppendRequest {
+    /// Where they begin.
+    pub offset: u64,
+    /// How long the upload is, where it began without that. It is settled with these bytes: not by a request that is refused.
+    pub length: Option<u64>,
+    /// What they come to.
+    pub checksum: Option<Checksum>,
+    /// How many they are.
+    pub announced: Option<u64>,
+}
+
 /// What became of the bytes of one request.
 #[derive(Debug)]
 pub struct UploadProgress {
@@ -50,7 +64,7 @@ pub struct UploadProgress {
 }
 
 impl Uploads {
-    /// Goes on with a resumable upload from an offset, with the bytes of one request, which may have announced how many they are.
+    /// Goes on with a resumable upload from an offset, with the bytes of one request.
     ///
     /// They are stored when the stream ends, when it fails, and when another request wants to go on with the upload; with a
     /// checksum only where all of them came, and it matches. Dropped before it returns, this may store nothing: what shall outlive
@@ -58,21 +72,24 @@ impl Uploads {
     ///
     /// # Errors
     /// The stream's. [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::OffsetConflict`] (also where another request
-    /// was first), [`AppError::TooManyParts`], [`AppError::BeyondLength`] ([`AppError::FileTooLarge`] where the length is not told yet), [`AppError::ChecksumMismatch`], the storage's error, and
-    /// where these were the last bytes, those of [`Attachments::add`](crate::attachments::Attachments::add).
+    /// was first), [`AppError::TooManyParts`], [`AppError::BeyondLength`] ([`AppError::FileTooLarge`] where the length is not told
+    /// yet), [`AppError::OtherLength`], [`AppError::ChecksumMismatch`], the storage's error, and where these were the last bytes, those of
+    /// [`Attachments::add`](crate::attachments::Attachments::add).
     pub async fn append<E: From<AppError>>(
         &self,
         actor: impl Into<Actor>,
         id: UploadId,
-        offset: u64,
-        checksum: Option<Checksum>,
-        announced: Option<u64>,
+        request: AppendRequest,
         bytes: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<UploadProgress, E> {
         let actor = actor.into();
-        let (mut lock, upload) = self.lock_at(actor, id, offset).await?;
+        let (offset, checksum) = (request.offset, &request.checksum);
+        let (mut lock, mut upload) = self.lock_at(actor, id, offset).await?;
+        if let Some(length) = request.length {
+            upload = self.settle_length(actor.user, upload, length, &request).await?;
+        }
         let left = upload.length.saturating_sub(offset);
-        if announced.is_some_and(|announced| announced > left) {
+        if request.announced.is_some_and(|announced| announced > left) {
             return Err(beyond(&upload).into());
         }
         let mut bytes = pin!(bytes);
@@ -118,26 +135,55 @@ impl Uploads {
         }
     }
 
-    /// The first bytes of an upload that was begun by the same request. Where they are refused or break off it is given up:
-    /// nobody was told of it, and it would only take up room.
+    /// Begins a resumable upload with its first bytes, or all of them. Where they are refused or break off it has not begun: nobody
+    /// was told of it, and it would only take up room.
     ///
     /// # Errors
-    /// As [`Uploads::append`].
-    pub async fn append_first<E: From<AppError>>(
+    /// As [`Uploads::begin`] and [`Uploads::append`].
+    pub async fn begin_with<E: From<AppError>>(
         &self,
-        actor: impl Into<Actor>,
-        id: UploadId,
-        checksum: Option<Checksum>,
-        announced: Option<u64>,
+        by: &EditBy,
+        length: Option<u64>,
+        file: NewFile,
+        client_metadata: Option<String>,
+        request: AppendRequest,
         bytes: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<UploadProgress, E> {
-        let actor = actor.into();
-        let appended = self.append(actor, id, 0, checksum, announced, bytes).await;
+        let kind = UploadKind::Parts;
+        let upload = self.create(by, length, file, kind, client_metadata).await?;
+        let appended = self.append(by, upload.id, request, bytes).await;
         if appended.is_err() {
             // One that can't be given up expires.
-            let _ = self.end(actor.user, id).await;
+            let _ = self.end(by.user, upload.id).await;
         }
         appended
+    }
+
+    /// Notes the length of an upload that began without one; told again, it is the same one. Only who may go on with the upload
+    /// does so, so that bytes that are on their way are not held against another length than they were sent with.
+    async fn settle_length(
+        &self,
+        user: UserId,
+        upload: Upload,
+        length: u64,
+        request: &AppendRequest,
+    ) -> Result<Upload, AppError> {
+        if request
+            .announced
+            .is_some_and(|announced| announced > length.saturating_sub(request.offset))
+        {
+            return Err(AppError::BeyondLength { length });
+        }
+        match self.store.settle_length(user, upload.id, length).await? {
+            LengthOutcome::Settled => Ok(Upload {
+                length,
+                is_deferred: false,
+                ..upload
+            }),
+            LengthOutcome::Conflict => Err(AppError::OtherLength),
+            LengthOutcome::TooLong { most } => Err(AppError::FileTooLarge { limit: most }),
+            LengthOutcome::Gone => Err(AppError::NotFound),
+        }
     }
 
     /// The right to go on with a resumable upload from an offset.

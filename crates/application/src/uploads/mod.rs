@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mosaic_domain::attachment::{BeginOutcome, LengthOutcome, Upload, UploadKind, UploadPart, UploadState};
+use mosaic_domain::attachment::{BeginOutcome, Upload, UploadKind, UploadPart, UploadState};
 use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource};
 use mosaic_domain::{ClientId, EditTime, Live, MemoId, ResourceId, UnixMillis, UploadId, UserId};
 use mosaic_ports::{BlobName, Clock, IdGenerator, UploadStore};
@@ -25,7 +25,7 @@ use crate::sessions::Actor;
 
 use self::locks::{UploadLock, UploadLocks};
 
-pub use append::{Checksum, UploadProgress};
+pub use append::{AppendRequest, Checksum, UploadProgress};
 
 /// A user may have so many uploads that are not finished.
 const MOST_OPEN: u32 = 200;
@@ -90,8 +90,8 @@ impl Uploads {
         }
     }
 
-    /// Begins a resumable upload of that many bytes; `None`: that is told later ([`Uploads::settle_length`]), and until then as many
-    /// count as a file may have. `client_metadata` is given back by [`Uploads::client_metadata`].
+    /// Begins a resumable upload of that many bytes; `None`: that is told later, and until then as many count as a file may
+    /// have. `client_metadata` is given back by [`Uploads::client_metadata`].
     ///
     /// # Errors
     /// [`AppError::FileTooLarge`], [`AppError::QuotaExceeded`], [`AppError::TooManyUploads`], and what would make the bytes
@@ -219,20 +219,6 @@ impl Uploads {
             finished: true,
             ..state
         })
-    }
-
-    /// Tells the length of a resumable upload that began without one. Told again, it is the same one.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`], [`AppError::UploadExpired`], [`AppError::FileTooLarge`], [`AppError::OtherLength`].
-    pub async fn settle_length(&self, user: UserId, id: UploadId, length: u64) -> Result<(), AppError> {
-        self.find(user, id).await?;
-        match self.store.settle_length(user, id, length).await? {
-            LengthOutcome::Settled => Ok(()),
-            LengthOutcome::Conflict => Err(AppError::OtherLength),
-            LengthOutcome::TooLong { most } => Err(AppError::FileTooLarge { limit: most }),
-            LengthOutcome::Gone => Err(AppError::NotFound),
-        }
     }
 
     /// What the client sent of an upload when it began, as it was sent.

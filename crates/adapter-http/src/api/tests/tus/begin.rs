@@ -180,6 +180,7 @@ async fn an_upload_whose_first_bytes_are_refused_has_not_begun() {
     let wrong = "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     for (request, status, code) in [
         (begin_with(2, b"abc"), 413, "beyond_upload_length"),
+        (begin_with(0, b"abc"), 413, "beyond_upload_length"),
         (with("upload-checksum", wrong), 460, "checksum_mismatch"),
         (
             with("upload-checksum", "md5 kAFQmDzST7DWlj99KOF/cg=="),
@@ -278,6 +279,13 @@ async fn the_length_may_be_told_with_bytes() {
     ] {
         site.refuses(told(address, 2, b"", length), status, code).await;
     }
+    // Nor does a request that is refused for something else tell it.
+    site.refuses(told(address, 1, b"", "3"), 409, "upload_offset_conflict")
+        .await;
+    site.refuses(told(address, 2, b"cd", "3"), 413, "beyond_upload_length")
+        .await;
+    let found = site.send(tus("HEAD", address)).await.assert_ok();
+    found.assert_headers(&[("upload-offset", "2"), ("upload-defer-length", "1")]);
     // As many bytes count as a file may have: no more than the account has room for.
     let others = [site.send(deferred()).await, site.send(deferred()).await];
     site.refuses(deferred(), 413, "quota_exceeded").await;

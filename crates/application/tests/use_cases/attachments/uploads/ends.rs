@@ -34,25 +34,39 @@ async fn a_resource_that_was_deleted_meanwhile_leaves_the_upload_as_it_was() {
 #[tokio::test]
 async fn first_bytes_that_break_off_leave_no_upload_and_whole_ones_a_resource() {
     let w = World::new().await;
-    let (bytes, announced) = (png("x"), Some(5));
     let breaks = || stream::iter([Err(AppError::Internal("the connection broke".into()))]);
-    let nothing = Checksum::Sha1([0; 20]);
-    for (n, checksum, breaks_off) in [(1, None, true), (2, Some(nothing), false), (3, None, false)] {
-        let id = w.begin(5, file_as(n)).await;
+    let wrong = Some(Checksum::Sha1([0; 20]));
+    let whole = png("x");
+    for (n, length, bytes, checksum, breaks_off) in [
+        (1, 5, &whole[..2], None, true),
+        (2, 5, &whole, wrong, false),
+        (3, 0, &whole, None, false),
+        (4, 0, b"", wrong, false),
+        (5, 0, b"", None, false),
+        (6, 5, &whole, None, false),
+    ] {
         let sent = if breaks_off {
-            pieces(&bytes[..2]).chain(breaks()).left_stream()
+            pieces(bytes).chain(breaks()).left_stream()
         } else {
-            pieces(&bytes).right_stream()
+            pieces(bytes).right_stream()
         };
-        let appended = w.uploads.append_first(w.user, id, checksum, announced, sent);
-        let appended = appended.await;
-        if n == 3 {
-            assert_eq!(appended.unwrap().received, 5);
+        let request = AppendRequest {
+            checksum,
+            ..AppendRequest::default()
+        };
+        let by = w.by();
+        let begun = w
+            .uploads
+            .begin_with(&by, Some(length), file_as(n), None, request, sent);
+        let begun = begun.await;
+        if n > 4 {
+            assert_eq!(begun.unwrap().received, length);
             assert_eq!(w.read(resource_id(n), None).await.unwrap(), bytes);
             continue;
         }
-        appended.unwrap_err();
-        assert!(matches!(w.state(id).await, Err(AppError::NotFound)));
+        begun.unwrap_err();
+        assert_eq!(w.stored(n).await, None, "{n}");
+        assert_eq!(w.h.stores.contents.usage(w.user).await.unwrap().total(), 0, "{n}");
         w.assert_clean_with(0).await;
     }
 }

@@ -70,7 +70,11 @@ async fn an_upload_has_only_so_many_parts() {
     let append = async |parts| {
         let bytes = pieces(b"");
         let uploads = with_parts(parts);
-        uploads.append(w.user, id, parts.into(), None, None, bytes).await
+        let request = AppendRequest {
+            offset: parts.into(),
+            ..AppendRequest::default()
+        };
+        uploads.append(w.user, id, request, bytes).await
     };
     append(9_999).await.unwrap();
     let refused = append(10_000).await;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
-use mosaic_application::uploads::{Checksum, UploadProgress, Uploads};
+use mosaic_application::uploads::{AppendRequest, Checksum, UploadProgress, Uploads};
 use mosaic_domain::attachment::{
     AppendOutcome, BeginOutcome, Collected, LengthOutcome, Upload, UploadPart, UploadState,
 };
@@ -63,10 +63,12 @@ impl World {
         checksum: Option<Checksum>,
         bytes: impl Stream<Item = Result<Bytes, AppError>>,
     ) -> Result<UploadProgress, AppError> {
-        let offset = offset as u64;
-        self.uploads
-            .append(self.user, id, offset, checksum, None, bytes)
-            .await
+        let request = AppendRequest {
+            offset: offset as u64,
+            checksum,
+            ..AppendRequest::default()
+        };
+        self.uploads.append(self.user, id, request, bytes).await
     }
 
     pub(crate) async fn state(&self, id: UploadId) -> Result<UploadState, AppError> {
@@ -339,7 +341,14 @@ async fn no_byte_goes_beyond_the_length() {
         matches!(refused, Err(AppError::BeyondLength { length: 10 })),
         "{refused:?}"
     );
-    let announced = |bytes| w.uploads.append(w.user, id, 9, None, Some(bytes), pieces(b""));
+    let announced = |bytes| {
+        let request = AppendRequest {
+            offset: 9,
+            announced: Some(bytes),
+            ..AppendRequest::default()
+        };
+        w.uploads.append(w.user, id, request, pieces(b""))
+    };
     announced(1).await.unwrap();
     let refused = announced(2).await;
     assert!(
