@@ -1,5 +1,6 @@
 //! The steps behind the commands, and the loop that runs them: announced, timed, stopping at the first failure.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -205,10 +206,18 @@ pub(crate) fn bench(args: Vec<String>) -> Step {
                 .args(benches.iter().flat_map(|bench| ["--bench", bench]))
                 .args(["--", "--json"])
                 .arg(results)
-                .args(&args),
+                .args(args.iter().map(as_from_here)),
         )?;
         Ok(None)
     })
+}
+
+/// The benchmarks run elsewhere: what names a file names it from here.
+fn as_from_here(arg: &String) -> OsString {
+    match std::path::absolute(arg) {
+        Ok(path) if path.is_file() => path.into(),
+        _ => arg.into(),
+    }
 }
 
 /// Runs the server in the foreground until it is stopped.

@@ -10,12 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::{HttpMessage, HttpRequest};
-use mosaic_application::sessions::Caller;
 use mosaic_domain::UserId;
 
-use crate::client_addr;
 use crate::limits::network;
 use crate::problem::{Problem, ProblemCode};
+use crate::{caller, client_addr};
 
 /// How long a client waits before it tries again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -32,8 +31,8 @@ pub(crate) enum Holder {
 impl Holder {
     /// Whoever makes the request, as far as it is known by now.
     pub(crate) fn of(request: &HttpRequest) -> Self {
-        let caller = request.extensions().get::<Caller>().map(|caller| caller.user);
-        caller.map_or_else(|| Self::Network(network(client_addr::of(request))), Self::User)
+        let stranger = || Self::Network(network(client_addr::of(request)));
+        caller::known(request).map_or_else(stranger, Self::User)
     }
 }
 

@@ -329,6 +329,11 @@ pub(crate) fn is_by_ticket(request: &HttpRequest) -> bool {
         .is_some_and(|shown| shown.by_ticket)
 }
 
+/// Whose request it is, as far as that was asked for by now.
+pub(crate) fn known(request: &HttpRequest) -> Option<UserId> {
+    request.extensions().get::<Shown>().map(|shown| shown.caller.user)
+}
+
 /// Reads the access token or the ticket of a request, once: whoever lets the request in asks whose it is before, and a ticket
 /// may be used by that.
 fn shown(request: &HttpRequest) -> Result<(Shown, Sessions), Problem> {

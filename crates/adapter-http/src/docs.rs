@@ -4,6 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header;
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 
 use crate::problem::Problem;
@@ -64,13 +65,13 @@ const GZIP: &[u8] = b"\x1f\x8b";
 #[derive(Debug, Clone)]
 pub struct Document(Arc<LazyLock<Rendered, Render>>);
 
-type Rendered = Result<String, serde_json::Error>;
+type Rendered = Result<Bytes, serde_json::Error>;
 type Render = Box<dyn FnOnce() -> Rendered + Send>;
 
 impl Document {
     /// The document of the routes of a table.
     pub fn of(table: impl FnOnce() -> RouteTable + Send + 'static) -> Self {
-        let render: Render = Box::new(|| table().document().to_pretty_json());
+        let render: Render = Box::new(|| table().document().to_pretty_json().map(Bytes::from));
         Self(Arc::new(LazyLock::new(render)))
     }
 
@@ -78,15 +79,16 @@ impl Document {
     ///
     /// # Errors
     /// When it can not be written as JSON, which no document of ours should cause.
-    pub fn json(&self) -> Result<&str, String> {
-        self.0.as_deref().map_err(ToString::to_string)
+    pub fn json(&self) -> Result<Bytes, String> {
+        let rendered = LazyLock::force(&self.0).as_ref();
+        rendered.cloned().map_err(ToString::to_string)
     }
 
     /// Registers the document and its pages. The addresses are relative, so they work below `/` and `/api` alike.
     pub fn configure(&self, config: &mut web::ServiceConfig) {
         let document = self.clone();
         let openapi = move || {
-            let json = document.json().map(str::to_owned).map_err(Problem::internal);
+            let json = document.json().map_err(Problem::internal);
             async { json.map(|json| HttpResponse::Ok().content_type(JSON).body(json)) }
         };
         let for_people =

@@ -118,6 +118,7 @@ pub struct ProblemBody {
     current: Option<Value>,
     /// When the record was deleted, in Unix milliseconds: with `deleted`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     updated_at: Option<i64>,
     /// The server's clock in Unix milliseconds: with `edit_time_ahead`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -269,6 +270,11 @@ impl Problem {
     pub fn with_updated_at(mut self, updated_at: i64) -> Self {
         self.0.updated_at = Some(updated_at);
         self
+    }
+
+    /// When the record was deleted, in Unix milliseconds.
+    pub(crate) fn updated_at(&self) -> Option<i64> {
+        self.0.updated_at
     }
 
     /// Adds the server's clock, in Unix milliseconds (W6).

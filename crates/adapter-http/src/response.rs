@@ -18,6 +18,9 @@ pub(crate) const JSON: &str = "application/json";
 /// How many bytes a piece has.
 const PIECE: usize = 64 * 1024;
 
+/// An answer of so many bytes is not counted: it takes no more than its head.
+const FEW: usize = 4 * 1024;
+
 /// Answers with JSON that may be many megabytes: it is made and written on a blocking thread, and takes its share of the memory
 /// as it grows, until it is sent.
 ///
@@ -48,11 +51,16 @@ pub(crate) fn small(
     Ok(answer(response, pieces, lease))
 }
 
-fn answer(mut response: HttpResponseBuilder, mut pieces: Vec<Bytes>, lease: Lease) -> HttpResponse {
-    if pieces.len() <= 1 {
+/// Answers with JSON in pieces, which hold their memory until the last one is taken. A few bytes hold none.
+pub(crate) fn answer(
+    mut response: HttpResponseBuilder,
+    mut pieces: Vec<Bytes>,
+    lease: Lease,
+) -> HttpResponse {
+    let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    if bytes <= FEW {
         return response.content_type(JSON).body(pieces.pop().unwrap_or_default());
     }
-    let bytes: usize = pieces.iter().map(Bytes::len).sum();
     let body = stream::iter(pieces).map(move |piece| {
         let _held = &lease;
         Ok::<_, io::Error>(piece)
@@ -114,7 +122,9 @@ struct Pieces {
 impl Pieces {
     fn cut(&mut self) -> Result<(), Problem> {
         if !self.current.is_empty() {
-            self.lease.grow(self.current.len())?;
+            if !self.done.is_empty() || self.current.len() > FEW {
+                self.lease.grow(self.current.len())?;
+            }
             self.done.push(std::mem::take(&mut self.current).into());
         }
         Ok(())
@@ -168,6 +178,22 @@ mod tests {
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= 2 * PIECE));
         assert_eq!(pieces.concat(), serde_json::to_vec(&value).unwrap());
         assert_eq!(lease.bytes(), pieces.concat().len());
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_is_counted_until_it_is_sent_unless_it_is_a_few_bytes() {
+        let share = 1_000_000;
+        let budget = MemoryBudget::new(4 * share, 1);
+        let has_room = |bytes| lease(&budget).grow(bytes).is_ok();
+        for (bytes, counted) in [(FEW - 2, 0), (FEW - 1, FEW + 1), (200_000, 200_002)] {
+            let text = "x".repeat(bytes);
+            let (pieces, held) = write(&text, bytes + 2, lease(&budget)).unwrap();
+            assert_eq!((pieces.len(), held.bytes()), (1, counted));
+            let answered = answer(HttpResponse::Ok(), pieces, held);
+            assert!(has_room(share - counted) && !has_room(share - counted + 1));
+            drop(answered);
+            assert!(has_room(share));
+        }
     }
 
     #[test]

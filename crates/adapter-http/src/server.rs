@@ -126,7 +126,8 @@ pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) ->
 /// When it can not be rendered, which the tests rule out.
 pub fn openapi() -> io::Result<String> {
     let document = Document::of(api::table);
-    document.json().map(str::to_owned).map_err(io::Error::other)
+    let json = document.json().map_err(io::Error::other)?;
+    String::from_utf8(json.into()).map_err(io::Error::other)
 }
 
 fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {

@@ -2,7 +2,6 @@
 
 use crate::entity::{Content, Document, EntitySet, EntityType, PerEntity, RecordKey};
 use crate::id::{ClientId, Epoch, FamilyId};
-use crate::record::{Record, State};
 use crate::stamp::{Cursor, Stamp};
 use crate::time::{EditTime, UnixMillis};
 
@@ -124,22 +123,6 @@ impl PulledState {
     /// That of a live record.
     pub fn live(content: &Content) -> Self {
         Document::of(content).map_or(Self::Unreadable, Self::Live)
-    }
-}
-
-impl From<&Record> for PulledRecord {
-    fn from(record: &Record) -> Self {
-        Self {
-            key: record.key,
-            stamp: record.stamp,
-            edit_time: record.version.time,
-            created_at: record.created_at,
-            revision_count: record.revision_count,
-            state: match &record.state {
-                State::Live(content) => PulledState::live(content),
-                State::Deleted(_) => PulledState::Deleted,
-            },
-        }
     }
 }
 

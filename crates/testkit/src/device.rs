@@ -4,12 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mosaic_domain::pull::{PageLimits, PullPage, PullRequest, PulledRecord, PulledState, TypePage};
 use mosaic_domain::{
-    ClientId, Content, Cursor, EntitySet, EntityType, Epoch, PerEntity, Record, RecordKey, Stamp,
+    ClientId, Content, Cursor, EntitySet, EntityType, Epoch, PerEntity, Record, RecordKey, Stamp, State,
 };
 
 /// What a device holds of these records.
 pub fn pulled<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<PulledRecord> {
-    records.into_iter().map(PulledRecord::from).collect()
+    records.into_iter().map(as_pulled).collect()
+}
+
+/// What a pull says of a record.
+pub fn as_pulled(record: &Record) -> PulledRecord {
+    PulledRecord {
+        key: record.key,
+        stamp: record.stamp,
+        edit_time: record.version.time,
+        created_at: record.created_at,
+        revision_count: record.revision_count,
+        state: match &record.state {
+            State::Live(content) => PulledState::live(content),
+            State::Deleted(_) => PulledState::Deleted,
+        },
+    }
 }
 
 fn content_of(record: &PulledRecord) -> Option<Content> {

@@ -28,7 +28,7 @@ mod stand_ins;
 mod tokens;
 pub mod version_3;
 
-pub use device::{Device, pulled};
+pub use device::{Device, as_pulled, pulled};
 pub use edits::{
     EditExt, bot, bot_key, bury, by, create, delete, diary, diary_key, every_field, fill, filled, hash, memo,
     memo_id, memo_key, new_content, overwrite, patch, patch_memo, put, resource, resource_id, resource_key,

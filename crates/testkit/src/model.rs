@@ -15,6 +15,8 @@ use mosaic_domain::{
 };
 use uuid::Uuid;
 
+use crate::as_pulled;
+
 /// One user's records, revisions and clock.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Model {
@@ -146,7 +148,7 @@ impl Model {
                 .map_or(0, |content| content.to_document().len());
             let parent = record.parent_key().and_then(|parent| self.record(parent));
             page.changes.push(Change {
-                record: record.into(),
+                record: as_pulled(record),
                 parent_stamp: parent.map(|parent| parent.stamp),
             });
         }

@@ -103,6 +103,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .returns::<ResourceDto>("The record as it is stored")
             .problems(&[
                 ProblemCode::NotFound,
+                ProblemCode::Deleted,
                 ProblemCode::UploadIncomplete,
                 ProblemCode::UploadExpired,
             ])

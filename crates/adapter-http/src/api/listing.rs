@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::budget::Lease;
 use crate::problem::{Problem, causes};
 use crate::request_id::RequestId;
-use crate::response::JSON;
+use crate::response::{self, JSON};
 
 /// What the document says of every list.
 pub(super) const ENDS_BY_BYTES: &str = "An answer ends after the record with which it reaches 32 MiB. Where there are more records, \
@@ -91,7 +91,6 @@ where
     F: Future<Output = Result<Vec<T>, AppError>> + 'static,
 {
     let mut response = HttpResponse::Ok();
-    response.content_type(JSON);
     if let Some(next) = page.next {
         response.insert_header((
             header::LINK,
@@ -105,12 +104,13 @@ where
         small: page.batch_bytes < SMALL,
         batches: page.batches.into_iter(),
         any: false,
-        _lease: lease,
+        lease,
     };
     let first = reading.next().await?.unwrap_or_default();
     let before = [frame.before.as_bytes(), &first].concat();
     if reading.batches.len() == 0 {
-        return Ok(response.body([before, frame.after.into_bytes()].concat()));
+        let whole = [before, frame.after.into_bytes()].concat();
+        return Ok(response::answer(response, vec![whole.into()], reading.lease));
     }
     let request_id = RequestId::of(request).unwrap_or_default();
     let rest = rest(reading).map(move |batch| {
@@ -121,7 +121,7 @@ where
     let body = stream::once(async { Ok(before.into()) })
         .chain(rest)
         .chain(stream::once(async { Ok(frame.after.into()) }));
-    Ok(response.streaming(Box::pin(body)))
+    Ok(response.content_type(JSON).streaming(Box::pin(body)))
 }
 
 /// The records of a page that were not read yet.
@@ -131,7 +131,8 @@ struct Reading<R> {
     batches: std::vec::IntoIter<Vec<RecordKey>>,
     /// Whether a record was written before.
     any: bool,
-    _lease: Lease,
+    /// What a batch takes.
+    lease: Lease,
 }
 
 impl<T, R, F> Reading<R>

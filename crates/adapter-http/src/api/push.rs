@@ -213,6 +213,7 @@ enum OutcomeName {
 
 /// Why a record is rejected.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct PushError {
     /// The code that a single write would have been answered with.
     #[schema(example = "validation_failed")]
@@ -223,6 +224,10 @@ struct PushError {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// When the record was deleted, in Unix milliseconds: with `deleted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = UnixMs, required = false)]
+    updated_at: Option<i64>,
 }
 
 /// A record whose edit was tried, or that could not be read.
@@ -278,6 +283,7 @@ impl ResultWriter {
                 code: problem.code().code(),
                 message: problem.detail().to_owned(),
                 errors,
+                updated_at: problem.updated_at(),
             }),
             retryable: Some(retryable),
             ..PushResult::default()

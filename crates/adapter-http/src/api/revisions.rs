@@ -43,7 +43,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
          `Link` names the next page: `<...>; rel=\"next\"`.",
     )
     .returns_list::<RevisionOf<E>>("The revisions")
-    .problems(&[ProblemCode::NotFound]);
+    .problems(&[ProblemCode::NotFound, ProblemCode::Busy]);
     let one = format!("{path}/revisions/{{revision}}");
     let get = Endpoint::get(&one, &format!("get{name}Revision"), get::<E>)
         .about(E::PATH, "Reads one version of a record")
@@ -149,15 +149,19 @@ async fn list<E: ApiEntity>(
         .records
         .revisions::<E>(caller.user(), key.0, before, limit as usize);
     let TypedRevisions { items, next_before } = page.await?;
-    let shown = items.into_iter().map(RevisionDto::of);
-    let shown = shown.collect::<Result<Vec<_>, _>>()?;
+    let shown = || {
+        items
+            .into_iter()
+            .map(RevisionDto::of)
+            .collect::<Result<Vec<_>, _>>()
+    };
     let mut response = HttpResponse::Ok();
     if let Some(before) = next_before {
         // The path as it was asked for: below `/` or below `/api`.
         let next = format!("<{}?before={before}&limit={limit}>; rel=\"next\"", request.path());
         response.insert_header((header::LINK, next));
     }
-    response::large(&request, response, || Ok(shown)).await
+    response::large(&request, response, shown).await
 }
 
 async fn get<E: ApiEntity>(

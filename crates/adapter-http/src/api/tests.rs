@@ -130,7 +130,7 @@ fn request(method: &str, path: &str) -> TestRequest {
 }
 
 fn document() -> Value {
-    serde_json::from_str(Document::of(table).json().unwrap()).unwrap()
+    serde_json::from_slice(&Document::of(table).json().unwrap()).unwrap()
 }
 
 /// Method, path and description of every documented route.

@@ -3,6 +3,7 @@
 use mosaic_domain::entity::{Document, Fields, MoodKey, StorageType, seal};
 use mosaic_domain::pull::PulledRecord;
 use mosaic_domain::{ClientId, Content, DiaryDate, EditTime, Stamp, State, UnixMillis, Version, Violations};
+use mosaic_testkit::as_pulled;
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
@@ -165,7 +166,7 @@ const UNUSUAL: [(EntityType, &str); 7] = [
 ];
 
 fn both_ways<E: ApiEntity>(record: &Record) -> (String, String) {
-    let pulled = RecordDto::<E, _>::pulled(record.into()).unwrap();
+    let pulled = RecordDto::<E, _>::pulled(as_pulled(record)).unwrap();
     let live = record.clone().into_live::<E>().unwrap();
     let read = serde_json::to_string(&RecordDto::from(live)).unwrap();
     (response::text(&pulled), read)
@@ -198,7 +199,7 @@ fn p8_what_the_server_has_to_read_and_can_not_is_left_out() {
     let page = TypePage {
         records: vec![PulledRecord {
             state: PulledState::Live(whole.unwrap()),
-            ..(&deleted(key(EntityType::Resource))).into()
+            ..as_pulled(&deleted(key(EntityType::Resource)))
         }],
         cursor: mosaic_domain::Cursor::ZERO,
         more: false,
@@ -231,7 +232,7 @@ fn a_tombstone_is_shown_by_its_key_and_times() {
 #[test]
 fn p7_deleted_ids_are_uuids_and_for_diaries_dates() {
     let page = |entity: EntityType| TypePage {
-        records: vec![(&deleted(key(entity))).into()],
+        records: vec![as_pulled(&deleted(key(entity)))],
         cursor: mosaic_domain::Cursor::ZERO,
         more: false,
     };

@@ -85,19 +85,32 @@ impl Sessions {
     }
 }
 
-/// The tickets that were used and have not expired, by user: one for each process. Another instance, or this one after a restart,
-/// takes such a ticket once more, within its minute.
+/// The tickets that were used and have not expired: one for each process. Another instance, or this one after a restart, takes such
+/// a ticket once more, within its minute.
 #[derive(Debug, Default)]
-pub(super) struct Used(Mutex<HashMap<UserId, Vec<(Uuid, UnixMillis)>>>);
+pub(super) struct Used(Mutex<ByUser>);
+
+#[derive(Debug, Default)]
+struct ByUser {
+    tickets: HashMap<UserId, Vec<(Uuid, UnixMillis)>>,
+    /// Those of all users were last looked through then: once in the life of a ticket, so that taking one costs no more where
+    /// there are many.
+    swept_at: UnixMillis,
+}
 
 impl Used {
     fn note(&self, claims: &TicketClaims, now: UnixMillis) -> Result<(), AppError> {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, of_user| {
+        let forget = |of_user: &mut Vec<(Uuid, UnixMillis)>| {
             of_user.retain(|(_, expires_at)| now < *expires_at);
             !of_user.is_empty()
-        });
-        let of_user = used.entry(claims.user).or_default();
+        };
+        if used.swept_at.plus(TICKET_TTL_MS) <= now {
+            used.tickets.retain(|_, of_user| forget(of_user));
+            used.swept_at = now;
+        }
+        let of_user = used.tickets.entry(claims.user).or_default();
+        forget(of_user);
         if of_user.iter().any(|(id, _)| *id == claims.id) {
             return Err(Unauthenticated::InvalidTicket.into());
         }

@@ -13,6 +13,7 @@ use mosaic_domain::{
     Stamp, State, UnixMillis, UserId, Version,
 };
 use mosaic_ports::{MockChangeFeed, MockClock, MockDeviceCursors};
+use mosaic_testkit::as_pulled;
 use uuid::Uuid;
 
 const USER: UserId = UserId::new(Uuid::from_u128(1));
@@ -40,7 +41,7 @@ fn memo(stamp: i64) -> Change {
         state: State::Live(Content::Memo(Memo::default())),
     };
     Change {
-        record: record.into(),
+        record: as_pulled(record),
         parent_stamp: None,
     }
 }

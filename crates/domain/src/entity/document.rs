@@ -47,12 +47,6 @@ impl Document {
     }
 }
 
-impl From<Document> for String {
-    fn from(document: Document) -> Self {
-        document.0
-    }
-}
-
 /// What stands beside a document that this version wrote: a hash of its form, its type and its bytes. It tells accidents from
 /// documents; it is no secret, and keeps nobody from writing both.
 pub fn seal(entity_type: EntityType, document: &[u8]) -> i64 {

@@ -53,6 +53,37 @@ async fn a_login_that_may_not_go_on_gets_nothing_on_any_route() {
     }
 }
 
+/// Everybody here comes from one network, as behind a proxy that is not trusted.
+#[actix_web::test]
+async fn memory_is_shared_by_users_and_strangers_have_that_of_their_network() {
+    let mut site = Site::new().await;
+    site.settings_mut().body.unpacked_bytes = 80_000;
+    site.settings_mut().memory_budget = 640_000;
+    for token in ["user", "other"] {
+        let memo = json!({"content": "x".repeat(60_000), "diaryDate": "2026-05-16"});
+        let post = by(token, request("POST", "/memos")).set_json(memo);
+        site.send(post).await.assert_ok();
+    }
+    for path in ["/memos", "/memos/date/2026-05-16", "/memos/search?query=x"] {
+        let mut unread = Vec::new();
+        let full = loop {
+            let answer = site.start(ask("GET", path).to_request()).await;
+            if answer.status() != 200 {
+                break Answer::try_of(answer).await.unwrap();
+            }
+            unread.push(answer);
+            assert!(
+                unread.len() < 9,
+                "{path}: answers that nobody takes are not counted"
+            );
+        };
+        full.assert_is(503, "busy");
+        site.send(by("other", request("GET", path))).await.assert_ok();
+        drop(unread);
+        site.get(path).await.assert_ok();
+    }
+}
+
 pub(super) async fn owe_a_password(site: &Site) {
     let change = AccountChange {
         must_change_password: Some(true),
