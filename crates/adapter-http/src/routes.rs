@@ -369,6 +369,13 @@ impl Endpoint {
         self
     }
 
+    /// All that it can refuse a request with.
+    fn refusals(&self) -> BTreeSet<ProblemCode> {
+        let of_load = self.load.problems().iter();
+        let codes = self.problems.iter().chain(of_load).chain(&ANYWHERE);
+        codes.copied().collect()
+    }
+
     /// A reference to a schema, which the document will have.
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         schema::add::<T>(&mut self.schemas).into()

@@ -49,7 +49,8 @@ pub(super) const DOWNLOAD_PROBLEMS: [ProblemCode; 5] = [
     ProblemCode::StorageUnavailable,
 ];
 
-const PICTURE_PROBLEMS: [ProblemCode; 4] = [
+const PICTURE_PROBLEMS: [ProblemCode; 5] = [
+    ProblemCode::Deleted,
     ProblemCode::NotUploaded,
     ProblemCode::NotAPicture,
     ProblemCode::PictureTooLarge,

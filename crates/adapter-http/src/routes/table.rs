@@ -1,9 +1,10 @@
 //! All routes: as a router, and as a document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
+use std::rc::Rc;
 
-use actix_web::dev::{HttpServiceFactory, ServiceRequest};
+use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::{
@@ -241,6 +242,13 @@ fn limited(resource: Resource, limit: Option<usize>) -> Resource {
     }
 }
 
+/// Whether the document lists that, if it is a refusal: apps go by its codes.
+fn is_listed<B>(answered: &ServiceResponse<B>, refusals: &BTreeSet<ProblemCode>) -> bool {
+    let error = answered.response().error();
+    let problem = error.and_then(|error| error.as_error::<Problem>());
+    problem.is_none_or(|problem| refusals.contains(&problem.code()))
+}
+
 /// One path with all of its methods.
 fn resource(path: &str, endpoints: &[&Endpoint]) -> impl HttpServiceFactory + use<> {
     let limit = endpoints.iter().filter_map(|endpoint| endpoint.body_limit).max();
@@ -248,12 +256,21 @@ fn resource(path: &str, endpoints: &[&Endpoint]) -> impl HttpServiceFactory + us
     endpoints
         .iter()
         .fold(resource, |resource, endpoint| {
-            let (load, ticket) = (endpoint.load, endpoint.ticket);
+            let (load, ticket, refusals) = (endpoint.load, endpoint.ticket, Rc::new(endpoint.refusals()));
             let take = from_fn(move |request: ServiceRequest, next| {
                 if let Some(takes) = ticket {
                     request.extensions_mut().insert(takes);
                 }
-                admission::take(load, request, next)
+                let refusals = Rc::clone(&refusals);
+                async move {
+                    let answered = admission::take(load, request, next).await?;
+                    debug_assert!(
+                        is_listed(&answered, &refusals),
+                        "{:?}",
+                        answered.response().error()
+                    );
+                    Ok(answered)
+                }
             });
             resource.route((endpoint.route)().wrap(take))
         })

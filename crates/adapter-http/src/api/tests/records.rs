@@ -141,3 +141,54 @@ async fn a_user_has_so_many_places_and_the_next_request_waits_for_one() {
     drop(slow);
     next.await.assert_is(422, "validation_failed");
 }
+
+/// What they are refused with stands in the document: the routes themselves assert that.
+#[actix_web::test]
+async fn every_route_of_a_record_that_was_deleted_answers_what_is_listed() {
+    let site = Site::new().await;
+    for (kind, body) in [
+        ("memos", json!({"content": "x", "diaryDate": "2026-05-16"})),
+        (
+            "resources",
+            json!({"filename": "a.png", "mimeType": "image/png", "fileSize": 3}),
+        ),
+        ("bots", json!({"name": "b"})),
+        ("diaries", json!({"summary": "s"})),
+    ] {
+        let routes = documented().into_iter().enumerate();
+        for (number, (method, template, _)) in routes.filter(|(_, (_, template, _))| {
+            template.starts_with(&format!("/{kind}/{{id}}"))
+                || template.starts_with(&format!("/{kind}/{{date}}"))
+        }) {
+            let key = match kind {
+                "diaries" => format!("2026-{:02}-{:02}", 1 + number / 28 % 12, 1 + number % 28),
+                _ => Uuid::from_u128(number as u128 + 1).to_string(),
+            };
+            let path = format!("/{kind}/{key}");
+            let mut new = body.clone();
+            let made = if kind == "diaries" {
+                site.send(ask("PUT", &path).set_json(&new)).await
+            } else {
+                new["id"] = (*key).into();
+                site.post(&format!("/{kind}"), &new).await
+            };
+            made.assert_ok();
+            assert_eq!(site.send(ask("DELETE", &path)).await.status, 204);
+            let at = template
+                .replace("{id}", &key)
+                .replace("{date}", &key)
+                .replace("{revision}", "1");
+            let asked = ask(&method, &at);
+            let asked = if method == "GET" {
+                asked
+            } else {
+                asked.set_json(json!({}))
+            };
+            let answer = site.send(asked).await;
+            assert!(answer.status < 500, "{method} {at}: {}", answer.text);
+            if answer.status == 404 {
+                answer.assert_is(404, "deleted");
+            }
+        }
+    }
+}
