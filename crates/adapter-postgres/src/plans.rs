@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::at_rest::standings_sql;
 use crate::pull::{Question, snapshot_sql};
-use crate::query::ListStatement;
+use crate::query::{ListStatement, sizes_sql};
 use crate::scope::{self, ScopeParams};
 use crate::session::Value;
 use crate::{PostgresSettings, PostgresStore, contents, digest, grams, history, removal, retention, uploads};
@@ -206,6 +206,8 @@ async fn statements_cost_as_little_before_the_tables_are_analysed() {
             .buffers(&scope::records_sql(), &wanted.records(), generic)
             .await;
         assert!(pages(&scope) < 10_000, "{scope}");
+        let sizes = filled.buffers(&sizes_sql(), &wanted.records(), generic).await;
+        assert!(pages(&sizes) < 5_000, "{sizes}");
         let resources = (1..=200).map(|n| put(resource_key(n), resource_of(memo_id(n), "a.png")));
         let wanted = ScopeParams::of(&WriteScope::of(BIG, &resources.collect::<Vec<_>>()));
         let children = filled

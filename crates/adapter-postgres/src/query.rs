@@ -39,6 +39,10 @@ impl RecordReader for PostgresStore {
         Ok(self.read_records(user, keys).await?)
     }
 
+    async fn sizes(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<u64>, StoreError> {
+        Ok(self.read_sizes(user, keys).await?)
+    }
+
     async fn children(
         &self,
         user: UserId,
@@ -306,6 +310,17 @@ pub(crate) fn records_sql() -> String {
     )
 }
 
+/// How many bytes the documents of records have, in the order of their keys.
+pub(crate) fn sizes_sql() -> String {
+    let by_key = rows::by_key("by_key.document_bytes", "k.entity_type", "k.record_key");
+    format!(
+        "SELECT coalesce(r.document_bytes, 0)::bigint
+         FROM unnest((SELECT $2::text[]), (SELECT $3::text[])) WITH ORDINALITY AS k (entity_type, record_key, place)
+         LEFT JOIN LATERAL ({by_key}) AS r ON true
+         ORDER BY k.place"
+    )
+}
+
 /// The types of the children that some records may have, each with the key of the parent: as columns.
 pub(crate) fn child_columns(
     parents: impl IntoIterator<Item = RecordKey>,
@@ -387,6 +402,17 @@ fn listing(rows: &[Row]) -> Result<Listing<Listed>, Failure> {
 
 impl PostgresStore {
     async fn read_records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, Failure> {
+        let rows = self.read_by_keys(&records_sql(), user, keys).await?;
+        read_rows(rows, |rows| rows.iter().map(rows::record).collect()).await
+    }
+
+    async fn read_sizes(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<u64>, Failure> {
+        let rows = self.read_by_keys(&sizes_sql(), user, keys).await?;
+        let size = |row: &Row| Ok(rows::column::<i64>(row, 0, "records.document_bytes")?.unsigned_abs());
+        rows.iter().map(size).collect()
+    }
+
+    async fn read_by_keys(&self, sql: &str, user: UserId, keys: &[RecordKey]) -> Result<Vec<Row>, Failure> {
         let user = user.uuid();
         let types: Vec<&str> = keys.iter().map(|key| key.entity_type().name()).collect();
         let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
@@ -395,8 +421,7 @@ impl PostgresStore {
             (&types, Type::TEXT_ARRAY),
             (&keys, Type::TEXT_ARRAY),
         ];
-        let rows = self.database.read(&records_sql(), &values).await?;
-        read_rows(rows, |rows| rows.iter().map(rows::record).collect()).await
+        self.database.read(sql, &values).await
     }
 
     async fn read_children(

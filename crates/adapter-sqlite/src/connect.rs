@@ -178,8 +178,8 @@ fn set_up_writer(conn: &Connection, location: &Location, busy: Duration) -> Resu
 }
 
 /// A job runs in a savepoint, for which SQLite keeps each page as it was: in a temporary file beyond 64 KiB, which took half
-/// of the time of a push. In memory it is a few megabytes at most, since jobs are bounded. Migrations, which are not, come
-/// before.
+/// of the time of a push. In memory it is some megabytes at most: jobs are bounded, pushes by what is stored of their records
+/// too (B1). Migrations, which are not, come before.
 fn set_up_jobs(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)

@@ -11,7 +11,7 @@ use mosaic_domain::query::{
 use mosaic_domain::{EntityType, MemoId, Record, RecordKey, RevisionId, UserId};
 use mosaic_ports::{KeptRevision, RecordReader, RevisionPage, StoreError, SyncDigest};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use crate::SqliteStore;
 use crate::error::Failure;
@@ -35,6 +35,12 @@ impl RecordReader for SqliteStore {
             let found = keys.iter().map(|key| records::one(conn, user, *key));
             found.filter_map(Result::transpose).collect()
         };
+        Ok(self.readers.read(look_up).await?)
+    }
+
+    async fn sizes(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<u64>, StoreError> {
+        let keys = keys.to_vec();
+        let look_up = move |conn: &Connection| keys.iter().map(|key| size(conn, user, *key)).collect();
         Ok(self.readers.read(look_up).await?)
     }
 
@@ -186,6 +192,16 @@ fn listed_columns(entity_type: EntityType) -> String {
                    AND child.parent_key = r.record_key
                  LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
     )
+}
+
+/// How many bytes the document of a record has.
+fn size(conn: &Connection, user: UserId, key: RecordKey) -> Result<u64, Failure> {
+    let sql = "SELECT coalesce(octet_length(document), 0) FROM records
+               WHERE user_id = ?1 AND entity_type = ?2 AND record_key = ?3";
+    let mut statement = conn.prepare_cached(sql)?;
+    let key = (user.uuid(), key.entity_type().name(), key.to_string());
+    let bytes: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
+    Ok(bytes.unwrap_or_default().unsigned_abs())
 }
 
 fn listed(row: &Row<'_>, entity_type: EntityType) -> Result<Listed, Failure> {

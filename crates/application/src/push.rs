@@ -1,6 +1,8 @@
-//! `POST /sync/push`: many edits in one request (rules B1, B2, W1 to W6).
+//! `POST /sync/push`: many edits in one request (rules B1 to B3, W1 to W6).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::iter::repeat;
 use std::sync::Arc;
 
 use mosaic_domain::entity::{Memo, Resource};
@@ -20,6 +22,10 @@ use crate::error::AppError;
 pub const EDITS_PER_TYPE: usize = 200;
 /// A push that brings more bytes than this is written in several slices: while one is written, writes of others wait.
 pub const SLICE_BYTES: usize = 512 * 1024;
+/// What is stored of the records that a push names costs a slice less than what is brought: so many bytes as much as one of those.
+const STORED_PER_BROUGHT: u64 = 16;
+/// How much is stored of so few records is not asked.
+const FEW_EDITS: usize = 4;
 
 /// Who pushes, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,16 +53,14 @@ pub struct PushEdit {
     pub action: Action,
 }
 
-/// What became of a push.
-#[derive(Debug)]
+/// How far the user's clock went with a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
     /// The user's clock afterwards.
     pub clock: Stamp,
-    /// The user's clock before, where the results tell of everything that the clock has gone past since: nobody else wrote in
+    /// The user's clock before, where the outcomes tell of everything that the clock has gone past since: nobody else wrote in
     /// between, and nothing changed that the push did not name. A device that was served up to there was served up to `clock`.
     pub clock_before: Option<Stamp>,
-    /// What became of each edit, in the order of the edits.
-    pub results: Vec<PushOutcome>,
 }
 
 /// What became of one edit of a push.
@@ -113,69 +117,99 @@ impl Push {
     }
 
     /// Applies what can be applied as one write, parents first; each edit is judged by W1 to W6 as one that came alone
-    /// (B1). What comes to more than [`SLICE_BYTES`] is written in slices, each all or nothing. An edit that can't be done is rejected alone (B2), and so is every further edit of a record that the push names
-    /// before: sent again, it is judged by itself.
+    /// (B1). What comes to more than [`SLICE_BYTES`] is written in slices, each all or nothing. An edit that can't be done is
+    /// rejected alone (B2), and so is every further edit of a record that the push names before: sent again, it is judged by
+    /// itself.
+    ///
+    /// What became of the edits is `told` after each slice, each with its place among `edits`: what is told is not kept, so that
+    /// the records of one slice are in memory.
     ///
     /// # Errors
-    /// [`Unauthenticated::LoginEnded`](crate::error::Unauthenticated::LoginEnded) where the account is gone, or a store's error; nothing of the slice that
-    /// failed was written then, nor of those after it.
-    pub async fn run(&self, by: &PushBy, edits: Vec<PushEdit>) -> Result<Pushed, AppError> {
+    /// [`Unauthenticated::LoginEnded`](crate::error::Unauthenticated::LoginEnded) where the account is gone, a store's error, or
+    /// that of `told`; nothing of the slice that failed was written then, nor of those after it.
+    pub async fn run<E: From<AppError>>(
+        &self,
+        by: &PushBy,
+        edits: Vec<PushEdit>,
+        mut told: impl AsyncFnMut(Vec<(usize, PushOutcome)>) -> Result<(), E>,
+    ) -> Result<Pushed, E> {
         let shift = Shift::between(by.client_time, by.arrived_at);
-        let mut results: Vec<Option<PushOutcome>> = Vec::with_capacity(edits.len());
-        let (mut named, mut places, mut valid) = (HashSet::new(), HashMap::new(), Vec::new());
-        for edit in edits {
-            let key = edit.key;
-            let judged = if named.insert(key) {
-                prepare(by, shift, edit)
-            } else {
-                Err(AppError::NamedTwice)
-            };
-            results.push(match judged {
-                Ok(edit) => {
-                    places.insert(key, results.len());
-                    valid.push(edit);
-                    None
+        let (mut places, mut outcomes, mut valid) = (HashMap::new(), Vec::new(), Vec::new());
+        for (place, edit) in edits.into_iter().enumerate() {
+            let judged = match places.entry(edit.key) {
+                Entry::Occupied(_) => Err(AppError::NamedTwice),
+                Entry::Vacant(free) => {
+                    free.insert(place);
+                    prepare(by, shift, edit)
                 }
-                Err(error) => Some(rejected(error)),
-            });
+            };
+            match judged {
+                Ok(edit) => valid.push(edit),
+                Err(error) => outcomes.push((place, rejected(error))),
+            }
         }
         // A stable sort: parents first, and otherwise in the order in which they came.
         valid.sort_by_key(|edit: &RecordEdit| edit.key.entity_type());
-        let written = if valid.is_empty() {
-            let clock = self.feed.clock(by.user, by.login).await??;
-            Written {
-                clock,
-                clock_before: Some(clock),
-                results: Vec::new(),
+        let mut pushed = None;
+        for slice in self.slices(by.user, valid).await? {
+            let plan = self.write(by, slice).await?;
+            pushed = Some(Pushed::after(pushed, &plan));
+            for result in plan.results {
+                if let Some(place) = places.get(&result.key) {
+                    outcomes.push((*place, outcome(result)?));
+                }
             }
-        } else {
-            self.write(by, valid).await?
-        };
-        for result in written.results {
-            if let Some(place) = places.get(&result.key) {
-                results[*place] = Some(outcome(result)?);
-            }
+            told(std::mem::take(&mut outcomes)).await?;
         }
-        let all = results.into_iter().collect::<Option<Vec<_>>>();
-        let results = all.ok_or_else(|| AppError::Internal("an edit of a push has no result".into()))?;
+        if let Some(pushed) = pushed {
+            return Ok(pushed);
+        }
+        told(outcomes).await?;
+        let clock = self.feed.clock(by.user, by.login).await.map_err(AppError::from)?;
+        let clock = clock.map_err(AppError::from)?;
         Ok(Pushed {
-            clock: written.clock,
-            clock_before: written.clock_before,
-            results,
+            clock,
+            clock_before: Some(clock),
         })
     }
 
-    async fn write(&self, by: &PushBy, edits: Vec<RecordEdit>) -> Result<Written, AppError> {
+    async fn write(&self, by: &PushBy, slice: Vec<RecordEdit>) -> Result<WritePlan, AppError> {
         let quota = self.quota;
-        let mut written: Option<Written> = None;
-        let alone = self.deletes_many(by.user, &edits).await?;
-        for slice in slices(edits, alone) {
-            let scope = WriteScope::of(by.user, &slice).by(by.login);
-            let decide: Decide = Arc::new(move |locked: &Locked| decide_within(quota, locked, &slice));
-            let plan = self.store.write(scope, decide).await?;
-            written = Some(Written::after(written, plan));
+        let scope = WriteScope::of(by.user, &slice).by(by.login);
+        let decide: Decide = Arc::new(move |locked: &Locked| decide_within(quota, locked, &slice));
+        Ok(self.store.write(scope, decide).await?)
+    }
+
+    /// The edits in their order, cut before each one with which a slice would come to too many bytes: of those that it brings, and
+    /// of those that are stored of its records, which are read, kept as revisions and answered. Deletes of memos are cut off alone
+    /// where they take many resources with them, which is known of all of them together only.
+    async fn slices(&self, user: UserId, edits: Vec<RecordEdit>) -> Result<Vec<Vec<RecordEdit>>, AppError> {
+        let alone = self.deletes_many(user, &edits).await?;
+        let stored = if edits.len() > FEW_EDITS {
+            let keys: Vec<_> = edits.iter().map(|edit| edit.key).collect();
+            self.reader.sizes(user, &keys).await?
+        } else {
+            Vec::new()
+        };
+        let mut slices: Vec<Vec<RecordEdit>> = Vec::new();
+        let mut bytes = SLICE_BYTES;
+        for (edit, stored) in edits.into_iter().zip(stored.into_iter().chain(repeat(0))) {
+            let stored = usize::try_from(stored / STORED_PER_BROUGHT).unwrap_or(SLICE_BYTES);
+            let more = if alone && edit.cascades() {
+                SLICE_BYTES
+            } else {
+                edit.bytes() + stored
+            };
+            match slices.last_mut() {
+                Some(slice) if bytes + more <= SLICE_BYTES => slice.push(edit),
+                _ => {
+                    slices.push(vec![edit]);
+                    bytes = 0;
+                }
+            }
+            bytes += more;
         }
-        written.ok_or_else(|| AppError::Internal("a push of some edits has no slice".into()))
+        Ok(slices)
     }
 
     /// Whether the memos that the edits delete take more resources with them than one memo may have (W9).
@@ -192,54 +226,18 @@ impl Push {
     }
 }
 
-/// What became of the slices so far.
-struct Written {
-    clock: Stamp,
-    clock_before: Option<Stamp>,
-    results: Vec<EditResult>,
-}
-
-impl Written {
-    /// With the slice that was written after them. Where somebody else wrote in between, the clock has moved.
-    fn after(before: Option<Self>, plan: WritePlan) -> Self {
-        let (stood, mut results) = match before {
-            None => (Some(plan.clock_before), Vec::new()),
-            Some(before) => {
-                let alone = before.clock == plan.clock_before;
-                (before.clock_before.filter(|_| alone), before.results)
-            }
+impl Pushed {
+    /// With the slice that was written after that. Where somebody else wrote in between, the clock has moved.
+    fn after(before: Option<Self>, plan: &WritePlan) -> Self {
+        let stood = match before {
+            None => Some(plan.clock_before),
+            Some(before) => before.clock_before.filter(|_| before.clock == plan.clock_before),
         };
-        let clock_before = stood.filter(|_| plan.tells_everything());
-        results.extend(plan.results);
         Self {
             clock: plan.clock,
-            clock_before,
-            results,
+            clock_before: stood.filter(|_| plan.tells_everything()),
         }
     }
-}
-
-/// The edits in their order, cut after each one with which a slice reaches its bytes. Deletes of memos are cut off `alone` where
-/// they take many resources with them, which is known of all of them together only.
-fn slices(edits: Vec<RecordEdit>, alone: bool) -> Vec<Vec<RecordEdit>> {
-    let mut slices: Vec<Vec<RecordEdit>> = Vec::new();
-    let mut bytes = SLICE_BYTES;
-    for edit in edits {
-        let more = if alone && edit.cascades() {
-            SLICE_BYTES
-        } else {
-            edit.bytes()
-        };
-        match slices.last_mut() {
-            Some(slice) if bytes + more <= SLICE_BYTES => slice.push(edit),
-            _ => {
-                slices.push(vec![edit]);
-                bytes = 0;
-            }
-        }
-        bytes += more;
-    }
-    slices
 }
 
 fn prepare(by: &PushBy, shift: Shift, edit: PushEdit) -> Result<RecordEdit, AppError> {

@@ -126,6 +126,13 @@ pub trait RecordReader: Send + Sync {
     /// [`StoreError`].
     async fn records(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<Record>, StoreError>;
 
+    /// How many bytes the documents of some records have, tombstones included, in the order of `keys`: 0 of one that does not exist.
+    /// Reads no document.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn sizes(&self, user: UserId, keys: &[RecordKey]) -> Result<Vec<u64>, StoreError>;
+
     /// The live children of some memos, each memo's in their order, memo after memo as in `parents`; of each memo as many as the
     /// limits allow (at least one, if there is one).
     ///

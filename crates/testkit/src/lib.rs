@@ -192,6 +192,7 @@ macro_rules! conformance {
                 a_list_says_how_long_its_documents_are
                 a_page_goes_on_where_an_answer_ended
                 records_come_in_the_order_of_their_keys
+                sizes_are_those_of_the_documents
                 children_come_in_their_order_as_many_as_fit
             }
             digests {

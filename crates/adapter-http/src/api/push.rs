@@ -1,12 +1,13 @@
-//! `POST /sync/push`: many edits in one request (B1, B2).
+//! `POST /sync/push`: many edits in one request (B1 to B3).
 
 mod raw;
 
 use std::collections::BTreeMap;
+use std::mem;
 
-use actix_web::web::Data;
+use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome, Pushed};
+use mosaic_application::push::{EDITS_PER_TYPE, PushEdit, PushOutcome};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{ClientId, EntityType, PerEntity, Record, Stamp, UnixMillis, Violation};
 use serde::de::IgnoredAny;
@@ -82,10 +83,8 @@ struct PushBody {
 struct Push {
     client: ClientId,
     client_time: Option<UnixMillis>,
-    /// The types that it names.
-    named: Vec<EntityType>,
-    tried: Vec<Tried>,
     edits: Vec<PushEdit>,
+    results: Results,
 }
 
 impl FromBody for Push {
@@ -113,15 +112,12 @@ impl FromBody for Push {
             }
         }
         let client = check.finish(client)?;
-        let named = changes.types.iter().filter(|(_, edits)| edits.is_some());
-        let named = named.map(|(entity, _)| entity).collect();
-        let (tried, edits) = read(changes.types);
+        let (edits, results) = read(changes.types);
         Ok(Self {
             client,
             client_time: client_time.flatten(),
-            named,
-            tried,
             edits,
+            results,
         })
     }
 }
@@ -161,12 +157,13 @@ struct PushResult {
     #[schema(value_type = UnixMs, required = false)]
     stamp: Option<i64>,
     /// The members of the stored record that are not as they were sent, or were not sent: with `applied` and `unchanged`, where
-    /// there are any; of a deleted record `updatedAt` alone. Null where they are long, once an answer holds 4 MiB of them: read the
-    /// record with `GET`.
+    /// there are any; of a deleted record `updatedAt` alone. Null where they are long, once an answer holds 4 MiB of these and of
+    /// `current`: read the record with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::SomeMembers>, required = false)]
     stored: Option<Value>,
-    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of them, unless it is deleted: read it with `GET`.
+    /// The record that won: with `superseded`. Left out once an answer holds 4 MiB of these and of `stored`, unless it is deleted: read
+    /// it with `GET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<StoredRecord>, nullable = false)]
     current: Option<Value>,
@@ -230,37 +227,83 @@ struct PushError {
     updated_at: Option<i64>,
 }
 
-/// A record whose edit was tried, or that could not be read.
+/// The records of a push, and what became of those that were tried so far, or could not be read.
+#[derive(Debug, Default)]
+struct Results {
+    /// The types that it names.
+    named: Vec<EntityType>,
+    records: Vec<Tried>,
+    /// Of each edit, which of the records it is.
+    places: Vec<usize>,
+    writer: ResultWriter,
+}
+
+#[derive(Debug)]
 struct Tried {
     entity: EntityType,
     id: Option<String>,
     path: String,
     sent: Sent,
-    unreadable: Option<Problem>,
+    result: Option<PushResult>,
 }
 
-/// The records of a push, and the edits of those that could be read.
-fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<Tried>, Vec<PushEdit>) {
-    let (mut tried, mut edits) = (Vec::new(), Vec::new());
+/// The edits that could be read, and the records of a push.
+fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<PushEdit>, Results) {
+    let (mut edits, mut results) = (Vec::new(), Results::default());
     for (entity, raw) in types.into_pairs() {
-        for (path, Entry { id, edit }, sent) in raw.into_iter().flat_map(|raw| raw.into_entries(entity)) {
-            let unreadable = match edit {
+        let Some(raw) = raw else { continue };
+        results.named.push(entity);
+        for (path, Entry { id, edit }, sent) in raw.into_entries(entity) {
+            let result = match edit {
                 Ok(edit) => {
                     edits.push(edit);
+                    results.places.push(results.records.len());
                     None
                 }
-                Err(problem) => Some(problem),
+                Err(problem) => Some(results.writer.rejected(&problem, false)),
             };
-            tried.push(Tried {
+            results.records.push(Tried {
                 entity,
                 id,
                 path,
                 sent,
-                unreadable,
+                result,
             });
         }
     }
-    (tried, edits)
+    (edits, results)
+}
+
+impl Results {
+    /// Notes what became of some edits, each with its place among them.
+    fn add(&mut self, outcomes: Vec<(usize, PushOutcome)>) -> Result<(), Problem> {
+        for (place, outcome) in outcomes {
+            let record = self
+                .places
+                .get(place)
+                .and_then(|place| self.records.get_mut(*place));
+            let record = record.ok_or_else(|| Problem::internal("an outcome of no edit"))?;
+            record.result = Some(self.writer.outcome(outcome, &record.path, &record.sent)?);
+        }
+        Ok(())
+    }
+
+    /// What became of everything that was sent, in its order.
+    fn into_shown(self) -> Result<BTreeMap<&'static str, Vec<PushResult>>, Problem> {
+        let named = self.named.into_iter().map(|entity| (entity.name(), Vec::new()));
+        let mut shown: BTreeMap<_, _> = named.collect();
+        for Tried {
+            entity, id, result, ..
+        } in self.records
+        {
+            let result = result.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
+            shown
+                .entry(entity.name())
+                .or_default()
+                .push(PushResult { id, ..result });
+        }
+        Ok(shown)
+    }
 }
 
 /// Shows outcomes, and the records that won as long as there is room for them.
@@ -354,51 +397,38 @@ async fn push(
     let Push {
         client,
         client_time,
-        named,
-        tried,
         edits,
+        mut results,
     } = body.0;
     access_log::note_client(&request, &client);
     let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
     let _turn = Admission::push(&request, editor.user(), body_bytes).await?;
-    let Pushed {
-        clock,
-        clock_before,
-        results,
-    } = state.push.run(&editor.push(client, client_time), edits).await?;
+    let mut last = Vec::new();
+    let told = async |outcomes| {
+        // Off the worker; what the last slice has to tell is written together with the answer.
+        let outcomes = mem::replace(&mut last, outcomes);
+        if !outcomes.is_empty() {
+            let mut so_far = mem::take(&mut results);
+            let written = web::block(move || so_far.add(outcomes).map(|()| so_far));
+            results = written.await.map_err(Problem::internal)??;
+        }
+        Ok::<_, Problem>(())
+    };
+    let pushed = state
+        .push
+        .run(&editor.push(client, client_time), edits, told)
+        .await?;
     let server_time = state.clock.now().get();
     let shown = move || {
+        results.add(last)?;
         Ok(PushResponse {
-            results: shown_results(named, tried, results)?,
-            clock: clock.get(),
-            clock_before: clock_before.map(Stamp::get),
+            results: results.into_shown()?,
+            clock: pushed.clock.get(),
+            clock_before: pushed.clock_before.map(Stamp::get),
             server_time,
         })
     };
     response::large(&request, HttpResponse::Ok(), shown).await
-}
-
-/// What became of everything that was sent, in its order.
-fn shown_results(
-    named: Vec<EntityType>,
-    tried: Vec<Tried>,
-    outcomes: Vec<PushOutcome>,
-) -> Result<BTreeMap<&'static str, Vec<PushResult>>, Problem> {
-    let named = named.into_iter().map(|entity| (entity.name(), Vec::new()));
-    let mut shown: BTreeMap<_, _> = named.collect();
-    let (mut outcomes, mut writer) = (outcomes.into_iter(), ResultWriter::default());
-    for one in tried {
-        let result = if let Some(problem) = one.unreadable {
-            writer.rejected(&problem, false)
-        } else {
-            let outcome = outcomes.next();
-            let outcome = outcome.ok_or_else(|| Problem::internal("an edit of a push has no outcome"))?;
-            writer.outcome(outcome, &one.path, &one.sent)?
-        };
-        let results = shown.entry(one.entity.name()).or_default();
-        results.push(PushResult { id: one.id, ..result });
-    }
-    Ok(shown)
 }
 
 #[cfg(test)]

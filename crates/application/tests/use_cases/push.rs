@@ -1,5 +1,6 @@
 //! Bulk pushes, over a mocked write store that runs the real rule.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use mosaic_application::AppError;
@@ -79,18 +80,50 @@ fn bury(key: RecordKey, time: Option<i64>) -> PushEdit {
     }
 }
 
-async fn run(edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
+/// What a push answers, with what is told after all of its slices.
+#[derive(Debug)]
+struct Answer {
+    clock: Stamp,
+    clock_before: Option<Stamp>,
+    /// In the order of the edits.
+    results: Vec<PushOutcome>,
+    /// How many were told at a time.
+    told: Vec<usize>,
+}
+
+async fn answer(push: &Push, by: &PushBy, edits: Vec<PushEdit>) -> Answer {
+    let (mut results, mut told) = (BTreeMap::new(), Vec::new());
+    let count = edits.len();
+    let tell = async |outcomes: Vec<_>| {
+        told.push(outcomes.len());
+        results.extend(outcomes);
+        Ok::<_, AppError>(())
+    };
+    let Pushed { clock, clock_before } = push.run(by, edits, tell).await.unwrap();
+    assert!(results.keys().copied().eq(0..count), "{results:?}");
+    Answer {
+        clock,
+        clock_before,
+        results: results.into_values().collect(),
+        told,
+    }
+}
+
+/// A reader of a store in which nothing is as large as to matter.
+fn reader() -> MockRecordReader {
+    let mut reader = MockRecordReader::new();
+    reader.expect_sizes().returning(|_, keys| Ok(vec![0; keys.len()]));
+    reader
+}
+
+async fn run(edits: Vec<PushEdit>) -> (Answer, Model, usize) {
     run_with(push_by(None), edits).await
 }
 
-async fn run_with(by: PushBy, edits: Vec<PushEdit>) -> (Pushed, Model, usize) {
+async fn run_with(by: PushBy, edits: Vec<PushEdit>) -> (Answer, Model, usize) {
     let (store, state) = store(Model::default());
-    let push = Push::new(
-        Arc::new(store),
-        Arc::new(feed()),
-        Arc::new(MockRecordReader::new()),
-    );
-    let pushed = push.run(&by, edits).await.unwrap();
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
+    let pushed = answer(&push, &by, edits).await;
     drop(push);
     let (model, writes) = Arc::into_inner(state).unwrap().into_inner().unwrap();
     (pushed, model, writes)
@@ -205,21 +238,17 @@ async fn w3_w4_replays_change_nothing_and_what_loses_is_kept() {
     let plan = model.write(UnixMillis::clamped(NOW), &[stored]).unwrap();
     assert_eq!(plan.results[0].outcome, Outcome::Applied);
     let (store, state) = store(model);
-    let push = Push::new(
-        Arc::new(store),
-        Arc::new(feed()),
-        Arc::new(MockRecordReader::new()),
-    );
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
     let edits = || vec![put(memo_key(1), memo("older"), Some(NOW - 10))];
     for _ in 0..2 {
-        let pushed = push.run(&push_by(None), edits()).await.unwrap();
+        let pushed = answer(&push, &push_by(None), edits()).await;
         let PushOutcome::Superseded { current } = &pushed.results[0] else {
             panic!("{:?}", pushed.results);
         };
         assert_eq!(current.live_content(), Some(&memo("newer").into_content()));
     }
     let same = vec![put(memo_key(1), memo("newer"), Some(NOW))];
-    let pushed = push.run(&push_by(None), same).await.unwrap();
+    let pushed = answer(&push, &push_by(None), same).await;
     assert!(matches!(pushed.results[0], PushOutcome::Unchanged { .. }));
     assert_eq!(state.lock().unwrap().0.revisions().len(), 1);
 }
@@ -246,12 +275,8 @@ async fn b3_the_clock_before_is_told_only_where_nobody_wrote_in_between() {
         model.write(UnixMillis::clamped(NOW - 10), &seed).unwrap();
         let stood = model.clock();
         let (store, state) = store_with_another_device(model, nth, edits);
-        let push = Push::new(
-            Arc::new(store),
-            Arc::new(feed()),
-            Arc::new(MockRecordReader::new()),
-        );
-        let pushed = push.run(&push_by(None), memos([1, 2, 3, 4])).await.unwrap();
+        let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
+        let pushed = answer(&push, &push_by(None), memos([1, 2, 3, 4])).await;
         let (model, writes) = &*state.lock().unwrap();
         assert_eq!(*writes, 4);
         assert_eq!(pushed.clock, model.clock());
@@ -280,12 +305,8 @@ async fn b3_what_changes_with_another_record_is_not_told_by_a_push() {
             .unwrap();
         let stood = model.clock();
         let (store, _) = store(model);
-        let push = Push::new(
-            Arc::new(store),
-            Arc::new(feed()),
-            Arc::new(MockRecordReader::new()),
-        );
-        let pushed = push.run(&push_by(None), edits).await.unwrap();
+        let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
+        let pushed = answer(&push, &push_by(None), edits).await;
         assert_eq!(pushed.clock_before, is_told.then_some(stood));
     }
     // Where nothing can be written, nothing has happened.
@@ -301,14 +322,9 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
     let mut edits = vec![put(resource_key(1), resource_of(memo_id(4), "a.png"), Some(NOW))];
     edits.extend((1..=4).map(|n| put(memo_key(n), memo(&large), Some(NOW))));
     let keys: Vec<RecordKey> = edits.iter().map(|edit| edit.key).collect();
-    let pushed = Push::new(
-        Arc::new(store),
-        Arc::new(feed()),
-        Arc::new(MockRecordReader::new()),
-    )
-    .run(&push_by(None), edits)
-    .await
-    .unwrap();
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
+    let pushed = answer(&push, &push_by(None), edits).await;
+    assert_eq!(pushed.told, [1, 1, 1, 2]);
     let (model, writes) = &*state.lock().unwrap();
     assert_eq!(*writes, 4, "the resource is written with the last memo");
     let stamps: Vec<Stamp> = pushed
@@ -322,6 +338,40 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
     let stored = |key: &RecordKey| model.records().find(|record| record.key == *key).unwrap().stamp;
     assert_eq!(stamps, keys.iter().map(stored).collect::<Vec<_>>());
     assert_eq!(pushed.clock, stamps[0], "the last that was written");
+}
+
+/// B1: edits that bring little are written in slices where much is stored of their records, which is read and kept for them; how
+/// much, is not asked for a few.
+#[tokio::test]
+async fn b1_little_edits_of_large_records_are_written_in_slices() {
+    const MIB: u64 = 1024 * 1024;
+    for (count, size, expected) in [(4, 6 * MIB, 1), (5, 6 * MIB, 5), (20, MIB, 3), (20, 100, 1)] {
+        let (store, state) = store(Model::default());
+        let mut reader = MockRecordReader::new();
+        reader
+            .expect_sizes()
+            .returning(move |_, keys| Ok(vec![size; keys.len()]));
+        let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader));
+        let edits = (1..=count).map(|n| put(memo_key(n), memo("x"), Some(NOW)));
+        let pushed = answer(&push, &push_by(None), edits.collect()).await;
+        assert!(pushed.results.iter().all(|result| applied(result).is_some()));
+        assert_eq!(state.lock().unwrap().1, expected, "{count} of {size} bytes");
+    }
+}
+
+/// B1: what is told after a slice can fail, and what comes after that slice is not written.
+#[tokio::test]
+async fn b1_a_push_ends_where_nobody_can_be_told() {
+    let (store, state) = store(Model::default());
+    let large = "x".repeat(300 * 1024);
+    let edits = (1..=3)
+        .map(|n| put(memo_key(n), memo(&large), Some(NOW)))
+        .collect();
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
+    let fails = async |_| Err(AppError::NotFound);
+    let failed = push.run(&push_by(None), edits, fails).await;
+    assert!(matches!(failed, Err(AppError::NotFound)), "{failed:?}");
+    assert_eq!(state.lock().unwrap().1, 1);
 }
 
 /// B1, W9: memos that take many resources with them are deleted in a write each; others wait for one of them at most.
@@ -339,7 +389,7 @@ async fn b1_memos_that_take_many_resources_with_them_are_deleted_one_by_one() {
         });
         let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader));
         let deletes = (1..=3).map(|n| bury(memo_key(n), Some(NOW))).collect();
-        let pushed = push.run(&push_by(None), deletes).await.unwrap();
+        let pushed = answer(&push, &push_by(None), deletes).await;
         assert!(
             pushed.results.iter().all(|result| applied(result).is_some()),
             "{:?}",
@@ -367,11 +417,7 @@ async fn b2_a_resource_of_a_full_memo_is_rejected_alone_and_may_come_again() {
         locked.children.insert(resources, CHILDREN_MAX);
         Ok(decide(&locked)?)
     });
-    let push = Push::new(
-        Arc::new(store),
-        Arc::new(feed()),
-        Arc::new(MockRecordReader::new()),
-    );
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
     let fields = every_field(resource_of(memo_id(1), "a.png").into_content());
     let edits = vec![
         PushEdit {
@@ -381,7 +427,7 @@ async fn b2_a_resource_of_a_full_memo_is_rejected_alone_and_may_come_again() {
         },
         put(memo_key(2), memo("y"), Some(NOW)),
     ];
-    let pushed = push.run(&push_by(None), edits).await.unwrap();
+    let pushed = answer(&push, &push_by(None), edits).await;
     let [
         PushOutcome::Rejected {
             error: AppError::MemoFull(_),
@@ -398,17 +444,12 @@ async fn b2_a_resource_of_a_full_memo_is_rejected_alone_and_may_come_again() {
 #[tokio::test]
 async fn w10_what_finds_no_room_is_rejected_alone_and_may_come_again() {
     let (store, state) = store(Model::default());
-    let push = Push::new(
-        Arc::new(store),
-        Arc::new(feed()),
-        Arc::new(MockRecordReader::new()),
-    )
-    .with_quota(1_000);
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader())).with_quota(1_000);
     let edits = vec![
         put(memo_key(1), memo(&"x".repeat(1_000)), Some(NOW)),
         put(memo_key(2), memo("short"), Some(NOW)),
     ];
-    let pushed = push.run(&push_by(None), edits).await.unwrap();
+    let pushed = answer(&push, &push_by(None), edits).await;
     assert!(
         matches!(
             &pushed.results[..],
@@ -444,11 +485,7 @@ async fn l1_a_push_is_written_by_its_login() {
         ..push_by(None)
     };
     let edits = vec![put(memo_key(1), memo("x"), Some(NOW))];
-    let push = Push::new(
-        Arc::new(store),
-        Arc::new(feed()),
-        Arc::new(MockRecordReader::new()),
-    );
-    let pushed = push.run(&by, edits).await.unwrap();
+    let push = Push::new(Arc::new(store), Arc::new(feed()), Arc::new(reader()));
+    let pushed = answer(&push, &by, edits).await;
     assert!(applied(&pushed.results[0]).is_some(), "{:?}", pushed.results);
 }

@@ -3,7 +3,7 @@
 use mosaic_domain::entity::Resource;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::query::{Order, PageNumber, RecordQuery};
-use mosaic_domain::{EntityType, Record, RecordKey};
+use mosaic_domain::{Entity as _, EntityType, Record, RecordKey};
 
 use crate::{
     EditExt, Harness, bot, bot_key, delete, memo, memo_id, memo_key, put, resource, resource_key, resource_of,
@@ -93,6 +93,26 @@ pub async fn records_come_in_the_order_of_their_keys(h: &Harness) {
     assert_eq!(keys(&records), [memo_key(2), bot_key(1), memo_key(1)]);
     assert!(records[0].is_deleted() && !records[2].is_deleted());
     assert_eq!(h.stores.reader.records(user, &[]).await.unwrap(), []);
+}
+
+/// Sizes are those of the documents, in the order of the keys; what does not exist has none, nor has what somebody else has.
+pub async fn sizes_are_those_of_the_documents(h: &Harness) {
+    let (user, other) = (h.user().await, h.user().await);
+    let edits = [
+        put(memo_key(1), memo(&"x".repeat(100_000))).at(1),
+        put(bot_key(1), bot("ü")).at(3),
+    ];
+    h.write(user, edits).await;
+    h.write(other, [put(memo_key(3), memo("theirs")).at(1)]).await;
+    let asked = [bot_key(1), memo_key(3), memo_key(9), memo_key(1)];
+    let sizes = async || h.stores.reader.sizes(user, &asked).await.unwrap();
+    let bot = bot("ü").into_content().to_document().len() as u64;
+    let memo = memo(&"x".repeat(100_000)).into_content().to_document().len() as u64;
+    assert_eq!(sizes().await, [bot, 0, 0, memo]);
+    // What a deleted record held is kept, and read by what brings it back.
+    h.write(user, [delete(memo_key(1))]).await;
+    assert_eq!(sizes().await, [bot, 0, 0, memo]);
+    assert_eq!(h.stores.reader.sizes(user, &[]).await.unwrap(), [0; 0]);
 }
 
 /// Children come memo by memo, in their order, of each memo as many as the limits allow, by number and by bytes; and at least one.

@@ -74,15 +74,20 @@ fn what_is_wrong_with_the_whole_push_is_named_with_its_path() {
 fn entry(entity: &str, list: &str, record: &str) -> Result<String, (Option<String>, String, Vec<String>)> {
     let json = format!(r#"{{"clientId": "a", "changes": {{"{entity}": {{"{list}": [0, {record}]}}}}}}"#);
     let Push {
-        mut tried, mut edits, ..
+        mut results,
+        mut edits,
+        ..
     } = Push::from_body(&json).unwrap();
-    let tried = tried.pop().unwrap();
-    let Some(problem) = tried.unreadable else {
+    let Tried { id, result, .. } = results.records.pop().unwrap();
+    let Some(PushResult {
+        error: Some(error), ..
+    }) = result
+    else {
         return Ok(edits.pop().unwrap().key.to_string());
     };
-    let told = problem.errors().iter();
+    let told = error.errors.iter();
     let told = told.map(|error| format!("{} {}", error.path, error.code));
-    Err((tried.id, problem.code().code().to_owned(), told.collect()))
+    Err((id, error.code.to_owned(), told.collect()))
 }
 
 const ID: &str = "0198f3a2-7b1c-7def-8000-1234567890ab";

@@ -86,6 +86,17 @@ async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
     assert_eq!(results["memo"][1]["retryable"], false);
     assert_eq!(results["resource"][1]["retryable"], true);
     answer.assert_has(&json!({"clock": NOW + 3, "serverTime": NOW}));
+
+    // A rejection says what a single write would have been answered, all of it.
+    let create = json!({"id": id(4), "content": "x"});
+    let body = json!({"clientId": "phone", "changes": {"memo": {"updated": [create]}}});
+    let answer = site.post("/sync/push", &body).await.assert_ok();
+    let single = site.post("/memos", &create).await.assert_is(409, "deleted");
+    let error = &answer.body["results"]["memo"][0]["error"];
+    assert_eq!(error["updatedAt"], NOW);
+    for (name, as_single) in [("code", "code"), ("message", "detail"), ("updatedAt", "updatedAt")] {
+        assert_eq!(error[name], single.body[as_single], "{name}");
+    }
 }
 
 #[actix_web::test]
