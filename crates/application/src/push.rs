@@ -22,8 +22,9 @@ use crate::error::AppError;
 pub const EDITS_PER_TYPE: usize = 200;
 /// A push that brings more bytes than this is written in several slices: while one is written, writes of others wait.
 pub const SLICE_BYTES: usize = 512 * 1024;
-/// What is stored of the records that a push names costs a slice less than what is brought: so many bytes as much as one of those.
-const STORED_PER_BROUGHT: u64 = 16;
+/// What is stored of the records that a push names is read, and kept as a revision: so many bytes of it cost as much as one that
+/// is brought.
+const STORED_PER_BROUGHT: u64 = 2;
 /// How much is stored of so few records is not asked.
 const FEW_EDITS: usize = 4;
 

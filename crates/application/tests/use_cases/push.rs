@@ -345,7 +345,7 @@ async fn b1_a_large_push_is_written_in_slices_and_answered_in_its_order() {
 #[tokio::test]
 async fn b1_little_edits_of_large_records_are_written_in_slices() {
     const MIB: u64 = 1024 * 1024;
-    for (count, size, expected) in [(4, 6 * MIB, 1), (5, 6 * MIB, 5), (20, MIB, 3), (20, 100, 1)] {
+    for (count, size, expected) in [(4, 6 * MIB, 1), (5, 6 * MIB, 5), (20, MIB / 8, 3), (20, 100, 1)] {
         let (store, state) = store(Model::default());
         let mut reader = MockRecordReader::new();
         reader

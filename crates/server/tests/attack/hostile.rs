@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -41,13 +42,14 @@ impl Attack {
 }
 
 /// Each attack by itself.
-pub const ATTACKS: [Attack; 8] = [
+pub const ATTACKS: [Attack; 9] = [
     Attack::of("nested objects", &[Kind::Nested]),
     Attack::of("packed bombs", &[Kind::Bombs]),
     Attack::of("large lists", &[Kind::Lists]),
     Attack::of("half a body each", &[Kind::HalfBodies]),
     Attack::of("searches", &[Kind::Searches]),
     Attack::of("large pushes", &[Kind::Pushes]),
+    Attack::of("small edits of large memos", &[Kind::SmallEdits]),
     Attack::of("devices without end", &[Kind::Devices]),
     Attack::of("wrong passwords of the other", &[Kind::Passwords]),
 ];
@@ -60,18 +62,20 @@ enum Kind {
     HalfBodies,
     Searches,
     Pushes,
+    SmallEdits,
     Devices,
     Passwords,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Nested,
         Self::Bombs,
         Self::Lists,
         Self::HalfBodies,
         Self::Searches,
         Self::Pushes,
+        Self::SmallEdits,
         Self::Devices,
         Self::Passwords,
     ];
@@ -79,7 +83,7 @@ impl Kind {
     /// How many connections send it at once.
     const fn connections(self) -> usize {
         match self {
-            Self::Pushes => 4,
+            Self::Pushes | Self::SmallEdits => 4,
             Self::Bombs | Self::Lists | Self::Passwords => 8,
             Self::Nested | Self::Devices => 16,
             Self::Searches => 40,
@@ -94,6 +98,8 @@ pub struct Hostile {
     nested: Vec<u8>,
     bomb: Vec<u8>,
     push: String,
+    /// Of all memos, each in a few bytes.
+    edits: String,
     searches: Vec<String>,
     counter: AtomicU64,
 }
@@ -103,17 +109,21 @@ impl Hostile {
     pub async fn prepare(server: &Server) -> Arc<Self> {
         let phone = server.new_user("mallory", "mallory-phone").await;
         let large = "all work and no play ".repeat(MIB / 21);
+        let mut edits = Vec::new();
         for _ in 0..LARGE_MEMOS {
-            phone
-                .post("/memos", &json!({"content": large, "diaryDate": DAY}))
-                .await
-                .ok();
+            let memo = json!({"content": large, "diaryDate": DAY});
+            let made = phone.post("/memos", &memo).await.ok();
+            edits.push(format!(
+                "{{\"id\": {}, \"isArchived\": true, \"updatedAt\": UPDATED_AT}}",
+                made["id"]
+            ));
         }
         Arc::new(Self {
             phone,
             nested: nested(),
             bomb: bomb(),
-            push: push(&large),
+            push: push_of(&overwriting(&large)),
+            edits: push_of(&edits),
             searches: searches(),
             counter: AtomicU64::new(0),
         })
@@ -184,6 +194,10 @@ impl Hostile {
                     .replace("UPDATED_AT", &(1_715_000_000_000 + number).to_string());
                 post("/sync/push").body(body)
             }
+            Kind::SmallEdits => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+                post("/sync/push").body(self.edits.replace("UPDATED_AT", &now.to_string()))
+            }
             Kind::Devices => {
                 let device = format!("invented-{number}");
                 post("/sync/pull")
@@ -231,17 +245,17 @@ fn bomb() -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-/// A push of 15 MiB: memos that are overwritten again and again, so that each push keeps as many revisions.
-fn push(text: &str) -> String {
-    let memos: Vec<String> = (0..190)
-        .map(|i: u128| {
-            let content = &text[..76_000];
-            format!(
-                "{{\"id\": \"{}\", \"content\": \"{content}\", \"updatedAt\": UPDATED_AT}}",
-                Uuid::from_u128(i + 1)
-            )
-        })
-        .collect();
+/// 15 MiB of memos that are overwritten again and again, so that each push of them keeps as many revisions.
+fn overwriting(text: &str) -> Vec<String> {
+    let content = &text[..76_000];
+    let memo = |i: u128| {
+        let id = Uuid::from_u128(i);
+        format!("{{\"id\": \"{id}\", \"content\": \"{content}\", \"updatedAt\": UPDATED_AT}}")
+    };
+    (1..=190).map(memo).collect()
+}
+
+fn push_of(memos: &[String]) -> String {
     let memos = memos.join(",");
     format!(
         "{{\"clientId\": \"mallory-phone\", \"changes\": {{\"memo\": {{\"updated\": [{memos}], \"deleted\": []}}}}}}"

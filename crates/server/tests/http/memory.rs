@@ -7,7 +7,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::files::{MIB, Wire, memory};
 use crate::harness::{Client, Data, Server};
@@ -72,34 +71,6 @@ async fn walk(client: &Client, first: &str) -> (Vec<String>, usize) {
         answers += 1;
     }
     (ids, answers)
-}
-
-/// A push of 20 kB can name 200 MiB that are stored.
-#[tokio::test(flavor = "multi_thread")]
-async fn little_edits_of_large_records_take_little_memory() {
-    const LARGE: usize = 50;
-    let server = Data::new().start(&USUAL);
-    let phone = server.device("phone").await;
-    let long = "all work and no play ".repeat(MIB / 21);
-    let (mut edited, mut deleted) = (Vec::new(), Vec::new());
-    for n in 1..=LARGE {
-        let memo = json!({"id": Uuid::from_u128(n as u128), "content": long});
-        let memo = phone.post("/memos", &memo).await.ok();
-        let time = memo["updatedAt"].as_i64().unwrap() + 1;
-        edited.push(json!({"id": memo["id"], "isArchived": true, "updatedAt": time}));
-        deleted.push(json!({"id": memo["id"]}));
-    }
-    let grown = Grown::since_now(&server);
-    for edits in [
-        json!({"updated": edited, "deleted": []}),
-        json!({"updated": [], "deleted": deleted}),
-    ] {
-        let push = json!({"clientId": "phone", "changes": {"memo": edits}});
-        let pushed = phone.post("/sync/push", &push).await.ok();
-        let outcomes = column(&pushed["results"]["memo"], "outcome");
-        assert_eq!(outcomes, ["applied"; LARGE]);
-    }
-    grown.assert_little("pushes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,7 +94,11 @@ async fn b1_b2_each_record_of_a_push_has_its_outcome_in_its_place() {
     let single = site.post("/memos", &create).await.assert_is(409, "deleted");
     let error = &answer.body["results"]["memo"][0]["error"];
     assert_eq!(error["updatedAt"], NOW);
-    for (name, as_single) in [("code", "code"), ("message", "detail"), ("updatedAt", "updatedAt")] {
+    for (name, as_single) in [
+        ("code", "code"),
+        ("message", "detail"),
+        ("updatedAt", "updatedAt"),
+    ] {
         assert_eq!(error[name], single.body[as_single], "{name}");
     }
 }
