@@ -33,10 +33,10 @@ function find(name: string): Device {
 
 const commands = {
   async open({ device: name, tabOf, url, user, password }: Request) {
-    const server = { fetch: (request: globalThis.Request) => fetch(new Request(request.url.replace(ADDRESS, url), request)) };
+    const send = (request: globalThis.Request) => fetch(new Request(request.url.replace(ADDRESS, url), request));
     const other = tabOf === undefined ? undefined : devices.get(tabOf);
     const tokens = other?.tokens ?? memoryTokens();
-    const device = new Kind(tabOf ?? name, server, random, tokens);
+    const device = new Kind(tabOf ?? name, { fetch: send }, random, tokens);
     devices.set(name, { device, tokens });
     if (other) return void device.share(other.device);
     await device.start();

@@ -71,6 +71,11 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Fault {
+    /// Whether nothing goes wrong.
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// How long the request waits first.
     pub(super) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms.unwrap_or(0))
@@ -89,10 +94,7 @@ impl Rule {
         let flaws = [
             (!is_on, "`on` must be a method and a path, like POST /sync/push"),
             (self.times == 0, "`times` must be at least 1"),
-            (
-                *fault == Fault::default(),
-                "`fault` says of nothing that it goes wrong",
-            ),
+            (fault.is_none(), "`fault` says of nothing that it goes wrong"),
             (!is_status, "`status` must be between 400 and 599"),
             (
                 fault.status.is_none() && (fault.code.is_some() || fault.retry_after_ms.is_some()),
@@ -116,19 +118,21 @@ impl Rule {
     }
 }
 
-/// A fault for one request.
+/// What becomes of one request.
 #[derive(Debug)]
 pub(super) struct Struck {
-    /// What goes wrong.
+    /// What goes wrong; most often nothing does.
     pub(super) fault: Fault,
     released: watch::Receiver<()>,
 }
 
 impl Struck {
-    /// Waits until the rules are removed.
+    /// Where the answer is held, waits until the rules are removed.
     pub(super) async fn released(&mut self) {
-        // That the sender is gone ends it as well.
-        let _ = self.released.changed().await;
+        if self.fault.hold {
+            // That the sender is gone ends it as well.
+            let _ = self.released.changed().await;
+        }
     }
 }
 
@@ -172,9 +176,9 @@ impl Faults {
     }
 
     /// What goes wrong with this request.
-    pub(super) fn strike(&self, method: &Method, path: &str, client: Option<&str>) -> Option<Struck> {
+    pub(super) fn strike(&self, method: &Method, path: &str, client: Option<&str>) -> Struck {
         let mut rules = self.locked();
-        let mut struck = None;
+        let mut fault = Fault::default();
         for (index, rule) in rules.iter_mut().enumerate() {
             if !rule.is_for(method, path, client) {
                 continue;
@@ -183,18 +187,15 @@ impl Faults {
                 rule.skip -= 1;
                 continue;
             }
+            fault = rule.fault.clone();
             rule.times -= 1;
-            struck = Some((index, rule.times == 0, rule.fault.clone()));
+            if rule.times == 0 {
+                rules.remove(index);
+            }
             break;
         }
-        let (index, is_used_up, fault) = struck?;
-        if is_used_up {
-            rules.remove(index);
-        }
         // Under the lock: whoever removes the rules from now on releases this one.
-        Some(Struck {
-            fault,
-            released: self.release.subscribe(),
-        })
+        let released = self.release.subscribe();
+        Struck { fault, released }
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::{self, Answer, problem};
-use super::faults::{Fault, Struck};
+use super::faults::Fault;
 use super::recorded::{Noted, Recorded};
 use super::requests::Arrival;
 use super::routes;
@@ -126,46 +126,43 @@ impl Shared {
 
     async fn of_the_server(&self, head: Parts, body: Bytes) -> Result<Answer, NoAnswer> {
         let path = head.uri.path();
-        let path = path.strip_prefix("/api").unwrap_or(path).to_owned();
+        let below = path.strip_prefix("/api").filter(|rest| rest.starts_with('/'));
+        let path = below.unwrap_or(path).to_owned();
         let client = client_of(&head.headers, &body);
-        let struck = self.dev.faults.strike(&head.method, &path, client.as_deref());
+        let mut struck = self.dev.faults.strike(&head.method, &path, client.as_deref());
         let id = self.dev.requests.begin(&Arrival {
             at: self.dev.clock.now().get(),
             client_id: client.as_deref(),
             method: head.method.as_str(),
             path: &path,
             body: &body,
-            fault: struck.as_ref().map(|struck| &struck.fault),
+            fault: &struck.fault,
         });
         let noted = Noted::of(Arc::clone(&self.dev), id);
-        let fault = struck
-            .as_ref()
-            .map(|struck| struck.fault.clone())
-            .unwrap_or_default();
+        let fault = struck.fault.clone();
         tokio::time::sleep(fault.delay()).await;
         self.dev.clock.advance(fault.advance_ms.unwrap_or(0));
         if let Some(status) = fault.status {
-            let refusal = refusal(status, &fault);
-            noted.answered(refusal.status());
-            return Ok(refusal);
+            return Ok(noted.answered(refusal(status, &fault)));
         }
         if head.method == Method::POST && path == "/auth/login" {
             self.welcome(&body).await;
         }
         let passed_on = self.pass_on(head, body).await;
-        after(struck).await;
+        struck.released().await;
         let response = match passed_on {
             Ok(response) => response,
             Err(error) => {
                 let detail = format!("the server for developers is not there: {error}");
-                return Ok(problem(StatusCode::BAD_GATEWAY, "unavailable", &detail));
+                return Ok(noted.answered(problem(StatusCode::BAD_GATEWAY, "unavailable", &detail)));
             }
         };
         if fault.drop_answer {
             return Err(NoAnswer);
         }
-        noted.answered(response.status());
-        Ok(response.map(|body| Recorded::of(body, noted, fault.cut_at_byte).boxed()))
+        Ok(noted
+            .answered(response)
+            .map(|body| Recorded::of(body, noted, fault.cut_at_byte).boxed()))
     }
 
     async fn welcome(&self, body: &[u8]) {
@@ -197,15 +194,6 @@ impl Shared {
             request.headers_mut().remove(name);
         }
         self.client.request(request).await
-    }
-}
-
-/// What comes between the server's answer and the device.
-async fn after(struck: Option<Struck>) {
-    if let Some(mut struck) = struck
-        && struck.fault.hold
-    {
-        struck.released().await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use hyper::StatusCode;
+use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use mosaic_ports::BoxError;
 
@@ -22,9 +22,10 @@ impl Noted {
         Self { dev, id }
     }
 
-    /// It is answered with this status.
-    pub(super) fn answered(&self, status: StatusCode) {
-        self.dev.requests.answered(self.id, status.as_u16());
+    /// This is the answer.
+    pub(super) fn answered<B>(&self, answer: Response<B>) -> Response<B> {
+        self.dev.requests.answered(self.id, answer.status().as_u16());
+        answer
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) struct Arrival<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) body: &'a [u8],
-    pub(super) fault: Option<&'a Fault>,
+    pub(super) fault: &'a Fault,
 }
 
 /// The last requests, in the order in which they came.
@@ -127,7 +127,7 @@ impl Requests {
             method: arrival.method.to_owned(),
             path: arrival.path.to_owned(),
             status: None,
-            fault: arrival.fault.cloned(),
+            fault: (!arrival.fault.is_none()).then(|| arrival.fault.clone()),
             bytes_in: arrival.body.len() as u64,
             bytes_out: 0,
             ms: None,

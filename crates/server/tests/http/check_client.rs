@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/driver/driver.mjs");
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/check-client.md");
 /// What is wrong with a client, and the scenarios that it fails then.
 const FLAWS: [(&str, &[&str]); 14] = [
     ("none", &[]),
@@ -74,6 +75,18 @@ async fn each_flaw_fails_what_is_about_it_and_nothing_else() {
         let name = line.split(' ').next().unwrap();
         let is_of_one = |(_, fails): &(&str, &[&str])| fails.contains(&name);
         assert!(FLAWS.iter().any(is_of_one), "no flaw fails {name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_documented_is_what_there_is() {
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let driver = std::fs::read_to_string(DRIVER).unwrap();
+    assert!(document.contains(&format!("```js\n{driver}```\n")));
+    for line in text(&check_client(&["--list"]).await.stdout).lines() {
+        let (name, rest) = line.split_once(' ').unwrap();
+        let about = rest.rsplit_once("  ").unwrap().1;
+        assert!(document.contains(&format!("| `{name}` | {about} |\n")), "{line}");
     }
 }
 

@@ -70,7 +70,9 @@ export class Device {
     const edits = [...rows].filter(([name, { edited }]) => edited !== undefined && rejected.get(name) !== edited);
     const size = this.flaw === "child-first" ? 1 : 200;
     if (size > 1) edits.sort(([, a], [, b]) => TYPES.indexOf(a.type) - TYPES.indexOf(b.type));
-    for (let at = 0; at < edits.length; at += size) await this.pushSome(edits.slice(at, at + size).map(([, row]) => row));
+    for (let at = 0; at < edits.length; at += size) {
+      await this.pushSome(edits.slice(at, at + size).map(([, row]) => row));
+    }
   }
 
   async pushSome(edits) {
