@@ -15,6 +15,7 @@ pub(crate) use self::scenarios::names;
 use self::scenarios::{SCENARIOS, Scenario};
 use crate::config::Config;
 use crate::dev::DevError;
+use crate::signals::StopSignals;
 
 /// Why a scenario did not pass.
 #[derive(Debug)]
@@ -49,14 +50,18 @@ pub(crate) fn list() -> String {
 /// Takes a client through the scenarios; answers how many it did not pass. `tell` gets each report, a line or several.
 ///
 /// # Errors
-/// [`DevError`]: the server for it does not start.
+/// [`DevError`]: the server for it does not start, or somebody wanted to stop.
 pub(crate) async fn run(config: &Config, choice: &Choice, tell: impl Fn(&str)) -> Result<usize, DevError> {
+    let mut signals = StopSignals::listen().map_err(DevError::Signals)?;
     let mut failed = 0;
     for scenario in SCENARIOS {
         if !choice.only.is_empty() && choice.only.iter().all(|name| name != scenario.name) {
             continue;
         }
-        let (outcome, stderr) = through(scenario, config, &choice.command).await?;
+        let (outcome, stderr) = tokio::select! {
+            report = through(scenario, config, &choice.command) => report?,
+            _ = signals.received() => return Err(DevError::Stopped),
+        };
         failed += usize::from(matches!(outcome, Err(Failure::Broken { .. } | Failure::Stuck(_))));
         let report = if choice.json { as_json } else { as_text };
         tell(&report(scenario, &outcome, &stderr));

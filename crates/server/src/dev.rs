@@ -49,6 +49,9 @@ pub(crate) enum DevError {
     /// Signals can't be heard, so nobody could stop the server in an orderly way.
     #[error("signals can not be heard: {0}")]
     Signals(io::Error),
+    /// Somebody wanted it to end.
+    #[error("stopped before everything was done")]
+    Stopped,
     /// No backup was taken.
     #[error(transparent)]
     Backup(#[from] BackupError),

@@ -48,9 +48,11 @@ impl DevServer {
     /// [`DevError`].
     pub(crate) async fn start(config: &Config) -> Result<Self, DevError> {
         // Nothing of the store has to outlive this process: where memory is a folder, it waits for no disk.
-        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("mosaic-dev-");
+        let memory = folder.tempdir_in("/dev/shm").or_else(|_| folder.tempdir());
         let memory = memory.map_err(DevError::Start)?;
-        let disk = tempfile::tempdir().map_err(DevError::Start)?;
+        let disk = folder.tempdir().map_err(DevError::Start)?;
         let mut config = config.clone();
         config.server.data_dir = memory.path().join("data");
         config.database = DatabaseUrl::SqliteFile(config.server.data_dir.join("mosaic.db"));

@@ -1,5 +1,7 @@
 //! `mosaic dev`: what a developer can have go wrong, and what the ordinary server has of it, which is nothing.
 
+use std::ops::Deref;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -7,12 +9,31 @@ use crate::harness::{Client, Data, Server, Signal};
 
 const HOUR_MS: i64 = 3_600_000;
 
-fn dev() -> Server {
-    Data::new().start(&["dev", "--listen", "127.0.0.1:0"])
+/// A server for developers. It is told to stop, not killed: so it removes what it has.
+struct Dev(Server);
+
+impl Deref for Dev {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.0.signal(Signal::TERM);
+        let (status, log) = self.0.wait();
+        assert!(status.success() || std::thread::panicking(), "{log}");
+    }
+}
+
+fn dev() -> Dev {
+    Dev(Data::new().start(&["dev", "--listen", "127.0.0.1:0"]))
 }
 
 /// A server, and a device of somebody who has no account yet.
-async fn phone() -> (Server, Client) {
+async fn phone() -> (Dev, Client) {
     let server = dev();
     let phone = server.login("anna", "x", "phone").await;
     (server, phone)
@@ -39,7 +60,7 @@ async fn contents(client: &Client) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_password_is_right_and_nothing_is_kept() {
-    let (mut server, phone) = phone().await;
+    let (server, phone) = phone().await;
     phone.post("/memos", &json!({"content": "figs"})).await.ok();
     let tablet = server.login("anna", "another one", "tablet").await;
     assert_eq!(contents(&tablet).await, ["figs"]);
@@ -54,9 +75,7 @@ async fn any_password_is_right_and_nothing_is_kept() {
         .problem(401, "bad_credentials");
 
     let data = server.data.clone();
-    server.signal(Signal::TERM);
-    let (status, log) = server.wait();
-    assert!(status.success(), "{log}");
+    drop(server);
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
 }
 
