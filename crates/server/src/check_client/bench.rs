@@ -211,7 +211,7 @@ impl Bench {
         let is_held = |one: &Exchange| one.ms.is_none() && one.fault.as_ref().is_some_and(|fault| fault.hold);
         let held = async {
             while !self.sent(is_held) {
-                // The server goes on as long as this is borrowed.
+                // It is not closed before the server is gone.
                 let _ = changes.changed().await;
             }
         };
@@ -243,28 +243,8 @@ impl Bench {
         for (entity, fields) in COMPARED {
             let there = self.peer.records(entity).await?;
             let here = self.records(device, entity).await?;
-            for (key, record) in &there {
-                let Some(mine) = here.get(key) else {
-                    let shown = shown(entity, record);
-                    return broken(rule, format!("{shown} is on the server, and not on `{device}`"));
-                };
-                for field in fields {
-                    let (mine, theirs) = (&mine[field], &record[field]);
-                    if mine != theirs {
-                        let shown = shown(entity, record);
-                        let how = format!(
-                            "`{field}` of {shown} is {mine} on `{device}`, and {theirs} on the server"
-                        );
-                        return broken(rule, how);
-                    }
-                }
-            }
-            if let Some((_, record)) = here.iter().find(|(key, _)| !there.contains_key(*key)) {
-                let shown = shown(entity, record);
-                return broken(
-                    rule,
-                    format!("{shown} is still on `{device}`, and not, or deleted, on the server"),
-                );
+            if let Some(how) = difference(&shown(entity), fields, &here, &there) {
+                return broken(rule, format!("`{device}` and the server do not agree: {how}"));
             }
         }
         Ok(())
@@ -300,11 +280,34 @@ impl Bench {
     }
 }
 
-fn shown(entity: &str, record: &Value) -> String {
-    let name = if entity == "memo" {
-        &record["content"]
-    } else {
-        &record["filename"]
-    };
-    format!("the {entity} {name}")
+/// What is not the same here, on a device, and there, on the server.
+fn difference(
+    shown: &dyn Fn(&Value) -> String,
+    fields: &[&str],
+    here: &Records,
+    there: &Records,
+) -> Option<String> {
+    for (key, theirs) in there {
+        let name = shown(theirs);
+        let Some(mine) = here.get(key) else {
+            return Some(format!("{name} is on the server alone"));
+        };
+        if let Some(field) = fields.iter().find(|field| mine[**field] != theirs[**field]) {
+            let (mine, theirs) = (&mine[*field], &theirs[*field]);
+            return Some(format!(
+                "`{field}` of {name} is {mine} on the device, and {theirs} on the server"
+            ));
+        }
+    }
+    let (_, record) = here.iter().find(|(key, _)| !there.contains_key(*key))?;
+    let name = shown(record);
+    Some(format!(
+        "{name} is still on the device, and not, or deleted, on the server"
+    ))
+}
+
+/// How a record of a type is named to people.
+fn shown(entity: &'static str) -> impl Fn(&Value) -> String {
+    let name = if entity == "memo" { "content" } else { "filename" };
+    move |record| format!("the {entity} {}", record[name])
 }

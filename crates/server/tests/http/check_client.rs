@@ -31,12 +31,7 @@ const FLAWS: [(&str, &[&str]); 14] = [
 /// `mosaic check-client ARGS`.
 pub async fn check_client(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
-    command
-        .arg("check-client")
-        .args(args)
-        // The driver in TypeScript shares code with tests that start servers.
-        .env("MOSAIC_BINARY", env!("CARGO_BIN_EXE_mosaic"))
-        .kill_on_drop(true);
+    command.arg("check-client").args(args).kill_on_drop(true);
     command.output().await.unwrap()
 }
 
