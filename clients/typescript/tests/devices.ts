@@ -8,6 +8,7 @@ import * as rxdb from "../src/rxdb.js";
 import * as watermelondb from "../src/watermelondb.js";
 import { MosaicClient, compareDigests, sync, type DigestReport, type EntityType, type Rejection, type SyncReport, type TokenStore } from "../src/index.js";
 import { FIELDS, keyName, TABLES, TYPES } from "../src/model.js";
+import { exclusive } from "../src/session.js";
 import { MemoryStore } from "./memory_store.js";
 import { Network } from "./network.js";
 import type { Random } from "./random.js";
@@ -30,7 +31,7 @@ export abstract class Device {
 
   constructor(
     readonly name: string,
-    server: Server,
+    server: Pick<Server, "fetch">,
     protected readonly random: Random,
     /** A login is slow: devices of one test have one together, as tabs do. */
     tokens: TokenStore,
@@ -60,6 +61,8 @@ export abstract class Device {
     return this.syncWith({ onRejected: (rejection) => this.rejections.push(rejection) });
   }
 
+  /** Becomes another tab of that device: on what it has. */
+  abstract share(other: Device): void;
   protected abstract open(): Promise<void>;
   protected abstract syncWith(options: { onRejected: (rejection: Rejection) => void }): Promise<SyncReport>;
   protected abstract create(type: EntityType, key: string, fields: Fields): Promise<void>;
@@ -99,7 +102,11 @@ export abstract class Device {
 }
 
 class OnMemory extends Device {
-  private readonly store = new MemoryStore();
+  private store = new MemoryStore();
+
+  share(other: OnMemory) {
+    this.store = other.store;
+  }
 
   override fail(percent: number) {
     super.fail(percent);
@@ -107,7 +114,7 @@ class OnMemory extends Device {
   }
 
   protected open = () => Promise.resolve();
-  protected syncWith = (options: object) => sync(this.store, this.client, options);
+  protected syncWith = (options: object) => exclusive(this.store.name, () => sync(this.store, this.client, options));
   protected create = (type: EntityType, key: string, fields: Fields) => Promise.resolve(this.store.write(type, key, fields));
   protected change = this.create;
   protected erase = (type: EntityType, key: string) => Promise.resolve(this.store.remove(type, key));
@@ -147,6 +154,10 @@ export function memoryAdapter(dbName: string, schema: AppSchema): DatabaseAdapte
 
 class OnWatermelon extends Device {
   private database!: Database;
+
+  share(other: OnWatermelon) {
+    this.database = other.database;
+  }
 
   protected async open() {
     const adapter = memoryAdapter(`${this.name} ${Math.random()}`, appSchema({ version: 1, tables: watermelondb.tables }));
@@ -216,6 +227,10 @@ function get(type: EntityType, raw: DirtyRaw): Fields {
 
 class OnRxdb extends Device {
   private database!: RxDatabase;
+
+  share(other: OnRxdb) {
+    this.database = other.database;
+  }
 
   protected async open() {
     const name = `${this.name}${Math.random().toString(36).slice(2)}`;

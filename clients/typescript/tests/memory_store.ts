@@ -10,6 +10,8 @@ interface Row {
 }
 
 export class MemoryStore implements SyncStore {
+  /** Tabs that share it sync one after the other. */
+  readonly name = `store ${Math.random()}`;
   private state: string | undefined;
   private readonly rows = new Map<string, Row>();
   /** Whether the app is killed when it is about to write. */

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use mosaic_domain::account::Username;
 
+use crate::check_client;
 use crate::config::{CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind, ServerConfig};
 
 /// What was asked for on the command line.
@@ -146,6 +147,31 @@ pub enum Command {
     /// With the embedded store the server must be stopped.
     #[command(subcommand)]
     Epoch(EpochCommand),
+    /// Run a server for developers of apps, never for production: any password is right, and nothing is kept
+    ///
+    /// A login with an unknown name makes the account. `POST /dev/clock` moves the clock, `POST /dev/faults` has requests
+    /// fail, `POST /dev/backup` and `POST /dev/restore` set the server back, and the page `/dev` shows what each device sent
+    /// and got. Reads no configuration but flags; those that name a store have no effect.
+    Dev,
+    /// Take a client through what goes wrong in the lives of apps, and say which rules of the protocol it keeps
+    ///
+    /// COMMAND starts a driver of the client, which reads a line of JSON for each thing that its devices are to do and writes
+    /// one when that is done: docs/check-client.md has them. Each scenario has a server of its own, as `mosaic dev`, and a
+    /// driver of its own. Exits with 1 if the client does not pass one.
+    CheckClient {
+        /// Only this scenario; may be given several times
+        #[arg(long, value_name = "NAME", value_parser = check_client::names())]
+        only: Vec<String>,
+        /// List the scenarios with their rules
+        #[arg(long)]
+        list: bool,
+        /// Report one JSON object per line
+        #[arg(long)]
+        json: bool,
+        /// The driver, and its arguments
+        #[arg(last = true, required_unless_present = "list")]
+        command: Vec<OsString>,
+    },
     /// Print the configuration in force and where each value comes from, without secrets
     ///
     /// The output can be used as mosaic.toml.
@@ -293,202 +319,4 @@ fn flag(spec: &'static KeySpec) -> Option<Arg> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(args: &[&str]) -> Invocation {
-        parse(std::iter::once(&"mosaic").chain(args)).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn refused(args: &[&str]) -> String {
-        parse(std::iter::once(&"mosaic").chain(args))
-            .unwrap_err()
-            .to_string()
-    }
-
-    fn anna() -> Username {
-        "anna".parse().unwrap()
-    }
-
-    #[test]
-    fn the_definition_is_consistent() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn no_command_means_serve() {
-        assert_eq!(parsed(&[]).command, Command::Serve { no_migrate: false });
-        assert_eq!(parsed(&["serve"]).command, Command::Serve { no_migrate: false });
-    }
-
-    #[test]
-    fn every_command_is_understood() {
-        assert_eq!(parsed(&["migrate"]).command, Command::Migrate { check: false });
-        assert_eq!(
-            parsed(&["migrate", "--check"]).command,
-            Command::Migrate { check: true }
-        );
-        assert_eq!(parsed(&["config"]).command, Command::Config);
-        assert_eq!(parsed(&["purge"]).command, Command::Purge);
-        for (args, quick, accept_storage) in [
-            (&["doctor"][..], false, false),
-            (&["doctor", "--quick"], true, false),
-            (&["doctor", "--accept-storage"], false, true),
-        ] {
-            let expected = Command::Doctor {
-                quick,
-                accept_storage,
-            };
-            assert_eq!(parsed(args).command, expected);
-        }
-        assert_eq!(
-            parsed(&["epoch", "show"]).command,
-            Command::Epoch(EpochCommand::Show)
-        );
-        assert_eq!(
-            parsed(&["epoch", "renew"]).command,
-            Command::Epoch(EpochCommand::Renew)
-        );
-        let file = || PathBuf::from("file");
-        assert_eq!(
-            parsed(&["backup", "file"]).command,
-            Command::Backup { file: file() }
-        );
-        for (args, yes) in [
-            (&["restore", "file"][..], false),
-            (&["restore", "file", "--yes"], true),
-        ] {
-            assert_eq!(parsed(args).command, Command::Restore { file: file(), yes });
-        }
-        assert_eq!(
-            parsed(&["export", "--user", "anna"]).command,
-            Command::Export {
-                user: anna(),
-                output: None
-            }
-        );
-        assert_eq!(
-            parsed(&["export", "--user", "anna", "--output", "file"]).command,
-            Command::Export {
-                user: anna(),
-                output: Some(file())
-            }
-        );
-        assert_eq!(
-            parsed(&["import", "--user", "anna", "file"]).command,
-            Command::Import {
-                user: anna(),
-                file: file()
-            }
-        );
-        assert_eq!(parsed(&["openapi"]).command, Command::Openapi);
-        let user = |args: &[&str]| match parsed(&[&["user"], args].concat()).command {
-            Command::User(command) => command,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(user(&["list"]), UserCommand::List);
-        assert_eq!(
-            user(&["disable", "anna"]),
-            UserCommand::Disable { username: anna() }
-        );
-        for (args, yes) in [
-            (&["delete", "anna"][..], false),
-            (&["delete", "--yes", "anna"], true),
-        ] {
-            let username = anna();
-            assert_eq!(user(args), UserCommand::Delete { username, yes });
-        }
-        assert_eq!(
-            user(&["passwd", "anna", "--password-stdin"]),
-            UserCommand::Passwd {
-                username: anna(),
-                password_stdin: true
-            }
-        );
-        assert_eq!(
-            user(&["add", "--admin", "anna"]),
-            UserCommand::Add {
-                username: anna(),
-                admin: true,
-                password_stdin: false
-            }
-        );
-    }
-
-    #[test]
-    fn configuration_flags_stand_before_or_after_the_command() {
-        for args in [["--listen", "[::]:80", "serve"], ["serve", "--listen", "[::]:80"]] {
-            let invocation = parsed(&args);
-            assert_eq!(invocation.command, Command::Serve { no_migrate: false });
-            assert_eq!(
-                invocation.flags,
-                BTreeMap::from([("listen", "[::]:80".to_owned())])
-            );
-        }
-        let invocation = parsed(&["user", "list", "--data-dir", "/data", "--config", "x.toml"]);
-        assert_eq!(invocation.flags["data_dir"], "/data");
-        assert_eq!(invocation.config_file, Some(PathBuf::from("x.toml")));
-    }
-
-    #[test]
-    fn every_key_but_secrets_has_its_flag() {
-        for spec in KEYS {
-            match spec.flag() {
-                Some(flag) => {
-                    let invocation = parsed(&[&format!("--{flag}=-1")]);
-                    assert_eq!(invocation.flags, BTreeMap::from([(spec.key, "-1".to_owned())]));
-                }
-                None => {
-                    assert!(
-                        refused(&[&format!("--{}=x", spec.key.replace('_', "-"))]).contains("unexpected")
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_switch_needs_no_value_and_swallows_no_command() {
-        let invocation = parsed(&["--http-trust-proxy", "config"]);
-        assert_eq!(invocation.command, Command::Config);
-        assert_eq!(invocation.flags["http.trust_proxy"], "true");
-        assert_eq!(
-            parsed(&["--http-trust-proxy=false"]).flags["http.trust_proxy"],
-            "false"
-        );
-    }
-
-    #[test]
-    fn nothing_is_set_that_was_not_given() {
-        assert!(parsed(&["config"]).flags.is_empty());
-    }
-
-    #[test]
-    fn wrong_arguments_are_refused() {
-        assert!(refused(&["user", "add", "two words"]).contains("white space"));
-        assert!(refused(&["user", "add"]).contains("<USERNAME>"));
-        assert!(refused(&["user"]).contains("Usage"));
-        assert!(refused(&["epoch"]).contains("Usage"));
-        assert!(refused(&["backup"]).contains("<FILE>"));
-        assert!(refused(&["restore", "--yes"]).contains("<FILE>"));
-        assert!(refused(&["export"]).contains("--user <NAME>"));
-        assert!(refused(&["export", "--user", "two words"]).contains("white space"));
-        assert!(refused(&["import", "--user", "anna"]).contains("<FILE>"));
-        assert!(refused(&["import", "file"]).contains("--user <NAME>"));
-        assert!(refused(&["serv"]).contains("serve"));
-        assert!(refused(&["--lisen", "x"]).contains("--listen"));
-    }
-
-    #[test]
-    fn short_help_is_short_and_long_help_has_everything() {
-        let short = command().render_help().to_string();
-        assert!(
-            short.contains("--listen") && !short.contains("--sqlite-readers"),
-            "{short}"
-        );
-        let long = command().render_long_help().to_string();
-        for spec in KEYS.iter().filter(|spec| !spec.secret) {
-            assert!(long.contains(&spec.env()), "{} in {long}", spec.env());
-        }
-    }
-}
+mod tests;

@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use mosaic_domain::account::Username;
 
 use crate::backup::{self, BackupCommandError};
+use crate::check_client::{self, Choice};
 use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
+use crate::dev::{self, DevError};
 use crate::doctor::{self, DoctorError};
 use crate::done::Done;
 use crate::epoch::{self, EpochError};
@@ -42,6 +44,12 @@ enum CommandError {
     /// The server did not start, or ended by itself.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The server for developers did not start.
+    #[error(transparent)]
+    Dev(#[from] DevError),
+    /// A client did not pass; what was printed says why.
+    #[error("the client does not pass {0} of the scenarios")]
+    ClientFailed(usize),
     /// A command on accounts did nothing.
     #[error(transparent)]
     User(#[from] UserError),
@@ -135,7 +143,10 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         config_file,
         flags,
     } = invocation;
-    let sources = Sources::of_process(flags, config_file.as_deref())?;
+    let sources = match command {
+        Command::Dev | Command::CheckClient { .. } => dev::sources(flags),
+        _ => Sources::of_process(flags, config_file.as_deref())?,
+    };
     let loaded = config::load(&sources)?;
     let config = &loaded.config;
     match command {
@@ -151,6 +162,20 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
             };
             let tell = |text: &str| drop(print(text));
             block_on(serve::serve(config, migrations, tell))?.map_err(Into::into)
+        }
+        Command::Dev => {
+            log(&loaded)?;
+            block_on(dev::serve(config, |text| drop(print(text))))?.map_err(Into::into)
+        }
+        Command::CheckClient { list: true, .. } => print(&check_client::list()),
+        Command::CheckClient {
+            only, json, command, ..
+        } => {
+            let choice = Choice { only, json, command };
+            match block_on(check_client::run(config, &choice, |text| drop(print(text))))?? {
+                0 => Ok(()),
+                failed => Err(CommandError::ClientFailed(failed)),
+            }
         }
         Command::User(command) => on_store(&loaded, users::run(config, command)),
         Command::Copy { from, to } => {

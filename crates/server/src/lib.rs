@@ -2,12 +2,14 @@
 
 mod atomic_file;
 mod backup;
+mod check_client;
 pub mod cli;
 mod commands;
 pub mod config;
 mod confirm;
 mod copy;
 mod daily;
+mod dev;
 mod doctor;
 mod done;
 mod epoch;

@@ -27,7 +27,7 @@ use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_ports::{Clock, IdGenerator, Randomness, Stores};
+use mosaic_ports::{Clock, IdGenerator, PasswordHasher, Randomness, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::lost;
@@ -39,6 +39,25 @@ pub(crate) use self::store::{Migrations, OpenStore, pending_migrations};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
+
+/// What a server takes of the machine that a server for app developers takes from elsewhere.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    /// Stamps, tokens and edits go by it.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Says whether somebody is who they say.
+    pub(crate) passwords: Arc<dyn PasswordHasher>,
+}
+
+impl Machine {
+    /// The machine's own.
+    fn real() -> Result<Self, WiringError> {
+        Ok(Self {
+            clock: Arc::new(SystemClock),
+            passwords: Arc::new(Argon2Hasher::new().map_err(WiringError::Passwords)?),
+        })
+    }
+}
 
 /// The server's parts, put together. Close them when done.
 #[derive(Debug)]
@@ -56,14 +75,27 @@ impl Services {
     /// # Errors
     /// [`WiringError`].
     pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
+        Self::open_on(&Machine::real()?, config, migrations).await
+    }
+
+    /// As [`Services::open`], with what is taken of the machine.
+    ///
+    /// # Errors
+    /// [`WiringError`].
+    pub(crate) async fn open_on(
+        machine: &Machine,
+        config: &Config,
+        migrations: Migrations,
+    ) -> Result<Self, WiringError> {
         secrets::create_data_dir(&config.server.data_dir)?;
         lost::refuse_emptied(config, TOKEN_KEY_FILE)?;
         // Before the store: what fails here need not close it again.
         let storage = Storage::open(config).await?;
-        let store = OpenStore::open(config, &config.database, migrations).await?;
+        let clock = Arc::clone(&machine.clock);
+        let store = OpenStore::open_by(clock, config, &config.database, migrations).await?;
         let storage = storage.of(&store.ports);
         let subscriptions = Arc::new(Subscriptions::default());
-        let state = match state(config, &store.ports, &storage, &subscriptions) {
+        let state = match state(machine, config, &store.ports, &storage, &subscriptions) {
             Ok(state) => state,
             Err(error) => {
                 store.close().await;
@@ -128,12 +160,13 @@ impl Services {
 
 /// The use cases over the ports of a store and the storage of attachments.
 fn state(
+    machine: &Machine,
     config: &Config,
     store: &Stores,
     storage: &Storage,
     subscriptions: &Arc<Subscriptions>,
 ) -> Result<AppState, WiringError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let Machine { clock, passwords } = machine.clone();
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
     let key = token_key(config)?;
     let tokens =
@@ -147,7 +180,7 @@ fn state(
     let account_ports = AccountPorts {
         accounts: Arc::clone(&store.accounts),
         refresh_tokens: Arc::clone(&store.tokens),
-        passwords: Arc::new(Argon2Hasher::new().map_err(WiringError::Passwords)?),
+        passwords,
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         randomness: Arc::new(OsRandomness),
@@ -165,7 +198,7 @@ fn state(
     .with_quota(config.limits.user_records_bytes);
     let days = Days::new(Arc::clone(&store.accounts), config.server.time_zone.clone());
     let memos = Memos::new(records.clone(), days);
-    let attachments = attachments(config, store, storage, &records);
+    let attachments = attachments(Arc::clone(&clock), config, store, storage, &records);
     let upload_lifetime = millis(config.attachments.upload_lifetime);
     let uploads = Uploads::new(
         attachments.clone(),
@@ -215,7 +248,13 @@ fn state(
     })
 }
 
-fn attachments(config: &Config, store: &Stores, storage: &Storage, records: &Records) -> Attachments {
+fn attachments(
+    clock: Arc<dyn Clock>,
+    config: &Config,
+    store: &Stores,
+    storage: &Storage,
+    records: &Records,
+) -> Attachments {
     let ports = AttachmentPorts {
         blobs: Arc::clone(&storage.blobs),
         contents: Arc::clone(&store.contents),
@@ -224,7 +263,7 @@ fn attachments(config: &Config, store: &Stores, storage: &Storage, records: &Rec
         orphans: Arc::clone(&store.orphans),
         types: Arc::new(Signatures),
         pictures: Arc::new(PictureScaler::new(PictureSettings::default())),
-        clock: Arc::new(SystemClock),
+        clock,
         ids: Arc::new(UuidV7Ids),
     };
     let limits = AttachmentLimits {

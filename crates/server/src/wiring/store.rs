@@ -6,7 +6,7 @@ use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_application::retention::Purge;
-use mosaic_ports::{Migration, Stores};
+use mosaic_ports::{Clock, Migration, Stores};
 
 use super::error::WiringError;
 use crate::config::{Config, DatabaseUrl};
@@ -45,7 +45,20 @@ impl OpenStore {
         database: &DatabaseUrl,
         migrations: Migrations,
     ) -> Result<Self, WiringError> {
-        let (clock, ids) = (Arc::new(SystemClock), Arc::new(UuidV7Ids));
+        Self::open_by(Arc::new(SystemClock), config, database, migrations).await
+    }
+
+    /// As [`OpenStore::open`], with the clock that stamps go by.
+    ///
+    /// # Errors
+    /// [`WiringError`].
+    pub(super) async fn open_by(
+        clock: Arc<dyn Clock>,
+        config: &Config,
+        database: &DatabaseUrl,
+        migrations: Migrations,
+    ) -> Result<Self, WiringError> {
+        let ids = Arc::new(UuidV7Ids);
         let (ports, backend) = match opener(config, database)? {
             Opener::Sqlite(settings) => {
                 if migrations == Migrations::Refuse {

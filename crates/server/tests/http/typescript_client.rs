@@ -1,11 +1,12 @@
 //! The client in TypeScript, `clients/typescript`: that it is well typed by what the document says today, and that its own tests pass,
-//! which start servers of their own.
+//! which start servers of their own, and that it passes what `mosaic check-client` does to clients.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use tokio::process::Command;
 
+use crate::check_client::{check_client, outcomes};
 use crate::document::installed;
 use crate::generated_clients::succeed;
 
@@ -27,6 +28,20 @@ async fn the_client_in_typescript_is_well_typed_and_loses_nothing() {
             .current_dir(folder.path())
             .env("MOSAIC_BINARY", env!("CARGO_BIN_EXE_mosaic"));
         succeed(&mut npm).await;
+    }
+    // The other way round: what the checker does to it, over each of its stores.
+    let driver = folder.path().join("dist/tests/driver.js");
+    let driver = driver.to_str().unwrap();
+    for store in ["memory", "watermelondb", "rxdb"] {
+        let output = check_client(&["--json", "--", "node", driver, store]).await;
+        let not_passed: Vec<_> = outcomes(&output)
+            .into_iter()
+            .filter(|(_, outcome)| outcome != "pass")
+            .collect();
+        assert!(
+            output.status.success() && not_passed.is_empty(),
+            "{store}: {output:?}"
+        );
     }
 }
 

@@ -1,0 +1,479 @@
+//! What happens to apps.
+
+use std::pin::Pin;
+
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::bench::{Bench, Done, broken, key};
+use crate::dev::Fault;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// One thing that happens, and the rules that it is about.
+pub(super) struct Scenario {
+    /// How it is chosen.
+    pub(super) name: &'static str,
+    /// Of docs/protocol.md.
+    pub(super) rules: &'static [&'static str],
+    /// What happens, in a few words.
+    pub(super) about: &'static str,
+    /// Takes the client through it.
+    pub(super) run: Run,
+}
+
+type Run = for<'a> fn(&'a mut Bench) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
+
+/// All of them.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "lost-answer",
+        rules: &["W3", "P6"],
+        about: "the answer to a push is lost",
+        run: |bench| Box::pin(lost_answer(bench)),
+    },
+    Scenario {
+        name: "edit-during-push",
+        rules: &["W2", "W4"],
+        about: "a memo is edited again while it is pushed",
+        run: |bench| Box::pin(edit_during_push(bench)),
+    },
+    Scenario {
+        name: "late-push",
+        rules: &["S1", "P3"],
+        about: "an old edit is pushed after others have synced",
+        run: |bench| Box::pin(late_push(bench)),
+    },
+    Scenario {
+        name: "clock-hours-off",
+        rules: &["W4", "W6"],
+        about: "the clock of a device is three hours ahead, or slow",
+        run: |bench| Box::pin(clock_hours_off(bench)),
+    },
+    Scenario {
+        name: "page-edges",
+        rules: &["B1", "P1", "P2"],
+        about: "199, 200 and 201 memos come, and 201 go",
+        run: |bench| Box::pin(page_edges(bench)),
+    },
+    Scenario {
+        name: "parent-after-child",
+        rules: &["B2", "P5", "W9"],
+        about: "a resource is made before the memo that it belongs to",
+        run: |bench| Box::pin(parent_after_child(bench)),
+    },
+    Scenario {
+        name: "conflict",
+        rules: &["W2", "W4"],
+        about: "two devices edit one memo",
+        run: |bench| Box::pin(conflict(bench)),
+    },
+    Scenario {
+        name: "delete-against-edit",
+        rules: &["W5"],
+        about: "one device deletes what another one edits",
+        run: |bench| Box::pin(delete_against_edit(bench)),
+    },
+    Scenario {
+        name: "reset-keeps-edits",
+        rules: &["R3"],
+        about: "the server is set back, and the device has edits that it has not pushed",
+        run: |bench| Box::pin(reset_keeps_edits(bench)),
+    },
+    Scenario {
+        name: "epoch",
+        rules: &["R2", "R3"],
+        about: "the server is set back, and no cursor shows it",
+        run: |bench| Box::pin(epoch(bench)),
+    },
+    Scenario {
+        name: "expired-token",
+        rules: &["L2"],
+        about: "the access token expires in the middle of a sync",
+        run: |bench| Box::pin(expired_token(bench)),
+    },
+    Scenario {
+        name: "rejected-record",
+        rules: &["B2"],
+        about: "one of the memos that are pushed is refused",
+        run: |bench| Box::pin(rejected_record(bench)),
+    },
+    Scenario {
+        name: "two-tabs",
+        rules: &["L2"],
+        about: "two tabs have one login, and its token expires",
+        run: |bench| Box::pin(two_tabs(bench)),
+    },
+];
+
+/// The names of all scenarios.
+pub(crate) fn names() -> Vec<&'static str> {
+    SCENARIOS.iter().map(|scenario| scenario.name).collect()
+}
+
+/// A memo of the other device, edited at that moment.
+fn memo(number: usize, content: &str, at: i64) -> Value {
+    json!({"id": key(number), "content": content, "updatedAt": at})
+}
+
+async fn lost_answer(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.write_memo("a", &key(1), "once").await?;
+    bench.fail_writes(&Fault {
+        drop_answer: true,
+        ..Fault::default()
+    })?;
+    // It may say that it failed.
+    let _ = bench.sync("a").await?;
+    bench.dev.faults.clear();
+    bench.settle("a", "W3").await?;
+    let why = "the answer to its push was lost";
+    bench.memo_is(&key(1), "once", "W3", why).await?;
+    let memos = bench.peer.records("memo").await?;
+    if memos.len() > 1 {
+        return broken(
+            "W3",
+            format!(
+                "{why}, and it was sent again as another memo: there are {} now",
+                memos.len()
+            ),
+        );
+    }
+    if memos[&key(1)]["revisionCount"] != 1 {
+        return broken(
+            "W3",
+            format!("{why}, and it was sent again as another edit, with another time"),
+        );
+    }
+    bench.agree("a", "P6").await
+}
+
+async fn edit_during_push(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.write_memo("a", &key(1), "before the push").await?;
+    bench.fail_writes(&held())?;
+    let mut sync = bench.begin_sync("a").await?;
+    bench.until_held(&mut sync).await?;
+    bench
+        .write_memo("a", &key(1), "edited while the push ran")
+        .await?;
+    bench.dev.faults.clear();
+    let _ = sync.done().await?;
+    bench.settle("a", "W2").await?;
+    let why = "a memo that was pushed was edited before the answer came";
+    bench
+        .memo_is(&key(1), "edited while the push ran", "W2", why)
+        .await?;
+    bench.agree("a", "W4").await
+}
+
+fn held() -> Fault {
+    Fault {
+        hold: true,
+        ..Fault::default()
+    }
+}
+
+async fn late_push(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.open("b").await?;
+    bench.write_memo("a", &key(1), "written on the train").await?;
+    let later = memo(2, "written later, and synced at once", bench.now() + MINUTE);
+    bench.peer.write("memo", &[later]).await?;
+    bench.settle("b", "P3").await?;
+    bench.settle("a", "S1").await?;
+    bench.settle("b", "P3").await?;
+    bench
+        .memo_is(&key(1), "written on the train", "S1", "an edit was pushed late")
+        .await?;
+    bench.agree("b", "S1").await?;
+    bench.agree("a", "P3").await
+}
+
+async fn clock_hours_off(bench: &mut Bench) -> Done {
+    bench.open("ahead").await?;
+    bench.set_clock(3 * HOUR).await?;
+    bench.write_memo("ahead", &key(1), "from the future").await?;
+    bench.settle("ahead", "W6").await?;
+    let why = "the clock of its device is three hours ahead";
+    bench.memo_is(&key(1), "from the future", "W6", why).await?;
+    let theirs = memo(1, "edited a minute later", bench.now() + MINUTE);
+    bench.peer.write("memo", &[theirs]).await?;
+    // Pulled before it is edited: no pull brings it again.
+    bench.settle("ahead", "W6").await?;
+    bench.write_memo("ahead", &key(1), "edited before that").await?;
+    bench.settle("ahead", "W6").await?;
+    bench.memo_is(&key(1), "edited a minute later", "W6", why).await?;
+    bench.agree("ahead", "W4").await?;
+
+    let why = "the clock of its device is three hours slow";
+    bench.set_clock(-3 * HOUR).await?;
+    bench.open("slow").await?;
+    let theirs = memo(2, "edited a minute ago", bench.now() - MINUTE);
+    bench.peer.write("memo", &[theirs]).await?;
+    bench.settle("slow", "W6").await?;
+    bench.write_memo("slow", &key(2), "edited just now").await?;
+    bench.settle("slow", "W6").await?;
+    bench.memo_is(&key(2), "edited just now", "W6", why).await?;
+    bench.agree("slow", "W6").await
+}
+
+async fn page_edges(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    let mut number = 0;
+    for many in [199, 200, 201] {
+        let at = bench.now();
+        let memos = (0..many).map(|one| memo(number + one, &format!("{one} of {many}"), at));
+        bench.peer.write("memo", &memos.collect::<Vec<_>>()).await?;
+        number += many;
+        if let Err(error) = bench.sync("a").await? {
+            return broken("P1", format!("a sync that brings {many} memos failed: {error}"));
+        }
+        let here = bench.records("a", "memo").await?.len();
+        if here != number {
+            let missing = number - here.min(number);
+            let how =
+                format!("{missing} of {many} new memos are not there after a sync: one page has at most 200");
+            return broken("P2", how);
+        }
+    }
+    for one in 0..201 {
+        bench
+            .write_memo("a", &key(number + one), &format!("of the device, {one}"))
+            .await?;
+    }
+    bench.settle("a", "B1").await?;
+    bench.agree("a", "B1").await
+}
+
+async fn parent_after_child(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.open("b").await?;
+    let (memo, resource) = (key(1), key(2));
+    let fields = json!({"memoId": memo, "filename": "figs.txt", "mimeType": "text/plain", "fileSize": 4});
+    bench.write("a", "resource", &resource, fields).await?;
+    bench.write_memo("a", &memo, "the memo of the file").await?;
+    bench.settle("a", "B2").await?;
+    let why = "a resource was made before its memo";
+    bench.memo_is(&memo, "the memo of the file", "W9", why).await?;
+    // One that was pushed before its memo may go with the next sync.
+    bench.settle("a", "B2").await?;
+    match bench.peer.records("resource").await?.get(&resource) {
+        Some(found) if found["memoId"] == memo => {}
+        Some(_) => return broken("W9", format!("{why}: it belongs to no memo on the server")),
+        None => return broken("B2", format!("{why}: it is not on the server")),
+    }
+    bench.settle("b", "P5").await?;
+    bench.agree("b", "P5").await?;
+    bench.peer.delete("memo", &memo, bench.now() + MINUTE).await?;
+    for device in ["a", "b"] {
+        bench.settle(device, "P5").await?;
+        bench.agree(device, "P5").await?;
+    }
+    Ok(())
+}
+
+async fn conflict(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    let now = bench.now();
+    let first = [1, 2].map(|number| memo(number, "first", now - 2 * MINUTE));
+    bench.peer.write("memo", &first).await?;
+    // Pulled before it is edited: no pull brings it again.
+    bench
+        .peer
+        .write("memo", &[memo(3, "known, and later", now + MINUTE)])
+        .await?;
+    bench.settle("a", "P3").await?;
+    for number in 1..=3 {
+        bench.write_memo("a", &key(number), "of the device").await?;
+    }
+    let theirs = [memo(1, "later", now + MINUTE), memo(2, "earlier", now - MINUTE)];
+    bench.peer.write("memo", &theirs).await?;
+    bench.settle("a", "W4").await?;
+    bench
+        .memo_is(&key(1), "later", "W2", "the other device edited it later")
+        .await?;
+    bench
+        .memo_is(
+            &key(2),
+            "of the device",
+            "W2",
+            "the other device edited it earlier",
+        )
+        .await?;
+    bench.agree("a", "W4").await
+}
+
+async fn delete_against_edit(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    let now = bench.now();
+    let first = [1, 2, 3].map(|number| memo(number, "first", now - 2 * MINUTE));
+    bench.peer.write("memo", &first).await?;
+    bench.settle("a", "P3").await?;
+    bench.delete_memo("a", &key(1)).await?;
+    bench
+        .write_memo("a", &key(2), "edited before it was deleted")
+        .await?;
+    bench.delete_memo("a", &key(3)).await?;
+    let theirs = [
+        memo(1, "edited after the delete", now + MINUTE),
+        memo(3, "edited before it", now - MINUTE),
+    ];
+    bench.peer.write("memo", &theirs).await?;
+    bench.peer.delete("memo", &key(2), now + MINUTE).await?;
+    bench.settle("a", "W5").await?;
+    let why = "it was deleted, and edited later elsewhere";
+    bench
+        .memo_is(&key(1), "edited after the delete", "W5", why)
+        .await?;
+    bench
+        .memo_is_gone(&key(2), "W5", "it was deleted after it was edited here")
+        .await?;
+    bench
+        .memo_is_gone(&key(3), "W5", "it was deleted here after it was edited elsewhere")
+        .await?;
+    bench.agree("a", "W5").await
+}
+
+async fn reset_keeps_edits(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    let now = bench.now();
+    bench
+        .peer
+        .write("memo", &[memo(1, "first", now - MINUTE)])
+        .await?;
+    bench.settle("a", "P3").await?;
+    bench.back_up().await?;
+    bench.set_back().await?;
+    bench.fail("POST /sync/pull", held())?;
+    let mut sync = bench.begin_sync("a").await?;
+    bench.until_held(&mut sync).await?;
+    // With a client that pushes first these meet the reset before they are pushed.
+    bench.write_memo("a", &key(1), "edited meanwhile").await?;
+    bench.write_memo("a", &key(2), "made meanwhile").await?;
+    bench.dev.faults.clear();
+    let _ = sync.done().await?;
+    bench.settle("a", "R3").await?;
+    let why = "the server was set back, and the device fetched everything again";
+    bench.memo_is(&key(1), "edited meanwhile", "R3", why).await?;
+    bench.memo_is(&key(2), "made meanwhile", "R3", why).await?;
+    bench.agree("a", "R3").await
+}
+
+async fn epoch(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    let now = bench.now();
+    bench
+        .peer
+        .write("memo", &[memo(1, "as in the backup", now - 2 * MINUTE)])
+        .await?;
+    bench.settle("a", "P3").await?;
+    bench.back_up().await?;
+    bench
+        .peer
+        .write("memo", &[memo(1, "after the backup", now - MINUTE)])
+        .await?;
+    bench.write_memo("a", &key(2), "synced after the backup").await?;
+    bench.settle("a", "P3").await?;
+    bench.set_back().await?;
+    // Its clock passes the device's cursors, which prove nothing then (R1).
+    bench
+        .peer
+        .write("memo", &[memo(3, "after the restoration", bench.now())])
+        .await?;
+    bench.settle("a", "R2").await?;
+    bench.agree("a", "R2").await
+}
+
+async fn expired_token(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.settle("a", "P3").await?;
+    bench
+        .peer
+        .write("memo", &[memo(1, "to be pulled", bench.now())])
+        .await?;
+    bench.write_memo("a", &key(2), "to be pushed").await?;
+    bench.fail(
+        "POST /sync/pull",
+        Fault {
+            advance_ms: Some(2 * HOUR),
+            ..Fault::default()
+        },
+    )?;
+    // It may say that it failed, once.
+    bench.settle("a", "L2").await?;
+    let why = "the access token expired in the middle of a sync";
+    bench.memo_is(&key(2), "to be pushed", "L2", why).await?;
+    bench.agree("a", "L2").await
+}
+
+async fn rejected_record(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.settle("a", "P3").await?;
+    bench
+        .peer
+        .write("memo", &[memo(1, "of the other device", bench.now())])
+        .await?;
+    let (bad, good) = (key(2), key(3));
+    let fields = json!({"content": "with a tag that is too long", "tags": ["x".repeat(101)]});
+    bench.write("a", "memo", &bad, fields).await?;
+    bench.write_memo("a", &good, "beside it").await?;
+    bench.settle("a", "B2").await?;
+    let why = "a memo beside it was refused";
+    bench.memo_is(&good, "beside it", "B2", why).await?;
+    let here = bench.records("a", "memo").await?;
+    if !here.contains_key(&key(1)) {
+        return broken(
+            "B2",
+            format!("{why}: what other devices wrote does not come any more"),
+        );
+    }
+    if here
+        .get(&bad)
+        .is_none_or(|memo| memo["content"] != "with a tag that is too long")
+    {
+        return broken(
+            "B2",
+            "the memo that was refused is not as the person wrote it any more",
+        );
+    }
+    if bench.rejected("a").await? != [bad.as_str()] {
+        return broken("B2", "nobody is told of the memo that was refused, or of others");
+    }
+    let before = bench.dev.requests.last();
+    bench.settle("a", "B2").await?;
+    if bench.sent(|one| one.id > before && one.method != "GET" && one.sent.shown().contains(&bad)) {
+        return broken(
+            "B2",
+            "the memo that was refused for good is sent again with every sync",
+        );
+    }
+    Ok(())
+}
+
+async fn two_tabs(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.open_tab("a2", "a").await?;
+    bench.write_memo("a", &key(1), "of a tab").await?;
+    bench
+        .peer
+        .write("memo", &[memo(2, "of the other device", bench.now())])
+        .await?;
+    // One tab renews the login; what the other one had is spent two minutes later.
+    bench.dev.clock.advance(2 * HOUR);
+    bench.settle("a", "L2").await?;
+    bench.dev.clock.advance(2 * MINUTE);
+    bench.settle("a2", "L2").await?;
+    // Both at once.
+    bench.dev.clock.advance(2 * HOUR);
+    let mut one = bench.begin_sync("a").await?;
+    let mut other = bench.begin_sync("a2").await?;
+    let _ = (one.done().await?, other.done().await?);
+    bench.dev.clock.advance(2 * MINUTE);
+    for tab in ["a", "a2"] {
+        bench.settle(tab, "L2").await?;
+        bench.agree(tab, "L2").await?;
+    }
+    Ok(())
+}

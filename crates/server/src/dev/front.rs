@@ -1,0 +1,225 @@
+//! What devices talk to: passes each request on to the server, or has go wrong what was asked for, and writes it down.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use mosaic_ports::Clock as _;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::answer::{self, Answer, problem};
+use super::faults::Fault;
+use super::recorded::{Noted, Recorded};
+use super::requests::Arrival;
+use super::routes;
+use super::server::DevServer;
+
+/// The largest body of a request, in bytes. They are taken into memory.
+const LARGEST_BODY: usize = 128 * 1024 * 1024;
+/// The headers that are of one connection alone; and the packing of answers, which nobody could read in the record.
+const KEPT_BACK: [HeaderName; 5] = [
+    header::ACCEPT_ENCODING,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TRANSFER_ENCODING,
+];
+
+/// The connection is cut without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is cut")]
+struct NoAnswer;
+
+/// A front that runs.
+#[derive(Debug)]
+pub(crate) struct Front {
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Front {
+    /// Takes connections from now on.
+    pub(crate) fn start(dev: Arc<DevServer>, listener: TcpListener) -> Self {
+        let (stop, stopping) = oneshot::channel();
+        let front = Arc::new(Shared {
+            dev,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        });
+        let ended = tokio::spawn(async move {
+            tokio::select! {
+                () = accept(&front, &listener) => {}
+                _ = stopping => {}
+            }
+        });
+        Self { stop, ended }
+    }
+
+    /// Cuts all connections.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.ended.await;
+    }
+}
+
+struct Shared {
+    dev: Arc<DevServer>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+async fn accept(front: &Arc<Shared>, listener: &TcpListener) {
+    // Dropped with this, it ends all of them.
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => connections.spawn(serve(Arc::clone(front), stream)),
+            Err(error) => {
+                tracing::warn!(%error, "a connection can not be taken");
+                // What the machine lacks it may have in a moment.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(front: Arc<Shared>, stream: TcpStream) {
+    let _: io::Result<()> = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let front = Arc::clone(&front);
+        async move { front.answer(request).await }
+    });
+    if let Err(error) = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+    {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, NoAnswer> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
+            let detail = "the body is too large, or broke off";
+            return Ok(problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        };
+        let body = body.to_bytes();
+        if head.uri.path() == "/dev" || head.uri.path().starts_with("/dev/") {
+            return Ok(routes::answer(&self.dev, &head, &body).await);
+        }
+        self.of_the_server(head, body).await
+    }
+
+    async fn of_the_server(&self, head: Parts, body: Bytes) -> Result<Answer, NoAnswer> {
+        let path = head.uri.path();
+        let below = path.strip_prefix("/api").filter(|rest| rest.starts_with('/'));
+        let path = below.unwrap_or(path).to_owned();
+        let client = client_of(&head.headers, &body);
+        let mut struck = self.dev.faults.strike(&head.method, &path, client.as_deref());
+        let id = self.dev.requests.begin(&Arrival {
+            at: self.dev.clock.now().get(),
+            client_id: client.as_deref(),
+            method: head.method.as_str(),
+            path: &path,
+            body: &body,
+            fault: &struck.fault,
+        });
+        let noted = Noted::of(Arc::clone(&self.dev), id);
+        let fault = struck.fault.clone();
+        tokio::time::sleep(fault.delay()).await;
+        self.dev.clock.advance(fault.advance_ms.unwrap_or(0));
+        if let Some(status) = fault.status {
+            return Ok(noted.answered(refusal(status, &fault)));
+        }
+        if head.method == Method::POST && path == "/auth/login" {
+            self.welcome(&body).await;
+        }
+        let passed_on = self.pass_on(head, body).await;
+        struck.released().await;
+        let response = match passed_on {
+            Ok(response) => response,
+            Err(error) => {
+                let detail = format!("the server for developers is not there: {error}");
+                return Ok(noted.answered(problem(StatusCode::BAD_GATEWAY, "unavailable", &detail)));
+            }
+        };
+        if fault.drop_answer {
+            return Err(NoAnswer);
+        }
+        Ok(noted
+            .answered(response)
+            .map(|body| Recorded::of(body, noted, fault.cut_at_byte).boxed()))
+    }
+
+    async fn welcome(&self, body: &[u8]) {
+        let login: Value = serde_json::from_slice(body).unwrap_or_default();
+        if let Some(name) = login["username"].as_str()
+            && let Err(error) = self.dev.welcome(name).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no account was made");
+        }
+    }
+
+    async fn pass_on(
+        &self,
+        head: Parts,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        let running = self.dev.running().await;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = head.method;
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = Uri::builder()
+            .scheme("http")
+            .authority(running.address.to_string())
+            .path_and_query(path)
+            .build()
+            .unwrap_or_default();
+        *request.headers_mut() = head.headers;
+        for name in KEPT_BACK {
+            request.headers_mut().remove(name);
+        }
+        self.client.request(request).await
+    }
+}
+
+/// The device that a request names: in its header, or in a body of JSON.
+fn client_of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let header = headers.get("x-client-id").and_then(|id| id.to_str().ok());
+    header.map(str::to_owned).or_else(|| {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        Some(body["clientId"].as_str()?.to_owned())
+    })
+}
+
+/// The answer that was asked for in the place of the server's.
+fn refusal(status: u16, fault: &Fault) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut refusal = match &fault.code {
+        Some(code) => problem(status, code, "as it was asked for with POST /dev/faults"),
+        None => answer::of(status, "text/html", "<html>no answer of the server's</html>\n"),
+    };
+    let origin = HeaderValue::from_static("*");
+    refusal
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if let Some(ms) = fault.retry_after_ms {
+        let seconds = HeaderValue::from(ms.div_ceil(1000));
+        refusal.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    refusal
+}
