@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -100,6 +99,8 @@ pub struct Hostile {
     push: String,
     /// Of all memos, each in a few bytes.
     edits: String,
+    /// When the last of these was made.
+    latest: i64,
     searches: Vec<String>,
     counter: AtomicU64,
 }
@@ -109,7 +110,7 @@ impl Hostile {
     pub async fn prepare(server: &Server) -> Arc<Self> {
         let phone = server.new_user("mallory", "mallory-phone").await;
         let large = "all work and no play ".repeat(MIB / 21);
-        let mut edits = Vec::new();
+        let (mut edits, mut latest) = (Vec::new(), 0);
         for _ in 0..LARGE_MEMOS {
             let memo = json!({"content": large, "diaryDate": DAY});
             let made = phone.post("/memos", &memo).await.ok();
@@ -117,6 +118,7 @@ impl Hostile {
                 "{{\"id\": {}, \"isArchived\": true, \"updatedAt\": UPDATED_AT}}",
                 made["id"]
             ));
+            latest = made["updatedAt"].as_i64().unwrap();
         }
         Arc::new(Self {
             phone,
@@ -124,6 +126,7 @@ impl Hostile {
             bomb: bomb(),
             push: push_of(&overwriting(&large)),
             edits: push_of(&edits),
+            latest,
             searches: searches(),
             counter: AtomicU64::new(0),
         })
@@ -195,8 +198,8 @@ impl Hostile {
                 post("/sync/push").body(body)
             }
             Kind::SmallEdits => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-                post("/sync/push").body(self.edits.replace("UPDATED_AT", &now.to_string()))
+                let time = self.latest + i64::try_from(number).unwrap();
+                post("/sync/push").body(self.edits.replace("UPDATED_AT", &time.to_string()))
             }
             Kind::Devices => {
                 let device = format!("invented-{number}");
