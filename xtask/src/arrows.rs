@@ -23,6 +23,7 @@ const PORTS: &str = "mosaic-ports";
 const APPLICATION: &str = "mosaic-application";
 const SQLITE: &str = "mosaic-adapter-sqlite";
 const CLIENT: &str = "mosaic-client";
+const CLI: &str = "mosaic-cli";
 
 /// What a pure crate may use: data, text, numbers. No async, no I/O, no database, no HTTP.
 const PURE: &[&str] = &[
@@ -87,11 +88,11 @@ fn rule(name: &str) -> Option<Rule> {
                 "mosaic-adapter-media",
                 "mosaic-adapter-system",
             ],
-            &[CLIENT, TESTKIT],
+            &[CLI, CLIENT, TESTKIT],
             None,
         ),
         CLIENT => rule(&[DOMAIN], &[], None),
-        
+        CLI => rule(&[CLIENT], &[], None),
         "xtask" => rule(&[], &[], None),
         _ => None,
     }

@@ -1,5 +1,6 @@
 //! The client in Rust, `crates/client`, against real servers: what two devices and a bad network do to it.
 
+mod cli;
 mod faults;
 mod files;
 mod logins;
