@@ -1,7 +1,7 @@
 //! The bytes of resources, up in parts (tus 1.0.0) and down.
 
 use std::ffi::OsStr;
-use std::io::SeekFrom;
+use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -160,8 +160,9 @@ impl Client {
         let resource = upload.resource;
         match self.send_bytes(&mut upload, progress).await {
             Ok(()) => {
-                self.blocking(move |store| store.end_upload(resource)).await?;
-                tokio::fs::remove_file(self.file_of(resource)).await?;
+                if self.blocking(move |store| store.end_upload(resource)).await? {
+                    tokio::fs::remove_file(self.file_of(resource)).await?;
+                }
                 Ok(None)
             }
             Err(Error::Refused(problem)) => {
@@ -174,7 +175,13 @@ impl Client {
     }
 
     async fn send_bytes(&self, upload: &mut Upload, mut progress: impl FnMut(u64, u64) + Send) -> Result<()> {
-        let mut file = File::open(self.file_of(upload.resource)).await?;
+        let mut file = match File::open(self.file_of(upload.resource)).await {
+            // Another process has sent it.
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.waits(upload.resource).await? => {
+                return Ok(());
+            }
+            opened => opened?,
+        };
         let mut offset = self.resume(upload).await?;
         let mut failures = 0;
         loop {
@@ -245,6 +252,11 @@ impl Client {
         let upload = upload.clone();
         self.blocking(move |store: &Store| store.note_upload(&upload))
             .await
+    }
+
+    async fn waits(&self, resource: ResourceId) -> Result<bool> {
+        let uploads = self.blocking(Store::uploads).await?;
+        Ok(uploads.iter().any(|upload| upload.resource == resource))
     }
 
     fn file_of(&self, resource: ResourceId) -> PathBuf {

@@ -1,6 +1,6 @@
 //! The login: its tokens, and requests that carry them.
 
-use mosaic_domain::UserId;
+use mosaic_domain::{UserId, Violation};
 use serde_json::json;
 
 use crate::client::Client;
@@ -40,9 +40,17 @@ impl Client {
     /// Logs in. The address and the account are kept with the data; so are edits that were made before.
     ///
     /// # Errors
-    /// [`Error::Refused`] with `bad_credentials`; [`Error::OtherUser`] where the data is another user's; [`Error::Later`].
+    /// [`Error::Refused`] with `bad_credentials`; [`Error::OtherUser`] where the data is another user's; [`Error::Invalid`] where
+    /// the address is none; [`Error::Later`].
     pub async fn login(&self, login: Login<'_>) -> Result<LoggedIn> {
         let server = login.server.trim_end_matches('/').to_owned();
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            return Err(Violation::new(
+                "invalid_address",
+                "must be an address like https://mosaic.example.org",
+            )
+            .into());
+        }
         let body = LoginRequest {
             username: login.username,
             password: login.password,

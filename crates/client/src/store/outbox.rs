@@ -52,7 +52,7 @@ pub(crate) struct Batches {
 pub(crate) struct Settled {
     /// Edits that were rejected, and had not been before.
     pub(crate) rejections: Vec<Rejection>,
-    /// Whether edits got another time, and may be sent again at once.
+    /// Whether edits got another time, and are sent again at once.
     pub(crate) again: bool,
     /// Whether the cursors now stand behind what was pushed, so that no pull brings it again (B3).
     pub(crate) caught_up: bool,
@@ -158,11 +158,8 @@ fn edit(row: &Row<'_>) -> Result<Edit> {
     let (changes, record, base): (Option<String>, Option<String>, Option<String>) =
         (row.get(4)?, row.get(5)?, row.get(6)?);
     let deletes = changes.is_none();
-    let named = if base.is_some() || deletes {
-        changes
-    } else {
-        record
-    };
+    let is_whole = base.is_none() && !deletes;
+    let named = if is_whole { record } else { changes };
     let mut body = object(named)?.unwrap_or_default();
     body.insert(key.entity_type().key_name().to_owned(), key.to_string().into());
     body.insert("updatedAt".to_owned(), row.get::<_, i64>(3)?.into());

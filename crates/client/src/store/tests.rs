@@ -380,3 +380,29 @@ fn the_client_id_is_made_once() {
     let made = store.client_id(Uuid::from_u128(1)).unwrap();
     assert_eq!(store.client_id(Uuid::from_u128(2)).unwrap(), made);
 }
+
+#[test]
+fn l2_of_two_processes_that_renew_tokens_the_first_one_s_stay() {
+    let store = store();
+    let tokens = |name: &str| crate::wire::Tokens {
+        access_token: format!("{name} access"),
+        refresh_token: format!("{name} refresh"),
+    };
+    let account = super::Account {
+        server: "https://mosaic.example.org".into(),
+        user: mosaic_domain::UserId::new(Uuid::from_u128(1)),
+        username: "anna".into(),
+    };
+    store.begin_login(&account, &tokens("first")).unwrap();
+    let renew = |renewed| store.renew(&tokens("first"), renewed).unwrap();
+    assert_eq!(renew(Some(tokens("second"))), Some(tokens("second")));
+    assert_eq!(renew(Some(tokens("third"))), Some(tokens("second")));
+    assert_eq!(
+        renew(None),
+        Some(tokens("second")),
+        "a refusal of spent tokens ends nothing"
+    );
+    assert_eq!(store.tokens().unwrap(), Some(tokens("second")));
+    assert_eq!(store.renew(&tokens("second"), None).unwrap(), None);
+    assert_eq!(store.tokens().unwrap(), None);
+}

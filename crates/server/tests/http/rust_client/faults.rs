@@ -163,6 +163,9 @@ async fn two_processes_on_one_file_lose_nothing() {
     let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
     let other = phone.another_process(6);
     for round in 0..5 {
+        let file = phone.folder.path().join(format!("{round}.bin"));
+        std::fs::write(&file, vec![round; 300 * 1024]).unwrap();
+        phone.app.attach(&file, None).unwrap();
         for n in 0..30 {
             phone.write(&format!("{round} {n}"));
             let id = MemoId::new(other.new_id());
@@ -183,6 +186,10 @@ async fn two_processes_on_one_file_lose_nothing() {
     }
     phone.sync().await;
     tablet.sync().await;
-    assert_eq!(phone.all::<Memo>().len(), 300);
+    assert_eq!(
+        (phone.all::<Memo>().len(), phone.all::<Resource>().len()),
+        (300, 5)
+    );
+    assert_eq!(phone.app.status().unwrap().uploads, []);
     assert_alike(&[&phone, &tablet]).await;
 }

@@ -83,6 +83,11 @@ async fn l1_a_login_that_ends_keeps_the_edits_until_the_next_one() {
         device_name: None,
     };
     assert!(matches!(tablet.app.login(login).await, Err(Error::OtherUser)));
+    let nowhere = Login {
+        server: "mosaic.example.org",
+        ..login
+    };
+    assert!(matches!(tablet.app.login(nowhere).await, Err(Error::Invalid(_))));
     let wrong = Login {
         username: "admin",
         password: "wrong",
