@@ -61,12 +61,24 @@ pub struct Problem {
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldProblem {
-    /// Where the field stands in what was sent.
+    /// Where the field stands in the record.
     pub path: String,
     /// What to act on, in snake_case: `too_long`.
     pub code: String,
     /// For people, in English.
     pub message: String,
+}
+
+impl Problem {
+    /// With paths that begin in the record, not in the push that it was part of.
+    pub(crate) fn of_one_record(mut self) -> Self {
+        for error in &mut self.errors {
+            if let Some((_, within)) = error.path.split_once("].") {
+                error.path = within.to_owned();
+            }
+        }
+        self
+    }
 }
 
 impl fmt::Display for Problem {
@@ -123,6 +135,15 @@ impl From<std::io::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn b2_what_is_wrong_with_a_record_is_told_from_its_beginning() {
+        let error =
+            serde_json::json!({"path": "changes.memo.updated[3].tags[0]", "code": "empty", "message": ""});
+        let problem = serde_json::json!({"code": "validation_failed", "message": "", "errors": [error]});
+        let problem: Problem = serde_json::from_value(problem).unwrap();
+        assert_eq!(problem.of_one_record().errors[0].path, "tags[0]");
+    }
 
     #[test]
     fn what_passes_is_tried_later_and_what_does_not_is_refused() {

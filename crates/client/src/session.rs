@@ -13,7 +13,7 @@ use crate::wire::{LoginAnswer, LoginRequest, Tokens, read};
 const RENEWALS: usize = 3;
 
 /// Who logs in, and where.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Login<'a> {
     /// The server's address: `https://mosaic.example.org`.
     pub server: &'a str,
@@ -23,6 +23,13 @@ pub struct Login<'a> {
     pub password: &'a str,
     /// What a person calls this device.
     pub device_name: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Login<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { server, username, .. } = self;
+        write!(f, "Login({username} at {server}, the password is hidden)")
+    }
 }
 
 /// Who is logged in.

@@ -151,7 +151,8 @@ impl<P: FnMut(&Progress) + Send> Run<'_, P> {
         if result.outcome == Outcome::Rejected {
             let problem = result
                 .error
-                .ok_or_else(|| Error::NotTheServer("a rejection without a reason".into()))?;
+                .ok_or_else(|| Error::NotTheServer("a rejection without a reason".into()))?
+                .of_one_record();
             let retryable = result.retryable;
             return Ok(Verdict::Rejected { problem, retryable });
         }

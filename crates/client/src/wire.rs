@@ -94,7 +94,7 @@ fn nothing() -> Option<Object> {
     Some(Object::new())
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LoginRequest<'a> {
     pub(crate) username: &'a str,

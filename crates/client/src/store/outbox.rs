@@ -227,8 +227,8 @@ fn settle(
             Ok(())
         }
         Verdict::Rejected { problem, retryable } => {
-            let noted =
-                "UPDATE outbox SET problem = ?2, retryable = ?3 WHERE counter = ?1 AND problem IS NOT ?2";
+            let noted = "UPDATE outbox SET problem = ?2, retryable = ?3
+                 WHERE counter = ?1 AND problem ->> 'code' IS NOT ?2 ->> 'code'";
             let changed =
                 tx.prepare_cached(noted)?
                     .execute(params![edit.counter, text(&problem)?, retryable])?;

@@ -7,7 +7,7 @@ use mosaic_domain::{EditTime, EntityType, RecordKey, UnixMillis};
 use rusqlite::{Transaction, params};
 use serde_json::Value;
 
-use super::outbox::pending;
+use super::outbox::{Pending, pending};
 use super::{Row, Store, json, object, row, set_row, state, text};
 use crate::error::{Error, Result};
 use crate::record::{Record, SyncState};
@@ -47,12 +47,8 @@ impl Store {
                 return Err(Error::NotFound);
             };
             let edit = pending(tx, key)?;
-            let base = if edit.is_some() {
-                base
-            } else {
-                Some(record.clone())
-            };
-            let edited_at = edit_time(tx, key, Some(&record), now)?;
+            let base = if edit.is_some() { base } else { Some(record) };
+            let edited_at = edit_time(tx, edit.as_ref(), base.as_ref(), now)?;
             set_row(tx, key, &Row { record: None, base })?;
             enqueue(tx, key, edited_at, None)
         })
@@ -82,8 +78,8 @@ fn put(tx: &Transaction<'_>, key: RecordKey, fields: Object, now: UnixMillis) ->
     if changes.is_empty() {
         return Ok(());
     }
-    let edited_at = edit_time(tx, key, seen.as_ref().or(base.as_ref()), now)?;
     let base = if edit.is_some() { base } else { seen.clone() };
+    let edited_at = edit_time(tx, edit.as_ref(), base.as_ref(), now)?;
     let mut record = seen.unwrap_or_else(|| {
         let name = key.entity_type().key_name().to_owned();
         [
@@ -104,19 +100,17 @@ fn put(tx: &Transaction<'_>, key: RecordKey, fields: Object, now: UnixMillis) ->
     enqueue(tx, key, edited_at, Some(&changes))
 }
 
-/// An edit is later than what it edits (W1, W2), also once the server has shifted it (W6).
+/// An edit is later than what it edits (W1, W2): the edit before it, and what the server said, once it has been shifted (W6).
 fn edit_time(
     tx: &Transaction<'_>,
-    key: RecordKey,
-    edited: Option<&Object>,
+    before: Option<&Pending>,
+    base: Option<&Object>,
     now: UnixMillis,
 ) -> Result<EditTime> {
-    let before = match (pending(tx, key)?, edited) {
-        (Some(edit), _) => edit.edited_at.get(),
-        (None, Some(edited)) => number(edited, "updatedAt") - state::<i64>(tx, "shift")?.unwrap_or_default(),
-        (None, None) => return Ok(EditTime::at(now)),
-    };
-    Ok(EditTime::at(now).max(EditTime::clamped(before).next()))
+    let shift: i64 = state(tx, "shift")?.unwrap_or_default();
+    let after_edit = before.map(|edit| edit.edited_at.next());
+    let after_base = base.map(|base| EditTime::clamped(number(base, "updatedAt") - shift).next());
+    Ok(EditTime::at(now).max(after_edit.max(after_base).unwrap_or(EditTime::ZERO)))
 }
 
 fn enqueue(

@@ -95,6 +95,12 @@ fn w1_w2_an_edit_is_later_than_what_it_edits() {
     assert_eq!(store.unsent()[0].body["updatedAt"], NOW + 9_001);
     store.write_memo(1, "edited again", 20);
     assert_eq!(store.unsent()[0].body["updatedAt"], NOW + 9_002);
+    // What came below the edit is seen, and edited, too.
+    store.take_changes(&updated(&[on_server(1, "from elsewhere", 9_500)]), &json!({}));
+    store.write_memo(1, "edited once more", 30);
+    assert_eq!(store.unsent()[0].body["updatedAt"], NOW + 9_501);
+    store.delete(id(1).into(), at(40)).unwrap();
+    assert_eq!(store.unsent()[0].body["updatedAt"], NOW + 9_502);
 }
 
 #[test]
@@ -247,7 +253,11 @@ fn b2_what_is_rejected_for_good_is_left_alone_until_it_is_edited_again() {
         1
     );
     assert_eq!(store.unsent().len(), 1, "it may succeed later");
-    assert_eq!(store.settle_as(edit, rejected(true), 600).rejections, []);
+    assert_eq!(
+        store.settle_as(edit, rejected(true), 600).rejections,
+        [],
+        "it is told once"
+    );
     let edit = store.unsent().pop().unwrap();
     let other = crate::error::Problem {
         code: "never".into(),
