@@ -1,6 +1,7 @@
 //! The client in Rust, `crates/client`, against real servers: what two devices and a bad network do to it.
 
 mod cli;
+mod driver;
 mod faults;
 mod files;
 mod logins;
