@@ -1,7 +1,7 @@
 //! The arrow test: which crate may depend on which (docs/architecture.md).
 //!
 //! `adapter-http → application → ports → domain`; the other adapters know `ports` and `domain`; no adapter knows another;
-//! `server` may know all; `testkit` is for tests only. Tests of the inner crates may use the embedded store, as the world
+//! `server` may know all; `testkit` is for tests only; the client knows `domain` alone, and the server's tests know the client. Tests of the inner crates may use the embedded store, as the world
 //! that they run in. A crate without a rule here fails, so that the next one is placed
 //! on purpose.
 
@@ -22,6 +22,8 @@ const DOMAIN: &str = "mosaic-domain";
 const PORTS: &str = "mosaic-ports";
 const APPLICATION: &str = "mosaic-application";
 const SQLITE: &str = "mosaic-adapter-sqlite";
+const CLIENT: &str = "mosaic-client";
+const CLI: &str = "mosaic-cli";
 
 /// What a pure crate may use: data, text, numbers. No async, no I/O, no database, no HTTP.
 const PURE: &[&str] = &[
@@ -48,7 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff", &["mosaic-domain"]),
     ("object_store", &["mosaic-adapter-blobs"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
-    ("rusqlite", &["mosaic-adapter-sqlite"]),
+    ("rusqlite", &["mosaic-adapter-sqlite", CLIENT]),
     ("tokio-postgres", &["mosaic-adapter-postgres", TESTKIT]),
     ("tokio-postgres-rustls", &["mosaic-adapter-postgres"]),
     ("utoipa", &["mosaic-adapter-http"]),
@@ -86,9 +88,11 @@ fn rule(name: &str) -> Option<Rule> {
                 "mosaic-adapter-media",
                 "mosaic-adapter-system",
             ],
-            &[TESTKIT],
+            &[CLI, CLIENT, TESTKIT],
             None,
         ),
+        CLIENT => rule(&[DOMAIN], &[], None),
+        CLI => rule(&[CLIENT], &[], None),
         "xtask" => rule(&[], &[], None),
         _ => None,
     }
@@ -206,6 +210,8 @@ mod tests {
             ("mosaic-adapter-sqlite", "mosaic-testkit", Some("dev")),
             ("mosaic-application", "mosaic-adapter-sqlite", Some("dev")),
             ("mosaic-server", "mosaic-adapter-sqlite", None),
+            ("mosaic-server", "mosaic-client", Some("dev")),
+            ("mosaic-client", "mosaic-domain", None),
         ];
         assert_eq!(wrong(&edges), Vec::<String>::new());
     }
@@ -219,6 +225,7 @@ mod tests {
             ("mosaic-application", "mosaic-adapter-http"),
             ("mosaic-adapter-sqlite", "mosaic-application"),
             ("mosaic-testkit", "mosaic-adapter-sqlite"),
+            ("mosaic-client", "mosaic-ports"),
         ] {
             assert_eq!(wrong(&[(from, to, None)]).len(), 1, "{from} → {to}");
             assert_eq!(
@@ -265,6 +272,7 @@ mod tests {
     fn a_technology_outside_of_its_adapter_is_noticed() {
         assert_eq!(wrong(&[("mosaic-application", "actix-web", None)]).len(), 1);
         assert_eq!(wrong(&[("mosaic-server", "rusqlite", None)]).len(), 1);
+        assert_eq!(wrong(&[("mosaic-server", "mosaic-client", None)]).len(), 1);
     }
 
     #[test]

@@ -222,14 +222,13 @@ mod tests {
     fn every_rule_has_a_test_and_a_breakage() {
         let root = Workspace::new(true).root().to_owned();
         let made = table(&root).expect("it can be made");
-        // What an app does is held by the simulated phone; nothing of it is in the server.
         let without: Vec<&str> = made
             .split("\n## ")
             .skip(1)
             .filter(|rule| !rule.contains("\nTests, ") || rule.contains("\nBreakages: 0."))
             .filter_map(|rule| rule.split('\n').next())
             .collect();
-        assert_eq!(without, ["R3"], "rules that nothing holds");
+        assert!(without.is_empty(), "rules that nothing holds: {without:?}");
     }
 
     #[test]

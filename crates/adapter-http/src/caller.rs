@@ -10,6 +10,7 @@ use mosaic_application::AppError;
 use mosaic_application::push::PushBy;
 use mosaic_application::records::EditBy;
 use mosaic_application::sessions::{Actor, Caller, Sessions, Shown, Ticket};
+use mosaic_domain::header::{CLIENT_ID, CLIENT_TIME};
 use mosaic_domain::{ClientId, FamilyId, UnixMillis, UserId, Violation, Violations};
 use mosaic_ports::Opens;
 use uuid::Uuid;
@@ -21,11 +22,6 @@ use crate::field::Int;
 use crate::problem::{Problem, ProblemCode};
 use crate::state::AppState;
 use crate::ticket;
-
-/// The header in which a device names itself.
-pub(crate) const CLIENT_ID: &str = "X-Client-Id";
-/// The header that carries the device's clock (W6).
-pub(crate) const CLIENT_TIME: &str = "X-Client-Time";
 
 /// A request of somebody who is signed in: `Authorization: Bearer`, of a login that goes on.
 #[derive(Debug, Clone)]

@@ -18,8 +18,6 @@ use mosaic_ports::{ChangeFeed, Decide, RecordReader, WriteStore};
 
 use crate::error::AppError;
 
-/// The most edits of one type in one push.
-pub const EDITS_PER_TYPE: usize = 200;
 /// A push that brings more bytes than this is written in several slices: while one is written, writes of others wait.
 pub const SLICE_BYTES: usize = 512 * 1024;
 /// What is stored of the records that a push names is read, and kept as a revision: so many bytes of it cost as much as one that

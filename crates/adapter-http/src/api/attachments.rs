@@ -6,7 +6,7 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::attachments::NewFile;
 use mosaic_application::uploads::DirectUpload;
-use mosaic_domain::entity::{FileSize, Filename, KeptObject, Resource, Variant};
+use mosaic_domain::entity::{Entity as _, FileSize, Filename, KeptObject, Resource, Variant};
 use mosaic_domain::{ResourceId, UploadId, UserId, Violations};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,7 +59,7 @@ const PICTURE_PROBLEMS: [ProblemCode; 5] = [
 ];
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    const TAG: &str = Resource::PATH;
+    const TAG: &str = Resource::TYPE.path();
     vec![
         Endpoint::get("/resources/{id}/download", "downloadResource", download)
             .takes(Load::Transfer)

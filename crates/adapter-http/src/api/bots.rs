@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_domain::BotId;
-use mosaic_domain::entity::Bot;
+use mosaic_domain::entity::{Bot, Entity as _};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -32,12 +32,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::get_endpoint::<Bot>("Bot"),
         Endpoint::get("/bots", "listBots", list)
             .takes(Load::Heavy)
-            .about(Bot::PATH, "All bots, in their order")
+            .about(Bot::TYPE.path(), "All bots, in their order")
             .details(ENDS_BY_BYTES)
             .returns_list::<BotDto>("The bots"),
         records::by_device(
             Endpoint::put("/bots/reorder", "reorderBots", reorder)
-                .about(Bot::PATH, "Puts bots into an order")
+                .about(Bot::TYPE.path(), "Puts bots into an order")
                 .details(
                     "Each bot that moves is an edit that syncs; those that are not named keep their places.",
                 )

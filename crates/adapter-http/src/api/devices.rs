@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::devices::Device;
+use mosaic_domain::header::CLIENT_ID;
 use mosaic_domain::{ClientId, UnixMillis};
 use mosaic_ports::SyncDigest;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::records::JsonResult;
 use crate::admission::Load;
-use crate::caller::{self, CLIENT_ID, SignedIn};
+use crate::caller::{self, SignedIn};
 use crate::entities::{Cursors, per_type};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;

@@ -3,7 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::diaries::DiaryView;
-use mosaic_domain::entity::Diary;
+use mosaic_domain::entity::{Diary, Entity as _};
 use mosaic_domain::query::{Order, RecordQuery};
 use mosaic_domain::{DiaryDate, EntityType};
 
@@ -28,13 +28,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::create_at_endpoint::<Diary>("Diary"),
         Endpoint::get("/diaries", "listDiaries", list)
             .takes(Load::Heavy)
-            .about(Diary::PATH, "Lists diaries, the latest day first")
+            .about(Diary::TYPE.path(), "Lists diaries, the latest day first")
             .details(ENDS_BY_BYTES)
             .returns::<page::NamedPage<DiaryDto>>("One page"),
         Endpoint::get("/diaries/{date}", "getDiary", get)
             .takes(Load::Heavy)
             .about(
-                Diary::PATH,
+                Diary::TYPE.path(),
                 "Reads the diary of a day, with the memos of that day",
             )
             .details(
@@ -45,14 +45,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .problems(&[ProblemCode::Deleted, ProblemCode::CorruptRecord]),
         records::by_device(
             Endpoint::put("/diaries/{date}/summary", "setDiarySummary", summary)
-                .about(Diary::PATH, "Sets the text of a day")
+                .about(Diary::TYPE.path(), "Sets the text of a day")
                 .body_limit(Diary::BODY_BYTES)
                 .body::<SummaryBody>()
                 .returns::<DiaryDto>("The diary"),
         ),
         records::by_device(
             Endpoint::put("/diaries/{date}/mood", "setDiaryMood", mood)
-                .about(Diary::PATH, "Sets the mood of a day")
+                .about(Diary::TYPE.path(), "Sets the mood of a day")
                 .body::<MoodBody>()
                 .returns::<DiaryDto>("The diary"),
         ),

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_application::records::{EditBy, Upsert};
-use mosaic_domain::entity::Memo;
+use mosaic_domain::entity::{Entity as _, Memo};
 use mosaic_domain::query::{Order, PageNumber, RecordQuery, TagCount};
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{Tag, Tags};
@@ -22,7 +22,7 @@ use super::revisions;
 use crate::admission::Load;
 use crate::body::OptionalJsonBody;
 use crate::caller::{Editor, SignedIn};
-use crate::entities::{ApiEntity, ArchiveBody, MemoWithResources};
+use crate::entities::{ArchiveBody, MemoWithResources};
 use crate::problem::Problem;
 use crate::query::{Key, Query, QueryReader, QueryValue, query};
 use crate::routes::Endpoint;
@@ -64,25 +64,25 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::get_endpoint::<Memo>("Memo"),
         Endpoint::get("/memos", "listMemos", list)
             .takes(Load::Heavy)
-            .about(Memo::PATH, "Lists memos, the newest first")
+            .about(Memo::TYPE.path(), "Lists memos, the newest first")
             .details(ENDS_BY_BYTES)
             .returns::<page::NamedPage<MemoWithResources>>("One page"),
         Endpoint::get("/memos/search", "searchMemos", search)
             .takes(Load::Heavy)
-            .about(Memo::PATH, "Searches memos, the newest first")
+            .about(Memo::TYPE.path(), "Searches memos, the newest first")
             .details(ENDS_BY_BYTES)
             .returns::<FoundMemos>("One page"),
         Endpoint::get("/memos/tags", "listMemoTags", tags)
             .takes(Load::Heavy)
             .about(
-                Memo::PATH,
+                Memo::TYPE.path(),
                 "The tags of all memos, the most frequent first, at most 10,000",
             )
             .returns_list::<TagDto>("The tags"),
         Endpoint::get("/memos/date/{date}", "listMemosOfDay", of_day)
             .takes(Load::Heavy)
             .about(
-                Memo::PATH,
+                Memo::TYPE.path(),
                 "The memos that were made on a day of the user or filed under it, the newest first",
             )
             .details(ENDS_BY_BYTES)
@@ -105,7 +105,7 @@ fn archive_endpoint(verb: &str, archived: bool) -> Endpoint {
         async move { records::amend::<Memo>(&editor, key.0, &state, amendment).await }
     };
     let endpoint = Endpoint::put(format!("/memos/{{id}}/{verb}"), &format!("{verb}Memo"), handler)
-        .about(Memo::PATH, "Puts a memo away, or takes it back")
+        .about(Memo::TYPE.path(), "Puts a memo away, or takes it back")
         .optional_body::<ArchiveBody>()
         .returns::<MemoWithResources>("The memo");
     records::by_device(endpoint)

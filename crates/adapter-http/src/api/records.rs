@@ -5,12 +5,13 @@ use actix_web::web::{Data, Json};
 use futures_util::future::LocalBoxFuture;
 use mosaic_application::AppError;
 use mosaic_application::records::{EditBy, Upsert};
+use mosaic_domain::header::{CLIENT_ID, CLIENT_TIME};
 use mosaic_domain::{EditTime, RecordKey, RevisionId, UserId, Violations};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::body::JsonBody;
-use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
+use crate::caller::{Editor, SignedIn};
 use crate::entities::{ApiEntity, Edit, New, PatchRequest, RecordDto, Times};
 use crate::field::Check;
 use crate::problem::{Problem, ProblemCode};
@@ -138,7 +139,7 @@ pub(super) fn by_device(endpoint: Endpoint) -> Endpoint {
 
 /// The path of one record.
 pub(super) fn path<E: ApiEntity>() -> String {
-    format!("/{}/{{{}}}", E::PATH, E::KEY)
+    format!("/{}/{{{}}}", E::TYPE.path(), E::TYPE.key_name())
 }
 
 /// The routes of one record: read (unless the type reads in a way of its own), edit, delete. `name` is what the
@@ -146,7 +147,7 @@ pub(super) fn path<E: ApiEntity>() -> String {
 pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
     let path = path::<E>();
     let edit = Endpoint::put(&path, &format!("edit{name}"), edit::<E>)
-        .about(E::PATH, "Edits some fields of a record")
+        .about(E::TYPE.path(), "Edits some fields of a record")
         .details("Absent fields stay, `null` clears a nullable field. Without `updatedAt` the edit is the latest there is; \
             with it, the newer version wins.")
         .body_limit(E::BODY_BYTES)
@@ -154,7 +155,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
         .returns::<E::Response>("The record as it is now")
         .problems(&naming::<E>());
     let delete = Endpoint::delete(&path, &format!("delete{name}"), delete::<E>)
-        .about(E::PATH, "Deletes a record")
+        .about(E::TYPE.path(), "Deletes a record")
         .returns_nothing("It is deleted, now or before");
     vec![by_device(edit), by_device(delete)]
 }
@@ -162,7 +163,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
 /// `GET` of one record.
 pub(super) fn get_endpoint<E: Routed>(name: &str) -> Endpoint {
     Endpoint::get(path::<E>(), &format!("get{name}"), get::<E>)
-        .about(E::PATH, "Reads a record")
+        .about(E::TYPE.path(), "Reads a record")
         .returns::<E::Response>("The record")
         .problems(&[
             ProblemCode::NotFound,
@@ -178,7 +179,7 @@ pub(super) fn create_endpoint<E: Routed>(name: &str, new_key: fn(uuid::Uuid) -> 
         let key = submitted.key.unwrap_or_else(|| new_key(state.records.new_id()));
         write::<E>(&editor, &state, key, submitted.fields, true).await
     };
-    let endpoint = Endpoint::post(format!("/{}", E::PATH), &format!("create{name}"), handler);
+    let endpoint = Endpoint::post(format!("/{}", E::TYPE.path()), &format!("create{name}"), handler);
     created::<E>(endpoint).body::<New<E>>()
 }
 
@@ -195,7 +196,7 @@ pub(super) fn create_at_endpoint<E: Routed>(name: &str) -> Endpoint {
 
 fn created<E: Routed>(endpoint: Endpoint) -> Endpoint {
     by_device(endpoint)
-        .about(E::PATH, "Stores a record")
+        .about(E::TYPE.path(), "Stores a record")
         .details("Sent again, it makes no twin and overwrites nothing: it answers what is stored. With `updatedAt` it is a write to \
             what is stored, by which absent fields stay; fields that are required are so only where nothing is stored.")
         .body_limit(E::BODY_BYTES)

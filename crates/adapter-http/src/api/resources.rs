@@ -2,7 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use mosaic_domain::entity::Resource;
+use mosaic_domain::entity::{Entity as _, Resource};
 use mosaic_domain::query::{Order, RecordQuery};
 use mosaic_domain::{EntityType, MemoId, ResourceId};
 
@@ -11,7 +11,7 @@ use super::page::{self, UsualPage};
 use super::{records, revisions};
 use crate::admission::Load;
 use crate::caller::SignedIn;
-use crate::entities::{ApiEntity, ResourceDto};
+use crate::entities::ResourceDto;
 use crate::problem::Problem;
 use crate::query::{Query, query};
 use crate::routes::Endpoint;
@@ -25,7 +25,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         records::get_endpoint::<Resource>("Resource"),
         Endpoint::get("/resources", "listResources", list)
             .takes(Load::Heavy)
-            .about(Resource::PATH, "Lists resources, the newest first")
+            .about(Resource::TYPE.path(), "Lists resources, the newest first")
             .details(ENDS_BY_BYTES)
             .returns::<page::NamedPage<ResourceDto>>("One page"),
     ];

@@ -35,7 +35,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
         list::<E>,
     )
     .about(
-        E::PATH,
+        E::TYPE.path(),
         "The versions of a record that are not current, the latest kept first",
     )
     .details(
@@ -46,7 +46,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
     .problems(&[ProblemCode::NotFound, ProblemCode::Busy]);
     let one = format!("{path}/revisions/{{revision}}");
     let get = Endpoint::get(&one, &format!("get{name}Revision"), get::<E>)
-        .about(E::PATH, "Reads one version of a record")
+        .about(E::TYPE.path(), "Reads one version of a record")
         .returns::<RevisionOf<E>>("The revision")
         .problems(&[ProblemCode::NotFound, ProblemCode::CorruptRecord]);
     let restore = Endpoint::post(
@@ -54,7 +54,7 @@ pub(super) fn endpoints<E: Routed>(name: &str) -> Vec<Endpoint> {
         &format!("restore{name}Revision"),
         restore::<E>,
     )
-    .about(E::PATH, "Brings a version of a record back")
+    .about(E::TYPE.path(), "Brings a version of a record back")
     .details(
         "An ordinary new edit with the content of the revision: what it takes the place of is kept, a deleted record comes \
          back, other devices get it. Where the record is so already, nothing changes.",

@@ -17,12 +17,13 @@ use mosaic_application::AppError;
 use mosaic_application::sessions::Actor;
 use mosaic_application::uploads::{AppendRequest, Uploads};
 use mosaic_domain::attachment::{Upload, UploadKind};
+use mosaic_domain::header::{CLIENT_ID, CLIENT_TIME};
 use mosaic_domain::{UploadId, UserId};
 
 use self::headers::Tus;
 use crate::admission::Load;
 use crate::body::{check_unpacked, next_bytes};
-use crate::caller::{CLIENT_ID, CLIENT_TIME, Editor, SignedIn};
+use crate::caller::{Editor, SignedIn};
 use crate::content_length::content_length;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;

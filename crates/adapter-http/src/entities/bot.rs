@@ -29,8 +29,6 @@ fields! {
 }
 
 impl ApiEntity for Bot {
-    const PATH: &'static str = "bots";
-    const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "botId";
     const BODY_BYTES: usize = 1024 * 1024;
     type Derived = ();

@@ -32,8 +32,6 @@ fields! {
 }
 
 impl ApiEntity for Diary {
-    const PATH: &'static str = "diaries";
-    const KEY: &'static str = "date";
     const FOREIGN_KEY: &'static str = "date";
     const BODY_BYTES: usize = 8 * 1024 * 1024;
     type Derived = ();

@@ -18,7 +18,7 @@ use super::record::RecordDto;
 use crate::schema::{self, Named, add, reference};
 
 fn key<E: ApiEntity>() -> Member {
-    Member::of::<E::Key>(E::KEY, "")
+    Member::of::<E::Key>(E::TYPE.key_name(), "")
 }
 
 /// The fields of a record, and its times.
@@ -111,7 +111,7 @@ described! {
     New ("New{}", register::<E>) = new::<E>();
     /// A record of a bulk push: a partial edit with its key. The resources of a push tell their memos themselves.
     Pushed ("Pushed{}", register::<E>) =
-        object(SOME_FIELDS, members::<E>().chain([key::<E>()])).required(E::KEY).into();
+        object(SOME_FIELDS, members::<E>().chain([key::<E>()])).required(E::TYPE.key_name()).into();
     /// A deleted record.
     Deleted ("Deleted{}", register::<E>) = deleted::<E>();
     /// The edits of one type in a bulk push.
@@ -155,10 +155,10 @@ fn deleted<E: ApiEntity>() -> RefOr<Schema> {
     match E::TYPE {
         // Where there is a `date`, nobody looks at `id`.
         EntityType::Diary => AnyOfBuilder::new()
-            .item(by(E::KEY))
-            .item(by("id").property(E::KEY, key::<E>().schema))
+            .item(by(E::TYPE.key_name()))
+            .item(by("id").property(E::TYPE.key_name(), key::<E>().schema))
             .into(),
-        _ => by(E::KEY).into(),
+        _ => by(E::TYPE.key_name()).into(),
     }
 }
 

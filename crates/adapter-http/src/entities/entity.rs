@@ -14,10 +14,6 @@ use crate::value::Value;
 
 /// How one entity type looks on the wire.
 pub(crate) trait ApiEntity: Declared {
-    /// The first segment of its routes: `memos`.
-    const PATH: &'static str;
-    /// What its key is called: `id`, or `date`.
-    const KEY: &'static str;
     /// What its key is called where the record is not the subject, as in its revisions.
     const FOREIGN_KEY: &'static str;
     /// The most bytes of a body with all of its fields, every character of them written as an escape.
@@ -43,7 +39,7 @@ pub(crate) trait ApiEntity: Declared {
         let mut around = Self::take_around(&mut body);
         let key = std::mem::take(&mut around.key);
         let mut check = check_new::<Self>(&key);
-        let key = Self::Key::read_field(Self::KEY, key, &mut check);
+        let key = Self::Key::read_field(Self::TYPE.key_name(), key, &mut check);
         let fields = read(body, around, &mut check);
         check.finish(Some(CreateRequest { key, fields }))
     }

@@ -43,8 +43,6 @@ pub(crate) struct OfMemo {
 }
 
 impl ApiEntity for Memo {
-    const PATH: &'static str = "memos";
-    const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "memoId";
     const BODY_BYTES: usize = 8 * 1024 * 1024;
     type Derived = OfMemo;

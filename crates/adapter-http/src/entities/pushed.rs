@@ -71,7 +71,7 @@ pub(super) fn deleted<E: ApiEntity>(text: &str, path: &str) -> Entry {
 
 fn put<E: ApiEntity>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, Violations> {
     let mut check = check_new::<E>(&key);
-    let key = check.required(E::KEY, key, E::Key::read);
+    let key = check.required(E::TYPE.key_name(), key, E::Key::read);
     // The resources of a push tell their memos themselves.
     let around = Around {
         resource_ids: Field::Absent,
@@ -89,7 +89,7 @@ fn put<E: ApiEntity>(key: Field<String>, mut body: E::Body) -> Result<PushEdit, 
 
 fn delete<E: ApiEntity>(key: Field<String>, updated_at: Field<Int>) -> Result<PushEdit, Violations> {
     let mut check = Check::default();
-    let key = check.required(E::KEY, key, E::Key::read);
+    let key = check.required(E::TYPE.key_name(), key, E::Key::read);
     let edit_time = check.updated_at(updated_at);
     Ok(PushEdit {
         key: E::record_key(check.finish(key)?),

@@ -43,7 +43,7 @@ struct Named<E: ApiEntity>(E::Key);
 impl<E: ApiEntity> Serialize for Named<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(E::KEY, &format_args!("{}", self.0))?;
+        map.serialize_entry(E::TYPE.key_name(), &format_args!("{}", self.0))?;
         map.end()
     }
 }
@@ -62,7 +62,7 @@ impl<E: ApiEntity> Serialize for AsStored<E> {
         let mut key_and_fields = String::with_capacity(fields.len() + 40);
         write!(key_and_fields, "\"{}\",{fields}", self.key).map_err(S::Error::custom)?;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(E::KEY, &Written(key_and_fields))?;
+        map.serialize_entry(E::TYPE.key_name(), &Written(key_and_fields))?;
         map.end()
     }
 }
@@ -105,7 +105,7 @@ pub(super) fn record_json<E: ApiEntity>(record: Record) -> Value {
     match record.into_live::<E>() {
         Some(live) => serde_json::to_value(RecordDto::from(live)).unwrap_or(Value::Null),
         None => json!({
-            E::KEY: key.to_string(), "isDeleted": true, "createdAt": created_at, "updatedAt": updated_at,
+            (E::TYPE.key_name()): key.to_string(), "isDeleted": true, "createdAt": created_at, "updatedAt": updated_at,
         }),
     }
 }

@@ -53,8 +53,6 @@ pub(crate) struct OfResource {
 }
 
 impl ApiEntity for Resource {
-    const PATH: &'static str = "resources";
-    const KEY: &'static str = "id";
     const FOREIGN_KEY: &'static str = "resourceId";
     const BODY_BYTES: usize = 256 * 1024;
     type Derived = OfResource;

@@ -35,7 +35,7 @@ pub use resource::{
 /// Generates the closed enums over the entity types. One line per type; parents come before their children, which is
 /// the order in which pushes are applied and pages are cut.
 macro_rules! registry {
-    ($($variant:ident $name:literal keyed by $key:ident;)*) => {
+    ($($variant:ident $name:literal in $path:literal, keyed by $key_name:literal: $key:ident;)*) => {
         /// What kind of record it is. Ordered parents first.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EntityType {
@@ -49,6 +49,16 @@ macro_rules! registry {
             /// The name on the wire and in the database.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The first segment of its routes.
+            pub const fn path(self) -> &'static str {
+                match self { $(Self::$variant => $path,)* }
+            }
+
+            /// What the key is called in a record on the wire.
+            pub const fn key_name(self) -> &'static str {
+                match self { $(Self::$variant => $key_name,)* }
             }
 
             /// The type of the records that records of this type belong to, if they belong to any.
@@ -232,10 +242,10 @@ macro_rules! registry {
 }
 
 registry! {
-    Memo "memo" keyed by MemoId;
-    Diary "diary" keyed by DiaryDate;
-    Resource "resource" keyed by ResourceId;
-    Bot "bot" keyed by BotId;
+    Memo "memo" in "memos", keyed by "id": MemoId;
+    Diary "diary" in "diaries", keyed by "date": DiaryDate;
+    Resource "resource" in "resources", keyed by "id": ResourceId;
+    Bot "bot" in "bots", keyed by "id": BotId;
 }
 
 /// A stored document that this version can't read: it was changed by hand, damaged, or written by another version. It is kept as

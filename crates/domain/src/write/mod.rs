@@ -226,3 +226,6 @@ pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Resul
 /// The most live records of one type that belong to one record. They are deleted with it, in one write, and while one is written
 /// others wait (W9).
 pub const CHILDREN_MAX: u32 = 1_000;
+
+/// The most edits of one type in one push (B1).
+pub const EDITS_PER_TYPE: usize = 200;

@@ -80,7 +80,7 @@ impl Stage {
     }
 }
 
-fn endpoint(storage: &Storage) -> String {
+pub fn endpoint(storage: &Storage) -> String {
     storage.settings().endpoint.expect("an address")
 }
 

@@ -55,6 +55,7 @@ mod push;
 mod push_mixed;
 mod removal;
 mod roads;
+mod rust_client;
 mod scenario_drawer;
 mod scenario_events;
 mod scenario_nudges;

@@ -3,7 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use mosaic_application::push::EDITS_PER_TYPE;
+use mosaic_domain::write::EDITS_PER_TYPE;
 use mosaic_domain::{EntityType, PerEntity, Violation};
 use serde::de::IgnoredAny;
 use serde_json::Value;

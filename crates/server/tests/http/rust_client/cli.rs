@@ -1,0 +1,108 @@
+//! `mosaic-cli`: a person keeps a diary on two laptops.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::harness::{ADMIN_PASSWORD, Server};
+
+/// A laptop with the program on it.
+struct Laptop(TempDir);
+
+impl Laptop {
+    async fn logged_in(server: &Server) -> Self {
+        let laptop = Self(tempfile::tempdir().unwrap());
+        assert_eq!(
+            laptop
+                .run(&["login", &server.url, "admin", "--device", "a laptop"])
+                .await,
+            "logged in as admin\n"
+        );
+        laptop
+    }
+
+    /// What the program says, which must succeed.
+    async fn run(&self, arguments: &[&str]) -> String {
+        self.try_to(arguments)
+            .await
+            .unwrap_or_else(|failure| panic!("{arguments:?}: {failure}"))
+    }
+
+    async fn try_to(&self, arguments: &[&str]) -> Result<String, mosaic_cli::Failure> {
+        let home = self.0.path().to_str().unwrap();
+        let line = [&["mosaic-cli", "--home", home], arguments].concat();
+        let variables = |name: &str| (name == "MOSAIC_PASSWORD").then(|| OsString::from(ADMIN_PASSWORD));
+        let mut out = Vec::new();
+        mosaic_cli::run(line, &variables, &mut out).await?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diary_is_kept_on_two_laptops() {
+    let server = Server::start();
+    let (home, work) = (Laptop::logged_in(&server).await, Laptop::logged_in(&server).await);
+    let note = home
+        .run(&["note", "Buy figs", "--tag", "food", "--day", "2026-05-16"])
+        .await;
+    let note = note.trim();
+    home.run(&["diary", "--day", "2026-05-16", "--mood", "calm", "figs, at last"])
+        .await;
+    let picture = home.file("figs.txt");
+    std::fs::write(&picture, "a picture of figs").unwrap();
+    let attached = home.run(&["attach", &picture, "--to", note]).await;
+    assert!(
+        home.run(&["status"])
+            .await
+            .ends_with("2 edits and 1 files to send\n")
+    );
+    assert_eq!(home.run(&["sync"]).await, "in sync: 1 came, 3 sent\n");
+    assert!(
+        home.run(&["status"])
+            .await
+            .ends_with("0 edits and 0 files to send\n")
+    );
+
+    assert_eq!(work.run(&["sync"]).await, "in sync: 3 came, 0 sent\n");
+    let notes = work.run(&["ls"]).await;
+    assert!(
+        notes.starts_with(note) && notes.ends_with("Buy figs #food\n"),
+        "{notes}"
+    );
+    assert_eq!(work.run(&["search", "FIGS"]).await, notes);
+    assert_eq!(
+        work.run(&["ls", "days"]).await,
+        "2026-05-16  calm 5: figs, at last\n"
+    );
+    assert!(work.run(&["ls", "files"]).await.contains("17 bytes"));
+    assert!(work.run(&["show", note]).await.contains("figs.txt"));
+    let fetched = work.file("fetched.txt");
+    work.run(&["get", attached.trim(), &fetched]).await;
+    assert_eq!(std::fs::read(Path::new(&fetched)).unwrap(), b"a picture of figs");
+
+    work.run(&["diary", "--day", "2026-05-16", "--score", "9"]).await;
+    home.run(&["diary", "--day", "2026-05-16", "and bread"]).await;
+    work.run(&["edit", note, "Buy bread"]).await;
+    for laptop in [&work, &home, &work] {
+        laptop.run(&["sync"]).await;
+    }
+    let day = "2026-05-16  calm 9\nand bread\n";
+    for laptop in [&work, &home] {
+        assert_eq!(laptop.run(&["diary", "--day", "2026-05-16"]).await, day);
+        assert!(laptop.run(&["ls"]).await.ends_with("Buy bread #food\n"));
+    }
+
+    work.run(&["logout"]).await;
+    let failure = work.try_to(&["sync"]).await.unwrap_err();
+    assert_eq!(failure.to_string(), "nobody is logged in");
+    assert!(work.run(&["status"]).await.contains(", logged out\n"));
+    assert!(
+        work.run(&["ls"]).await.ends_with("Buy bread #food\n"),
+        "the data stays"
+    );
+}

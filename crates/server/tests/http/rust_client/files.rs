@@ -1,0 +1,112 @@
+//! Attachments: up in two halves, and down.
+
+use mosaic_client::Error;
+use mosaic_client::domain::entity::Resource;
+
+use super::proxy::Proxy;
+use super::{Device, assert_alike};
+use crate::files_s3::{endpoint, on_s3};
+use crate::harness::{Data, Server};
+use crate::storage::Storage;
+
+/// Enough for five parts.
+fn some_bytes() -> Vec<u8> {
+    (0..300 * 1024_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a1_a_file_goes_up_in_two_halves_and_comes_down_whole() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server).await;
+    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&proxy.url).await);
+    let memo = phone.write("with a file");
+    let file = phone.folder.path().join("voice.bin");
+    std::fs::write(&file, some_bytes()).unwrap();
+    let id = phone.app.attach(&file, Some(memo)).unwrap();
+    // The app has its own copy.
+    std::fs::remove_file(&file).unwrap();
+    proxy.lose("PATCH /uploads/", 2);
+    let error = phone.another_process(1).sync(|_| {}).await.unwrap_err();
+    assert!(matches!(error, Error::Later { .. }), "{error}");
+    assert_eq!(phone.app.status().unwrap().uploads.len(), 1);
+
+    let mut begun_at = None;
+    let done = phone.app.sync(|progress| {
+        begun_at = begun_at.or(progress.file);
+    });
+    assert_eq!(done.await.unwrap().uploaded, 1);
+    let (had, total) = begun_at.unwrap();
+    assert_eq!(
+        (had, total),
+        (3 * 64 * 1024, 300 * 1024),
+        "the part whose answer was lost is there"
+    );
+    assert_eq!(phone.app.status().unwrap().uploads, []);
+    assert_eq!(
+        std::fs::read_dir(phone.folder.path().join("diary.db.files"))
+            .unwrap()
+            .count(),
+        0
+    );
+
+    tablet.sync().await;
+    assert_alike(&[&phone, &tablet]).await;
+    let resource = tablet.app.get::<Resource>(id).unwrap().unwrap().content;
+    assert_eq!(
+        (resource.filename.as_str(), resource.memo_id),
+        ("voice.bin", Some(memo))
+    );
+    let to = tablet.folder.path().join("down.bin");
+    let mut received = Vec::new();
+    proxy.lose("GET /resources/", 0);
+    tablet
+        .app
+        .download(id, &to, |count, of| received.push((count, of)))
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read(&to).unwrap(), some_bytes());
+    assert_eq!(received.last(), Some(&(300 * 1024, 300 * 1024)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_follows_the_server_to_its_storage() {
+    let storage = Storage::start().await;
+    let server = on_s3(
+        &Data::new(),
+        &endpoint(&storage),
+        &["--attachments-redirect-downloads"],
+    );
+    let phone = Device::at(&server.url).await;
+    let file = phone.folder.path().join("voice.bin");
+    std::fs::write(&file, some_bytes()).unwrap();
+    let id = phone.app.attach(&file, None).unwrap();
+    phone.sync().await;
+    let to = phone.folder.path().join("down.bin");
+    phone.app.download(id, &to, |_, _| {}).await.unwrap();
+    assert_eq!(std::fs::read(&to).unwrap(), some_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_refused_is_told_and_can_be_given_up() {
+    let server = Server::start_with(&["--attachments-max-file-bytes", "1024"]);
+    let phone = Device::at(&server.url).await;
+    let file = phone.folder.path().join("large.bin");
+    std::fs::write(&file, some_bytes()).unwrap();
+    let id = phone.app.attach(&file, None).unwrap();
+    let done = phone.sync().await;
+    assert_eq!(done.rejected[0].problem.code, "file_too_large");
+    assert_eq!(phone.sync().await.rejected, [], "it is told once");
+    assert_eq!(
+        phone.app.status().unwrap().uploads[0].problem,
+        Some(done.rejected[0].problem.clone())
+    );
+    assert!(phone.app.discard(id).unwrap());
+    assert_eq!(phone.app.status().unwrap().uploads, []);
+    assert!(!phone.app.discard(id).unwrap());
+    assert!(matches!(
+        phone.app.download(id, &file, |_, _| {}).await,
+        Err(Error::NotFound)
+    ));
+}
