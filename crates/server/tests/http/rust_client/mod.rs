@@ -21,6 +21,9 @@ use tempfile::TempDir;
 
 use crate::harness::ADMIN_PASSWORD;
 
+/// When any of these machines was last asked for the time: no two edits of a test are made in the same millisecond.
+static LAST: AtomicI64 = AtomicI64::new(0);
+
 /// The machine of a test: a clock that may be wrong, and no waiting.
 #[derive(Debug, Default)]
 struct Machine {
@@ -37,7 +40,12 @@ impl Machine {
 
 impl Platform for Machine {
     fn now(&self) -> UnixMillis {
-        System.now().plus(self.ahead.load(Ordering::SeqCst))
+        let now = System.now().get();
+        let tick = |last: i64| Some(now.max(last + 1));
+        let last = LAST
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, tick)
+            .unwrap();
+        UnixMillis::clamped(now.max(last + 1) + self.ahead.load(Ordering::SeqCst))
     }
 
     fn random(&self) -> u128 {

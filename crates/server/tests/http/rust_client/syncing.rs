@@ -138,6 +138,41 @@ fn tags(tags: &[&str]) -> mosaic_client::domain::text::Tags {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b3_w4_records_that_are_too_long_for_the_answer_of_a_push_are_read() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server).await;
+    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&server.url).await);
+    let text = "x".repeat(1_000_000);
+    let ids: Vec<_> = (0..6).map(|n| phone.write(&format!("{n} {text}"))).collect();
+    phone.sync().await;
+    tablet.sync().await;
+    let tag = |device: &Device, tag: &str| {
+        for id in &ids {
+            device
+                .app
+                .edit::<Memo>(*id, |memo| memo.tags = tags(&[tag]))
+                .unwrap();
+        }
+    };
+    // The phone has all of it, but for what it knows the server can't tell in one answer.
+    tag(&phone, "green");
+    assert_eq!(phone.sync().await.pushed, 6);
+    let read = proxy.count("GET /memos/");
+    assert!(read > 0, "the texts are longer than an answer");
+    tag(&phone, "earlier");
+    tag(&tablet, "later");
+    tablet.sync().await;
+    assert_eq!(phone.sync().await.superseded, 6);
+    assert!(proxy.count("GET /memos/") > read);
+    assert_eq!(phone.memo(ids[5]).unwrap().tags, tags(&["later"]));
+    assert_alike(&[&phone, &tablet]).await;
+    let database = rusqlite::Connection::open(phone.database()).unwrap();
+    let sql = "SELECT count(*) FROM records WHERE record ->> 'resources' IS NOT NULL";
+    let more: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(more, 0, "what is shown besides is not kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p1_first_syncs_of_199_200_and_201_records_bring_each_once() {
     for count in [199, 200, 201] {
         let server = Server::start();
