@@ -47,13 +47,22 @@ pub(crate) fn list() -> String {
     lines.collect()
 }
 
-/// Takes a client through the scenarios; answers how many it did not pass. `tell` gets each report, a line or several.
+/// What came of it all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Score {
+    /// So many scenarios were passed.
+    pub(crate) passed: usize,
+    /// So many were not.
+    pub(crate) failed: usize,
+}
+
+/// Takes a client through the scenarios. `tell` gets each report, a line or several.
 ///
 /// # Errors
 /// [`DevError`]: the server for it does not start, or somebody wanted to stop.
-pub(crate) async fn run(config: &Config, choice: &Choice, tell: impl Fn(&str)) -> Result<usize, DevError> {
+pub(crate) async fn run(config: &Config, choice: &Choice, tell: impl Fn(&str)) -> Result<Score, DevError> {
     let mut signals = StopSignals::listen().map_err(DevError::Signals)?;
-    let mut failed = 0;
+    let mut score = Score { passed: 0, failed: 0 };
     for scenario in SCENARIOS {
         if !choice.only.is_empty() && choice.only.iter().all(|name| name != scenario.name) {
             continue;
@@ -62,11 +71,15 @@ pub(crate) async fn run(config: &Config, choice: &Choice, tell: impl Fn(&str)) -
             report = through(scenario, config, &choice.command) => report?,
             _ = signals.received() => return Err(DevError::Stopped),
         };
-        failed += usize::from(matches!(outcome, Err(Failure::Broken { .. } | Failure::Stuck(_))));
+        match outcome {
+            Ok(()) => score.passed += 1,
+            Err(Failure::Unsupported) => {}
+            Err(Failure::Broken { .. } | Failure::Stuck(_)) => score.failed += 1,
+        }
         let report = if choice.json { as_json } else { as_text };
         tell(&report(scenario, &outcome, &stderr));
     }
-    Ok(failed)
+    Ok(score)
 }
 
 /// One scenario, on a server of its own and with a driver of its own; answers also what the driver said on stderr.

@@ -279,7 +279,29 @@ fn command() -> clap::Command {
         .iter()
         .filter_map(|spec| flag(spec))
         .map(|arg| arg.help_heading(heading));
-    Cli::command().arg(config).args(flags)
+    let mut command = Cli::command().arg(config).args(flags);
+    // The subcommands have the flags of the configuration from here on.
+    command.build();
+    ["dev", "check-client"]
+        .into_iter()
+        .fold(command, |command, name| {
+            command.mut_subcommand(name, of_developers)
+        })
+}
+
+/// A command that takes next to nothing of the configuration shows no more.
+fn of_developers(command: clap::Command) -> clap::Command {
+    let listens = command.get_name() == "dev";
+    command.mut_args(|arg| {
+        if !arg.is_global_set() {
+            arg
+        } else if listens && arg.get_id() == ServerConfig::listen.key {
+            arg.help("Where the server listens [default: 127.0.0.1:8080]")
+                .help_heading(None)
+        } else {
+            arg.hide(true)
+        }
+    })
 }
 
 /// The flag of a key. `-h` shows only those that a newcomer needs, `--help` all.

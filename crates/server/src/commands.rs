@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use mosaic_domain::account::Username;
 
 use crate::backup::{self, BackupCommandError};
-use crate::check_client::{self, Choice};
+use crate::check_client::{self, Choice, Score};
 use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
@@ -50,6 +50,9 @@ enum CommandError {
     /// A client did not pass; what was printed says why.
     #[error("the client does not pass {0} of the scenarios")]
     ClientFailed(usize),
+    /// A client that can do nothing breaks no rule either.
+    #[error("the client can do nothing of what the scenarios are about")]
+    ClientDidNothing,
     /// A command on accounts did nothing.
     #[error(transparent)]
     User(#[from] UserError),
@@ -173,8 +176,9 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         } => {
             let choice = Choice { only, json, command };
             match block_on(check_client::run(config, &choice, |text| drop(print(text))))?? {
-                0 => Ok(()),
-                failed => Err(CommandError::ClientFailed(failed)),
+                Score { passed: 0, failed: 0 } => Err(CommandError::ClientDidNothing),
+                Score { failed: 0, .. } => Ok(()),
+                Score { failed, .. } => Err(CommandError::ClientFailed(failed)),
             }
         }
         Command::User(command) => on_store(&loaded, users::run(config, command)),

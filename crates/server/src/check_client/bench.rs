@@ -106,7 +106,15 @@ impl Bench {
         request["url"] = self.url.as_str().into();
         request["user"] = USER.into();
         request["password"] = "any password".into();
-        self.ask(request).await.map(drop)
+        self.ask(request).await?;
+        let is_login = |one: &Exchange| one.path == "/auth/login" && one.status == Some(200);
+        if self.sent(is_login) {
+            return Ok(());
+        }
+        Err(Failure::Stuck(format!(
+            "`open` was answered, but nobody has logged in as `{USER}` at {}",
+            self.url
+        )))
     }
 
     /// A person makes a record on a device, or changes these fields of it.
@@ -255,17 +263,40 @@ impl Bench {
         match self.peer.records("memo").await?.get(key) {
             Some(memo) if memo["content"] == content => Ok(()),
             Some(memo) => {
-                let found = &memo["content"];
+                let (found, sent) = (&memo["content"], self.what_was_pushed(key));
                 broken(
                     rule,
-                    format!("{why}: on the server its memo is {found} instead of \"{content}\""),
+                    format!("{why}: on the server its memo is {found} instead of \"{content}\"{sent}"),
                 )
             }
-            None => broken(
-                rule,
-                format!("{why}: the memo \"{content}\" is not on the server"),
-            ),
+            None => {
+                let sent = self.what_was_pushed(key);
+                broken(
+                    rule,
+                    format!("{why}: the memo \"{content}\" is not on the server{sent}"),
+                )
+            }
         }
+    }
+
+    /// What the client pushed of a memo at last, and what it was answered, as far as that was written down.
+    fn what_was_pushed(&self, key: &str) -> String {
+        let pushed = self.dev.requests.last_of(|one| {
+            let sent: Value = serde_json::from_str(&one.sent.shown()).ok()?;
+            let got: Value = serde_json::from_str(&one.got.shown()).unwrap_or_default();
+            let of_key = |list: &Value| list.as_array()?.iter().find(|one| one["id"] == key).cloned();
+            let memos = &sent["changes"]["memo"];
+            let memo = of_key(&memos["updated"]).or_else(|| of_key(&memos["deleted"]))?;
+            let answer = of_key(&got["results"]["memo"]).unwrap_or_default();
+            Some((memo["updatedAt"].clone(), answer))
+        });
+        let Some((updated_at, answer)) = pushed else {
+            return String::new();
+        };
+        let outcome = answer["outcome"].as_str().unwrap_or("nothing");
+        let code = answer["error"]["code"].as_str();
+        let code = code.map(|code| format!(", `{code}`")).unwrap_or_default();
+        format!(". It was pushed last with the updatedAt {updated_at}, and answered `{outcome}`{code}")
     }
 
     /// A memo is deleted on the server.

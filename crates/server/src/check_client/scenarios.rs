@@ -310,7 +310,7 @@ async fn conflict(bench: &mut Bench) -> Done {
 async fn delete_against_edit(bench: &mut Bench) -> Done {
     bench.open("a").await?;
     let now = bench.now();
-    let first = [1, 2, 3].map(|number| memo(number, "first", now - 2 * MINUTE));
+    let first = [1, 2, 3, 4].map(|number| memo(number, "first", now - 2 * MINUTE));
     bench.peer.write("memo", &first).await?;
     bench.settle("a", "P3").await?;
     bench.delete_memo("a", &key(1)).await?;
@@ -318,12 +318,16 @@ async fn delete_against_edit(bench: &mut Bench) -> Done {
         .write_memo("a", &key(2), "edited before it was deleted")
         .await?;
     bench.delete_memo("a", &key(3)).await?;
+    bench
+        .write_memo("a", &key(4), "edited after it was deleted")
+        .await?;
     let theirs = [
         memo(1, "edited after the delete", now + MINUTE),
         memo(3, "edited before it", now - MINUTE),
     ];
     bench.peer.write("memo", &theirs).await?;
     bench.peer.delete("memo", &key(2), now + MINUTE).await?;
+    bench.peer.delete("memo", &key(4), now - MINUTE).await?;
     bench.settle("a", "W5").await?;
     let why = "it was deleted, and edited later elsewhere";
     bench
@@ -334,6 +338,10 @@ async fn delete_against_edit(bench: &mut Bench) -> Done {
         .await?;
     bench
         .memo_is_gone(&key(3), "W5", "it was deleted here after it was edited elsewhere")
+        .await?;
+    let why = "it was edited here after it was deleted elsewhere";
+    bench
+        .memo_is(&key(4), "edited after it was deleted", "W5", why)
         .await?;
     bench.agree("a", "W5").await
 }

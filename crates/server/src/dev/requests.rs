@@ -101,6 +101,11 @@ impl Requests {
         self.locked().iter().any(is_it)
     }
 
+    /// What the last of them comes to that comes to anything.
+    pub(crate) fn last_of<T>(&self, found: impl Fn(&Exchange) -> Option<T>) -> Option<T> {
+        self.locked().iter().rev().find_map(found)
+    }
+
     /// The id of the last one.
     pub(crate) fn last(&self) -> u64 {
         self.locked().back().map_or(0, |last| last.id)

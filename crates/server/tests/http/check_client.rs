@@ -11,12 +11,13 @@ use tokio::process::Command;
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/driver/driver.mjs");
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/check-client.md");
 /// What is wrong with a client, and the scenarios that it fails then.
-const FLAWS: [(&str, &[&str]); 14] = [
+const FLAWS: [(&str, &[&str]); 15] = [
     ("none", &[]),
     ("blocked", &["rejected-record"]),
     ("child-first", &["parent-after-child"]),
     ("emptied", &["reset-keeps-edits"]),
     ("forgotten-edit", &["edit-during-push"]),
+    ("gives-up", &["delete-against-edit"]),
     ("keeps-own", &["clock-hours-off", "conflict"]),
     ("new-id", &["lost-answer"]),
     ("no-epoch", &["epoch"]),
@@ -103,6 +104,10 @@ async fn a_report_says_what_went_wrong_and_what_the_driver_said() {
     let drivers = [
         ("process.exit(3)", "the driver did not answer `open`: it ended"),
         (
+            "process.stdin.on('data', () => console.log('{\"id\":1}'))",
+            "`open` was answered, but nobody has logged in as `anna` at http://",
+        ),
+        (
             "console.log('ready')",
             "it wrote a line that answers nothing: ready",
         ),
@@ -122,7 +127,12 @@ async fn a_report_says_what_went_wrong_and_what_the_driver_said() {
     }
     let cannot = "process.stdin.on('data', () => console.log('{\"id\":1,\"unsupported\":true}'))";
     let skipped = check_client(&["--only", "conflict", "--", "node", "-e", cannot]).await;
-    assert!(text(&skipped.stdout).starts_with("skip conflict") && skipped.status.success());
+    assert!(text(&skipped.stdout).starts_with("skip conflict"));
+    assert_eq!(
+        skipped.status.code(),
+        Some(1),
+        "one that passes nothing keeps no rule"
+    );
     let missing = check_client(&["--only", "conflict", "--", "/no/such/program"]).await;
     assert!(
         text(&missing.stdout).contains("/no/such/program can not be started"),

@@ -15,12 +15,15 @@ use crate::problem::FieldError;
 /// How many unknown entity types are told at most, and how much of the name of each.
 const UNKNOWN_TOLD: usize = 16;
 const UNKNOWN_CHARS: usize = 64;
+/// What is said where a push names its deletes as a pull does.
+const AS_PULLED: &str =
+    "a push names what it deletes in `deleted`, each with `id` (a diary with `date`) and `updatedAt`";
 
 /// The edits of a push, none of them read yet, but counted.
 #[derive(Debug, Default)]
 pub(super) struct RawChanges<'t> {
     pub(super) types: PerEntity<Option<RawEdits<'t>>>,
-    /// The types that nobody knows, the first few of them.
+    /// What nobody knows and would be lost without a word, the first few of it: types, and deletes as a pull tells them.
     pub(super) unknown: Vec<Violation>,
 }
 
@@ -29,6 +32,8 @@ pub(super) struct RawChanges<'t> {
 pub(super) struct RawEdits<'t> {
     updated: Option<RawList<'t>>,
     deleted: Option<RawList<'t>>,
+    /// A pull tells deletes by that name, a push does not.
+    names_deleted_ids: bool,
 }
 
 /// The records of one list. Those past the greatest number that a push may have are only counted, so that a body of many
@@ -62,6 +67,10 @@ impl<'t> RawChanges<'t> {
                 Ok(entity) => {
                     let path = format!("changes.{entity}");
                     let edits = RawEdits::read(value, &path)?;
+                    if edits.names_deleted_ids {
+                        let violation = Violation::new("unknown_field", AS_PULLED);
+                        self.unknown.push(violation.at("deletedIds").at(entity.name()));
+                    }
                     if self.types[entity].replace(edits).is_some() {
                         return Err(twice(&path));
                     }
@@ -85,6 +94,10 @@ impl<'t> RawEdits<'t> {
             let list = match name.as_str() {
                 "updated" => &mut edits.updated,
                 "deleted" => &mut edits.deleted,
+                "deletedIds" => {
+                    edits.names_deleted_ids = !matches!(value.trim(), "[]" | "null");
+                    continue;
+                }
                 _ => continue,
             };
             let path = format!("{path}.{name}");

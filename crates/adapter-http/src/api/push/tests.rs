@@ -46,6 +46,10 @@ fn what_is_wrong_with_the_whole_push_is_named_with_its_path() {
             &[("clientId", "invalid_type"), ("clientTime", "invalid_type")],
         ),
         (
+            r#"{"clientId": "a", "changes": {"memo": {"updated": [], "deletedIds": ["x"]}, "bot": {"deletedIds": []}}}"#,
+            &[("changes.memo.deletedIds", "unknown_field")],
+        ),
+        (
             r#"{"clientId": "a", "changes": {"memo": {}, "memo": {}}}"#,
             &[("changes.memo", "duplicate_field")],
         ),

@@ -58,6 +58,7 @@ export class Device {
   /** One at a time, whatever the tab. */
   sync() {
     const done = this.store.syncing.then(async () => {
+      if (this.flaw === "gives-up") await this.pull();
       await this.push();
       await this.pull();
     });
@@ -156,7 +157,8 @@ export class Device {
   pulled(type, key, record) {
     this.store.given.get(type)?.add(key);
     // The server judges an edit before it is given up.
-    if (this.store.rows.get(`${type} ${key}`)?.edited !== undefined) return;
+    const isEdited = this.store.rows.get(`${type} ${key}`)?.edited !== undefined;
+    if (isEdited && !(this.flaw === "gives-up" && record === null)) return;
     const newest = this.store.newest[type] ?? 0;
     if (this.flaw === "skips-old" && record?.updatedAt < newest) return;
     this.store.newest[type] = Math.max(newest, record?.updatedAt ?? 0);
