@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::records::JsonResult;
+use crate::access_log;
 use crate::body::JsonBody;
 use crate::caller::{MayOwePassword, SignedIn};
 use crate::client_addr;
@@ -234,6 +235,9 @@ async fn login(
     let login = body.0.parse()?;
     let username = login.username.clone();
     let client = login.client.clone();
+    if let Some(client) = &client {
+        access_log::note_client(&request, client);
+    }
     let candidate = Candidate {
         account: &username,
         address: client_addr::of(&request),

@@ -69,6 +69,8 @@ async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or
         line.contains("200") && line.contains("duration_ms") && line.contains("request_id"),
         "{line}"
     );
+    let names_device = |line: &str| line.contains("/auth/login") && line.contains("my-phone");
+    assert!(log.lines().any(names_device), "a login is of a device, too");
     let secrets = [
         "dear",
         "correct horse",
