@@ -353,13 +353,12 @@ impl ResultWriter {
     /// A record that is stored now, with what was not sent so.
     fn stored(&mut self, outcome: OutcomeName, record: Record, sent: &Sent) -> Result<PushResult, Problem> {
         let (stamp, is_deleted) = (record.stamp.get(), record.is_deleted());
+        let key = record.key.entity_type().key_name();
         let mut shown = entities::record_json(record);
         if let Value::Object(members) = &mut shown {
             // The key is told anyway, and of a deleted record there is nothing else.
             members.retain(|name, value| {
-                !["id", "date"].contains(&&**name)
-                    && (name == "updatedAt" || !is_deleted)
-                    && !sent.says(name, value)
+                name != key && (name == "updatedAt" || !is_deleted) && !sent.says(name, value)
             });
         }
         let mut result = PushResult {

@@ -141,13 +141,12 @@ impl<'t> RawEdits<'t> {
 pub(super) struct Sent(Vec<(&'static str, u64)>);
 
 /// What records show besides their fields.
-const AROUND: [&str; 8] = [
+const AROUND: [&str; 7] = [
     "createdAt",
     "updatedAt",
     "isDeleted",
     "revisionCount",
     "resourceType",
-    "storageType",
     "url",
     "thumbnailUrl",
 ];

@@ -307,6 +307,21 @@ fn every_code_is_in_the_document_with_its_status_and_meaning() {
     );
 }
 
+/// What a problem does not tell is left out: a client need not look for null.
+#[test]
+fn no_member_of_a_problem_is_null() {
+    let document = document();
+    for name in ["Problem", "PushError"] {
+        let members = document["components"]["schemas"][name]["properties"].as_object();
+        for (member, schema) in members.unwrap() {
+            assert!(
+                !schema.to_string().contains("\"null\""),
+                "{name}.{member}: {schema}"
+            );
+        }
+    }
+}
+
 /// The codes that no answer has as its own, and why.
 const IN_NO_ANSWER: [(ProblemCode, &str); 1] = [(
     ProblemCode::Duplicate,
