@@ -3,10 +3,10 @@
 use mosaic_client::SyncState;
 use mosaic_client::domain::entity::{Bot, Diary, Memo, MoodKey, Resource};
 use mosaic_client::domain::{BotId, DiaryDate, ResourceId};
+use mosaic_testkit::proxy::Proxy;
 
 use super::{Device, assert_alike, long, memo};
 use crate::harness::Server;
-use crate::rust_client::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_devices_with_edits_conflicts_and_deletes_end_alike() {
@@ -180,12 +180,12 @@ async fn p1_first_syncs_of_199_200_and_201_records_bring_each_once() {
         for n in 0..count {
             phone.write(&n.to_string());
         }
-        let proxy = Proxy::before(&server).await;
-        phone.log_in(&proxy.url).await;
+        let proxy = Proxy::before(&server.program).await;
+        phone.log_in(proxy.url()).await;
         assert_eq!(phone.sync().await.pushed, count);
         assert_eq!(proxy.count("POST /sync/push"), count.div_ceil(200));
         assert_eq!(proxy.count("POST /sync/pull"), 1, "B3: nothing of it is pulled");
-        tablet.log_in(&proxy.url).await;
+        tablet.log_in(proxy.url()).await;
         let mut steps = Vec::new();
         let first = tablet
             .app
