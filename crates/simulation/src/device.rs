@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use crate::Outcome;
 use crate::model::{EditNumber, Fields, Key};
 
-/// How often a request is tried: so few that faults end syncs.
-const ATTEMPTS: u32 = 2;
+/// A device tries a request so many times at most: so few that faults end syncs.
+const MOST_ATTEMPTS: usize = 3;
 /// So many bytes of a file are sent at a time.
 const CHUNK: usize = 32 * 1024;
 /// The password of every user.
@@ -29,6 +29,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct Machine {
     ahead: AtomicI64,
     random: Mutex<Random>,
+    attempts: u32,
 }
 
 impl Machine {
@@ -144,8 +145,10 @@ pub(crate) struct Device {
 
 impl Device {
     /// A new installation, logged in.
-    pub(crate) async fn new(user: usize, proxy: Proxy, random: Random) -> Outcome<Self> {
+    pub(crate) async fn new(user: usize, proxy: Proxy, mut random: Random) -> Outcome<Self> {
+        let attempts = 1 + u32::try_from(random.below(MOST_ATTEMPTS))?;
         let machine = Arc::new(Machine {
+            attempts,
             ahead: AtomicI64::new(0),
             random: Mutex::new(random),
         });
@@ -229,7 +232,7 @@ impl Device {
 fn open(data: &Data, machine: &Arc<Machine>) -> Outcome<Client> {
     let settings = Settings {
         platform: Arc::clone(machine) as _,
-        attempts: ATTEMPTS,
+        attempts: machine.attempts,
         chunk_bytes: CHUNK,
         ..Settings::default()
     };

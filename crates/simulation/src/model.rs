@@ -31,6 +31,8 @@ struct Arrival {
     /// The edit time by the server's clock.
     times: RangeInclusive<i64>,
     is_certain: bool,
+    /// H2: the history of the time when it came is purged.
+    is_purged: bool,
 }
 
 type Arrivals = BTreeMap<Key, Vec<Arrival>>;
@@ -107,7 +109,31 @@ impl Model {
             edit,
             times,
             is_certain,
+            is_purged: false,
         });
+    }
+
+    /// As [`arrive`](Self::arrive), for a file. Sent again it changes nothing (A2): it is of when it came first.
+    pub(crate) fn arrive_file(
+        &mut self,
+        key: &Key,
+        edit: EditNumber,
+        times: RangeInclusive<i64>,
+        is_certain: bool,
+    ) {
+        let before = self.arrivals.get(key).into_iter().flatten();
+        let starts = before
+            .filter(|arrival| arrival.edit == edit)
+            .map(|arrival| *arrival.times.start());
+        let first = starts.chain([*times.start()]).min().unwrap_or_default();
+        self.arrive(key, edit, first..=*times.end(), is_certain);
+    }
+
+    /// H2: all history is too old, and purged.
+    pub(crate) fn purge(&mut self) {
+        for arrival in self.arrivals.values_mut().flatten() {
+            arrival.is_purged = true;
+        }
     }
 
     /// The server's store is saved.
@@ -142,7 +168,7 @@ impl Model {
                 if self.is_newer(arrival, &stored.current) {
                     return Err(tell("W2: a newer edit lost", arrival));
                 }
-                if !self.is_kept(arrival, stored) {
+                if !arrival.is_purged && !self.is_kept(arrival, stored) {
                     let revisions = &stored.revisions;
                     return Err(tell(&format!("H1: an edit is gone from {revisions:?}"), arrival));
                 }

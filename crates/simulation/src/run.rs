@@ -141,7 +141,10 @@ impl Run {
                     self.models.iter_mut().for_each(Model::put_back);
                 }
             }
-            Step::Purge => self.world.purge()?,
+            Step::Purge => {
+                self.world.purge().await?;
+                self.models.iter_mut().for_each(Model::purge);
+            }
             Step::Reinstall { device } => self.reinstall(*device).await?,
             other => self.offline(other)?,
         }
@@ -251,7 +254,7 @@ impl Run {
             let is_certain = waiting
                 .iter()
                 .all(|waiting| waiting.resource.to_string() != key.1);
-            model.arrive(&key, upload.edit, since - 1..=now + 1, is_certain);
+            model.arrive_file(&key, upload.edit, since - 1..=now + 1, is_certain);
             if !is_certain {
                 device.data.uploads.insert(key, upload);
             }
@@ -349,10 +352,20 @@ impl Run {
         if device.outbox()?.is_empty() && !digest.is_same() {
             return Err(format!("{digest:?}").into());
         }
-        for resource in device.app.list::<Resource>()? {
-            if resource.content.sha256.is_some() && resource.sync == SyncState::Settled {
-                let file = device.folder().join("downloaded");
-                device.app.download(resource.key, &file, |_, _| {}).await?;
+        for ((user, n), file) in &self.files {
+            let Some(resource) = device
+                .app
+                .get::<Resource>(*file)?
+                .filter(|_| *user == device.user)
+            else {
+                continue;
+            };
+            if resource.sync == SyncState::Settled {
+                let to = device.folder().join("downloaded");
+                device.app.download(*file, &to, |_, _| {}).await?;
+                if !std::fs::read(to)?.starts_with(&n.to_be_bytes()) {
+                    return Err(format!("{resource:?} has other bytes than the file {n}").into());
+                }
             }
         }
         Ok(())

@@ -130,7 +130,7 @@ pub(crate) enum Step {
     Backup,
     /// The operator puts back what was saved.
     Restore,
-    /// The daily upkeep runs.
+    /// A hundred days go by in which nobody writes, as far as revisions know, and the daily upkeep purges them (H2).
     Purge,
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, Template, TestDatabase};
 use mosaic_testkit::program::Program;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -43,7 +44,7 @@ struct Postgres {
 impl World {
     /// A server on an empty store, and users.
     pub(crate) async fn new(binary: &Path, store: Store, users: usize) -> Outcome<Self> {
-        let folder = tempfile::tempdir()?;
+        let (binary, folder) = (std::path::absolute(binary)?, tempfile::tempdir()?);
         let postgres = match store {
             Store::Sqlite => None,
             Store::Postgres => {
@@ -55,10 +56,10 @@ impl World {
                 Some(Postgres { cluster, live, kept })
             }
         };
-        let start = &mut command(binary, folder.path(), postgres.as_ref(), &SERVE);
+        let start = &mut command(&binary, folder.path(), postgres.as_ref(), &SERVE);
         let mut world = Self {
             server: Arc::new(Program::start(start)),
-            binary: binary.to_owned(),
+            binary,
             folder,
             postgres,
             http: reqwest::Client::builder().no_proxy().build()?,
@@ -137,14 +138,16 @@ impl World {
         Ok(true)
     }
 
-    /// The daily upkeep, for which the embedded store has to be free.
-    pub(crate) fn purge(&mut self) -> Outcome {
-        if self.postgres.is_none() {
-            self.server.kill();
+    /// Makes the revisions old, and runs the daily upkeep, for which the embedded store has to be free.
+    pub(crate) async fn purge(&mut self) -> Outcome {
+        self.server.kill();
+        match &self.postgres {
+            Some(postgres) => postgres.live.connect().await.batch_execute(AGE).await?,
+            None => Connection::open(self.folder.path().join("mosaic-data/mosaic.db"))?.execute_batch(AGE)?,
         }
-        let done = self.mosaic(&["purge"]);
+        self.mosaic(&["purge"])?;
         self.revive();
-        done
+        Ok(())
     }
 
     /// PostgreSQL crashes and recovers.
@@ -172,6 +175,9 @@ impl World {
         Err(format!("the server does not recover:\n{}", self.server.log()).into())
     }
 }
+
+/// A hundred days, in milliseconds.
+const AGE: &str = "UPDATE revisions SET recorded_at = recorded_at - 8640000000";
 
 const SERVE: [&str; 7] = [
     "serve",
