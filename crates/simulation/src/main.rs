@@ -84,7 +84,8 @@ async fn fail(script: &Script, error: &Failure, arguments: &Arguments) -> Outcom
         script.seed, script.store
     ));
     say(&format!("leaving steps out, for up to {} s", SHRINKING.as_secs()));
-    let small = shrink(script, &arguments.server, SHRINKING).await;
+    let tell = |smaller: &Script| say(&format!("{} steps still fail", smaller.length()));
+    let small = shrink(script, &arguments.server, SHRINKING, tell).await;
     let again = run(&small, &arguments.server).await;
     let file = std::env::temp_dir().join(format!("simulation-{}.jsonl", script.seed));
     let text = small.text()?;

@@ -25,6 +25,10 @@ const TOLERATED_AHEAD: i64 = 300_000;
 /// A shift is rounded to whole seconds, and a request is some time on its way.
 const ROUNDING: i64 = 1_000;
 
+/// Everything is sent after so many quiet syncs of each device: its edits and files, what waited for a memo that another one sent (B2),
+/// and what waited for that.
+const MOST_ROUNDS: usize = 3;
+
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -87,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) files: BTreeMap<(usize, u32), mosaic_client::domain::ResourceId>,
     pub(crate) random: Random,
     pub(crate) figures: Figures,
+    /// Edits and files that the server has judged.
+    sent: usize,
 }
 
 /// What waits on a device when it begins to sync.
@@ -106,6 +112,7 @@ impl Run {
             files: BTreeMap::new(),
             random: Random(!script.seed),
             figures: Figures::default(),
+            sent: 0,
         };
         for user in &script.devices {
             let proxy = Proxy::before(&run.world.server).await;
@@ -200,8 +207,9 @@ impl Run {
             users.insert(self.devices[one.device].user);
             self.note(one.device, &before)?;
             match done {
-                Ok(_) => {
+                Ok(done) => {
                     self.figures.syncs += 1;
+                    self.sent += done.pushed + done.uploaded;
                     self.check_device(one.device)?;
                 }
                 Err(Error::Later { .. }) => self.figures.broken_syncs += 1,
@@ -286,13 +294,19 @@ impl Run {
         Ok(())
     }
 
-    /// One quiet sync of each device brings everything to the server, and another one brings it to all.
+    /// Quiet syncs bring everything to the server. After one more of each device, which sends nothing, all have the same.
     async fn end(&mut self) -> Outcome {
-        for device in 0..self.devices.len() {
-            self.quiet_sync(device).await?;
-        }
-        for device in 0..self.devices.len() {
-            self.quiet_sync(device).await?;
+        for round in 0.. {
+            let before = self.sent;
+            for device in 0..self.devices.len() {
+                self.quiet_sync(device).await?;
+            }
+            if self.sent == before {
+                break;
+            }
+            if round == MOST_ROUNDS {
+                return Err("there is always something left to send".into());
+            }
         }
         for user in 0..self.models.len() {
             let server = self.world.export(user).await?;

@@ -7,7 +7,8 @@ use crate::run::run;
 use crate::script::Script;
 
 /// Leaves steps out as long as the script still fails, in halves, quarters, and so on down to single steps, for about so long.
-pub async fn shrink(script: &Script, binary: &Path, time: Duration) -> Script {
+/// `tell` hears of each smaller one.
+pub async fn shrink(script: &Script, binary: &Path, time: Duration, tell: impl Fn(&Script)) -> Script {
     let until = Instant::now() + time;
     let mut smallest = script.clone();
     let mut length = smallest.steps.len().div_ceil(2);
@@ -21,6 +22,7 @@ pub async fn shrink(script: &Script, binary: &Path, time: Duration) -> Script {
             fewer.steps.drain(at..(at + length).min(smallest.steps.len()));
             if run(&fewer, binary).await.is_err() {
                 smallest = fewer;
+                tell(&smallest);
             } else {
                 at += length;
             }
