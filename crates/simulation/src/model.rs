@@ -69,6 +69,8 @@ pub(crate) struct Model {
     by_key: BTreeMap<Key, Vec<EditNumber>>,
     arrivals: Arrivals,
     saved: Arrivals,
+    /// The edits that brought bytes.
+    files: BTreeSet<EditNumber>,
     /// The memos that a resource was ever attached to.
     memos: BTreeMap<String, BTreeSet<String>>,
 }
@@ -127,6 +129,13 @@ impl Model {
             .map(|arrival| *arrival.times.start());
         let first = starts.chain([*times.start()]).min().unwrap_or_default();
         self.arrive(key, edit, first..=*times.end(), is_certain);
+        self.files.insert(edit);
+    }
+
+    /// Whether the server has the bytes of a resource for certain.
+    pub(crate) fn has_file(&self, key: &Key) -> bool {
+        let mut arrivals = self.arrivals.get(key).into_iter().flatten();
+        arrivals.any(|arrival| arrival.is_certain && self.files.contains(&arrival.edit))
     }
 
     /// H2: all history is too old, and purged.

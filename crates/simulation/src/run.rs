@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use mosaic_client::domain::ResourceId;
 use mosaic_client::domain::entity::{Memo, Resource};
 use mosaic_client::{Error, Platform as _, Progress, SyncState, System};
 use mosaic_testkit::Random;
@@ -88,7 +89,7 @@ pub(crate) struct Run {
     pub(crate) devices: Vec<Device>,
     pub(crate) models: Vec<Model>,
     /// The files that were attached, by user and number.
-    pub(crate) files: BTreeMap<(usize, u32), mosaic_client::domain::ResourceId>,
+    pub(crate) files: BTreeMap<(usize, u32), ResourceId>,
     pub(crate) random: Random,
     pub(crate) figures: Figures,
     /// Edits and files that the server has judged.
@@ -366,23 +367,27 @@ impl Run {
         if device.outbox()?.is_empty() && !digest.is_same() {
             return Err(format!("{digest:?}").into());
         }
-        for ((user, n), file) in &self.files {
-            let Some(resource) = device
-                .app
-                .get::<Resource>(*file)?
-                .filter(|_| *user == device.user)
-            else {
-                continue;
-            };
-            if resource.sync == SyncState::Settled {
-                let to = device.folder().join("downloaded");
-                device.app.download(*file, &to, |_, _| {}).await?;
-                if !std::fs::read(to)?.starts_with(&n.to_be_bytes()) {
-                    return Err(format!("{resource:?} has other bytes than the file {n}").into());
-                }
-            }
+        for ((_, n), file) in self.files.iter().filter(|((user, _), _)| *user == device.user) {
+            self.compare_bytes(device, *file, *n).await?;
         }
         Ok(())
+    }
+
+    /// What a device downloads is what was attached, unless a backup was restored that does not have it.
+    async fn compare_bytes(&self, device: &Device, file: ResourceId, n: u32) -> Outcome {
+        let resource = device.app.get::<Resource>(file)?;
+        if resource.is_none_or(|resource| resource.sync != SyncState::Settled) {
+            return Ok(());
+        }
+        let to = device.folder().join("downloaded");
+        match device.app.download(file, &to, |_, _| {}).await {
+            Ok(()) if std::fs::read(to)?.starts_with(&n.to_be_bytes()) => Ok(()),
+            Ok(()) => Err(format!("the file {n} has other bytes").into()),
+            Err(_) if !self.models[device.user].has_file(&("resource".to_owned(), file.to_string())) => {
+                Ok(())
+            }
+            Err(error) => Err(format!("the file {n}: {error}").into()),
+        }
     }
 }
 
