@@ -217,18 +217,18 @@ impl Making {
                     .of(&[0, 0, 0, -HOUR, HOUR, -5 * HOUR, 26 * HOUR, -72 * HOUR]);
                 Step::Clock { device, ahead }
             }
-            590..920 => Step::Sync(self.syncing(device)),
-            920..928 => Step::Reinstall { device },
-            928..940 => Step::SaveDevice { device },
-            940..948 => Step::RestoreDevice { device },
-            948..954 => Step::Copy {
+            590..880 => Step::Sync(self.syncing(device)),
+            880..890 => Step::Reinstall { device },
+            890..908 => Step::SaveDevice { device },
+            908..920 => Step::RestoreDevice { device },
+            920..928 => Step::Copy {
                 device,
                 of: self.random.below(self.devices),
             },
-            954..970 => Step::Kill,
-            970..976 if self.store == Store::Postgres => Step::RestartDatabase(self.syncing(device)),
-            970..985 => Step::Backup,
-            985..993 => Step::Restore,
+            928..940 => Step::Kill,
+            940..946 if self.store == Store::Postgres => Step::RestartDatabase(self.syncing(device)),
+            940..970 => Step::Backup,
+            970..990 => Step::Restore,
             _ => Step::Purge,
         }
     }

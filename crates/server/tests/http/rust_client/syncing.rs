@@ -140,8 +140,8 @@ fn tags(tags: &[&str]) -> mosaic_client::domain::text::Tags {
 #[tokio::test(flavor = "multi_thread")]
 async fn b3_w4_records_that_are_too_long_for_the_answer_of_a_push_are_read() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&server.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(&server.url).await);
     let text = "x".repeat(1_000_000);
     let ids: Vec<_> = (0..6).map(|n| phone.write(&format!("{n} {text}"))).collect();
     phone.sync().await;
