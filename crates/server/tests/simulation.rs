@@ -19,10 +19,10 @@ async fn simulate(store: Store, seeds: std::ops::RangeInclusive<u64>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w2_h1_nothing_is_lost_on_sqlite_whatever_fails() {
-    simulate(Store::Sqlite, 1..=4).await;
+    simulate(Store::Sqlite, 1..=3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w2_h1_nothing_is_lost_on_postgres_whatever_fails() {
-    simulate(Store::Postgres, 5..=7).await;
+    simulate(Store::Postgres, 4..=6).await;
 }

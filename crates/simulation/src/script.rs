@@ -248,7 +248,8 @@ impl Making {
         ]);
         let n = match kind {
             Kind::Resource => self.number(self.files.max(1) as usize),
-            // Few, so that edits meet.
+            // New ones, and few others, so that edits meet.
+            _ if self.random.percent(10) => 100 + self.texts,
             _ => self.number(5),
         };
         Slot { kind, n }
