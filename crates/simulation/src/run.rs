@@ -94,6 +94,8 @@ pub(crate) struct Run {
     pub(crate) figures: Figures,
     /// Edits and files that the server has judged.
     sent: usize,
+    /// Why the last sync broke off that did.
+    broken_by: String,
 }
 
 /// What waits on a device when it begins to sync.
@@ -114,6 +116,7 @@ impl Run {
             random: Random(!script.seed),
             figures: Figures::default(),
             sent: 0,
+            broken_by: String::new(),
         };
         for user in &script.devices {
             let proxy = Proxy::before(&run.world.server).await;
@@ -154,6 +157,7 @@ impl Run {
                 self.models.iter_mut().for_each(Model::purge);
             }
             Step::Reinstall { device } => self.reinstall(*device).await?,
+            Step::Copy { device, of } => self.copy(*device, *of).await?,
             other => self.offline(other)?,
         }
         self.revive();
@@ -203,6 +207,8 @@ impl Run {
         done: Vec<mosaic_client::Result<Progress>>,
     ) -> Outcome {
         self.revive();
+        // What did not go wrong, since so many requests were not made, goes wrong no more.
+        self.devices.iter().for_each(|device| device.proxy.fail(|_| None));
         let mut users = BTreeSet::new();
         for ((one, before), done) in syncing.iter().zip(before).zip(done) {
             users.insert(self.devices[one.device].user);
@@ -213,13 +219,14 @@ impl Run {
                     self.sent += done.pushed + done.uploaded;
                     self.check_device(one.device)?;
                 }
-                Err(Error::Later { .. }) => self.figures.broken_syncs += 1,
+                Err(Error::Later { reason, .. }) => {
+                    self.figures.broken_syncs += 1;
+                    self.broken_by = reason;
+                }
                 // The login was made after the backup that the server was set back to.
                 Err(Error::LoggedOut) => {
                     self.figures.broken_syncs += 1;
-                    let device = &self.devices[one.device];
-                    device.proxy.fail(|_| None);
-                    device.log_in().await?;
+                    self.devices[one.device].log_in().await?;
                 }
                 Err(error) => return Err(format!("device {}: {error}", one.device).into()),
             }
@@ -336,8 +343,9 @@ impl Run {
                 return Ok(());
             }
         }
+        let reason = &self.broken_by;
         Err(format!(
-            "device {device} can't sync, and nothing is wrong:\n{}",
+            "device {device} can't sync, and nothing is wrong: {reason}\n{}",
             self.world.server.log()
         )
         .into())

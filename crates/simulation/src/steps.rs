@@ -51,19 +51,26 @@ impl Run {
                 let saved = device.saved.as_ref().map(Data::copy).transpose()?;
                 saved.map_or(Ok(()), |data| device.become_one_with(data))
             }
-            Step::Copy { device, of }
-                if device != of && self.devices[device].user == self.devices[of].user =>
-            {
-                let data = self.devices[of].data.copy()?;
-                self.devices[device].become_one_with(data)
-            }
             _ => Ok(()),
         }
     }
 
     pub(crate) async fn reinstall(&mut self, device: usize) -> Outcome {
-        self.devices[device].become_one_with(Data::new()?)?;
-        self.devices[device].proxy.fail(|_| None);
+        self.begin_with(device, Data::new()?).await
+    }
+
+    /// Two devices have the same client id from now on.
+    pub(crate) async fn copy(&mut self, device: usize, of: usize) -> Outcome {
+        if device == of || self.devices[device].user != self.devices[of].user {
+            return Ok(());
+        }
+        let data = self.devices[of].data.copy()?;
+        self.begin_with(device, data).await
+    }
+
+    /// The device has these data, and logs in through its own proxy.
+    async fn begin_with(&mut self, device: usize, data: Data) -> Outcome {
+        self.devices[device].become_one_with(data)?;
         self.devices[device].log_in().await
     }
 
