@@ -24,5 +24,5 @@ async fn w2_h1_nothing_is_lost_on_sqlite_whatever_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w2_h1_nothing_is_lost_on_postgres_whatever_fails() {
-    simulate(Store::Postgres, 4..=6).await;
+    simulate(Store::Postgres, 4..=5).await;
 }
