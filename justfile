@@ -41,6 +41,10 @@ rules:
 bench *args:
     cargo xtask bench {{ args }}
 
+# Many devices against real servers, from seeds, while everything fails; `--seeds N --minutes M`
+simulate *args:
+    cargo xtask simulate {{ args }}
+
 # Run the server from the source tree; arguments go to `mosaic`
 serve *args:
     cargo xtask serve {{ args }}

@@ -1,9 +1,10 @@
 //! The arrow test: which crate may depend on which (docs/architecture.md).
 //!
 //! `adapter-http → application → ports → domain`; the other adapters know `ports` and `domain`; no adapter knows another;
-//! `server` may know all; `testkit` is for tests only; the client knows `domain` alone, and the server's tests know the client. Tests of the inner crates may use the embedded store, as the world
-//! that they run in. A crate without a rule here fails, so that the next one is placed
-//! on purpose.
+//! `server` may know all; `testkit` is for tests only; the client knows `domain` alone,
+//! and the server's tests know the client and the simulation, which is for tests only, too. Tests of the inner crates may use
+//! the embedded store, as the world that they run in. A crate without a rule here fails, so that the next one is placed on
+//! purpose.
 
 use crate::metadata::{Dependency, Package};
 
@@ -24,6 +25,7 @@ const APPLICATION: &str = "mosaic-application";
 const SQLITE: &str = "mosaic-adapter-sqlite";
 const CLIENT: &str = "mosaic-client";
 const CLI: &str = "mosaic-cli";
+const SIMULATION: &str = "mosaic-simulation";
 
 /// What a pure crate may use: data, text, numbers. No async, no I/O, no database, no HTTP.
 const PURE: &[&str] = &[
@@ -50,7 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff", &["mosaic-domain"]),
     ("object_store", &["mosaic-adapter-blobs"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
-    ("rusqlite", &["mosaic-adapter-sqlite", CLIENT]),
+    ("rusqlite", &["mosaic-adapter-sqlite", CLIENT, SIMULATION]),
     ("tokio-postgres", &["mosaic-adapter-postgres", TESTKIT]),
     ("tokio-postgres-rustls", &["mosaic-adapter-postgres"]),
     ("utoipa", &["mosaic-adapter-http"]),
@@ -88,11 +90,13 @@ fn rule(name: &str) -> Option<Rule> {
                 "mosaic-adapter-media",
                 "mosaic-adapter-system",
             ],
-            &[CLI, CLIENT, TESTKIT],
+            &[CLI, CLIENT, SIMULATION, TESTKIT],
             None,
         ),
         CLIENT => rule(&[DOMAIN], &[], None),
         CLI => rule(&[CLIENT], &[], None),
+        // A test itself.
+        SIMULATION => rule(&[CLIENT, TESTKIT], &[], None),
         "xtask" => rule(&[], &[], None),
         _ => None,
     }
@@ -125,7 +129,7 @@ fn refusal(rule: &Rule, from: &str, to: &Dependency, is_member: bool) -> Option<
     if dev && rule.tests.contains(&name) {
         return None;
     }
-    if name == TESTKIT && !dev {
+    if name == TESTKIT && !dev && !rule.members.contains(&TESTKIT) {
         return Some("testkit is a dev-dependency only".to_owned());
     }
     if is_member {

@@ -77,6 +77,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Many devices against real servers, from seeds, while everything fails: see that nothing is lost
+    Simulate {
+        /// `--seeds N`, `--minutes M`, `--first SEED`, `--steps N`, `--replay FILE`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run the server from the source tree
     Serve {
         /// Passed on to `mosaic serve`
@@ -101,6 +107,7 @@ fn main() -> ExitCode {
         Command::Mutants { only, list: false } => mutants::try_all(&workspace, &only),
         Command::Rules => rules::write(&workspace),
         Command::Bench { args } => steps::run(&workspace, &[steps::bench(args)]),
+        Command::Simulate { args } => steps::run(&workspace, &[steps::simulate(args)]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };
     match done {

@@ -81,7 +81,9 @@ impl Rules {
 
     /// Notes what a file says of rules.
     fn see(&mut self, file: &str, text: &str) {
-        let is_test = file.contains("/tests") || file.starts_with("crates/testkit/");
+        let is_test = file.contains("/tests")
+            || file.starts_with("crates/testkit/")
+            || file.starts_with("crates/simulation/");
         let (mut named, mut last) = (BTreeSet::new(), String::new());
         for line in text.lines().map(str::trim) {
             if let Some(comment) = line.strip_prefix("//") {

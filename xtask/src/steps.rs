@@ -212,6 +212,24 @@ pub(crate) fn bench(args: Vec<String>) -> Step {
     })
 }
 
+/// The simulation, with the server of the source tree.
+pub(crate) fn simulate(args: Vec<String>) -> Step {
+    Step::new("simulation", move |workspace| {
+        run_program(workspace.cargo("build").args([
+            "--package",
+            "mosaic-server",
+            "--package",
+            "mosaic-simulation",
+            "--bins",
+        ]))?;
+        let built = workspace.target().join("debug");
+        let mut simulation = std::process::Command::new(built.join("simulate"));
+        simulation.arg("--server").arg(built.join("mosaic")).args(&args);
+        run_program(&mut simulation)?;
+        Ok(None)
+    })
+}
+
 /// The benchmarks run elsewhere: what names a file names it from here.
 fn as_from_here(arg: &String) -> OsString {
     match std::path::absolute(arg) {

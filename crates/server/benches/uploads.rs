@@ -19,7 +19,6 @@ mod files_many;
 #[expect(
     dead_code,
     unreachable_pub,
-    clippy::unwrap_used,
     reason = "written for the tests, which use the rest of it"
 )]
 mod harness;

@@ -22,6 +22,9 @@ mod memory_blobs;
 mod model;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod program;
+pub mod proxy;
+mod random;
 mod run;
 pub mod seals;
 mod stand_ins;
@@ -41,6 +44,7 @@ pub use ledger::Ledger;
 pub use memory_blobs::{BlobCall, BlobFailure, MemoryBlobs};
 pub use model::Model;
 pub use mosaic_ports::Stores;
+pub use random::Random;
 pub use run::run;
 pub use stand_ins::{ManualClock, SequentialIds};
 

@@ -14,7 +14,6 @@
 #[expect(
     dead_code,
     unreachable_pub,
-    clippy::unwrap_used,
     reason = "written for the tests, which use the rest of it"
 )]
 mod harness;

@@ -1,12 +1,11 @@
 //! A server of one's own for each test, and clients that talk to it.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use mosaic_testkit::postgres::{Template, TestDatabase};
+use mosaic_testkit::program::Program;
 use reqwest::{Method, RequestBuilder, StatusCode};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
@@ -18,11 +17,10 @@ pub const ADMIN_PASSWORD: &str = "correct horse battery";
 
 /// A running server. It is killed, and its data removed, when it goes out of scope.
 pub struct Server {
-    process: Child,
+    /// Its process, for what stands before it.
+    pub program: Arc<Program>,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
-    log: Arc<Mutex<String>>,
-    log_reader: Option<JoinHandle<()>>,
     /// The data it serves.
     pub data: Data,
 }
@@ -108,19 +106,10 @@ impl Data {
     pub fn start_by(&self, launcher: &[&str], args: &[&str]) -> Server {
         let mut command = self.mosaic_by(launcher, args);
         command.args(["--http-workers", "2", "--log-format", "json"]);
-        let mut process = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let stderr = BufReader::new(process.stderr.take().expect("its stderr"));
-        let log = Arc::new(Mutex::new(String::new()));
-        let (url, log_reader) = wait_for_address(stderr, &log);
+        let program = Arc::new(Program::start(&mut command));
         Server {
-            process,
-            url,
-            log,
-            log_reader: Some(log_reader),
+            url: program.url().to_owned(),
+            program,
             data: self.clone(),
         }
     }
@@ -152,36 +141,6 @@ fn new_database() -> TestDatabase {
     std::thread::spawn(create).join().expect("a database")
 }
 
-/// Reads the log until the line that says where the server listens, then goes on reading on a thread of its own.
-fn wait_for_address(
-    mut stderr: BufReader<ChildStderr>,
-    log: &Arc<Mutex<String>>,
-) -> (String, JoinHandle<()>) {
-    let url = loop {
-        let mut line = String::new();
-        let read = stderr.read_line(&mut line).expect("readable stderr");
-        assert!(
-            read > 0,
-            "the server ended before it listened:\n{}",
-            log.lock().unwrap()
-        );
-        log.lock().unwrap().push_str(&line);
-        if let Some(at) = line.find("http://127.0.0.1:") {
-            let url: String = line[at..].chars().take_while(|c| !"\" ,}".contains(*c)).collect();
-            break url.trim().to_owned();
-        }
-    };
-    let log = Arc::clone(log);
-    let reader = std::thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            let mut log = log.lock().unwrap();
-            log.push_str(&line);
-            log.push('\n');
-        }
-    });
-    (url, reader)
-}
-
 impl Server {
     /// A server on an empty store.
     pub fn start() -> Self {
@@ -195,12 +154,12 @@ impl Server {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.program.pid()
     }
 
     /// What it logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.program.log()
     }
 
     /// Sends it a signal.
@@ -209,19 +168,14 @@ impl Server {
     }
 
     /// Kills it as a crash would (SIGKILL) and leaves its data.
-    pub fn kill(mut self) -> Data {
-        self.process.kill().expect("a process to kill");
-        self.process.wait().expect("its end");
+    pub fn kill(self) -> Data {
+        self.program.kill();
         self.data.clone()
     }
 
     /// Waits for it to end by itself; returns how it ended and everything it logged.
     pub fn wait(&mut self) -> (ExitStatus, String) {
-        let status = self.process.wait().expect("its end");
-        if let Some(reader) = self.log_reader.take() {
-            reader.join().expect("the log's reader");
-        }
-        (status, self.log())
+        self.program.wait()
     }
 
     /// A client without a login.
@@ -268,9 +222,7 @@ pub fn send_signal(pid: u32, signal: Signal) {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Already ended where a test waited for it.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.program.kill();
     }
 }
 

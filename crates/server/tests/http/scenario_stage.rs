@@ -1,14 +1,10 @@
 //! What scenarios need besides phones: a store that is stopped, saved, put back and changed behind the server's back.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use mosaic_testkit::postgres::{Template, TestDatabase};
 
 use crate::harness::{Data, Server, Signal};
-
-/// How long another process may take for what it has to do.
-pub const SOON: Duration = Duration::from_mins(1);
 
 /// Which store this test binary is about.
 const ON_POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"http_postgres");
@@ -24,8 +20,6 @@ struct Databases {
     live: TestDatabase,
     /// A copy of it, once there is one.
     kept: TestDatabase,
-    /// Where one connects to while the others are copied.
-    desk: TestDatabase,
 }
 
 impl Stage {
@@ -36,7 +30,6 @@ impl Stage {
             Some(Databases {
                 live: TestDatabase::create(&empty).await,
                 kept: TestDatabase::create(&empty).await,
-                desk: TestDatabase::create(&empty).await,
             })
         } else {
             None
@@ -95,7 +88,7 @@ impl Stage {
             return server;
         };
         Self::stop(server);
-        databases.copy(&databases.live, &databases.kept).await;
+        databases.kept.become_copy_of(&databases.live).await;
         self.start(&[])
     }
 
@@ -105,7 +98,7 @@ impl Stage {
             self.mosaic(&["restore", self.backup_file().to_str().expect("UTF-8"), "--yes"]);
             return;
         };
-        databases.copy(&databases.kept, &databases.live).await;
+        databases.live.become_copy_of(&databases.kept).await;
         self.mosaic(&["epoch", "renew"]);
     }
 
@@ -141,32 +134,10 @@ impl Stage {
 
     /// Removes what it made.
     pub async fn remove(self) {
-        if let Some(Databases { live, kept, desk }) = self.databases {
-            for database in [live, kept, desk] {
+        if let Some(Databases { live, kept }) = self.databases {
+            for database in [live, kept] {
                 database.remove().await;
             }
         }
-    }
-}
-
-impl Databases {
-    /// Puts a copy of a database in the place of another. Sessions that were closed a moment ago may still be ending.
-    async fn copy(&self, from: &TestDatabase, to: &TestDatabase) {
-        let desk = self.desk.connect().await;
-        let drop_old = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", to.name());
-        desk.batch_execute(&drop_old).await.expect("the old one goes");
-        let copy = format!("CREATE DATABASE {} TEMPLATE {}", to.name(), from.name());
-        let copying = async {
-            while let Err(error) = desk.batch_execute(&copy).await {
-                let in_use = error
-                    .as_db_error()
-                    .is_some_and(|error| error.code().code() == "55006");
-                assert!(in_use, "{error:?}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(SOON, copying)
-            .await
-            .expect("nobody uses it any more");
     }
 }

@@ -188,6 +188,18 @@ impl TestDatabase {
         self.server.connect_to(self.name()).await
     }
 
+    /// Puts a copy of another database of the same server in the place of this one. Whoever is connected to this one is cut off; of the
+    /// other one sessions may still be ending.
+    ///
+    /// # Panics
+    /// If the other one stays in use.
+    pub async fn become_copy_of(&self, other: &Self) {
+        let client = self.server.connect().await;
+        must(drop_database(&client, self.name()).await);
+        let copy = format!("CREATE DATABASE {} TEMPLATE {}", self.name(), other.name());
+        when_unused(&client, &copy).await;
+    }
+
     /// Drops the database, whoever is still connected to it, and returns when it is gone.
     pub async fn remove(mut self) {
         let client = self.server.connect().await;

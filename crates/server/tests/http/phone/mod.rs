@@ -2,16 +2,15 @@
 //! offline, pushes in bulk, pulls, and what to do on a reset (R3).
 
 mod pulling;
-mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mosaic_adapter_system::SystemClock;
 use mosaic_ports::Clock as _;
+pub use mosaic_testkit::Random;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-pub use self::random::Random;
 use crate::harness::{Client, ENTITIES};
 use crate::kinds::{KINDS, Kind, MEMO, RESOURCE, with};
 

@@ -3,8 +3,8 @@
 use mosaic_client::domain::entity::{Memo, Resource};
 use mosaic_client::domain::{MemoId, ResourceId};
 use mosaic_client::{Error, SyncState};
+use mosaic_testkit::proxy::Proxy;
 
-use super::proxy::Proxy;
 use super::{Device, assert_alike, memo};
 use crate::harness::Server;
 
@@ -13,8 +13,8 @@ const HOUR: i64 = 3_600_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn w3_a_lost_answer_is_sent_again_and_makes_no_twin() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&server.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(&server.url).await);
     let id = phone.write("once");
     proxy.lose("POST /sync/push", 0);
     // One process sends it, and ends; the next one finds it unsettled, and the server's record in its pull.
@@ -36,8 +36,8 @@ async fn w3_a_lost_answer_is_sent_again_and_makes_no_twin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_sync_that_breaks_off_goes_on_where_it_was() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&proxy.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(&server.url).await, Device::at(proxy.url()).await);
     for n in 0..450 {
         phone.write(&n.to_string());
     }

@@ -2,8 +2,8 @@
 
 use mosaic_client::Error;
 use mosaic_client::domain::entity::Resource;
+use mosaic_testkit::proxy::Proxy;
 
-use super::proxy::Proxy;
 use super::{Device, assert_alike};
 use crate::files_s3::{endpoint, on_s3};
 use crate::harness::{Data, Server};
@@ -19,8 +19,8 @@ fn some_bytes() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a1_a_file_goes_up_in_two_halves_and_comes_down_whole() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&proxy.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(proxy.url()).await);
     let memo = phone.write("with a file");
     let file = phone.folder.path().join("voice.bin");
     std::fs::write(&file, some_bytes()).unwrap();

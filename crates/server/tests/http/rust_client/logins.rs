@@ -2,8 +2,8 @@
 
 use futures_util::StreamExt as _;
 use mosaic_client::{Error, Login};
+use mosaic_testkit::proxy::Proxy;
 
-use super::proxy::Proxy;
 use super::{Device, assert_alike};
 use crate::harness::{ADMIN_PASSWORD, Server};
 
@@ -17,8 +17,8 @@ fn spoil_token(device: &Device) {
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_a_token_that_is_refused_in_the_middle_is_renewed_once() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&proxy.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(&server.url).await, Device::at(proxy.url()).await);
     for n in 0..450 {
         phone.write(&n.to_string());
     }
@@ -119,8 +119,8 @@ async fn l3_another_password_keeps_this_login_and_ends_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn n1_a_device_is_told_when_another_one_has_synced() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&proxy.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(&server.url).await, Device::at(proxy.url()).await);
     let mut nudges = Box::pin(tablet.app.nudges());
     nudges.next().await.unwrap().unwrap();
     let id = phone.write("news");

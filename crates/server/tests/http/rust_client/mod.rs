@@ -5,7 +5,6 @@ mod driver;
 mod faults;
 mod files;
 mod logins;
-mod proxy;
 mod restored;
 mod syncing;
 

@@ -2,8 +2,8 @@
 
 use mosaic_client::domain::entity::{Diary, Memo};
 use mosaic_client::domain::text::Tags;
+use mosaic_testkit::proxy::Proxy;
 
-use super::proxy::Proxy;
 use super::{Device, assert_alike};
 use crate::scenario_stage::Stage;
 
@@ -11,8 +11,8 @@ use crate::scenario_stage::Stage;
 async fn r3_a_restored_server_gets_what_was_not_synced_and_drops_what_it_forgot() {
     let stage = Stage::new().await;
     let server = stage.start(&[]);
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&proxy.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(proxy.url()).await);
     let before: Vec<_> = (0..250).map(|n| phone.write(&format!("before {n}"))).collect();
     phone.sync().await;
     tablet.sync().await;
@@ -37,7 +37,7 @@ async fn r3_a_restored_server_gets_what_was_not_synced_and_drops_what_it_forgot(
     Stage::stop(server);
     stage.put_back().await;
     let server = stage.start(&[]);
-    proxy.lead_to(&server);
+    proxy.lead_to(&server.program);
 
     // A rebuilding that breaks off goes on later.
     proxy.lose("POST /sync/pull", 1);

@@ -3,10 +3,10 @@
 use mosaic_client::SyncState;
 use mosaic_client::domain::entity::{Bot, Diary, Memo, MoodKey, Resource};
 use mosaic_client::domain::{BotId, DiaryDate, ResourceId};
+use mosaic_testkit::proxy::Proxy;
 
 use super::{Device, assert_alike, long, memo};
 use crate::harness::Server;
-use crate::rust_client::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_devices_with_edits_conflicts_and_deletes_end_alike() {
@@ -140,8 +140,8 @@ fn tags(tags: &[&str]) -> mosaic_client::domain::text::Tags {
 #[tokio::test(flavor = "multi_thread")]
 async fn b3_w4_records_that_are_too_long_for_the_answer_of_a_push_are_read() {
     let server = Server::start();
-    let proxy = Proxy::before(&server).await;
-    let (phone, tablet) = (Device::at(&proxy.url).await, Device::at(&server.url).await);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(&server.url).await);
     let text = "x".repeat(1_000_000);
     let ids: Vec<_> = (0..6).map(|n| phone.write(&format!("{n} {text}"))).collect();
     phone.sync().await;
@@ -180,12 +180,12 @@ async fn p1_first_syncs_of_199_200_and_201_records_bring_each_once() {
         for n in 0..count {
             phone.write(&n.to_string());
         }
-        let proxy = Proxy::before(&server).await;
-        phone.log_in(&proxy.url).await;
+        let proxy = Proxy::before(&server.program).await;
+        phone.log_in(proxy.url()).await;
         assert_eq!(phone.sync().await.pushed, count);
         assert_eq!(proxy.count("POST /sync/push"), count.div_ceil(200));
         assert_eq!(proxy.count("POST /sync/pull"), 1, "B3: nothing of it is pulled");
-        tablet.log_in(&proxy.url).await;
+        tablet.log_in(proxy.url()).await;
         let mut steps = Vec::new();
         let first = tablet
             .app
