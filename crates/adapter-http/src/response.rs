@@ -55,9 +55,11 @@ pub(crate) fn small(
 pub(crate) fn answer(
     mut response: HttpResponseBuilder,
     mut pieces: Vec<Bytes>,
-    lease: Lease,
+    mut lease: Lease,
 ) -> HttpResponse {
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    // What it was made of is gone.
+    lease.shrink(lease.bytes().saturating_sub(bytes));
     if bytes <= FEW {
         return response.content_type(JSON).body(pieces.pop().unwrap_or_default());
     }
@@ -187,8 +189,9 @@ mod tests {
         let has_room = |bytes| lease(&budget).grow(bytes).is_ok();
         for (bytes, counted) in [(FEW - 2, 0), (FEW - 1, FEW + 1), (200_000, 200_002)] {
             let text = "x".repeat(bytes);
-            let (pieces, held) = write(&text, bytes + 2, lease(&budget)).unwrap();
+            let (pieces, mut held) = write(&text, bytes + 2, lease(&budget)).unwrap();
             assert_eq!((pieces.len(), held.bytes()), (1, counted));
+            held.grow(counted).unwrap();
             let answered = answer(HttpResponse::Ok(), pieces, held);
             assert!(has_room(share - counted) && !has_room(share - counted + 1));
             drop(answered);

@@ -1,6 +1,8 @@
-//! Resumable uploads by the protocol tus 1.0.0, with creation (also with the first bytes, or without a length), termination, expiration and checksums.
+//! Resumable uploads by the protocol tus 1.0.0, with creation (also with the first bytes, or without a length), termination,
+//! expiration and checksums.
 //!
-//! A request whose bytes break off or stall leaves what came; one that begins an upload with them leaves nothing. No limit for bodies holds here but the announced length.
+//! A request whose bytes break off or stall leaves what came; one that begins an upload with them leaves nothing. No limit for
+//! bodies holds here but the announced length.
 
 mod headers;
 mod metadata;
