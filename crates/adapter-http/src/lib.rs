@@ -48,5 +48,5 @@ mod wire;
 pub use admission::RequestLimits;
 pub use body::BodyLimits;
 pub use limits::{Budget, LoginBudgets};
-pub use server::{HttpSettings, openapi, start};
+pub use server::{HttpSettings, exposed_headers, openapi, start};
 pub use state::{AppState, DownloadSettings};

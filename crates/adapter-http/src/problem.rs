@@ -99,13 +99,14 @@ pub struct ProblemBody {
     #[schema(example = "urn:mosaic:problem:not_found")]
     r#type: String,
     /// What this kind of problem means, in a few words.
-    title: &'static str,
+    #[schema(value_type = String)]
+    title: Cow<'static, str>,
     /// The HTTP status, once more.
     status: u16,
     /// What happened this time, for people.
     detail: String,
     #[schema(value_type = ProblemCode)]
-    code: &'static str,
+    code: Cow<'static, str>,
     /// The same text as `detail`, for apps that read a plain string.
     error: String,
     /// What is wrong with which field: with `validation_failed`.
@@ -144,6 +145,35 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     request_id: Option<String>,
+}
+
+impl ProblemBody {
+    /// One that says no more than this: of a code that need not be in the catalogue, for what answers in the place of the server.
+    pub fn new(
+        status: u16,
+        code: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        let (code, detail) = (code.into(), detail.into());
+        Self {
+            r#type: code::urn(&code),
+            title: title.into(),
+            status,
+            detail: detail.clone(),
+            code,
+            error: detail,
+            errors: Vec::new(),
+            current: None,
+            updated_at: None,
+            server_time: None,
+            limit: None,
+            used: None,
+            quota: None,
+            received: None,
+            request_id: None,
+        }
+    }
 }
 
 /// What a problem says of bytes: members of the [`ProblemBody`].
@@ -333,12 +363,6 @@ impl Problem {
             ..
         } = &*self.0;
         ProblemBody {
-            r#type: code.urn(),
-            title: code.title(),
-            status: code.status(),
-            detail: detail.to_string(),
-            code: code.code(),
-            error: detail.to_string(),
             errors: errors.clone(),
             current: current.clone(),
             updated_at: *updated_at,
@@ -348,6 +372,7 @@ impl Problem {
             quota: bytes.quota,
             received: bytes.received,
             request_id,
+            ..ProblemBody::new(code.status(), code.code(), code.title(), detail.to_string())
         }
     }
 

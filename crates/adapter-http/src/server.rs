@@ -263,13 +263,17 @@ const RESPONSE_HEADERS: [&str; 7] = [
     "content-disposition",
 ];
 
+/// The headers of answers that web pages may read, for what answers in the place of the server.
+pub fn exposed_headers() -> impl Iterator<Item = &'static str> {
+    RESPONSE_HEADERS.into_iter().chain(api::uploads::RESPONSE_HEADERS)
+}
+
 fn cors(origins: &[String]) -> Cors {
     let base = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
         .allowed_headers(REQUEST_HEADERS)
         .allowed_headers(api::uploads::REQUEST_HEADERS)
-        .expose_headers(RESPONSE_HEADERS)
-        .expose_headers(api::uploads::RESPONSE_HEADERS)
+        .expose_headers(exposed_headers())
         .max_age(3600);
     origins.iter().fold(base, |cors, origin| match origin.as_str() {
         "*" => cors.allow_any_origin(),

@@ -191,12 +191,12 @@ problem_codes! {
     StorageFull = 507 "storage_full" "The storage is full";
 }
 
-impl ProblemCode {
-    /// A stable name for the `type` member: the same as `code`, as a URN.
-    pub fn urn(self) -> String {
-        format!("urn:mosaic:problem:{}", self.code())
-    }
+/// A stable name for the `type` member: the same as `code`, as a URN.
+pub(super) fn urn(code: &str) -> String {
+    format!("urn:mosaic:problem:{code}")
+}
 
+impl ProblemCode {
     pub(super) fn status_code(self) -> StatusCode {
         StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
