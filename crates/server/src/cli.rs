@@ -150,8 +150,8 @@ pub enum Command {
     /// Run a server for developers of apps, never for production: any password is right, and nothing is kept
     ///
     /// A login with an unknown name makes the account. `POST /dev/clock` moves the clock, `POST /dev/faults` has requests
-    /// fail, `POST /dev/backup` and `POST /dev/restore` set the server back, and the page `/dev` shows what each device sent
-    /// and got. Reads no configuration but flags; those that name a store have no effect.
+    /// fail, `POST /dev/backup` and `POST /dev/restore` set the server back (one backup is kept, the last), and the page `/dev`
+    /// shows what each device sent and got. Reads no configuration but flags; those that name a store have no effect.
     Dev,
     /// Take a client through what goes wrong in the lives of apps, and say which rules of the protocol it keeps
     ///

@@ -5,7 +5,9 @@
 //! to it: what is particular to development is in the front, and `mosaic serve` has nothing of it.
 
 mod answer;
+mod body;
 mod faults;
+mod folder;
 mod front;
 mod machine;
 mod recorded;
@@ -58,6 +60,12 @@ pub(crate) enum DevError {
     /// No backup was restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// A file in the temporary folder can't be renamed or removed.
+    #[error("the temporary folder can not be used: {0}")]
+    Folder(io::Error),
+    /// A backup or a restoration ended in the middle.
+    #[error("it was broken off")]
+    BrokenOff(#[source] tokio::task::JoinError),
 }
 
 /// What its configuration is made of: flags alone. What the machine's own server is set to plays no part, its store least of all.

@@ -210,7 +210,7 @@ impl Bench {
         self.dev
             .faults
             .add(rule)
-            .map_err(|flaw| Failure::Stuck(flaw.to_owned()))
+            .map_err(|error| Failure::Stuck(error.to_string()))
     }
 
     /// Waits until the answer to a request of this sync is held.

@@ -6,11 +6,27 @@ use std::time::Duration;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// The most rules at a time.
 const MOST_RULES: usize = 100;
-/// The longest that an answer is delayed, in milliseconds.
+/// The longest that a request is delayed, or an answer held, in milliseconds.
 const LONGEST_DELAY_MS: u64 = 600_000;
+/// The longest `on`, in bytes.
+const LONGEST_ON: usize = 512;
+/// The longest `clientId` and `code`, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// Why there is no such rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RuleError {
+    /// Something is wrong with it.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// There are as many as there may be.
+    #[error("there are {MOST_RULES} rules already: remove them with DELETE /dev/faults")]
+    TooMany,
+}
 
 /// Which requests a fault is for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,7 +107,13 @@ impl Rule {
             .split_once(' ')
             .is_some_and(|(_, path)| path == "*" || path.starts_with('/'));
         let is_status = fault.status.is_none_or(|status| (400..600).contains(&status));
+        let is_long = |name: &Option<String>| name.as_ref().is_some_and(|name| name.len() > LONGEST_NAME);
         let flaws = [
+            (self.on.len() > LONGEST_ON, "`on` must have at most 512 bytes"),
+            (
+                is_long(&self.client_id) || is_long(&fault.code),
+                "`clientId` and `code` must have at most 256 bytes",
+            ),
             (!is_on, "`on` must be a method and a path, like POST /sync/push"),
             (self.times == 0, "`times` must be at least 1"),
             (fault.is_none(), "`fault` says of nothing that it goes wrong"),
@@ -131,7 +153,7 @@ impl Struck {
     pub(super) async fn released(&mut self) {
         if self.fault.hold {
             // That the sender is gone ends it as well.
-            let _ = self.released.changed().await;
+            let _ = timeout(Duration::from_millis(LONGEST_DELAY_MS), self.released.changed()).await;
         }
     }
 }
@@ -151,14 +173,14 @@ impl Faults {
     /// One more rule.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn add(&self, rule: Rule) -> Result<(), &'static str> {
+    /// [`RuleError`].
+    pub(crate) fn add(&self, rule: Rule) -> Result<(), RuleError> {
         if let Some(flaw) = rule.flaw() {
-            return Err(flaw);
+            return Err(RuleError::Invalid(flaw));
         }
         let mut rules = self.locked();
         if rules.len() >= MOST_RULES {
-            return Err("there are 100 rules already: remove them with DELETE /dev/faults");
+            return Err(RuleError::TooMany);
         }
         rules.push(rule);
         Ok(())
@@ -173,6 +195,12 @@ impl Faults {
     pub(crate) fn clear(&self) {
         self.locked().clear();
         self.release.send_replace(());
+    }
+
+    /// Nothing goes wrong, whatever the rules are.
+    pub(super) fn spare(&self) -> Struck {
+        let (fault, released) = (Fault::default(), self.release.subscribe());
+        Struck { fault, released }
     }
 
     /// What goes wrong with this request.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -13,22 +13,33 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mosaic_ports::Clock as _;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::{self, Answer, problem};
+use super::body::{Limits, whole};
 use super::faults::Fault;
 use super::recorded::{Noted, Recorded};
 use super::requests::Arrival;
 use super::routes;
 use super::server::DevServer;
 
-/// The largest body of a request, in bytes. They are taken into memory.
-const LARGEST_BODY: usize = 128 * 1024 * 1024;
+/// The most connections at a time. Others wait.
+const MOST_CONNECTIONS: usize = 1000;
+/// How long the head of a request may take, and a connection say nothing between two.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// What the body of a request may cost. They are taken into memory.
+const BODY: Limits = Limits {
+    bytes: 128 * 1024 * 1024,
+    within: Duration::from_mins(10),
+};
+/// The longest name of a device, in characters.
+const LONGEST_CLIENT: usize = 64;
 /// The headers that are of one connection alone; and the packing of answers, which nobody could read in the record.
 const KEPT_BACK: [HeaderName; 5] = [
     header::ACCEPT_ENCODING,
@@ -83,6 +94,9 @@ async fn accept(front: &Arc<Shared>, listener: &TcpListener) {
     // Dropped with this, it ends all of them.
     let mut connections = JoinSet::new();
     loop {
+        while connections.len() >= MOST_CONNECTIONS {
+            connections.join_next().await;
+        }
         match listener.accept().await {
             Ok((stream, _)) => connections.spawn(serve(Arc::clone(front), stream)),
             Err(error) => {
@@ -103,6 +117,8 @@ async fn serve(front: Arc<Shared>, stream: TcpStream) {
         async move { front.answer(request).await }
     });
     if let Err(error) = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service)
         .await
     {
@@ -113,15 +129,24 @@ async fn serve(front: Arc<Shared>, stream: TcpStream) {
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Answer, NoAnswer> {
         let (head, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
-            let detail = "the body is too large, or broke off";
-            return Ok(problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        let is_to_dev = head.uri.path() == "/dev" || head.uri.path().starts_with("/dev/");
+        let limits = if is_to_dev { routes::BODY } else { BODY };
+        let body = match whole(body, limits).await {
+            Ok(body) => body,
+            Err(refused) => return Ok(*refused),
         };
-        let body = body.to_bytes();
-        if head.uri.path() == "/dev" || head.uri.path().starts_with("/dev/") {
-            return Ok(routes::answer(&self.dev, &head, &body).await);
+        if !is_to_dev {
+            return self.of_the_server(head, body).await;
         }
-        self.of_the_server(head, body).await
+        if is_preflight(&head) {
+            // Of any path the server's answer is the same.
+            let answer = self.pass_on(head, body).await;
+            return Ok(answer.map_or_else(
+                |error| not_there(&error),
+                |answer| answer.map(|body| body.map_err(Into::into).boxed()),
+            ));
+        }
+        Ok(routes::answer(&self.dev, &head, &body).await)
     }
 
     async fn of_the_server(&self, head: Parts, body: Bytes) -> Result<Answer, NoAnswer> {
@@ -129,7 +154,12 @@ impl Shared {
         let below = path.strip_prefix("/api").filter(|rest| rest.starts_with('/'));
         let path = below.unwrap_or(path).to_owned();
         let client = client_of(&head.headers, &body);
-        let mut struck = self.dev.faults.strike(&head.method, &path, client.as_deref());
+        let mut struck = if is_preflight(&head) {
+            // No request of the app's: the browser would never send that one.
+            self.dev.faults.spare()
+        } else {
+            self.dev.faults.strike(&head.method, &path, client.as_deref())
+        };
         let id = self.dev.requests.begin(&Arrival {
             at: self.dev.clock.now().get(),
             client_id: client.as_deref(),
@@ -152,10 +182,7 @@ impl Shared {
         struck.released().await;
         let response = match passed_on {
             Ok(response) => response,
-            Err(error) => {
-                let detail = format!("the server for developers is not there: {error}");
-                return Ok(noted.answered(problem(StatusCode::BAD_GATEWAY, "unavailable", &detail)));
-            }
+            Err(error) => return Ok(noted.answered(not_there(&error))),
         };
         if fault.drop_answer {
             return Err(NoAnswer);
@@ -166,8 +193,7 @@ impl Shared {
     }
 
     async fn welcome(&self, body: &[u8]) {
-        let login: Value = serde_json::from_slice(body).unwrap_or_default();
-        if let Some(name) = login["username"].as_str()
+        if let Some(name) = Named::by(body).username.as_str()
             && let Err(error) = self.dev.welcome(name).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "no account was made");
@@ -197,13 +223,41 @@ impl Shared {
     }
 }
 
-/// The device that a request names: in its header, or in a body of JSON.
+/// Whether a browser asks if a page of another origin may send a request.
+fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The server behind gave no answer.
+fn not_there(error: &hyper_util::client::legacy::Error) -> Answer {
+    let detail = format!("the server for developers gave no answer: {error}");
+    problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &detail)
+}
+
+/// Who a body of JSON is of; the rest of it is passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Named {
+    client_id: Value,
+    username: Value,
+}
+
+impl Named {
+    fn by(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
+/// The device that a request names: in its header, or in a body of JSON. What is longer than names are is none.
 fn client_of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let header = headers.get("x-client-id").and_then(|id| id.to_str().ok());
-    header.map(str::to_owned).or_else(|| {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        Some(body["clientId"].as_str()?.to_owned())
-    })
+    let named = header
+        .map(str::to_owned)
+        .or_else(|| match Named::by(body).client_id {
+            Value::String(id) => Some(id),
+            _ => None,
+        });
+    named.filter(|id| id.chars().count() <= LONGEST_CLIENT)
 }
 
 /// The answer that was asked for in the place of the server's.
@@ -213,10 +267,6 @@ fn refusal(status: u16, fault: &Fault) -> Answer {
         Some(code) => problem(status, code, "as it was asked for with POST /dev/faults"),
         None => answer::of(status, "text/html", "<html>no answer of the server's</html>\n"),
     };
-    let origin = HeaderValue::from_static("*");
-    refusal
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if let Some(ms) = fault.retry_after_ms {
         let seconds = HeaderValue::from(ms.div_ceil(1000));
         refusal.headers_mut().insert(header::RETRY_AFTER, seconds);

@@ -13,6 +13,8 @@ use super::faults::Fault;
 const KEPT: usize = 200;
 /// How many bytes of a body are kept.
 const KEPT_BYTES: usize = 16 * 1024;
+/// How many bytes of a path are kept.
+const KEPT_PATH: usize = 2 * 1024;
 
 /// One request and its answer.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +28,7 @@ pub(crate) struct Exchange {
     pub(crate) client_id: Option<String>,
     /// The method.
     pub(crate) method: String,
-    /// The path, without `/api`.
+    /// The path, without `/api`, or its beginning.
     pub(crate) path: String,
     /// The status of the answer; none before there is one, or where the connection was cut instead.
     pub(crate) status: Option<u16>,
@@ -130,7 +132,7 @@ impl Requests {
             at: arrival.at,
             client_id: arrival.client_id.map(str::to_owned),
             method: arrival.method.to_owned(),
-            path: arrival.path.to_owned(),
+            path: arrival.path[..arrival.path.floor_char_boundary(KEPT_PATH)].to_owned(),
             status: None,
             fault: (!arrival.fault.is_none()).then(|| arrival.fault.clone()),
             bytes_in: arrival.body.len() as u64,

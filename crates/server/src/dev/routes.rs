@@ -1,5 +1,8 @@
 //! The routes of the front's own, below `/dev`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -11,13 +14,17 @@ use serde_json::{Value, json};
 
 use super::DevError;
 use super::answer::{self, Answer};
-use super::faults::Rule;
+use super::body::Limits;
+use super::faults::{Rule, RuleError};
 use super::server::DevServer;
 
 /// The page that shows what devices send and get.
 const PAGE: &str = include_str!("page.html");
-/// The largest body, in bytes.
-const LARGEST_BODY: usize = 64 * 1024;
+/// What the body of a request may cost.
+pub(super) const BODY: Limits = Limits {
+    bytes: 64 * 1024,
+    within: Duration::from_secs(10),
+};
 
 /// How the clock is moved.
 #[derive(Debug, Deserialize)]
@@ -33,14 +40,14 @@ enum Move {
 type Refused = (StatusCode, &'static str, String);
 
 /// Answers one of these routes.
-pub(super) async fn answer(dev: &DevServer, head: &Parts, body: &Bytes) -> Answer {
+pub(super) async fn answer(dev: &Arc<DevServer>, head: &Parts, body: &Bytes) -> Answer {
     match route(dev, head, body).await {
         Ok(answer) => answer,
         Err((status, code, detail)) => answer::problem(status, code, &detail),
     }
 }
 
-async fn route(dev: &DevServer, head: &Parts, body: &Bytes) -> Result<Answer, Refused> {
+async fn route(dev: &Arc<DevServer>, head: &Parts, body: &Bytes) -> Result<Answer, Refused> {
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/dev") => return Ok(answer::of(StatusCode::OK, "text/html; charset=utf-8", PAGE)),
         (&Method::GET, "/dev/clock") => return Ok(clock(dev)),
@@ -54,11 +61,11 @@ async fn route(dev: &DevServer, head: &Parts, body: &Bytes) -> Result<Answer, Re
             return Ok(clock(dev));
         }
         (&Method::GET, "/dev/faults") => return Ok(answer::json(&json!({"faults": dev.faults.all()}))),
-        (&Method::POST, "/dev/faults") => dev.faults.add(read::<Rule>(body)?).map_err(invalid)?,
+        (&Method::POST, "/dev/faults") => dev.faults.add(read::<Rule>(body)?).map_err(no_rule)?,
         (&Method::DELETE, "/dev/faults") => dev.faults.clear(),
         (&Method::GET, "/dev/requests") => {
             let requests = dev.requests.after(after(head)?);
-            return Ok(answer::json(&json!({"requests": requests})));
+            return Ok(answer::json(&json!({"run": dev.run, "requests": requests})));
         }
         (&Method::POST, "/dev/backup") => dev.backup().await.map_err(|error| failed(&error))?,
         (&Method::POST, "/dev/restore") => {
@@ -88,13 +95,16 @@ fn after(head: &Parts) -> Result<u64, Refused> {
 }
 
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
-    if body.len() > LARGEST_BODY {
-        let detail = format!("the body is larger than {LARGEST_BODY} bytes");
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
-    }
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| (StatusCode::BAD_REQUEST, "malformed_json", error.to_string()))?;
     T::deserialize(value).map_err(|error| invalid(&error.to_string()))
+}
+
+fn no_rule(error: RuleError) -> Refused {
+    match error {
+        RuleError::Invalid(flaw) => invalid(flaw),
+        RuleError::TooMany => (StatusCode::CONFLICT, "too_many_rules", error.to_string()),
+    }
 }
 
 fn invalid(detail: &str) -> Refused {

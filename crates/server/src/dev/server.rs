@@ -1,9 +1,9 @@
 //! The ordinary server, in a temporary folder, and what can be done with it from outside.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{env, fs, io};
 
 use mosaic_adapter_http::AppState;
 use mosaic_adapter_sqlite::Location;
@@ -12,13 +12,14 @@ use mosaic_application::AppError;
 use mosaic_application::accounts::AccountRequest;
 use mosaic_application::nudges::Subscriptions;
 use mosaic_domain::account::{Password, Role, Username};
-use mosaic_ports::Clock as _;
-use tempfile::TempDir;
+use mosaic_ports::{Clock as _, IdGenerator as _};
 use tokio::sync::{Mutex, RwLock, RwLockReadGuard};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::DevError;
 use super::faults::Faults;
+use super::folder::Folder;
 use super::machine::{MovedClock, machine};
 use super::requests::Requests;
 use crate::config::{Config, DatabaseUrl, StorageConfig};
@@ -26,19 +27,22 @@ use crate::wiring::{self, Machine, Migrations, Services};
 
 /// A server for developers. Stop it when done.
 pub(crate) struct DevServer {
+    /// Names this start: whatever counts up begins anew with the next.
+    pub(super) run: Uuid,
     /// The clock that it goes by.
     pub(crate) clock: Arc<MovedClock>,
     /// What is to go wrong.
     pub(crate) faults: Faults,
     /// What devices sent and got.
     pub(crate) requests: Requests,
-    memory: TempDir,
+    memory: Folder,
     /// Of the attachments, for which memory may be too small.
-    _disk: TempDir,
+    _disk: Folder,
     config: Config,
     machine: Machine,
     running: RwLock<Running>,
-    backups: Mutex<Vec<PathBuf>>,
+    /// Only one backup or restoration at a time.
+    backup: Mutex<()>,
 }
 
 impl DevServer {
@@ -48,11 +52,10 @@ impl DevServer {
     /// [`DevError`].
     pub(crate) async fn start(config: &Config) -> Result<Self, DevError> {
         // Nothing of the store has to outlive this process: where memory is a folder, it waits for no disk.
-        let mut folder = tempfile::Builder::new();
-        folder.prefix("mosaic-dev-");
-        let memory = folder.tempdir_in("/dev/shm").or_else(|_| folder.tempdir());
+        let elsewhere = |_| Folder::new_in(&env::temp_dir());
+        let memory = Folder::new_in(Path::new("/dev/shm")).or_else(elsewhere);
         let memory = memory.map_err(DevError::Start)?;
-        let disk = folder.tempdir().map_err(DevError::Start)?;
+        let disk = Folder::new_in(&env::temp_dir()).map_err(DevError::Start)?;
         let mut config = config.clone();
         config.server.data_dir = memory.path().join("data");
         config.database = DatabaseUrl::SqliteFile(config.server.data_dir.join("mosaic.db"));
@@ -61,6 +64,7 @@ impl DevServer {
         let machine = machine(&clock);
         let running = Running::start(&machine, &config).await?;
         let dev = Self {
+            run: UuidV7Ids.next(),
             clock,
             faults: Faults::default(),
             requests: Requests::default(),
@@ -69,7 +73,7 @@ impl DevServer {
             config,
             machine,
             running: RwLock::new(running),
-            backups: Mutex::default(),
+            backup: Mutex::default(),
         };
         let accounts = dev.running().await.state().accounts.clone();
         let (any, _) = accounts.generate_password()?;
@@ -109,27 +113,44 @@ impl DevServer {
         }
     }
 
-    /// Saves the store as it is.
+    /// Saves the store as it is, in the place of the last backup. Goes on where nobody waits for it any more.
     ///
     /// # Errors
     /// [`DevError::Backup`].
-    pub(crate) async fn backup(&self) -> Result<(), DevError> {
-        let mut backups = self.backups.lock().await;
-        let file = self.memory.path().join(format!("backup-{}.db", backups.len()));
-        mosaic_adapter_sqlite::backup(self.location(), file.clone(), |_| ()).await?;
-        backups.push(file);
-        Ok(())
+    pub(crate) async fn backup(self: &Arc<Self>) -> Result<(), DevError> {
+        let dev = Arc::clone(self);
+        whatever_becomes_of_the_caller(async move { dev.take_backup().await }).await
     }
 
-    /// Puts the last backup in the place of the store, as an operator would; answers whether there is one. Requests wait
-    /// meanwhile.
+    async fn take_backup(&self) -> Result<(), DevError> {
+        let _only = self.backup.lock().await;
+        let partial = self.memory.path().join("backup.new");
+        // Where one was broken off.
+        let _ = fs::remove_file(&partial);
+        mosaic_adapter_sqlite::backup(self.location(), partial.clone(), |_| ()).await?;
+        fs::rename(partial, self.backup_file()).map_err(DevError::Folder)
+    }
+
+    fn backup_file(&self) -> PathBuf {
+        self.memory.path().join("backup.db")
+    }
+
+    /// Puts the backup in the place of the store, as an operator would; answers whether there is one. Requests that are being
+    /// answered are cut off, others wait meanwhile. Goes on where nobody waits for it any more.
     ///
     /// # Errors
     /// [`DevError`].
-    pub(crate) async fn restore(&self) -> Result<bool, DevError> {
-        let Some(backup) = self.backups.lock().await.last().cloned() else {
+    pub(crate) async fn restore(self: &Arc<Self>) -> Result<bool, DevError> {
+        let dev = Arc::clone(self);
+        whatever_becomes_of_the_caller(async move { dev.put_back().await }).await
+    }
+
+    async fn put_back(&self) -> Result<bool, DevError> {
+        let _only = self.backup.lock().await;
+        let backup = self.backup_file();
+        if !backup.exists() {
             return Ok(false);
-        };
+        }
         let mut running = self.running.write().await;
         running.stop().await;
         let now = self.clock.now();
@@ -137,7 +158,11 @@ impl DevServer {
         let restored =
             mosaic_adapter_sqlite::restore(location, backup, Arc::new(UuidV7Ids), now, |_| ()).await;
         *running = Running::start(&self.machine, &self.config).await?;
-        restored?;
+        // An operator may want the store back that was there before.
+        restored?
+            .previous
+            .map_or(Ok(()), fs::remove_file)
+            .map_err(DevError::Folder)?;
         Ok(true)
     }
 
@@ -149,6 +174,13 @@ impl DevServer {
     pub(crate) async fn stop(&self) {
         self.running.write().await.stop().await;
     }
+}
+
+/// Does this to its end: whoever asked for it may hang up, which drops what waits for it.
+async fn whatever_becomes_of_the_caller<T: Send + 'static>(
+    work: impl Future<Output = Result<T, DevError>> + Send + 'static,
+) -> Result<T, DevError> {
+    tokio::spawn(work).await.map_err(DevError::BrokenOff)?
 }
 
 /// The server between two starts.
@@ -190,7 +222,8 @@ impl Running {
 
     async fn stop(&mut self) {
         self.subscriptions.close();
-        self.handle.stop(true).await;
+        // At once: an answer that is held, or that nobody takes, would keep it for as long as it may take to stop.
+        self.handle.stop(false).await;
         if let Some(ended) = self.ended.take() {
             // How it ended is of no interest any more.
             let _ = ended.await;

@@ -4,13 +4,15 @@ use std::ops::Deref;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
+use crate::generated_clients::succeed;
 use crate::harness::{Client, Data, Server, Signal};
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// A server for developers. It is told to stop, not killed: so it removes what it has.
-struct Dev(Server);
+pub struct Dev(Server);
 
 impl Deref for Dev {
     type Target = Server;
@@ -28,18 +30,18 @@ impl Drop for Dev {
     }
 }
 
-fn dev() -> Dev {
+pub fn dev() -> Dev {
     Dev(Data::new().start(&["dev", "--listen", "127.0.0.1:0"]))
 }
 
 /// A server, and a device of somebody who has no account yet.
-async fn phone() -> (Dev, Client) {
+pub async fn phone() -> (Dev, Client) {
     let server = dev();
     let phone = server.login("anna", "x", "phone").await;
     (server, phone)
 }
 
-async fn fault(client: &Client, rule: Value) {
+pub async fn fault(client: &Client, rule: Value) {
     client.post("/dev/faults", &rule).await.ok();
 }
 
@@ -48,7 +50,7 @@ async fn requests(client: &Client) -> Vec<Value> {
     body["requests"].as_array().unwrap().clone()
 }
 
-async fn contents(client: &Client) -> Vec<String> {
+pub async fn contents(client: &Client) -> Vec<String> {
     let memos = client.get("/memos").await.ok();
     let items = memos["items"].as_array().unwrap().iter();
     let mut contents: Vec<_> = items
@@ -201,24 +203,37 @@ async fn an_answer_is_held_until_the_rules_are_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r2_a_backup_is_restored_with_a_new_epoch_and_logins_go_on() {
+async fn a_web_page_reads_the_kit_s_own_answers_and_its_browser_s_questions_never_fail() {
     let (_server, phone) = phone().await;
-    phone
-        .post("/dev/restore", &json!(null))
-        .await
-        .problem(409, "no_backup");
-    phone.post("/memos", &json!({"content": "kept"})).await.ok();
-    phone.post("/dev/backup", &json!(null)).await.ok();
-    let before = phone.pull(&json!({})).await;
-    phone.post("/memos", &json!({"content": "gone"})).await.ok();
-    for _ in 0..2 {
-        phone.post("/dev/restore", &json!(null)).await.ok();
-        assert_eq!(contents(&phone).await, ["kept"]);
+    let of_a_page = |method: Method, path: &str| {
+        let request = phone
+            .request(method, path)
+            .header("origin", "https://notes.example");
+        phone.send(request.header("access-control-request-method", "DELETE"))
+    };
+    fault(
+        &phone,
+        json!({"on": "* *", "times": 2, "fault": {"status": 503, "code": "busy"}}),
+    )
+    .await;
+    for path in ["/memos", "/dev/faults"] {
+        let preflight = of_a_page(Method::OPTIONS, path).await;
+        assert_eq!(preflight.status, 200, "{path}");
+        let allowed = preflight.headers["access-control-allow-methods"]
+            .to_str()
+            .unwrap();
+        assert!(allowed.contains("DELETE"), "{path}: {allowed}");
     }
-    let body = json!({"clientId": "phone", "cursors": before["cursors"], "epoch": before["epoch"]});
-    let after = phone.post("/sync/pull", &body).await.ok();
-    assert_eq!(after["reset"].as_array().unwrap().len(), 4);
-    assert_ne!(after["epoch"], before["epoch"]);
+    for path in ["/memos", "/dev/clock", "/dev/nothing"] {
+        let headers = of_a_page(Method::GET, path).await.headers;
+        assert_eq!(headers["access-control-allow-origin"], "*", "{path}");
+        let exposed: Vec<_> = headers.get_all("access-control-expose-headers").iter().collect();
+        assert!(
+            exposed.iter().any(|name| *name == "retry-after"),
+            "{path}: {exposed:?}"
+        );
+    }
+    assert_eq!(phone.get("/dev/faults").await.ok()["faults"][0]["times"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,15 +254,33 @@ async fn what_devices_sent_and_got_is_written_down_as_far_as_there_is_room() {
     for text in [&memo["sent"], &memo["got"]] {
         assert_eq!(text.as_str().unwrap().len(), 16 * 1024);
     }
-    for _ in 0..200 {
+    for _ in 0..199 {
         phone.get("/health").await.ok();
     }
+    let mut nobody = phone.clone();
+    nobody.id = "x".repeat(65);
+    nobody.get(&format!("/{}", "x".repeat(5000))).await;
     let kept = requests(&phone).await;
+    let last = kept.last().unwrap();
+    assert_eq!(
+        (&last["clientId"], last["path"].as_str().unwrap().len()),
+        (&json!(null), 2048)
+    );
     assert_eq!((kept.len(), &kept[0]["id"]), (200, &json!(3)));
     let rest = phone.get("/dev/requests?after=201").await.ok();
     assert_eq!(rest["requests"].as_array().unwrap().len(), 1);
     let page = phone.get("/dev").await;
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_the_server_that_runs() {
+    const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+    let files = ["tests/clients/dev_page.mjs", "src/dev/page.html"].map(|file| format!("{FOLDER}/{file}"));
+    succeed(Command::new("node").args(files)).await;
+    let run = async |server: &Dev| server.anonymous().get("/dev/requests").await.ok()["run"].clone();
+    let servers = [dev(), dev()];
+    assert_ne!(run(&servers[0]).await, run(&servers[1]).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,6 +310,18 @@ async fn what_is_asked_for_in_another_way_is_refused() {
             "/dev/faults",
             rule(|rule| rule["fault"] = json!({"delayMs": 600_001})),
         ),
+        (
+            "/dev/faults",
+            rule(|rule| rule["clientId"] = json!("x".repeat(257))),
+        ),
+        (
+            "/dev/faults",
+            rule(|rule| rule["fault"]["code"] = json!("x".repeat(257))),
+        ),
+        (
+            "/dev/faults",
+            rule(|rule| rule["on"] = json!(format!("* /{}", "x".repeat(512)))),
+        ),
     ];
     for (path, body) in invalid {
         anybody.post(path, &body).await.problem(422, "validation_failed");
@@ -298,7 +343,7 @@ async fn what_is_asked_for_in_another_way_is_refused() {
     anybody
         .post("/dev/faults", &rule(|_| ()))
         .await
-        .problem(422, "validation_failed");
+        .problem(409, "too_many_rules");
 }
 
 #[tokio::test(flavor = "multi_thread")]

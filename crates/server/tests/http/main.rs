@@ -21,6 +21,7 @@ mod commands;
 mod copy;
 mod crash;
 mod dev;
+mod dev_restored;
 mod devices;
 mod digest;
 mod document;
