@@ -67,44 +67,58 @@ pub(crate) async fn run(config: &Config, choice: &Choice, tell: impl Fn(&str)) -
         if !choice.only.is_empty() && choice.only.iter().all(|name| name != scenario.name) {
             continue;
         }
-        let (outcome, stderr) = tokio::select! {
-            report = through(scenario, config, &choice.command) => report?,
+        let ended = tokio::select! {
+            ended = through(scenario, config, &choice.command) => ended?,
             _ = signals.received() => return Err(DevError::Stopped),
         };
-        match outcome {
+        match ended.outcome {
             Ok(()) => score.passed += 1,
             Err(Failure::Unsupported) => {}
             Err(Failure::Broken { .. } | Failure::Stuck(_)) => score.failed += 1,
         }
         let report = if choice.json { as_json } else { as_text };
-        tell(&report(scenario, &outcome, &stderr));
+        tell(&report(scenario, &ended));
     }
     Ok(score)
 }
 
-/// One scenario, on a server of its own and with a driver of its own; answers also what the driver said on stderr.
-async fn through(
-    scenario: &Scenario,
-    config: &Config,
-    command: &[OsString],
-) -> Result<(Result<(), Failure>, String), DevError> {
-    let mut bench = match Bench::new(config, command).await? {
-        Ok(bench) => bench,
-        Err(failure) => return Ok((Err(failure), String::new())),
-    };
-    let outcome = (scenario.run)(&mut bench).await;
-    Ok((outcome, bench.end().await))
+/// What came of one scenario.
+struct Ended {
+    outcome: Result<(), Failure>,
+    /// So many checks held.
+    held: usize,
+    /// What the driver said on stderr.
+    stderr: String,
 }
 
-fn as_text(scenario: &Scenario, outcome: &Result<(), Failure>, stderr: &str) -> String {
+/// One scenario, on a server of its own and with a driver of its own.
+async fn through(scenario: &Scenario, config: &Config, command: &[OsString]) -> Result<Ended, DevError> {
+    let mut bench = match Bench::new(config, command).await? {
+        Ok(bench) => bench,
+        Err(failure) => {
+            return Ok(Ended {
+                outcome: Err(failure),
+                held: 0,
+                stderr: String::new(),
+            });
+        }
+    };
+    Ok(Ended {
+        outcome: (scenario.run)(&mut bench).await,
+        held: bench.held,
+        stderr: bench.end().await,
+    })
+}
+
+fn as_text(scenario: &Scenario, ended: &Ended) -> String {
     let head = format!("{} ({})", scenario.name, scenario.rules.join(" "));
-    let detail = match outcome {
+    let detail = match &ended.outcome {
         Ok(()) => return format!("pass {head}\n"),
         Err(Failure::Unsupported) => return format!("skip {head}\n  the client has no such thing\n"),
         Err(Failure::Broken { rule, detail }) => format!("{rule}: {detail}"),
         Err(Failure::Stuck(detail)) => detail.clone(),
     };
-    let said: Vec<_> = stderr.lines().collect();
+    let said: Vec<_> = ended.stderr.lines().collect();
     let said = if said.is_empty() {
         String::new()
     } else {
@@ -113,8 +127,8 @@ fn as_text(scenario: &Scenario, outcome: &Result<(), Failure>, stderr: &str) -> 
     format!("FAIL {head}\n  {detail}\n{said}")
 }
 
-fn as_json(scenario: &Scenario, outcome: &Result<(), Failure>, stderr: &str) -> String {
-    let (word, rule, detail) = match outcome {
+fn as_json(scenario: &Scenario, ended: &Ended) -> String {
+    let (word, rule, detail) = match &ended.outcome {
         Ok(()) => ("pass", None, None),
         Err(Failure::Unsupported) => ("skip", None, None),
         Err(Failure::Broken { rule, detail }) => ("fail", Some(*rule), Some(detail)),
@@ -126,7 +140,8 @@ fn as_json(scenario: &Scenario, outcome: &Result<(), Failure>, stderr: &str) -> 
         "outcome": word,
         "rule": rule,
         "detail": detail,
-        "stderr": stderr,
+        "checks": ended.held,
+        "stderr": ended.stderr,
     });
     format!("{report}\n")
 }

@@ -32,8 +32,7 @@ const WRITES: [&str; 3] = ["POST /sync/push", "POST /memos", "PUT /memos/*"];
 pub(super) type Done<T = ()> = Result<T, Failure>;
 
 /// Fails with this rule, and what became of it.
-pub(super) fn broken<T>(rule: &'static str, detail: impl Into<String>) -> Done<T> {
-    let detail = detail.into();
+fn broken(rule: &'static str, detail: String) -> Done {
     Err(Failure::Broken { rule, detail })
 }
 
@@ -48,6 +47,8 @@ pub(super) struct Bench {
     pub(super) dev: Arc<DevServer>,
     /// The other device.
     pub(super) peer: Peer,
+    /// How many checks held so far.
+    pub(super) held: usize,
     front: Front,
     url: String,
     driver: Driver,
@@ -67,9 +68,19 @@ impl Bench {
             peer: Peer::new(Arc::clone(&dev)),
             front: Front::start(Arc::clone(&dev), listener),
             url: format!("http://{address}"),
+            held: 0,
             dev,
             driver,
         }))
+    }
+
+    /// A check: fails with this rule where there is a flaw.
+    pub(super) fn check(&mut self, rule: &'static str, flaw: Option<String>) -> Done {
+        if let Some(flaw) = flaw {
+            return broken(rule, flaw);
+        }
+        self.held += 1;
+        Ok(())
     }
 
     /// Ends both; answers what the driver said on stderr.
@@ -93,10 +104,19 @@ impl Bench {
 
     /// A new device, logged in, with nothing on it yet.
     pub(super) async fn open(&mut self, device: &str) -> Done {
-        self.open_with(json!({"device": device})).await
+        let before = self.dev.requests.last();
+        self.open_with(json!({"device": device})).await?;
+        let is_login = |one: &Exchange| one.path == "/auth/login" && one.status == Some(200);
+        if self.sent(|one| one.id > before && is_login(one)) {
+            return Ok(());
+        }
+        Err(Failure::Stuck(format!(
+            "`open` was answered, but `{device}` has not logged in as `{USER}` at {}",
+            self.url
+        )))
     }
 
-    /// Another tab of a device.
+    /// Another tab of a device, which has its login.
     pub(super) async fn open_tab(&mut self, device: &str, of: &str) -> Done {
         self.open_with(json!({"device": device, "tabOf": of})).await
     }
@@ -106,15 +126,7 @@ impl Bench {
         request["url"] = self.url.as_str().into();
         request["user"] = USER.into();
         request["password"] = "any password".into();
-        self.ask(request).await?;
-        let is_login = |one: &Exchange| one.path == "/auth/login" && one.status == Some(200);
-        if self.sent(is_login) {
-            return Ok(());
-        }
-        Err(Failure::Stuck(format!(
-            "`open` was answered, but nobody has logged in as `{USER}` at {}",
-            self.url
-        )))
+        self.ask(request).await.map(drop)
     }
 
     /// A person makes a record on a device, or changes these fields of it.
@@ -246,37 +258,31 @@ impl Bench {
         done.map_err(|error| Failure::Stuck(format!("the backup was not restored: {error}")))
     }
 
-    /// A device holds what the server has.
+    /// Checks that a device holds what the server has.
     pub(super) async fn agree(&mut self, device: &str, rule: &'static str) -> Done {
+        let mut flaw = None;
         for (entity, fields) in COMPARED {
             let there = self.peer.records(entity).await?;
             let here = self.records(device, entity).await?;
-            if let Some(how) = difference(&shown(entity), fields, &here, &there) {
-                return broken(rule, format!("`{device}` and the server do not agree: {how}"));
-            }
+            flaw = flaw.or_else(|| difference(&shown(entity), fields, &here, &there));
         }
-        Ok(())
+        let say = |how| format!("`{device}` and the server do not agree: {how}");
+        self.check(rule, flaw.map(say))
     }
 
-    /// A memo of the server's has this content, since what `why` says.
-    pub(super) async fn memo_is(&self, key: &str, content: &str, rule: &'static str, why: &str) -> Done {
-        match self.peer.records("memo").await?.get(key) {
-            Some(memo) if memo["content"] == content => Ok(()),
-            Some(memo) => {
-                let (found, sent) = (&memo["content"], self.what_was_pushed(key));
-                broken(
-                    rule,
-                    format!("{why}: on the server its memo is {found} instead of \"{content}\"{sent}"),
-                )
-            }
-            None => {
-                let sent = self.what_was_pushed(key);
-                broken(
-                    rule,
-                    format!("{why}: the memo \"{content}\" is not on the server{sent}"),
-                )
-            }
-        }
+    /// Checks that a memo of the server's has this content, since what `why` says.
+    pub(super) async fn memo_is(&mut self, key: &str, content: &str, rule: &'static str, why: &str) -> Done {
+        let how = match self.peer.records("memo").await?.get(key) {
+            Some(memo) if memo["content"] == content => None,
+            Some(memo) => Some(format!(
+                "on the server its memo is {} instead of \"{content}\"",
+                memo["content"]
+            )),
+            None => Some(format!("the memo \"{content}\" is not on the server")),
+        };
+        let say = |how| format!("{why}: {how}{}", self.what_was_pushed(key));
+        let flaw = how.map(say);
+        self.check(rule, flaw)
     }
 
     /// What the client pushed of a memo at last, and what it was answered, as far as that was written down.
@@ -299,15 +305,11 @@ impl Bench {
         format!(". It was pushed last with the updatedAt {updated_at}, and answered `{outcome}`{code}")
     }
 
-    /// A memo is deleted on the server.
-    pub(super) async fn memo_is_gone(&self, key: &str, rule: &'static str, why: &str) -> Done {
-        match self.peer.records("memo").await?.get(key) {
-            None => Ok(()),
-            Some(memo) => broken(
-                rule,
-                format!("{why}: the memo {} is on the server", memo["content"]),
-            ),
-        }
+    /// Checks that a memo is deleted on the server.
+    pub(super) async fn memo_is_gone(&mut self, key: &str, rule: &'static str, why: &str) -> Done {
+        let say = |memo: &Value| format!("{why}: the memo {} is on the server", memo["content"]);
+        let flaw = self.peer.records("memo").await?.get(key).map(say);
+        self.check(rule, flaw)
     }
 }
 

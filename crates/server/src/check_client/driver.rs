@@ -4,30 +4,51 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::Failure;
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// How long a driver may take to end when its input has ended, and its output when it was killed.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How much a driver may write on stdout, in bytes.
+const MOST_WRITTEN: u64 = 256 * 1024 * 1024;
 /// How much is shown of what a driver says on stderr, in bytes: the end of it.
 const SHOWN: usize = 8 * 1024;
 
-/// A driver that runs. It is killed when this is dropped.
+/// A driver that runs. It is killed when this is dropped, with all that it started.
 #[derive(Debug)]
 pub(super) struct Driver {
     process: Child,
     stdin: ChildStdin,
     open: Arc<Mutex<Open>>,
     last: u64,
-    stderr: JoinHandle<String>,
+    said: Arc<Mutex<Vec<u8>>>,
+    outputs: JoinSet<()>,
+    group: Group,
+}
+
+/// The processes of a driver: the one that was started may be a shell, or a launcher, with the driver below it.
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Where none of them is left, there is nothing to do. Ids are given in turn: nobody else has this one so soon.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// What was asked and is not answered.
@@ -61,23 +82,29 @@ impl Driver {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
+            .process_group(0)
             .spawn();
         let name = program.to_string_lossy();
         let mut process = started.map_err(|error| stuck(format!("{name} can not be started: {error}")))?;
+        let leader = process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let group = Group(leader);
         let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(stuck("the driver has no pipes"));
         };
-        let open = Arc::new(Mutex::new(Open::default()));
-        tokio::spawn(hear(stdout, Arc::clone(&open)));
-        let stderr = tokio::spawn(end_of(stderr));
+        let open = Arc::<Mutex<Open>>::default();
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let mut outputs = JoinSet::new();
+        outputs.spawn(hear(stdout, Arc::clone(&open)));
+        outputs.spawn(keep_end(stderr, Arc::clone(&said)));
         Ok(Self {
             process,
             stdin,
             open,
             last: 0,
-            stderr,
+            said,
+            outputs,
+            group,
         })
     }
 
@@ -90,7 +117,7 @@ impl Driver {
         locked(&self.open).asked.insert(self.last, sender);
         let line = format!("{request}\n");
         // Where it has ended, there is no answer, and that says more.
-        let _ = self.stdin.write_all(line.as_bytes()).await;
+        let _ = timeout(DEADLINE, self.stdin.write_all(line.as_bytes())).await;
         if locked(&self.open).over.is_some() {
             locked(&self.open).asked.clear();
         }
@@ -101,17 +128,24 @@ impl Driver {
         })
     }
 
-    /// Ends it; answers what it said on stderr.
-    pub(super) async fn end(mut self) -> String {
-        drop(self.stdin);
+    /// Ends it, and all that it started; answers what it said on stderr.
+    pub(super) async fn end(self) -> String {
+        let Self {
+            mut process,
+            stdin,
+            said,
+            outputs,
+            group,
+            ..
+        } = self;
+        drop(stdin);
         // A driver ends with its input; one that does not is killed.
-        if tokio::time::timeout(Duration::from_secs(2), self.process.wait())
-            .await
-            .is_err()
-        {
-            let _ = self.process.kill().await;
-        }
-        self.stderr.await.unwrap_or_default()
+        let _ = timeout(PATIENCE, process.wait()).await;
+        drop(group);
+        let _ = timeout(PATIENCE, process.wait()).await;
+        // What has left the group may hold the pipes for as long as it likes.
+        let _ = timeout(PATIENCE, outputs.join_all()).await;
+        String::from_utf8_lossy(&locked(&said)).into_owned()
     }
 }
 
@@ -119,7 +153,7 @@ impl Doing {
     /// Waits until it is done: what was answered, or how it failed, in the client's words.
     pub(super) async fn done(&mut self) -> Result<Result<Value, String>, Failure> {
         let what = &self.what;
-        let Ok(answer) = tokio::time::timeout(DEADLINE, &mut self.answer).await else {
+        let Ok(answer) = timeout(DEADLINE, &mut self.answer).await else {
             let seconds = DEADLINE.as_secs();
             return Err(stuck(format!(
                 "the driver did not answer `{what}` within {seconds} seconds"
@@ -140,13 +174,13 @@ impl Doing {
     }
 }
 
-fn locked(open: &Mutex<Open>) -> std::sync::MutexGuard<'_, Open> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives each answer to whoever waits for it.
 async fn hear(stdout: impl AsyncRead + Unpin, open: Arc<Mutex<Open>>) {
-    let mut lines = BufReader::new(stdout).lines();
+    let mut lines = BufReader::new(stdout.take(MOST_WRITTEN)).lines();
     let over = loop {
         match lines.next_line().await {
             Ok(Some(line)) => {
@@ -160,6 +194,9 @@ async fn hear(stdout: impl AsyncRead + Unpin, open: Arc<Mutex<Open>>) {
                     None => break format!("it wrote a line that answers nothing: {line}"),
                 }
             }
+            Ok(None) if lines.get_ref().get_ref().limit() == 0 => {
+                break format!("it wrote {MOST_WRITTEN} bytes, which is more than it may");
+            }
             Ok(None) => break "it ended".to_owned(),
             Err(error) => break format!("its output can not be read: {error}"),
         }
@@ -169,11 +206,12 @@ async fn hear(stdout: impl AsyncRead + Unpin, open: Arc<Mutex<Open>>) {
     open.asked.clear();
 }
 
-async fn end_of(mut stderr: impl AsyncRead + Unpin) -> String {
-    let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+async fn keep_end(mut stderr: impl AsyncRead + Unpin, said: Arc<Mutex<Vec<u8>>>) {
+    let mut piece = [0; 4096];
     while let Ok(read @ 1..) = stderr.read(&mut piece).await {
+        let mut said = locked(&said);
         said.extend_from_slice(&piece[..read]);
-        said.drain(..said.len().saturating_sub(SHOWN));
+        let before = said.len().saturating_sub(SHOWN);
+        said.drain(..before);
     }
-    String::from_utf8_lossy(&said).into_owned()
 }

@@ -26,7 +26,8 @@ export class Device {
   }
 
   async logIn(username, password) {
-    this.login.tokens = await this.send("/auth/login", { username, password, clientId: this.clientId });
+    if (this.flaw === "one-login" && (this.login.tokens = Device.tokens)) return;
+    this.login.tokens = Device.tokens = await this.send("/auth/login", { username, password, clientId: this.clientId });
   }
 
   write(type, key, fields) {
@@ -39,8 +40,9 @@ export class Device {
   }
 
   edit(type, key, record) {
-    const before = this.store.rows.get(`${type} ${key}`)?.edited;
-    const edited = before === Date.now() ? before + 1 : Date.now();
+    const row = this.store.rows.get(`${type} ${key}`);
+    let edited = row?.edited === Date.now() ? row.edited + 1 : Date.now();
+    if (this.flaw === "after-known") edited = Math.max(edited, (row?.record?.updatedAt ?? 0) + 1);
     // An edit is made last, whatever it is of.
     this.store.rows.delete(`${type} ${key}`);
     this.store.rows.set(`${type} ${key}`, { type, key, record: record && { ...record, updatedAt: edited }, edited });
@@ -52,6 +54,7 @@ export class Device {
   }
 
   rejectedKeys() {
+    if (this.flaw === "silent") return [];
     return [...this.store.rejected.keys()].map((name) => name.split(" ")[1]);
   }
 
@@ -59,8 +62,9 @@ export class Device {
   sync() {
     const done = this.store.syncing.then(async () => {
       if (this.flaw === "gives-up") await this.pull();
-      await this.push();
-      await this.pull();
+      if (this.flaw !== "no-push") await this.push();
+      if (/^(insists|undelete)$/.test(this.flaw)) await this.push();
+      if (this.flaw !== "no-pull") await this.pull();
     });
     this.store.syncing = done.catch(() => undefined);
     return done;
@@ -68,8 +72,9 @@ export class Device {
 
   async push() {
     const { rows, rejected } = this.store;
-    const edits = [...rows].filter(([name, { edited }]) => edited !== undefined && rejected.get(name) !== edited);
-    const size = this.flaw === "child-first" ? 1 : 200;
+    const isRefused = (name, edited) => rejected.get(name) === edited && this.flaw !== "sends-again";
+    const edits = [...rows].filter(([name, { edited }]) => edited !== undefined && !isRefused(name, edited));
+    const size = /^(child-first|detached)$/.test(this.flaw) ? 1 : 200;
     if (size > 1) edits.sort(([, a], [, b]) => TYPES.indexOf(a.type) - TYPES.indexOf(b.type));
     for (let at = 0; at < edits.length; at += size) {
       await this.pushSome(edits.slice(at, at + size).map(([, row]) => row));
@@ -94,10 +99,15 @@ export class Device {
         this.store.rows.delete(`${type} ${key}`);
         this.write(type, key.replace(/^0198/, "0199"), record);
       }
+      if (this.flaw === "new-time") for (const { type, key } of sent) this.write(type, key, {});
       throw error;
     });
     const results = TYPES.flatMap((type) => answer.results[type] ?? []);
     results.forEach((result, index) => this.settle(sent[index], result));
+    const { cursors } = this.store;
+    if (this.flaw === "own-copy" && TYPES.every((type) => cursors[type] === answer.clockBefore)) {
+      for (const type of TYPES) cursors[type] = answer.clock;
+    }
   }
 
   settle({ type, key, edited }, { outcome, retryable, stored, current }) {
@@ -105,6 +115,8 @@ export class Device {
     const row = this.store.rows.get(name);
     if (outcome === "rejected") {
       if (this.flaw === "blocked") throw new Error(`${name} was refused`);
+      if (this.flaw === "drops-refused") return this.take(type, key, null);
+      if (this.flaw === "detached" && row.record?.memoId) return this.write(type, key, { memoId: null });
       if (!retryable || this.flaw === "child-first") this.store.rejected.set(name, edited);
       return;
     }
@@ -113,9 +125,12 @@ export class Device {
     delete row.edited;
     if (outcome === "superseded") {
       if (this.flaw === "keeps-own" || (this.flaw === "own-clock" && edited > current.updatedAt)) return;
-      if (this.flaw === "undelete" && current.isDeleted) row.edited = current.updatedAt + 1;
-      else this.take(type, key, current.isDeleted ? null : current);
-    } else if (row.record) Object.assign(row.record, stored);
+      if (this.flaw === "no-deletes" && current.isDeleted) return;
+      if (this.flaw === (current.isDeleted ? "undelete" : "insists")) {
+        row.edited = current.updatedAt + 1;
+        if (row.record) row.record.updatedAt = row.edited;
+      } else this.take(type, key, current.isDeleted ? null : current);
+    } else if (row.record) Object.assign(row.record, this.flaw === "own-copy" ? {} : stored);
     else this.store.rows.delete(name);
   }
 
@@ -134,7 +149,8 @@ export class Device {
         if (this.flaw === "emptied") for (const { key } of this.ofType(type)) store.rows.delete(`${type} ${key}`);
       }
       for (const type of TYPES) {
-        for (const record of page.changes[type].updated) this.pulled(type, record.id ?? record.date, record);
+        const taken = page.changes[type].updated.slice(0, this.flaw === "off-by-one" ? 199 : undefined);
+        for (const record of taken) this.pulled(type, record.id ?? record.date, record);
       }
       for (const type of [...TYPES].reverse()) {
         for (const key of page.changes[type].deletedIds) this.pulled(type, key, null);
@@ -144,7 +160,8 @@ export class Device {
     }
     for (const [type, keys] of store.given) {
       for (const { key, edited } of this.ofType(type)) {
-        if (edited === undefined && !keys.has(key)) store.rows.delete(`${type} ${key}`);
+        const mayGo = edited === undefined || this.flaw === "drops-new";
+        if (mayGo && !keys.has(key)) store.rows.delete(`${type} ${key}`);
       }
     }
     store.given.clear();
@@ -157,7 +174,10 @@ export class Device {
   pulled(type, key, record) {
     this.store.given.get(type)?.add(key);
     // The server judges an edit before it is given up.
-    const isEdited = this.store.rows.get(`${type} ${key}`)?.edited !== undefined;
+    const row = this.store.rows.get(`${type} ${key}`);
+    if (this.flaw === "own-copy" && row?.record && row.record.updatedAt === record?.updatedAt) return;
+    if (this.flaw === "no-deletes" && record === null) return;
+    const isEdited = row?.edited !== undefined;
     if (isEdited && !(this.flaw === "gives-up" && record === null)) return;
     const newest = this.store.newest[type] ?? 0;
     if (this.flaw === "skips-old" && record?.updatedAt < newest) return;
