@@ -51,7 +51,7 @@ export interface SyncStore {
   /**
    * Sends every edit that is not settled, and takes what becomes of it. An edit that is not among the answers stays unsettled; so
    * does one whose record was edited again meanwhile. A winner takes the place of the edit that lost; it may name a memo that only
-   * the pull brings.
+   * the pull brings. Ends once all of it is stored: what was pushed may not be pulled (B3).
    */
   push(send: (edits: Edit[]) => Promise<Settled[]>): Promise<void>;
   /** Takes what the server has, in this order. A record with an edit that is not settled stays as it is: the server judges it. */
@@ -100,6 +100,8 @@ export async function sync(store: SyncStore, client: MosaicClient, options: Sync
 class Run {
   readonly report: SyncReport = { pushed: 0, lost: 0, rejected: 0, pulled: 0, reset: [] };
   hasSent = false;
+  /** Where all cursors may be put once what is pushed is stored (B3); undefined where somebody else has written. */
+  private clock: number | undefined;
 
   constructor(
     private readonly store: SyncStore,
@@ -109,6 +111,8 @@ class Run {
   ) {}
 
   async push(): Promise<void> {
+    const { cursors } = this.state;
+    if (TYPES.every((type) => cursors[type] === cursors.memo)) this.clock = cursors.memo;
     let failure: unknown;
     await this.store.push(async (edits) => {
       this.hasSent = true;
@@ -126,6 +130,11 @@ class Run {
       return all;
     });
     if (failure !== undefined) throw failure;
+    if (this.clock !== undefined && this.clock !== cursors.memo) {
+      for (const type of TYPES) cursors[type] = this.clock;
+      await this.store.save(this.state);
+    }
+    this.clock = undefined;
   }
 
   private async pushChunk(edits: Edit[]): Promise<Settled[]> {
@@ -141,7 +150,8 @@ class Run {
         deleted: deleted.map(({ key, updatedAt }) => ({ [keyName(type)]: key, updatedAt })),
       };
     }
-    const { results } = await this.client.push(changes as Schemas["PushChanges"], this.options.signal);
+    const { results, clock, clockBefore } = await this.client.push(changes as Schemas["PushChanges"], this.options.signal);
+    this.clock = this.clock !== undefined && this.clock === clockBefore ? clock : undefined;
     const settled: Settled[] = [];
     for (const type of TYPES) {
       for (const [index, result] of (results[type] ?? []).entries()) {
@@ -165,8 +175,8 @@ class Run {
       this.report.lost += 1;
       return { edit, winner: await this.winner(edit, result.current) };
     }
-    // What was pulled already is not sent again: the answer says what the server made of it (B3).
-    const pulled = (result.stamp ?? 0) <= (this.state.cursors[edit.type] ?? 0);
+    // What was pulled already, or will not be, is not sent again: the answer says what the server made of it (B3).
+    const pulled = (result.stamp ?? 0) <= (this.clock ?? this.state.cursors[edit.type] ?? 0);
     if (!pulled || !edit.record || result.stored === undefined) return { edit };
     const { type, key, updatedAt, record } = edit;
     const current = result.stored && { ...record, [keyName(type)]: key, updatedAt, ...(result.stored as object) };

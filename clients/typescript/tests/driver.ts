@@ -62,6 +62,10 @@ const commands = {
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line) as Request;
   const answer = (more: object | void) => console.log(JSON.stringify({ id: request.id, ...more }));
+  if (!Object.hasOwn(commands, request.do)) {
+    answer({ unsupported: true });
+    continue;
+  }
   // Not waited for: what comes next may have to be done while this goes on.
   void Promise.resolve(request)
     .then<object | void>(commands[request.do])

@@ -258,6 +258,31 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       assert.deepEqual(await revisions(phone, memo), ["once", "twice"]);
     });
 
+    test("b3 a device is not sent its own records again, and is sent those of others, whenever they write", async () => {
+      const [phone, tablet] = await fleet("own");
+      await phone.sync();
+      for (const type of ["memo", "bot"] as const) await phone.write(type, random.uuid(), {});
+      assert.equal((await phone.sync()).pulled, 0);
+      // Two pushes and a pull: another device writes before each.
+      for (const [before, pulled] of [[1, 3], [2, 3], [3, 1]] as const) {
+        for (const letter of ["a", "b"]) await phone.write("memo", random.uuid(), { content: letter.repeat(1_000_000) });
+        const theirs = random.uuid();
+        let requests = 0;
+        phone.network.meddle = async (request, send) => {
+          requests += 1;
+          if (requests === before) {
+            await tablet.write("memo", theirs, { content: "of the tablet" });
+            await tablet.sync();
+          }
+          return send(request);
+        };
+        assert.equal((await phone.sync()).pulled, pulled, `before request ${before}`);
+        phone.network.meddle = undefined;
+        assert.equal((await phone.get("memo", theirs))?.["content"], "of the tablet");
+      }
+      await settle();
+    });
+
     test("b1 what was answered before a push failed is settled", async () => {
       const [phone] = await fleet("partly");
       for (let n = 0; n < 250; n += 1) await phone.write("memo", random.uuid(), { content: `memo ${n}` });
