@@ -3,10 +3,11 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
 use mosaic_adapter_http::AppState;
-use mosaic_adapter_sqlite::Location;
+use mosaic_adapter_sqlite::{Location, RestoreError, RestoreSummary};
 use mosaic_adapter_system::UuidV7Ids;
 use mosaic_application::AppError;
 use mosaic_application::accounts::AccountRequest;
@@ -15,6 +16,7 @@ use mosaic_domain::account::{Password, Role, Username};
 use mosaic_ports::{Clock as _, IdGenerator as _};
 use tokio::sync::{Mutex, RwLock, RwLockReadGuard};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::DevError;
@@ -24,6 +26,9 @@ use super::machine::{MovedClock, machine};
 use super::requests::Requests;
 use crate::config::{Config, DatabaseUrl, StorageConfig};
 use crate::wiring::{self, Machine, Migrations, Services};
+
+/// How long look-ups of a server that was stopped may go on.
+const READERS_END_WITHIN: Duration = Duration::from_secs(10);
 
 /// A server for developers. Stop it when done.
 pub(crate) struct DevServer {
@@ -153,10 +158,7 @@ impl DevServer {
         }
         let mut running = self.running.write().await;
         running.stop().await;
-        let now = self.clock.now();
-        let location = self.location();
-        let restored =
-            mosaic_adapter_sqlite::restore(location, backup, Arc::new(UuidV7Ids), now, |_| ()).await;
+        let restored = self.put_in_place(&backup).await;
         *running = Running::start(&self.machine, &self.config).await?;
         // An operator may want the store back that was there before.
         restored?
@@ -164,6 +166,21 @@ impl DevServer {
             .map_or(Ok(()), fs::remove_file)
             .map_err(DevError::Folder)?;
         Ok(true)
+    }
+
+    /// Does so once nothing of the stopped server reads any more: what it cut off may be looking something up, and ends soon.
+    async fn put_in_place(&self, backup: &Path) -> Result<RestoreSummary, RestoreError> {
+        let began = Instant::now();
+        loop {
+            let (location, backup, ids) = (self.location(), backup.to_owned(), Arc::new(UuidV7Ids));
+            let now = self.clock.now();
+            match mosaic_adapter_sqlite::restore(location, backup, ids, now, |_| ()).await {
+                Err(RestoreError::InUse(_)) if began.elapsed() < READERS_END_WITHIN => {
+                    sleep(Duration::from_millis(20)).await
+                }
+                done => return done,
+            }
+        }
     }
 
     fn location(&self) -> Location {
