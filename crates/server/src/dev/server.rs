@@ -176,7 +176,7 @@ impl DevServer {
             let now = self.clock.now();
             match mosaic_adapter_sqlite::restore(location, backup, ids, now, |_| ()).await {
                 Err(RestoreError::InUse(_)) if began.elapsed() < READERS_END_WITHIN => {
-                    sleep(Duration::from_millis(20)).await
+                    sleep(Duration::from_millis(20)).await;
                 }
                 done => return done,
             }
