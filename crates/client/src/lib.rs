@@ -73,8 +73,9 @@
 //! **A batch of a push** (`store/outbox.rs`): memos before resources, at most 200 of a type and half a megabyte (B1). Then, in one
 //! transaction: `applied` and `unchanged` are what was sent with `stored` over it (B3); `superseded` is `current` (W4), or what `GET`
 //! answers where it was too long; `rejected` stays, with the problem, and is sent again only if `retryable`, or edited again (B2).
-//! An edit is settled only where its counter is the one that was sent: what was typed meanwhile stays. An answer that is older than the
-//! cursor takes nothing back. Where all cursors stand at `clockBefore`, they take `clock` (B3), and no pull is needed. An edit that was
+//! An edit is settled only where its counter is the one that was sent: what was typed meanwhile stays, and of the fields that it joined
+//! those go that were sent: they would travel again with the later time, and win over what they lost against (W4). An answer that is
+//! older than the cursor takes nothing back. Where all cursors stand at `clockBefore`, they take `clock` (B3), and no pull is needed. An edit that was
 //! refused as `edit_time_ahead`, though the clock has been put right since, gets the time of now (W6).
 //!
 //! **Requests** (`http.rs`). Each says who it is from and what time it is there (D1, W6), anew with each try. No answer, 408, 423, 429

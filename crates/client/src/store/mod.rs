@@ -15,12 +15,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mosaic_domain::RecordKey;
+use mosaic_domain::{EditTime, RecordKey};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::account::Account;
+use self::outbox::Pending;
 pub(crate) use self::outbox::{Edit, Settled, Verdict};
 pub use self::uploads::Upload;
 use crate::error::{Error, Result};
@@ -145,35 +146,72 @@ fn object(text: Option<String>) -> Result<Option<Object>> {
     text.map(|text| json(&text)).transpose()
 }
 
-/// A row of `records`.
+/// What is known here of a record.
+#[derive(Default)]
 struct Row {
+    /// What a person sees.
     record: Option<Object>,
+    /// What the server last said.
     base: Option<Object>,
+    /// The edit that waits for the server.
+    edit: Option<Pending>,
 }
 
-fn row(tx: &Transaction<'_>, key: RecordKey) -> Result<Option<Row>> {
+/// The first two columns of `records` and of `outbox`.
+fn name(key: RecordKey) -> [String; 2] {
+    [key.entity_type().name().to_owned(), key.to_string()]
+}
+
+fn row(tx: &Transaction<'_>, key: RecordKey) -> Result<Row> {
+    let sql =
+        "SELECT r.record, r.base, o.edited_at, o.changes FROM records r LEFT JOIN outbox o USING (type, key)
+         WHERE type = ?1 AND key = ?2";
     let found = tx
-        .prepare_cached("SELECT record, base FROM records WHERE type = ?1 AND key = ?2")?
-        .query_row(params![key.entity_type().name(), key.to_string()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+        .prepare_cached(sql)?
+        .query_row(name(key), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .optional()?;
-    let Some((record, base)) = found else {
-        return Ok(None);
+    let Some((record, base, edited_at, changes)) = found else {
+        return Ok(Row::default());
     };
-    Ok(Some(Row {
-        record: object(record)?,
+    let record = object(record)?;
+    let Some(edited_at) = edited_at else {
+        let base = record.clone();
+        return Ok(Row {
+            record,
+            base,
+            edit: None,
+        });
+    };
+    let edit = Pending {
+        edited_at: EditTime::clamped(edited_at),
+        changes: object(changes)?,
+    };
+    Ok(Row {
+        record,
         base: object(base)?,
-    }))
+        edit: Some(edit),
+    })
 }
 
-/// Writes what is seen and what the server said. Whether the server has given it stays.
-fn set_row(tx: &Transaction<'_>, key: RecordKey, row: &Row) -> Result<()> {
-    let [record, base] = [&row.record, &row.base].map(|object| object.as_ref().map(text).transpose());
+/// Writes what is seen, and what the server said beside an edit. Whether the server has given it stays.
+fn set_row(
+    tx: &Transaction<'_>,
+    key: RecordKey,
+    record: Option<&Object>,
+    base: Option<&Object>,
+) -> Result<()> {
+    let [entity, key] = name(key);
     tx.prepare_cached(
         "INSERT INTO records (type, key, record, base) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET record = excluded.record, base = excluded.base",
     )?
-    .execute(params![key.entity_type().name(), key.to_string(), record?, base?])?;
+    .execute(params![
+        entity,
+        key,
+        record.map(text).transpose()?,
+        base.map(text).transpose()?
+    ])?;
     Ok(())
 }

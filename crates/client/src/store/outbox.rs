@@ -2,10 +2,10 @@
 
 use mosaic_domain::write::EDITS_PER_TYPE;
 use mosaic_domain::{EditTime, EntityType, PerEntity, RecordKey, UnixMillis};
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::pages::{cursors, note_time, take};
-use super::{Store, json, object, set_state, text};
+use super::{Row, Store, json, name, object, row, set_state, text};
 use crate::error::{Error, Problem, Result};
 use crate::sync::Rejection;
 use crate::wire::{Object, PushAnswer};
@@ -153,7 +153,7 @@ const UNSENT: &str = "
     WHERE o.type = ?1 AND o.counter > ?2 AND o.counter <= ?3 AND (o.problem IS NULL OR o.retryable)
     ORDER BY o.counter";
 
-fn edit(row: &Row<'_>) -> Result<Edit> {
+fn edit(row: &rusqlite::Row<'_>) -> Result<Edit> {
     let key = key_of(row)?;
     let (changes, record, base): (Option<String>, Option<String>, Option<String>) =
         (row.get(4)?, row.get(5)?, row.get(6)?);
@@ -172,28 +172,12 @@ fn edit(row: &Row<'_>) -> Result<Edit> {
 }
 
 /// The key in the first two columns.
-fn key_of(row: &Row<'_>) -> Result<RecordKey> {
+fn key_of(row: &rusqlite::Row<'_>) -> Result<RecordKey> {
     let (entity, key): (String, String) = (row.get(0)?, row.get(1)?);
     let key = entity
         .parse::<EntityType>()
         .and_then(|entity| entity.parse_key(&key));
     key.map_err(Error::local)
-}
-
-pub(super) fn pending(tx: &Transaction<'_>, key: RecordKey) -> Result<Option<Pending>> {
-    let found = tx
-        .prepare_cached("SELECT edited_at, changes FROM outbox WHERE type = ?1 AND key = ?2")?
-        .query_row(params![key.entity_type().name(), key.to_string()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    let Some((edited_at, changes)) = found else {
-        return Ok(None);
-    };
-    Ok(Some(Pending {
-        edited_at: EditTime::clamped(edited_at),
-        changes: object(changes)?,
-    }))
 }
 
 /// `is_older`: a pull of another process brought what is newer than this answer.
@@ -207,16 +191,21 @@ fn settle(
 ) -> Result<()> {
     match verdict {
         Verdict::Record(said) => {
-            let base = super::row(tx, edit.key)?.and_then(|row| row.base);
-            let was_last = tx
-                .prepare_cached("DELETE FROM outbox WHERE counter = ?1")?
-                .execute([edit.counter])?
-                > 0;
-            // Settled by another process, which knows more.
-            if !was_last && pending(tx, edit.key)?.is_none() {
-                return Ok(());
+            let Row {
+                base, edit: waits, ..
+            } = row(tx, edit.key)?;
+            // Else another process has settled it, which knows more.
+            if let Some(waits) = waits {
+                let was_last = tx
+                    .prepare_cached("DELETE FROM outbox WHERE counter = ?1")?
+                    .execute([edit.counter])?
+                    > 0;
+                if !was_last {
+                    keep_what_came_later(tx, edit, waits)?;
+                }
+                take(tx, edit.key, if is_older { base } else { said }.as_ref())?;
             }
-            take(tx, edit.key, if is_older { base } else { said }.as_ref())
+            Ok(())
         }
         // Made by a clock that has been put right since: an edit can't be later than now.
         Verdict::Rejected { problem, .. } if problem.code == "edit_time_ahead" && is_ahead(edit, now) => {
@@ -242,6 +231,23 @@ fn settle(
             Ok(())
         }
     }
+}
+
+/// What was sent is judged, and joins no later edit any more: with the time of that one it would win over what it lost against (W4).
+fn keep_what_came_later(tx: &Transaction<'_>, sent: &Edit, waits: Pending) -> Result<()> {
+    let Some(mut changes) = waits.changes else {
+        return Ok(());
+    };
+    changes.retain(|field, value| sent.body.get(field) != Some(value));
+    let [entity, key] = name(sent.key);
+    if changes.is_empty() {
+        let ended = "DELETE FROM outbox WHERE type = ?1 AND key = ?2";
+        tx.prepare_cached(ended)?.execute([entity, key])?;
+    } else {
+        let kept = "UPDATE outbox SET changes = ?3 WHERE type = ?1 AND key = ?2";
+        tx.prepare_cached(kept)?.execute([entity, key, text(&changes)?])?;
+    }
+    Ok(())
 }
 
 fn is_ahead(edit: &Edit, now: UnixMillis) -> bool {

@@ -8,8 +8,7 @@ use mosaic_domain::{EditTime, EntityType, Epoch, PerEntity, RecordKey, UnixMilli
 use rusqlite::Transaction;
 use serde_json::Value;
 
-use super::outbox::pending;
-use super::{Row, Store, row, set_row, set_state, state};
+use super::{Store, name, row, set_row, set_state, state};
 use crate::error::{Error, Result};
 use crate::wire::{Changes, Cursors, Object, Page};
 
@@ -125,32 +124,26 @@ fn read_key(entity: EntityType, key: &str) -> Result<RecordKey> {
 
 /// Takes what the server has of a record; `None`: it has none. An edit that is not settled stays on top: the server judges it.
 pub(super) fn take(tx: &Transaction<'_>, key: RecordKey, said: Option<&Object>) -> Result<()> {
-    let name = [key.entity_type().name(), &key.to_string()];
-    let taken = match (pending(tx, key)?, said) {
+    let known = row(tx, key)?;
+    match (known.edit, said) {
         (None, None) => {
             tx.prepare_cached("DELETE FROM records WHERE type = ?1 AND key = ?2")?
-                .execute(name)?;
+                .execute(name(key))?;
             return Ok(());
         }
-        (None, Some(said)) => Row {
-            record: Some(said.clone()),
-            base: None,
-        },
-        (Some(edit), said) => Row {
-            record: edit.changes.and_then(|changes| {
-                let below = said.cloned().or_else(|| row(tx, key).ok()??.record);
-                below.map(|mut record| {
-                    record.extend(changes);
-                    record.insert("updatedAt".to_owned(), edit.edited_at.get().into());
-                    record
-                })
-            }),
-            base: said.cloned(),
-        },
-    };
-    set_row(tx, key, &taken)?;
+        (None, said) => set_row(tx, key, said, None)?,
+        (Some(edit), said) => {
+            let below = said.cloned().or(known.record);
+            let record = edit.changes.zip(below).map(|(changes, mut record)| {
+                record.extend(changes);
+                record.insert("updatedAt".to_owned(), edit.edited_at.get().into());
+                record
+            });
+            set_row(tx, key, record.as_ref(), said)?;
+        }
+    }
     tx.prepare_cached("UPDATE records SET given = 1 WHERE type = ?1 AND key = ?2")?
-        .execute(name)?;
+        .execute(name(key))?;
     Ok(())
 }
 

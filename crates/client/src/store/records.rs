@@ -7,8 +7,7 @@ use mosaic_domain::{EditTime, EntityType, RecordKey, UnixMillis};
 use rusqlite::{Transaction, params};
 use serde_json::Value;
 
-use super::outbox::{Pending, pending};
-use super::{Row, Store, json, object, row, set_row, state, text};
+use super::{Row, Store, json, name, object, row, set_row, state, text};
 use crate::error::{Error, Result};
 use crate::record::{Record, SyncState};
 use crate::wire::{Object, number};
@@ -39,17 +38,12 @@ impl Store {
     /// Deletes a record.
     pub(crate) fn delete(&self, key: RecordKey, now: UnixMillis) -> Result<()> {
         self.write(|tx| {
-            let Some(Row {
-                record: Some(record),
-                base,
-            }) = row(tx, key)?
-            else {
+            let known = row(tx, key)?;
+            if known.record.is_none() {
                 return Err(Error::NotFound);
-            };
-            let edit = pending(tx, key)?;
-            let base = if edit.is_some() { base } else { Some(record) };
-            let edited_at = edit_time(tx, edit.as_ref(), base.as_ref(), now)?;
-            set_row(tx, key, &Row { record: None, base })?;
+            }
+            let edited_at = edit_time(tx, &known, now)?;
+            set_row(tx, key, None, known.base.as_ref())?;
             enqueue(tx, key, edited_at, None)
         })
     }
@@ -70,16 +64,18 @@ fn fields<E: Entity>(content: &E) -> Result<Object> {
 
 fn put(tx: &Transaction<'_>, key: RecordKey, fields: Object, now: UnixMillis) -> Result<()> {
     let known = row(tx, key)?;
-    let edit = pending(tx, key)?;
-    let (seen, base) = known.map_or((None, None), |row| (row.record, row.base));
+    let edited_at = edit_time(tx, &known, now)?;
+    let Row {
+        record: seen,
+        base,
+        edit,
+    } = known;
     let differs =
         |(name, value): &(String, Value)| seen.as_ref().is_none_or(|seen| seen.get(name) != Some(value));
     let mut changes: Object = fields.into_iter().filter(differs).collect();
     if changes.is_empty() {
         return Ok(());
     }
-    let base = if edit.is_some() { base } else { seen.clone() };
-    let edited_at = edit_time(tx, edit.as_ref(), base.as_ref(), now)?;
     let mut record = seen.unwrap_or_else(|| {
         let name = key.entity_type().key_name().to_owned();
         [
@@ -95,20 +91,15 @@ fn put(tx: &Transaction<'_>, key: RecordKey, fields: Object, now: UnixMillis) ->
         before.append(&mut changes);
         changes = before;
     }
-    let record = Some(record);
-    set_row(tx, key, &Row { record, base })?;
+    set_row(tx, key, Some(&record), base.as_ref())?;
     enqueue(tx, key, edited_at, Some(&changes))
 }
 
 /// An edit is later than what it edits (W1, W2): the edit before it, and what the server said, once it has been shifted (W6).
-fn edit_time(
-    tx: &Transaction<'_>,
-    before: Option<&Pending>,
-    base: Option<&Object>,
-    now: UnixMillis,
-) -> Result<EditTime> {
+fn edit_time(tx: &Transaction<'_>, known: &Row, now: UnixMillis) -> Result<EditTime> {
     let shift: i64 = state(tx, "shift")?.unwrap_or_default();
-    let after_edit = before.map(|edit| edit.edited_at.next());
+    let after_edit = known.edit.as_ref().map(|edit| edit.edited_at.next());
+    let base = known.base.as_ref();
     let after_base = base.map(|base| EditTime::clamped(number(base, "updatedAt") - shift).next());
     Ok(EditTime::at(now).max(after_edit.max(after_base).unwrap_or(EditTime::ZERO)))
 }
@@ -119,16 +110,12 @@ fn enqueue(
     edited_at: EditTime,
     changes: Option<&Object>,
 ) -> Result<()> {
+    let [entity, key] = name(key);
     let changes = changes.map(text).transpose()?;
     tx.prepare_cached(
         "INSERT OR REPLACE INTO outbox (type, key, edited_at, changes) VALUES (?1, ?2, ?3, ?4)",
     )?
-    .execute(params![
-        key.entity_type().name(),
-        key.to_string(),
-        edited_at.get(),
-        changes
-    ])?;
+    .execute(params![entity, key, edited_at.get(), changes])?;
     Ok(())
 }
 

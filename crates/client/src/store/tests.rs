@@ -1,5 +1,5 @@
 use mosaic_domain::entity::{Diary, Memo, Resource};
-use mosaic_domain::text::Text;
+use mosaic_domain::text::{Tags, Text};
 use mosaic_domain::{EntityType, MemoId, RecordKey, ResourceId, UnixMillis};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,6 +33,12 @@ fn memo(text: &str) -> Memo {
 impl Store {
     fn write_memo(&self, n: u128, text: &str, ms: i64) {
         self.put(id(n), &memo(text), at(ms)).unwrap();
+    }
+
+    fn retype(&self, n: u128, text: &str, ms: i64) {
+        let text = Text::new(text.into()).unwrap();
+        self.edit::<Memo>(id(n), |memo| memo.content = text, at(ms))
+            .unwrap();
     }
 
     fn text(&self, n: u128) -> Option<String> {
@@ -132,9 +138,7 @@ fn w7_an_edit_names_what_it_changes_and_all_where_the_server_has_nothing() {
     let edit = store.unsent().pop().unwrap();
     let named = json!({"id": id(2), "updatedAt": NOW + 1, "isArchived": true});
     assert_eq!(Value::Object(edit.body), named);
-    store
-        .edit::<Memo>(id(2), |memo| memo.content = memo_text("typed"), at(2))
-        .unwrap();
+    store.retype(2, "typed", 2);
     let edit = store.unsent().pop().unwrap();
     let named = json!({"id": id(2), "updatedAt": NOW + 2, "isArchived": true, "content": "typed"});
     assert_eq!(Value::Object(edit.body), named, "both are one edit");
@@ -152,17 +156,11 @@ fn w7_an_edit_names_what_it_changes_and_all_where_the_server_has_nothing() {
     );
 }
 
-fn memo_text(text: &str) -> mosaic_domain::text::LongText {
-    Text::new(text.into()).unwrap()
-}
-
 #[test]
 fn what_is_so_already_is_no_edit() {
     let store = store();
     store.take_changes(&updated(&[on_server(1, "there", 0)]), &json!({}));
-    store
-        .edit::<Memo>(id(1), |memo| memo.content = memo_text("there"), at(1))
-        .unwrap();
+    store.retype(1, "there", 1);
     assert_eq!(store.waiting().unwrap(), 0);
 }
 
@@ -199,6 +197,43 @@ fn an_edit_that_is_made_while_its_record_is_pushed_stays() {
     store.settle_as(next, said(&on_server(1, "an older word", 0)), 600);
     assert_eq!(store.text(1).unwrap(), "typed meanwhile");
     assert_eq!(store.waiting().unwrap(), 0);
+}
+
+#[test]
+fn w4_what_was_sent_and_lost_does_not_travel_again_with_an_edit_that_was_made_meanwhile() {
+    let store = store();
+    let retag = |ms| {
+        let tags = Tags::new(vec!["red".into()]).unwrap();
+        store
+            .edit::<Memo>(id(1), |memo| memo.tags = tags, at(ms))
+            .unwrap();
+    };
+    store.take_changes(&updated(&[on_server(1, "first", 0)]), &json!({}));
+    store.retype(1, "earlier", 1);
+    let sent = store.unsent().pop().unwrap();
+    retag(3);
+    store.settle_as(sent, said(&on_server(1, "later", 2)), 600);
+    assert_eq!(store.text(1).unwrap(), "later");
+    let edit = store.unsent().pop().unwrap();
+    let named = json!({"id": id(1), "updatedAt": NOW + 3, "tags": ["red"]});
+    assert_eq!(Value::Object(edit.body.clone()), named);
+    // Back to what was sent: there is nothing that the server has not judged.
+    store.write_memo(1, "there and", 4);
+    let sent = store.unsent().pop().unwrap();
+    store.write_memo(1, "back", 5);
+    store.write_memo(1, "there and", 6);
+    store.settle_as(sent, said(&on_server(1, "there and", 4)), 700);
+    assert_eq!(store.waiting().unwrap(), 0);
+    // What was sent loses against a delete, and what was typed meanwhile brings the record back, whole.
+    retag(7);
+    let sent = store.unsent().pop().unwrap();
+    store.retype(1, "brought back", 9);
+    store.settle_as(sent, Verdict::Record(None), 800);
+    let whole = store.unsent().pop().unwrap().body;
+    assert_eq!(
+        (&whole["content"], &whole["tags"]),
+        (&json!("brought back"), &json!(["red"]))
+    );
 }
 
 #[test]
@@ -334,9 +369,7 @@ fn r3_what_a_rebuilding_does_not_give_is_dropped_at_its_end_and_edits_stay() {
     let store = store();
     let records: Vec<_> = (1..=5).map(|n| on_server(n, "before", 0)).collect();
     store.take_changes(&updated(&records), &json!({}));
-    store
-        .edit::<Memo>(id(3), |memo| memo.content = memo_text("edited"), at(1))
-        .unwrap();
+    store.retype(3, "edited", 1);
     store.delete(id(5).into(), at(1)).unwrap();
     let more = json!({"memo": true, "diary": false, "resource": false, "bot": false});
     let begins = json!({"reset": ["memo", "diary", "resource", "bot"], "hasMore": more});

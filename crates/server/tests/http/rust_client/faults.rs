@@ -5,7 +5,7 @@ use mosaic_client::domain::{MemoId, ResourceId};
 use mosaic_client::{Error, SyncState};
 use mosaic_testkit::proxy::Proxy;
 
-use super::{Device, assert_alike, memo};
+use super::{Device, assert_alike, long, memo};
 use crate::harness::Server;
 
 const HOUR: i64 = 3_600_000;
@@ -50,32 +50,39 @@ async fn a_first_sync_that_breaks_off_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_that_is_made_while_a_push_runs_is_not_lost() {
+async fn w4_an_edit_that_is_made_while_a_push_runs_stays_and_brings_nothing_back_that_lost() {
     let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
-    let id = phone.write("first");
-    phone.sync().await;
-    phone.rewrite(id, "sent");
-    // The progress of the pull is told before the push; that of the push before its answer is settled would be too late.
-    let other = phone.another_process(6);
-    let mut is_first = true;
-    let done = phone.app.sync(|progress| {
-        if std::mem::take(&mut is_first) {
-            other.edit::<Memo>(id, |memo| memo.is_archived = true).unwrap();
-        } else {
-            assert_eq!(progress.pushed, 1);
-            other
-                .edit::<Memo>(id, |memo| memo.content = super::long("typed meanwhile"))
-                .unwrap();
-        }
-    });
-    done.await.unwrap();
-    assert_eq!(phone.text(id).unwrap(), "typed meanwhile");
-    assert_eq!(phone.app.status().unwrap().waiting, 1);
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(&server.url).await);
+    let [lost, won] = ["first", "first"].map(|text| phone.write(text));
     phone.sync().await;
     tablet.sync().await;
-    assert_eq!(tablet.text(id).unwrap(), "typed meanwhile");
-    assert!(tablet.memo(id).unwrap().is_archived);
+    phone.rewrite(lost, "earlier");
+    phone.rewrite(won, "sent");
+    tablet.rewrite(lost, "later");
+    tablet.sync().await;
+    // The push has left the phone, and the server has not got it.
+    let other = phone.another_process(6);
+    proxy.fail(move |line| {
+        if line.starts_with("POST /sync/push") {
+            other.edit::<Memo>(lost, |memo| memo.is_archived = true).unwrap();
+            other
+                .edit::<Memo>(won, |memo| memo.content = long("typed meanwhile"))
+                .unwrap();
+        }
+        None
+    });
+    let done = phone.sync().await;
+    assert_eq!((done.pushed, done.superseded), (2, 1));
+    assert_eq!(phone.text(lost).unwrap(), "later");
+    assert_eq!(phone.text(won).unwrap(), "typed meanwhile");
+    assert_eq!(phone.app.status().unwrap().waiting, 2);
+    proxy.fail(|_| None);
+    assert_eq!(phone.sync().await.superseded, 0);
+    tablet.sync().await;
+    assert!(tablet.memo(lost).unwrap().is_archived);
+    assert_eq!(tablet.text(lost).unwrap(), "later");
+    assert_eq!(tablet.text(won).unwrap(), "typed meanwhile");
     assert_alike(&[&phone, &tablet]).await;
 }
 
