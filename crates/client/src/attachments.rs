@@ -1,12 +1,11 @@
 //! The bytes of resources, up in parts (tus 1.0.0) and down.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, SeekFrom};
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::BodyExt as _;
 use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION, RANGE};
 use hyper::{Method, StatusCode};
 use mosaic_domain::entity::{Filename, Resource, Sha256};
@@ -17,7 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use crate::client::Client;
 use crate::error::{Error, Problem, Result};
-use crate::http::{Answer, Request};
+use crate::files::{Partial, copy_durably, create_private_folder, remove, sync_folder_of};
+use crate::http::{Answer, Failures, Request, next_part};
 use crate::store::{Store, Upload};
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -38,18 +38,23 @@ impl Client {
         let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let filename = Filename::new(name.to_owned())?;
         let resource = ResourceId::new(self.new_id());
-        std::fs::create_dir_all(self.files())?;
-        let bytes = std::fs::copy(file, self.file_of(resource))?;
-        self.store().note_upload(&Upload {
-            resource,
-            filename: filename.as_str().to_owned(),
-            memo,
-            bytes,
-            attached_at: self.now().get(),
-            address: None,
-            problem: None,
-        })?;
-        Ok(resource)
+        create_private_folder(self.files())?;
+        let copy = self.file_of(resource);
+        let attached = copy_durably(file, &copy).and_then(|bytes| {
+            self.store().add_upload(&Upload {
+                resource,
+                filename: filename.as_str().to_owned(),
+                memo,
+                bytes,
+                attached_at: self.now().get(),
+                address: None,
+                problem: None,
+            })
+        });
+        if attached.is_err() {
+            remove(&copy)?;
+        }
+        attached.map(|()| resource)
     }
 
     /// Gives a file up that is not on the server yet; answers whether it was so.
@@ -59,13 +64,13 @@ impl Client {
     pub fn discard(&self, resource: ResourceId) -> Result<bool> {
         let was_there = self.store().end_upload(resource)?;
         if was_there {
-            std::fs::remove_file(self.file_of(resource))?;
+            remove(&self.file_of(resource))?;
         }
         Ok(was_there)
     }
 
-    /// Writes the bytes of a resource to a file, which is there whole or not at all. `progress` is told how many bytes have come, of
-    /// how many.
+    /// Writes the bytes of a resource to a file, over what is there, which is then there whole and durable, or as it was. Meanwhile
+    /// they are beside it, in a file whose name ends in `.partial`. `progress` is told how many bytes have come, of how many.
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is no such resource here, or its bytes are not uploaded yet; as [`sync`](Self::sync).
@@ -81,37 +86,34 @@ impl Client {
         let content = found.into_iter().next().ok_or(Error::NotFound)?.content;
         let wanted = content.sha256.ok_or(Error::NotFound)?;
         let size = content.file_size.get().cast_unsigned();
-        let mut partial = to.as_os_str().to_owned();
-        partial.push(".partial");
+        let partial = Partial::beside(to);
         let mut receiving = Receiving {
-            file: File::create(&partial).await?,
+            file: File::create(&partial.0).await?,
             hash: sha2::Sha256::new(),
             count: 0,
+            most: 0,
         };
-        let mut failures = 0;
+        let mut failures = Failures::default();
+        let mut progress = |count| progress(count, size);
         while let Err(error) = self
-            .receive(resource, &mut receiving, |count| progress(count, size))
+            .receive(resource, &mut receiving, &mut failures, &mut progress)
             .await
         {
-            failures += 1;
             match error {
-                Error::Later { after, .. } if failures < self.settings().attempts => {
-                    self.back_off(failures, after).await;
-                }
-                error => {
-                    tokio::fs::remove_file(&partial).await?;
-                    return Err(error);
-                }
+                error @ Error::Later { .. } => self.http().wait(error, &mut failures).await?,
+                error => return Err(error),
             }
         }
+        // What `write_all` has taken is written behind, and only `flush` tells what became of it.
+        receiving.file.flush().await?;
         receiving.file.sync_all().await?;
         if Sha256::from_bytes(receiving.hash.finalize().into()) != wanted {
-            tokio::fs::remove_file(&partial).await?;
             return Err(Error::NotTheServer(
                 "other bytes than those of the resource".into(),
             ));
         }
-        Ok(tokio::fs::rename(&partial, to).await?)
+        tokio::fs::rename(&partial.0, to).await?;
+        Ok(sync_folder_of(to)?)
     }
 
     /// Takes what is still to come.
@@ -119,49 +121,50 @@ impl Client {
         &self,
         resource: ResourceId,
         to: &mut Receiving,
+        failures: &mut Failures,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<()> {
         let mut request = Request::get(format!("/resources/{resource}/download")).streamed();
         if to.count > 0 {
             request = request.with(RANGE, format!("bytes={}-", to.count));
         }
-        let mut answer = self.request(&request).await?;
+        let mut answer = self.request(&request, failures).await?;
         if answer.status.is_redirection() {
             // The storage wants no login of this server's.
             request.path = answer.header(LOCATION.as_str()).unwrap_or_default().to_owned();
-            answer = self.http().send("", &request, None).await?;
+            answer = self.http().send("", &request, None, failures).await?;
         }
-        if answer.status != StatusCode::PARTIAL_CONTENT {
+        if to.count > 0 && answer.status != StatusCode::PARTIAL_CONTENT {
             to.begin_anew().await?;
         }
         let mut stream = answer
             .stream
             .ok_or_else(|| Error::NotTheServer("no bytes".into()))?;
-        loop {
-            let frame = tokio::time::timeout(self.settings().timeout, stream.frame()).await;
-            let Some(frame) = frame.map_err(Error::later)? else {
-                return Ok(());
-            };
-            if let Ok(bytes) = frame.map_err(Error::later)?.into_data() {
-                to.file.write_all(&bytes).await?;
-                to.hash.update(&bytes);
-                to.count += bytes.len() as u64;
-                progress(to.count);
+        while let Some(bytes) = next_part(&mut stream, self.settings().timeout).await? {
+            to.file.write_all(&bytes).await?;
+            to.hash.update(&bytes);
+            to.count += bytes.len() as u64;
+            if to.count > to.most {
+                to.most = to.count;
+                failures.end();
             }
+            progress(to.count);
         }
+        Ok(())
     }
 
-    /// Sends a file; answers why the server does not take it, if so.
+    /// Sends a file; answers why it is not taken, if so.
     pub(crate) async fn send_file(
         &self,
         mut upload: Upload,
+        failures: &mut Failures,
         progress: impl FnMut(u64, u64) + Send,
     ) -> Result<Option<Problem>> {
         let resource = upload.resource;
-        match self.send_bytes(&mut upload, progress).await {
+        match self.send_bytes(&mut upload, failures, progress).await {
             Ok(()) => {
                 if self.blocking(move |store| store.end_upload(resource)).await? {
-                    tokio::fs::remove_file(self.file_of(resource)).await?;
+                    remove(&self.file_of(resource))?;
                 }
                 Ok(None)
             }
@@ -174,41 +177,75 @@ impl Client {
         }
     }
 
-    async fn send_bytes(&self, upload: &mut Upload, mut progress: impl FnMut(u64, u64) + Send) -> Result<()> {
-        let mut file = match File::open(self.file_of(upload.resource)).await {
-            // Another process has sent it.
-            Err(error) if error.kind() == ErrorKind::NotFound && !self.waits(upload.resource).await? => {
-                return Ok(());
-            }
+    async fn send_bytes(
+        &self,
+        upload: &mut Upload,
+        failures: &mut Failures,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<()> {
+        let mut file = match self.open_copy(upload).await {
+            // Another process has sent it, or somebody has given it up.
+            Err(_) if !self.waits(upload.resource).await? => return Ok(()),
             opened => opened?,
         };
-        let mut offset = self.resume(upload).await?;
-        let mut failures = 0;
+        let mut offset = self.resume(upload, failures).await?;
+        let mut most = offset;
         loop {
             progress(offset, upload.bytes);
             if offset >= upload.bytes {
                 return Ok(());
             }
-            match self.send_part(upload, &mut file, offset).await {
-                Ok(arrived) => (offset, failures) = (arrived, 0),
+            match self.send_part(upload, &mut file, offset, failures).await {
+                Ok(arrived) => {
+                    offset = arrived;
+                    if offset > most {
+                        most = offset;
+                        failures.end();
+                    }
+                }
                 Err(error) => {
-                    failures += 1;
-                    let after = match &error {
-                        Error::Later { after, .. } => *after,
-                        Error::Refused(problem) if OTHER_STATE.contains(&problem.code.as_str()) => None,
-                        _ => return Err(error),
-                    };
-                    if failures >= self.settings().attempts {
+                    let is_other_state = OTHER_STATE.iter().any(|code| error.is_refused(code));
+                    if !is_other_state && !matches!(error, Error::Later { .. }) {
                         return Err(error);
                     }
-                    self.back_off(failures, after).await;
-                    offset = self.resume(upload).await?;
+                    self.http().wait(error, failures).await?;
+                    offset = self.resume(upload, failures).await?;
                 }
             }
         }
     }
 
-    async fn send_part(&self, upload: &Upload, file: &mut File, offset: u64) -> Result<u64> {
+    /// The copy of a file that waits. Without it only this upload can't go on.
+    async fn open_copy(&self, upload: &Upload) -> Result<File> {
+        let unreadable = |reason: String| {
+            Error::Refused(Problem {
+                code: "file_unreadable".to_owned(),
+                detail: format!("the copy of {} can't be sent: {reason}", upload.filename),
+                errors: Vec::new(),
+            })
+        };
+        let opened = async {
+            let file = File::open(self.file_of(upload.resource)).await?;
+            let bytes = file.metadata().await?.len();
+            Ok::<_, std::io::Error>((file, bytes))
+        };
+        match opened.await {
+            Ok((file, bytes)) if bytes == upload.bytes => Ok(file),
+            Ok((_, bytes)) => Err(unreadable(format!(
+                "it has {bytes} bytes, and had {}",
+                upload.bytes
+            ))),
+            Err(error) => Err(unreadable(error.to_string())),
+        }
+    }
+
+    async fn send_part(
+        &self,
+        upload: &Upload,
+        file: &mut File,
+        offset: u64,
+        failures: &mut Failures,
+    ) -> Result<u64> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(offset)).await?;
         file.take(self.settings().chunk_bytes as u64)
@@ -220,17 +257,20 @@ impl Client {
         request.body = bytes.into();
         // Where no answer comes, it has to be asked how much arrived.
         request.is_repeatable = false;
-        arrived(&self.request(&request).await?)
+        match arrived(&self.request(&request, failures).await?)? {
+            arrived if arrived > offset => Ok(arrived),
+            _ => Err(Error::later("the upload does not move on")),
+        }
     }
 
     /// How many bytes the server has. An upload that it does not know, or not any more, begins anew.
-    async fn resume(&self, upload: &mut Upload) -> Result<u64> {
+    async fn resume(&self, upload: &mut Upload, failures: &mut Failures) -> Result<u64> {
         if upload.address.is_some() {
             // Answers to HEAD could not say what is wrong.
             let request = tus(Method::POST, upload).with(METHOD_OVERRIDE, "HEAD");
-            match self.request(&request).await {
+            match self.request(&request, failures).await {
                 Ok(answer) => return arrived(&answer),
-                Err(Error::Refused(problem)) if OTHER_STATE.contains(&problem.code.as_str()) => {
+                Err(error) if OTHER_STATE.iter().any(|code| error.is_refused(code)) => {
                     upload.address = None;
                 }
                 Err(error) => return Err(error),
@@ -239,7 +279,7 @@ impl Client {
         let request = tus(Method::POST, upload)
             .with(UPLOAD_LENGTH, upload.bytes.to_string())
             .with(UPLOAD_METADATA, metadata(upload));
-        let answer = self.request(&request).await?;
+        let answer = self.request(&request, failures).await?;
         let address = answer
             .header(LOCATION.as_str())
             .and_then(|address| address.rsplit('/').next());
@@ -269,6 +309,8 @@ struct Receiving {
     file: File,
     hash: sha2::Sha256,
     count: u64,
+    /// The most that it has been.
+    most: u64,
 }
 
 impl Receiving {

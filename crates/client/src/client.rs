@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::http::{Http, Request};
+use crate::files::create_private_file;
+use crate::http::{Failures, Http, Request};
 use crate::platform::{Platform, System};
 use crate::record::Record;
 use crate::store::{Store, Upload};
@@ -23,9 +24,11 @@ use crate::wire::{DigestAnswer, TypeDigest, read};
 pub struct Settings {
     /// The clock, randomness and waiting.
     pub platform: Arc<dyn Platform>,
-    /// How often a request is sent until it is answered, where that is safe.
+    /// So many failures in a row end a call: of all the requests that it makes, where these may be sent again. They count anew after
+    /// each page, batch or part of a file.
     pub attempts: u32,
-    /// How long an answer may take; of a stream, its head, and each part.
+    /// How long to wait for the head of an answer, and then for each further part of it. A second more for each 8 KiB that are sent.
+    /// An answer that is no file has at most 64 MiB, packed or not.
     pub timeout: Duration,
     /// How many bytes of a file are sent at a time. A connection that breaks loses as many at most.
     pub chunk_bytes: usize,
@@ -94,11 +97,13 @@ impl DigestReport {
 
 /// What needs no network. These functions wait for the disk: an interface calls them off its main thread.
 impl Client {
-    /// Opens the database, and makes it where it is not there. Attached files wait in a folder beside it.
+    /// Opens the database, and makes it where it is not there, for nobody else to read: the tokens of the login are in it. Attached
+    /// files wait in a folder beside it.
     ///
     /// # Errors
     /// [`Error::Local`].
     pub fn open(path: &Path, settings: Settings) -> Result<Self> {
+        create_private_file(path)?;
         let store = Store::open(path)?;
         let client_id = store.client_id(settings.platform.new_id())?;
         let mut files = path.as_os_str().to_owned();
@@ -218,7 +223,8 @@ impl Client {
     /// # Errors
     /// As [`sync`](Self::sync).
     pub async fn digest(&self) -> Result<DigestReport> {
-        let answer = self.request(&Request::get("/sync/digest")).await?;
+        let request = Request::get("/sync/digest");
+        let answer = self.request(&request, &mut Failures::default()).await?;
         let mut answer: DigestAnswer = read(&answer.body)?;
         let here = self.blocking(Store::digest).await?;
         Ok(DigestReport {
@@ -269,11 +275,5 @@ impl Client {
         let store = Arc::clone(&self.0.store);
         let done = tokio::task::spawn_blocking(move || work(&store)).await;
         done.map_err(Error::local)?
-    }
-
-    /// Waits after so many failures, and at least as long as the server said.
-    pub(crate) async fn back_off(&self, failures: u32, after: Option<Duration>) {
-        let wait = self.http().backoff(failures).max(after.unwrap_or_default());
-        self.0.settings.platform.pause(wait).await;
     }
 }

@@ -15,7 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The server can't be reached, is busy or fails: the same call may succeed later, as it stands. Where the server said how long
     /// to wait, `after` says so.
-    #[error("the server does not answer: {reason}")]
+    #[error("the server does not answer: {reason}{}", again(*after))]
     Later {
         /// For people, in English.
         reason: String,
@@ -87,7 +87,22 @@ impl fmt::Display for Problem {
     }
 }
 
+/// When to come again, for people.
+fn again(after: Option<Duration>) -> String {
+    after.map_or_else(String::new, |after| {
+        format!("; try again in {} s", after.as_secs())
+    })
+}
+
 impl Error {
+    /// How long the server wants to be left alone, where it said so.
+    pub fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Later { after, .. } => *after,
+            _ => None,
+        }
+    }
+
     pub(crate) fn later(reason: impl fmt::Display) -> Self {
         Self::Later {
             reason: reason.to_string(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER,
 };
@@ -21,12 +21,16 @@ use serde::Serialize;
 use crate::client::Settings;
 use crate::error::{Error, Result};
 
-/// The longest that a request waits for its next try by itself; where the server says longer, the app is told.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The wait after a first failure, before jitter; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest of these waits.
-const MOST_BACKOFF: Duration = Duration::from_secs(30);
+/// The longest wait for a next try. Where the server says longer, the app is told.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// `Retry-After` is taken for no more than this, so that nothing waits for ever.
+const MOST_RETRY_AFTER: Duration = Duration::from_hours(24);
+/// So many bytes of a request are given a second more, on the slowest network.
+const BYTES_PER_SECOND: u64 = 8 * 1024;
+/// An answer has at most so many bytes, packed or not: twice the most that a server puts into a list.
+const MOST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request, which may be sent several times.
 #[derive(Clone)]
@@ -100,6 +104,17 @@ impl Answer {
     }
 }
 
+/// The failures in a row of all that one call asks for. Tries within tries share it, so that they do not multiply.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(u32);
+
+impl Failures {
+    /// Something has come of it: the next failure is a first one.
+    pub(crate) fn end(&mut self) {
+        self.0 = 0;
+    }
+}
+
 /// Sends requests of one device.
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -125,44 +140,56 @@ impl Http {
         })
     }
 
-    /// Sends a request until it is answered, where that is safe: with jitter, and as long as `Retry-After` says.
-    pub(crate) async fn send(&self, server: &str, request: &Request, token: Option<&str>) -> Result<Answer> {
-        let mut failures = 0;
+    /// Sends a request until it is answered, where that is safe.
+    pub(crate) async fn send(
+        &self,
+        server: &str,
+        request: &Request,
+        token: Option<&str>,
+        failures: &mut Failures,
+    ) -> Result<Answer> {
         loop {
-            let (reason, after) = match self.send_once(server, request, token).await {
-                Err(Error::Later { reason, after }) => (reason, after),
+            match self.send_once(server, request, token).await {
+                Err(error @ Error::Later { .. }) if request.is_repeatable => {
+                    self.wait(error, failures).await?;
+                }
                 done => return done,
-            };
-            failures += 1;
-            let wait = self.backoff(failures).max(after.unwrap_or_default());
-            if !request.is_repeatable || failures >= self.settings.attempts || wait > LONGEST_WAIT {
-                return Err(Error::Later { reason, after });
             }
-            self.settings.platform.pause(wait).await;
         }
     }
 
-    /// How long to wait after so many failures: longer each time, and never all devices at once.
+    /// Waits before the next try: with jitter, and as long as `Retry-After` says.
+    ///
+    /// # Errors
+    /// The failure itself, where there were enough of them, or where the server wants to be left alone for long.
+    pub(crate) async fn wait(&self, error: Error, failures: &mut Failures) -> Result<()> {
+        failures.0 += 1;
+        let wait = self.backoff(failures.0).max(error.after().unwrap_or_default());
+        if failures.0 >= self.settings.attempts || wait > LONGEST_WAIT {
+            return Err(error);
+        }
+        self.settings.platform.pause(wait).await;
+        Ok(())
+    }
+
+    /// How long to wait after so many failures in a row: longer each time, and never all devices at once.
     pub(crate) fn backoff(&self, failures: u32) -> Duration {
         let longest = FIRST_WAIT
             .saturating_mul(1 << failures.saturating_sub(1).min(10))
-            .min(MOST_BACKOFF);
+            .min(LONGEST_WAIT);
         let percent = u32::try_from(self.settings.platform.random() % 51).unwrap_or_default();
         longest * (50 + percent) / 100
     }
 
     async fn send_once(&self, server: &str, request: &Request, token: Option<&str>) -> Result<Answer> {
         let sent = self.prepare(server, request, token)?;
-        let answered = async {
-            let response = self
-                .client
-                .request(sent)
-                .await
-                .map_err(|error| Error::later(cause(&error)))?;
-            read(response, request.is_stream).await
-        };
-        let answered = tokio::time::timeout(self.settings.timeout, answered).await;
-        answered.unwrap_or_else(|_| Err(Error::later("it took too long")))
+        let allowed =
+            self.settings.timeout + Duration::from_secs(request.body.len() as u64 / BYTES_PER_SECOND);
+        let response = tokio::time::timeout(allowed, self.client.request(sent)).await;
+        let response = response
+            .map_err(|_| Error::later("it took too long"))?
+            .map_err(|error| Error::later(cause(&error)))?;
+        read(response, request.is_stream, self.settings.timeout).await
     }
 
     fn prepare(
@@ -195,40 +222,62 @@ impl Http {
 }
 
 /// An answer that breaks off is none.
-async fn read(response: Response<Incoming>, is_stream: bool) -> Result<Answer> {
+async fn read(response: Response<Incoming>, is_stream: bool, idle: Duration) -> Result<Answer> {
     let (head, stream) = response.into_parts();
     // Bytes may be elsewhere, answers may not: a proxy that sends requests to another address is to be named itself.
     let is_wanted = head.status.is_success() || (is_stream && head.status.is_redirection());
-    if is_wanted && is_stream {
-        return Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: Bytes::new(),
-            stream: Some(stream),
-        });
-    }
-    let body = stream
-        .collect()
-        .await
-        .map_err(|error| Error::later(cause(&error)))?
-        .to_bytes();
-    let body = unpacked(&head.headers, body)?;
-    if !is_wanted {
-        return Err(Error::of_answer(
-            head.status.as_u16(),
-            retry_after(&head.headers),
-            &body,
-        ));
-    }
-    Ok(Answer {
+    let mut answer = Answer {
         status: head.status,
         headers: head.headers,
-        body,
+        body: Bytes::new(),
         stream: None,
-    })
+    };
+    if is_wanted && is_stream {
+        answer.stream = Some(stream);
+        return Ok(answer);
+    }
+    let body = collect(stream, idle, MOST_ANSWER_BYTES).await?;
+    answer.body = unpacked(&answer.headers, body, MOST_ANSWER_BYTES)?;
+    if !is_wanted {
+        let after = retry_after(&answer.headers);
+        return Err(Error::of_answer(answer.status.as_u16(), after, &answer.body));
+    }
+    Ok(answer)
 }
 
-fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes> {
+/// The next part of a body, which has to come within so long; none at the end.
+pub(crate) async fn next_part<B>(body: &mut B, idle: Duration) -> Result<Option<Bytes>>
+where
+    B: Body<Data = Bytes, Error: std::error::Error> + Unpin,
+{
+    loop {
+        let frame = tokio::time::timeout(idle, body.frame()).await;
+        let frame = frame.map_err(|_| Error::later("it stopped in the middle"))?;
+        let Some(frame) = frame.transpose().map_err(|error| Error::later(cause(&error)))? else {
+            return Ok(None);
+        };
+        if let Ok(bytes) = frame.into_data() {
+            return Ok(Some(bytes));
+        }
+    }
+}
+
+/// All of a body.
+async fn collect<B>(mut body: B, idle: Duration, most: usize) -> Result<Bytes>
+where
+    B: Body<Data = Bytes, Error: std::error::Error> + Unpin,
+{
+    let mut all = Vec::new();
+    while let Some(part) = next_part(&mut body, idle).await? {
+        if all.len() + part.len() > most {
+            return Err(too_long(most));
+        }
+        all.extend_from_slice(&part);
+    }
+    Ok(all.into())
+}
+
+fn unpacked(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes> {
     if headers
         .get(CONTENT_ENCODING)
         .is_none_or(|encoding| encoding != "gzip")
@@ -236,15 +285,24 @@ fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes> {
         return Ok(body);
     }
     let mut plain = Vec::new();
-    let read = flate2::read::MultiGzDecoder::new(&*body).read_to_end(&mut plain);
+    let read = flate2::read::MultiGzDecoder::new(&*body)
+        .take(most as u64 + 1)
+        .read_to_end(&mut plain);
     read.map_err(|error| Error::NotTheServer(error.to_string()))?;
+    if plain.len() > most {
+        return Err(too_long(most));
+    }
     Ok(plain.into())
+}
+
+fn too_long(most: usize) -> Error {
+    Error::NotTheServer(format!("more than {most} bytes"))
 }
 
 /// `Retry-After`, as this server says it: in seconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(MOST_RETRY_AFTER))
 }
 
 fn tls() -> Result<ClientConfig> {
@@ -268,66 +326,29 @@ fn cause(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::convert::Infallible;
+    use std::io::Write as _;
 
-    use futures_util::future::BoxFuture;
-    use mosaic_domain::UnixMillis;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
 
     use super::*;
-    use crate::platform::Platform;
+    use crate::tests::{ATTEMPTS, Patience, serve};
 
-    /// Remembers how long it was to wait.
-    #[derive(Debug, Default)]
-    struct Patience(Mutex<Vec<Duration>>);
-
-    impl Platform for Patience {
-        fn now(&self) -> UnixMillis {
-            UnixMillis::clamped(1_715_000_000_000)
-        }
-
-        fn random(&self) -> u128 {
-            25
-        }
-
-        fn pause(&self, how_long: Duration) -> BoxFuture<'static, ()> {
-            self.0.lock().unwrap().push(how_long);
-            Box::pin(std::future::ready(()))
-        }
-    }
-
-    /// Sends a request to a server that answers so, one answer for each connection; and how long was waited, in milliseconds.
+    /// Sends a request to a server that answers so, one after the other; and how long was waited, in milliseconds.
     async fn send(request: Request, answers: &'static [&'static str]) -> (Result<Answer>, Vec<u128>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move {
-            for answer in answers {
-                let (mut client, _) = listener.accept().await.unwrap();
-                let mut head = [0; 4096];
-                assert!(client.read(&mut head).await.unwrap() > 0);
-                let closed =
-                    format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
-                client.write_all(closed.as_bytes()).await.unwrap();
-            }
-        });
+        let mut answers = answers.iter();
+        let server = serve(move |_| (*answers.next().unwrap()).to_owned()).await;
         let patience = Arc::<Patience>::default();
         let settings = Settings {
             platform: Arc::clone(&patience) as _,
-            attempts: 4,
+            attempts: ATTEMPTS,
             ..Settings::default()
         };
         let http = Http::new("phone".into(), settings).unwrap();
-        let answer = http.send(&server, &request, None).await;
-        serving.await.unwrap();
-        let waits = patience
-            .0
-            .lock()
-            .unwrap()
-            .iter()
-            .map(Duration::as_millis)
-            .collect();
-        (answer, waits)
+        let answer = http.send(&server, &request, None, &mut Failures::default()).await;
+        (answer, patience.waits())
     }
 
     #[tokio::test]
@@ -367,5 +388,38 @@ mod tests {
         let (answer, waits) = send(Request::get("/health"), &["500 No", "500 No", "500 No", "500 No"]).await;
         assert!(matches!(answer, Err(Error::Later { after: None, .. })));
         assert_eq!(waits.len(), 3);
+    }
+
+    /// A body whose parts come so far apart.
+    fn slow(apart: Duration, parts: usize) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        let parts = stream::iter(0..parts).then(move |_| async move {
+            tokio::time::sleep(apart).await;
+            Ok(Frame::data(Bytes::from_static(b"part")))
+        });
+        StreamBody::new(Box::pin(parts))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_part_of_an_answer_has_a_deadline_of_its_own() {
+        let idle = Duration::from_secs(10);
+        let whole = collect(slow(Duration::from_secs(9), 100), idle, 1_000).await;
+        assert_eq!(whole.unwrap().len(), 400);
+        let stuck = collect(slow(Duration::from_secs(11), 2), idle, 1_000).await;
+        assert!(matches!(stuck, Err(Error::Later { .. })), "{stuck:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_bound_packed_or_not() {
+        let of = |parts| collect(slow(Duration::ZERO, parts), Duration::from_secs(10), 400);
+        assert_eq!(of(100).await.unwrap().len(), 400);
+        assert!(matches!(of(101).await, Err(Error::NotTheServer(_))));
+
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&[0; 401]).unwrap();
+        let packed = Bytes::from(gzip.finish().unwrap());
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        assert_eq!(unpacked(&headers, packed.clone(), 401).unwrap().len(), 401);
+        let bomb = unpacked(&headers, packed, 400);
+        assert!(matches!(bomb, Err(Error::NotTheServer(_))));
     }
 }

@@ -80,20 +80,27 @@
 //!
 //! **Requests** (`http.rs`). Each says who it is from and what time it is there (D1, W6), anew with each try. No answer, 408, 423, 429
 //! and 5xx are tried again: after half a second, twice as long each time up to half a minute, times a random share between a half and
-//! one, and never before `Retry-After`. All requests here may be sent twice (W3, L2, A2) but a part of a file and another password.
+//! one, and never before `Retry-After`. All tries of one sync are counted together until something has come of them, and where the
+//! server wants to be left alone for more than half a minute the sync ends, and says so. All requests here may be sent twice (W3, L2,
+//! A2) but a part of a file and another password. The head of an answer has a deadline, and so has each further part of it: a large
+//! one may take its time. What is held in memory has a limit. The results of a push say by their `id` what they are of.
 //!
 //! **The login** (`session.rs`). After 401 `token_expired` or `invalid_token` one task renews the tokens, and the others wait for it;
 //! the new ones are written down before they are used, and where another process was faster, its stay (L2). After `login_ended`, and
-//! where the renewal is refused, ask for the password, and keep the edits (L1).
+//! where the renewal is refused as `invalid_refresh_token`, and for nothing else, ask for the password, and keep the edits (L1). The
+//! tokens of another password are kept whatever was heard of the old login meanwhile (L3). The database is for nobody else to read.
 //!
-//! **Files** (`attachments.rs`) are copied when they are attached, sent in parts by tus with an id of the app's own (A1, A2), and gone
-//! on with from where the server says that it is. Downloads are checked against the record's hash, and there whole or not at all.
+//! **Files** (`attachments.rs`) are copied when they are attached, and on the disk before the database says so, sent in parts by tus
+//! with an id of the app's own (A1, A2), and gone on with from where the server says that it is; a part that moves nothing is a failure.
+//! A copy that can't be read holds up no other. Downloads are checked against the record's hash, and there whole and on the disk, or
+//! not at all.
 //!
 //! **And once in a while** compare [`digest`](Client::digest) with the server; where it differs after a sync, [`rebuild`](Client::rebuild).
 
 mod attachments;
 mod client;
 mod error;
+mod files;
 mod http;
 mod nudges;
 mod platform;
@@ -101,6 +108,8 @@ mod record;
 mod session;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use client::{Client, DigestReport, Settings, Status};

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderName};
 
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::http::Request;
+use crate::http::{Failures, Request, next_part};
 
 /// The server says something every 25 s; after so long a silence the connection is taken to be dead.
 const SILENCE: Duration = Duration::from_mins(1);
+/// An event has at most so many bytes; a server's has about a hundred.
+const MOST_EVENT_BYTES: usize = 64 * 1024;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Something may have changed: sync.
@@ -28,7 +29,7 @@ impl Client {
     /// Says when there is something to pull, first of all on connect. Connects again by itself; losing or repeating nudges is
     /// harmless, and nothing may rest on them: sync without one, too, when the app is opened and when the network is back.
     ///
-    /// The stream ends after an error that does not pass, such as [`Error::LoggedOut`].
+    /// The stream ends after an error that does not pass, such as [`Error::LoggedOut`], or an event of more than 64 KiB.
     pub fn nudges(&self) -> impl Stream<Item = Result<Nudge>> + Send + use<> {
         let listening = Listening {
             client: self.clone(),
@@ -57,13 +58,14 @@ impl Listening {
         let mut failures = 0;
         loop {
             match self.event().await {
-                Ok(nudge) => return Ok(nudge),
-                Err(Error::Later { after, .. }) => {
+                Err(error @ Error::Later { .. }) => {
                     failures += 1;
                     self.stream = None;
-                    self.client.back_off(failures, after).await;
+                    let wait = self.client.http().backoff(failures);
+                    let wait = wait.max(error.after().unwrap_or_default());
+                    self.client.settings().platform.pause(wait).await;
                 }
-                Err(error) => return Err(error),
+                done => return done,
             }
         }
     }
@@ -73,11 +75,14 @@ impl Listening {
             let mut request = Request::get("/sync/events")
                 .streamed()
                 .with(ACCEPT, "text/event-stream");
+            // Tried again here, for ever.
+            request.is_repeatable = false;
             if let Some(last) = self.last {
                 request = request.with(LAST_EVENT_ID, last.to_string());
             }
             self.unread.clear();
-            self.stream = self.client.request(&request).await?.stream;
+            let answer = self.client.request(&request, &mut Failures::default()).await?;
+            self.stream = answer.stream;
         }
         loop {
             while let Some(end) = self.unread.windows(2).position(|two| two == b"\n\n") {
@@ -87,14 +92,13 @@ impl Listening {
                     return Ok(nudge);
                 }
             }
+            if self.unread.len() > MOST_EVENT_BYTES {
+                return Err(Error::NotTheServer("a nudge without an end".into()));
+            }
             let stream = self.stream.as_mut().ok_or_else(|| Error::later("no stream"))?;
-            let frame = tokio::time::timeout(SILENCE, stream.frame())
-                .await
-                .map_err(Error::later)?;
-            let frame = frame
-                .ok_or_else(|| Error::later("the stream ended"))?
-                .map_err(Error::later)?;
-            self.unread.extend(frame.into_data().unwrap_or_default());
+            let part = next_part(stream, SILENCE).await?;
+            self.unread
+                .extend(part.ok_or_else(|| Error::later("the stream ended"))?);
         }
     }
 }

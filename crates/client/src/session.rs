@@ -1,11 +1,12 @@
 //! The login: its tokens, and requests that carry them.
 
+use hyper::Uri;
 use mosaic_domain::{UserId, Violation};
 use serde_json::json;
 
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::http::{Answer, Request};
+use crate::http::{Answer, Failures, Request};
 use crate::store::{Account, Store};
 use crate::wire::{LoginAnswer, LoginRequest, Tokens, read};
 
@@ -44,14 +45,16 @@ pub struct LoggedIn {
 }
 
 impl Client {
-    /// Logs in. The address and the account are kept with the data; so are edits that were made before.
+    /// Logs in, in the place of an earlier login, which goes on at the server until it is [ended](Self::logout). The address and the
+    /// account are kept with the data; edits that were made before stay, and are sent as this user's.
     ///
     /// # Errors
     /// [`Error::Refused`] with `bad_credentials`; [`Error::OtherUser`] where the data is another user's; [`Error::Invalid`] where
-    /// the address is none; [`Error::Later`].
+    /// the address is none; [`Error::NotTheServer`] where somebody else answers there; [`Error::Later`], also after too many wrong
+    /// passwords; [`Error::Local`].
     pub async fn login(&self, login: Login<'_>) -> Result<LoggedIn> {
         let server = login.server.trim_end_matches('/').to_owned();
-        if !server.starts_with("http://") && !server.starts_with("https://") {
+        if !is_address(&server) {
             return Err(Violation::new(
                 "invalid_address",
                 "must be an address like https://mosaic.example.org",
@@ -65,7 +68,10 @@ impl Client {
             device_name: login.device_name,
         };
         let request = Request::post("/auth/login", &body)?;
-        let answer = self.http().send(&server, &request, None).await?;
+        let answer = self
+            .http()
+            .send(&server, &request, None, &mut Failures::default())
+            .await?;
         let LoginAnswer {
             tokens,
             user,
@@ -96,7 +102,8 @@ impl Client {
         let spent = tokens.clone();
         self.blocking(move |store| store.renew(&spent, None)).await?;
         let body = json!({"refreshToken": tokens.refresh_token});
-        self.unsigned(&Request::post("/auth/logout", &body)?)
+        let request = Request::post("/auth/logout", &body)?;
+        self.send(&request, None, &mut Failures::default())
             .await
             .map(|_| ())
     }
@@ -111,62 +118,63 @@ impl Client {
             is_repeatable: false,
             ..Request::post("/auth/change-password", &body)?
         };
-        let answer = self.request(&request).await?;
-        let renewed: Tokens = read(&answer.body)?;
-        self.blocking(move |store| match store.tokens()? {
-            Some(spent) => store.renew(&spent, Some(renewed)).map(|_| ()),
-            None => Err(Error::LoggedOut),
-        })
-        .await
+        let answer = self.request(&request, &mut Failures::default()).await?;
+        let tokens: Tokens = read(&answer.body)?;
+        // Whatever stands there is of a login that this has ended.
+        self.blocking(move |store| store.set_tokens(&tokens)).await
     }
 
     /// A request of the user that is logged in.
-    pub(crate) async fn request(&self, request: &Request) -> Result<Answer> {
-        let mut tokens = self.tokens(None).await?;
+    pub(crate) async fn request(&self, request: &Request, failures: &mut Failures) -> Result<Answer> {
+        let mut tokens = self.tokens(None, failures).await?;
         for _ in 0..RENEWALS {
-            let refused = match self.send(request, Some(&tokens.access_token)).await {
-                Err(Error::Refused(problem))
-                    if problem.code == "token_expired" || problem.code == "invalid_token" =>
-                {
-                    tokens
+            match self.send(request, Some(&tokens.access_token), failures).await {
+                Err(error) if error.is_refused("token_expired") || error.is_refused("invalid_token") => {
+                    tokens = self.tokens(Some(tokens), failures).await?;
                 }
                 Err(Error::LoggedOut) => {
-                    let ended = tokens;
-                    self.blocking(move |store| store.renew(&ended, None)).await?;
-                    return Err(Error::LoggedOut);
+                    // Another login may have taken its place meanwhile.
+                    let stands = self.blocking(move |store| store.renew(&tokens, None)).await?;
+                    tokens = stands.ok_or(Error::LoggedOut)?;
                 }
                 done => return done,
-            };
-            tokens = self.tokens(Some(refused)).await?;
+            }
         }
         Err(Error::later("the login expires too fast"))
     }
 
-    pub(crate) async fn unsigned(&self, request: &Request) -> Result<Answer> {
-        self.send(request, None).await
-    }
-
-    async fn send(&self, request: &Request, token: Option<&str>) -> Result<Answer> {
+    async fn send(&self, request: &Request, token: Option<&str>, failures: &mut Failures) -> Result<Answer> {
         let account = self.blocking(Store::account).await?;
         let server = account.ok_or(Error::LoggedOut)?.server;
-        self.http().send(&server, request, token).await
+        self.http().send(&server, request, token, failures).await
     }
 
     /// Tokens that are not the refused ones. A refresh token is spent by its use (L2): one task of a process renews at a time, and of
     /// several processes all take what the first one brought.
-    async fn tokens(&self, refused: Option<Tokens>) -> Result<Tokens> {
+    async fn tokens(&self, refused: Option<Tokens>, failures: &mut Failures) -> Result<Tokens> {
         let _one_at_a_time = self.renewing().lock().await;
         let kept = self.blocking(Store::tokens).await?.ok_or(Error::LoggedOut)?;
         if refused.is_none_or(|refused| refused.access_token != kept.access_token) {
             return Ok(kept);
         }
-        let body = json!({"refreshToken": kept.refresh_token});
-        let renewed = match self.unsigned(&Request::post("/auth/refresh", &body)?).await {
+        let request = Request::post("/auth/refresh", &json!({"refreshToken": kept.refresh_token}))?;
+        let renewed = match self.send(&request, None, failures).await {
             Ok(answer) => Some(read(&answer.body)?),
-            Err(Error::LoggedOut | Error::Refused(_)) => None,
+            // Nothing else that is refused says that the login has ended.
+            Err(Error::LoggedOut) => None,
+            Err(error) if error.is_refused("invalid_refresh_token") => None,
             Err(error) => return Err(error),
         };
         let stands = self.blocking(move |store| store.renew(&kept, renewed)).await?;
         stands.ok_or(Error::LoggedOut)
     }
+}
+
+/// Whether requests can be sent there: with a host, and nothing behind its path.
+fn is_address(server: &str) -> bool {
+    let is_http = server.starts_with("http://") || server.starts_with("https://");
+    is_http
+        && server
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.host().is_some() && uri.query().is_none())
 }

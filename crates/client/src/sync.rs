@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::error::{Error, Problem, Result};
-use crate::http::Request;
+use crate::http::{Answer, Failures, Request};
 use crate::store::{Edit, Settled, Store, Verdict};
 use crate::wire::{Object, Outcome, Page, PullRequest, PushAnswer, PushRequest, PushResult, Pushed, read};
 
@@ -49,7 +49,8 @@ impl Client {
     /// goes on where it ended.
     ///
     /// # Errors
-    /// [`Error::Later`]: no network, or a busy server. [`Error::LoggedOut`]: ask for the password. [`Error::Refused`]: with
+    /// [`Error::Later`]: no network, or a busy server, which may have said when to come again ([`Error::after`]): what it says beyond
+    /// half a minute is not waited for here. [`Error::LoggedOut`]: ask for the password. [`Error::Refused`]: with
     /// `password_change_required`, let the person choose one. What was done before the error stays.
     pub async fn sync(&self, progress: impl FnMut(&Progress) + Send) -> Result<Progress> {
         let _one_at_a_time = self.syncing().lock().await;
@@ -57,6 +58,7 @@ impl Client {
             client: self,
             report: progress,
             done: Progress::default(),
+            failures: Failures::default(),
         };
         run.pull().await?;
         let is_caught_up = run.push().await?;
@@ -72,11 +74,18 @@ struct Run<'a, P> {
     client: &'a Client,
     report: P,
     done: Progress,
+    failures: Failures,
 }
 
 impl<P: FnMut(&Progress) + Send> Run<'_, P> {
+    /// A step is done.
     fn tell(&mut self) {
+        self.failures.end();
         (self.report)(&self.done);
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Answer> {
+        self.client.request(request, &mut self.failures).await
     }
 
     async fn pull(&mut self) -> Result<()> {
@@ -88,9 +97,12 @@ impl<P: FnMut(&Progress) + Send> Run<'_, P> {
                 entities: EntityType::ALL.map(EntityType::name),
                 epoch: place.epoch,
             };
-            let answer = self.client.request(&Request::post("/sync/pull", &body)?).await?;
+            let answer = self.ask(&Request::post("/sync/pull", &body)?).await?;
             let page: Page = read(&answer.body)?;
             let has_more = page.has_more.values().any(|more| *more);
+            if has_more && page.cursors == place.cursors {
+                return Err(Error::NotTheServer("pages without an end".into()));
+            }
             let now = self.client.now();
             let taken = self
                 .client
@@ -134,7 +146,7 @@ impl<P: FnMut(&Progress) + Send> Run<'_, P> {
             "/sync/push",
             &push_request(self.client.client_id().as_str(), &batch),
         )?;
-        let answer = self.client.request(&request).await?;
+        let answer = self.ask(&request).await?;
         let mut answer: PushAnswer = read(&answer.body)?;
         let mut judged = Vec::with_capacity(batch.len());
         for (edit, result) in with_results(batch, std::mem::take(&mut answer.results))? {
@@ -174,9 +186,9 @@ impl<P: FnMut(&Progress) + Send> Run<'_, P> {
     }
 
     /// What the server has of a record that was too long for the answer.
-    async fn read(&self, key: RecordKey) -> Result<Option<Object>> {
+    async fn read(&mut self, key: RecordKey) -> Result<Option<Object>> {
         let path = format!("/{}/{key}", key.entity_type().path());
-        match self.client.request(&Request::get(path)).await {
+        match self.ask(&Request::get(path)).await {
             Ok(answer) => {
                 let record: Option<Object> = read(&answer.body)?;
                 let own = |(name, _): &(String, Value)| !SHOWN_BESIDES.contains(&name.as_str());
@@ -193,7 +205,7 @@ impl<P: FnMut(&Progress) + Send> Run<'_, P> {
         for upload in uploads {
             let known = upload.problem.clone();
             let resource = upload.resource;
-            let sent = self.client.send_file(upload, |sent, total| {
+            let sent = self.client.send_file(upload, &mut self.failures, |sent, total| {
                 self.done.file = Some((sent, total));
                 (self.report)(&self.done);
             });
@@ -240,8 +252,9 @@ fn with_results(
         .into_iter()
         .flat_map(|entity| results.remove(entity.name()).unwrap_or_default())
         .collect();
-    if in_order.len() != batch.len() {
-        return Err(Error::NotTheServer("an answer that leaves edits out".into()));
+    let is_of = |(edit, result): (&Edit, &PushResult)| edit.key.to_string() == result.id;
+    if in_order.len() != batch.len() || !batch.iter().zip(&in_order).all(is_of) {
+        return Err(Error::NotTheServer("the results of other edits".into()));
     }
     Ok(batch.into_iter().zip(in_order).collect())
 }

@@ -70,6 +70,7 @@ pub(crate) struct PushAnswer {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct PushResult {
+    pub(crate) id: String,
     pub(crate) outcome: Outcome,
     /// Nothing, where all is as it was sent; `None` where it was too long.
     #[serde(default = "nothing")]

@@ -52,6 +52,11 @@ impl Store {
         })
     }
 
+    /// Begins another login of the same user.
+    pub(crate) fn set_tokens(&self, tokens: &Tokens) -> Result<()> {
+        self.write(|tx| set_state(tx, "tokens", tokens))
+    }
+
     /// Puts tokens in the place of those that were spent for them (`None`: the login has ended), before anybody uses them. Where
     /// another process was first, its tokens stay. Answers those that stand now.
     pub(crate) fn renew(&self, spent: &Tokens, renewed: Option<Tokens>) -> Result<Option<Tokens>> {

@@ -53,6 +53,10 @@ impl Store {
 
     /// Takes a page with these changes, where nothing else is said of it.
     fn take_changes(&self, changes: &Value, more: &Value) -> Option<usize> {
+        self.try_to_take(changes, more).unwrap()
+    }
+
+    fn try_to_take(&self, changes: &Value, more: &Value) -> crate::Result<Option<usize>> {
         let cursors = |value: Value| EntityType::ALL.map(|entity| (entity.name(), value.clone()));
         let mut page = json!({
             "cursors": Object::from_iter(cursors(json!(NOW + 500)).map(|(name, cursor)| (name.to_owned(), cursor))),
@@ -65,7 +69,7 @@ impl Store {
             .unwrap()
             .extend(more.as_object().unwrap().clone());
         let page: Page = serde_json::from_value(page).unwrap();
-        self.take_page(&self.place().unwrap(), &page, at(0)).unwrap()
+        self.take_page(&self.place()?, &page, at(0))
     }
 
     fn settle_as(&self, edit: Edit, verdict: Verdict, clock: i64) -> super::Settled {
@@ -408,6 +412,36 @@ fn p6_a_page_that_was_asked_for_before_the_cursors_moved_is_not_taken() {
     let page: Page = serde_json::from_value(page).unwrap();
     assert_eq!(store.take_page(&asked_at, &page, at(0)).unwrap(), None);
     assert_eq!(store.text(1).unwrap(), "newer");
+}
+
+#[test]
+fn what_can_not_be_read_here_is_no_empty_record() {
+    let store = store();
+    store.write_memo(1, "typed", 0);
+    let damage = "UPDATE records SET record = 'x'";
+    store.write(|tx| Ok(tx.execute(damage, [])?)).unwrap();
+    assert!(store.try_to_take(&deleted(1), &json!({})).is_err());
+}
+
+#[test]
+fn an_upload_that_has_ended_is_not_noted_again() {
+    let store = store();
+    let mut upload = super::Upload {
+        resource: ResourceId::new(Uuid::from_u128(1)),
+        filename: "figs.jpg".into(),
+        memo: None,
+        bytes: 4,
+        attached_at: NOW,
+        address: None,
+        problem: None,
+    };
+    store.add_upload(&upload).unwrap();
+    upload.address = Some("there".into());
+    store.note_upload(&upload).unwrap();
+    assert_eq!(store.uploads().unwrap(), [upload.clone()]);
+    assert!(store.end_upload(upload.resource).unwrap());
+    store.note_upload(&upload).unwrap();
+    assert_eq!(store.uploads().unwrap(), []);
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub struct Upload {
     pub attached_at: i64,
     /// What the server calls the upload, once it has begun.
     pub(crate) address: Option<String>,
-    /// Why the server did not take it, the last time. It is tried again with every sync.
+    /// Why the server did not take it, the last time; `file_unreadable`, where the copy that was to be sent is not there, or not whole.
+    /// It is tried again with every sync.
     pub problem: Option<Problem>,
 }
 
@@ -37,10 +38,18 @@ impl Store {
         })
     }
 
-    /// Notes how an upload stands.
+    /// One more file waits.
+    pub(crate) fn add_upload(&self, upload: &Upload) -> Result<()> {
+        self.write_upload("INSERT INTO uploads (resource, upload) VALUES (?1, ?2)", upload)
+    }
+
+    /// Notes how an upload stands. One that has ended meanwhile stays so.
     pub(crate) fn note_upload(&self, upload: &Upload) -> Result<()> {
+        self.write_upload("UPDATE uploads SET upload = ?2 WHERE resource = ?1", upload)
+    }
+
+    fn write_upload(&self, sql: &str, upload: &Upload) -> Result<()> {
         self.write(|tx| {
-            let sql = "INSERT OR REPLACE INTO uploads (resource, upload) VALUES (?1, ?2)";
             tx.execute(sql, [upload.resource.to_string(), text(upload)?])?;
             Ok(())
         })
