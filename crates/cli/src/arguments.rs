@@ -85,7 +85,7 @@ pub(crate) enum Command {
     Get {
         /// The file's id, or its end
         id: String,
-        /// Where to; else to its own name, here
+        /// Where to; else to its own name, here. What is there already stays
         to: Option<PathBuf>,
     },
     /// Send what was written here, and fetch what was elsewhere

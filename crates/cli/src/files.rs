@@ -30,6 +30,9 @@ pub(crate) async fn get(
 ) -> Result<(), Failure> {
     let file: Record<Resource> = find(client, id)?;
     let to = to.unwrap_or_else(|| file.content.filename.as_str().into());
+    if to.symlink_metadata().is_ok() {
+        return Err(Failure::Exists(to));
+    }
     let bar = ProgressBar::no_length().with_style(style("{bar:30} {percent:>3}%"));
     let done = client.download(file.key, &to, |count, of| {
         bar.set_length(of);

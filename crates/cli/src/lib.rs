@@ -18,6 +18,29 @@ use mosaic_client::{Client, Settings};
 
 use crate::arguments::{Arguments, Command};
 
+/// Text for a terminal: what others wrote may not move its cursor or change its colours, so letters that control it are shown as
+/// U+FFFD, but for tabs and line ends.
+#[derive(Debug)]
+pub struct Plain<W>(pub W);
+
+impl<W: Write> Write for Plain<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let letter = |letter: char| match letter {
+            '\n' | '\t' => letter,
+            _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+            _ => letter,
+        };
+        // `writeln!` hands over whole letters.
+        let text: String = String::from_utf8_lossy(bytes).chars().map(letter).collect();
+        self.0.write_all(text.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -41,10 +64,19 @@ pub enum Failure {
         /// How many have.
         count: usize,
     },
+    /// A file would be written over.
+    #[error("{} is there already: say where else to", .0.display())]
+    Exists(PathBuf),
+    /// More was typed than anything here may have.
+    #[error("standard input has more than {MOST_TYPED} bytes")]
+    TooLong,
     /// There is no folder for it.
     #[error("say where the data is: --home, or the variable MOSAIC_HOME")]
     NoHome,
 }
+
+/// So much is read from standard input, in bytes: the longest text, and white space behind it.
+const MOST_TYPED: u64 = 2 * 1024 * 1024;
 
 /// The variables of the process, by name.
 type Variables<'a> = &'a (dyn Fn(&str) -> Option<OsString> + Sync);
@@ -63,6 +95,7 @@ pub async fn run<W: Write + Send>(
     make_private(&home)?;
     let client = Client::open(&home.join("diary.db"), Settings::default())?;
     let zone = days::zone(variables);
+    let out = &mut Plain(out);
     match command {
         Command::Login {
             server,
@@ -115,7 +148,19 @@ fn typed(words: &[String]) -> Result<String, Failure> {
     if !words.is_empty() {
         return Ok(words.join(" "));
     }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    Ok(text.trim_end().to_owned())
+    Ok(standard_input(|bytes, input| input.read_to_end(bytes))?
+        .trim_end()
+        .to_owned())
+}
+
+/// What comes from standard input, as far as it is read.
+fn standard_input(
+    read: impl FnOnce(&mut Vec<u8>, &mut io::Take<io::StdinLock<'_>>) -> io::Result<usize>,
+) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    read(&mut bytes, &mut io::stdin().lock().take(MOST_TYPED + 1))?;
+    if bytes.len() as u64 > MOST_TYPED {
+        return Err(Failure::TooLong);
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error).into())
 }

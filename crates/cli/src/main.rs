@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use mosaic_cli::{Failure, run};
+use mosaic_cli::{Failure, Plain, run};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
         Err(Failure::Arguments(error)) => error.exit(),
         Err(failure) => {
             // A closed stderr changes nothing.
-            let _ = writeln!(io::stderr(), "mosaic-cli: {failure}");
+            let _ = writeln!(Plain(io::stderr()), "mosaic-cli: {failure}");
             ExitCode::FAILURE
         }
     }

@@ -143,7 +143,8 @@ pub(crate) fn end_of(id: impl std::fmt::Display) -> String {
 /// The record whose id ends like this.
 pub(crate) fn find<E: Entity>(client: &Client, id: &str) -> Result<Record<E>, Failure> {
     let mut found = client.list::<E>()?;
-    found.retain(|record| record.key.to_string().ends_with(&id.to_lowercase()));
+    // Every id ends in nothing.
+    found.retain(|record| !id.is_empty() && record.key.to_string().ends_with(&id.to_lowercase()));
     match (found.pop(), found.len()) {
         (Some(record), 0) => Ok(record),
         (last, others) => Err(Failure::NotOne {

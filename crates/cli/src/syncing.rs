@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mosaic_client::domain::EntityType;
 use mosaic_client::{Client, Error, Login, Progress, Rejection};
 
-use crate::{Failure, Variables};
+use crate::{Failure, Variables, standard_input};
 
 /// How long what is written here waits while nothing comes from elsewhere.
 const WATCHES_EVERY: Duration = Duration::from_mins(1);
@@ -58,8 +58,7 @@ fn password(variable: &str, question: &str, variables: Variables<'_>) -> Result<
         terminal.write_str(question)?;
         return Ok(terminal.read_secure_line()?);
     }
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
+    let line = standard_input(|bytes, input| input.read_until(b'\n', bytes))?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -15,6 +15,19 @@ fn start(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// What becomes of a note that is typed into a pipe.
+fn note(home: &Path, text: &[u8]) -> Output {
+    let mut child = start(home, &["note"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // Who reads no more of it has had enough.
+    let _ = child.stdin.take().map(|mut pipe| pipe.write_all(text));
+    child.wait_with_output().expect("the binary ends")
+}
+
 fn said(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
@@ -47,18 +60,7 @@ fn a_diary_is_kept_without_a_server() {
     assert!(run(&home, &["search", "BREAD", "figs"]).contains(id));
     assert_eq!(run(&home, &["search", "dates"]), "");
 
-    let mut from_stdin = start(&home, &["note"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    from_stdin
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"typed into a pipe\n")
-        .unwrap();
-    assert!(from_stdin.wait_with_output().unwrap().status.success());
+    assert!(note(&home, b"typed into a pipe\n").status.success());
     assert_eq!(run(&home, &["ls"]).lines().count(), 2);
 
     run(
@@ -91,4 +93,25 @@ fn a_diary_is_kept_without_a_server() {
         "never logged in\n4 edits and 0 files to send\n"
     );
     assert_eq!(refused(&home, &["sync"]), "mosaic-cli: nobody is logged in\n");
+}
+
+#[test]
+fn what_is_typed_or_came_from_elsewhere_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let id = run(home, &["note", "red \u{1b}[31m\rand\tback \u{9b}0m"]);
+    let shown = "red \u{fffd}[31m\u{fffd}and\tback \u{fffd}0m";
+    assert!(run(home, &["ls"]).contains(shown));
+    assert_eq!(run(home, &["show", id.trim()]), format!("{shown}\n"));
+    assert!(refused(home, &["show", "\u{1b}[31m"]).contains("ends in \u{fffd}[31m"));
+
+    refused(home, &["rm", ""]);
+    assert_eq!(run(home, &["ls"]).lines().count(), 1);
+
+    let long = note(home, &vec![b'x'; 4 * 1024 * 1024]);
+    assert_eq!(
+        said(&long).1,
+        "mosaic-cli: standard input has more than 2097152 bytes\n"
+    );
+    assert_eq!(run(home, &["ls"]).lines().count(), 1);
 }

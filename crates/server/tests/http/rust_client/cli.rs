@@ -83,6 +83,8 @@ async fn a_diary_is_kept_on_two_laptops() {
     assert!(work.run(&["show", note]).await.contains("figs.txt"));
     let fetched = work.file("fetched.txt");
     work.run(&["get", attached.trim(), &fetched]).await;
+    let again = work.try_to(&["get", attached.trim(), &fetched]).await;
+    assert!(matches!(again, Err(mosaic_cli::Failure::Exists(_))), "{again:?}");
     assert_eq!(std::fs::read(Path::new(&fetched)).unwrap(), b"a picture of figs");
 
     work.run(&["diary", "--day", "2026-05-16", "--score", "9"]).await;
