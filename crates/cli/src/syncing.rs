@@ -130,7 +130,11 @@ pub(crate) async fn watch(client: &Client, out: &mut impl Write) -> Result<(), F
                 out.flush()?;
             }
             Ok(_) => {}
-            Err(error @ Error::Later { .. }) => writeln!(out, "{error}")?,
+            Err(error @ Error::Later { .. }) => {
+                writeln!(out, "{error}")?;
+                out.flush()?;
+                tokio::time::sleep(error.after().unwrap_or_default()).await;
+            }
             Err(error) => return Err(error.into()),
         }
         if let Ok(Some(nudge)) = tokio::time::timeout(WATCHES_EVERY, nudges.next()).await {

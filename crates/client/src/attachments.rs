@@ -33,7 +33,7 @@ impl Client {
     /// earlier one broke off; then there is a resource with this id. Until then it is among [`Status::uploads`](crate::Status::uploads).
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the file's name can't be one of a resource; [`Error::Local`].
+    /// [`Error::Invalid`] where the file's name can't be one of a resource; [`Error::Local`], also where it is no regular file.
     pub fn attach(&self, file: &Path, memo: Option<MemoId>) -> Result<ResourceId> {
         let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let filename = Filename::new(name.to_owned())?;
@@ -73,7 +73,8 @@ impl Client {
     /// they are beside it, in a file whose name ends in `.partial`. `progress` is told how many bytes have come, of how many.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is no such resource here, or its bytes are not uploaded yet; as [`sync`](Self::sync).
+    /// [`Error::NotFound`] where there is no such resource here, or its bytes are not uploaded yet; [`Error::NotTheServer`] where other
+    /// bytes come; [`Error::Local`] where the file can't be written; as [`sync`](Self::sync).
     pub async fn download(
         &self,
         resource: ResourceId,

@@ -5,7 +5,7 @@ use mosaic_client::domain::{MemoId, ResourceId};
 use mosaic_client::{Error, SyncState};
 use mosaic_testkit::proxy::Proxy;
 
-use super::{Device, assert_alike, long, memo};
+use super::{Device, assert_alike, long, memo, two_devices};
 use crate::harness::Server;
 
 const HOUR: i64 = 3_600_000;
@@ -88,8 +88,7 @@ async fn w4_an_edit_that_is_made_while_a_push_runs_stays_and_brings_nothing_back
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b2_a_rejected_record_stays_and_holds_up_no_other() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     let nowhere = MemoId::new(phone.app.new_id());
     let orphan = ResourceId::new(phone.app.new_id());
     phone.app.put(orphan, &a_resource(Some(nowhere))).unwrap();
@@ -126,8 +125,7 @@ fn a_resource(memo_id: Option<MemoId>) -> Resource {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w6_a_clock_that_is_put_right_does_not_keep_edits_from_the_server() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     phone.machine.set_ahead(24 * 365 * HOUR);
     let id = phone.write("in a year");
     phone.machine.set_ahead(0);
@@ -143,8 +141,7 @@ async fn w6_a_clock_that_is_put_right_does_not_keep_edits_from_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w6_devices_whose_clocks_are_wrong_edit_what_others_wrote() {
-    let server = Server::start();
-    let (slow, fast) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, slow, fast) = two_devices().await;
     slow.machine.set_ahead(-HOUR);
     fast.machine.set_ahead(HOUR);
     let id = fast.write("by the fast one");
@@ -166,13 +163,10 @@ async fn w6_devices_whose_clocks_are_wrong_edit_what_others_wrote() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_on_one_file_lose_nothing() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     let other = phone.another_process(6);
     for round in 0..5 {
-        let file = phone.folder.path().join(format!("{round}.bin"));
-        std::fs::write(&file, vec![round; 300 * 1024]).unwrap();
-        phone.app.attach(&file, None).unwrap();
+        phone.attach("some.bin", vec![round; 300 * 1024], None);
         for n in 0..30 {
             phone.write(&format!("{round} {n}"));
             let id = MemoId::new(other.new_id());

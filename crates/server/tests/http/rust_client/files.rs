@@ -22,11 +22,7 @@ async fn a1_a_file_goes_up_in_two_halves_and_comes_down_whole() {
     let proxy = Proxy::before(&server.program).await;
     let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(proxy.url()).await);
     let memo = phone.write("with a file");
-    let file = phone.folder.path().join("voice.bin");
-    std::fs::write(&file, some_bytes()).unwrap();
-    let id = phone.app.attach(&file, Some(memo)).unwrap();
-    // The app has its own copy.
-    std::fs::remove_file(&file).unwrap();
+    let id = phone.attach("voice.bin", some_bytes(), Some(memo));
     proxy.lose("PATCH /uploads/", 2);
     let error = phone.another_process(1).sync(|_| {}).await.unwrap_err();
     assert!(matches!(error, Error::Later { .. }), "{error}");
@@ -79,9 +75,7 @@ async fn a_download_follows_the_server_to_its_storage() {
         &["--attachments-redirect-downloads"],
     );
     let phone = Device::at(&server.url).await;
-    let file = phone.folder.path().join("voice.bin");
-    std::fs::write(&file, some_bytes()).unwrap();
-    let id = phone.app.attach(&file, None).unwrap();
+    let id = phone.attach("voice.bin", some_bytes(), None);
     phone.sync().await;
     let to = phone.folder.path().join("down.bin");
     phone.app.download(id, &to, |_, _| {}).await.unwrap();
@@ -92,9 +86,7 @@ async fn a_download_follows_the_server_to_its_storage() {
 async fn a_file_that_is_refused_is_told_and_can_be_given_up() {
     let server = Server::start_with(&["--attachments-max-file-bytes", "1024"]);
     let phone = Device::at(&server.url).await;
-    let file = phone.folder.path().join("large.bin");
-    std::fs::write(&file, some_bytes()).unwrap();
-    let id = phone.app.attach(&file, None).unwrap();
+    let id = phone.attach("large.bin", some_bytes(), None);
     let done = phone.sync().await;
     assert_eq!(done.rejected[0].problem.code, "file_too_large");
     assert_eq!(phone.sync().await.rejected, [], "it is told once");
@@ -106,7 +98,10 @@ async fn a_file_that_is_refused_is_told_and_can_be_given_up() {
     assert_eq!(phone.app.status().unwrap().uploads, []);
     assert!(!phone.app.discard(id).unwrap());
     assert!(matches!(
-        phone.app.download(id, &file, |_, _| {}).await,
+        phone
+            .app
+            .download(id, &phone.folder.path().join("down.bin"), |_, _| {})
+            .await,
         Err(Error::NotFound)
     ));
 }

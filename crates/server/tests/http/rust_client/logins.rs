@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use mosaic_client::{Error, Login};
 use mosaic_testkit::proxy::Proxy;
 
-use super::{Device, assert_alike};
+use super::{Device, assert_alike, two_devices};
 use crate::harness::{ADMIN_PASSWORD, Server};
 
 /// Makes the server refuse the access token of this device, as one whose time is up.
@@ -52,8 +52,7 @@ async fn l2_a_token_that_is_refused_in_the_middle_is_renewed_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l1_a_login_that_ends_keeps_the_edits_until_the_next_one() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (server, phone, tablet) = two_devices().await;
     phone.sync().await;
     let id = phone.write("typed after the login ended");
     let forgotten = server.device("a browser").await;
@@ -105,8 +104,7 @@ async fn l1_a_login_that_ends_keeps_the_edits_until_the_next_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l3_another_password_keeps_this_login_and_ends_the_others() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     phone
         .app
         .change_password(ADMIN_PASSWORD, "a better password")

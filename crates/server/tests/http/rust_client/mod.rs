@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mosaic_client::domain::entity::{Bot, Diary, Entity, Memo, Resource};
-use mosaic_client::domain::{MemoId, UnixMillis};
+use mosaic_client::domain::{MemoId, ResourceId, UnixMillis};
 use mosaic_client::{Client, Login, Platform, Progress, Record, Settings, System};
 use tempfile::TempDir;
 
-use crate::harness::ADMIN_PASSWORD;
+use crate::harness::{ADMIN_PASSWORD, Server};
 
 /// When any of these machines was last asked for the time: no two edits of a test are made in the same millisecond.
 static LAST: AtomicI64 = AtomicI64::new(0);
@@ -97,6 +97,15 @@ impl Device {
         self.folder.path().join("diary.db")
     }
 
+    /// Attaches a file of these bytes. The app has its own copy.
+    fn attach(&self, name: &str, bytes: impl AsRef<[u8]>, memo: Option<MemoId>) -> ResourceId {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let id = self.app.attach(&file, memo).unwrap();
+        std::fs::remove_file(file).unwrap();
+        id
+    }
+
     async fn sync(&self) -> Progress {
         self.app.sync(|_| {}).await.unwrap()
     }
@@ -124,6 +133,13 @@ impl Device {
     fn all<E: Entity>(&self) -> Vec<Record<E>> {
         self.app.list().unwrap()
     }
+}
+
+/// A server, and two devices that are logged in there.
+async fn two_devices() -> (Server, Device, Device) {
+    let server = Server::start();
+    let (one, other) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    (server, one, other)
 }
 
 fn open(folder: &TempDir, machine: &Arc<Machine>, attempts: u32) -> Client {

@@ -5,7 +5,7 @@ use mosaic_client::domain::entity::{Bot, Diary, Memo, MoodKey, Resource};
 use mosaic_client::domain::{BotId, DiaryDate, ResourceId};
 use mosaic_testkit::proxy::Proxy;
 
-use super::{Device, assert_alike, long, memo};
+use super::{Device, assert_alike, long, memo, two_devices};
 use crate::harness::Server;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,8 +98,7 @@ fn a_bot(name: &str) -> Bot {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w4_the_winner_takes_the_place_of_an_edit_that_lost() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     let id = phone.write("first");
     phone.sync().await;
     tablet.sync().await;
@@ -115,8 +114,7 @@ async fn w4_the_winner_takes_the_place_of_an_edit_that_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w7_edits_of_different_fields_both_stay() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     let id = phone.write("first");
     phone.sync().await;
     tablet.sync().await;
@@ -244,12 +242,9 @@ async fn a_week_offline_on_three_devices_ends_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w9_a_deleted_memo_hides_its_resources_which_go_when_the_server_knows() {
-    let server = Server::start();
-    let (phone, tablet) = (Device::at(&server.url).await, Device::at(&server.url).await);
+    let (_server, phone, tablet) = two_devices().await;
     let memo = phone.write("with a picture");
-    let picture = phone.folder.path().join("picture.txt");
-    std::fs::write(&picture, "a picture").unwrap();
-    let resource = phone.app.attach(&picture, Some(memo)).unwrap();
+    let resource = phone.attach("picture.txt", "a picture", Some(memo));
     phone.sync().await;
     tablet.sync().await;
     let has = |device: &Device, id: ResourceId| device.app.get::<Resource>(id).unwrap().is_some();
