@@ -15,17 +15,17 @@ fn start(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// What becomes of a note that is typed into a pipe.
-fn note(home: &Path, text: &[u8]) -> Output {
+/// What becomes of a note that is typed into a pipe, and whether all of it was read.
+fn note(home: &Path, text: &[u8]) -> (Output, bool) {
     let mut child = start(home, &["note"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    // Who reads no more of it has had enough.
-    let _ = child.stdin.take().map(|mut pipe| pipe.write_all(text));
-    child.wait_with_output().expect("the binary ends")
+    let pipe = child.stdin.take();
+    let is_read = pipe.is_some_and(|mut pipe| pipe.write_all(text).is_ok());
+    (child.wait_with_output().expect("the binary ends"), is_read)
 }
 
 fn said(output: &Output) -> (String, String) {
@@ -60,7 +60,8 @@ fn a_diary_is_kept_without_a_server() {
     assert!(run(&home, &["search", "BREAD", "figs"]).contains(id));
     assert_eq!(run(&home, &["search", "dates"]), "");
 
-    assert!(note(&home, b"typed into a pipe\n").status.success());
+    let (done, is_read) = note(&home, b"typed into a pipe\n");
+    assert!(done.status.success() && is_read);
     assert_eq!(run(&home, &["ls"]).lines().count(), 2);
 
     run(
@@ -108,7 +109,8 @@ fn what_is_typed_or_came_from_elsewhere_does_no_harm() {
     refused(home, &["rm", ""]);
     assert_eq!(run(home, &["ls"]).lines().count(), 1);
 
-    let long = note(home, &vec![b'x'; 4 * 1024 * 1024]);
+    let (long, is_read) = note(home, &vec![b'x'; 4 * 1024 * 1024]);
+    assert!(!is_read);
     assert_eq!(
         said(&long).1,
         "mosaic-cli: standard input has more than 2097152 bytes\n"
