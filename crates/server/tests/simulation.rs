@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use mosaic_simulation::{Store, generate, run};
-
-/// The number of steps of each script.
-const STEPS: usize = 150;
+use mosaic_simulation::{STEPS, Store, generate, run};
 
 /// Runs seeds one after the other.
 async fn simulate(store: Store, seeds: std::ops::RangeInclusive<u64>) {

@@ -15,7 +15,7 @@ mod steps;
 mod world;
 
 pub use run::{Figures, run};
-pub use script::{Script, Store, generate};
+pub use script::{STEPS, Script, Store, generate};
 pub use shrink::shrink;
 
 /// Why a run failed, for people.

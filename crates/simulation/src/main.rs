@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use mosaic_simulation::{Failure, Figures, Outcome, Script, Store, generate, run, shrink};
+use mosaic_simulation::{Failure, Figures, Outcome, STEPS, Script, Store, generate, run, shrink};
 
 /// How long is tried to make a failing script smaller.
 const SHRINKING: Duration = Duration::from_mins(3);
@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     minutes: u64,
     /// How many steps a script has
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = STEPS)]
     steps: usize,
     /// Runs this script, as a failing seed printed it, and nothing else
     #[arg(long, value_name = "FILE")]
@@ -85,7 +85,8 @@ async fn fail(script: &Script, error: &Failure, arguments: &Arguments) -> Outcom
     ));
     say(&format!("leaving steps out, for up to {} s", SHRINKING.as_secs()));
     let tell = |smaller: &Script| say(&format!("{} steps still fail", smaller.length()));
-    let small = shrink(script, &arguments.server, SHRINKING, tell).await;
+    let fails = async |script: &Script| run(script, &arguments.server).await.is_err();
+    let small = shrink(script, fails, SHRINKING, tell).await;
     let again = run(&small, &arguments.server).await;
     let file = std::env::temp_dir().join(format!("simulation-{}.jsonl", script.seed));
     let text = small.text()?;

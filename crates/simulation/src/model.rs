@@ -3,6 +3,9 @@
 //! The model knows every edit that was ever made, and of each the times at which the server may have seen it (W6). What the devices
 //! took for acknowledged has *certainly* arrived; what was on its way when a sync broke off has *perhaps*. So each record has a set of
 //! versions that may stand now: those of which no certain one is newer (W2). What W9 does to resources is in that set, too.
+//!
+//! An edit names some fields. What the others hold is compared with what stood at the last check: only an edit that came since may have
+//! changed them (W7).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -33,9 +36,9 @@ struct Arrival {
     is_certain: bool,
     /// H2: the history of the time when it came is purged.
     is_purged: bool,
+    /// It came before the last check, for certain: what it changed was seen there.
+    is_settled: bool,
 }
-
-type Arrivals = BTreeMap<Key, Vec<Arrival>>;
 
 /// A version of a record, as the server has it.
 #[derive(Debug, Clone)]
@@ -62,13 +65,21 @@ pub(crate) struct Stored {
 /// All that the server has of a user.
 pub(crate) type Server = BTreeMap<Key, Stored>;
 
+/// What a server has seen, which a backup takes with it.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    arrivals: BTreeMap<Key, Vec<Arrival>>,
+    /// What stood at the last check.
+    stood: BTreeMap<Key, Version>,
+}
+
 /// One user's edits.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     edits: Vec<Edit>,
     by_key: BTreeMap<Key, Vec<EditNumber>>,
-    arrivals: Arrivals,
-    saved: Arrivals,
+    seen: Seen,
+    saved: Seen,
     /// The edits that brought bytes.
     files: BTreeSet<EditNumber>,
     /// The memos that a resource was ever attached to.
@@ -107,11 +118,12 @@ impl Model {
         times: RangeInclusive<i64>,
         is_certain: bool,
     ) {
-        self.arrivals.entry(key.clone()).or_default().push(Arrival {
+        self.seen.arrivals.entry(key.clone()).or_default().push(Arrival {
             edit,
             times,
             is_certain,
             is_purged: false,
+            is_settled: false,
         });
     }
 
@@ -123,7 +135,7 @@ impl Model {
         times: RangeInclusive<i64>,
         is_certain: bool,
     ) {
-        let before = self.arrivals.get(key).into_iter().flatten();
+        let before = self.seen.arrivals.get(key).into_iter().flatten();
         let starts = before
             .filter(|arrival| arrival.edit == edit)
             .map(|arrival| *arrival.times.start());
@@ -134,33 +146,48 @@ impl Model {
 
     /// Whether the server has the bytes of a resource for certain.
     pub(crate) fn has_file(&self, key: &Key) -> bool {
-        let mut arrivals = self.arrivals.get(key).into_iter().flatten();
+        let mut arrivals = self.seen.arrivals.get(key).into_iter().flatten();
         arrivals.any(|arrival| arrival.is_certain && self.files.contains(&arrival.edit))
     }
 
     /// H2: all history is too old, and purged.
     pub(crate) fn purge(&mut self) {
-        for arrival in self.arrivals.values_mut().flatten() {
+        for arrival in self.seen.arrivals.values_mut().flatten() {
             arrival.is_purged = true;
         }
     }
 
     /// The server's store is saved.
     pub(crate) fn save(&mut self) {
-        self.saved.clone_from(&self.arrivals);
+        self.saved.clone_from(&self.seen);
     }
 
     /// What was saved is put back: what arrived since is gone, and nobody can ask for it.
     pub(crate) fn put_back(&mut self) {
-        self.arrivals.clone_from(&self.saved);
+        self.seen.clone_from(&self.saved);
     }
 
-    /// Compares the server with what the rules allow.
+    /// Compares the server with what the rules allow, and keeps what stands for the next comparison.
     ///
     /// # Errors
     /// The first record that is not as it has to be, and why.
-    pub(crate) fn check(&self, server: &Server) -> Result<(), String> {
-        for (key, arrivals) in &self.arrivals {
+    pub(crate) fn check(&mut self, server: &Server) -> Result<(), String> {
+        self.check_arrivals(server)?;
+        for (key, stored) in server {
+            self.check_current(key, &stored.current)?;
+            self.check_fields(key, &stored.current)?;
+        }
+        for arrival in self.seen.arrivals.values_mut().flatten() {
+            arrival.is_settled |= arrival.is_certain;
+        }
+        let current = |(key, stored): (&Key, &Stored)| (key.clone(), stored.current.clone());
+        self.seen.stood = server.iter().map(current).collect();
+        Ok(())
+    }
+
+    /// W2, H1: no edit that certainly arrived is lost.
+    fn check_arrivals(&self, server: &Server) -> Result<(), String> {
+        for (key, arrivals) in &self.seen.arrivals {
             let certain = || arrivals.iter().filter(|arrival| arrival.is_certain);
             let Some(stored) = server.get(key) else {
                 if certain().next().is_some() {
@@ -182,9 +209,6 @@ impl Model {
                     return Err(tell(&format!("H1: an edit is gone from {revisions:?}"), arrival));
                 }
             }
-        }
-        for (key, stored) in server {
-            self.check_current(key, &stored.current)?;
         }
         Ok(())
     }
@@ -208,9 +232,9 @@ impl Model {
         versions.any(|version| has(&version.fields, named))
     }
 
-    /// What stands is an edit that may have arrived, and everything in it was written by somebody.
+    /// What stands is an edit that may have arrived.
     fn check_current(&self, key: &Key, current: &Version) -> Result<(), String> {
-        let arrivals = self.arrivals.get(key).into_iter().flatten();
+        let arrivals = self.seen.arrivals.get(key).into_iter().flatten();
         let is_told = |arrival: &Arrival| {
             let edit = &self.edits[arrival.edit];
             let is_alike = match &edit.fields {
@@ -227,16 +251,40 @@ impl Model {
                 "{key:?}: nobody wrote {current:?}; there were {arrivals:?}"
             ));
         }
-        if current.is_deleted || key.0 == "resource" {
+        Ok(())
+    }
+
+    /// W7: each field is as it stood at the last check, or as an edit names it that perhaps came since. Of a record that was not there,
+    /// or perhaps was deleted in between, a device may have sent all that it knew: that was written by somebody, once.
+    fn check_fields(&self, key: &Key, current: &Version) -> Result<(), String> {
+        if current.is_deleted {
             return Ok(());
         }
-        let edits = self.by_key.get(key).into_iter().flatten();
-        let written = |name: &String, value: &Value| {
-            let mut fields = edits.clone().filter_map(|edit| self.edits[*edit].fields.as_ref());
-            fields.any(|fields| fields.get(name) == Some(value))
+        let arrivals = self.seen.arrivals.get(key).into_iter().flatten();
+        let came = arrivals.filter(|arrival| !arrival.is_settled);
+        let came: Vec<&Edit> = came.map(|arrival| &self.edits[arrival.edit]).collect();
+        let stood = self.seen.stood.get(key);
+        let stood = stood.filter(|stood| !stood.is_deleted && came.iter().all(|edit| edit.fields.is_some()));
+        let ever = self
+            .by_key
+            .get(key)
+            .into_iter()
+            .flatten()
+            .map(|edit| &self.edits[*edit]);
+        let edits = if stood.is_some() { came } else { ever.collect() };
+        let is_right = |name: &String, value: &Value| {
+            let named = edits.iter().filter_map(|edit| edit.fields.as_ref()?.get(name));
+            let mut values = named
+                .chain(stood.and_then(|stood| stood.fields.get(name)))
+                .peekable();
+            // The server adds what it knows of a file, and takes away a memo that is deleted (W9).
+            let is_servers = key.0 == "resource" && (values.peek().is_none() || value.is_null());
+            is_servers || values.any(|one| one == value)
         };
-        match current.fields.iter().find(|(name, value)| !written(name, value)) {
-            Some((name, value)) => Err(format!("{key:?}: W7: nobody wrote {name}: {value}")),
+        match current.fields.iter().find(|(name, value)| !is_right(name, value)) {
+            Some((name, value)) => Err(format!(
+                "{key:?}: W7: {name} may not be {value}; there was {stood:?}, and came {edits:?}"
+            )),
             None => Ok(()),
         }
     }
@@ -245,7 +293,7 @@ impl Model {
     fn went_with_its_memo(&self, key: &Key, current: &Version) -> bool {
         let memos = self.memos.get(&key.1).into_iter().flatten();
         let mut deletes = memos
-            .filter_map(|memo| self.arrivals.get(&("memo".to_owned(), memo.clone())))
+            .filter_map(|memo| self.seen.arrivals.get(&("memo".to_owned(), memo.clone())))
             .flatten()
             .filter(|arrival| self.edits[arrival.edit].fields.is_none());
         let is_it = |arrival: &Arrival| {
@@ -321,6 +369,39 @@ mod tests {
         let mut deleted = version(10, "a", "a");
         deleted.is_deleted = true;
         wrong(&stored(deleted, vec![]), "nobody wrote");
+    }
+
+    #[test]
+    fn w7_a_field_that_no_edit_names_is_as_it_stood() {
+        let both = |content: &str, tags: &str| {
+            let both = [("content", content), ("tags", tags)];
+            both.map(|(name, value)| (name.to_owned(), json!(value)))
+                .into_iter()
+                .collect::<Fields>()
+        };
+        let with = |time: i64, fields: Fields| Version {
+            fields,
+            ..version(time, "a", "")
+        };
+        let mut model = Model::default();
+        for (time, named) in [(10, both("1", "1")), (20, fields("2"))] {
+            let edit = model.edit(&memo(), "a", Some(named));
+            model.arrive(&memo(), edit, time..=time, true);
+            let now = with(time, both(if time == 10 { "1" } else { "2" }, "1"));
+            model.check(&stored(now, vec![with(10, both("1", "1"))])).unwrap();
+        }
+        let tags = both("", "3")
+            .into_iter()
+            .filter(|(name, _)| name == "tags")
+            .collect();
+        let edit = model.edit(&memo(), "a", Some(tags));
+        model.arrive(&memo(), edit, 30..=30, true);
+        let history = || vec![with(10, both("1", "1")), with(20, both("2", "1"))];
+        let told = model
+            .check(&stored(with(30, both("1", "3")), history()))
+            .unwrap_err();
+        assert!(told.contains("W7"), "{told}");
+        model.check(&stored(with(30, both("2", "3")), history())).unwrap();
     }
 
     #[test]

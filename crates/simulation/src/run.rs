@@ -12,6 +12,7 @@ use mosaic_client::{Error, Platform as _, Progress, SyncState, System};
 use mosaic_testkit::Random;
 use mosaic_testkit::proxy::{Fault, Proxy};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::Outcome;
 use crate::device::{Device, Row};
@@ -30,6 +31,9 @@ const ROUNDING: i64 = 1_000;
 /// and what waited for that.
 const MOST_ROUNDS: usize = 3;
 
+/// So long a sync may take, faults and all; most take milliseconds.
+const LONGEST_SYNC: Duration = Duration::from_mins(2);
+
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -39,7 +43,7 @@ pub struct Figures {
     pub syncs: usize,
     /// Syncs that did not.
     pub broken_syncs: usize,
-    /// Requests with which something went wrong.
+    /// Requests with which something went wrong: a cut after more bytes than there were is none.
     pub faults: usize,
     /// Servers that were killed, databases that crashed, stores that were set back.
     pub crashes: usize,
@@ -139,8 +143,8 @@ impl Run {
 
     async fn step(&mut self, step: &Step) -> Outcome {
         match step {
-            Step::Sync(syncing) => return self.sync(syncing).await,
-            Step::RestartDatabase(syncing) => return self.sync_while_database_restarts(syncing).await,
+            Step::Sync(syncing) => return self.sync(syncing, false).await,
+            Step::RestartDatabase(syncing) => return self.sync(syncing, true).await,
             Step::Kill => self.world.server.kill(),
             Step::Backup => {
                 self.world.back_up().await?;
@@ -164,31 +168,32 @@ impl Run {
         Ok(())
     }
 
-    async fn sync_while_database_restarts(&mut self, syncing: &[Syncing]) -> Outcome {
-        self.figures.crashes += 1;
-        let before = self.begin(syncing)?;
-        let syncs = join_all(
-            syncing
-                .iter()
-                .map(|one| self.devices[one.device].app.sync(|_| {})),
-        );
-        let (done, ()) = tokio::join!(syncs, self.world.restart_database());
-        self.judge(syncing, before, done).await
-    }
-
-    async fn sync(&mut self, syncing: &[Syncing]) -> Outcome {
+    /// Syncs devices at the same time, while the database restarts, if it does.
+    async fn sync(&mut self, syncing: &[Syncing], database_restarts: bool) -> Outcome {
         let before = self.begin(syncing)?;
         let syncs = syncing
             .iter()
             .map(|one| self.devices[one.device].app.sync(|_| {}));
-        let done = join_all(syncs).await;
+        let restart = async {
+            if database_restarts {
+                self.world.restart_database().await;
+            }
+        };
+        let done = async { tokio::join!(join_all(syncs), restart).0 };
+        let done = timeout(LONGEST_SYNC, done).await;
+        self.figures.crashes += usize::from(database_restarts);
+        self.figures.faults += self
+            .devices
+            .iter()
+            .map(|device| device.proxy.take_struck())
+            .sum::<usize>();
+        let done = done.map_err(|_| format!("a sync does not end:\n{}", self.world.server.log()))?;
         self.judge(syncing, before, done).await
     }
 
     fn begin(&mut self, syncing: &[Syncing]) -> Outcome<Vec<Before>> {
         let mut before = Vec::new();
         for Syncing { device, faults } in syncing {
-            self.figures.faults += faults.len();
             let device = &self.devices[*device];
             device.proxy.fail(one_by_one(faults));
             before.push(Before {
@@ -338,7 +343,7 @@ impl Run {
         // Once more where it had to log in.
         for _ in 0..2 {
             let before = self.figures.syncs;
-            self.sync(&quiet).await?;
+            self.sync(&quiet, false).await?;
             if self.figures.syncs > before {
                 return Ok(());
             }

@@ -164,6 +164,9 @@ pub(crate) enum Trouble {
 
 const HOUR: i64 = 3_600;
 
+/// How many steps a script has, where nothing else is said.
+pub const STEPS: usize = 150;
+
 /// Makes the script of a seed.
 pub fn generate(seed: u64, store: Store, steps: usize) -> Script {
     let mut random = Random(seed);
@@ -307,7 +310,9 @@ impl Making {
     }
 
     fn trouble(&mut self) -> Trouble {
-        let bytes = *self.random.of(&[0, 1, 40, 300, 700, 1_500, 9_000, 100_000]) + self.random.below(50);
+        // At any byte, and as often among the first as among the last ones.
+        let most = *self.random.of(&[1, 60, 500, 2_000, 20_000, 150_000]);
+        let bytes = self.random.below(most);
         match self.random.below(20) {
             0..5 => Trouble::CutRequest(bytes),
             5..12 => Trouble::CutAnswer(bytes),
@@ -315,6 +320,58 @@ impl Making {
             16..18 => Trouble::Delay(self.random.below(8) as u64),
             18 => Trouble::KillAfter(bytes),
             _ => Trouble::KillBeforeAnswer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::mem::discriminant;
+
+    use super::*;
+
+    #[test]
+    fn a_script_is_read_as_it_was_written() {
+        for (seed, store) in [(1, Store::Sqlite), (2, Store::Postgres)] {
+            let script = generate(seed, store, 500);
+            assert_eq!(Script::parse(&script.text().unwrap()).unwrap(), script);
+        }
+        Script::parse("").unwrap_err();
+        Script::parse("{\"seed\": 1}").unwrap_err();
+    }
+
+    #[test]
+    fn a_seed_makes_one_script_and_scripts_have_everything() {
+        let script = generate(3, Store::Postgres, 3_000);
+        assert_eq!(generate(3, Store::Postgres, 3_000), script);
+        assert_ne!(generate(4, Store::Postgres, 3_000), script);
+        let steps: std::collections::HashSet<_> = script.steps.iter().map(discriminant).collect();
+        assert_eq!(steps.len(), 15, "kinds of steps");
+        let syncs = script.steps.iter().filter_map(|step| match step {
+            Step::Sync(syncing) => Some(syncing),
+            _ => None,
+        });
+        let faults: Vec<_> = syncs
+            .flatten()
+            .flat_map(|one| &one.faults)
+            .map(|(_, trouble)| *trouble)
+            .collect();
+        let kinds: std::collections::HashSet<_> = faults.iter().map(discriminant).collect();
+        assert_eq!(kinds.len(), 6, "kinds of faults");
+        let cuts: BTreeSet<_> = faults
+            .iter()
+            .filter_map(|trouble| match trouble {
+                Trouble::CutAnswer(bytes) => Some(*bytes),
+                _ => None,
+            })
+            .collect();
+        // Every tenth of a typical answer is cut somewhere.
+        for tenth in 0..10 {
+            assert!(
+                cuts.range(tenth * 50..(tenth + 1) * 50).next().is_some(),
+                "{cuts:?}"
+            );
         }
     }
 }

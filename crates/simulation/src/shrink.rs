@@ -1,14 +1,17 @@
 //! Makes a failing script small.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::run::run;
 use crate::script::Script;
 
 /// Leaves steps out as long as the script still fails, in halves, quarters, and so on down to single steps, for about so long.
 /// `tell` hears of each smaller one.
-pub async fn shrink(script: &Script, binary: &Path, time: Duration, tell: impl Fn(&Script)) -> Script {
+pub async fn shrink(
+    script: &Script,
+    fails: impl AsyncFn(&Script) -> bool,
+    time: Duration,
+    tell: impl Fn(&Script),
+) -> Script {
     let until = Instant::now() + time;
     let mut smallest = script.clone();
     let mut length = smallest.steps.len().div_ceil(2);
@@ -20,7 +23,7 @@ pub async fn shrink(script: &Script, binary: &Path, time: Duration, tell: impl F
             }
             let mut fewer = smallest.clone();
             fewer.steps.drain(at..(at + length).min(smallest.steps.len()));
-            if run(&fewer, binary).await.is_err() {
+            if fails(&fewer).await {
                 smallest = fewer;
                 tell(&smallest);
             } else {
@@ -33,4 +36,30 @@ pub async fn shrink(script: &Script, binary: &Path, time: Duration, tell: impl F
         }
     }
     smallest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::{Step, Store, generate};
+
+    #[tokio::test]
+    async fn what_is_left_fails_and_nothing_of_it_can_go() {
+        let script = generate(7, Store::Sqlite, 200);
+        let is_purge = |step: &Step| matches!(step, Step::Purge);
+        let is_kill = |step: &Step| matches!(step, Step::Kill);
+        // A purge, and at some time after it the server is killed.
+        let fails = async |script: &Script| {
+            let purge = script.steps.iter().position(is_purge);
+            purge.is_some_and(|purge| script.steps[purge..].iter().any(is_kill))
+        };
+        assert!(fails(&script).await);
+        let small = shrink(&script, fails, Duration::from_mins(60), |_| {}).await;
+        assert!(
+            is_purge(&small.steps[0]) && is_kill(&small.steps[1]),
+            "{:?}",
+            small.steps
+        );
+        assert_eq!(small.length(), 2);
+    }
 }

@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 pub struct Program {
     process: Mutex<Child>,
-    pid: u32,
     url: String,
     log: Arc<Mutex<String>>,
     log_reader: Mutex<Option<JoinHandle<()>>>,
@@ -31,7 +30,6 @@ impl Program {
         let log = Arc::new(Mutex::new(String::new()));
         let (url, log_reader) = wait_for_address(stderr, &log);
         Self {
-            pid: process.id(),
             process: Mutex::new(process),
             url,
             log,
@@ -46,7 +44,7 @@ impl Program {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.pid
+        lock(&self.process).id()
     }
 
     /// What it logged so far.

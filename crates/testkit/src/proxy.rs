@@ -41,6 +41,7 @@ struct State {
     server: Option<Arc<Program>>,
     choose: Option<Choose>,
     requests: Vec<String>,
+    struck: usize,
 }
 
 impl fmt::Debug for Proxy {
@@ -111,6 +112,11 @@ impl Proxy {
             .count()
     }
 
+    /// How many requests something went wrong with since this was asked last. An answer that was cut after its end is none of them.
+    pub fn take_struck(&self) -> usize {
+        std::mem::take(&mut self.state().struck)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,6 +138,8 @@ impl Proxy {
             return Ok(());
         };
         let mut most = u64::MAX;
+        // Of a cut answer it shows later.
+        self.state().struck += usize::from(!matches!(fault, None | Some(Fault::CutAnswer(_))));
         match fault {
             None => {}
             Some(Fault::CutRequest(bytes)) => {
@@ -159,11 +167,13 @@ impl Proxy {
                 let (heard, _) = tokio::join!(pass_on(&mut second, &mut device, most), async {
                     first.read_to_end(&mut unheard).await
                 });
-                return heard;
+                return heard.map(|_| ());
             }
         }
         let mut answer = send(&server, &request).await?;
-        pass_on(&mut answer, &mut device, most).await
+        let is_cut = pass_on(&mut answer, &mut device, most).await?;
+        self.state().struck += usize::from(is_cut);
+        Ok(())
     }
 }
 
@@ -177,15 +187,16 @@ async fn send(server: &Program, request: &[u8]) -> Result<TcpStream> {
     Ok(upstream)
 }
 
-/// At least one byte of an answer is waited for: what it answers is done then.
-async fn pass_on(answer: &mut TcpStream, device: &mut TcpStream, most: u64) -> Result<()> {
+/// At least one byte of an answer is waited for: what it answers is done then. Tells whether the device gets less than there is.
+async fn pass_on(answer: &mut TcpStream, device: &mut TcpStream, most: u64) -> Result<bool> {
     let first = answer.read_u8().await?;
     if most == 0 {
-        return Ok(());
+        return Ok(true);
     }
     device.write_u8(first).await?;
-    tokio::io::copy(&mut answer.take(most - 1), device).await?;
-    Ok(())
+    tokio::io::copy(&mut (&mut *answer).take(most - 1), device).await?;
+    device.shutdown().await?;
+    Ok(answer.read(&mut [0]).await? > 0)
 }
 
 /// The next request, which asks the server to close the connection after its answer; none where the device has closed it.

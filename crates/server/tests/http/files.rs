@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use mosaic_testkit::Random;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -36,14 +37,10 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// So many bytes of no known kind, the same in every run; others for another seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = Random(seed);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
-        // Xorshift: never 0, and so never the same again soon.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        bytes.extend_from_slice(&random.next().to_le_bytes());
     }
     bytes.truncate(length);
     // No signature of any kind of file begins so.

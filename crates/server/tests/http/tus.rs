@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mosaic_testkit::Random;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,19 +16,6 @@ use crate::harness::{Answer, Client, Data, Server};
 /// A resource, of whatever number.
 fn id(number: usize) -> String {
     format!("0198f3a2-7b1c-7def-8000-{number:012}")
-}
-
-/// Numbers that look random, the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 to `most`.
-    fn up_to(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % (most as u64 + 1)).expect("a small number")
-    }
 }
 
 /// One upload, as its client sees it.
@@ -140,9 +128,9 @@ async fn an_upload_survives_connections_that_break_anywhere() {
     let server = Server::start();
     let phone = server.device("phone").await;
     for seed in 1..=6 {
-        let mut dice = Dice(seed);
+        let mut random = Random(seed);
         let bytes = noise(seed, MIB + usize::try_from(seed).unwrap());
-        let id = id(dice.up_to(1_000_000));
+        let id = id(random.below(1_000_000));
         let upload = Uploading::begin(&phone, &bytes, &id).await;
         let (mut known, mut sent, mut breaks) = (0, 0, 0);
         loop {
@@ -153,8 +141,8 @@ async fn an_upload_survives_connections_that_break_anywhere() {
             if left == 0 {
                 break;
             }
-            let count = left.min(dice.up_to(128 * KIB));
-            if dice.up_to(3) == 0 {
+            let count = left.min(random.below(128 * KIB));
+            if random.percent(25) {
                 let answer = upload.append(offset, count).await;
                 assert!([204, 409].contains(&answer.status.as_u16()), "{}", answer.body);
             } else {
@@ -175,14 +163,14 @@ async fn an_upload_survives_connections_that_break_anywhere() {
 async fn an_upload_survives_a_server_that_is_killed() {
     const KILLS: usize = 6;
     let data = Data::new();
-    let mut dice = Dice(7);
+    let mut random = Random(7);
     let bytes = noise(7, 3 * MIB);
     let mut server = data.start(&[]);
     let phone = server.device("phone").await;
     let mut upload = Uploading::begin(&phone, &bytes, &id(1)).await;
     for kill in 0..KILLS {
         let offset = upload.offset().await;
-        let count = dice.up_to(256 * KIB);
+        let count = random.below(256 * KIB);
         let answer = upload.append(offset, count).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
         // It is killed in the middle of this one; the last time, while it makes a resource of what is there.
@@ -191,7 +179,7 @@ async fn an_upload_survives_a_server_that_is_killed() {
         let under_way = if is_last {
             bytes.len() - next
         } else {
-            dice.up_to(256 * KIB)
+            random.below(256 * KIB)
         };
         let mut wire = upload.wire(next, bytes.len() - next).await.unwrap();
         wire.send(&bytes[next..next + under_way]).await.unwrap();
@@ -290,9 +278,9 @@ impl Breaker {
         let breaks = Arc::new(AtomicUsize::new(0));
         let (address, counted) = (server.address().to_owned(), Arc::clone(&breaks));
         tokio::spawn(async move {
-            let mut dice = Dice(seed);
+            let mut random = Random(seed);
             while let Ok((client, _)) = listener.accept().await {
-                let budget = Self::LEAST + dice.up_to(96 * KIB);
+                let budget = Self::LEAST + random.below(96 * KIB);
                 let (address, counted) = (address.clone(), Arc::clone(&counted));
                 tokio::spawn(async move {
                     let server = TcpStream::connect(address).await.expect("the server");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mosaic_testkit::Random;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -16,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait before the same request is sent again.
 pub const PAUSE: Duration = Duration::from_millis(50);
 /// How many memos of each user all writers write.
-const SHARED_MEMOS: u64 = 4;
+const SHARED_MEMOS: usize = 4;
 /// How many days and bots of each user all writers write.
-const SHARED_OTHERS: u64 = 2;
+const SHARED_OTHERS: usize = 2;
 
 /// What a device got for a request.
 pub enum Outcome {
@@ -71,7 +72,7 @@ pub struct Writer {
     scene: Arc<Scene>,
     number: usize,
     name: String,
-    random: u64,
+    random: Random,
     time: i64,
     made: usize,
     own: Vec<Vec<OwnMemo>>,
@@ -90,7 +91,7 @@ impl Writer {
             scene: Arc::clone(scene),
             number,
             name: format!("writer-{number:02}"),
-            random: 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1),
+            random: Random(number as u64),
             time: 1_715_000_000_000,
             made: 0,
             own: (0..users).map(|_| Vec::new()).collect(),
@@ -119,31 +120,19 @@ impl Writer {
         self
     }
 
-    /// A number below `limit`: xorshift, the same in every run.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % limit
-    }
-
-    fn index(&mut self, limit: usize) -> usize {
-        usize::try_from(self.below(limit as u64)).unwrap()
-    }
-
     fn next_request(&mut self) -> Request {
-        let user = self.index(self.scene.users.len());
+        let user = self.random.below(self.scene.users.len());
         let known = self.own[user].len();
-        match self.below(100) {
+        match self.random.below(100) {
             40..=64 if known > 0 => self.edit_own(user),
             65..=72 if known > 0 => self.delete_own(user),
             73..=82 if known > 0 => self.attach(user),
             83..=94 => {
-                let n = self.below(SHARED_MEMOS + 2 * SHARED_OTHERS);
+                let n = self.random.below(SHARED_MEMOS + 2 * SHARED_OTHERS);
                 self.put_shared(user, n)
             }
             95..=99 => {
-                let n = self.below(SHARED_MEMOS + 2 * SHARED_OTHERS);
+                let n = self.random.below(SHARED_MEMOS + 2 * SHARED_OTHERS);
                 self.delete_shared(user, n)
             }
             _ => self.create(user),
@@ -152,7 +141,7 @@ impl Writer {
 
     /// A later edit time than all before.
     fn tick(&mut self) -> i64 {
-        self.time += 1 + i64::try_from(self.below(1_000)).unwrap();
+        self.time += self.random.between(1, 1_000);
         self.time
     }
 
@@ -185,7 +174,7 @@ impl Writer {
     }
 
     fn edit_own(&mut self, user: usize) -> Request {
-        let at = self.index(self.own[user].len());
+        let at = self.random.below(self.own[user].len());
         let id = self.own[user][at].id.clone();
         let request = self.request(user, Method::PUT, format!("/memos/{id}"));
         let text = format!("{} edited {id} at {}", self.name, request.time);
@@ -194,7 +183,7 @@ impl Writer {
     }
 
     fn delete_own(&mut self, user: usize) -> Request {
-        let at = self.index(self.own[user].len());
+        let at = self.random.below(self.own[user].len());
         let memo = self.own[user].swap_remove(at);
         let mut request = self
             .request(user, Method::DELETE, format!("/memos/{}", memo.id))
@@ -211,7 +200,7 @@ impl Writer {
     }
 
     fn attach(&mut self, user: usize) -> Request {
-        let at = self.index(self.own[user].len());
+        let at = self.random.below(self.own[user].len());
         let id = self.new_id();
         let memo = self.own[user][at].id.clone();
         self.own[user][at].resources.push(id.clone());
@@ -223,7 +212,7 @@ impl Writer {
     }
 
     /// The first of these are memos, then diaries, then bots.
-    fn put_shared(&mut self, user: usize, n: u64) -> Request {
+    fn put_shared(&mut self, user: usize, n: usize) -> Request {
         let (entity, path, key) = shared(n);
         let path = if entity == "diary" {
             format!("{path}/{key}")
@@ -240,7 +229,7 @@ impl Writer {
         request.putting(entity, &key, text, body).contested()
     }
 
-    fn delete_shared(&mut self, user: usize, n: u64) -> Request {
+    fn delete_shared(&mut self, user: usize, n: usize) -> Request {
         let (entity, path, key) = shared(n);
         self.request(user, Method::DELETE, format!("{path}/{key}"))
             .deleting(entity, &key)
@@ -273,7 +262,7 @@ impl Writer {
 }
 
 /// A record that all writers write: its type, the route of the type, its key.
-fn shared(n: u64) -> (&'static str, &'static str, String) {
+fn shared(n: usize) -> (&'static str, &'static str, String) {
     let id = format!("00000000-0000-4000-8000-{n:012x}");
     match n {
         0..SHARED_MEMOS => ("memo", "/memos", id),
