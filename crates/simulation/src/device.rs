@@ -192,10 +192,19 @@ impl Device {
 
     /// The edits that wait.
     pub(crate) fn outbox(&self) -> Outcome<BTreeMap<Key, Row>> {
+        self.waiting(None)
+    }
+
+    /// The edit of this record that waits, or all that do.
+    pub(crate) fn waiting(&self, only: Option<&Key>) -> Outcome<BTreeMap<Key, Row>> {
         let database = Connection::open(self.data.database())?;
-        let sql = "SELECT type, key, counter, edited_at, changes, problem ->> 'code' FROM outbox";
+        let sql = "SELECT type, key, counter, edited_at, changes, problem ->> 'code' FROM outbox
+             WHERE ?1 IS NULL OR (type = ?1 AND key = ?2)";
         let mut statement = database.prepare(sql)?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query(
+            only.map(|(kind, key)| (Some(kind), Some(key)))
+                .unwrap_or_default(),
+        )?;
         let mut found = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let changes: Option<String> = row.get(4)?;

@@ -208,13 +208,13 @@ impl Making {
                 Step::Delete { device, slot }
             }
             490..540 => self.attach(device),
-            540..545 => {
-                let count = *self.random.of(&[20, 60, 250]);
+            540..550 => {
+                let count = *self.random.of(&[20, 250, 1_000]);
                 let from = self.imported;
                 self.imported += count;
                 Step::Import { device, from, count }
             }
-            545..590 => {
+            550..590 => {
                 let ahead = *self
                     .random
                     .of(&[0, 0, 0, -HOUR, HOUR, -5 * HOUR, 26 * HOUR, -72 * HOUR]);

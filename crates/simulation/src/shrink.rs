@@ -54,7 +54,7 @@ mod tests {
             purge.is_some_and(|purge| script.steps[purge..].iter().any(is_kill))
         };
         assert!(fails(&script).await);
-        let small = shrink(&script, fails, Duration::from_mins(60), |_| {}).await;
+        let small = shrink(&script, fails, Duration::from_hours(1), |_| {}).await;
         assert!(
             is_purge(&small.steps[0]) && is_kill(&small.steps[1]),
             "{:?}",

@@ -143,7 +143,7 @@ impl Run {
         let model = &mut self.models[device.user];
         let before = device.data.pending.get(key);
         let waiting = before.and_then(|before| model.fields(before.edit));
-        let row = device.outbox()?.remove(key);
+        let row = device.waiting(Some(key))?.remove(key);
         let row = row.ok_or_else(|| format!("{key:?}: an edit that does not wait"))?;
         if before.is_some_and(|before| before.counter == row.counter) {
             return Err(format!("{key:?}: an edit with the counter of another one").into());
