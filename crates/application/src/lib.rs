@@ -11,6 +11,7 @@
 //! * [`devices`]: what the devices of a user hold, and forgetting one.
 //! * [`nudges`]: who is told that there is something to pull.
 //! * [`retention`]: forgetting what is old.
+//! * [`history`]: renewing the epoch, also of a database that was set back behind the server's back.
 //! * [`export`]: everything of one user, as lines of JSON, there and back.
 //! * [`copy`]: a whole installation, from one store to another.
 //! * [`concurrency`]: how much goes on at the same time, for each user.
@@ -28,6 +29,7 @@ pub mod doctor;
 pub mod error;
 pub mod export;
 pub mod garbage;
+pub mod history;
 pub mod memos;
 pub mod nudges;
 pub mod page;

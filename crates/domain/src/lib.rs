@@ -10,6 +10,7 @@
 //! * [`mod@write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
 //! * [`account`], [`login`], [`lease`]: what becomes of an account, a refresh token, the lease of a job ([`plan`]).
+//! * [`high_water`]: whether a database was set back behind the server's back (R2).
 //! * [`header`]: in which a device says who it is.
 //! * [`digest`]: whether two sides hold the same records.
 //! * [`zone`]: which moments a person's day has.
@@ -22,6 +23,7 @@ pub mod attachment;
 pub mod digest;
 pub mod entity;
 pub mod header;
+pub mod high_water;
 pub mod id;
 pub mod json;
 pub mod lease;

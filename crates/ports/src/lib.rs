@@ -15,6 +15,7 @@ mod blobs;
 mod commits;
 mod error;
 mod logins;
+mod marks;
 mod media;
 mod migration;
 pub mod rows;
@@ -32,6 +33,7 @@ pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore,
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
 pub use logins::{DeviceLogin, RefreshTokens};
+pub use marks::MarkStore;
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use migration::{
     AppliedMigration, CREATE_HISTORY, Migration, SELECT_HISTORY, SchemaMismatch, pending_migrations,
@@ -64,6 +66,8 @@ pub use blobs::{MockBlobStore, MockBlobWriter};
 pub use commits::{MockCommitFeed, MockCommitListener};
 #[cfg(feature = "mock")]
 pub use logins::MockRefreshTokens;
+#[cfg(feature = "mock")]
+pub use marks::MockMarkStore;
 #[cfg(feature = "mock")]
 pub use media::{MockMediaTypes, MockPictures};
 #[cfg(feature = "mock")]

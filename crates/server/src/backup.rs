@@ -10,7 +10,7 @@ use mosaic_ports::{Clock, StoreError};
 use crate::config::{Config, DatabaseUrl};
 use crate::confirm::{ConfirmError, confirm};
 use crate::done::Done;
-use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO, hold_purges_back};
+use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO};
 use crate::progress::Meter;
 use crate::secrets::{self, SecretError};
 use crate::wiring::{OpenStore, WiringError};
@@ -98,7 +98,7 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
         mosaic_adapter_sqlite::restore(location, file, Arc::new(UuidV7Ids), SystemClock.now(), tell).await?;
     let store = OpenStore::existing(config, "").await;
     let store = store.map_err(BackupCommandError::Restored)?;
-    let held = hold_purges_back(store.ports.jobs.as_ref()).await;
+    let held = store.history().hold_purges_back().await;
     store.close().await;
     held.map_err(BackupCommandError::HoldBack)?;
     Ok(restored(&done))

@@ -5,7 +5,6 @@ use mosaic_ports::{StoreError, Stores};
 
 use crate::config::{Config, DatabaseUrl};
 use crate::done::Done;
-use crate::epoch::hold_purges_back;
 use crate::progress::Meter;
 use crate::wiring::{Migrations, OpenStore, WiringError};
 
@@ -70,7 +69,7 @@ pub(crate) async fn run(
 
 async fn copy(source: &OpenStore, target: &OpenStore) -> Result<Copied, CopyError> {
     // Users come before what says which files are theirs: a server that is started on half a copy must not clear up.
-    hold_purges_back(target.ports.jobs.as_ref()).await?;
+    target.history().hold_purges_back().await?;
     let mut meter = Meter::of("copying", amount(&source.ports).await?);
     let copy = Copy::new(source.ports.clone(), target.ports.clone());
     copy.run(|progress| show(&mut meter, progress)).await

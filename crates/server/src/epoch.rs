@@ -1,9 +1,7 @@
 //! `mosaic epoch ...`: the name of the history that a store holds (rule R2).
 
-use mosaic_adapter_system::{SystemClock, UuidV7Ids};
-use mosaic_application::retention::Purge;
-use mosaic_domain::Epoch;
-use mosaic_ports::{Clock, IdGenerator, Jobs, StoreError};
+use mosaic_application::history::Renewed;
+use mosaic_ports::StoreError;
 
 use crate::cli::EpochCommand;
 use crate::config::Config;
@@ -11,9 +9,6 @@ use crate::wiring::{OpenStore, WiringError};
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "Stop the server first";
-
-/// How long servers purge nothing by themselves after a store was set back to an older state, in milliseconds (7 days).
-const HELD_BACK_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Why the epoch was neither shown nor renewed.
 #[derive(Debug, thiserror::Error)]
@@ -35,26 +30,16 @@ pub(crate) async fn run(config: &Config, command: EpochCommand) -> Result<String
 }
 
 async fn execute(store: &OpenStore, command: EpochCommand) -> Result<String, StoreError> {
-    let old = store.ports.identity.epoch().await?;
+    let history = store.history();
     match command {
-        EpochCommand::Show => Ok(format!("{old}\n")),
+        EpochCommand::Show => Ok(format!("{}\n", history.epoch().await?)),
         EpochCommand::Renew => {
-            let new = Epoch::new(UuidV7Ids.next());
-            store.ports.identity.set_epoch(new).await?;
-            hold_purges_back(store.ports.jobs.as_ref()).await?;
+            let Renewed { old, new } = history.renew().await?;
             Ok(format!(
                 "Old epoch: {old}\nNew epoch: {new}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}"
             ))
         }
     }
-}
-
-/// A store that was set back does not know what was added since, and to a purge that is all waste.
-///
-/// # Errors
-/// [`StoreError`].
-pub(crate) async fn hold_purges_back(jobs: &dyn Jobs) -> Result<(), StoreError> {
-    Purge::hold_back(jobs, UuidV7Ids.next(), SystemClock.now(), HELD_BACK_MS).await
 }
 
 /// What follows from a new epoch.

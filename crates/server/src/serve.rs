@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use mosaic_adapter_system::OsRandomness;
 use mosaic_application::AppError;
 use mosaic_application::accounts::FirstStart;
+use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -25,6 +26,9 @@ pub(crate) enum ServeError {
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// Whether the database was set back can't be told.
+    #[error("the database can not be compared with what is remembered of it: {0}")]
+    History(StoreError),
     /// The first account could not be made.
     #[error("the account admin can not be created: {0}")]
     Admin(AppError),
@@ -64,6 +68,10 @@ async fn serve_on(
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
     services.refuse_lost_store().await?;
+    services
+        .notice_setting_back()
+        .await
+        .map_err(ServeError::History)?;
     first_account(config, services, tell).await?;
     // Before anybody can know that the server runs, and stop it.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
@@ -88,7 +96,7 @@ async fn serve_on(
         attachments = %config.storage,
         "listening on http://{address}"
     );
-    services.look_at_attachments();
+    services.watch();
     let ended = server.await.map_err(ServeError::Http);
     stopper.abort();
     stop.send_replace(true);

@@ -172,6 +172,7 @@ async fn delete(services: &Services, username: &Username) -> Result<String, User
     };
     accounts.remove(user.id, None, tell).await.map_err(refused)?;
     meter.at(steps, "the files of attachments");
+    services.forget(user.id);
     // The account is gone already: what fails now is no reason to say that it is not.
     match services.garbage().remove_account(user.id).await {
         Ok(_) => Ok(said(&user, "is removed, with everything in it", None)),

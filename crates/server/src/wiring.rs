@@ -10,7 +10,7 @@ use mosaic_adapter_http::{
     AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets, RequestLimits,
 };
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
-use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
+use mosaic_adapter_system::{Argon2Hasher, MarkFile, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
@@ -19,6 +19,7 @@ use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
 use mosaic_application::garbage::GarbageCollector;
+use mosaic_application::history::HighWater;
 use mosaic_application::memos::Memos;
 use mosaic_application::nudges::{Nudges, Subscriptions};
 use mosaic_application::pull::Pull;
@@ -27,7 +28,8 @@ use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_ports::{Clock, IdGenerator, PasswordHasher, Randomness, Stores};
+use mosaic_domain::UserId;
+use mosaic_ports::{Clock, IdGenerator, PasswordHasher, Randomness, StoreError, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::lost;
@@ -39,6 +41,9 @@ pub(crate) use self::store::{Migrations, OpenStore, pending_migrations};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
+
+/// The file in the data folder that remembers how far the database has come.
+const MARK_FILE: &str = "high-water.json";
 
 /// What a server takes of the machine that a server for app developers takes from elsewhere.
 #[derive(Clone)]
@@ -67,6 +72,7 @@ pub(crate) struct Services {
     /// The use cases.
     pub(crate) state: AppState,
     subscriptions: Arc<Subscriptions>,
+    high_water: Arc<HighWater>,
 }
 
 impl Services {
@@ -102,11 +108,14 @@ impl Services {
                 return Err(error);
             }
         };
+        let mark = MarkFile::at(config.server.data_dir.join(MARK_FILE));
+        let high_water = Arc::new(HighWater::new(store.history(), Arc::new(mark)));
         Ok(Self {
             store,
             storage,
             state,
             subscriptions,
+            high_water,
         })
     }
 
@@ -129,14 +138,30 @@ impl Services {
         Arc::clone(&self.subscriptions)
     }
 
+    /// Renews the epoch of a database that was set back, and remembers from now on how far it comes. For servers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn notice_setting_back(&self) -> Result<(), StoreError> {
+        self.high_water.check().await?;
+        self.store.ports.commits.listen(Arc::clone(&self.high_water) as _);
+        Ok(())
+    }
+
+    /// A command removed this user.
+    pub(crate) fn forget(&self, user: UserId) {
+        self.high_water.forget(user);
+    }
+
     /// The use case that forgets what is old.
     pub(crate) fn purge(&self) -> Purge {
         self.store.purge(&self.storage)
     }
 
-    /// Looks in the background whether attachments can be kept and found, and says in the log where they can't.
-    pub(crate) fn look_at_attachments(&self) {
-        let blobs = Arc::clone(&self.storage.blobs);
+    /// Looks in the background whether attachments can be kept and found, and says in the log where they can't. Then a new store has
+    /// the name by which it is known again, and whether it was set back is watched.
+    pub(crate) fn watch(&self) {
+        let (blobs, high_water) = (Arc::clone(&self.storage.blobs), Arc::clone(&self.high_water));
         tokio::spawn(async move {
             if let Err(error) = blobs.check().await {
                 tracing::error!(
@@ -144,6 +169,7 @@ impl Services {
                     "attachments can not be used now"
                 );
             }
+            high_water.watch().await;
         });
     }
 

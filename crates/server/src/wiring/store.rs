@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
+use mosaic_application::history::History;
 use mosaic_application::retention::Purge;
 use mosaic_ports::{Clock, Migration, Stores};
 
@@ -104,6 +105,11 @@ impl OpenStore {
             Arc::new(SystemClock),
             Arc::new(UuidV7Ids),
         )
+    }
+
+    /// The history that it holds.
+    pub(crate) fn history(&self) -> History {
+        History::of(&self.ports, Arc::new(SystemClock), Arc::new(UuidV7Ids))
     }
 
     /// Finishes the writes that are queued and releases the store.

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use crate::harness::Client;
 use crate::upkeep::support::{Place, fill, on, on_both_stores, stop};
 
 on_both_stores! {
     a_renewed_epoch_makes_devices_fetch_everything_again
+    a_database_that_is_set_back_by_hand_is_noticed
 }
 
 fn shown(place: &Place) -> String {
@@ -51,4 +53,44 @@ async fn a_renewed_epoch_makes_devices_fetch_everything_again(place: Place) {
     assert_eq!(client.everything().await, phone);
     stop(server);
     place.remove().await;
+}
+
+/// Whoever puts a database back by hand need not know of epochs (R2).
+async fn a_database_that_is_set_back_by_hand_is_noticed(place: Place) {
+    let server = place.start();
+    let [phone, tablet] = [server.device("phone").await, server.device("tablet").await];
+    write(&phone, 1, "A").await;
+    stop(server);
+    let copy = place.copy().await;
+
+    let server = place.start();
+    let (phone, tablet) = (on(&server, &phone), on(&server, &tablet));
+    write(&phone, 2, "B").await;
+    let seen = tablet.everything().await;
+    let epoch = tablet.pull(&seen.cursors()).await["epoch"].clone();
+    stop(server);
+
+    // The other device writes before this one asks, so that its cursors are not ahead of anything.
+    place.put_back(copy).await;
+    let server = place.start();
+    assert!(server.log().contains("was set back to an older state"), "{}", server.log());
+    let (phone, tablet) = (on(&server, &phone), on(&server, &tablet));
+    write(&phone, 3, "C").await;
+    let body = json!({"clientId": "tablet", "cursors": seen.cursors(), "epoch": epoch});
+    let answer = tablet.post("/sync/pull", &body).await.ok();
+    assert_ne!(answer["epoch"], epoch);
+    assert_eq!(answer["reset"].as_array().unwrap().len(), 4, "{answer}");
+    // It is said once. Who removes the account that wrote last hears nothing.
+    write(&server.new_user("anna", "phone").await, 4, "D").await;
+    stop(server);
+    place.mosaic(&["user", "delete", "anna", "--yes"]).done();
+    let server = place.start();
+    assert!(!server.log().contains("set back"), "{}", server.log());
+    stop(server);
+    place.remove().await;
+}
+
+async fn write(client: &Client, n: usize, content: &str) {
+    let body = json!({"id": format!("0198f3a2-7b1c-7def-8000-{n:012}"), "content": content});
+    client.post("/memos", &body).await.ok();
 }

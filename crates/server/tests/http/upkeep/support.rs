@@ -1,5 +1,6 @@
 //! A store of either kind, the commands on it, and the store itself from within.
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -132,8 +133,7 @@ impl Place {
         let (clock, ids) = (Arc::new(ManualClock::default()), Arc::new(UuidV7Ids));
         match &self.database {
             None => {
-                let path = self.data.path().join("mosaic-data/mosaic.db");
-                let settings = SqliteSettings::new(Location::File(path));
+                let settings = SqliteSettings::new(Location::File(self.database_file()));
                 let store = SqliteStore::open(settings, clock, ids).await.unwrap();
                 Open::Sqlite(Arc::new(store))
             }
@@ -159,12 +159,39 @@ impl Place {
     pub async fn execute(&self, sql: &str) {
         match &self.database {
             None => {
-                let path = self.data.path().join("mosaic-data/mosaic.db");
-                let file = rusqlite::Connection::open(path).unwrap();
+                let file = rusqlite::Connection::open(self.database_file()).unwrap();
                 file.execute_batch(sql).unwrap();
             }
             Some(database) => database.connect().await.batch_execute(sql).await.unwrap(),
         }
+    }
+
+    /// A copy of the database, as whoever knows nothing of the server makes one while that is stopped.
+    pub async fn copy(&self) -> Copy {
+        match &self.database {
+            None => Copy::File(std::fs::read(self.database_file()).unwrap()),
+            Some(database) => {
+                let copy = TestDatabase::create(&Template::empty()).await;
+                copy.become_copy_of(database).await;
+                Copy::Database(copy)
+            }
+        }
+    }
+
+    /// Puts a copy in the place of the database.
+    pub async fn put_back(&self, copy: Copy) {
+        match (&self.database, copy) {
+            (Some(database), Copy::Database(copy)) => {
+                database.become_copy_of(&copy).await;
+                copy.remove().await;
+            }
+            (None, Copy::File(bytes)) => std::fs::write(self.database_file(), bytes).unwrap(),
+            _ => panic!("a copy of another kind of store"),
+        }
+    }
+
+    fn database_file(&self) -> PathBuf {
+        self.data.path().join("mosaic-data/mosaic.db")
     }
 
     /// Drops the database.
@@ -173,6 +200,12 @@ impl Place {
             database.remove().await;
         }
     }
+}
+
+/// A copy of a database.
+pub enum Copy {
+    File(Vec<u8>),
+    Database(TestDatabase),
 }
 
 /// A store that a test has open itself.

@@ -1,0 +1,189 @@
+//! Whether a database was set back behind the server's back (R2): by a copy of a file, a snapshot, a dump.
+//!
+//! Something outside of the database remembers how far it had come. A database that knows less than that holds another history
+//! from now on, and devices must be told: without a new epoch they would miss what is written in the place of what is gone.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::id::{Epoch, UserId};
+use crate::stamp::Stamp;
+
+/// How far a database had come, as something outside of it remembers: clocks that were committed.
+///
+/// ```
+/// use mosaic_domain::high_water::{FoundHistory, HighWaterMark, Verdict};
+/// use mosaic_domain::{Epoch, Stamp, UserId};
+/// use uuid::Uuid;
+/// let (anna, epoch) = (UserId::new(Uuid::from_u128(1)), Epoch::new(Uuid::from_u128(2)));
+/// let mut mark = HighWaterMark::new(Uuid::from_u128(3), epoch);
+/// mark.raise(anna, Stamp::clamped(20));
+/// let found = |clock| FoundHistory { store: Uuid::from_u128(3), epoch, clocks: vec![Some(Stamp::clamped(clock))] };
+/// assert_eq!(mark.judge(&found(21)), Verdict::Same);
+/// assert_eq!(mark.judge(&found(19)), Verdict::SetBack);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HighWaterMark {
+    /// Which database: it keeps this name over restorations.
+    store: Uuid,
+    epoch: Epoch,
+    /// Of users that wrote lately, the latest first.
+    clocks: Vec<(UserId, Stamp)>,
+}
+
+/// What a database has of what a mark remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundHistory {
+    /// Which database it is.
+    pub store: Uuid,
+    /// The name of the history that it holds.
+    pub epoch: Epoch,
+    /// The clocks of [`HighWaterMark::users`], in that order; `None`: there is no such user.
+    pub clocks: Vec<Option<Stamp>>,
+}
+
+/// What a database is, beside a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has everything that the mark remembers.
+    Same,
+    /// It is another database, or its epoch was renewed since: the mark says nothing of it.
+    Unrelated,
+    /// It was set back: something is gone that was committed.
+    SetBack,
+}
+
+impl HighWaterMark {
+    /// Of so many users it remembers clocks: a few, since one whose clock was far ahead, or who is gone, may show nothing.
+    const MOST_USERS: usize = 4;
+
+    /// A mark of a database of which nothing is remembered yet.
+    pub fn new(store: Uuid, epoch: Epoch) -> Self {
+        Self {
+            store,
+            epoch,
+            clocks: Vec::new(),
+        }
+    }
+
+    /// Remembers a commit. One that is told late lowers nothing.
+    pub fn raise(&mut self, user: UserId, clock: Stamp) {
+        let known = self.clocks.iter().find(|(known, _)| *known == user);
+        let clock = known.map_or(clock, |(_, known)| clock.max(*known));
+        self.forget(user);
+        self.clocks.insert(0, (user, clock));
+        self.clocks.truncate(Self::MOST_USERS);
+    }
+
+    /// Forgets a user who was removed.
+    pub fn forget(&mut self, user: UserId) {
+        self.clocks.retain(|(known, _)| *known != user);
+    }
+
+    /// The users whose clocks it remembers.
+    pub fn users(&self) -> impl Iterator<Item = UserId> {
+        self.clocks.iter().map(|(user, _)| *user)
+    }
+
+    /// Whether the database was set back (R2).
+    pub fn judge(&self, found: &FoundHistory) -> Verdict {
+        if found.store != self.store {
+            return Verdict::Unrelated;
+        }
+        if found.epoch != self.epoch {
+            // Epochs are named by when they began (UUIDs of version 7). One that is older than the remembered one was put back.
+            let are_ordered = [found.epoch, self.epoch].map(|epoch| epoch.uuid().get_version_num() == 7);
+            return if are_ordered == [true, true] && found.epoch < self.epoch {
+                Verdict::SetBack
+            } else {
+                Verdict::Unrelated
+            };
+        }
+        let is_gone = |((_, mark), clock): (&(UserId, Stamp), &Option<Stamp>)| *clock < Some(*mark);
+        if self.clocks.iter().zip(&found.clocks).any(is_gone) {
+            Verdict::SetBack
+        } else {
+            Verdict::Same
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORE: Uuid = Uuid::from_u128(9);
+
+    fn user(n: u128) -> UserId {
+        UserId::new(Uuid::from_u128(n))
+    }
+
+    fn stamp(n: i64) -> Stamp {
+        Stamp::clamped(n)
+    }
+
+    /// An epoch that began then.
+    fn epoch(n: u128) -> Epoch {
+        Epoch::new(Uuid::from_u128((n << 80) | (7 << 76)))
+    }
+
+    fn mark(clocks: &[(u128, i64)]) -> HighWaterMark {
+        let mut mark = HighWaterMark::new(STORE, epoch(5));
+        for (n, clock) in clocks {
+            mark.raise(user(*n), stamp(*clock));
+        }
+        mark
+    }
+
+    fn found(epoch: Epoch, clocks: &[Option<i64>]) -> FoundHistory {
+        FoundHistory {
+            store: STORE,
+            epoch,
+            clocks: clocks.iter().map(|clock| clock.map(stamp)).collect(),
+        }
+    }
+
+    #[test]
+    fn r2_a_database_that_lacks_what_was_committed_was_set_back() {
+        let mark = mark(&[(1, 10), (2, 20)]);
+        let clocks = [
+            ([Some(20), Some(10)], Verdict::Same),
+            ([Some(21), Some(30)], Verdict::Same),
+            ([Some(19), Some(10)], Verdict::SetBack),
+            // One user wrote again, on what was put back.
+            ([Some(21), Some(9)], Verdict::SetBack),
+            ([None, Some(10)], Verdict::SetBack),
+        ];
+        for (clocks, verdict) in clocks {
+            assert_eq!(mark.judge(&found(epoch(5), &clocks)), verdict, "{clocks:?}");
+        }
+    }
+
+    #[test]
+    fn r2_an_epoch_that_was_renewed_is_older_only_where_a_database_was_set_back() {
+        let mark = mark(&[(1, 10)]);
+        assert_eq!(mark.judge(&found(epoch(6), &[Some(3)])), Verdict::Unrelated);
+        assert_eq!(mark.judge(&found(epoch(4), &[Some(30)])), Verdict::SetBack);
+        let nameless = Epoch::new(Uuid::from_u128(1));
+        assert_eq!(mark.judge(&found(nameless, &[Some(3)])), Verdict::Unrelated);
+        let other = FoundHistory {
+            store: Uuid::nil(),
+            ..found(epoch(5), &[None])
+        };
+        assert_eq!(mark.judge(&other), Verdict::Unrelated);
+    }
+
+    #[test]
+    fn the_latest_commits_are_remembered_and_none_is_lowered() {
+        let mut seen = mark(&[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (2, 19)]);
+        assert_eq!(seen.users().collect::<Vec<_>>(), [2, 5, 4, 3].map(user));
+        let full = [Some(20), Some(50), Some(40), Some(30)];
+        assert_eq!(seen.judge(&found(epoch(5), &full)), Verdict::Same);
+        assert_eq!(
+            seen.judge(&found(epoch(5), &[Some(19), full[1], full[2], full[3]])),
+            Verdict::SetBack
+        );
+        seen.forget(user(4));
+        assert_eq!(seen.users().collect::<Vec<_>>(), [2, 5, 3].map(user));
+    }
+}
