@@ -82,9 +82,12 @@ mod tests {
         let file = MarkFile::at(path.clone());
         assert_eq!(file.load().unwrap(), None);
         let mut mark = HighWaterMark::new(Uuid::max(), Epoch::new(Uuid::max()));
-        for user in 1..=9 {
-            let last = MAX_SAFE_INTEGER - user;
-            mark.raise(UserId::new(Uuid::from_u128(u128::MAX - user as u128)), Stamp::clamped(last));
+        for user in 1..=9_u8 {
+            let last = MAX_SAFE_INTEGER - i64::from(user);
+            mark.raise(
+                UserId::new(Uuid::from_u128(u128::MAX - u128::from(user))),
+                Stamp::clamped(last),
+            );
             file.save(&mark).unwrap();
             assert_eq!(MarkFile::at(path.clone()).load().unwrap().as_ref(), Some(&mark));
             assert_eq!(std::fs::metadata(&path).unwrap().len(), LENGTH as u64);
@@ -103,7 +106,8 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             MarkFile::at(path.clone()).load().unwrap_err();
         }
-        MarkFile::at(folder.path().join("no folder/mark")).save(&HighWaterMark::new(Uuid::nil(), Epoch::new(Uuid::nil()))).unwrap_err();
+        MarkFile::at(folder.path().join("no folder/mark"))
+            .save(&HighWaterMark::new(Uuid::nil(), Epoch::new(Uuid::nil())))
+            .unwrap_err();
     }
-
 }

@@ -2,7 +2,7 @@
 //!
 //! `mosaic restore` renews the epoch. A file that is copied into place, a snapshot of a machine, a dump that is loaded do not, and
 //! devices would never hear that what they pulled is gone. So every commit is remembered outside of the database, too
-//! ([`MarkStore`]), and a database that lacks it gets a new epoch.
+//! ([`MarkStore`]), now and then also in the storage of attachments, and a database that lacks it gets a new epoch.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::retention::Purge;
+use crate::storage::VerifiedStorage;
 
 /// How long servers purge nothing by themselves after a store was set back to an older state, in milliseconds (7 days). It does not
 /// know what was added since, and to a purge that is all waste.
@@ -25,8 +26,12 @@ pub const HELD_BACK_MS: i64 = 7 * 24 * 3_600_000;
 /// How long is waited before a store that failed is asked again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often is looked whether a new store has a name.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// How often the storage of attachments is told, and the store is compared whatever happened. Nothing says when a new store gets the
+/// name by which it is known, nor when its epoch is renewed elsewhere.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+
+/// For so long a start waits for the storage of attachments.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The name of a store's history.
 #[derive(Clone)]
@@ -85,7 +90,13 @@ impl History {
     /// # Errors
     /// [`StoreError`].
     pub async fn hold_purges_back(&self) -> Result<(), StoreError> {
-        Purge::hold_back(self.jobs.as_ref(), self.ids.next(), self.clock.now(), HELD_BACK_MS).await
+        Purge::hold_back(
+            self.jobs.as_ref(),
+            self.ids.next(),
+            self.clock.now(),
+            HELD_BACK_MS,
+        )
+        .await
     }
 
     /// What the store has of what a mark remembers; `None` where the store has no name yet.
@@ -106,6 +117,7 @@ impl History {
 pub struct HighWater {
     history: History,
     place: Arc<dyn MarkStore>,
+    storage: Arc<VerifiedStorage>,
     state: Mutex<State>,
     alarm: Notify,
 }
@@ -114,6 +126,8 @@ pub struct HighWater {
 struct State {
     /// What is remembered; nothing until the store was looked at.
     mark: Option<HighWaterMark>,
+    /// Whether the storage was told of it.
+    is_stored: bool,
     /// Commits may have been missed: the connection to the database was lost, and a lot may have happened to it.
     missed: bool,
     /// Whose logins ended: perhaps since they were removed.
@@ -123,11 +137,12 @@ struct State {
 }
 
 impl HighWater {
-    /// What keeps its marks there.
-    pub fn new(history: History, place: Arc<dyn MarkStore>) -> Self {
+    /// What keeps its marks in these places.
+    pub fn new(history: History, place: Arc<dyn MarkStore>, storage: Arc<VerifiedStorage>) -> Self {
         Self {
             history,
             place,
+            storage,
             state: Mutex::default(),
             alarm: Notify::new(),
         }
@@ -139,11 +154,17 @@ impl HighWater {
     /// # Errors
     /// [`StoreError`].
     pub async fn check(&self) -> Result<Option<Renewed>, StoreError> {
+        let is_first = self.state().mark.is_none();
         let kept = self.remembered();
         let Some(found) = self.history.find(kept.as_ref()).await? else {
             return Ok(None);
         };
-        let verdict = kept.as_ref().map_or(Verdict::Unrelated, |mark| mark.judge(&found));
+        let mut verdict = kept
+            .as_ref()
+            .map_or(Verdict::Unrelated, |mark| mark.judge(&found));
+        if is_first && verdict != Verdict::SetBack && self.storage_knows_more().await? {
+            verdict = Verdict::SetBack;
+        }
         let renewed = match verdict {
             Verdict::SetBack => Some(self.history.renew().await?),
             Verdict::Same | Verdict::Unrelated => None,
@@ -153,7 +174,9 @@ impl HighWater {
         if verdict != Verdict::Same || state.mark.is_none() {
             // What was committed meanwhile comes again with the next commit of that user.
             let fresh = || HighWaterMark::new(found.store, epoch);
-            state.mark = kept.filter(|_| verdict == Verdict::Same).or_else(|| Some(fresh()));
+            state.mark = kept
+                .filter(|_| verdict == Verdict::Same)
+                .or_else(|| Some(fresh()));
             self.keep(&mut state);
         }
         drop(state);
@@ -168,8 +191,35 @@ impl HighWater {
         Ok(renewed)
     }
 
-    /// Looks again whenever the connection to the database was lost or a user may have been removed, and until it could look for the
-    /// first time. Never ends.
+    /// Whether the storage remembers what the store lacks. One that can't say does not hold up a start.
+    async fn storage_knows_more(&self) -> Result<bool, StoreError> {
+        let Ok(Ok(marks)) = timeout(PATIENCE, self.storage.marks()).await else {
+            tracing::warn!("the storage of attachments does not say how far the database had come");
+            return Ok(false);
+        };
+        for mark in marks {
+            let found = self.history.find(Some(&mark)).await?;
+            if found.is_some_and(|found| mark.judge(&found) == Verdict::SetBack) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Has the storage remember what is remembered here, if that is news.
+    pub async fn store(&self) {
+        let mark = {
+            let state = self.state();
+            state.mark.clone().filter(|_| !state.is_stored)
+        };
+        let Some(mark) = mark else { return };
+        let stored = timeout(PATIENCE, self.storage.keep_mark(&mark)).await;
+        let mut state = self.state();
+        // Unless there was a commit meanwhile.
+        state.is_stored = matches!(stored, Ok(Ok(()))) && state.mark.as_ref() == Some(&mark);
+    }
+
+    /// Looks again now and then, and whenever the connection to the database was lost or a user may have been removed. Never ends.
     pub async fn watch(&self) {
         loop {
             if self.is_due() && self.look().await.is_err() {
@@ -177,8 +227,10 @@ impl HighWater {
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
-            // Nothing says when a new store gets its name.
-            let _ = timeout(LOOK_AGAIN, self.alarm.notified()).await;
+            if timeout(LOOK_AGAIN, self.alarm.notified()).await.is_err() {
+                self.store().await;
+                self.state().missed = true;
+            }
         }
     }
 
@@ -220,20 +272,27 @@ impl HighWater {
             return Some(mark.clone());
         }
         self.place.load().unwrap_or_else(|error| {
-            tracing::warn!(error = &*error, "the high-water mark can not be read: nothing is known of earlier commits");
+            tracing::warn!(
+                error = &*error,
+                "the high-water mark can not be read: nothing is known of earlier commits"
+            );
             None
         })
     }
 
     fn keep(&self, state: &mut State) {
         let Some(mark) = &state.mark else { return };
+        state.is_stored = false;
         match self.place.save(mark) {
             Ok(()) => state.is_failing = false,
             // Said once: every commit comes here.
             Err(_) if state.is_failing => {}
             Err(error) => {
                 state.is_failing = true;
-                tracing::warn!(error = &*error, "the high-water mark can not be kept: a database that is set back may go unnoticed");
+                tracing::warn!(
+                    error = &*error,
+                    "the high-water mark can not be kept: a database that is set back may go unnoticed"
+                );
             }
         }
     }
@@ -254,7 +313,10 @@ impl CommitListener for HighWater {
 
     fn logins_ended(&self, user: UserId) {
         let mut state = self.state();
-        let is_marked = state.mark.as_ref().is_some_and(|mark| mark.users().any(|known| known == user));
+        let is_marked = state
+            .mark
+            .as_ref()
+            .is_some_and(|mark| mark.users().any(|known| known == user));
         if is_marked && state.ended.insert(user) {
             self.alarm.notify_one();
         }

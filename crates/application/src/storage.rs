@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use mosaic_domain::high_water::HighWaterMark;
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
     BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, IdGenerator, PresignedRead, StoreError,
@@ -19,11 +21,15 @@ use mosaic_ports::{
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// Whose the blobs are that prove names: nobody's.
+/// Whose the blobs are that prove names, or remember: nobody's.
 pub(crate) const MARKERS: UserId = UserId::new(Uuid::nil());
 
 /// What such a blob says to a person who finds it.
 const SAYS: &str = "This storage belongs to a Mosaic server. Do not remove this file.\n";
+
+/// So many of them are looked at, and they have at most so many bytes.
+const MOST_MARKERS: u32 = 32;
+const LONGEST_MARKER: u64 = 4_096;
 
 /// The storage is another one.
 #[derive(Debug, thiserror::Error)]
@@ -91,9 +97,56 @@ impl VerifiedStorage {
             None => self.store.name_storage(self.ids.next()).await.map_err(unknown)?,
         };
         if self.storage.info(marker(name)).await?.is_none() {
-            self.mark(name).await?;
+            self.prove_by(name).await?;
         }
         Ok(())
+    }
+
+    /// What the storage remembers of how far databases had come (R2): more than one where instances wrote at the same time.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn marks(&self) -> Result<Vec<HighWaterMark>, BlobError> {
+        Ok(self
+            .kept_marks()
+            .await?
+            .into_iter()
+            .map(|(_, mark)| mark)
+            .collect())
+    }
+
+    /// Has the storage remember this, in the place of what it remembered of that database.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn keep_mark(&self, mark: &HighWaterMark) -> Result<(), BlobError> {
+        let before = self.kept_marks().await?;
+        let text = serde_json::to_vec(mark).map_err(|error| BlobError::Unavailable(error.into()))?;
+        self.put(self.ids.next(), text.into()).await?;
+        for (name, _) in before.iter().filter(|(_, kept)| kept.store() == mark.store()) {
+            self.storage.remove(*name).await?;
+        }
+        Ok(())
+    }
+
+    async fn kept_marks(&self) -> Result<Vec<(BlobName, HighWaterMark)>, BlobError> {
+        let storage = self.right().await?;
+        let mut marks = Vec::new();
+        for info in storage.list(None, MOST_MARKERS).await? {
+            if info.name.user != MARKERS || info.size > LONGEST_MARKER {
+                continue;
+            }
+            let Some(mut reader) = storage.read(info.name, None).await? else {
+                continue;
+            };
+            let mut text = Vec::new();
+            while let Some(bytes) = reader.bytes.next().await {
+                text.extend_from_slice(&bytes?);
+            }
+            // The others prove names.
+            marks.extend(serde_json::from_slice(&text).ok().map(|mark| (info.name, mark)));
+        }
+        Ok(marks)
     }
 
     async fn right(&self) -> Result<&dyn BlobStore, BlobError> {
@@ -118,7 +171,7 @@ impl VerifiedStorage {
             return Err(BlobError::Unavailable(LostStore.into()));
         }
         let ours = self.ids.next();
-        self.mark(ours).await?;
+        self.prove_by(ours).await?;
         let name = self.store.name_storage(ours).await.map_err(unknown)?;
         if name != ours {
             self.storage.remove(marker(ours)).await?;
@@ -126,9 +179,13 @@ impl VerifiedStorage {
         Ok(name)
     }
 
-    async fn mark(&self, name: Uuid) -> Result<(), BlobError> {
+    async fn prove_by(&self, name: Uuid) -> Result<(), BlobError> {
+        self.put(name, Bytes::from_static(SAYS.as_bytes())).await
+    }
+
+    async fn put(&self, name: Uuid, bytes: Bytes) -> Result<(), BlobError> {
         let mut writer = self.storage.create(marker(name)).await?;
-        writer.write(Bytes::from_static(SAYS.as_bytes())).await?;
+        writer.write(bytes).await?;
         writer.finish().await.map(drop)
     }
 }

@@ -66,6 +66,11 @@ impl HighWaterMark {
         }
     }
 
+    /// Which database it is of.
+    pub fn store(&self) -> Uuid {
+        self.store
+    }
+
     /// Remembers a commit. One that is told late lowers nothing.
     pub fn raise(&mut self, user: UserId, clock: Stamp) {
         let known = self.clocks.iter().find(|(known, _)| *known == user);

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::daily::go_on_unless;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
-use crate::storage::Storage;
+use crate::storage::{OpenStorage, Storage};
 use crate::wiring::{OpenStore, WiringError};
 
 /// What to do where a server has the embedded store.
@@ -51,7 +51,7 @@ pub(crate) struct Report {
 /// the store belongs to before that.
 pub(crate) async fn run(config: &Config, quick: bool, accept_storage: bool) -> Result<Report, DoctorError> {
     let signals = StopSignals::listen().map_err(DoctorError::Signals)?;
-    let storage = Storage::open(config).await.map_err(WiringError::from)?;
+    let storage = OpenStorage::open(config).await.map_err(WiringError::from)?;
     let store = OpenStore::existing(config, IN_USE).await?;
     let storage = storage.of(&store.ports);
     let report = match accepted(&storage, accept_storage).await {

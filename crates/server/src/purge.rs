@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::daily::go_on_unless;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
-use crate::storage::Storage;
+use crate::storage::OpenStorage;
 use crate::wiring::{OpenStore, WiringError, millis};
 
 /// What to do where a server has the embedded store.
@@ -46,7 +46,7 @@ pub(crate) async fn run(config: &Config) -> Result<String, PurgeError> {
 }
 
 async fn purge(config: &Config, store: &OpenStore, signals: StopSignals) -> Result<PurgeOutcome, PurgeError> {
-    let storage = Storage::open(config).await.map_err(WiringError::from)?;
+    let storage = OpenStorage::open(config).await.map_err(WiringError::from)?;
     let storage = storage.of(&store.ports);
     let stopping = signals.watched();
     let users = store.ports.accounts.list(PageNumber::EVERYTHING).await;

@@ -35,19 +35,26 @@ pub(crate) enum StorageError {
 }
 
 /// The storage of attachments, open.
+pub(crate) struct OpenStorage {
+    blobs: Arc<dyn BlobStore>,
+    kind: StorageType,
+    folder: Option<Arc<TempDir>>,
+}
+
+/// The storage of attachments of one store: where that belongs to another storage, nothing can be done with this one.
 #[derive(Clone)]
 pub(crate) struct Storage {
     /// Where bytes are.
     pub(crate) blobs: Arc<dyn BlobStore>,
-    /// The same, where it is known which store it is for.
-    named: Option<Arc<VerifiedStorage>>,
+    /// The same.
+    pub(crate) verified: Arc<VerifiedStorage>,
     /// What records call it.
     pub(crate) kind: StorageType,
     /// Goes when nobody uses it any more, as the store in memory does.
     _folder: Option<Arc<TempDir>>,
 }
 
-impl Storage {
+impl OpenStorage {
     /// Opens the storage. A folder is made where there is none, and tried out. S3 is not asked for anything: where it is
     /// away, everything but attachments works.
     ///
@@ -57,10 +64,9 @@ impl Storage {
         let (path, temporary) = match &config.storage {
             StorageConfig::S3(bucket) => {
                 return Ok(Self {
-                    named: None,
                     blobs: Arc::new(S3Blobs::new(&s3_settings(config, bucket))?),
                     kind: StorageType::S3,
-                    _folder: None,
+                    folder: None,
                 });
             }
             StorageConfig::Folder(path) => (path.clone(), None),
@@ -70,32 +76,34 @@ impl Storage {
             }
         };
         Ok(Self {
-            named: None,
             blobs: Arc::new(LocalBlobs::open(LocalSettings::new(path)).await?),
             kind: StorageType::Local,
-            _folder: temporary,
+            folder: temporary,
         })
     }
 
-    /// The same for a store: where that belongs to another storage, nothing can be done with this one.
-    pub(crate) fn of(self, store: &Stores) -> Self {
-        let named = VerifiedStorage::new(self.blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
-        let named = Arc::new(named);
-        Self {
-            blobs: Arc::clone(&named) as _,
-            named: Some(named),
-            ..self
+    /// The same for a store.
+    pub(crate) fn of(self, store: &Stores) -> Storage {
+        let verified = VerifiedStorage::new(self.blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
+        let verified = Arc::new(verified);
+        Storage {
+            blobs: Arc::clone(&verified) as _,
+            verified,
+            kind: self.kind,
+            _folder: self.folder,
         }
     }
+}
 
+impl Storage {
     /// Fails where the storage holds files and the store knows nothing of them: it was emptied or lost. A storage that does
     /// not answer soon is asked again when it is first used.
     ///
     /// # Errors
     /// [`LostStore`].
     pub(crate) async fn refuse_lost_store(&self) -> Result<(), LostStore> {
-        let Some(named) = &self.named else { return Ok(()) };
-        match tokio::time::timeout(CHECK_TIMEOUT, named.holds_files_of_another_store()).await {
+        let looked = self.verified.holds_files_of_another_store();
+        match tokio::time::timeout(CHECK_TIMEOUT, looked).await {
             Ok(Ok(true)) => Err(LostStore),
             Ok(Ok(false) | Err(_)) | Err(_) => Ok(()),
         }
@@ -106,10 +114,7 @@ impl Storage {
     /// # Errors
     /// [`BlobError`].
     pub(crate) async fn accept(&self) -> Result<(), BlobError> {
-        match &self.named {
-            Some(named) => named.accept().await,
-            None => Ok(()),
-        }
+        self.verified.accept().await
     }
 
     /// The use case that removes bytes which the records of that store don't need.

@@ -34,7 +34,7 @@ use mosaic_ports::{Clock, IdGenerator, PasswordHasher, Randomness, StoreError, S
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::lost;
 use crate::secrets::{self, SecretError, SecretKey};
-use crate::storage::Storage;
+use crate::storage::{OpenStorage, Storage};
 
 pub(crate) use self::error::WiringError;
 pub(crate) use self::store::{Migrations, OpenStore, pending_migrations};
@@ -96,7 +96,7 @@ impl Services {
         secrets::create_data_dir(&config.server.data_dir)?;
         lost::refuse_emptied(config, TOKEN_KEY_FILE)?;
         // Before the store: what fails here need not close it again.
-        let storage = Storage::open(config).await?;
+        let storage = OpenStorage::open(config).await?;
         let clock = Arc::clone(&machine.clock);
         let store = OpenStore::open_by(clock, config, &config.database, migrations).await?;
         let storage = storage.of(&store.ports);
@@ -109,7 +109,11 @@ impl Services {
             }
         };
         let mark = MarkFile::at(config.server.data_dir.join(MARK_FILE));
-        let high_water = Arc::new(HighWater::new(store.history(), Arc::new(mark)));
+        let high_water = Arc::new(HighWater::new(
+            store.history(),
+            Arc::new(mark),
+            Arc::clone(&storage.verified),
+        ));
         Ok(Self {
             store,
             storage,
@@ -180,6 +184,7 @@ impl Services {
 
     /// Finishes the writes that are queued and releases the store.
     pub(crate) async fn close(&self) {
+        self.high_water.store().await;
         self.store.close().await;
     }
 }

@@ -150,8 +150,8 @@ impl Run {
                 self.world.back_up().await?;
                 self.models.iter_mut().for_each(Model::save);
             }
-            Step::Restore => {
-                if self.world.restore().await? {
+            Step::Restore { by_hand } => {
+                if self.world.restore(*by_hand).await? {
                     self.figures.crashes += 1;
                     self.models.iter_mut().for_each(Model::put_back);
                 }

@@ -128,8 +128,8 @@ pub(crate) enum Step {
     RestartDatabase(Vec<Syncing>),
     /// The operator saves the server's store.
     Backup,
-    /// The operator puts back what was saved.
-    Restore,
+    /// The operator puts back what was saved: as the documentation says, or by hand, so that no command hears of it.
+    Restore { by_hand: bool },
     /// A hundred days go by in which nobody writes, as far as revisions know, and the daily upkeep purges them (H2).
     Purge,
 }
@@ -231,7 +231,9 @@ impl Making {
             928..940 => Step::Kill,
             940..946 if self.store == Store::Postgres => Step::RestartDatabase(self.syncing(device)),
             940..970 => Step::Backup,
-            970..990 => Step::Restore,
+            970..990 => Step::Restore {
+                by_hand: self.random.percent(50),
+            },
             _ => Step::Purge,
         }
     }

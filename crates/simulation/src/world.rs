@@ -122,17 +122,28 @@ impl World {
         Ok(())
     }
 
-    /// Puts back what was saved; answers whether there was something.
-    pub(crate) async fn restore(&mut self) -> Outcome<bool> {
+    /// Puts back what was saved; answers whether there was something. By hand: the server has to notice it by itself.
+    pub(crate) async fn restore(&mut self, by_hand: bool) -> Outcome<bool> {
         let Some(file) = &self.backup else {
             return Ok(false);
         };
         self.server.kill();
-        if let Some(postgres) = &self.postgres {
-            postgres.live.become_copy_of(&postgres.kept).await;
-            self.mosaic(&["epoch", "renew"])?;
-        } else {
-            self.mosaic(&["restore", &file.to_string_lossy(), "--yes"])?;
+        match &self.postgres {
+            Some(postgres) => {
+                postgres.live.become_copy_of(&postgres.kept).await;
+                if !by_hand {
+                    self.mosaic(&["epoch", "renew"])?;
+                }
+            }
+            None if by_hand => {
+                let database = self.folder.path().join("mosaic-data/mosaic.db");
+                for log in ["db-wal", "db-shm"] {
+                    // After a kill they are there, or not.
+                    drop(std::fs::remove_file(database.with_extension(log)));
+                }
+                std::fs::copy(file, database)?;
+            }
+            None => self.mosaic(&["restore", &file.to_string_lossy(), "--yes"])?,
         }
         self.revive();
         Ok(true)

@@ -7,6 +7,7 @@ mod attachments;
 mod copy;
 mod devices;
 mod export;
+mod history;
 mod nudges;
 mod pull;
 mod push;
