@@ -1,6 +1,7 @@
 //! The high-water mark: what is remembered of commits, and what is done about a store that lacks them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mosaic_application::history::{HELD_BACK_MS, HighWater, History};
 use mosaic_application::storage::VerifiedStorage;
@@ -68,6 +69,17 @@ async fn named() -> (Harness, UserId) {
     (h, user)
 }
 
+/// Watches until a mark is kept, which must not take until it looks again anyway.
+async fn at_once(high_water: &HighWater, place: &Place) {
+    let kept = async {
+        tokio::select! {
+            () = high_water.watch() => unreachable!("it never ends"),
+            () = place.kept.notified() => {}
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), kept).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_store_without_a_name_is_looked_at_again() {
     let h = harness().await;
@@ -126,10 +138,7 @@ async fn r2_a_database_that_is_set_back_under_a_running_server_is_noticed_when_i
     place.kept.notified().await;
     high_water.missed();
     // The mark of the new epoch is kept.
-    tokio::select! {
-        () = high_water.watch() => unreachable!("it never ends"),
-        () = place.kept.notified() => {}
-    }
+    at_once(&high_water, &place).await;
     assert_ne!(h.stores.identity.epoch().await.unwrap(), epoch);
 }
 
@@ -148,10 +157,7 @@ async fn a_user_who_is_removed_shows_nothing_any_more() {
     place.kept.notified().await;
     high_water.logins_ended(anna);
     high_water.logins_ended(gone);
-    tokio::select! {
-        () = high_water.watch() => unreachable!("it never ends"),
-        () = place.kept.notified() => {}
-    }
+    at_once(&high_water, &place).await;
     assert_eq!(place.users(), [anna]);
 }
 
