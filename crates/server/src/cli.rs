@@ -239,6 +239,17 @@ pub enum UserCommand {
     },
 }
 
+impl UserCommand {
+    /// Whether somebody has to answer or to type something before it is carried out.
+    pub fn asks(&self) -> bool {
+        match self {
+            Self::Add { password_stdin, .. } | Self::Passwd { password_stdin, .. } => *password_stdin,
+            Self::Delete { yes, .. } => !yes,
+            Self::List | Self::Disable { .. } => false,
+        }
+    }
+}
+
 /// Parses the arguments of the process, the first of which is its name.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::done::Done;
 use crate::epoch::hold_purges_back;
 use crate::progress::Meter;
-use crate::wiring::{Migrations, OpenStore, WiringError};
+use crate::wiring::{OpenStore, Opening, WiringError};
 
 /// Why an installation was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,8 @@ pub(crate) async fn run(
         return Err(CopyCommandError::SameStore);
     }
     // The source is not changed, and must be there.
-    let source = OpenStore::open(config, from, Migrations::Refuse).await?;
-    let target = match OpenStore::open(config, to, Migrations::Apply).await {
+    let source = OpenStore::open(config, from, Opening::Existing).await?;
+    let target = match OpenStore::open(config, to, Opening::Create).await {
         Ok(target) => target,
         Err(error) => {
             source.close().await;

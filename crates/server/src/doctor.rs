@@ -10,7 +10,6 @@ use mosaic_application::garbage::GarbageError;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_ports::BlobError;
 
 use crate::config::Config;
 use crate::daily::go_on_unless;
@@ -51,22 +50,28 @@ pub(crate) struct Report {
 /// the store belongs to before that.
 pub(crate) async fn run(config: &Config, quick: bool, accept_storage: bool) -> Result<Report, DoctorError> {
     let signals = StopSignals::listen().map_err(DoctorError::Signals)?;
-    let storage = Storage::open(config).await.map_err(WiringError::from)?;
     let store = OpenStore::existing(config, IN_USE).await?;
-    let storage = storage.of(&store.ports);
-    let report = match accepted(&storage, accept_storage).await {
-        Ok(()) => examine(&store, &storage, quick, signals).await,
-        Err(error) => Err(error.into()),
-    };
+    let report = examine(config, &store, quick, accept_storage, signals).await;
     store.close().await;
-    Ok(report?)
-}
-
-async fn accepted(storage: &Storage, accept: bool) -> Result<(), BlobError> {
-    if accept { storage.accept().await } else { Ok(()) }
+    report
 }
 
 async fn examine(
+    config: &Config,
+    store: &OpenStore,
+    quick: bool,
+    accept_storage: bool,
+    signals: StopSignals,
+) -> Result<Report, DoctorError> {
+    let storage = Storage::open(config).await.map_err(WiringError::from)?;
+    let storage = storage.of(&store.ports);
+    if accept_storage {
+        storage.accept().await.map_err(GarbageError::from)?;
+    }
+    Ok(look(store, &storage, quick, signals).await?)
+}
+
+async fn look(
     store: &OpenStore,
     storage: &Storage,
     quick: bool,

@@ -14,6 +14,7 @@ mod doctor;
 mod done;
 mod epoch;
 mod export;
+mod first;
 mod import;
 mod lost;
 mod progress;

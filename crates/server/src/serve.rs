@@ -4,14 +4,13 @@ use std::io;
 use std::net::TcpListener;
 
 use mosaic_adapter_system::OsRandomness;
-use mosaic_application::AppError;
-use mosaic_application::accounts::FirstStart;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::daily::DailyJob;
+use crate::first::{self, FirstError};
 use crate::signals::StopSignals;
-use crate::wiring::{self, Migrations, Services, WiringError};
+use crate::wiring::{self, Opening, Services, WiringError};
 
 /// Why the server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +24,9 @@ pub(crate) enum ServeError {
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    /// The first account could not be made.
-    #[error("the account admin can not be created: {0}")]
-    Admin(AppError),
+    /// The store has no administrator, and gets none.
+    #[error(transparent)]
+    First(#[from] FirstError),
     /// Signals can't be heard, so nobody could stop the server in an orderly way.
     #[error("signals can not be heard: {0}")]
     Signals(io::Error),
@@ -37,18 +36,14 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until SIGINT or SIGTERM. `tell` shows a person, and nobody else, what is said only once.
-pub(crate) async fn serve(
-    config: &Config,
-    migrations: Migrations,
-    tell: impl Fn(&str),
-) -> Result<(), ServeError> {
+pub(crate) async fn serve(config: &Config, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
     let listen = |source| ServeError::Listen {
         address: config.server.listen,
         source,
     };
     let listener = TcpListener::bind(config.server.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let services = Services::open(config, migrations).await?;
+    let services = Services::open(config, opening).await?;
     let served = serve_on(config, listener, &services, &tell, address).await;
     services.close().await;
     served?;
@@ -63,8 +58,7 @@ async fn serve_on(
     tell: &impl Fn(&str),
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
-    services.refuse_lost_store().await?;
-    first_account(config, services, tell).await?;
+    first::administrator(config, services, tell).await?;
     // Before anybody can know that the server runs, and stop it.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let subscriptions = services.hear_of_commits();
@@ -105,26 +99,4 @@ fn daily(
 ) -> tokio::task::JoinHandle<()> {
     let retention = config.retention.map(wiring::millis);
     DailyJob::new(services.purge(), retention).start(stopping, &OsRandomness)
-}
-
-/// Makes the account `admin` where there is none at all.
-async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str)) -> Result<(), ServeError> {
-    let password = config.server.admin_password.clone();
-    match services
-        .state
-        .accounts
-        .ensure_admin(password)
-        .await
-        .map_err(ServeError::Admin)?
-    {
-        FirstStart::NotFirst => {}
-        FirstStart::Admin => {
-            tracing::info!("the account admin was created with the password that was configured");
-        }
-        FirstStart::AdminWithPassword(password) => tell(&format!(
-            "\n  This is the first start. Log in as `admin` with the password\n\n      {password}\n\n  \
-             It is shown only now. Change it after the first login.\n\n"
-        )),
-    }
-    Ok(())
 }

@@ -18,7 +18,6 @@ use mosaic_application::days::Days;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
-use mosaic_application::garbage::GarbageCollector;
 use mosaic_application::memos::Memos;
 use mosaic_application::nudges::{Nudges, Subscriptions};
 use mosaic_application::pull::Pull;
@@ -35,7 +34,7 @@ use crate::secrets::{self, SecretError, SecretKey};
 use crate::storage::Storage;
 
 pub(crate) use self::error::WiringError;
-pub(crate) use self::store::{Migrations, OpenStore, pending_migrations};
+pub(crate) use self::store::{OpenStore, Opening, pending_migrations};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
@@ -74,8 +73,8 @@ impl Services {
     ///
     /// # Errors
     /// [`WiringError`].
-    pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
-        Self::open_on(&Machine::real()?, config, migrations).await
+    pub(crate) async fn open(config: &Config, opening: Opening) -> Result<Self, WiringError> {
+        Self::open_on(&Machine::real()?, config, opening).await
     }
 
     /// As [`Services::open`], with what is taken of the machine.
@@ -85,29 +84,38 @@ impl Services {
     pub(crate) async fn open_on(
         machine: &Machine,
         config: &Config,
-        migrations: Migrations,
+        opening: Opening,
     ) -> Result<Self, WiringError> {
-        secrets::create_data_dir(&config.server.data_dir)?;
-        lost::refuse_emptied(config, TOKEN_KEY_FILE)?;
-        // Before the store: what fails here need not close it again.
-        let storage = Storage::open(config).await?;
+        if opening == Opening::Create {
+            secrets::create_data_dir(&config.server.data_dir)?;
+        }
         let clock = Arc::clone(&machine.clock);
-        let store = OpenStore::open_by(clock, config, &config.database, migrations).await?;
-        let storage = storage.of(&store.ports);
+        let store = OpenStore::open_by(clock, config, &config.database, opening).await?;
+        Self::over_on(machine, config, store).await
+    }
+
+    /// The same over a store that is open.
+    ///
+    /// # Errors
+    /// [`WiringError`]; the store is closed then.
+    pub(crate) async fn over(config: &Config, store: OpenStore) -> Result<Self, WiringError> {
+        Self::over_on(&Machine::real()?, config, store).await
+    }
+
+    async fn over_on(machine: &Machine, config: &Config, store: OpenStore) -> Result<Self, WiringError> {
         let subscriptions = Arc::new(Subscriptions::default());
-        let state = match state(machine, config, &store.ports, &storage, &subscriptions) {
-            Ok(state) => state,
+        match parts(machine, config, &store.ports, &subscriptions).await {
+            Ok((storage, state)) => Ok(Self {
+                store,
+                storage,
+                state,
+                subscriptions,
+            }),
             Err(error) => {
                 store.close().await;
-                return Err(error);
+                Err(error)
             }
-        };
-        Ok(Self {
-            store,
-            storage,
-            state,
-            subscriptions,
-        })
+        }
     }
 
     /// Refuses to begin with a new store what was one with attachments before.
@@ -147,15 +155,61 @@ impl Services {
         });
     }
 
-    /// The use case that removes bytes which nobody needs.
-    pub(crate) fn garbage(&self) -> GarbageCollector {
-        self.storage.garbage(&self.store.ports)
-    }
-
     /// Finishes the writes that are queued and releases the store.
     pub(crate) async fn close(&self) {
         self.store.close().await;
     }
+}
+
+/// What a server has besides its store: the data folder, the storage of attachments, and the use cases over all of it.
+async fn parts(
+    machine: &Machine,
+    config: &Config,
+    store: &Stores,
+    subscriptions: &Arc<Subscriptions>,
+) -> Result<(Storage, AppState), WiringError> {
+    secrets::create_data_dir(&config.server.data_dir)?;
+    let storage = Storage::open(config).await?.of(store);
+    let state = state(machine, config, store, &storage, subscriptions)?;
+    Ok((storage, state))
+}
+
+/// The accounts of a store, for commands: nobody logs in by them, so the tokens that they would sign need no key that lasts.
+pub(crate) fn accounts(config: &Config, store: &Stores) -> Result<Accounts, WiringError> {
+    let (accounts, _) = logins(&Machine::real()?, config, store, OsRandomness.secret())?;
+    Ok(accounts)
+}
+
+/// Accounts, and the logins whose access tokens are signed with this key.
+fn logins(
+    machine: &Machine,
+    config: &Config,
+    store: &Stores,
+    key: [u8; SecretKey::BYTES],
+) -> Result<(Accounts, Sessions), WiringError> {
+    let Machine { clock, passwords } = machine.clone();
+    let tokens = PasetoTokens::from_seed(key).map_err(|error| WiringError::TokenKey(error.into()))?;
+    let sessions = Sessions::new(
+        Arc::new(tokens),
+        Arc::clone(&store.tokens),
+        Arc::clone(&clock),
+        millis(config.auth.access_token_ttl),
+    );
+    let ports = AccountPorts {
+        accounts: Arc::clone(&store.accounts),
+        refresh_tokens: Arc::clone(&store.tokens),
+        passwords,
+        clock,
+        ids: Arc::new(UuidV7Ids),
+        randomness: Arc::new(OsRandomness),
+    };
+    let registration = match config.server.registration {
+        config::Registration::Open => Registration::Open,
+        config::Registration::Closed => Registration::Closed,
+    };
+    let refresh_ttl = millis(config.auth.refresh_token_ttl);
+    let accounts = Accounts::new(ports, sessions.clone(), registration, refresh_ttl);
+    Ok((accounts, sessions))
 }
 
 /// The use cases over the ports of a store and the storage of attachments.
@@ -166,30 +220,9 @@ fn state(
     storage: &Storage,
     subscriptions: &Arc<Subscriptions>,
 ) -> Result<AppState, WiringError> {
-    let Machine { clock, passwords } = machine.clone();
+    let clock = Arc::clone(&machine.clock);
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
-    let key = token_key(config)?;
-    let tokens =
-        PasetoTokens::from_seed(*key.expose()).map_err(|error| WiringError::TokenKey(error.into()))?;
-    let sessions = Sessions::new(
-        Arc::new(tokens),
-        Arc::clone(&store.tokens),
-        Arc::clone(&clock),
-        millis(config.auth.access_token_ttl),
-    );
-    let account_ports = AccountPorts {
-        accounts: Arc::clone(&store.accounts),
-        refresh_tokens: Arc::clone(&store.tokens),
-        passwords,
-        clock: Arc::clone(&clock),
-        ids: Arc::clone(&ids),
-        randomness: Arc::new(OsRandomness),
-    };
-    let registration = match config.server.registration {
-        config::Registration::Open => Registration::Open,
-        config::Registration::Closed => Registration::Closed,
-    };
-    let refresh_ttl = millis(config.auth.refresh_token_ttl);
+    let (accounts, sessions) = logins(machine, config, store, *token_key(config)?.expose())?;
     let records = Records::new(
         Arc::clone(&store.write),
         Arc::clone(&store.reader),
@@ -238,7 +271,7 @@ fn state(
         downloads: download_settings(config),
         memos,
         records,
-        accounts: Accounts::new(account_ports, sessions.clone(), registration, refresh_ttl),
+        accounts,
         sessions,
         health: storage.health(store),
         clock,

@@ -247,8 +247,6 @@ async fn what_is_no_whole_export_is_refused_and_nothing_of_it_is_imported() {
 #[test]
 fn an_export_overwrites_nothing_and_leaves_nothing_half_done() {
     let place = Place::embedded();
-    let nowhere = place.mosaic(&["export", "--user", "admin"]).failed();
-    assert!(nowhere.contains("migrations are pending"), "{nowhere}");
     prepared(&place);
     std::fs::write(place.file("there.jsonl"), "something").unwrap();
     let exists = place

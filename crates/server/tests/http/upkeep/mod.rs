@@ -7,6 +7,7 @@ mod backups;
 mod epochs;
 mod exports;
 mod lost;
+mod opening;
 mod purges;
 mod streams;
 mod support;
