@@ -16,6 +16,7 @@ use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO, hold_purges_back};
 use crate::progress::Meter;
 use crate::secrets::{self, SecretError};
 use crate::wiring::{self, OpenStore, WiringError};
+use crate::words::{counted, grouped};
 
 /// Why no backup was taken or restored.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,10 @@ pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<Done, Backu
         unreadable,
     } = done;
     let said = format!(
-        "Backed up and checked: {users} users, {records} records, {bytes} bytes in {}.\n",
+        "Backed up and checked: {}, {}, {} in {}.\n",
+        counted(users, "user"),
+        counted(records, "record"),
+        counted(bytes, "byte"),
         path.display()
     );
     Ok(Done { said, unreadable })
@@ -129,7 +133,9 @@ fn restored(done: &RestoreSummary) -> String {
         format!("What was there before: {}\n", previous.display())
     });
     format!(
-        "Restored and checked: {users} users, {records} records in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}",
+        "Restored and checked: {}, {} in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}",
+        counted(*users, "user"),
+        counted(*records, "record"),
         path.display()
     )
 }
@@ -146,7 +152,7 @@ fn show(meter: &mut Meter, progress: BackupProgress) {
     match progress {
         BackupProgress::Copying { pages, of } => {
             meter.total(of);
-            meter.at(pages, format!("{pages} of {of} pages"));
+            meter.at(pages, format!("{} of {}", grouped(pages), counted(of, "page")));
         }
         BackupProgress::Checking => {
             meter.begin("checking");

@@ -27,6 +27,7 @@ use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
 use crate::wiring::{self, OpenStore, Opening, Services, WiringError};
+use crate::words::{counted, grouped};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ enum CommandError {
     #[error(transparent)]
     Import(#[from] ImportCommandError),
     /// Edits of an import were refused; the log names them.
-    #[error("{0} were refused; the log above says which, and why")]
+    #[error("refused: {}; the log above says which, and why", counted(*.0, "edit"))]
     Refused(u64),
     /// The purge was not done.
     #[error(transparent)]
@@ -86,10 +87,10 @@ enum CommandError {
     #[error(transparent)]
     Doctor(#[from] DoctorError),
     /// The doctor found what is lost, damaged or can't be read; it printed which.
-    #[error("{0} attachments or records are lost, damaged or unreadable")]
+    #[error("lost, damaged or unreadable: {}", grouped(*.0))]
     Losses(u64),
     /// Records or revisions can't be read; the rest was done, and printed.
-    #[error("{0} records or revisions can not be read: `mosaic doctor` says which")]
+    #[error("records and revisions that can not be read: {}; `mosaic doctor` says which", grouped(*.0))]
     Unreadable(u64),
     /// Somebody wanted the doctor to end.
     #[error("stopped before everything was examined")]
@@ -151,6 +152,9 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         config_file,
         flags,
     } = invocation;
+    if command == (Command::Config { list: true }) {
+        return print(&config::plain_reference());
+    }
     let sources = match command {
         Command::Dev | Command::CheckClient { .. } => dev::sources(flags),
         _ => Sources::of_process(flags, config_file.as_deref())?,
@@ -158,7 +162,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
     let loaded = config::load(&sources)?;
     let config = &loaded.config;
     match command {
-        Command::Config => show_config(&loaded),
+        Command::Config { .. } => show_config(&loaded),
         Command::Openapi => print(&mosaic_adapter_http::openapi().map_err(CommandError::Document)?),
         Command::Serve { no_migrate } => {
             log(&loaded)?;

@@ -8,6 +8,7 @@ use crate::done::Done;
 use crate::epoch::hold_purges_back;
 use crate::progress::Meter;
 use crate::wiring::{OpenStore, Opening, WiringError};
+use crate::words::{counted, grouped};
 
 /// Why an installation was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -104,14 +105,23 @@ fn show(meter: &mut Meter, progress: Progress) {
         revisions,
         ..
     } = progress;
-    let said = format!("{users} of {users_total} users, {records} records, {revisions} revisions");
+    let said = format!(
+        "{} of {}, {}, {}",
+        grouped(users),
+        counted(users_total, "user"),
+        counted(records, "record"),
+        counted(revisions, "revision")
+    );
     meter.at(records + revisions, said);
 }
 
 fn said(copied: &Copied) -> String {
     format!(
-        "Copied and compared: {} users, {} records, {} revisions.\nContent hash of both: {}\n{WHERE_FILES_ARE}",
-        copied.users, copied.records, copied.revisions, copied.content_hash
+        "Copied and compared: {}, {}, {}.\nContent hash of both: {}\n{WHERE_FILES_ARE}",
+        counted(copied.users, "user"),
+        counted(copied.records, "record"),
+        counted(copied.revisions, "revision"),
+        copied.content_hash
     )
 }
 

@@ -26,5 +26,6 @@ mod storage;
 pub mod telemetry;
 mod users;
 mod wiring;
+mod words;
 
 pub use crate::commands::run;

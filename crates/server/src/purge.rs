@@ -11,6 +11,7 @@ use crate::progress::Meter;
 use crate::signals::StopSignals;
 use crate::storage::Storage;
 use crate::wiring::{OpenStore, WiringError, millis};
+use crate::words::counted;
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "The server purges once a day while it runs; to do it now, stop the server";
@@ -75,9 +76,13 @@ fn totals(progress: &Progress) -> String {
         revisions,
         contents,
         blobs,
-    } = progress;
+    } = *progress;
     format!(
-        "{revisions} revisions, the content of {contents} deleted records and {blobs} files of attachments, of {users} users"
+        "{}, the content of {} and {} of attachments, of {}",
+        counted(revisions, "revision"),
+        counted(contents, "deleted record"),
+        counted(blobs, "file"),
+        counted(users, "user")
     )
 }
 

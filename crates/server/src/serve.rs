@@ -35,7 +35,7 @@ pub(crate) enum ServeError {
     Http(io::Error),
 }
 
-/// Serves until SIGINT or SIGTERM. `tell` shows a person, and nobody else, what is said only once.
+/// Serves until SIGINT, SIGTERM or SIGHUP. `tell` shows a person, and nobody else, what is said only once.
 pub(crate) async fn serve(config: &Config, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
     let listen = |source| ServeError::Listen {
         address: config.server.listen,

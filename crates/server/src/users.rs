@@ -1,8 +1,9 @@
 //! `mosaic user ...`: accounts, on the store itself.
 
 use std::fmt::Write;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 
+use console::Term;
 use mosaic_application::AppError;
 use mosaic_application::accounts::{AccountPatch, AccountRequest, Accounts};
 use mosaic_application::garbage::GarbageCollector;
@@ -16,6 +17,7 @@ use crate::confirm::{ConfirmError, confirm};
 use crate::progress::Meter;
 use crate::storage::Storage;
 use crate::wiring::{self, OpenStore, WiringError};
+use crate::words::counted;
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "Stop the server, or let an administrator do it over HTTP while it runs";
@@ -206,7 +208,7 @@ async fn delete(
     let mut steps = 0;
     let tell = || {
         steps += 1;
-        meter.at(steps, format!("{steps} steps"));
+        meter.at(steps, counted(steps, "step"));
     };
     let removed = accounts.remove(user.id, None, tell).await;
     removed.map_err(refused(username))?;
@@ -256,12 +258,23 @@ fn said(user: &User, what: &str, generated: Option<&str>) -> String {
     }
 }
 
+fn ask_unseen(terminal: &Term) -> io::Result<String> {
+    if !terminal.is_term() {
+        return Err(io::Error::other("standard error is no terminal to ask at"));
+    }
+    terminal.write_str("Password: ")?;
+    terminal.read_secure_line()
+}
+
+/// The first line of standard input; typed unseen where that is a terminal.
 fn read_password() -> Result<Password, UserError> {
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(UserError::Input)?;
+    let line = if io::stdin().is_terminal() {
+        ask_unseen(&Term::stderr())
+    } else {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map(|_| line)
+    };
+    let line = line.map_err(UserError::Input)?;
     let text = line.trim_end_matches(['\r', '\n']).to_owned();
     Password::chosen(text).map_err(UserError::Password)
 }

@@ -139,7 +139,7 @@ async fn an_import_that_is_refused_in_part_says_so(place: Place) {
     let ended = place.import("anna", "part.jsonl");
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert_eq!(counts(&ended.out), [1, 0, 0, 1], "{ended:?}");
-    assert!(ended.err.contains("1 were refused"), "{ended:?}");
+    assert!(ended.err.contains("refused: 1 edit;"), "{ended:?}");
     place.remove().await;
 }
 

@@ -11,3 +11,4 @@ mod opening;
 mod purges;
 mod streams;
 mod support;
+mod terminal;
