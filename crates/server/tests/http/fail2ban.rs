@@ -86,7 +86,7 @@ async fn the_filter_finds_who_was_refused_and_nobody_else() {
         let log = log_of(format).await;
         // As it is written, and as the journal and syslog have it.
         for logger in ["", "Nov 27 15:38:29 host mosaic[12]: "] {
-            let lines: String = log.lines().map(|line| format!("{logger}{line}\n")).collect();
+            let lines = format!("{logger}{}", log.trim_end().replace('\n', &format!("\n{logger}")));
             std::fs::write(&file, &lines).unwrap();
             let mut expected = vec!["203.0.113.9"; NAMES.len()];
             expected.push("2001:db8::7");
