@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
@@ -24,6 +24,8 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("npm", "npm"),
     // Two of its tabs share a login of that client.
     ("chromium", "chromium"),
+    // The filter in docs/fail2ban is tried on the log.
+    ("fail2ban-regex", "fail2ban"),
 ];
 
 /// The programs that are modules of Python's, and what these are called there.
@@ -119,9 +121,9 @@ fn make_no_main_cluster(package: &str) {
 
 /// The tests run the program, and not the service that Debian starts with it.
 fn stop_service(package: &str) {
-    if package == "pgbouncer" && Path::new("/run/systemd/system").exists() {
+    if ["pgbouncer", "fail2ban"].contains(&package) && Path::new("/run/systemd/system").exists() {
         let mut command = Command::new("systemctl");
-        // A service that goes on does no harm: it has a port of its own.
+        // A service that goes on does no harm: PgBouncer's has a port of its own, that of fail2ban looks at no log of ours.
         drop(run(command.args([
             "--no-ask-password",
             "disable",

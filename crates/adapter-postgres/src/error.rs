@@ -8,7 +8,7 @@ use deadpool_postgres::PoolError;
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_ports::rows::CorruptColumn;
-use mosaic_ports::{BoxError, StoreError, WriteError};
+use mosaic_ports::{BoxError, Migration, StoreError, WriteError, in_words};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Why something did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.
@@ -316,13 +316,16 @@ pub enum OpenError {
         /// What it must be.
         wanted: &'static str,
     },
+    /// There is no store in it: no migration ever ran. Nothing was made.
+    #[error("{0}: there is no store")]
+    Absent(String),
     /// Migrations are missing, and were not to be run.
-    #[error("{database}: {missing} migrations are missing; run `mosaic migrate`")]
+    #[error("{database}: {} are missing", in_words(.missing))]
     Pending {
         /// The database.
         database: String,
-        /// How many.
-        missing: usize,
+        /// Which.
+        missing: &'static [Migration],
     },
     /// Another instance is bringing the schema up to date, and does not finish.
     #[error("{database}: another instance has been migrating for too long")]

@@ -157,7 +157,7 @@ async fn ensure_epoch(database: &Database, ids: &dyn IdGenerator) -> Result<(), 
 /// The migrations that a database has not seen yet. Changes nothing, and works while servers use the database.
 ///
 /// # Errors
-/// [`OpenError`].
+/// [`OpenError`]; [`OpenError::Absent`] where none ever ran in it.
 pub async fn pending_migrations(settings: &PostgresSettings) -> Result<&'static [Migration], OpenError> {
     let (connector, config) = connect::prepare(settings)?;
     migrations::pending(settings, &connector, &config).await

@@ -63,23 +63,19 @@ pub(crate) async fn ensure_schema(
     };
     let mut client = migrator.connect().await?;
     migrator.check_server(&client).await?;
-    let missing = migrator.pending(&client).await?.len();
-    match (missing, settings.migrate) {
-        (0, _) => {}
-        (_, true) => migrator.migrate(&mut client, settings.migration_timeout).await?,
-        (missing, false) => {
-            return Err(OpenError::Pending {
-                database: settings.url.to_string(),
-                missing,
-            });
+    if settings.migrate {
+        if !migrator.pending(&client).await?.is_empty() {
+            migrator.migrate(&mut client, settings.migration_timeout).await?;
         }
+    } else {
+        migrator.refuse_unready(&client).await?;
     }
     refold::all(&client)
         .await
         .map_err(OpenError::start(&settings.url))
 }
 
-/// The migrations that a database has not seen yet. Changes nothing.
+/// The migrations that a database that must be there has not seen yet. Changes nothing.
 pub(crate) async fn pending(
     settings: &PostgresSettings,
     connector: &Connector,
@@ -90,7 +86,7 @@ pub(crate) async fn pending(
         connector,
         config,
     };
-    migrator.pending(&migrator.connect().await?).await
+    migrator.pending_of_existing(&migrator.connect().await?).await
 }
 
 impl Migrator<'_> {
@@ -124,6 +120,26 @@ impl Migrator<'_> {
     async fn pending(&self, client: &Client) -> Result<&'static [Migration], OpenError> {
         let applied = applied(client).await.map_err(OpenError::start(self.url))?;
         pending_migrations(STEPS, &applied).map_err(|mismatch| self.failed(mismatch))
+    }
+
+    /// The same for a database that must be there: one that has seen none is [`OpenError::Absent`].
+    async fn pending_of_existing(&self, client: &Client) -> Result<&'static [Migration], OpenError> {
+        let missing = self.pending(client).await?;
+        if missing.len() == STEPS.len() {
+            return Err(OpenError::Absent(self.url.to_string()));
+        }
+        Ok(missing)
+    }
+
+    async fn refuse_unready(&self, client: &Client) -> Result<(), OpenError> {
+        let missing = self.pending_of_existing(client).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(OpenError::Pending {
+            database: self.url.to_string(),
+            missing,
+        })
     }
 
     /// Takes the lock, and runs what is missing then.

@@ -62,8 +62,11 @@ pub(crate) fn open_writer(
             let conn = Connection::open_in_memory().map_err(OpenError::sqlite(&settings.location))?;
             (conn, None, Location::Memory)
         }
-        Location::File(path) => open_file(path)?,
+        Location::File(path) => open_file(path, settings.migrate)?,
     };
+    if !settings.migrate {
+        refuse_unready(&conn, &location)?;
+    }
     set_up_writer(&conn, &location, settings.busy_timeout)?;
     for migration in migrations::migrate(&mut conn, &location)? {
         tracing::info!(
@@ -80,38 +83,77 @@ pub(crate) fn open_writer(
 }
 
 /// Two names of one file must not have two locks: the path is resolved first.
-fn open_file(path: &Path) -> Result<(Connection, Option<FileLock>, Location), OpenError> {
+fn open_file(path: &Path, may_make: bool) -> Result<(Connection, Option<FileLock>, Location), OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
         source,
     };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(io)?;
+    if may_make {
+        fs::create_dir_all(files::folder(path)).map_err(io)?;
+        refuse_lost(path)?;
+        private_file(path).map_err(io)?;
+    } else {
+        refuse_absent(path)?;
     }
-    refuse_lost(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))?;
-    private_file(path).map_err(io)?;
     let path = fs::canonicalize(path).map_err(io)?;
     let lock = FileLock::take(&path)?;
-    let location = Location::File(path.clone());
-    if !may_be_database(&path).map_err(io)? {
-        return Err(OpenError::Foreign(path));
+    let conn = open_whole(&path)?;
+    Ok((conn, Some(lock), Location::File(path)))
+}
+
+/// Opens a file that is there: a whole database of this server, or one in which nothing is yet.
+fn open_whole(path: &Path) -> Result<Connection, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let path_of = || path.to_owned();
+    if !may_be_database(path).map_err(io)? {
+        return Err(OpenError::Foreign(path_of()));
     }
-    if is_cut_short(&path).map_err(io)? {
+    if is_cut_short(path).map_err(io)? {
         return Err(OpenError::Lost {
-            path,
+            path: path_of(),
             what: "is shorter than it says itself: a part of the database is missing",
         });
     }
-    let conn = Connection::open(&path).map_err(OpenError::sqlite(&location))?;
-    match inspect::owner(&conn).map_err(OpenError::sqlite(&location))? {
-        Owner::Us | Owner::Nobody => Ok((conn, Some(lock), location)),
-        Owner::Another => Err(OpenError::Foreign(path)),
+    let location = Location::File(path.to_owned());
+    let sqlite = OpenError::sqlite(&location);
+    let conn = inspect::open(path).map_err(&sqlite)?;
+    match inspect::owner(&conn).map_err(&sqlite)? {
+        Owner::Us | Owner::Nobody => Ok(conn),
+        Owner::Another => Err(OpenError::Foreign(path_of())),
     }
 }
 
-/// Refuses to make a new database where there was one: beside the log of one, which SQLite would remove.
+fn holds(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() > 0)
+}
+
+/// Refuses a database that is not there, without a trace.
+fn refuse_absent(path: &Path) -> Result<(), OpenError> {
+    refuse_lost(path)?;
+    if holds(path) {
+        return Ok(());
+    }
+    Err(OpenError::Absent(path.display().to_string()))
+}
+
+/// Refuses a database that was never written to, or misses migrations.
+fn refuse_unready(conn: &Connection, location: &Location) -> Result<(), OpenError> {
+    let missing = migrations::pending_of_existing(conn, location)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::Pending {
+        location: location.to_string(),
+        missing,
+    })
+}
+
+/// Refuses what was a database and is none any more, beside the log of one, which SQLite would remove.
 fn refuse_lost(path: &Path) -> Result<(), OpenError> {
-    let holds = |path: &Path| fs::metadata(path).is_ok_and(|found| found.len() > 0);
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let logs = ["-wal", "-journal"].map(|suffix| files::with_suffix(path, suffix));
     if !holds(path) && logs.iter().any(|log| holds(log)) {
         return Err(OpenError::Lost {
@@ -210,22 +252,14 @@ fn ensure_epoch(conn: &Connection, ids: &dyn IdGenerator) -> rusqlite::Result<()
 
 /// The migrations that a database has not seen yet.
 pub(crate) fn pending_migrations(location: &Location) -> Result<&'static [Migration], OpenError> {
-    let sqlite = OpenError::sqlite(location);
-    let conn = match location {
-        Location::File(path) if path.exists() => {
-            // Not read-only: a reader of a write-ahead log has to be able to make its index.
-            let flags =
-                rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let conn = Connection::open_with_flags(path, flags).map_err(&sqlite)?;
-            conn.pragma_update(None, "query_only", true).map_err(&sqlite)?;
-            conn
-        }
-        Location::File(_) | Location::Memory => Connection::open_in_memory().map_err(&sqlite)?,
+    let Location::File(path) = location else {
+        return Err(OpenError::Absent(location.to_string()));
     };
-    migrations::pending(&conn).map_err(|source| OpenError::Migration {
-        location: location.to_string(),
-        source,
-    })
+    refuse_absent(path)?;
+    let conn = open_whole(path)?;
+    let read_only = conn.pragma_update(None, "query_only", true);
+    read_only.map_err(OpenError::sqlite(location))?;
+    migrations::pending_of_existing(&conn, location)
 }
 
 #[cfg(test)]

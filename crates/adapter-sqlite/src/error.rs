@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_ports::rows::CorruptColumn;
-use mosaic_ports::{BoxError, StoreError, WriteError};
+use mosaic_ports::{BoxError, Migration, StoreError, WriteError, in_words};
 use rusqlite::ErrorCode;
 
 /// Why a look-up or a job of the writer did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.
@@ -107,7 +107,7 @@ fn of_sqlite(error: rusqlite::Error) -> StoreError {
         ) => StoreError::Unavailable(error.into()),
         (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => StoreError::Corrupt {
             what: "database file",
-            source: error.into(),
+            source: Damaged(error).into(),
         },
         (
             E::FromSqlConversionFailure(..)
@@ -133,6 +133,17 @@ pub enum OpenError {
     /// Another process, or another store in this one, has the database open.
     #[error("{}: the database is in use by another process", .0.display())]
     InUse(PathBuf),
+    /// There is none, or nothing was ever written to it. Nothing was made.
+    #[error("{0}: there is no store")]
+    Absent(String),
+    /// An older version of the server made it, and it was not to be brought up to date.
+    #[error("{location}: {} are missing", in_words(.missing))]
+    Pending {
+        /// The database.
+        location: String,
+        /// What it has not seen yet.
+        missing: &'static [Migration],
+    },
     /// The file is not a database of this server. It is left as it is.
     #[error("{}: is not a database of this server", .0.display())]
     Foreign(PathBuf),
@@ -147,6 +158,15 @@ pub enum OpenError {
         path: PathBuf,
         /// What is wrong.
         what: &'static str,
+    },
+    /// The database is damaged.
+    #[error("{location}: the database is damaged. {RESTORE}")]
+    Damaged {
+        /// The database.
+        location: String,
+        /// What SQLite says of it.
+        #[source]
+        source: BoxError,
     },
     /// The file or its folder can't be made or opened.
     #[error("{}: can't be opened", path.display())]
@@ -196,13 +216,43 @@ pub enum OpenError {
     },
 }
 
+/// What can be done about a database that is damaged.
+const RESTORE: &str = "Restore a backup (mosaic restore FILE)";
+
+/// A file that SQLite can't make sense of.
+#[derive(Debug, thiserror::Error)]
+#[error("it is damaged. {RESTORE}")]
+struct Damaged(#[source] rusqlite::Error);
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
 impl OpenError {
     /// For `map_err`: an error of SQLite while opening that database.
     pub(crate) fn sqlite(location: &impl fmt::Display) -> impl Fn(rusqlite::Error) -> Self {
         let location = location.to_string();
-        move |source| Self::Sqlite {
-            location: location.clone(),
-            source,
+        move |source| {
+            let location = location.clone();
+            if is_damage(&source) {
+                let source = source.into();
+                Self::Damaged { location, source }
+            } else {
+                Self::Sqlite { location, source }
+            }
+        }
+    }
+
+    /// For `map_err`: an error while the schema of that database is looked at or brought up to date.
+    pub(crate) fn migration(location: &impl fmt::Display) -> impl Fn(BoxError) -> Self {
+        let location = location.to_string();
+        move |source| {
+            let location = location.clone();
+            match source.downcast_ref::<rusqlite::Error>() {
+                Some(error) if is_damage(error) => Self::Damaged { location, source },
+                _ => Self::Migration { location, source },
+            }
         }
     }
 

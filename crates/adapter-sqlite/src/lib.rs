@@ -69,7 +69,7 @@ pub use error::{FileError, Flaw, OpenError};
 pub use files::belong_to_folder;
 pub use inspect::BackupProgress;
 
-pub use restore::{RestoreError, RestoreSummary, restore};
+pub use restore::{RestoreError, RestoreSummary, check_backup, restore};
 pub use settings::{Location, SqliteSettings, UrlError};
 
 /// The embedded store. Implements every port of a store over one database.
@@ -94,8 +94,8 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a database: makes it where there is none, takes its lock, brings its schema up to date, and starts the
-    /// writer. Needs a tokio runtime, for the store's life.
+    /// Opens a database: takes its lock, makes it where there is none and brings its schema up to date, or refuses it where
+    /// that was not asked for, and starts the writer. Needs a tokio runtime, for the store's life.
     ///
     /// # Errors
     /// [`OpenError`]; [`OpenError::InUse`], at once, when somebody else has the file open.
@@ -152,11 +152,10 @@ impl SqliteStore {
     }
 }
 
-/// The migrations that a database has not seen yet: all of them where there is no database. Changes nothing, and works
-/// while a server has the file open.
+/// The migrations that a database has not seen yet. Changes nothing, and works while a server has the file open.
 ///
 /// # Errors
-/// [`OpenError`].
+/// [`OpenError`]; [`OpenError::Absent`] where there is no database, or nothing in it.
 pub async fn pending_migrations(location: Location) -> Result<&'static [Migration], OpenError> {
     let named = location.clone();
     on_blocking_thread(named, move || connect::pending_migrations(&location)).await

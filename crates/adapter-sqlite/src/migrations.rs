@@ -28,10 +28,7 @@ static STEPS: &[Migration] = migrations!(
 
 /// Brings the schema up to date. Says which migrations ran.
 pub(crate) fn migrate(conn: &mut Connection, location: &Location) -> Result<&'static [Migration], OpenError> {
-    run(conn).map_err(|source| OpenError::Migration {
-        location: location.to_string(),
-        source,
-    })
+    run(conn).map_err(OpenError::migration(location))
 }
 
 fn run(conn: &mut Connection) -> Result<&'static [Migration], BoxError> {
@@ -67,8 +64,20 @@ fn applied(conn: &Connection) -> rusqlite::Result<Vec<AppliedMigration>> {
 }
 
 /// The migrations that this database has not seen yet. Changes nothing.
-pub(crate) fn pending(conn: &Connection) -> Result<&'static [Migration], BoxError> {
+fn pending(conn: &Connection) -> Result<&'static [Migration], BoxError> {
     Ok(pending_migrations(STEPS, &applied(conn)?)?)
+}
+
+/// The same for a database that must be there: one that has seen none is [`OpenError::Absent`].
+pub(crate) fn pending_of_existing(
+    conn: &Connection,
+    location: &Location,
+) -> Result<&'static [Migration], OpenError> {
+    let missing = pending(conn).map_err(OpenError::migration(location))?;
+    if missing.len() == STEPS.len() {
+        return Err(OpenError::Absent(location.to_string()));
+    }
+    Ok(missing)
 }
 
 /// The greatest version that this binary knows.

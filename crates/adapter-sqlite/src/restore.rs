@@ -79,6 +79,16 @@ pub async fn restore(
     done.map_err(RestoreError::BrokenOff)?
 }
 
+/// Refuses at once what is no backup that this version can restore. What a whole look at it finds, [`restore`] says.
+///
+/// # Errors
+/// [`RestoreError`].
+pub async fn check_backup(backup: PathBuf) -> Result<(), RestoreError> {
+    let work = move || open_backup(&backup).map(drop);
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(RestoreError::BrokenOff)?
+}
+
 fn put_back(
     location: &Location,
     backup: &Path,
@@ -89,9 +99,7 @@ fn put_back(
     let Location::File(named) = location else {
         return Err(RestoreError::Memory);
     };
-    if !backup.exists() {
-        return Err(RestoreError::Missing(backup.to_owned()));
-    }
+    let from = open_backup(backup)?;
     let path = resolved(named).map_err(FileError::io(named))?;
     if fs::canonicalize(backup).is_ok_and(|backup| backup == path) {
         return Err(RestoreError::SameFile(path));
@@ -100,8 +108,6 @@ fn put_back(
         OpenError::Io { path, source } => FileError::Io { path, source }.into(),
         _ => RestoreError::InUse(path.clone()),
     })?;
-    let from = inspect::open_existing(backup)?;
-    inspect::check_version(&from, backup)?;
     let (partial, Contents { users, records, .. }) = copy_of(&from, backup, &path, tell)?;
     drop(from);
     let epoch = begin_history(partial.path(), backup, ids)?;
@@ -121,6 +127,15 @@ fn put_back(
         users,
         records,
     })
+}
+
+fn open_backup(backup: &Path) -> Result<Connection, RestoreError> {
+    if !backup.exists() {
+        return Err(RestoreError::Missing(backup.to_owned()));
+    }
+    let from = inspect::open_existing(backup)?;
+    inspect::check_version(&from, backup)?;
+    Ok(from)
 }
 
 /// Two names of one file must not have two locks. There need not be a file yet.

@@ -72,6 +72,9 @@ impl fmt::Display for Location {
 pub struct SqliteSettings {
     /// Where the database is.
     pub location: Location,
+    /// Whether a database is made where there is none, and one of an older version brought up to date. Without it, it must
+    /// be there and up to date, and nothing is made.
+    pub migrate: bool,
     /// How many connections read at the same time. In memory there is one connection for everything.
     pub readers: usize,
     /// How long one look-up may take before it is stopped.
@@ -93,6 +96,7 @@ impl SqliteSettings {
     pub fn new(location: Location) -> Self {
         Self {
             location,
+            migrate: true,
             readers: 4,
             read_timeout: Duration::from_secs(10),
             group_commit_max: 64,

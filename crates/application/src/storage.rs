@@ -43,7 +43,7 @@ struct WrongStorage;
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the storage of attachments holds files, and the database knows nothing of them: was it emptied or lost, or is it another one? \
-     Restore it from a backup (mosaic restore FILE, or pg_restore). If they belong together all the same: mosaic migrate, then \
+     Restore it from a backup (mosaic restore FILE, or pg_restore). If they belong together all the same: \
      mosaic doctor --accept-storage. To begin anew, move the files elsewhere"
 )]
 pub struct LostStore;

@@ -143,6 +143,12 @@ pub(crate) async fn watch(client: &Client, out: &mut impl Write) -> Result<(), F
     }
 }
 
+/// So many of a thing: `1 edit`, `2 edits`.
+fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 pub(crate) fn status(client: &Client, out: &mut impl Write) -> Result<(), Failure> {
     let status = client.status()?;
     match (&status.server, &status.username) {
@@ -152,9 +158,9 @@ pub(crate) fn status(client: &Client, out: &mut impl Write) -> Result<(), Failur
     }
     writeln!(
         out,
-        "{} edits and {} files to send",
-        status.waiting,
-        status.uploads.len()
+        "{} and {} to send",
+        counted(status.waiting, "edit"),
+        counted(status.uploads.len() as u64, "file")
     )?;
     status
         .rejected

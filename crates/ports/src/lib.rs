@@ -36,7 +36,7 @@ pub use logins::{DeviceLogin, RefreshTokens};
 pub use marks::MarkStore;
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
 pub use migration::{
-    AppliedMigration, CREATE_HISTORY, Migration, SELECT_HISTORY, SchemaMismatch, pending_migrations,
+    AppliedMigration, CREATE_HISTORY, Migration, SELECT_HISTORY, SchemaMismatch, in_words, pending_migrations,
 };
 pub use store::{
     ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,

@@ -36,6 +36,12 @@ pub struct AppliedMigration {
     pub checksum: String,
 }
 
+/// Steps as a person is told of them: `V1 initial, V2 attachments`.
+pub fn in_words(steps: &[Migration]) -> String {
+    let named = |step: &Migration| format!("V{} {}", step.version, step.name);
+    steps.iter().map(named).collect::<Vec<_>>().join(", ")
+}
+
 /// Why a database is not brought up to date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaMismatch {

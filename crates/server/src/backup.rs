@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mosaic_adapter_sqlite::{BackupProgress, BackupSummary, Location, RestoreSummary};
+use mosaic_adapter_sqlite::{
+    BackupError, BackupProgress, BackupSummary, Location, OpenError, RestoreSummary,
+};
 use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_ports::{Clock, StoreError};
 
@@ -13,7 +15,8 @@ use crate::done::Done;
 use crate::epoch::{WHAT_DEVICES_DO, WHAT_PURGES_DO};
 use crate::progress::Meter;
 use crate::secrets::{self, SecretError};
-use crate::wiring::{OpenStore, WiringError};
+use crate::wiring::{self, OpenStore, WiringError};
+use crate::words::{counted, grouped};
 
 /// Why no backup was taken or restored.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +27,21 @@ pub(crate) enum BackupCommandError {
          stopped; then run `mosaic epoch renew`"
     )]
     Postgres,
+    /// The store is in memory.
+    #[error("a store in memory can not be backed up or restored")]
+    Memory,
     /// Nobody said that it should be done.
     #[error(transparent)]
     Unconfirmed(#[from] ConfirmError),
     /// The data folder can't be made.
     #[error(transparent)]
     DataDir(#[from] SecretError),
+    /// There is nothing to be backed up.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
     /// No backup was taken.
     #[error(transparent)]
-    Backup(#[from] mosaic_adapter_sqlite::BackupError),
+    Backup(#[from] BackupError),
     /// No backup was restored.
     #[error("{source}{}", hint(.source))]
     Restore {
@@ -63,6 +72,11 @@ fn hint(error: &mosaic_adapter_sqlite::RestoreError) -> &'static str {
 /// Takes a backup; returns what to print. Works while a server runs.
 pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<Done, BackupCommandError> {
     let location = location(config)?;
+    match wiring::pending_migrations(config).await {
+        // A backup is taken of what another version of the server made, too.
+        Ok(_) | Err(WiringError::Store(OpenError::Migration { .. })) => {}
+        Err(error) => return Err(error.into()),
+    }
     let mut meter = Meter::of("copying", 0);
     let tell = move |progress| show(&mut meter, progress);
     let done = mosaic_adapter_sqlite::backup(location, file, tell).await?;
@@ -74,7 +88,10 @@ pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<Done, Backu
         unreadable,
     } = done;
     let said = format!(
-        "Backed up and checked: {users} users, {records} records, {bytes} bytes in {}.\n",
+        "Backed up and checked: {}, {}, {} in {}.\n",
+        counted(users, "user"),
+        counted(records, "record"),
+        counted(bytes, "byte"),
         path.display()
     );
     Ok(Done { said, unreadable })
@@ -83,15 +100,15 @@ pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<Done, Backu
 /// Puts a backup in the place of the database; returns what to print.
 pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result<String, BackupCommandError> {
     let location = location(config)?;
+    // What can't be done is said before anybody is asked, and leaves nothing behind.
+    mosaic_adapter_sqlite::check_backup(file.clone()).await?;
     let question = format!(
         "The backup {} takes the place of {}, which is kept under another name.",
         file.display(),
         config.database
     );
     confirm(&question, "restore", yes)?;
-    if matches!(location, Location::File(_)) {
-        secrets::create_data_dir(&config.server.data_dir)?;
-    }
+    secrets::create_data_dir(&config.server.data_dir)?;
     let mut meter = Meter::of("copying", 0);
     let tell = move |progress| show(&mut meter, progress);
     let done =
@@ -116,7 +133,9 @@ fn restored(done: &RestoreSummary) -> String {
         format!("What was there before: {}\n", previous.display())
     });
     format!(
-        "Restored and checked: {users} users, {records} records in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}",
+        "Restored and checked: {}, {} in {}.\n{previous}New epoch: {epoch}\n{WHAT_DEVICES_DO}{WHAT_PURGES_DO}",
+        counted(*users, "user"),
+        counted(*records, "record"),
         path.display()
     )
 }
@@ -124,7 +143,7 @@ fn restored(done: &RestoreSummary) -> String {
 fn location(config: &Config) -> Result<Location, BackupCommandError> {
     match &config.database {
         DatabaseUrl::SqliteFile(path) => Ok(Location::File(path.clone())),
-        DatabaseUrl::SqliteMemory => Ok(Location::Memory),
+        DatabaseUrl::SqliteMemory => Err(BackupCommandError::Memory),
         DatabaseUrl::Postgres(_) => Err(BackupCommandError::Postgres),
     }
 }
@@ -133,7 +152,7 @@ fn show(meter: &mut Meter, progress: BackupProgress) {
     match progress {
         BackupProgress::Copying { pages, of } => {
             meter.total(of);
-            meter.at(pages, format!("{pages} of {of} pages"));
+            meter.at(pages, format!("{} of {}", grouped(pages), counted(of, "page")));
         }
         BackupProgress::Checking => {
             meter.begin("checking");

@@ -8,11 +8,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use mosaic_domain::account::Username;
 
 use crate::check_client;
-use crate::config::{CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind, ServerConfig};
+use crate::config::{
+    AttachmentsConfig, CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind,
+    RetentionConfig, ServerConfig,
+};
 
 /// What was asked for on the command line.
 #[derive(Debug)]
@@ -175,7 +179,11 @@ pub enum Command {
     /// Print the configuration in force and where each value comes from, without secrets
     ///
     /// The output can be used as mosaic.toml.
-    Config,
+    Config {
+        /// List every setting instead: what it does, its flag, its variable, its default and what it accepts
+        #[arg(long)]
+        list: bool,
+    },
     /// Print the OpenAPI document of the server's API
     Openapi,
 }
@@ -239,12 +247,25 @@ pub enum UserCommand {
     },
 }
 
+impl UserCommand {
+    /// Whether somebody has to answer or to type something before it is carried out.
+    pub fn asks(&self) -> bool {
+        match self {
+            Self::Add { password_stdin, .. } | Self::Passwd { password_stdin, .. } => *password_stdin,
+            Self::Delete { yes, .. } => !yes,
+            Self::List | Self::Disable { .. } => false,
+        }
+    }
+}
+
 /// Parses the arguments of the process, the first of which is its name.
 ///
 /// # Errors
 /// Wrong arguments; `--help` and `--version` too, which [`clap::Error::exit`] prints.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Invocation, clap::Error> {
-    let mut matches = command().try_get_matches_from(args)?;
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let parsed = command().try_get_matches_from(&args);
+    let mut matches = parsed.map_err(|error| with_hint(error, &args))?;
     let flags = KEYS
         .iter()
         .filter_map(|spec| Some((spec.key, given(spec, &matches)?)))
@@ -258,6 +279,26 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
     })
 }
 
+/// Says how a switch is given a value, where one was put behind it.
+fn with_hint(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    let switches = KEYS.iter().filter(|spec| matches!(spec.kind, Kind::Bool));
+    let switches: Vec<_> = switches.filter_map(|spec| spec.flag()).collect();
+    let is_switch = |arg: &str| {
+        arg.strip_prefix("--")
+            .is_some_and(|arg| switches.iter().any(|flag| flag == arg))
+    };
+    let pairs = args
+        .windows(2)
+        .filter_map(|pair| Some((pair[0].to_str()?, pair[1].to_str()?)));
+    for (flag, value) in pairs {
+        if is_switch(flag) && ["true", "false"].contains(&value) {
+            let tip = format!("the value of a switch follows a `=`: {flag}={value}");
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+    }
+    error
+}
+
 fn given(spec: &KeySpec, matches: &ArgMatches) -> Option<String> {
     spec.flag()?;
     matches.get_one::<String>(spec.key).cloned()
@@ -265,53 +306,84 @@ fn given(spec: &KeySpec, matches: &ArgMatches) -> Option<String> {
 
 /// The whole command line, for parsing and for help.
 fn command() -> clap::Command {
-    let heading = "Configuration (each also as a variable and in mosaic.toml)";
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .global(true)
-        .help_heading(heading)
+        .help_heading(HEADING)
         .help(format!(
             "The configuration file [env: {CONFIG_ENV}] [default: {DEFAULT_FILE}, if it is there]"
         ));
-    let flags = KEYS
-        .iter()
-        .filter_map(|spec| flag(spec))
-        .map(|arg| arg.help_heading(heading));
+    let flags = KEYS.iter().filter_map(|spec| flag(spec));
     let mut command = Cli::command().arg(config).args(flags);
     // The subcommands have the flags of the configuration from here on.
     command.build();
-    ["dev", "check-client"]
-        .into_iter()
-        .fold(command, |command, name| {
-            command.mut_subcommand(name, of_developers)
-        })
-}
-
-/// A command that takes next to nothing of the configuration shows no more.
-fn of_developers(command: clap::Command) -> clap::Command {
-    let listens = command.get_name() == "dev";
-    command.mut_args(|arg| {
-        if !arg.is_global_set() {
-            arg
-        } else if listens && arg.get_id() == ServerConfig::listen.key {
-            arg.help("Where the server listens [default: 127.0.0.1:8080]")
-                .help_heading(None)
-        } else {
-            arg.hide(true)
-        }
+    let command = with_short_help(command, shown("serve").as_deref());
+    names(&command).iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |sub| with_short_help(sub, shown(name).as_deref()))
     })
 }
 
-/// The flag of a key. `-h` shows only those that a newcomer needs, `--help` all.
+/// What the settings are shown under.
+const HEADING: &str = "Configuration (each also as a variable and in mosaic.toml)";
+
+/// The keys that the help of a command shows, of all that it takes; none where it takes no configuration.
+fn shown(command: &str) -> Option<Vec<&'static str>> {
+    let (listen, folder, days) = (
+        ServerConfig::listen.key,
+        AttachmentsConfig::folder.key,
+        RetentionConfig::days.key,
+    );
+    let store = [ServerConfig::data_dir.key, ServerConfig::database_url.key];
+    match command {
+        "dev" => Some(vec![listen]),
+        "serve" => Some([&[listen], &store[..]].concat()),
+        "doctor" => Some([&store[..], &[folder]].concat()),
+        "purge" => Some([&store[..], &[folder, days]].concat()),
+        "config" | "copy" => Some(Vec::new()),
+        "check-client" | "help" | "openapi" => None,
+        _ => Some(store.into()),
+    }
+}
+
+/// Hides the settings that a command, and those below it, need not show, and says where all of them are listed.
+fn with_short_help(command: clap::Command, shown: Option<&[&str]>) -> clap::Command {
+    let is_dev = command.get_name() == "dev";
+    let takes_file = shown.is_some() && !is_dev;
+    let command = command.mut_args(|arg| {
+        let is_shown = match arg.get_id().as_str() {
+            "config" => takes_file,
+            key => shown.is_some_and(|shown| shown.contains(&key)),
+        };
+        let hidden = arg.is_global_set() && !is_shown;
+        // It reads flags alone.
+        if is_dev && arg.get_id() == ServerConfig::listen.key {
+            arg.help("Where the server listens [default: 127.0.0.1:8080]")
+                .help_heading(None)
+        } else {
+            arg.hide(hidden)
+        }
+    });
+    let command = names(&command).iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |sub| with_short_help(sub, shown))
+    });
+    command.after_help(if takes_file { ALL_SETTINGS } else { "" })
+}
+
+fn names(command: &clap::Command) -> Vec<String> {
+    command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect()
+}
+
+/// Where the settings are that no help shows.
+const ALL_SETTINGS: &str =
+    "`mosaic config --list` lists every setting. Each is a flag of every command, too.";
+
+/// The flag of a key.
 fn flag(spec: &'static KeySpec) -> Option<Arg> {
-    let first_needed = [
-        ServerConfig::listen,
-        ServerConfig::data_dir,
-        ServerConfig::database_url,
-    ]
-    .map(|spec| spec.key);
     let default = match spec.default {
         DefaultValue::Is("") => "empty",
         DefaultValue::Is(text) | DefaultValue::Otherwise(text) => text,
@@ -320,7 +392,7 @@ fn flag(spec: &'static KeySpec) -> Option<Arg> {
         .long(spec.flag()?)
         .global(true)
         .allow_hyphen_values(true)
-        .hide_short_help(!first_needed.contains(&spec.key))
+        .help_heading(HEADING)
         .help(format!(
             "{} [env: {}] [default: {default}]",
             spec.help,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mosaic_domain::account::Username;
+use mosaic_ports::{StoreError, in_words};
 
 use crate::backup::{self, BackupCommandError};
 use crate::check_client::{self, Choice, Score};
@@ -18,13 +19,15 @@ use crate::doctor::{self, DoctorError};
 use crate::done::Done;
 use crate::epoch::{self, EpochError};
 use crate::export::{self, ExportError};
+use crate::first::{self, FirstError};
 use crate::import::{self, ImportCommandError};
 use crate::purge::{self, PurgeError};
 use crate::secrets;
 use crate::serve::{self, ServeError};
 use crate::telemetry;
 use crate::users::{self, UserError};
-use crate::wiring::{self, Migrations, OpenStore, WiringError};
+use crate::wiring::{self, OpenStore, Opening, Services, WiringError};
+use crate::words::{counted, grouped};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,9 @@ enum CommandError {
     /// A client that can do nothing breaks no rule either.
     #[error("the client can do nothing of what the scenarios are about")]
     ClientDidNothing,
+    /// The store has no administrator, and gets none.
+    #[error(transparent)]
+    First(#[from] FirstError),
     /// A command on accounts did nothing.
     #[error(transparent)]
     User(#[from] UserError),
@@ -72,7 +78,7 @@ enum CommandError {
     #[error(transparent)]
     Import(#[from] ImportCommandError),
     /// Edits of an import were refused; the log names them.
-    #[error("{0} were refused; the log above says which, and why")]
+    #[error("refused: {}; the log above says which, and why", counted(*.0, "edit"))]
     Refused(u64),
     /// The purge was not done.
     #[error(transparent)]
@@ -81,10 +87,10 @@ enum CommandError {
     #[error(transparent)]
     Doctor(#[from] DoctorError),
     /// The doctor found what is lost, damaged or can't be read; it printed which.
-    #[error("{0} attachments or records are lost, damaged or unreadable")]
+    #[error("lost, damaged or unreadable: {}", grouped(*.0))]
     Losses(u64),
     /// Records or revisions can't be read; the rest was done, and printed.
-    #[error("{0} records or revisions can not be read: `mosaic doctor` says which")]
+    #[error("records and revisions that can not be read: {}; `mosaic doctor` says which", grouped(*.0))]
     Unreadable(u64),
     /// Somebody wanted the doctor to end.
     #[error("stopped before everything was examined")]
@@ -146,6 +152,9 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         config_file,
         flags,
     } = invocation;
+    if command == (Command::Config { list: true }) {
+        return print(&config::plain_reference());
+    }
     let sources = match command {
         Command::Dev | Command::CheckClient { .. } => dev::sources(flags),
         _ => Sources::of_process(flags, config_file.as_deref())?,
@@ -153,29 +162,27 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
     let loaded = config::load(&sources)?;
     let config = &loaded.config;
     match command {
-        Command::Config => show_config(&loaded),
+        Command::Config { .. } => show_config(&loaded),
         Command::Openapi => print(&mosaic_adapter_http::openapi().map_err(CommandError::Document)?),
         Command::Serve { no_migrate } => {
             log(&loaded)?;
-            // What is said only once goes to stdout, not into a log that is kept.
-            let migrations = if no_migrate {
-                Migrations::Refuse
+            let opening = if no_migrate {
+                Opening::Existing
             } else {
-                Migrations::Apply
+                Opening::Create
             };
-            let tell = |text: &str| drop(print(text));
-            block_on(serve::serve(config, migrations, tell))?.map_err(Into::into)
+            block_on(serve::serve(config, opening, tell))?.map_err(Into::into)
         }
         Command::Dev => {
             log(&loaded)?;
-            block_on(dev::serve(config, |text| drop(print(text))))?.map_err(Into::into)
+            block_on(dev::serve(config, tell))?.map_err(Into::into)
         }
         Command::CheckClient { list: true, .. } => print(&check_client::list()),
         Command::CheckClient {
             only, json, command, ..
         } => {
             let choice = Choice { only, json, command };
-            match block_on(check_client::run(config, &choice, |text| drop(print(text))))?? {
+            match block_on(check_client::run(config, &choice, tell))?? {
                 Score { passed: 0, failed: 0 } => Err(CommandError::ClientDidNothing),
                 Score { failed: 0, .. } => Ok(()),
                 Score { failed, .. } => Err(CommandError::ClientFailed(failed)),
@@ -267,20 +274,35 @@ fn block_on<T>(command: impl Future<Output = T>) -> Result<T, CommandError> {
     Ok(runtime.map_err(CommandError::Runtime)?.block_on(command))
 }
 
-/// Brings the store up to date, which opening it does; or only says what there is to do.
+/// Makes the store or brings it up to date, which opening it does; or only says what there is to do.
 async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
-    let names = wiring::pending_migrations(config, &config.database).await?;
-    if names.is_empty() {
-        return Ok("The store is up to date.\n".to_owned());
-    }
-    if check {
-        return Err(CommandError::Pending(names.join(", ")));
-    }
-    // The store alone: what else a server needs may not be there yet.
+    let done = match wiring::pending_migrations(config).await {
+        Ok([]) => return Ok("The store is up to date.\n".to_owned()),
+        Ok(missing) if check => return Err(CommandError::Pending(in_words(missing))),
+        Ok(missing) => format!("Done: {}\n", in_words(missing)),
+        Err(WiringError::Absent(location)) if !check => format!("Made a new store: {location}\n"),
+        Err(error) => return Err(error.into()),
+    };
     secrets::create_data_dir(&config.server.data_dir).map_err(WiringError::from)?;
-    let store = OpenStore::open(config, &config.database, Migrations::Apply).await?;
-    store.close().await;
-    Ok(format!("Done: {}\n", names.join(", ")))
+    let store = OpenStore::open(config, &config.database, Opening::Create).await?;
+    if has_accounts(&store).await.map_err(FirstError::Store)? {
+        // The store alone: what else a server needs may not be there yet.
+        store.close().await;
+        return Ok(done);
+    }
+    let services = Services::over(config, store).await?;
+    let made = first::administrator(config, &services, &tell).await;
+    services.close().await;
+    made?;
+    Ok(done)
+}
+
+async fn has_accounts(store: &OpenStore) -> Result<bool, StoreError> {
+    let users = store.ports.user_ids.user_ids(None, 1).await;
+    if users.is_err() {
+        store.close().await;
+    }
+    Ok(!users?.is_empty())
 }
 
 /// The configuration on stdout, what is doubtful about it on stderr, so that the output stays a usable file.
@@ -289,6 +311,12 @@ fn show_config(loaded: &Loaded) -> Result<(), CommandError> {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     print(&loaded.values.to_string())
+}
+
+/// Shows a person what is said only once: on stdout, not in a log that is kept.
+fn tell(text: &str) {
+    // Where nobody can be told, there is nobody to tell that either.
+    let _ = print(text);
 }
 
 /// Prints text on stdout. A reader that has seen enough (`mosaic config | head`) is no failure.

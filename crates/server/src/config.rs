@@ -22,14 +22,14 @@ use std::time::Duration;
 pub use self::database_url::{DatabaseUrl, PostgresUrl};
 pub use self::effective::Values;
 pub use self::error::{ConfigError, Problem};
-use self::keys::RetentionConfig;
+pub(crate) use self::keys::RetentionConfig;
 pub use self::keys::{
     AttachmentsConfig, AuthConfig, CorsConfig, EventsConfig, HttpConfig, KEYS, LimitsConfig, LogConfig,
     PostgresConfig, S3Config, ServerConfig, SqliteConfig,
 };
 pub use self::origin::Origin;
 use self::reader::Reader;
-pub use self::reference::markdown_reference;
+pub use self::reference::{markdown_reference, plain_reference};
 use self::source::Layers;
 pub use self::source::{ConfigFile, Sources};
 pub use self::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, KeySpec};

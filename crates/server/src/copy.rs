@@ -6,7 +6,8 @@ use mosaic_ports::{StoreError, Stores};
 use crate::config::{Config, DatabaseUrl};
 use crate::done::Done;
 use crate::progress::Meter;
-use crate::wiring::{Migrations, OpenStore, WiringError};
+use crate::wiring::{OpenStore, Opening, WiringError};
+use crate::words::{counted, grouped};
 
 /// Why an installation was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +50,8 @@ pub(crate) async fn run(
         return Err(CopyCommandError::SameStore);
     }
     // The source is not changed, and must be there.
-    let source = OpenStore::open(config, from, Migrations::Refuse).await?;
-    let target = match OpenStore::open(config, to, Migrations::Apply).await {
+    let source = OpenStore::open(config, from, Opening::Existing).await?;
+    let target = match OpenStore::open(config, to, Opening::Create).await {
         Ok(target) => target,
         Err(error) => {
             source.close().await;
@@ -103,14 +104,23 @@ fn show(meter: &mut Meter, progress: Progress) {
         revisions,
         ..
     } = progress;
-    let said = format!("{users} of {users_total} users, {records} records, {revisions} revisions");
+    let said = format!(
+        "{} of {}, {}, {}",
+        grouped(users),
+        counted(users_total, "user"),
+        counted(records, "record"),
+        counted(revisions, "revision")
+    );
     meter.at(records + revisions, said);
 }
 
 fn said(copied: &Copied) -> String {
     format!(
-        "Copied and compared: {} users, {} records, {} revisions.\nContent hash of both: {}\n{WHERE_FILES_ARE}",
-        copied.users, copied.records, copied.revisions, copied.content_hash
+        "Copied and compared: {}, {}, {}.\nContent hash of both: {}\n{WHERE_FILES_ARE}",
+        counted(copied.users, "user"),
+        counted(copied.records, "record"),
+        counted(copied.revisions, "revision"),
+        copied.content_hash
     )
 }
 

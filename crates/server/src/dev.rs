@@ -85,7 +85,7 @@ pub(crate) fn sources(given: BTreeMap<&'static str, String>) -> Sources {
     }
 }
 
-/// Serves until SIGINT or SIGTERM, and forgets everything.
+/// Serves until SIGINT, SIGTERM or SIGHUP, and forgets everything.
 pub(crate) async fn serve(config: &Config, tell: impl Fn(&str)) -> Result<(), DevError> {
     let listen = |source| DevError::Listen {
         address: config.server.listen,
@@ -101,7 +101,8 @@ pub(crate) async fn serve(config: &Config, tell: impl Fn(&str)) -> Result<(), De
          What devices send and get: http://{address}/dev\n\n"
     ));
     tracing::warn!("a server for developers of apps is listening on http://{address}");
-    signals.received().await;
+    let name = signals.received().await;
+    tracing::info!("{name}: stopping");
     front.stop().await;
     dev.stop().await;
     Ok(())

@@ -10,14 +10,14 @@ use mosaic_application::garbage::GarbageError;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_ports::BlobError;
 
 use crate::config::Config;
 use crate::daily::go_on_unless;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
-use crate::storage::{OpenStorage, Storage};
+use crate::storage::Storage;
 use crate::wiring::{OpenStore, WiringError};
+use crate::words::{counted, grouped, size};
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "Stop the server first";
@@ -51,22 +51,29 @@ pub(crate) struct Report {
 /// the store belongs to before that.
 pub(crate) async fn run(config: &Config, quick: bool, accept_storage: bool) -> Result<Report, DoctorError> {
     let signals = StopSignals::listen().map_err(DoctorError::Signals)?;
-    let storage = OpenStorage::open(config).await.map_err(WiringError::from)?;
     let store = OpenStore::existing(config, IN_USE).await?;
-    let storage = storage.of(&store.ports);
-    let report = match accepted(&storage, accept_storage).await {
-        Ok(()) => examine(&store, &storage, quick, signals).await,
-        Err(error) => Err(error.into()),
-    };
+    let report = examine(config, &store, quick, accept_storage, signals).await;
     store.close().await;
-    Ok(report?)
-}
-
-async fn accepted(storage: &Storage, accept: bool) -> Result<(), BlobError> {
-    if accept { storage.accept().await } else { Ok(()) }
+    report
 }
 
 async fn examine(
+    config: &Config,
+    store: &OpenStore,
+    quick: bool,
+    accept_storage: bool,
+    signals: StopSignals,
+) -> Result<Report, DoctorError> {
+    let storage = Storage::open(config, &store.ports)
+        .await
+        .map_err(WiringError::from)?;
+    if accept_storage {
+        storage.accept().await.map_err(GarbageError::from)?;
+    }
+    Ok(look(store, &storage, quick, signals).await?)
+}
+
+async fn look(
     store: &OpenStore,
     storage: &Storage,
     quick: bool,
@@ -188,13 +195,13 @@ impl Findings {
                 fate(*is_new)
             ),
             Finding::RemovedUser { user, blobs } => format!(
-                "not needed: {} files of the account {user}, which was removed. The next purge removes them",
-                number(*blobs)
+                "not needed: {} of the account {user}, which was removed. The next purge removes what is there",
+                counted(*blobs, "file")
             ),
             Finding::UnknownUser { user, blobs } => format!(
-                "unknown: {} files of the account {user}, which this store never had. They are never removed by themselves: \
-                 they may be of another store, or of a time that a backup does not know",
-                number(*blobs)
+                "unknown: {} of the account {user}, which this store never had. Nothing removes what is there by itself: \
+                 it may be of another store, or of a time that a backup does not know",
+                counted(*blobs, "file")
             ),
         }
     }
@@ -216,8 +223,11 @@ impl Findings {
         let totals = totals(reached, quick);
         let outcome = match (losses, others) {
             (0, 0) => "all as they should be".to_owned(),
-            (0, others) => format!("none is lost or damaged, and {} other findings", number(others)),
-            (losses, _) => format!("{} are lost, damaged or unreadable", number(losses)),
+            (0, others) => format!(
+                "none is lost or damaged, and {} besides",
+                counted(others, "finding")
+            ),
+            (losses, _) => format!("{} lost, damaged or unreadable", grouped(losses)),
         };
         let how_far = if is_whole {
             ""
@@ -249,40 +259,12 @@ fn totals(progress: &Progress, quick: bool) -> String {
         contents,
         bytes,
     } = *progress;
-    let (contents, users) = (number(contents), number(users));
+    let (contents, users) = (counted(contents, "attachment"), counted(users, "account"));
     if quick {
-        format!("{contents} attachments of {users} accounts, not read")
+        format!("{contents} of {users}, not read")
     } else {
-        format!("{contents} attachments of {users} accounts, {} read", size(bytes))
+        format!("{contents} of {users}, {} read", size(bytes))
     }
-}
-
-/// `1234567` as `1,234,567`.
-fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number of bytes as a person would say it: `18.2 GiB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} bytes");
-    }
-    // In tenths of the unit, rounded down.
-    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1024, 0);
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 #[cfg(test)]
@@ -396,43 +378,21 @@ mod tests {
                 "next purge removes it",
             ],
             ["not needed: 1,000 files", "which was removed", "next purge"],
-            ["unknown: 2 files", "never had", "never removed by themselves"],
+            ["unknown: 2 files", "never had", "Nothing removes"],
         ]) {
             assert!(parts.iter().all(|part| line.contains(part)), "{line}");
         }
         assert_eq!(
             lines[7],
-            "12,345 attachments of 3 accounts, 18.2 GiB read: 2 are lost, damaged or unreadable."
+            "12,345 attachments of 3 accounts, 18.2 GiB read: 2 lost, damaged or unreadable."
         );
         assert_eq!((report.losses, lines.len()), (2, 8));
         let waste = findings(&all[3..5]).report(&REACHED, false, true);
         assert!(
             waste
                 .said
-                .ends_with("none is lost or damaged, and 2 other findings.\n")
+                .ends_with("none is lost or damaged, and 2 findings besides.\n")
         );
         assert_eq!(waste.losses, 0);
-    }
-
-    #[test]
-    fn numbers_and_sizes_can_be_read() {
-        for (bytes, said) in [
-            (0, "0 bytes"),
-            (1_023, "1023 bytes"),
-            (1_024, "1.0 KiB"),
-            (1_048_575, "1023.9 KiB"),
-            (1_048_576, "1.0 MiB"),
-            (u64::MAX, "16383.9 PiB"),
-        ] {
-            assert_eq!(size(bytes), said);
-        }
-        for (count, said) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (12_345_678, "12,345,678"),
-        ] {
-            assert_eq!(number(count), said);
-        }
     }
 }

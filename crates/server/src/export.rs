@@ -17,6 +17,7 @@ use crate::done::Done;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
 use crate::wiring::{self, OpenStore, WiringError};
+use crate::words::counted;
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "Stop the server, or let the user fetch `GET /account/export` from it while it runs";
@@ -125,7 +126,11 @@ pub(crate) async fn run(
     store.close().await;
     let (lines, unreadable) = done?;
     let said = output.map_or_else(String::new, |path| {
-        format!("Exported {username} to {}: {lines} lines.\n", path.display())
+        format!(
+            "Exported {username} to {}: {}.\n",
+            path.display(),
+            counted(lines, "line")
+        )
     });
     Ok(Done { said, unreadable })
 }
@@ -151,7 +156,7 @@ async fn export(
         unreadable += skipped(&chunk);
         lines += chunk.bytes().filter(|byte| *byte == b'\n').count() as u64;
         if let Some(meter) = &mut meter {
-            meter.at(lines, format!("{lines} lines"));
+            meter.at(lines, counted(lines, "line"));
         }
     }
     target.finish()?;

@@ -16,6 +16,7 @@ use mosaic_ports::{Clock as _, StoreError};
 use crate::config::Config;
 use crate::progress::Meter;
 use crate::wiring::{OpenStore, WiringError};
+use crate::words::counted;
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "Stop the server first";
@@ -235,9 +236,11 @@ fn report(username: &Username, manifest: &Manifest, done: Imported) -> Report {
     } = done;
     Report {
         said: format!(
-            "Read the export of {}: {} records, {} revisions.\n\
+            "Read the export of {}: {}, {}.\n\
              Into {username}: {applied} applied, {unchanged} unchanged, {superseded} superseded, {refused} refused.\n",
-            manifest.username, manifest.records, manifest.revisions
+            manifest.username,
+            counted(manifest.records, "record"),
+            counted(manifest.revisions, "revision")
         ),
         refused,
     }

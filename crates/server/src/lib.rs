@@ -14,6 +14,7 @@ mod doctor;
 mod done;
 mod epoch;
 mod export;
+mod first;
 mod import;
 mod lost;
 mod progress;
@@ -25,5 +26,6 @@ mod storage;
 pub mod telemetry;
 mod users;
 mod wiring;
+mod words;
 
 pub use crate::commands::run;

@@ -9,6 +9,7 @@ use mosaic_ports::AccountStore;
 
 use crate::config::{Config, DatabaseUrl};
 use crate::storage::Storage;
+use crate::wiring::Opening;
 
 /// Why a server does not begin with the store that it found.
 #[derive(Debug, thiserror::Error)]
@@ -26,14 +27,14 @@ pub(crate) enum LostError {
 
 /// Refuses a database file without a single byte, where there was a server before: the key, which is a file of that name in the
 /// data folder, comes after the first page.
-pub(crate) fn refuse_emptied(config: &Config, key_file: &str) -> Result<(), LostError> {
+pub(crate) fn refuse_emptied(config: &Config, key_file: &str, opening: Opening) -> Result<(), LostError> {
     let DatabaseUrl::SqliteFile(path) = &config.database else {
         return Ok(());
     };
     let had_server = config.server.data_dir.join(key_file).exists();
     match std::fs::metadata(path) {
         Ok(found) if had_server && found.len() == 0 => Err(LostError::Emptied(path.clone())),
-        Err(error) if had_server && error.kind() == ErrorKind::NotFound => {
+        Err(error) if had_server && error.kind() == ErrorKind::NotFound && opening == Opening::Create => {
             tracing::warn!(path = %path.display(), "there is no database, where there was a server before: a new one begins");
             Ok(())
         }

@@ -18,10 +18,12 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A meter for work whose amount is known, in whatever unit.
+    /// A meter for work whose amount is known, in whatever unit; 0: not yet.
     pub(crate) fn of(doing: &'static str, total: u64) -> Self {
         let template = "{prefix:>9} [{bar:30}] {percent:>3}%, {msg} ({elapsed})";
-        Self::new(doing, ProgressBar::new(total), template)
+        let meter = Self::new(doing, ProgressBar::no_length(), template);
+        meter.total(total);
+        meter
     }
 
     /// A meter for work whose amount nobody knows.
@@ -59,7 +61,11 @@ impl Meter {
 
     /// The total, where it became known or changed.
     pub(crate) fn total(&self, total: u64) {
-        self.bar.set_length(total);
+        // All of nothing is 100 %, before anything was done.
+        match total {
+            0 => self.bar.unset_length(),
+            total => self.bar.set_length(total),
+        }
     }
 
     fn line(&mut self, said: &str) {
@@ -72,7 +78,7 @@ impl Meter {
 
     /// What is done, in percent of the total.
     fn share(&self) -> Option<u64> {
-        let total = self.bar.length().filter(|total| *total > 0)?;
+        let total = self.bar.length()?;
         Some((self.bar.position().min(total) * 100) / total)
     }
 }
@@ -112,7 +118,15 @@ mod tests {
     fn without_a_total_there_is_no_share() {
         for meter in [Meter::open_ended("removing"), Meter::of("purging", 0)] {
             assert_eq!(meter.share(), None);
+            assert_eq!(
+                meter.bar.length(),
+                None,
+                "a bar of no length is empty, one of 0 is full"
+            );
         }
+        let meter = Meter::of("copying", 0);
+        meter.total(8);
+        assert_eq!(meter.share(), Some(0));
         assert_eq!(line("removing", None, "3 steps"), "removing: 3 steps");
     }
 }

@@ -9,8 +9,9 @@ use crate::config::Config;
 use crate::daily::go_on_unless;
 use crate::progress::Meter;
 use crate::signals::StopSignals;
-use crate::storage::OpenStorage;
+use crate::storage::Storage;
 use crate::wiring::{OpenStore, WiringError, millis};
+use crate::words::counted;
 
 /// What to do where a server has the embedded store.
 const IN_USE: &str = "The server purges once a day while it runs; to do it now, stop the server";
@@ -46,8 +47,9 @@ pub(crate) async fn run(config: &Config) -> Result<String, PurgeError> {
 }
 
 async fn purge(config: &Config, store: &OpenStore, signals: StopSignals) -> Result<PurgeOutcome, PurgeError> {
-    let storage = OpenStorage::open(config).await.map_err(WiringError::from)?;
-    let storage = storage.of(&store.ports);
+    let storage = Storage::open(config, &store.ports)
+        .await
+        .map_err(WiringError::from)?;
     let stopping = signals.watched();
     let users = store.ports.accounts.list(PageNumber::EVERYTHING).await;
     let mut meter = Meter::of("purging", users.map_err(GarbageError::from)?.total);
@@ -75,9 +77,13 @@ fn totals(progress: &Progress) -> String {
         revisions,
         contents,
         blobs,
-    } = progress;
+    } = *progress;
     format!(
-        "{revisions} revisions, the content of {contents} deleted records and {blobs} files of attachments, of {users} users"
+        "{}, the content of {} and {} of attachments, of {}",
+        counted(revisions, "revision"),
+        counted(contents, "deleted record"),
+        counted(blobs, "file"),
+        counted(users, "user")
     )
 }
 

@@ -4,15 +4,14 @@ use std::io;
 use std::net::TcpListener;
 
 use mosaic_adapter_system::OsRandomness;
-use mosaic_application::AppError;
-use mosaic_application::accounts::FirstStart;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::daily::DailyJob;
+use crate::first::{self, FirstError};
 use crate::signals::StopSignals;
-use crate::wiring::{self, Migrations, Services, WiringError};
+use crate::wiring::{self, Opening, Services, WiringError};
 
 /// Why the server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +25,12 @@ pub(crate) enum ServeError {
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// The store has no administrator, and gets none.
+    #[error(transparent)]
+    First(#[from] FirstError),
     /// Whether the database was set back can't be told.
     #[error("the database can not be compared with what is remembered of it: {0}")]
     History(StoreError),
-    /// The first account could not be made.
-    #[error("the account admin can not be created: {0}")]
-    Admin(AppError),
     /// Signals can't be heard, so nobody could stop the server in an orderly way.
     #[error("signals can not be heard: {0}")]
     Signals(io::Error),
@@ -40,19 +39,15 @@ pub(crate) enum ServeError {
     Http(io::Error),
 }
 
-/// Serves until SIGINT or SIGTERM. `tell` shows a person, and nobody else, what is said only once.
-pub(crate) async fn serve(
-    config: &Config,
-    migrations: Migrations,
-    tell: impl Fn(&str),
-) -> Result<(), ServeError> {
+/// Serves until SIGINT, SIGTERM or SIGHUP. `tell` shows a person, and nobody else, what is said only once.
+pub(crate) async fn serve(config: &Config, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
     let listen = |source| ServeError::Listen {
         address: config.server.listen,
         source,
     };
     let listener = TcpListener::bind(config.server.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let services = Services::open(config, migrations).await?;
+    let services = Services::open(config, opening).await?;
     let served = serve_on(config, listener, &services, &tell, address).await;
     services.close().await;
     served?;
@@ -67,12 +62,11 @@ async fn serve_on(
     tell: &impl Fn(&str),
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
-    services.refuse_lost_store().await?;
+    first::administrator(config, services, tell).await?;
     services
         .notice_setting_back()
         .await
         .map_err(ServeError::History)?;
-    first_account(config, services, tell).await?;
     // Before anybody can know that the server runs, and stop it.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let subscriptions = services.hear_of_commits();
@@ -113,26 +107,4 @@ fn daily(
 ) -> tokio::task::JoinHandle<()> {
     let retention = config.retention.map(wiring::millis);
     DailyJob::new(services.purge(), retention).start(stopping, &OsRandomness)
-}
-
-/// Makes the account `admin` where there is none at all.
-async fn first_account(config: &Config, services: &Services, tell: &impl Fn(&str)) -> Result<(), ServeError> {
-    let password = config.server.admin_password.clone();
-    match services
-        .state
-        .accounts
-        .ensure_admin(password)
-        .await
-        .map_err(ServeError::Admin)?
-    {
-        FirstStart::NotFirst => {}
-        FirstStart::Admin => {
-            tracing::info!("the account admin was created with the password that was configured");
-        }
-        FirstStart::AdminWithPassword(password) => tell(&format!(
-            "\n  This is the first start. Log in as `admin` with the password\n\n      {password}\n\n  \
-             It is shown only now. Change it after the first login.\n\n"
-        )),
-    }
-    Ok(())
 }

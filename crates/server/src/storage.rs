@@ -34,14 +34,7 @@ pub(crate) enum StorageError {
     S3(#[from] S3SettingsError),
 }
 
-/// The storage of attachments, open.
-pub(crate) struct OpenStorage {
-    blobs: Arc<dyn BlobStore>,
-    kind: StorageType,
-    folder: Option<Arc<TempDir>>,
-}
-
-/// The storage of attachments of one store: where that belongs to another storage, nothing can be done with this one.
+/// The storage of attachments of one store, open. Where that belongs to another storage, nothing can be done with this one.
 #[derive(Clone)]
 pub(crate) struct Storage {
     /// Where bytes are.
@@ -54,48 +47,24 @@ pub(crate) struct Storage {
     _folder: Option<Arc<TempDir>>,
 }
 
-impl OpenStorage {
-    /// Opens the storage. A folder is made where there is none, and tried out. S3 is not asked for anything: where it is
+impl Storage {
+    /// Opens the storage for a store. A folder is made where there is none, and tried out. S3 is not asked for anything: where it is
     /// away, everything but attachments works.
     ///
     /// # Errors
     /// [`StorageError`].
-    pub(crate) async fn open(config: &Config) -> Result<Self, StorageError> {
-        let (path, temporary) = match &config.storage {
-            StorageConfig::S3(bucket) => {
-                return Ok(Self {
-                    blobs: Arc::new(S3Blobs::new(&s3_settings(config, bucket))?),
-                    kind: StorageType::S3,
-                    folder: None,
-                });
-            }
-            StorageConfig::Folder(path) => (path.clone(), None),
-            StorageConfig::Temporary => {
-                let folder = TempDir::with_prefix("mosaic-attachments-").map_err(StorageError::Temporary)?;
-                (folder.path().to_owned(), Some(Arc::new(folder)))
-            }
-        };
+    pub(crate) async fn open(config: &Config, store: &Stores) -> Result<Self, StorageError> {
+        let (blobs, kind, folder) = open(config).await?;
+        let verified = VerifiedStorage::new(blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
+        let verified = Arc::new(verified);
         Ok(Self {
-            blobs: Arc::new(LocalBlobs::open(LocalSettings::new(path)).await?),
-            kind: StorageType::Local,
-            folder: temporary,
+            blobs: Arc::clone(&verified) as _,
+            verified,
+            kind,
+            _folder: folder,
         })
     }
 
-    /// The same for a store.
-    pub(crate) fn of(self, store: &Stores) -> Storage {
-        let verified = VerifiedStorage::new(self.blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
-        let verified = Arc::new(verified);
-        Storage {
-            blobs: Arc::clone(&verified) as _,
-            verified,
-            kind: self.kind,
-            _folder: self.folder,
-        }
-    }
-}
-
-impl Storage {
     /// Fails where the storage holds files and the store knows nothing of them: it was emptied or lost. A storage that does
     /// not answer soon is asked again when it is first used.
     ///
@@ -142,6 +111,24 @@ impl std::fmt::Debug for Storage {
             .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
+}
+
+type Opened = (Arc<dyn BlobStore>, StorageType, Option<Arc<TempDir>>);
+
+async fn open(config: &Config) -> Result<Opened, StorageError> {
+    let (path, temporary) = match &config.storage {
+        StorageConfig::S3(bucket) => {
+            let blobs = S3Blobs::new(&s3_settings(config, bucket))?;
+            return Ok((Arc::new(blobs), StorageType::S3, None));
+        }
+        StorageConfig::Folder(path) => (path.clone(), None),
+        StorageConfig::Temporary => {
+            let folder = TempDir::with_prefix("mosaic-attachments-").map_err(StorageError::Temporary)?;
+            (folder.path().to_owned(), Some(Arc::new(folder)))
+        }
+    };
+    let blobs = LocalBlobs::open(LocalSettings::new(path)).await?;
+    Ok((Arc::new(blobs), StorageType::Local, temporary))
 }
 
 fn s3_settings(config: &Config, bucket: &BucketConfig) -> S3Settings {

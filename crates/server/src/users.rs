@@ -1,10 +1,13 @@
 //! `mosaic user ...`: accounts, on the store itself.
 
 use std::fmt::Write;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 
+use console::Term;
 use mosaic_application::AppError;
-use mosaic_application::accounts::{AccountPatch, AccountRequest};
+use mosaic_application::accounts::{AccountPatch, AccountRequest, Accounts};
+use mosaic_application::garbage::GarbageCollector;
+use mosaic_application::history::HighWater;
 use mosaic_domain::Violation;
 use mosaic_domain::account::{Password, Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
@@ -13,7 +16,12 @@ use crate::cli::UserCommand;
 use crate::config::Config;
 use crate::confirm::{ConfirmError, confirm};
 use crate::progress::Meter;
-use crate::wiring::{Migrations, Services, WiringError};
+use crate::storage::Storage;
+use crate::wiring::{self, OpenStore, WiringError};
+use crate::words::counted;
+
+/// What to do where a server has the embedded store.
+const IN_USE: &str = "Stop the server, or let an administrator do it over HTTP while it runs";
 
 /// Why a command on accounts did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +51,14 @@ pub(crate) enum UserError {
 
 /// Does what was asked; returns what to print.
 pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<String, UserError> {
-    // Read before the store is opened, which keeps others out of it: nobody should wait for a person at a keyboard.
+    // What can't be done is said before anybody is asked. Then the store is closed again, since having it open keeps others
+    // out of it: nobody should wait for a person at a keyboard.
+    if command.asks() {
+        let store = OpenStore::existing(config, IN_USE).await?;
+        let possible = check(config, &store, &command).await;
+        store.close().await;
+        possible?;
+    }
     let given = match &command {
         UserCommand::Add {
             password_stdin: true, ..
@@ -58,61 +73,104 @@ pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<String,
         }
         _ => None,
     };
-    let services = Services::open(config, Migrations::Apply).await?;
-    let done = execute(&services, command, given).await;
-    services.close().await;
+    let store = OpenStore::existing(config, IN_USE).await?;
+    let done = execute(config, &store, command, given).await;
+    store.close().await;
     done
 }
 
+/// Whether a command could be carried out now.
+async fn check(config: &Config, store: &OpenStore, command: &UserCommand) -> Result<(), UserError> {
+    let accounts = wiring::accounts(config, &store.ports)?;
+    match command {
+        UserCommand::Add { username, .. } => match accounts.by_name(username).await {
+            Ok(_) => Err(UserError::Refused(AppError::NameTaken)),
+            Err(AppError::NotFound) => Ok(()),
+            Err(error) => Err(UserError::Refused(error)),
+        },
+        UserCommand::Delete { username, .. } => {
+            let user = accounts.by_name(username).await.map_err(refused(username))?;
+            let all = accounts
+                .list(PageNumber::EVERYTHING)
+                .await
+                .map_err(refused(username))?;
+            let is_other_admin = |other: &User| other.administers() && other.id != user.id;
+            if user.administers() && !all.items.iter().any(is_other_admin) {
+                return Err(UserError::LastAdmin(username.clone()));
+            }
+            Ok(())
+        }
+        UserCommand::Passwd { username, .. } | UserCommand::Disable { username } => accounts
+            .by_name(username)
+            .await
+            .map_err(refused(username))
+            .map(drop),
+        UserCommand::List => Ok(()),
+    }
+}
+
+/// For `map_err`: why nothing is done with the account of that name.
+fn refused(username: &Username) -> impl Fn(AppError) -> UserError {
+    move |error| match error {
+        AppError::NotFound => UserError::NoSuchUser(username.clone()),
+        AppError::LastAdmin => UserError::LastAdmin(username.clone()),
+        other => UserError::Refused(other),
+    }
+}
+
 async fn execute(
-    services: &Services,
+    config: &Config,
+    store: &OpenStore,
     command: UserCommand,
     given: Option<Password>,
 ) -> Result<String, UserError> {
+    let accounts = &wiring::accounts(config, &store.ports)?;
     match command {
-        UserCommand::Add { username, admin, .. } => add(services, username, admin, given).await,
-        UserCommand::Passwd { username, .. } => set_password(services, &username, given).await,
+        UserCommand::Add { username, admin, .. } => add(accounts, username, admin, given).await,
+        UserCommand::Passwd { username, .. } => set_password(accounts, &username, given).await,
         UserCommand::Disable { username } => {
             let patch = AccountPatch {
                 disabled: Some(true),
                 ..AccountPatch::default()
             };
-            let user = change(services, &username, patch).await?;
+            let user = change(accounts, &username, patch).await?;
             Ok(said(&user, "is closed; its logins are ended", None))
         }
-        UserCommand::Delete { username, .. } => delete(services, &username).await,
-        UserCommand::List => list(services).await,
+        UserCommand::Delete { username, .. } => {
+            let storage = Storage::open(config, &store.ports)
+                .await
+                .map_err(WiringError::from)?;
+            let garbage = storage.garbage(&store.ports);
+            delete(accounts, &garbage, &store.high_water(config, &storage), &username).await
+        }
+        UserCommand::List => list(accounts).await,
     }
 }
 
 /// The password that was given, or a random one with its text.
 fn or_generated(
-    services: &Services,
+    accounts: &Accounts,
     given: Option<Password>,
 ) -> Result<(Password, Option<String>), UserError> {
     if let Some(password) = given {
         return Ok((password, None));
     }
-    let (password, text) = services
-        .state
-        .accounts
-        .generate_password()
-        .map_err(UserError::Refused)?;
+    let (password, text) = accounts.generate_password().map_err(UserError::Refused)?;
     Ok((password, Some(text)))
 }
 
 async fn set_password(
-    services: &Services,
+    accounts: &Accounts,
     username: &Username,
     given: Option<Password>,
 ) -> Result<String, UserError> {
-    let (password, generated) = or_generated(services, given)?;
+    let (password, generated) = or_generated(accounts, given)?;
     let patch = AccountPatch {
         password: Some(password),
         must_change_password: Some(generated.is_some()),
         ..AccountPatch::default()
     };
-    let user = change(services, username, patch).await?;
+    let user = change(accounts, username, patch).await?;
     Ok(said(
         &user,
         "has a new password; its logins are ended",
@@ -121,60 +179,48 @@ async fn set_password(
 }
 
 async fn add(
-    services: &Services,
+    accounts: &Accounts,
     username: Username,
     admin: bool,
     given: Option<Password>,
 ) -> Result<String, UserError> {
-    let (password, generated) = or_generated(services, given)?;
+    let (password, generated) = or_generated(accounts, given)?;
     let request = AccountRequest {
         username,
         password,
         role: if admin { Role::Admin } else { Role::User },
         must_change_password: generated.is_some(),
     };
-    let user = services
-        .state
-        .accounts
-        .create(request, None)
-        .await
-        .map_err(UserError::Refused)?;
+    let user = accounts.create(request, None).await.map_err(UserError::Refused)?;
     Ok(said(&user, "is created", generated.as_deref()))
 }
 
-async fn change(services: &Services, username: &Username, patch: AccountPatch) -> Result<User, UserError> {
-    let missing = |error| match error {
-        AppError::NotFound => UserError::NoSuchUser(username.clone()),
-        other => UserError::Refused(other),
-    };
-    let user = services.state.accounts.by_name(username).await.map_err(missing)?;
-    services
-        .state
-        .accounts
-        .update(user.id, patch, None)
-        .await
-        .map_err(missing)
+async fn change(accounts: &Accounts, username: &Username, patch: AccountPatch) -> Result<User, UserError> {
+    let user = accounts.by_name(username).await.map_err(refused(username))?;
+    let updated = accounts.update(user.id, patch, None).await;
+    updated.map_err(refused(username))
 }
 
-async fn delete(services: &Services, username: &Username) -> Result<String, UserError> {
-    let accounts = &services.state.accounts;
-    let refused = |error| match error {
-        AppError::NotFound => UserError::NoSuchUser(username.clone()),
-        AppError::LastAdmin => UserError::LastAdmin(username.clone()),
-        other => UserError::Refused(other),
-    };
-    let user = accounts.by_name(username).await.map_err(refused)?;
+async fn delete(
+    accounts: &Accounts,
+    garbage: &GarbageCollector,
+    high_water: &HighWater,
+    username: &Username,
+) -> Result<String, UserError> {
+    let user = accounts.by_name(username).await.map_err(refused(username))?;
     let mut meter = Meter::open_ended("removing");
     let mut steps = 0;
     let tell = || {
         steps += 1;
-        meter.at(steps, format!("{steps} steps"));
+        meter.at(steps, counted(steps, "step"));
     };
-    accounts.remove(user.id, None, tell).await.map_err(refused)?;
+    let removed = accounts.remove(user.id, None, tell).await;
+    removed.map_err(refused(username))?;
     meter.at(steps, "the files of attachments");
-    services.forget(user.id);
+    high_water.forget(user.id);
+    high_water.store().await;
     // The account is gone already: what fails now is no reason to say that it is not.
-    match services.garbage().remove_account(user.id).await {
+    match garbage.remove_account(user.id).await {
         Ok(_) => Ok(said(&user, "is removed, with everything in it", None)),
         Err(error) => {
             tracing::warn!(
@@ -190,8 +236,8 @@ async fn delete(services: &Services, username: &Username) -> Result<String, User
     }
 }
 
-async fn list(services: &Services) -> Result<String, UserError> {
-    let listed = services.state.accounts.list(PageNumber::EVERYTHING).await;
+async fn list(accounts: &Accounts) -> Result<String, UserError> {
+    let listed = accounts.list(PageNumber::EVERYTHING).await;
     let Listing { items, .. } = listed.map_err(UserError::Refused)?;
     let mut table = format!("{:36}  {:5}  {:8}  USERNAME\n", "ID", "ROLE", "STATE");
     for user in items {
@@ -218,12 +264,23 @@ fn said(user: &User, what: &str, generated: Option<&str>) -> String {
     }
 }
 
+fn ask_unseen(terminal: &Term) -> io::Result<String> {
+    if !terminal.is_term() {
+        return Err(io::Error::other("standard error is no terminal to ask at"));
+    }
+    terminal.write_str("Password: ")?;
+    terminal.read_secure_line()
+}
+
+/// The first line of standard input; typed unseen where that is a terminal.
 fn read_password() -> Result<Password, UserError> {
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(UserError::Input)?;
+    let line = if io::stdin().is_terminal() {
+        ask_unseen(&Term::stderr())
+    } else {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map(|_| line)
+    };
+    let line = line.map_err(UserError::Input)?;
     let text = line.trim_end_matches(['\r', '\n']).to_owned();
     Password::chosen(text).map_err(UserError::Password)
 }

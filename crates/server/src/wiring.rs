@@ -10,7 +10,7 @@ use mosaic_adapter_http::{
     AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets, RequestLimits,
 };
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
-use mosaic_adapter_system::{Argon2Hasher, MarkFile, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
+use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
@@ -18,7 +18,6 @@ use mosaic_application::days::Days;
 use mosaic_application::devices::Devices;
 use mosaic_application::diaries::Diaries;
 use mosaic_application::export::Export;
-use mosaic_application::garbage::GarbageCollector;
 use mosaic_application::history::HighWater;
 use mosaic_application::memos::Memos;
 use mosaic_application::nudges::{Nudges, Subscriptions};
@@ -28,22 +27,18 @@ use mosaic_application::records::Records;
 use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_domain::UserId;
 use mosaic_ports::{Clock, IdGenerator, PasswordHasher, Randomness, StoreError, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::lost;
 use crate::secrets::{self, SecretError, SecretKey};
-use crate::storage::{OpenStorage, Storage};
+use crate::storage::Storage;
 
 pub(crate) use self::error::WiringError;
-pub(crate) use self::store::{Migrations, OpenStore, pending_migrations};
+pub(crate) use self::store::{OpenStore, Opening, pending_migrations};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";
-
-/// The file in the data folder that remembers how far the database has come.
-const MARK_FILE: &str = "high-water.json";
 
 /// What a server takes of the machine that a server for app developers takes from elsewhere.
 #[derive(Clone)]
@@ -80,8 +75,8 @@ impl Services {
     ///
     /// # Errors
     /// [`WiringError`].
-    pub(crate) async fn open(config: &Config, migrations: Migrations) -> Result<Self, WiringError> {
-        Self::open_on(&Machine::real()?, config, migrations).await
+    pub(crate) async fn open(config: &Config, opening: Opening) -> Result<Self, WiringError> {
+        Self::open_on(&Machine::real()?, config, opening).await
     }
 
     /// As [`Services::open`], with what is taken of the machine.
@@ -91,36 +86,39 @@ impl Services {
     pub(crate) async fn open_on(
         machine: &Machine,
         config: &Config,
-        migrations: Migrations,
+        opening: Opening,
     ) -> Result<Self, WiringError> {
-        secrets::create_data_dir(&config.server.data_dir)?;
-        lost::refuse_emptied(config, TOKEN_KEY_FILE)?;
-        // Before the store: what fails here need not close it again.
-        let storage = OpenStorage::open(config).await?;
+        if opening == Opening::Create {
+            secrets::create_data_dir(&config.server.data_dir)?;
+        }
         let clock = Arc::clone(&machine.clock);
-        let store = OpenStore::open_by(clock, config, &config.database, migrations).await?;
-        let storage = storage.of(&store.ports);
+        let store = OpenStore::open_by(clock, config, &config.database, opening).await?;
+        Self::over_on(machine, config, store).await
+    }
+
+    /// The same over a store that is open.
+    ///
+    /// # Errors
+    /// [`WiringError`]; the store is closed then.
+    pub(crate) async fn over(config: &Config, store: OpenStore) -> Result<Self, WiringError> {
+        Self::over_on(&Machine::real()?, config, store).await
+    }
+
+    async fn over_on(machine: &Machine, config: &Config, store: OpenStore) -> Result<Self, WiringError> {
         let subscriptions = Arc::new(Subscriptions::default());
-        let state = match state(machine, config, &store.ports, &storage, &subscriptions) {
-            Ok(state) => state,
+        match parts(machine, config, &store.ports, &subscriptions).await {
+            Ok((storage, state)) => Ok(Self {
+                high_water: Arc::new(store.high_water(config, &storage)),
+                store,
+                storage,
+                state,
+                subscriptions,
+            }),
             Err(error) => {
                 store.close().await;
-                return Err(error);
+                Err(error)
             }
-        };
-        let mark = MarkFile::at(config.server.data_dir.join(MARK_FILE));
-        let high_water = Arc::new(HighWater::new(
-            store.history(),
-            Arc::new(mark),
-            Arc::clone(&storage.verified),
-        ));
-        Ok(Self {
-            store,
-            storage,
-            state,
-            subscriptions,
-            high_water,
-        })
+        }
     }
 
     /// Refuses to begin with a new store what was one with attachments before.
@@ -152,11 +150,6 @@ impl Services {
         Ok(())
     }
 
-    /// A command removed this user.
-    pub(crate) fn forget(&self, user: UserId) {
-        self.high_water.forget(user);
-    }
-
     /// The use case that forgets what is old.
     pub(crate) fn purge(&self) -> Purge {
         self.store.purge(&self.storage)
@@ -177,16 +170,62 @@ impl Services {
         });
     }
 
-    /// The use case that removes bytes which nobody needs.
-    pub(crate) fn garbage(&self) -> GarbageCollector {
-        self.storage.garbage(&self.store.ports)
-    }
-
     /// Finishes the writes that are queued and releases the store.
     pub(crate) async fn close(&self) {
         self.high_water.store().await;
         self.store.close().await;
     }
+}
+
+/// What a server has besides its store: the data folder, the storage of attachments, and the use cases over all of it.
+async fn parts(
+    machine: &Machine,
+    config: &Config,
+    store: &Stores,
+    subscriptions: &Arc<Subscriptions>,
+) -> Result<(Storage, AppState), WiringError> {
+    secrets::create_data_dir(&config.server.data_dir)?;
+    let storage = Storage::open(config, store).await?;
+    let state = state(machine, config, store, &storage, subscriptions)?;
+    Ok((storage, state))
+}
+
+/// The accounts of a store, for commands: nobody logs in by them, so the tokens that they would sign need no key that lasts.
+pub(crate) fn accounts(config: &Config, store: &Stores) -> Result<Accounts, WiringError> {
+    let (accounts, _) = logins(&Machine::real()?, config, store, OsRandomness.secret())?;
+    Ok(accounts)
+}
+
+/// Accounts, and the logins whose access tokens are signed with this key.
+fn logins(
+    machine: &Machine,
+    config: &Config,
+    store: &Stores,
+    key: [u8; SecretKey::BYTES],
+) -> Result<(Accounts, Sessions), WiringError> {
+    let Machine { clock, passwords } = machine.clone();
+    let tokens = PasetoTokens::from_seed(key).map_err(|error| WiringError::TokenKey(error.into()))?;
+    let sessions = Sessions::new(
+        Arc::new(tokens),
+        Arc::clone(&store.tokens),
+        Arc::clone(&clock),
+        millis(config.auth.access_token_ttl),
+    );
+    let ports = AccountPorts {
+        accounts: Arc::clone(&store.accounts),
+        refresh_tokens: Arc::clone(&store.tokens),
+        passwords,
+        clock,
+        ids: Arc::new(UuidV7Ids),
+        randomness: Arc::new(OsRandomness),
+    };
+    let registration = match config.server.registration {
+        config::Registration::Open => Registration::Open,
+        config::Registration::Closed => Registration::Closed,
+    };
+    let refresh_ttl = millis(config.auth.refresh_token_ttl);
+    let accounts = Accounts::new(ports, sessions.clone(), registration, refresh_ttl);
+    Ok((accounts, sessions))
 }
 
 /// The use cases over the ports of a store and the storage of attachments.
@@ -197,30 +236,9 @@ fn state(
     storage: &Storage,
     subscriptions: &Arc<Subscriptions>,
 ) -> Result<AppState, WiringError> {
-    let Machine { clock, passwords } = machine.clone();
+    let clock = Arc::clone(&machine.clock);
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
-    let key = token_key(config)?;
-    let tokens =
-        PasetoTokens::from_seed(*key.expose()).map_err(|error| WiringError::TokenKey(error.into()))?;
-    let sessions = Sessions::new(
-        Arc::new(tokens),
-        Arc::clone(&store.tokens),
-        Arc::clone(&clock),
-        millis(config.auth.access_token_ttl),
-    );
-    let account_ports = AccountPorts {
-        accounts: Arc::clone(&store.accounts),
-        refresh_tokens: Arc::clone(&store.tokens),
-        passwords,
-        clock: Arc::clone(&clock),
-        ids: Arc::clone(&ids),
-        randomness: Arc::new(OsRandomness),
-    };
-    let registration = match config.server.registration {
-        config::Registration::Open => Registration::Open,
-        config::Registration::Closed => Registration::Closed,
-    };
-    let refresh_ttl = millis(config.auth.refresh_token_ttl);
+    let (accounts, sessions) = logins(machine, config, store, *token_key(config)?.expose())?;
     let records = Records::new(
         Arc::clone(&store.write),
         Arc::clone(&store.reader),
@@ -269,7 +287,7 @@ fn state(
         downloads: download_settings(config),
         memos,
         records,
-        accounts: Accounts::new(account_ports, sessions.clone(), registration, refresh_ttl),
+        accounts,
         sessions,
         health: storage.health(store),
         clock,

@@ -39,7 +39,11 @@ pub(crate) trait Disk: Send + Sync {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        let missing: Vec<_> = path.ancestors().take_while(|dir| !dir.exists()).collect();
+        let missing: Vec<_> = path
+            .ancestors()
+            // Of a relative path the last one is empty: the working folder.
+            .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+            .collect();
         builder.create(path)?;
         missing.into_iter().rev().for_each(belong_to_folder);
         Ok(())

@@ -243,10 +243,25 @@ async fn login(
         address: client_addr::of(&request),
         client: client.as_ref(),
     };
-    let attempt = begin(&state, &limiter, &candidate).await?;
+    let done = attempt(&state, &limiter, &candidate, login).await;
+    if let Err(problem) = &done
+        && (400..500).contains(&problem.code().status())
+    {
+        access_log::note_refused_login(&request, &username);
+    }
+    Ok(Json(done?.into()))
+}
+
+async fn attempt(
+    state: &AppState,
+    limiter: &LoginLimiter,
+    candidate: &Candidate<'_>,
+    login: LoginRequest,
+) -> Result<Login, Problem> {
+    let attempt = begin(state, limiter, candidate).await?;
     let outcome = state.accounts.login(login).await;
     count(attempt, &outcome);
-    Ok(Json(outcome?.into()))
+    Ok(outcome?)
 }
 
 /// Begins an attempt to log in. Who would be refused, and names a device that has a login of the account, is known: also

@@ -11,6 +11,7 @@ use actix_web::middleware::Next;
 use futures_util::FutureExt;
 
 use super::{CONTENT_TYPE, Problem, ProblemCode};
+use crate::access_log;
 use crate::request_id::RequestId;
 
 /// Middleware: gives every error that is not ours yet the house's shape, and every 500 its request id; logs the cause
@@ -86,6 +87,7 @@ fn log_cause(problem: &Problem, response: &ServiceResponse) {
     let code = problem.code().code();
     if matches!(problem.code(), ProblemCode::Busy | ProblemCode::TooSlow) {
         // Whoever asks too much of the server brings these about as often as they like: nothing has failed.
+        access_log::note_put_off(response.request());
         tracing::info!(request_id, code, "a request was put off");
         return;
     }

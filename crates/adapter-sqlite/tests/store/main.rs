@@ -27,7 +27,7 @@ use mosaic_domain::{
 use mosaic_ports::{
     AccountStore as _, ChangeFeed as _, Clock, DeviceCursors as _, DumpReader as _, Health as _,
     IdGenerator as _, RecordReader, RefreshTokens as _, Retention as _, RevisionPage, ServedCursors,
-    StoreError, WriteError, WriteStore as _,
+    StoreError, WriteError, WriteStore as _, in_words,
 };
 use mosaic_testkit::{
     EditExt as _, ManualClock, SequentialIds, delete, memo, memo_key, patch_memo, put, resource, resource_key,

@@ -110,12 +110,8 @@ async fn what_a_crash_before_the_first_migration_leaves_is_opened() {
 }
 
 #[tokio::test]
-async fn migrations_run_once_and_are_pending_before() {
+async fn migrations_run_once() {
     let database = Database::new();
-    let pending = pending_migrations(database.location()).await.unwrap();
-    assert_eq!(pending[0].version, 1);
-    assert!(!database.path().exists(), "asking makes no database");
-
     let store = database.open().await;
     assert_eq!(pending_migrations(database.location()).await.unwrap(), []);
     let user = database.user(&store).await;
@@ -143,5 +139,63 @@ async fn a_schema_of_a_newer_version_is_refused() {
     let asked = pending_migrations(database.location()).await.unwrap_err();
     for refused in [refused, asked] {
         assert!(matches!(refused, OpenError::Migration { .. }), "{refused:?}");
+    }
+}
+
+/// A database that is only to be used is neither made nor brought up to date, and what it is instead is said.
+#[tokio::test]
+async fn without_leave_to_migrate_a_database_must_be_there_and_up_to_date() {
+    let database = Database::new();
+    let existing = |location| {
+        let settings = SqliteSettings {
+            migrate: false,
+            ..SqliteSettings::new(location)
+        };
+        SqliteStore::open(settings, database.clock.clone(), database.ids.clone())
+    };
+    let refused = async |location: Location| {
+        let asked = pending_migrations(location.clone()).await;
+        (existing(location).await.unwrap_err(), asked)
+    };
+    let elsewhere = Location::File(database.folder.path().join("nowhere/mosaic.db"));
+    for location in [Location::Memory, elsewhere, database.location()] {
+        let (opened, asked) = refused(location).await;
+        for refused in [opened, asked.unwrap_err()] {
+            assert!(matches!(refused, OpenError::Absent(_)), "{refused:?}");
+        }
+    }
+    let found = database.folder.path().read_dir().unwrap().count();
+    assert_eq!(found, 0, "nothing was made");
+
+    std::fs::write(database.path(), "").unwrap();
+    let (opened, _) = refused(database.location()).await;
+    assert!(matches!(opened, OpenError::Absent(_)), "{opened:?}");
+    assert!(std::fs::read(database.path()).unwrap().is_empty());
+
+    database.open().await.close().await;
+    existing(database.location()).await.unwrap().close().await;
+    database.tamper("DELETE FROM refinery_schema_history WHERE version = 10");
+    let (opened, asked) = refused(database.location()).await;
+    let OpenError::Pending { missing, .. } = opened else {
+        panic!("{opened:?}")
+    };
+    assert_eq!(
+        (in_words(missing).as_str(), asked.unwrap()),
+        ("V10 time_zones", missing)
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_said_to_be_one() {
+    let database = Database::new();
+    database.open().await.close().await;
+    let mut whole = std::fs::read(database.path()).unwrap();
+    whole[4096..].fill(0xff);
+    std::fs::write(database.path(), &whole).unwrap();
+    let refused = database.try_open().await.unwrap_err();
+    let asked = pending_migrations(database.location()).await.unwrap_err();
+    for refused in [refused, asked] {
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("mosaic restore"), "{refused}");
     }
 }

@@ -32,7 +32,7 @@ fn every_command_is_understood() {
         parsed(&["migrate", "--check"]).command,
         Command::Migrate { check: true }
     );
-    assert_eq!(parsed(&["config"]).command, Command::Config);
+    assert_eq!(parsed(&["config"]).command, Command::Config { list: false });
     assert_eq!(parsed(&["purge"]).command, Command::Purge);
     for (args, quick, accept_storage) in [
         (&["doctor"][..], false, false),
@@ -162,7 +162,7 @@ fn every_key_but_secrets_has_its_flag() {
 #[test]
 fn a_switch_needs_no_value_and_swallows_no_command() {
     let invocation = parsed(&["--http-trust-proxy", "config"]);
-    assert_eq!(invocation.command, Command::Config);
+    assert_eq!(invocation.command, Command::Config { list: false });
     assert_eq!(invocation.flags["http.trust_proxy"], "true");
     assert_eq!(
         parsed(&["--http-trust-proxy=false"]).flags["http.trust_proxy"],
@@ -193,15 +193,82 @@ fn wrong_arguments_are_refused() {
     assert!(refused(&["--lisen", "x"]).contains("--listen"));
 }
 
+/// Every boolean key, each way that people write it.
 #[test]
-fn short_help_is_short_and_long_help_has_everything() {
-    let short = command().render_help().to_string();
-    assert!(
-        short.contains("--listen") && !short.contains("--sqlite-readers"),
-        "{short}"
-    );
-    let long = command().render_long_help().to_string();
-    for spec in KEYS.iter().filter(|spec| !spec.secret) {
-        assert!(long.contains(&spec.env()), "{} in {long}", spec.env());
+fn a_switch_with_a_value_behind_it_says_how() {
+    let switches = KEYS.iter().filter(|spec| matches!(spec.kind, Kind::Bool));
+    for flag in switches.filter_map(|spec| spec.flag()) {
+        for value in ["true", "false"] {
+            for args in [
+                &[&format!("--{flag}"), value][..],
+                &["serve", &format!("--{flag}"), value],
+            ] {
+                let said = refused(args);
+                assert!(
+                    said.contains(&format!(
+                        "tip: the value of a switch follows a `=`: --{flag}={value}"
+                    )),
+                    "{said}"
+                );
+            }
+        }
     }
+    assert!(!refused(&["serve", "nothing"]).contains("switch"));
+}
+
+fn helps(command: &clap::Command, name: &str, found: &mut Vec<(String, String)>) {
+    found.push((name.to_owned(), command.clone().render_long_help().to_string()));
+    // The help of `help` is made by clap, and has no settings.
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        helps(sub, &format!("{name} {}", sub.get_name()), found);
+    }
+}
+
+#[test]
+fn every_help_fits_a_screen_and_says_where_all_settings_are() {
+    let mut found = Vec::new();
+    helps(&command(), "mosaic", &mut found);
+    assert!(found.len() >= 23, "{}", found.len());
+    for (name, help) in found {
+        assert!(help.lines().count() <= 60, "{name}:\n{help}");
+        let takes_none = ["mosaic dev", "mosaic check-client", "mosaic openapi"].contains(&name.as_str());
+        assert_eq!(
+            help.contains("mosaic config --list"),
+            !takes_none,
+            "{name}:\n{help}"
+        );
+        assert!(!help.contains("--sqlite-readers"), "{name}:\n{help}");
+    }
+    let of = |name: &str| {
+        command()
+            .find_subcommand(name)
+            .unwrap()
+            .clone()
+            .render_long_help()
+            .to_string()
+    };
+    for (name, shown, hidden) in [
+        ("serve", "--listen", "--retention-days"),
+        ("purge", "--retention-days", "--listen"),
+        ("doctor", "--attachments-folder", "--retention-days"),
+        ("backup", "--data-dir", "--listen"),
+        ("dev", "--listen", "--config"),
+        ("openapi", "--help", "--data-dir"),
+    ] {
+        let help = of(name);
+        assert!(help.contains(shown) && !help.contains(hidden), "{name}:\n{help}");
+    }
+}
+
+#[test]
+fn the_list_of_settings_has_all_of_them() {
+    let list = crate::config::plain_reference();
+    for spec in KEYS {
+        assert!(
+            list.contains(&format!("{}\n", spec.key)) && list.contains(&spec.env()),
+            "{}",
+            spec.key
+        );
+    }
+    assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
 }

@@ -157,7 +157,7 @@ sections! {
     }
 
     /// How long what is old is kept.
-    pub(super) struct RetentionConfig {
+    pub(crate) struct RetentionConfig {
         /// After how many days revisions, and the content of deleted records, are forgotten. 0: never.
         "retention.days" => pub(super) days: u32 = Is("90"), Integer(0, 36_500);
     }

@@ -1,47 +1,53 @@
-//! The keys in docs/configuration.md.
-
-use std::fmt::Write as _;
+//! The keys in docs/configuration.md, and in `mosaic config --list`.
 
 use super::keys::KEYS;
-use super::spec::DefaultValue;
+use super::spec::{DefaultValue, KeySpec};
 
 /// What each key does, its names, its default and what it accepts, in Markdown.
 pub fn markdown_reference() -> String {
-    let mut keys = String::new();
-    for spec in KEYS {
-        let flag = spec.flag().map_or_else(
-            || "No flag: it is a secret".to_owned(),
-            |flag| format!("`--{flag}`"),
-        );
-        let default = match spec.default {
-            DefaultValue::Is("") => "empty".to_owned(),
-            DefaultValue::Is(value) => format!("`{value}`"),
-            DefaultValue::Otherwise(instead) => instead.to_owned(),
-        };
-        let names = format!(
-            "{flag}, `{}`. Default: {default}. Accepts: {}.",
-            spec.env(),
-            spec.kind
-        );
-        // Writing to a String does not fail.
-        let _ = write!(
-            keys,
-            "### `{}`\n\n{}\n\n{}\n\n",
-            spec.key,
-            wrapped(spec.help),
-            wrapped(&names)
-        );
-    }
+    let section = |spec: &KeySpec| {
+        let (help, names) = (wrapped(spec.help, 120), wrapped(&names(spec), 120));
+        format!("### `{}`\n\n{help}\n\n{names}\n\n", spec.key)
+    };
+    let keys: String = KEYS.iter().map(|spec| section(spec)).collect();
     keys.trim_end().to_owned()
 }
 
-/// A text in lines of at most 120 characters.
-fn wrapped(text: &str) -> String {
+/// The same, for a terminal.
+pub fn plain_reference() -> String {
+    let section = |spec: &KeySpec| {
+        let about = format!("{}\n{}", wrapped(spec.help, 96), wrapped(&names(spec), 96));
+        let about = about.replace('`', "").replace('\n', "\n    ");
+        format!("{}\n    {about}\n", spec.key)
+    };
+    KEYS.iter().map(|spec| section(spec)).collect()
+}
+
+/// The flag and the variable of a key, its default and what it accepts.
+fn names(spec: &KeySpec) -> String {
+    let flag = spec.flag().map_or_else(
+        || "No flag: it is a secret".to_owned(),
+        |flag| format!("`--{flag}`"),
+    );
+    let default = match spec.default {
+        DefaultValue::Is("") => "empty".to_owned(),
+        DefaultValue::Is(value) => format!("`{value}`"),
+        DefaultValue::Otherwise(instead) => instead.to_owned(),
+    };
+    format!(
+        "{flag}, `{}`. Default: {default}. Accepts: {}.",
+        spec.env(),
+        spec.kind
+    )
+}
+
+/// A text in lines of at most so many characters.
+fn wrapped(text: &str, width: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= 120 => {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
                 line.push_str(word);
             }

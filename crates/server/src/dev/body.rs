@@ -8,6 +8,7 @@ use hyper::body::{Body, Bytes};
 use tokio::time::timeout;
 
 use super::answer::{Answer, problem};
+use crate::words::counted;
 
 /// What a body may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) async fn whole<B: Body<Data = Bytes> + Unpin>(
         Ok(Ok(None)) => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            format!("the body is larger than {bytes} bytes"),
+            format!("the body is larger than {}", counted(bytes as u64, "byte")),
         ),
         Ok(Err(_)) => (
             StatusCode::BAD_REQUEST,

@@ -25,7 +25,7 @@ use super::folder::Folder;
 use super::machine::{MovedClock, machine};
 use super::requests::Requests;
 use crate::config::{Config, DatabaseUrl, StorageConfig};
-use crate::wiring::{self, Machine, Migrations, Services};
+use crate::wiring::{self, Machine, Opening, Services};
 
 /// How long look-ups of a server that was stopped may go on.
 const READERS_END_WITHIN: Duration = Duration::from_secs(10);
@@ -214,7 +214,7 @@ impl Running {
     async fn start(machine: &Machine, config: &Config) -> Result<Self, DevError> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(DevError::Start)?;
         let address = listener.local_addr().map_err(DevError::Start)?;
-        let services = Services::open_on(machine, config, Migrations::Apply).await?;
+        let services = Services::open_on(machine, config, Opening::Create).await?;
         let subscriptions = services.hear_of_commits();
         let settings = wiring::http_settings(config);
         let server = match mosaic_adapter_http::start(&settings, listener, services.state.clone()) {

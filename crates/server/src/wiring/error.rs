@@ -1,7 +1,7 @@
 //! Why the parts do not fit together.
 
 use mosaic_adapter_sqlite::OpenError;
-use mosaic_ports::BoxError;
+use mosaic_ports::{BoxError, in_words};
 
 use crate::lost::LostError;
 use crate::secrets::SecretError;
@@ -13,9 +13,15 @@ pub(crate) enum WiringError {
     /// The data folder or a secret in it can't be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// There is no store, and none was to be made.
+    #[error(
+        "{0}: there is no store. Is it the right place (data_dir, --data-dir, MOSAIC_DATA_DIR; database_url, --database-url, \
+         MOSAIC_DATABASE_URL)? `mosaic serve` and `mosaic migrate` make a new one"
+    )]
+    Absent(String),
     /// The store can't be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(OpenError),
     /// Another process has the embedded store, probably a server. Says what to do then.
     #[error("{source}. {hint}")]
     InUse {
@@ -26,7 +32,7 @@ pub(crate) enum WiringError {
     },
     /// PostgreSQL can't be opened.
     #[error(transparent)]
-    Postgres(#[from] mosaic_adapter_postgres::OpenError),
+    Postgres(mosaic_adapter_postgres::OpenError),
     /// The database URL is not one of PostgreSQL.
     #[error("database_url (--database-url, MOSAIC_DATABASE_URL) can not be used: {0}")]
     DatabaseUrl(mosaic_adapter_postgres::UrlError),
@@ -48,6 +54,27 @@ pub(crate) enum WiringError {
     /// The key can't sign.
     #[error("token_secret can not be used: {0}")]
     TokenKey(BoxError),
+}
+
+impl From<OpenError> for WiringError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Absent(location) => Self::Absent(location),
+            OpenError::Pending { missing, .. } => Self::Pending(in_words(missing)),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<mosaic_adapter_postgres::OpenError> for WiringError {
+    fn from(error: mosaic_adapter_postgres::OpenError) -> Self {
+        use mosaic_adapter_postgres::OpenError::{Absent, Pending};
+        match error {
+            Absent(database) => Self::Absent(database),
+            Pending { missing, .. } => Self::Pending(in_words(missing)),
+            other => Self::Postgres(other),
+        }
+    }
 }
 
 impl WiringError {

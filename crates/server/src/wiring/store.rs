@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use mosaic_adapter_postgres::{PostgresSettings, PostgresStore, PostgresUrl};
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
-use mosaic_adapter_system::{SystemClock, UuidV7Ids};
-use mosaic_application::history::History;
+use mosaic_adapter_system::{MarkFile, SystemClock, UuidV7Ids};
+use mosaic_application::history::{HighWater, History};
 use mosaic_application::retention::Purge;
 use mosaic_ports::{Clock, Migration, Stores};
 
+use super::TOKEN_KEY_FILE;
 use super::error::WiringError;
 use crate::config::{Config, DatabaseUrl};
+use crate::lost;
 use crate::storage::Storage;
+
+/// The file in the data folder that remembers how far the database has come.
+const MARK_FILE: &str = "high-water.json";
 
 /// A store that is open, whichever it is.
 #[derive(Debug)]
@@ -27,13 +32,13 @@ enum Backend {
     Postgres(Arc<PostgresStore>),
 }
 
-/// Whether a store is brought up to date when it is opened.
+/// What may be made when a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Migrations {
-    /// It is.
-    Apply,
-    /// It must be up to date already.
-    Refuse,
+pub(crate) enum Opening {
+    /// The store, where there is none; one of an older version is brought up to date.
+    Create,
+    /// Nothing: it must be there, and up to date.
+    Existing,
 }
 
 impl OpenStore {
@@ -44,9 +49,9 @@ impl OpenStore {
     pub(crate) async fn open(
         config: &Config,
         database: &DatabaseUrl,
-        migrations: Migrations,
+        opening: Opening,
     ) -> Result<Self, WiringError> {
-        Self::open_by(Arc::new(SystemClock), config, database, migrations).await
+        Self::open_by(Arc::new(SystemClock), config, database, opening).await
     }
 
     /// As [`OpenStore::open`], with the clock that stamps go by.
@@ -57,28 +62,22 @@ impl OpenStore {
         clock: Arc<dyn Clock>,
         config: &Config,
         database: &DatabaseUrl,
-        migrations: Migrations,
+        opening: Opening,
     ) -> Result<Self, WiringError> {
+        if *database == config.database {
+            lost::refuse_emptied(config, TOKEN_KEY_FILE, opening)?;
+        }
         let ids = Arc::new(UuidV7Ids);
+        let migrate = opening == Opening::Create;
         let (ports, backend) = match opener(config, database)? {
             Opener::Sqlite(settings) => {
-                if migrations == Migrations::Refuse {
-                    refuse_pending(config, database).await?;
-                }
+                let settings = SqliteSettings { migrate, ..settings };
                 let store = Arc::new(SqliteStore::open(settings, clock, ids).await?);
                 (Stores::of(&store), Backend::Sqlite(store))
             }
             Opener::Postgres(settings) => {
-                let migrate = migrations == Migrations::Apply;
                 let settings = PostgresSettings { migrate, ..*settings };
-                let store = match PostgresStore::open(settings, clock, ids).await {
-                    Err(error @ mosaic_adapter_postgres::OpenError::Pending { .. }) => {
-                        // It counts them; a person wants their names.
-                        refuse_pending(config, database).await?;
-                        return Err(error.into());
-                    }
-                    opened => Arc::new(opened?),
-                };
+                let store = Arc::new(PostgresStore::open(settings, clock, ids).await?);
                 (Stores::of(&store), Backend::Postgres(store))
             }
         };
@@ -90,7 +89,7 @@ impl OpenStore {
     /// # Errors
     /// [`WiringError`], also where there is no store yet, or one that is not up to date.
     pub(crate) async fn existing(config: &Config, hint: &'static str) -> Result<Self, WiringError> {
-        Self::open(config, &config.database, Migrations::Refuse)
+        Self::open(config, &config.database, Opening::Existing)
             .await
             .map_err(|error| error.hinted(hint))
     }
@@ -110,6 +109,12 @@ impl OpenStore {
     /// The history that it holds.
     pub(crate) fn history(&self) -> History {
         History::of(&self.ports, Arc::new(SystemClock), Arc::new(UuidV7Ids))
+    }
+
+    /// What remembers how far it has come.
+    pub(crate) fn high_water(&self, config: &Config, storage: &Storage) -> HighWater {
+        let mark = MarkFile::at(config.server.data_dir.join(MARK_FILE));
+        HighWater::new(self.history(), Arc::new(mark), Arc::clone(&storage.verified))
     }
 
     /// Finishes the writes that are queued and releases the store.
@@ -140,30 +145,16 @@ fn opener(config: &Config, database: &DatabaseUrl) -> Result<Opener, WiringError
     })
 }
 
-/// Says what a store that must not be changed has still to be brought up to date with.
-async fn refuse_pending(config: &Config, database: &DatabaseUrl) -> Result<(), WiringError> {
-    let pending = pending_migrations(config, database).await?;
-    if pending.is_empty() {
-        Ok(())
-    } else {
-        Err(WiringError::Pending(pending.join(", ")))
-    }
-}
-
-/// What a store has still to be brought up to date with: `V1 initial`.
+/// What the store of this configuration has still to be brought up to date with. Changes nothing.
 ///
 /// # Errors
-/// [`WiringError`].
-pub(crate) async fn pending_migrations(
-    config: &Config,
-    database: &DatabaseUrl,
-) -> Result<Vec<String>, WiringError> {
-    let pending = match opener(config, database)? {
+/// [`WiringError`]; [`WiringError::Absent`] where there is no store yet.
+pub(crate) async fn pending_migrations(config: &Config) -> Result<&'static [Migration], WiringError> {
+    lost::refuse_emptied(config, TOKEN_KEY_FILE, Opening::Existing)?;
+    Ok(match opener(config, &config.database)? {
         Opener::Sqlite(settings) => mosaic_adapter_sqlite::pending_migrations(settings.location).await?,
         Opener::Postgres(settings) => mosaic_adapter_postgres::pending_migrations(&settings).await?,
-    };
-    let named = |step: &Migration| format!("V{} {}", step.version, step.name);
-    Ok(pending.iter().map(named).collect())
+    })
 }
 
 fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettings, WiringError> {

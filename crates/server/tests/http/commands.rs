@@ -173,8 +173,8 @@ fn while_the_server_runs_the_store_is_its_own() {
 #[test]
 fn migrate_makes_a_store_and_check_only_looks() {
     let data = Data::new();
-    let pending = failed(mosaic(&data, &["migrate", "--check"]));
-    assert!(pending.contains("pending"), "{pending}");
+    let absent = failed(mosaic(&data, &["migrate", "--check"]));
+    assert!(absent.contains("there is no store"), "{absent}");
     assert!(
         !data.path().join("mosaic-data/mosaic.db").exists(),
         "looking makes no store"

@@ -128,6 +128,7 @@ fn new_database() -> TestDatabase {
         command
             .current_dir(folder.path())
             .env_clear()
+            .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
             .args(["migrate", "--database-url", &url]);
         let done = tokio::task::spawn_blocking(move || command.output()).await??;
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -27,6 +27,7 @@ mod digest;
 mod document;
 mod events;
 mod examples;
+mod fail2ban;
 mod fields;
 mod files;
 mod files_crash;

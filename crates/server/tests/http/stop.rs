@@ -9,7 +9,11 @@ use crate::harness::{Data, Server, Signal, send_signal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_signal_lets_a_request_in_flight_finish_and_exits_with_0() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for (signal, name) in [
+        (Signal::TERM, "SIGTERM"),
+        (Signal::INT, "SIGINT"),
+        (Signal::HUP, "SIGHUP"),
+    ] {
         let mut server = Server::start();
         let phone = server.device("phone").await;
         let body = r#"{"content": "in flight"}"#;
@@ -34,7 +38,30 @@ async fn a_stop_signal_lets_a_request_in_flight_finish_and_exits_with_0() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let (status, log) = server.wait();
         assert_eq!(status.code(), Some(0), "{log}");
+        assert!(
+            log.contains(&format!("{name}: finishing what is in flight")),
+            "{log}"
+        );
     }
+}
+
+/// Whoever starts a server with `nohup` wants it to outlive the terminal.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_that_was_to_be_ignored_is() {
+    let mut server = Data::new().start_by(&["nohup"], &[]);
+    server.signal(Signal::HUP);
+    // Later signals are not heard before earlier ones.
+    for _ in 0..3 {
+        server.anonymous().get("/health").await.ok();
+    }
+    server.signal(Signal::TERM);
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(
+        log.contains("SIGTERM: finishing") && !log.contains("SIGHUP"),
+        "{log}"
+    );
 }
 
 /// Returns once the server takes no new connections: it has heard the signal.
@@ -69,6 +96,7 @@ async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or
         line.contains("200") && line.contains("duration_ms") && line.contains("request_id"),
         "{line}"
     );
+    assert!(line.contains(r#""client_addr":"127.0.0.1""#), "{line}");
     let names_device = |line: &str| line.contains("/auth/login") && line.contains("my-phone");
     assert!(log.lines().any(names_device), "a login is of a device, too");
     let secrets = [
@@ -80,6 +108,49 @@ async fn the_log_has_a_line_per_request_with_user_and_device_and_never_a_body_or
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} in the log");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_login_has_a_line_with_the_account_and_where_it_came_from() {
+    let mut server = Server::start_with(&["--http-trust-proxy", "--auth-account-attempts-per-minute=1"]);
+    server.device("phone").await;
+    for (username, status) in [
+        ("nobody", 401),
+        ("admin", 401),
+        ("admin", 429),
+        ("two words", 401),
+    ] {
+        let body = json!({"username": username, "password": "my-wrong-password"});
+        let login = server
+            .anonymous()
+            .request(reqwest::Method::POST, "/auth/login")
+            .json(&body);
+        let answer = login
+            .header("x-forwarded-for", "203.0.113.9")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{username}");
+    }
+    server.signal(Signal::TERM);
+    let (_, log) = server.wait();
+    let refused: Vec<serde_json::Value> = log
+        .lines()
+        .filter(|line| line.contains("login refused"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told = refused.iter().map(|line| {
+        assert_eq!(
+            (&line["level"], &line["client_addr"]),
+            (&json!("WARN"), &json!("203.0.113.9"))
+        );
+        line["account"].as_str().unwrap()
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["nobody", "admin", "admin", "-"]);
+    assert!(
+        !log.contains("my-wrong-password") && !log.contains("two words"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -25,11 +25,16 @@ fn tour() -> String {
 }
 
 #[test]
-fn the_readme_s_tour_works_as_it_stands() {
+fn the_readme_s_tour_works_as_it_stands_and_again() {
     let server = Server::start();
-    let script = tour();
+    for _ in 0..2 {
+        takes(&tour(), &server);
+    }
+}
+
+fn takes(script: &str, server: &Server) {
     let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &script])
+        .args(["-euo", "pipefail", "-c", script])
         .env("MOSAIC", &server.url)
         .env("PASSWORD", ADMIN_PASSWORD)
         .output()

@@ -59,7 +59,7 @@ async fn a_diary_is_kept_on_two_laptops() {
     assert!(
         home.run(&["status"])
             .await
-            .ends_with("2 edits and 1 files to send\n")
+            .ends_with("2 edits and 1 file to send\n")
     );
     assert_eq!(home.run(&["sync"]).await, "in sync: 1 came, 3 sent\n");
     assert!(

@@ -46,9 +46,15 @@ async fn what_can_not_be_removed_stays(place: Place) {
     assert!(unknown.contains("there is no user nobody"), "{unknown}");
     let last = place.mosaic(&["user", "delete", "admin", "--yes"]).failed();
     assert!(last.contains("admin is the last administrator"), "{last}");
-    // Nobody is there to be asked.
+    // Nobody is there to be asked; and nobody is asked for what can't be done.
+    for (name, said) in [("nobody", "no user nobody"), ("admin", "last administrator")] {
+        let unasked = place.mosaic(&["user", "delete", name]).failed();
+        assert!(unasked.contains(said), "{unasked}");
+    }
+    place.mosaic(&["user", "add", "--admin", "bert"]).done();
     let unasked = place.mosaic(&["user", "delete", "admin"]).failed();
     assert!(unasked.contains("--yes"), "{unasked}");
+    place.mosaic(&["user", "delete", "bert", "--yes"]).done();
     assert_eq!(place.mosaic(&["user", "list"]).done(), listed);
     place.remove().await;
 }

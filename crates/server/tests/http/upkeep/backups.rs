@@ -23,7 +23,7 @@ async fn a_backup_is_taken_while_the_server_runs_and_restored_while_it_is_stoppe
     let before = client.everything().await;
     let old = client.pull(&json!({})).await["epoch"].clone();
     let said = place.mosaic(&["backup", "saved.db"]).done();
-    assert!(said.contains("1 users") && said.contains("saved.db"), "{said}");
+    assert!(said.contains("1 user,") && said.contains("saved.db"), "{said}");
     let saved = std::fs::read(place.data.path().join("saved.db")).unwrap();
     let exists = place.mosaic(&["backup", "saved.db"]).failed();
     assert!(exists.contains("saved.db: exists already"), "{exists}");
@@ -85,8 +85,6 @@ fn a_backup_goes_into_a_store_that_is_not_there_yet() {
 #[test]
 fn what_is_no_backup_is_not_restored_and_nothing_changes() {
     let place = Place::embedded();
-    let nothing = place.mosaic(&["backup", "saved.db"]).failed();
-    assert!(nothing.contains("no such database"), "{nothing}");
     prepared(&place);
     let before = (names(&place), place.mosaic(&["epoch", "show"]).done());
     place.mosaic(&["backup", "saved.db"]).done();

@@ -31,8 +31,8 @@ async fn an_emptied_database_beside_attachments_does_not_start_as_a_new_server(p
             database.connect().await.batch_execute(emptied).await.unwrap();
         }
     }
-    for _ in 0..2 {
-        let said = place.mosaic(&["serve"]).failed();
+    for command in ["migrate", "serve", "serve"] {
+        let said = place.mosaic(&[command]).failed();
         assert!(
             said.contains("holds files")
                 && said.contains("mosaic restore")
@@ -40,6 +40,8 @@ async fn an_emptied_database_beside_attachments_does_not_start_as_a_new_server(p
             "{said}"
         );
     }
+    let accounts = place.mosaic(&["user", "list"]).done();
+    assert_eq!(accounts.lines().count(), 1, "nobody was made: {accounts}");
     // What the message says works.
     place.mosaic(&["doctor", "--accept-storage"]);
     stop(place.start());

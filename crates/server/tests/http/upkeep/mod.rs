@@ -7,6 +7,8 @@ mod backups;
 mod epochs;
 mod exports;
 mod lost;
+mod opening;
 mod purges;
 mod streams;
 mod support;
+mod terminal;

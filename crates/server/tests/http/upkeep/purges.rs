@@ -52,7 +52,7 @@ async fn what_is_old_is_forgotten_and_everything_else_stays(place: Place) {
 
     let done = place.mosaic(&["purge"]).done();
     let expected = format!(
-        "Purged: {} revisions, the content of 1 deleted records and 0 files of attachments, of 1 users.\n",
+        "Purged: {} revisions, the content of 1 deleted record and 0 files of attachments, of 1 user.\n",
         before.revisions
     );
     assert_eq!(done, expected);

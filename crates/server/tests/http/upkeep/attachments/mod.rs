@@ -104,9 +104,7 @@ fn ill(place: &Place, args: &[&str], losses: usize) -> Vec<String> {
     let (code, out, err) = doctor(place, args);
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(
-        err.contains(&format!(
-            "{losses} attachments or records are lost, damaged or unreadable"
-        )),
+        err.contains(&format!("lost, damaged or unreadable: {losses}")),
         "{err}"
     );
     out.lines().map(str::to_owned).collect()
@@ -129,11 +127,11 @@ async fn where_everything_is_as_it_should_be_the_doctor_says_so(place: Place) {
     stop(server);
     assert_eq!(
         healthy(&place, &[]),
-        ["2 attachments of 1 accounts, 195.3 KiB read: all as they should be."]
+        ["2 attachments of 1 account, 195.3 KiB read: all as they should be."]
     );
     assert_eq!(
         healthy(&place, &["--quick"]),
-        ["2 attachments of 1 accounts, not read: all as they should be."]
+        ["2 attachments of 1 account, not read: all as they should be."]
     );
     place.remove().await;
 }
@@ -218,11 +216,11 @@ async fn what_nobody_needs_is_found_and_goes_with_a_purge(place: Place) {
         "{found:?}"
     );
     assert!(
-        found[1].starts_with("unknown: 1 files of the account ffffffff-ffff"),
+        found[1].starts_with("unknown: 1 file of the account ffffffff-ffff"),
         "{found:?}"
     );
     assert!(
-        found[2].ends_with("none is lost or damaged, and 2 other findings."),
+        found[2].ends_with("none is lost or damaged, and 2 findings besides."),
         "{found:?}"
     );
     let purged = place.mosaic(&["purge"]).done();
@@ -232,7 +230,7 @@ async fn what_nobody_needs_is_found_and_goes_with_a_purge(place: Place) {
     let found = healthy(&place, &["--quick"]);
     assert!(found[0].contains("The next purge removes it"), "{found:?}");
     let purged = place.mosaic(&["purge"]).done();
-    assert!(purged.contains("and 1 files"), "{purged}");
+    assert!(purged.contains("and 1 file of"), "{purged}");
     assert!(!killed.exists() && foreign.exists() && needed[0].exists());
     assert_eq!(healthy(&place, &[]).len(), 2);
     place.remove().await;
@@ -268,7 +266,7 @@ async fn files_go_with_the_last_record_that_names_them(place: Place) {
 
     let done = place.mosaic(&["purge"]).done();
     assert!(
-        done.contains("the content of 2 deleted records and 1 files"),
+        done.contains("the content of 2 deleted records and 1 file of"),
         "{done}"
     );
     assert_eq!(total(&folder), before - SIZE as u64);
@@ -318,7 +316,7 @@ async fn an_upload_that_nobody_finishes_is_given_up(place: Place) {
     age(&place).await;
     // Whatever is kept for ever, this is not.
     let purged = place.mosaic(&["purge", "--retention-days", "0"]).done();
-    assert!(purged.contains("and 1 files"), "{purged}");
+    assert!(purged.contains("and 1 file of"), "{purged}");
     assert_eq!(folder.blobs(), Vec::<PathBuf>::new());
     place.remove().await;
 }
