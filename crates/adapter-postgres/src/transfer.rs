@@ -45,12 +45,11 @@ impl StoreIdentity for PostgresStore {
         Ok(Epoch::new(column(row, 0, "meta.epoch")?))
     }
 
-    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
-        let sql = "UPDATE meta SET epoch = $1 WHERE only_row = 1";
-        self.database
-            .run(Step::Fixed(sql, vec![(&epoch.uuid(), Type::UUID)]))
-            .await?;
-        Ok(())
+    async fn replace_epoch(&self, old: Epoch, new: Epoch) -> Result<bool, StoreError> {
+        let sql = "UPDATE meta SET epoch = $2 WHERE only_row = 1 AND epoch = $1 RETURNING 1";
+        let (old, new) = (old.uuid(), new.uuid());
+        let step = Step::Fixed(sql, vec![(&old, Type::UUID), (&new, Type::UUID)]);
+        Ok(!self.database.run(step).await?.is_empty())
     }
 
     async fn storage(&self) -> Result<Option<Uuid>, StoreError> {

@@ -28,10 +28,10 @@ impl StoreIdentity for SqliteStore {
         Ok(self.readers.read(read).await?)
     }
 
-    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
+    async fn replace_epoch(&self, old: Epoch, new: Epoch) -> Result<bool, StoreError> {
         let job = move |conn: &Connection| {
-            conn.execute("UPDATE meta SET epoch = ?1 WHERE only_row = 1", [epoch.uuid()])?;
-            Ok(())
+            let sql = "UPDATE meta SET epoch = ?2 WHERE only_row = 1 AND epoch = ?1";
+            Ok(conn.execute(sql, [old.uuid(), new.uuid()])? > 0)
         };
         Ok(self.writer.run(job).await?)
     }

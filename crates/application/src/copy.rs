@@ -151,7 +151,8 @@ impl Copy {
             if !present.is_empty() {
                 return Err(CopyError::ForeignTarget);
             }
-            self.to.identity.set_epoch(ours).await?;
+            // Nobody else has a target that is empty.
+            self.to.identity.replace_epoch(theirs, ours).await?;
         }
         // The blobs stay where they are.
         if let Some(storage) = self.from.identity.storage().await?

@@ -4,17 +4,18 @@
 //! devices would never hear that what they pulled is gone. So every commit is remembered outside of the database, too
 //! ([`MarkStore`]), now and then also in the storage of attachments, and a database that lacks it gets a new epoch.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mosaic_domain::high_water::{FoundHistory, HighWaterMark, Verdict};
+use mosaic_domain::high_water::{FoundHistory, FoundUser, HighWaterMark, Verdict};
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
-    ChangeFeed, Clock, CommitListener, IdGenerator, Jobs, MarkStore, StoreError, StoreIdentity, Stores,
+    ChangeFeed, Clock, CommitListener, IdGenerator, Jobs, MarkStore, OrphanIndex, StoreError, StoreIdentity,
+    Stores, UserIds,
 };
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{interval, sleep, timeout};
+use uuid::Uuid;
 
 use crate::retention::Purge;
 use crate::storage::VerifiedStorage;
@@ -30,14 +31,16 @@ const RETRY: Duration = Duration::from_secs(1);
 /// name by which it is known, nor when its epoch is renewed elsewhere.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
-/// For so long a start waits for the storage of attachments.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For so long a start, and a stop, wait for the storage of attachments.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The name of a store's history.
 #[derive(Clone)]
 pub struct History {
     identity: Arc<dyn StoreIdentity>,
     feed: Arc<dyn ChangeFeed>,
+    user_ids: Arc<dyn UserIds>,
+    orphans: Arc<dyn OrphanIndex>,
     jobs: Arc<dyn Jobs>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
@@ -58,6 +61,8 @@ impl History {
         Self {
             identity: Arc::clone(&store.identity),
             feed: Arc::clone(&store.feed),
+            user_ids: Arc::clone(&store.user_ids),
+            orphans: Arc::clone(&store.orphans),
             jobs: Arc::clone(&store.jobs),
             clock,
             ids,
@@ -77,12 +82,21 @@ impl History {
     /// # Errors
     /// [`StoreError`].
     pub async fn renew(&self) -> Result<Renewed, StoreError> {
+        loop {
+            let old = self.identity.epoch().await?;
+            if let Some(renewed) = self.renew_from(old).await? {
+                return Ok(renewed);
+            }
+        }
+    }
+
+    /// The same, unless it has another name by now: then somebody else did it.
+    async fn renew_from(&self, old: Epoch) -> Result<Option<Renewed>, StoreError> {
         // First, so that a purge never finds a store with the new name that is not held back.
         self.hold_purges_back().await?;
-        let old = self.identity.epoch().await?;
         let new = Epoch::new(self.ids.next());
-        self.identity.set_epoch(new).await?;
-        Ok(Renewed { old, new })
+        let is_done = self.identity.replace_epoch(old, new).await?;
+        Ok(is_done.then_some(Renewed { old, new }))
     }
 
     /// Sees to it that servers purge nothing by themselves for [`HELD_BACK_MS`].
@@ -104,12 +118,30 @@ impl History {
         let Some(store) = self.identity.storage().await? else {
             return Ok(None);
         };
-        let mut clocks = Vec::new();
+        let mut users = Vec::new();
         for user in mark.iter().flat_map(|mark| mark.users()) {
-            clocks.push(self.feed.clock(user, None).await?.ok());
+            users.push(self.find_user(user).await?);
         }
         let epoch = self.identity.epoch().await?;
-        Ok(Some(FoundHistory { store, epoch, clocks }))
+        Ok(Some(FoundHistory { store, epoch, users }))
+    }
+
+    /// The clock of a user goes first when an account is removed, and its row when it is noted that it was: asked in this order, none
+    /// is missed.
+    async fn find_user(&self, user: UserId) -> Result<FoundUser, StoreError> {
+        if let Ok(clock) = self.feed.clock(user, None).await? {
+            return Ok(FoundUser::Clock(clock));
+        }
+        let before = Some(UserId::new(Uuid::from_u128(
+            user.uuid().as_u128().saturating_sub(1),
+        )));
+        let is_going = self.user_ids.user_ids(before, 1).await? == [user];
+        let is_known = is_going || self.orphans.removed_users(before, 1).await? == [user];
+        Ok(if is_known {
+            FoundUser::Removed
+        } else {
+            FoundUser::Nothing
+        })
     }
 }
 
@@ -126,12 +158,12 @@ pub struct HighWater {
 struct State {
     /// What is remembered; nothing until the store was looked at.
     mark: Option<HighWaterMark>,
-    /// Whether the storage was told of it.
+    /// The store is to be compared: commits may have been missed, and a lot may have happened to the database meanwhile.
+    is_due: bool,
+    /// Whether what the storage remembered was compared: before that nothing takes its place.
+    is_storage_compared: bool,
+    /// Whether the storage was told of the mark.
     is_stored: bool,
-    /// Commits may have been missed: the connection to the database was lost, and a lot may have happened to it.
-    missed: bool,
-    /// Whose logins ended: perhaps since they were removed.
-    ended: BTreeSet<UserId>,
     /// The last mark could not be kept, which was said.
     is_failing: bool,
 }
@@ -154,31 +186,36 @@ impl HighWater {
     /// # Errors
     /// [`StoreError`].
     pub async fn check(&self) -> Result<Option<Renewed>, StoreError> {
-        let is_first = self.state().mark.is_none();
         let kept = self.remembered();
         let Some(found) = self.history.find(kept.as_ref()).await? else {
             return Ok(None);
         };
-        let mut verdict = kept
+        let verdict = kept
             .as_ref()
             .map_or(Verdict::Unrelated, |mark| mark.judge(&found));
-        if is_first && verdict != Verdict::SetBack && self.storage_knows_more().await? {
-            verdict = Verdict::SetBack;
-        }
-        let renewed = match verdict {
-            Verdict::SetBack => Some(self.history.renew().await?),
-            Verdict::Same | Verdict::Unrelated => None,
+        let is_set_back = verdict == Verdict::SetBack || self.storage_knows_more().await?;
+        let renewed = match is_set_back {
+            true => self.history.renew_from(found.epoch).await?,
+            false => None,
         };
-        let epoch = renewed.map_or(found.epoch, |renewed| renewed.new);
+        let epoch = match renewed {
+            Some(Renewed { new, .. }) => new,
+            // Perhaps another instance was first.
+            None => self.history.epoch().await?,
+        };
         let mut state = self.state();
-        if verdict != Verdict::Same || state.mark.is_none() {
-            // What was committed meanwhile comes again with the next commit of that user.
-            let fresh = || HighWaterMark::new(found.store, epoch);
-            state.mark = kept
-                .filter(|_| verdict == Verdict::Same)
-                .or_else(|| Some(fresh()));
-            self.keep(&mut state);
+        // What was committed meanwhile stays where the history is the same, and comes again with the next commit elsewhere.
+        let same = state
+            .mark
+            .take()
+            .or(kept)
+            .filter(|_| verdict == Verdict::Same && epoch == found.epoch);
+        let mut mark = same.unwrap_or_else(|| HighWaterMark::new(found.store, epoch));
+        if verdict == Verdict::Same {
+            mark.catch_up(&found);
         }
+        state.mark = Some(mark);
+        self.keep(&mut state);
         drop(state);
         if let Some(Renewed { old, new }) = renewed {
             tracing::error!(
@@ -191,18 +228,22 @@ impl HighWater {
         Ok(renewed)
     }
 
-    /// Whether the storage remembers what the store lacks. One that can't say does not hold up a start.
+    /// Whether the storage remembers what the store lacks. It is waited for, but not for long; then it is asked another time.
     async fn storage_knows_more(&self) -> Result<bool, StoreError> {
+        if self.state().is_storage_compared {
+            return Ok(false);
+        }
         let Ok(Ok(marks)) = timeout(PATIENCE, self.storage.marks()).await else {
-            tracing::warn!("the storage of attachments does not say how far the database had come");
+            tracing::warn!("the storage of attachments does not say now how far the database had come");
             return Ok(false);
         };
-        for mark in marks {
-            let found = self.history.find(Some(&mark)).await?;
+        for mark in &marks {
+            let found = self.history.find(Some(mark)).await?;
             if found.is_some_and(|found| mark.judge(&found) == Verdict::SetBack) {
                 return Ok(true);
             }
         }
+        self.state().is_storage_compared = true;
         Ok(false)
     }
 
@@ -210,60 +251,43 @@ impl HighWater {
     pub async fn store(&self) {
         let mark = {
             let state = self.state();
-            state.mark.clone().filter(|_| !state.is_stored)
+            let is_news = state.is_storage_compared && !state.is_stored;
+            state.mark.clone().filter(|_| is_news)
         };
         let Some(mark) = mark else { return };
-        let stored = timeout(PATIENCE, self.storage.keep_mark(&mark)).await;
+        let is_stored = match timeout(PATIENCE, self.storage.keep_mark(&mark)).await {
+            Ok(Ok(())) => true,
+            failed => {
+                tracing::warn!(
+                    ?failed,
+                    "the storage of attachments does not remember how far the database has come"
+                );
+                false
+            }
+        };
         let mut state = self.state();
         // Unless there was a commit meanwhile.
-        state.is_stored = matches!(stored, Ok(Ok(()))) && state.mark.as_ref() == Some(&mark);
+        state.is_stored = is_stored && state.mark.as_ref() == Some(&mark);
     }
 
-    /// Looks again now and then, and whenever the connection to the database was lost or a user may have been removed. Never ends.
+    /// Compares again now and then, and whenever the connection to the database was lost. Never ends.
     pub async fn watch(&self) {
+        let mut again = interval(LOOK_AGAIN);
         loop {
-            if self.is_due() && self.look().await.is_err() {
-                // Whoever needs the store says why it fails.
-                tokio::time::sleep(RETRY).await;
-                continue;
+            tokio::select! {
+                _ = again.tick() => {
+                    self.store().await;
+                    self.state().is_due = true;
+                }
+                () = self.alarm.notified() => {}
             }
-            if timeout(LOOK_AGAIN, self.alarm.notified()).await.is_err() {
-                self.store().await;
-                self.state().missed = true;
+            while std::mem::take(&mut self.state().is_due) {
+                if self.check().await.is_err() {
+                    // Whoever needs the store says why it fails.
+                    self.state().is_due = true;
+                    sleep(RETRY).await;
+                }
             }
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        let state = self.state();
-        state.mark.is_none() || state.missed || !state.ended.is_empty()
-    }
-
-    async fn look(&self) -> Result<(), StoreError> {
-        let (missed, ended) = {
-            let mut state = self.state();
-            let missed = state.missed || state.mark.is_none();
-            (missed, std::mem::take(&mut state.ended))
-        };
-        if missed {
-            self.check().await?;
-            self.state().missed = false;
-        }
-        for user in ended {
-            if self.history.feed.clock(user, None).await?.is_err() {
-                self.forget(user);
-            }
-        }
-        Ok(())
-    }
-
-    /// A user was removed: that there is no such user says nothing any more.
-    pub fn forget(&self, user: UserId) {
-        let kept = self.remembered();
-        let mut state = self.state();
-        if let Some(mark) = state.mark.take().or(kept) {
-            state.mark.insert(mark).forget(user);
-            self.keep(&mut state);
         }
     }
 
@@ -311,19 +335,10 @@ impl CommitListener for HighWater {
         }
     }
 
-    fn logins_ended(&self, user: UserId) {
-        let mut state = self.state();
-        let is_marked = state
-            .mark
-            .as_ref()
-            .is_some_and(|mark| mark.users().any(|known| known == user));
-        if is_marked && state.ended.insert(user) {
-            self.alarm.notify_one();
-        }
-    }
+    fn logins_ended(&self, _: UserId) {}
 
     fn missed(&self) {
-        self.state().missed = true;
+        self.state().is_due = true;
         self.alarm.notify_one();
     }
 }

@@ -27,8 +27,9 @@ pub(crate) const MARKERS: UserId = UserId::new(Uuid::nil());
 /// What such a blob says to a person who finds it.
 const SAYS: &str = "This storage belongs to a Mosaic server. Do not remove this file.\n";
 
-/// So many of them are looked at, and they have at most so many bytes.
-const MOST_MARKERS: u32 = 32;
+/// So many of them are asked for at once, so many times, and they have at most so many bytes.
+const MARKERS_AT_ONCE: u32 = 32;
+const MOST_PAGES: usize = 32;
 const LONGEST_MARKER: u64 = 4_096;
 
 /// The storage is another one.
@@ -115,38 +116,51 @@ impl VerifiedStorage {
             .collect())
     }
 
-    /// Has the storage remember this, in the place of what it remembered of that database.
+    /// Has the storage remember this, in the place of what it remembered of that database. That goes first: where nothing can be removed,
+    /// nothing piles up.
     ///
     /// # Errors
     /// [`BlobError`].
     pub async fn keep_mark(&self, mark: &HighWaterMark) -> Result<(), BlobError> {
-        let before = self.kept_marks().await?;
         let text = serde_json::to_vec(mark).map_err(|error| BlobError::Unavailable(error.into()))?;
-        self.put(self.ids.next(), text.into()).await?;
+        let before = self.kept_marks().await?;
         for (name, _) in before.iter().filter(|(_, kept)| kept.store() == mark.store()) {
             self.storage.remove(*name).await?;
         }
-        Ok(())
+        self.put(self.ids.next(), text.into()).await
     }
 
     async fn kept_marks(&self) -> Result<Vec<(BlobName, HighWaterMark)>, BlobError> {
         let storage = self.right().await?;
-        let mut marks = Vec::new();
-        for info in storage.list(None, MOST_MARKERS).await? {
-            if info.name.user != MARKERS || info.size > LONGEST_MARKER {
-                continue;
+        let (mut marks, mut after) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let page = storage.list(after, MARKERS_AT_ONCE).await?;
+            for info in page.iter().filter(|info| info.name.user == MARKERS) {
+                if let Some(text) = self.read_marker(info).await? {
+                    // The others prove names.
+                    marks.extend(serde_json::from_slice(&text).ok().map(|mark| (info.name, mark)));
+                }
             }
-            let Some(mut reader) = storage.read(info.name, None).await? else {
-                continue;
-            };
-            let mut text = Vec::new();
-            while let Some(bytes) = reader.bytes.next().await {
-                text.extend_from_slice(&bytes?);
+            after = page.last().map(|info| info.name);
+            if after.is_none_or(|last| last.user != MARKERS) {
+                break;
             }
-            // The others prove names.
-            marks.extend(serde_json::from_slice(&text).ok().map(|mark| (info.name, mark)));
         }
         Ok(marks)
+    }
+
+    async fn read_marker(&self, info: &BlobInfo) -> Result<Option<Vec<u8>>, BlobError> {
+        if info.size > LONGEST_MARKER {
+            return Ok(None);
+        }
+        let Some(mut reader) = self.storage.read(info.name, None).await? else {
+            return Ok(None);
+        };
+        let mut text = Vec::new();
+        while let Some(bytes) = reader.bytes.next().await {
+            text.extend_from_slice(&bytes?);
+        }
+        Ok(Some(text))
     }
 
     async fn right(&self) -> Result<&dyn BlobStore, BlobError> {

@@ -12,13 +12,14 @@ use crate::stamp::Stamp;
 /// How far a database had come, as something outside of it remembers: clocks that were committed.
 ///
 /// ```
-/// use mosaic_domain::high_water::{FoundHistory, HighWaterMark, Verdict};
+/// use mosaic_domain::high_water::{FoundHistory, FoundUser, HighWaterMark, Verdict};
 /// use mosaic_domain::{Epoch, Stamp, UserId};
 /// use uuid::Uuid;
 /// let (anna, epoch) = (UserId::new(Uuid::from_u128(1)), Epoch::new(Uuid::from_u128(2)));
 /// let mut mark = HighWaterMark::new(Uuid::from_u128(3), epoch);
 /// mark.raise(anna, Stamp::clamped(20));
-/// let found = |clock| FoundHistory { store: Uuid::from_u128(3), epoch, clocks: vec![Some(Stamp::clamped(clock))] };
+/// let users = |clock| vec![FoundUser::Clock(Stamp::clamped(clock))];
+/// let found = |clock| FoundHistory { store: Uuid::from_u128(3), epoch, users: users(clock) };
 /// assert_eq!(mark.judge(&found(21)), Verdict::Same);
 /// assert_eq!(mark.judge(&found(19)), Verdict::SetBack);
 /// ```
@@ -38,8 +39,19 @@ pub struct FoundHistory {
     pub store: Uuid,
     /// The name of the history that it holds.
     pub epoch: Epoch,
-    /// The clocks of [`HighWaterMark::users`], in that order; `None`: there is no such user.
-    pub clocks: Vec<Option<Stamp>>,
+    /// What there is of [`HighWaterMark::users`], in that order.
+    pub users: Vec<FoundUser>,
+}
+
+/// What a database has of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundUser {
+    /// The user's clock.
+    Clock(Stamp),
+    /// That the user was removed, or is being removed.
+    Removed,
+    /// Nothing.
+    Nothing,
 }
 
 /// What a database is, beside a mark.
@@ -75,14 +87,18 @@ impl HighWaterMark {
     pub fn raise(&mut self, user: UserId, clock: Stamp) {
         let known = self.clocks.iter().find(|(known, _)| *known == user);
         let clock = known.map_or(clock, |(_, known)| clock.max(*known));
-        self.forget(user);
+        self.clocks.retain(|(known, _)| *known != user);
         self.clocks.insert(0, (user, clock));
         self.clocks.truncate(Self::MOST_USERS);
     }
 
-    /// Forgets a user who was removed.
-    pub fn forget(&mut self, user: UserId) {
-        self.clocks.retain(|(known, _)| *known != user);
+    /// Remembers what was found of its users: commits that nobody told of, such as those of commands.
+    pub fn catch_up(&mut self, found: &FoundHistory) {
+        for ((_, mark), found) in self.clocks.iter_mut().zip(&found.users) {
+            if let FoundUser::Clock(clock) = found {
+                *mark = (*mark).max(*clock);
+            }
+        }
     }
 
     /// The users whose clocks it remembers.
@@ -104,8 +120,12 @@ impl HighWaterMark {
                 Verdict::Unrelated
             };
         }
-        let is_gone = |((_, mark), clock): (&(UserId, Stamp), &Option<Stamp>)| *clock < Some(*mark);
-        if self.clocks.iter().zip(&found.clocks).any(is_gone) {
+        let is_gone = |((_, mark), found): (&(UserId, Stamp), &FoundUser)| match found {
+            FoundUser::Clock(clock) => clock < mark,
+            FoundUser::Removed => false,
+            FoundUser::Nothing => true,
+        };
+        if self.clocks.iter().zip(&found.users).any(is_gone) {
             Verdict::SetBack
         } else {
             Verdict::Same
@@ -144,7 +164,10 @@ mod tests {
         FoundHistory {
             store: STORE,
             epoch,
-            clocks: clocks.iter().map(|clock| clock.map(stamp)).collect(),
+            users: clocks
+                .iter()
+                .map(|clock| clock.map_or(FoundUser::Nothing, |clock| FoundUser::Clock(stamp(clock))))
+                .collect(),
         }
     }
 
@@ -162,6 +185,24 @@ mod tests {
         for (clocks, verdict) in clocks {
             assert_eq!(mark.judge(&found(epoch(5), &clocks)), verdict, "{clocks:?}");
         }
+        let mut removed = found(epoch(5), &[None, Some(10)]);
+        removed.users[0] = FoundUser::Removed;
+        assert_eq!(mark.judge(&removed), Verdict::Same);
+    }
+
+    #[test]
+    fn r2_what_nobody_told_of_is_remembered_once_it_is_found() {
+        let mut mark = mark(&[(1, 10), (2, 20)]);
+        mark.catch_up(&found(epoch(5), &[Some(25), Some(10)]));
+        assert_eq!(
+            mark.judge(&found(epoch(5), &[Some(24), Some(10)])),
+            Verdict::SetBack
+        );
+        mark.catch_up(&found(epoch(5), &[None, Some(9)]));
+        assert_eq!(
+            mark.judge(&found(epoch(5), &[Some(25), Some(9)])),
+            Verdict::SetBack
+        );
     }
 
     #[test]
@@ -188,7 +229,5 @@ mod tests {
             seen.judge(&found(epoch(5), &[Some(19), full[1], full[2], full[3]])),
             Verdict::SetBack
         );
-        seen.forget(user(4));
-        assert_eq!(seen.users().collect::<Vec<_>>(), [2, 5, 3].map(user));
     }
 }

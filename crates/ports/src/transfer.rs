@@ -85,11 +85,12 @@ pub trait StoreIdentity: Send + Sync {
     /// [`StoreError`].
     async fn epoch(&self) -> Result<Epoch, StoreError>;
 
-    /// Renames the history.
+    /// Renames the history, unless it has another name than `old` by now: of several instances that do it at once, one does. Answers
+    /// whether it did.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn set_epoch(&self, epoch: Epoch) -> Result<(), StoreError>;
+    async fn replace_epoch(&self, old: Epoch, new: Epoch) -> Result<bool, StoreError>;
 
     /// The name of the storage in which the blobs of this store are; `None` until it was given.
     ///

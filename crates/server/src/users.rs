@@ -7,7 +7,6 @@ use console::Term;
 use mosaic_application::AppError;
 use mosaic_application::accounts::{AccountPatch, AccountRequest, Accounts};
 use mosaic_application::garbage::GarbageCollector;
-use mosaic_application::history::HighWater;
 use mosaic_domain::Violation;
 use mosaic_domain::account::{Password, Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
@@ -140,8 +139,7 @@ async fn execute(
             let storage = Storage::open(config, &store.ports)
                 .await
                 .map_err(WiringError::from)?;
-            let garbage = storage.garbage(&store.ports);
-            delete(accounts, &garbage, &store.high_water(config, &storage), &username).await
+            delete(accounts, &storage.garbage(&store.ports), &username).await
         }
         UserCommand::List => list(accounts).await,
     }
@@ -204,7 +202,6 @@ async fn change(accounts: &Accounts, username: &Username, patch: AccountPatch) -
 async fn delete(
     accounts: &Accounts,
     garbage: &GarbageCollector,
-    high_water: &HighWater,
     username: &Username,
 ) -> Result<String, UserError> {
     let user = accounts.by_name(username).await.map_err(refused(username))?;
@@ -217,8 +214,6 @@ async fn delete(
     let removed = accounts.remove(user.id, None, tell).await;
     removed.map_err(refused(username))?;
     meter.at(steps, "the files of attachments");
-    high_water.forget(user.id);
-    high_water.store().await;
     // The account is gone already: what fails now is no reason to say that it is not.
     match garbage.remove_account(user.id).await {
         Ok(_) => Ok(said(&user, "is removed, with everything in it", None)),

@@ -74,7 +74,7 @@ struct Seen {
 }
 
 /// One user's edits.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
     edits: Vec<Edit>,
     by_key: BTreeMap<Key, Vec<EditNumber>>,
@@ -127,7 +127,8 @@ impl Model {
         });
     }
 
-    /// As [`arrive`](Self::arrive), for a file. Sent again it changes nothing (A2): it is of when it came first.
+    /// As [`arrive`](Self::arrive), for a file. Sent again it changes nothing (A2): it is of when it came first, and what was kept of it
+    /// then may be purged.
     pub(crate) fn arrive_file(
         &mut self,
         key: &Key,
@@ -135,12 +136,18 @@ impl Model {
         times: RangeInclusive<i64>,
         is_certain: bool,
     ) {
-        let before = self.seen.arrivals.get(key).into_iter().flatten();
-        let starts = before
-            .filter(|arrival| arrival.edit == edit)
-            .map(|arrival| *arrival.times.start());
-        let first = starts.chain([*times.start()]).min().unwrap_or_default();
-        self.arrive(key, edit, first..=*times.end(), is_certain);
+        let arrivals = self.seen.arrivals.entry(key.clone()).or_default();
+        let before = arrivals.iter().filter(|arrival| arrival.edit == edit);
+        let first = before.clone().map(|arrival| *arrival.times.start()).min();
+        let first = first.map_or(*times.start(), |first| first.min(*times.start()));
+        let is_purged = before.clone().any(|arrival| arrival.is_purged);
+        arrivals.push(Arrival {
+            edit,
+            times: first..=*times.end(),
+            is_certain,
+            is_purged,
+            is_settled: false,
+        });
         self.files.insert(edit);
     }
 
@@ -414,6 +421,39 @@ mod tests {
         model.check(&old).unwrap_err();
         model.put_back();
         model.check(&old).unwrap();
+    }
+
+    #[test]
+    fn a2_a_file_that_is_sent_again_is_of_when_it_came_first() {
+        let mut model = Model::default();
+        let key = ("resource".to_owned(), "2".to_owned());
+        let named = |text: &str| {
+            [("filename".to_owned(), json!(text))]
+                .into_iter()
+                .collect::<Fields>()
+        };
+        let upload = model.edit(&key, "a", Some(named("file")));
+        model.arrive_file(&key, upload, 5..=6, false);
+        let rename = model.edit(&key, "b", Some(named("text")));
+        model.arrive(&key, rename, 9..=9, true);
+        let renamed = Version {
+            fields: named("text"),
+            ..version(9, "b", "")
+        };
+        let server = [(
+            key.clone(),
+            Stored {
+                current: renamed,
+                revisions: vec![],
+            },
+        )];
+        let server = server.into_iter().collect::<Server>();
+        let mut unpurged = model.clone();
+        unpurged.arrive_file(&key, upload, 20..=21, true);
+        assert!(unpurged.check(&server).unwrap_err().contains("H1"));
+        model.purge();
+        model.arrive_file(&key, upload, 20..=21, true);
+        model.check(&server).unwrap();
     }
 
     #[test]

@@ -25,16 +25,20 @@ async fn source() -> (Harness, UserId) {
     let account = h.account("anna", Role::Admin);
     let user = account.user.id;
     h.stores.accounts.create(account, false, None).await.unwrap();
-    h.stores
-        .identity
-        .set_epoch(Epoch::new(Uuid::from_u128(77)))
-        .await
-        .unwrap();
+    rename(&h, 77).await;
     let all = |edit: fn(u64) -> RecordEdit| (0..MEMOS).map(edit).collect::<Vec<_>>();
     h.write(user, all(|n| put(memo_key(n), memo("first")).at(1)))
         .await;
     h.write(user, all(|n| patch_memo(n, "second").at(2))).await;
     (h, user)
+}
+
+/// Gives the history of a store another name.
+async fn rename(h: &Harness, epoch: u128) {
+    let identity = &h.stores.identity;
+    let old = identity.epoch().await.unwrap();
+    let new = Epoch::new(Uuid::from_u128(epoch));
+    assert!(identity.replace_epoch(old, new).await.unwrap());
 }
 
 async fn empty() -> Stores {
@@ -152,12 +156,7 @@ async fn progress_is_told_and_ends_with_everything() {
 async fn a_target_with_another_history_or_other_users_is_left_alone() {
     let (h, _) = source().await;
     let (other, stranger) = source().await;
-    other
-        .stores
-        .identity
-        .set_epoch(Epoch::new(Uuid::from_u128(78)))
-        .await
-        .unwrap();
+    rename(&other, 78).await;
     let refused = copy(&h.stores, &other.stores).await;
     assert!(matches!(refused, Err(CopyError::ForeignTarget)), "{refused:?}");
 

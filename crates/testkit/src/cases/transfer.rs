@@ -367,9 +367,15 @@ pub async fn contents_and_avatars_are_replaced(h: &Harness) {
 /// The name of the history moves with it.
 pub async fn an_epoch_is_renamed(h: &Harness) {
     let epoch = Epoch::new(Uuid::from_u128(42));
-    assert_ne!(h.stores.identity.epoch().await.unwrap(), epoch);
-    h.stores.identity.set_epoch(epoch).await.unwrap();
-    assert_eq!(h.stores.identity.epoch().await.unwrap(), epoch);
+    let identity = &h.stores.identity;
+    let first = identity.epoch().await.unwrap();
+    assert_ne!(first, epoch);
+    assert!(identity.replace_epoch(first, epoch).await.unwrap());
+    assert_eq!(identity.epoch().await.unwrap(), epoch);
+    // Who thinks that it has its old name comes too late.
+    let late = Epoch::new(Uuid::from_u128(43));
+    assert!(!identity.replace_epoch(first, late).await.unwrap());
+    assert_eq!(identity.epoch().await.unwrap(), epoch);
 }
 
 /// The storage of the blobs has one name, whoever gives it first.
@@ -392,8 +398,11 @@ pub async fn a_storage_is_named_once(h: &Harness) {
     assert_eq!(answers.iter().filter(|(given, _)| *given == name).count(), 1);
     assert_eq!(stores.identity.storage().await.unwrap(), Some(name));
     assert_eq!(stores.identity.name_storage(h.new_id()).await.unwrap(), name);
-    let epoch = Epoch::new(Uuid::from_u128(42));
-    stores.identity.set_epoch(epoch).await.unwrap();
+    let (old, new) = (
+        stores.identity.epoch().await.unwrap(),
+        Epoch::new(Uuid::from_u128(42)),
+    );
+    assert!(stores.identity.replace_epoch(old, new).await.unwrap());
     assert_eq!(h.elsewhere().stores.identity.storage().await.unwrap(), Some(name));
 }
 

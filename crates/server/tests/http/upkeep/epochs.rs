@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use crate::harness::Client;
+use crate::harness::{Client, Server};
 use crate::upkeep::support::{Place, fill, on, on_both_stores, stop};
 
 on_both_stores! {
     a_renewed_epoch_makes_devices_fetch_everything_again
     a_database_that_is_set_back_by_hand_is_noticed
+    a_database_that_is_set_back_without_the_data_folder_is_noticed
+    an_account_that_is_removed_sets_nothing_back
 }
 
 fn shown(place: &Place) -> String {
@@ -53,8 +55,24 @@ async fn a_renewed_epoch_makes_devices_fetch_everything_again(place: Place) {
     place.remove().await;
 }
 
-/// Whoever puts a database back by hand need not know of epochs (R2).
+/// Whoever puts a database back by hand need not know of epochs (R2). The data folder remembers what the killed server acknowledged.
 async fn a_database_that_is_set_back_by_hand_is_noticed(place: Place) {
+    is_noticed(&place, |server| drop(server.kill())).await;
+    place.remove().await;
+}
+
+/// The same where the data folder is lost as well: the storage of attachments was told at the end.
+async fn a_database_that_is_set_back_without_the_data_folder_is_noticed(place: Place) {
+    let mark = place.data.path().join("mosaic-data/high-water.json");
+    is_noticed(&place, |server| {
+        stop(server);
+        std::fs::remove_file(&mark).unwrap();
+    })
+    .await;
+    place.remove().await;
+}
+
+async fn is_noticed(place: &Place, end: impl FnOnce(Server)) {
     let server = place.start();
     let [phone, tablet] = [server.device("phone").await, server.device("tablet").await];
     write(&phone, 1, "A").await;
@@ -66,12 +84,9 @@ async fn a_database_that_is_set_back_by_hand_is_noticed(place: Place) {
     write(&phone, 2, "B").await;
     let seen = tablet.everything().await;
     let epoch = tablet.pull(&seen.cursors()).await["epoch"].clone();
-    stop(server);
+    end(server);
 
-    // The other device writes before this one asks, so that its cursors are not ahead of anything. What the data folder remembers is
-    // gone with it; the storage of attachments remembers, too.
-    let mark = place.data.path().join("mosaic-data/high-water.json");
-    std::fs::remove_file(mark).unwrap();
+    // The other device writes before this one asks, so that its cursors are not ahead of anything.
     place.put_back(copy).await;
     let server = place.start();
     assert!(
@@ -85,13 +100,38 @@ async fn a_database_that_is_set_back_by_hand_is_noticed(place: Place) {
     let answer = tablet.post("/sync/pull", &body).await.ok();
     assert_ne!(answer["epoch"], epoch);
     assert_eq!(answer["reset"].as_array().unwrap().len(), 4, "{answer}");
-    // It is said once. Who removes the account that wrote last hears nothing.
-    write(&server.new_user("anna", "phone").await, 4, "D").await;
     stop(server);
+    // It is said once.
+    let server = place.start();
+    assert!(!server.log().contains("set back"), "{}", server.log());
+    stop(server);
+}
+
+/// Whoever removes the account that wrote last has set nothing back, whatever comes after that.
+async fn an_account_that_is_removed_sets_nothing_back(place: Place) {
+    let server = place.start();
+    write(&server.new_user("anna", "phone").await, 1, "A").await;
+    write(&server.new_user("bert", "phone").await, 2, "B").await;
+    let admin = server.device("admin").await;
+    stop(server);
+    let shown = shown(&place);
+
+    let server = place.start();
+    let admin = on(&server, &admin);
+    let users = admin.get("/admin/users").await.ok();
+    let bert = users["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|user| user["username"] == "bert");
+    let bert = bert.unwrap()["id"].as_str().unwrap().to_owned();
+    admin.delete(&format!("/admin/users/{bert}")).await.ok();
+    server.kill();
     place.mosaic(&["user", "delete", "anna", "--yes"]).done();
     let server = place.start();
     assert!(!server.log().contains("set back"), "{}", server.log());
     stop(server);
+    assert_eq!(self::shown(&place), shown);
     place.remove().await;
 }
 
