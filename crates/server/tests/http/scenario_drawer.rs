@@ -92,7 +92,7 @@ async fn h2_a_phone_from_a_drawer_is_told_of_every_delete_though_the_contents_ar
     fill(&mut phone, &mut others, start).await;
     part(&mut phone, &mut others, start + 10_000).await;
     let unsynced = phone.unsynced();
-    Stage::stop(server);
+    stage.crash_and_forget(server);
 
     let_time_pass(&stage, [&mut phone, &mut others]).await;
     // Each record was overwritten once, and the deletes kept what they deleted.
