@@ -185,7 +185,13 @@ impl Place {
                 database.become_copy_of(&copy).await;
                 copy.remove().await;
             }
-            (None, Copy::File(bytes)) => std::fs::write(self.database_file(), bytes).unwrap(),
+            (None, Copy::File(bytes)) => {
+                for log in ["db-wal", "db-shm"] {
+                    // A killed server leaves them, and one that stopped does not.
+                    drop(std::fs::remove_file(self.database_file().with_extension(log)));
+                }
+                std::fs::write(self.database_file(), bytes).unwrap();
+            }
             _ => panic!("a copy of another kind of store"),
         }
     }
