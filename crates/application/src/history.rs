@@ -160,12 +160,21 @@ struct State {
     mark: Option<HighWaterMark>,
     /// The store is to be compared: commits may have been missed, and a lot may have happened to the database meanwhile.
     is_due: bool,
-    /// Whether what the storage remembered was compared: before that nothing takes its place.
-    is_storage_compared: bool,
-    /// Whether the storage was told of the mark.
-    is_stored: bool,
+    storage: StorageState,
     /// The last mark could not be kept, which was said.
     is_failing: bool,
+}
+
+/// What the storage remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum StorageState {
+    /// It was not compared yet: before that nothing takes its place.
+    #[default]
+    Unknown,
+    /// Less than is remembered here.
+    Behind,
+    /// The same as here.
+    Told,
 }
 
 impl HighWater {
@@ -194,9 +203,10 @@ impl HighWater {
             .as_ref()
             .map_or(Verdict::Unrelated, |mark| mark.judge(&found));
         let is_set_back = verdict == Verdict::SetBack || self.storage_knows_more().await?;
-        let renewed = match is_set_back {
-            true => self.history.renew_from(found.epoch).await?,
-            false => None,
+        let renewed = if is_set_back {
+            self.history.renew_from(found.epoch).await?
+        } else {
+            None
         };
         let epoch = match renewed {
             Some(Renewed { new, .. }) => new,
@@ -230,7 +240,7 @@ impl HighWater {
 
     /// Whether the storage remembers what the store lacks. It is waited for, but not for long; then it is asked another time.
     async fn storage_knows_more(&self) -> Result<bool, StoreError> {
-        if self.state().is_storage_compared {
+        if self.state().storage != StorageState::Unknown {
             return Ok(false);
         }
         let Ok(Ok(marks)) = timeout(PATIENCE, self.storage.marks()).await else {
@@ -243,7 +253,7 @@ impl HighWater {
                 return Ok(true);
             }
         }
-        self.state().is_storage_compared = true;
+        self.state().storage = StorageState::Behind;
         Ok(false)
     }
 
@@ -251,8 +261,10 @@ impl HighWater {
     pub async fn store(&self) {
         let mark = {
             let state = self.state();
-            let is_news = state.is_storage_compared && !state.is_stored;
-            state.mark.clone().filter(|_| is_news)
+            state
+                .mark
+                .clone()
+                .filter(|_| state.storage == StorageState::Behind)
         };
         let Some(mark) = mark else { return };
         let is_stored = match timeout(PATIENCE, self.storage.keep_mark(&mark)).await {
@@ -267,7 +279,9 @@ impl HighWater {
         };
         let mut state = self.state();
         // Unless there was a commit meanwhile.
-        state.is_stored = is_stored && state.mark.as_ref() == Some(&mark);
+        if is_stored && state.mark.as_ref() == Some(&mark) {
+            state.storage = StorageState::Told;
+        }
     }
 
     /// Compares again now and then, and whenever the connection to the database was lost. Never ends.
@@ -306,7 +320,9 @@ impl HighWater {
 
     fn keep(&self, state: &mut State) {
         let Some(mark) = &state.mark else { return };
-        state.is_stored = false;
+        if state.storage == StorageState::Told {
+            state.storage = StorageState::Behind;
+        }
         match self.place.save(mark) {
             Ok(()) => state.is_failing = false,
             // Said once: every commit comes here.
