@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_latest_commits_are_remembered_and_none_is_lowered() {
-        let mut seen = mark(&[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (2, 19)]);
+        let seen = mark(&[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (2, 19)]);
         assert_eq!(seen.users().collect::<Vec<_>>(), [2, 5, 4, 3].map(user));
         let full = [Some(20), Some(50), Some(40), Some(30)];
         assert_eq!(seen.judge(&found(epoch(5), &full)), Verdict::Same);
