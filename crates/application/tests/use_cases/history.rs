@@ -24,17 +24,6 @@ struct Place {
     is_full: bool,
 }
 
-impl Place {
-    fn users(&self) -> Vec<UserId> {
-        self.mark
-            .lock()
-            .unwrap()
-            .iter()
-            .flat_map(HighWaterMark::users)
-            .collect()
-    }
-}
-
 impl MarkStore for Place {
     fn load(&self) -> Result<Option<HighWaterMark>, BoxError> {
         Ok(self.mark.lock().unwrap().clone())
