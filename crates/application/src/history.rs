@@ -4,6 +4,7 @@
 //! devices would never hear that what they pulled is gone. So every commit is remembered outside of the database, too
 //! ([`MarkStore`]), now and then also in the storage of attachments, and a database that lacks it gets a new epoch.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -118,9 +119,9 @@ impl History {
         let Some(store) = self.identity.storage().await? else {
             return Ok(None);
         };
-        let mut users = Vec::new();
+        let mut users = BTreeMap::new();
         for user in mark.iter().flat_map(|mark| mark.users()) {
-            users.push(self.find_user(user).await?);
+            users.insert(user, self.find_user(user).await?);
         }
         let epoch = self.identity.epoch().await?;
         Ok(Some(FoundHistory { store, epoch, users }))

@@ -3,6 +3,8 @@
 //! Something outside of the database remembers how far it had come. A database that knows less than that holds another history
 //! from now on, and devices must be told: without a new epoch they would miss what is written in the place of what is gone.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,7 +20,7 @@ use crate::stamp::Stamp;
 /// let (anna, epoch) = (UserId::new(Uuid::from_u128(1)), Epoch::new(Uuid::from_u128(2)));
 /// let mut mark = HighWaterMark::new(Uuid::from_u128(3), epoch);
 /// mark.raise(anna, Stamp::clamped(20));
-/// let users = |clock| vec![FoundUser::Clock(Stamp::clamped(clock))];
+/// let users = |clock| [(anna, FoundUser::Clock(Stamp::clamped(clock)))].into();
 /// let found = |clock| FoundHistory { store: Uuid::from_u128(3), epoch, users: users(clock) };
 /// assert_eq!(mark.judge(&found(21)), Verdict::Same);
 /// assert_eq!(mark.judge(&found(19)), Verdict::SetBack);
@@ -39,8 +41,8 @@ pub struct FoundHistory {
     pub store: Uuid,
     /// The name of the history that it holds.
     pub epoch: Epoch,
-    /// What there is of [`HighWaterMark::users`], in that order.
-    pub users: Vec<FoundUser>,
+    /// What there is of [`HighWaterMark::users`].
+    pub users: BTreeMap<UserId, FoundUser>,
 }
 
 /// What a database has of a user.
@@ -94,8 +96,8 @@ impl HighWaterMark {
 
     /// Remembers what was found of its users: commits that nobody told of, such as those of commands.
     pub fn catch_up(&mut self, found: &FoundHistory) {
-        for ((_, mark), found) in self.clocks.iter_mut().zip(&found.users) {
-            if let FoundUser::Clock(clock) = found {
+        for (user, mark) in &mut self.clocks {
+            if let Some(FoundUser::Clock(clock)) = found.users.get(user) {
                 *mark = (*mark).max(*clock);
             }
         }
@@ -120,12 +122,13 @@ impl HighWaterMark {
                 Verdict::Unrelated
             };
         }
-        let is_gone = |((_, mark), found): (&(UserId, Stamp), &FoundUser)| match found {
-            FoundUser::Clock(clock) => clock < mark,
-            FoundUser::Removed => false,
-            FoundUser::Nothing => true,
+        let is_gone = |(user, mark): &(UserId, Stamp)| match found.users.get(user) {
+            Some(FoundUser::Clock(clock)) => clock < mark,
+            Some(FoundUser::Nothing) => true,
+            // Of a user who was not looked for nothing is known.
+            Some(FoundUser::Removed) | None => false,
         };
-        if self.clocks.iter().zip(&found.users).any(is_gone) {
+        if self.clocks.iter().any(is_gone) {
             Verdict::SetBack
         } else {
             Verdict::Same
@@ -160,14 +163,14 @@ mod tests {
         mark
     }
 
+    /// The clocks of users 1, 2 and so on.
     fn found(epoch: Epoch, clocks: &[Option<i64>]) -> FoundHistory {
+        let found =
+            |clock: &Option<i64>| clock.map_or(FoundUser::Nothing, |clock| FoundUser::Clock(stamp(clock)));
         FoundHistory {
             store: STORE,
             epoch,
-            users: clocks
-                .iter()
-                .map(|clock| clock.map_or(FoundUser::Nothing, |clock| FoundUser::Clock(stamp(clock))))
-                .collect(),
+            users: (1..).map(user).zip(clocks.iter().map(found)).collect(),
         }
     }
 
@@ -175,34 +178,34 @@ mod tests {
     fn r2_a_database_that_lacks_what_was_committed_was_set_back() {
         let mark = mark(&[(1, 10), (2, 20)]);
         let clocks = [
-            ([Some(20), Some(10)], Verdict::Same),
-            ([Some(21), Some(30)], Verdict::Same),
-            ([Some(19), Some(10)], Verdict::SetBack),
+            ([Some(10), Some(20)], Verdict::Same),
+            ([Some(30), Some(21)], Verdict::Same),
+            ([Some(10), Some(19)], Verdict::SetBack),
             // One user wrote again, on what was put back.
-            ([Some(21), Some(9)], Verdict::SetBack),
-            ([None, Some(10)], Verdict::SetBack),
+            ([Some(9), Some(21)], Verdict::SetBack),
+            ([Some(10), None], Verdict::SetBack),
         ];
         for (clocks, verdict) in clocks {
             assert_eq!(mark.judge(&found(epoch(5), &clocks)), verdict, "{clocks:?}");
         }
-        let mut removed = found(epoch(5), &[None, Some(10)]);
-        removed.users[0] = FoundUser::Removed;
+        let mut removed = found(epoch(5), &[Some(10), None]);
+        removed.users.insert(user(2), FoundUser::Removed);
         assert_eq!(mark.judge(&removed), Verdict::Same);
     }
 
     #[test]
     fn r2_what_nobody_told_of_is_remembered_once_it_is_found() {
         let mut mark = mark(&[(1, 10), (2, 20)]);
-        mark.catch_up(&found(epoch(5), &[Some(25), Some(10)]));
-        assert_eq!(
-            mark.judge(&found(epoch(5), &[Some(24), Some(10)])),
-            Verdict::SetBack
-        );
-        mark.catch_up(&found(epoch(5), &[None, Some(9)]));
-        assert_eq!(
-            mark.judge(&found(epoch(5), &[Some(25), Some(9)])),
-            Verdict::SetBack
-        );
+        let looked = found(epoch(5), &[Some(10), Some(25)]);
+        // Meanwhile others write.
+        mark.raise(user(1), stamp(11));
+        mark.raise(user(3), stamp(30));
+        mark.catch_up(&looked);
+        let now = |second| found(epoch(5), &[Some(11), Some(second), Some(30)]);
+        assert_eq!(mark.judge(&now(25)), Verdict::Same);
+        assert_eq!(mark.judge(&now(24)), Verdict::SetBack);
+        mark.catch_up(&found(epoch(5), &[None, Some(9), None]));
+        assert_eq!(mark.judge(&now(24)), Verdict::SetBack, "nothing is lowered");
     }
 
     #[test]
@@ -223,11 +226,8 @@ mod tests {
     fn the_latest_commits_are_remembered_and_none_is_lowered() {
         let seen = mark(&[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (2, 19)]);
         assert_eq!(seen.users().collect::<Vec<_>>(), [2, 5, 4, 3].map(user));
-        let full = [Some(20), Some(50), Some(40), Some(30)];
-        assert_eq!(seen.judge(&found(epoch(5), &full)), Verdict::Same);
-        assert_eq!(
-            seen.judge(&found(epoch(5), &[Some(19), full[1], full[2], full[3]])),
-            Verdict::SetBack
-        );
+        let with = |second| found(epoch(5), &[None, Some(second), Some(30), Some(40), Some(50)]);
+        assert_eq!(seen.judge(&with(20)), Verdict::Same);
+        assert_eq!(seen.judge(&with(19)), Verdict::SetBack);
     }
 }
