@@ -14,7 +14,7 @@ use mosaic_domain::account::Username;
 
 use crate::check_client;
 use crate::config::{
-    AttachmentsConfig, CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind,
+    AttachmentsConfig, CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind, LogFilter,
     RetentionConfig, ServerConfig,
 };
 
@@ -27,6 +27,8 @@ pub struct Invocation {
     pub config_file: Option<PathBuf>,
     /// The configuration flags that were given, by key.
     pub flags: BTreeMap<&'static str, String>,
+    /// All arguments as they were given, without the name of the process.
+    pub args: Vec<OsString>,
 }
 
 /// Mosaic sync: a self-hosted server for the notes and diaries of your phones.
@@ -38,7 +40,7 @@ struct Cli {
 }
 
 /// What the binary can do.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the server (this is also what happens without a command)
     Serve {
@@ -47,9 +49,6 @@ pub enum Command {
         no_migrate: bool,
     },
     /// Manage accounts
-    ///
-    /// Works on the store directly, so with the embedded store the server must be stopped. The admin routes do the
-    /// same while it runs.
     #[command(subcommand)]
     User(UserCommand),
     /// Bring the store to the schema of this version, and exit
@@ -104,8 +103,6 @@ pub enum Command {
         yes: bool,
     },
     /// Write everything of one account as lines of JSON
-    ///
-    /// With the embedded store the server must be stopped; `GET /account/export` does the same while it runs.
     Export {
         /// Whose data
         #[arg(long, value_name = "NAME")]
@@ -129,12 +126,12 @@ pub enum Command {
     ///
     /// The files of attachments that nothing names any more go too, a day after they came at the earliest; so do uploads that
     /// were given up, and the files of accounts that were removed. A running server does all this once a day, but not within 7
-    /// days after `mosaic restore` or `mosaic epoch renew`. With the embedded store it must be stopped for the command.
+    /// days after `mosaic restore` or `mosaic epoch renew`.
     Purge,
     /// Check that every record has its attachment, and that the attachments are as they were stored
     ///
     /// Changes nothing. Reads every file, which takes its time. Says of each finding whose it is and what can be done, and
-    /// exits with 1 if an attachment is lost or damaged. With the embedded store the server must be stopped.
+    /// exits with 1 if an attachment is lost or damaged.
     Doctor {
         /// Look only whether the files are there and have the right size
         #[arg(long)]
@@ -147,8 +144,6 @@ pub enum Command {
         accept_storage: bool,
     },
     /// Show or renew the name of the history that the store holds
-    ///
-    /// With the embedded store the server must be stopped.
     #[command(subcommand)]
     Epoch(EpochCommand),
     /// Run a server for developers of apps, never for production: any password is right, and nothing is kept
@@ -183,9 +178,30 @@ pub enum Command {
         /// List every setting instead: what it does, its flag, its variable, its default and what it accepts
         #[arg(long)]
         list: bool,
+        /// Print what the running server has in force
+        #[arg(long, conflicts_with = "list")]
+        running: bool,
+    },
+    /// Show what the running server logs, or change it until it ends
+    LogLevel {
+        /// As log.level: off, error, warn, info, debug or trace, or several like info,mosaic_server=debug
+        #[arg(value_parser = LogFilter::from_str)]
+        level: Option<LogFilter>,
     },
     /// Print the OpenAPI document of the server's API
     Openapi,
+}
+
+impl Command {
+    /// Whether it ends early, and in order, when somebody wants it to.
+    pub fn can_stop(&self) -> bool {
+        matches!(self, Self::Export { .. } | Self::Purge | Self::Doctor { .. })
+    }
+
+    /// Whether it is about a running server, not about a store.
+    pub fn is_of_server(&self) -> bool {
+        matches!(self, Self::LogLevel { .. } | Self::Config { running: true, .. })
+    }
 }
 
 /// What can be done with the name of the history.
@@ -235,6 +251,11 @@ pub enum UserCommand {
         /// The name to log in with
         username: Username,
     },
+    /// Open an account again that was closed
+    Enable {
+        /// The name to log in with
+        username: Username,
+    },
     /// Remove an account and everything in it, for good
     ///
     /// What was interrupted goes on with the same command.
@@ -253,7 +274,7 @@ impl UserCommand {
         match self {
             Self::Add { password_stdin, .. } | Self::Passwd { password_stdin, .. } => *password_stdin,
             Self::Delete { yes, .. } => !yes,
-            Self::List | Self::Disable { .. } => false,
+            Self::List | Self::Disable { .. } | Self::Enable { .. } => false,
         }
     }
 }
@@ -276,6 +297,7 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
         command: cli.command.unwrap_or(Command::Serve { no_migrate: false }),
         config_file,
         flags,
+        args: args.into_iter().skip(1).collect(),
     })
 }
 

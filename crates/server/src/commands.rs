@@ -15,17 +15,14 @@ use crate::cli::{self, Command, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
 use crate::dev::{self, DevError};
-use crate::doctor::{self, DoctorError};
 use crate::done::Done;
-use crate::epoch::{self, EpochError};
-use crate::export::{self, ExportError};
+use crate::drawing;
 use crate::first::{self, FirstError};
 use crate::import::{self, ImportCommandError};
-use crate::purge::{self, PurgeError};
 use crate::secrets;
 use crate::serve::{self, ServeError};
+use crate::tasks::{self, TaskError};
 use crate::telemetry;
-use crate::users::{self, UserError};
 use crate::wiring::{self, OpenStore, Opening, Services, WiringError};
 use crate::words::{counted, grouped};
 
@@ -59,9 +56,9 @@ enum CommandError {
     /// The store has no administrator, and gets none.
     #[error(transparent)]
     First(#[from] FirstError),
-    /// A command on accounts did nothing.
+    /// A command did nothing, or not everything.
     #[error(transparent)]
-    User(#[from] UserError),
+    Task(#[from] TaskError),
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] WiringError),
@@ -71,33 +68,15 @@ enum CommandError {
     /// No backup was taken or restored.
     #[error(transparent)]
     Backup(#[from] BackupCommandError),
-    /// Nothing, or not everything, was exported.
-    #[error(transparent)]
-    Export(#[from] ExportError),
     /// Nothing, or not everything, was imported.
     #[error(transparent)]
     Import(#[from] ImportCommandError),
     /// Edits of an import were refused; the log names them.
     #[error("refused: {}; the log above says which, and why", counted(*.0, "edit"))]
     Refused(u64),
-    /// The purge was not done.
-    #[error(transparent)]
-    Purge(#[from] PurgeError),
-    /// Nothing was examined, or not everything.
-    #[error(transparent)]
-    Doctor(#[from] DoctorError),
-    /// The doctor found what is lost, damaged or can't be read; it printed which.
-    #[error("lost, damaged or unreadable: {}", grouped(*.0))]
-    Losses(u64),
     /// Records or revisions can't be read; the rest was done, and printed.
     #[error("records and revisions that can not be read: {}; `mosaic doctor` says which", grouped(*.0))]
     Unreadable(u64),
-    /// Somebody wanted the doctor to end.
-    #[error("stopped before everything was examined")]
-    Unfinished,
-    /// The epoch was neither shown nor renewed.
-    #[error(transparent)]
-    Epoch(#[from] EpochError),
     /// `migrate --check` found something to do.
     #[error("migrations are pending: {0}")]
     Pending(String),
@@ -110,6 +89,7 @@ impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(2),
+            Self::Task(error) => ExitCode::from(error.exit_code()),
             _ => ExitCode::FAILURE,
         }
     }
@@ -133,7 +113,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// An error with what is behind it, as far as it does not say that itself.
-fn in_full(error: &dyn Error) -> String {
+pub(crate) fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -151,8 +131,9 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         command,
         config_file,
         flags,
+        args,
     } = invocation;
-    if command == (Command::Config { list: true }) {
+    if let Command::Config { list: true, .. } = command {
         return print(&config::plain_reference());
     }
     let sources = match command {
@@ -162,7 +143,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
     let loaded = config::load(&sources)?;
     let config = &loaded.config;
     match command {
-        Command::Config { .. } => show_config(&loaded),
+        Command::Config { running: false, .. } => show_config(&loaded),
         Command::Openapi => print(&mosaic_adapter_http::openapi().map_err(CommandError::Document)?),
         Command::Serve { no_migrate } => {
             log(&loaded)?;
@@ -171,7 +152,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
             } else {
                 Opening::Create
             };
-            block_on(serve::serve(config, opening, tell))?.map_err(Into::into)
+            block_on(serve::serve(&loaded, opening, tell))?.map_err(Into::into)
         }
         Command::Dev => {
             log(&loaded)?;
@@ -188,24 +169,17 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
                 Score { failed, .. } => Err(CommandError::ClientFailed(failed)),
             }
         }
-        Command::User(command) => on_store(&loaded, users::run(config, command)),
         Command::Copy { from, to } => {
             on_store(&loaded, whatever_was_unreadable(copy::run(config, &from, &to)))
         }
         Command::Migrate { check } => on_store(&loaded, migrate(config, check)),
         Command::Backup { file } => on_store(&loaded, whatever_was_unreadable(backup::backup(config, file))),
         Command::Restore { file, yes } => on_store(&loaded, backup::restore(config, file, yes)),
-        Command::Export { user, output } => on_store(
-            &loaded,
-            whatever_was_unreadable(export::run(config, &user, output.as_deref())),
-        ),
         Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
-        Command::Purge => on_store(&loaded, purge::run(config)),
-        Command::Doctor {
-            quick,
-            accept_storage,
-        } => on_store(&loaded, examine(config, quick, accept_storage)),
-        Command::Epoch(command) => on_store(&loaded, epoch::run(config, command)),
+        task => {
+            log(&loaded)?;
+            Ok(block_on(tasks::run(config, task, &args))??)
+        }
     }
 }
 
@@ -241,19 +215,6 @@ async fn import(config: &Config, user: &Username, file: &Path) -> Result<String,
         return Err(CommandError::Refused(report.refused));
     }
     Ok(report.said)
-}
-
-/// What the doctor found is printed whatever it was.
-async fn examine(config: &Config, quick: bool, accept_storage: bool) -> Result<String, CommandError> {
-    let report = doctor::run(config, quick, accept_storage).await?;
-    if report.losses == 0 && report.is_whole {
-        return Ok(report.said);
-    }
-    print(&report.said)?;
-    Err(match report.losses {
-        0 => CommandError::Unfinished,
-        losses => CommandError::Losses(losses),
-    })
 }
 
 /// Starts the log, and says in it what is doubtful about the configuration.
@@ -319,13 +280,9 @@ fn tell(text: &str) {
     let _ = print(text);
 }
 
-/// Prints text on stdout. A reader that has seen enough (`mosaic config | head`) is no failure.
+/// Prints text on stdout.
 fn print(text: &str) -> Result<(), CommandError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
-        _ => Ok(()),
-    }
+    drawing::print(text).map(drop).map_err(CommandError::Output)
 }
 
 #[cfg(test)]

@@ -10,27 +10,22 @@ use mosaic_application::garbage::GarbageError;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_ports::Stores;
+use tokio::sync::watch;
 
-use crate::config::Config;
 use crate::daily::go_on_unless;
-use crate::progress::Meter;
-use crate::signals::StopSignals;
+use crate::screen::Screen;
 use crate::storage::Storage;
-use crate::wiring::{OpenStore, WiringError};
+use crate::tasks::Workbench;
+use crate::wiring::WiringError;
 use crate::words::{counted, grouped, size};
-
-/// What to do where a server has the embedded store.
-const IN_USE: &str = "Stop the server first";
 
 /// Why nothing was examined, or not everything.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoctorError {
-    /// The store or the storage of attachments can't be opened.
+    /// The storage of attachments can't be opened.
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    /// Signals can't be heard.
-    #[error("signals can not be heard: {0}")]
-    Signals(std::io::Error),
     /// The store or the storage of attachments failed.
     #[error(transparent)]
     Failed(#[from] GarbageError),
@@ -49,47 +44,36 @@ pub(crate) struct Report {
 
 /// Examines everything; with `quick`, bytes are not read. With `accept_storage`, the storage of attachments becomes the one that
 /// the store belongs to before that.
-pub(crate) async fn run(config: &Config, quick: bool, accept_storage: bool) -> Result<Report, DoctorError> {
-    let signals = StopSignals::listen().map_err(DoctorError::Signals)?;
-    let store = OpenStore::existing(config, IN_USE).await?;
-    let report = examine(config, &store, quick, accept_storage, signals).await;
-    store.close().await;
-    report
-}
-
-async fn examine(
-    config: &Config,
-    store: &OpenStore,
+pub(crate) async fn run(
+    work: &Workbench,
     quick: bool,
     accept_storage: bool,
-    signals: StopSignals,
+    screen: &Screen,
+    stopping: &watch::Receiver<bool>,
 ) -> Result<Report, DoctorError> {
-    let storage = Storage::open(config, &store.ports)
-        .await
-        .map_err(WiringError::from)?;
+    let storage = work.storage().await.map_err(WiringError::from)?;
     if accept_storage {
         storage.accept().await.map_err(GarbageError::from)?;
     }
-    Ok(look(store, &storage, quick, signals).await?)
+    Ok(look(&work.store.ports, &storage, quick, screen, stopping).await?)
 }
 
 async fn look(
-    store: &OpenStore,
+    ports: &Stores,
     storage: &Storage,
     quick: bool,
-    signals: StopSignals,
+    screen: &Screen,
+    stopping: &watch::Receiver<bool>,
 ) -> Result<Report, GarbageError> {
-    let stopping = signals.watched();
-    let ports = &store.ports;
     let Listing { items, .. } = ports.accounts.list(PageNumber::EVERYTHING).await?;
     let mut bytes = 0;
     for user in &items {
         bytes += ports.contents.usage(user.id).await?.held;
     }
-    let mut meter = if quick {
-        Meter::open_ended("checking")
+    let mut gauge = if quick {
+        screen.gauge("checking", 0)
     } else {
-        Meter::of("reading", bytes)
+        screen.gauge("reading", bytes)
     };
     let names = items.into_iter().map(|user| (user.id, user.username)).collect();
     let mut findings = Findings::of(names);
@@ -104,11 +88,10 @@ async fn look(
     let mut reached = Progress::default();
     let tell = |progress: Progress| {
         reached = progress;
-        meter.at(progress.bytes, totals(&progress, quick));
-        go_on_unless(&stopping)
+        gauge.at(progress.bytes, totals(&progress, quick));
+        go_on_unless(stopping)
     };
     let ended = doctor.run(!quick, |finding| findings.add(&finding), tell).await?;
-    drop(meter);
     Ok(findings.report(&reached, quick, ended.is_continue()))
 }
 

@@ -4,32 +4,10 @@ use mosaic_application::history::Renewed;
 use mosaic_ports::StoreError;
 
 use crate::cli::EpochCommand;
-use crate::config::Config;
-use crate::wiring::{OpenStore, WiringError};
-
-/// What to do where a server has the embedded store.
-const IN_USE: &str = "Stop the server first";
-
-/// Why the epoch was neither shown nor renewed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EpochError {
-    /// The store can't be opened.
-    #[error(transparent)]
-    Wiring(#[from] WiringError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+use crate::wiring::OpenStore;
 
 /// Does what was asked; returns what to print.
-pub(crate) async fn run(config: &Config, command: EpochCommand) -> Result<String, EpochError> {
-    let store = OpenStore::existing(config, IN_USE).await?;
-    let done = execute(&store, command).await;
-    store.close().await;
-    Ok(done?)
-}
-
-async fn execute(store: &OpenStore, command: EpochCommand) -> Result<String, StoreError> {
+pub(crate) async fn execute(store: &OpenStore, command: EpochCommand) -> Result<String, StoreError> {
     let history = store.history();
     match command {
         EpochCommand::Show => Ok(format!("{}\n", history.epoch().await?)),

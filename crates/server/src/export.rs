@@ -1,6 +1,6 @@
 //! `mosaic export`: everything of one user as a file of lines of JSON.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
@@ -10,24 +10,17 @@ use mosaic_application::export::skipped;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_ports::StoreError;
+use tokio::sync::watch;
 
 use crate::atomic_file::AtomicFile;
-use crate::config::Config;
-use crate::done::Done;
-use crate::progress::Meter;
-use crate::signals::StopSignals;
-use crate::wiring::{self, OpenStore, WiringError};
+use crate::drawing;
+use crate::screen::{Screen, Shown, Unseen};
+use crate::wiring::{self, OpenStore};
 use crate::words::counted;
-
-/// What to do where a server has the embedded store.
-const IN_USE: &str = "Stop the server, or let the user fetch `GET /account/export` from it while it runs";
 
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
-    /// The store can't be opened.
-    #[error(transparent)]
-    Wiring(#[from] WiringError),
     /// There is no such account.
     #[error("there is no user {0}")]
     NoSuchUser(Username),
@@ -45,12 +38,12 @@ pub(crate) enum ExportError {
     /// Standard output can't be written.
     #[error("can not write to standard output: {0}")]
     Output(io::Error),
-    /// Signals can't be heard.
-    #[error("signals can not be heard: {0}")]
-    Signals(io::Error),
     /// Somebody wanted the command to end.
-    #[error("{0}: stopped before the export was complete")]
-    Stopped(&'static str),
+    #[error("stopped before the export was complete")]
+    Stopped,
+    /// Nobody looks any more.
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,45 +52,74 @@ pub(crate) enum ExportError {
     Export(AppError),
 }
 
-/// Where an export goes.
+/// Where an export goes, and what has gone there.
+pub(crate) struct Sheet {
+    username: Username,
+    target: Target,
+    lines: u64,
+    /// How many records and revisions can't be read.
+    pub(crate) unreadable: u64,
+}
+
 enum Target {
     File(PathBuf, AtomicFile),
     Output,
 }
 
-impl Target {
-    /// What is there already is not touched.
-    fn open(output: Option<&Path>) -> Result<Self, ExportError> {
-        let Some(path) = output else {
-            return Ok(Self::Output);
+impl Sheet {
+    /// Begins a file, which must not be there yet; `None`: it goes to standard output.
+    ///
+    /// # Errors
+    /// [`ExportError::Exists`], [`ExportError::File`].
+    pub(crate) fn open(username: &Username, output: Option<&Path>) -> Result<Self, ExportError> {
+        let target = match output {
+            None => Target::Output,
+            Some(path) if path.symlink_metadata().is_ok() => {
+                return Err(ExportError::Exists(path.to_owned()));
+            }
+            Some(path) => Target::File(path.to_owned(), AtomicFile::of(path).map_err(of_file(path))?),
         };
-        if path.symlink_metadata().is_ok() {
-            return Err(ExportError::Exists(path.to_owned()));
-        }
-        let draft = AtomicFile::of(path).map_err(of_file(path))?;
-        Ok(Self::File(path.to_owned(), draft))
+        Ok(Self {
+            username: username.clone(),
+            target,
+            lines: 0,
+            unreadable: 0,
+        })
     }
 
-    fn write(&mut self, text: &str) -> Result<(), ExportError> {
-        match self {
-            Self::File(path, draft) => draft.write_all(text.as_bytes()).map_err(of_file(path)),
-            Self::Output => io::stdout()
-                .lock()
-                .write_all(text.as_bytes())
-                .map_err(ExportError::Output),
+    /// Writes some lines. Says whether somebody reads them.
+    ///
+    /// # Errors
+    /// [`ExportError::File`], [`ExportError::Output`].
+    pub(crate) fn write(&mut self, lines: &str) -> Result<bool, ExportError> {
+        self.unreadable += skipped(lines);
+        self.lines += lines_in(lines);
+        match &mut self.target {
+            Target::File(path, draft) => {
+                draft.write_all(lines.as_bytes()).map_err(of_file(path))?;
+                Ok(true)
+            }
+            Target::Output => drawing::print(lines).map_err(ExportError::Output),
         }
     }
 
-    fn finish(self) -> Result<(), ExportError> {
-        match self {
-            Self::File(path, draft) => draft.put().map_err(of_file(&path)),
-            Self::Output => io::stdout().lock().flush().map_err(ExportError::Output),
-        }
+    /// Whether it goes to standard output.
+    pub(crate) fn is_output(&self) -> bool {
+        matches!(self.target, Target::Output)
     }
 
-    /// Whether a bar on stderr would get between the lines.
-    fn is_terminal(&self) -> bool {
-        matches!(self, Self::Output) && io::stdout().is_terminal()
+    /// Nothing is missing: a file gets its name. Returns what to print, which is nothing where standard output has the
+    /// export itself. One that is not finished leaves no file.
+    ///
+    /// # Errors
+    /// [`ExportError::File`].
+    pub(crate) fn finish(self) -> Result<String, ExportError> {
+        let Target::File(path, draft) = self.target else {
+            return Ok(String::new());
+        };
+        draft.put().map_err(of_file(&path))?;
+        let (name, path, lines) = (self.username, path.display(), counted(self.lines, "line"));
+        Ok(format!("Exported {name} to {path}: {lines}.\n"))
     }
 }
 
@@ -109,56 +131,46 @@ fn of_file(path: &Path) -> impl FnOnce(io::Error) -> ExportError {
     }
 }
 
-/// Writes an export; returns what to print after it, which is nothing where standard output has the export itself.
-pub(crate) async fn run(
-    config: &Config,
-    username: &Username,
-    output: Option<&Path>,
-) -> Result<Done, ExportError> {
-    let mut signals = StopSignals::listen().map_err(ExportError::Signals)?;
-    let target = Target::open(output)?;
-    let store = OpenStore::existing(config, IN_USE).await?;
-    let done = tokio::select! {
-        // An export that is given up leaves no file.
-        name = signals.received() => Err(ExportError::Stopped(name)),
-        done = export(&store, username, target) => done,
-    };
-    store.close().await;
-    let (lines, unreadable) = done?;
-    let said = output.map_or_else(String::new, |path| {
-        format!(
-            "Exported {username} to {}: {}.\n",
-            path.display(),
-            counted(lines, "line")
-        )
-    });
-    Ok(Done { said, unreadable })
+fn lines_in(text: &str) -> u64 {
+    text.bytes().filter(|byte| *byte == b'\n').count() as u64
 }
 
-/// Says how many lines were written, and how much can't be read.
-async fn export(
+/// Shows an export, piece by piece.
+///
+/// # Errors
+/// [`ExportError`].
+pub(crate) async fn run(
     store: &OpenStore,
     username: &Username,
-    mut target: Target,
-) -> Result<(u64, u64), ExportError> {
+    screen: &Screen,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), ExportError> {
+    let stopped = async {
+        // Where nobody could say so, nobody does.
+        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = stopped => Err(ExportError::Stopped),
+        done = export(store, username, screen) => done,
+    }
+}
+
+async fn export(store: &OpenStore, username: &Username, screen: &Screen) -> Result<(), ExportError> {
     let account = store.ports.accounts.by_name(username).await?;
     let Some(account) = account else {
         return Err(ExportError::NoSuchUser(username.clone()));
     };
     let user: UserId = account.user.id;
     let loaded = store.ports.dump_reader.loaded(user).await?;
-    let mut meter =
-        (!target.is_terminal()).then(|| Meter::of("exporting", loaded.records + loaded.revisions + 2));
-    let mut chunks = pin!(wiring::export(&store.ports).run(user));
-    let (mut lines, mut unreadable) = (0, 0);
-    while let Some(chunk) = chunks.try_next().await.map_err(ExportError::Export)? {
-        target.write(&chunk)?;
-        unreadable += skipped(&chunk);
-        lines += chunk.bytes().filter(|byte| *byte == b'\n').count() as u64;
-        if let Some(meter) = &mut meter {
-            meter.at(lines, counted(lines, "line"));
-        }
+    let mut gauge = screen.gauge("exporting", loaded.records + loaded.revisions + 2);
+    let mut pieces = pin!(wiring::export(&store.ports).run(user));
+    let mut lines = 0;
+    while let Some(piece) = pieces.try_next().await.map_err(ExportError::Export)? {
+        lines += lines_in(&piece);
+        screen.show(Shown::Piece(piece)).await?;
+        gauge.at(lines, counted(lines, "line"));
     }
-    target.finish()?;
-    Ok((lines, unreadable))
+    Ok(())
 }

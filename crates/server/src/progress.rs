@@ -12,41 +12,30 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Meter {
     bar: ProgressBar,
-    doing: &'static str,
+    doing: String,
     /// When the last line was written, where there is no terminal.
     line_at: Option<Instant>,
 }
 
 impl Meter {
     /// A meter for work whose amount is known, in whatever unit; 0: not yet.
-    pub(crate) fn of(doing: &'static str, total: u64) -> Self {
-        let template = "{prefix:>9} [{bar:30}] {percent:>3}%, {msg} ({elapsed})";
-        let meter = Self::new(doing, ProgressBar::no_length(), template);
+    pub(crate) fn of(doing: &str, total: u64) -> Self {
+        let bar = ProgressBar::no_length();
+        bar.set_prefix(doing.to_owned());
+        let meter = Self {
+            bar,
+            doing: doing.to_owned(),
+            line_at: (!io::stderr().is_terminal()).then(Instant::now),
+        };
         meter.total(total);
         meter
     }
 
-    /// A meter for work whose amount nobody knows.
-    pub(crate) fn open_ended(doing: &'static str) -> Self {
-        Self::new(doing, ProgressBar::no_length(), "{prefix:>9} {msg} ({elapsed})")
-    }
-
-    fn new(doing: &'static str, bar: ProgressBar, template: &str) -> Self {
-        let style = ProgressStyle::with_template(template);
-        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(doing);
-        Self {
-            bar,
-            doing,
-            line_at: (!io::stderr().is_terminal()).then(Instant::now),
-        }
-    }
-
     /// What is being done now, from its beginning.
-    pub(crate) fn begin(&mut self, doing: &'static str) {
+    pub(crate) fn begin(&mut self, doing: &str) {
         if doing != self.doing {
-            self.doing = doing;
-            self.bar.set_prefix(doing);
+            doing.clone_into(&mut self.doing);
+            self.bar.set_prefix(doing.to_owned());
             self.bar.set_position(0);
         }
     }
@@ -61,10 +50,19 @@ impl Meter {
 
     /// The total, where it became known or changed.
     pub(crate) fn total(&self, total: u64) {
-        // All of nothing is 100 %, before anything was done.
-        match total {
-            0 => self.bar.unset_length(),
-            total => self.bar.set_length(total),
+        // All of nothing is 100 %, before anything was done: without a total there is no bar.
+        let template = match total {
+            0 => {
+                self.bar.unset_length();
+                "{prefix:>9} {msg} ({elapsed})"
+            }
+            total => {
+                self.bar.set_length(total);
+                "{prefix:>9} [{bar:30}] {percent:>3}%, {msg} ({elapsed})"
+            }
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
         }
     }
 
@@ -72,7 +70,7 @@ impl Meter {
         if self.line_at.is_some_and(|at| at.elapsed() >= LINE_EVERY) {
             self.line_at = Some(Instant::now());
             // A closed stderr changes nothing.
-            let _ = writeln!(io::stderr(), "{}", line(self.doing, self.share(), said));
+            let _ = writeln!(io::stderr(), "{}", line(&self.doing, self.share(), said));
         }
     }
 
@@ -105,7 +103,7 @@ mod tests {
         let mut meter = Meter::of("copying", 8);
         meter.at(2, "2 records");
         assert_eq!(
-            line(meter.doing, meter.share(), "2 records"),
+            line(&meter.doing, meter.share(), "2 records"),
             "copying: 25%, 2 records"
         );
         meter.begin("comparing");
@@ -116,15 +114,13 @@ mod tests {
 
     #[test]
     fn without_a_total_there_is_no_share() {
-        for meter in [Meter::open_ended("removing"), Meter::of("purging", 0)] {
-            assert_eq!(meter.share(), None);
-            assert_eq!(
-                meter.bar.length(),
-                None,
-                "a bar of no length is empty, one of 0 is full"
-            );
-        }
         let meter = Meter::of("copying", 0);
+        assert_eq!(meter.share(), None);
+        assert_eq!(
+            meter.bar.length(),
+            None,
+            "a bar of no length is empty, one of 0 is full"
+        );
         meter.total(8);
         assert_eq!(meter.share(), Some(0));
         assert_eq!(line("removing", None, "3 steps"), "removing: 3 steps");

@@ -4,27 +4,20 @@
 use mosaic_application::garbage::GarbageError;
 use mosaic_application::retention::{Progress, PurgeOutcome, When};
 use mosaic_domain::query::PageNumber;
+use tokio::sync::watch;
 
-use crate::config::Config;
 use crate::daily::go_on_unless;
-use crate::progress::Meter;
-use crate::signals::StopSignals;
-use crate::storage::Storage;
-use crate::wiring::{OpenStore, WiringError, millis};
+use crate::screen::Screen;
+use crate::tasks::Workbench;
+use crate::wiring::{WiringError, millis};
 use crate::words::counted;
-
-/// What to do where a server has the embedded store.
-const IN_USE: &str = "The server purges once a day while it runs; to do it now, stop the server";
 
 /// Why a purge was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PurgeError {
-    /// The store can't be opened.
+    /// The storage of attachments can't be opened.
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    /// Signals can't be heard.
-    #[error("signals can not be heard: {0}")]
-    Signals(std::io::Error),
     /// Another instance does it, or has taken over.
     #[error("another instance is purging this store")]
     Busy,
@@ -37,29 +30,21 @@ pub(crate) enum PurgeError {
 }
 
 /// Forgets what is older than the configured time, and removes bytes that nobody needs; returns what to print.
-pub(crate) async fn run(config: &Config) -> Result<String, PurgeError> {
-    // From here on a signal is heard, and ends the command after the step that it is in.
-    let signals = StopSignals::listen().map_err(PurgeError::Signals)?;
-    let store = OpenStore::existing(config, IN_USE).await?;
-    let outcome = purge(config, &store, signals).await;
-    store.close().await;
-    said(outcome?)
-}
-
-async fn purge(config: &Config, store: &OpenStore, signals: StopSignals) -> Result<PurgeOutcome, PurgeError> {
-    let storage = Storage::open(config, &store.ports)
-        .await
-        .map_err(WiringError::from)?;
-    let stopping = signals.watched();
-    let users = store.ports.accounts.list(PageNumber::EVERYTHING).await;
-    let mut meter = Meter::of("purging", users.map_err(GarbageError::from)?.total);
+pub(crate) async fn run(
+    work: &Workbench,
+    screen: &Screen,
+    stopping: &watch::Receiver<bool>,
+) -> Result<String, PurgeError> {
+    let storage = work.storage().await.map_err(WiringError::from)?;
+    let users = work.store.ports.accounts.list(PageNumber::EVERYTHING).await;
+    let mut gauge = screen.gauge("purging", users.map_err(GarbageError::from)?.total);
     let tell = |progress: Progress| {
-        meter.at(progress.users, totals(&progress));
-        go_on_unless(&stopping)
+        gauge.at(progress.users, totals(&progress));
+        go_on_unless(stopping)
     };
-    let retention = config.retention.map(millis);
-    let purge = store.purge(&storage);
-    Ok(purge.run(retention, When::Now, tell).await?)
+    let retention = work.config.retention.map(millis);
+    let purge = work.store.purge(&storage);
+    said(purge.run(retention, When::Now, tell).await?)
 }
 
 fn said(outcome: PurgeOutcome) -> Result<String, PurgeError> {

@@ -7,7 +7,8 @@ use mosaic_adapter_system::OsRandomness;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Loaded};
+use crate::control::ControlSocket;
 use crate::daily::DailyJob;
 use crate::first::{self, FirstError};
 use crate::signals::StopSignals;
@@ -40,7 +41,8 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until SIGINT, SIGTERM or SIGHUP. `tell` shows a person, and nobody else, what is said only once.
-pub(crate) async fn serve(config: &Config, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
+pub(crate) async fn serve(loaded: &Loaded, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
+    let config = &loaded.config;
     let listen = |source| ServeError::Listen {
         address: config.server.listen,
         source,
@@ -48,7 +50,7 @@ pub(crate) async fn serve(config: &Config, opening: Opening, tell: impl Fn(&str)
     let listener = TcpListener::bind(config.server.listen).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let services = Services::open(config, opening).await?;
-    let served = serve_on(config, listener, &services, &tell, address).await;
+    let served = serve_on(loaded, listener, &services, &tell, address).await;
     services.close().await;
     served?;
     tracing::info!("stopped");
@@ -56,12 +58,13 @@ pub(crate) async fn serve(config: &Config, opening: Opening, tell: impl Fn(&str)
 }
 
 async fn serve_on(
-    config: &Config,
+    loaded: &Loaded,
     listener: TcpListener,
     services: &Services,
     tell: &impl Fn(&str),
     address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
+    let config = &loaded.config;
     first::administrator(config, services, tell).await?;
     services
         .notice_setting_back()
@@ -84,6 +87,7 @@ async fn serve_on(
         told.send_replace(true);
         handle.stop(true).await;
     });
+    let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
     let daily = daily(config, services, stopping);
     tracing::info!(
         database = %config.database,
@@ -96,6 +100,9 @@ async fn serve_on(
     stop.send_replace(true);
     // It catches its own panics; there is nothing else to say.
     let _ = daily.await;
+    if let Some(control) = control {
+        control.close(config.http.shutdown_timeout).await;
+    }
     ended
 }
 

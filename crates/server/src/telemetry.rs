@@ -1,25 +1,51 @@
 //! Logs: one subscriber for the whole process, to stderr, for people or as JSON.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry, reload};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFilter, LogFormat};
+
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+type Filter = reload::Handle<Targets, tracing_subscriber::layer::Layered<Lines, Registry>>;
+
+/// The filter of this process. There is one log, so there is one of these.
+static FILTER: OnceLock<Filter> = OnceLock::new();
 
 /// Installs the subscriber. Can be done once in a process.
 ///
 /// # Errors
 /// There is one already.
 pub fn init(log: &LogConfig) -> Result<(), TryInitError> {
-    subscriber(log, std::io::stderr().is_terminal(), std::io::stderr).try_init()
+    let (subscriber, filter) = subscriber(log, std::io::stderr().is_terminal(), std::io::stderr);
+    subscriber.try_init()?;
+    FILTER.get_or_init(|| filter);
+    Ok(())
 }
 
-fn subscriber<W>(log: &LogConfig, colours: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+/// Says what is logged from now on, which `new` changes until the process ends.
+pub(crate) fn level(new: Option<&LogFilter>) -> String {
+    let Some(filter) = FILTER.get() else {
+        return "Nothing is logged.\n".to_owned();
+    };
+    if let Some(new) = new {
+        // There is a log for as long as there is a process.
+        let _ = filter.modify(|filter| *filter = new.targets());
+        tracing::info!(level = %new.targets(), "the log has another level");
+    }
+    filter
+        .with_current(|filter| format!("{filter}\n"))
+        .unwrap_or_default()
+}
+
+fn subscriber<W>(log: &LogConfig, colours: bool, writer: W) -> (Box<dyn Subscriber + Send + Sync>, Filter)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -31,10 +57,9 @@ where
         // Fields at the top level, where log collectors look for them.
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    let filtered = tracing_subscriber::registry()
-        .with(lines)
-        .with(log.level.targets());
-    Box::new(filtered.with(Strangers))
+    let (level, filter) = reload::Layer::new(log.level.targets());
+    let filtered = tracing_subscriber::registry().with(lines).with(level);
+    (Box::new(filtered.with(Strangers)), filter)
 }
 
 /// Leaves out what actix says, as errors, of requests that are malformed. Anybody can send these; the server has refused them,
@@ -93,7 +118,7 @@ mod tests {
         .config;
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        tracing::subscriber::with_default(subscriber(&config.log, false, move || writer.clone()), || {
+        tracing::subscriber::with_default(subscriber(&config.log, false, move || writer.clone()).0, || {
             let _span = tracing::info_span!("request", user = "anna").entered();
             tracing::info!(status = 200, "served");
             tracing::debug!("detail");
@@ -124,7 +149,7 @@ mod tests {
         let config = load(&Sources::default()).unwrap().config;
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        tracing::subscriber::with_default(subscriber(&config.log, false, move || writer.clone()), || {
+        tracing::subscriber::with_default(subscriber(&config.log, false, move || writer.clone()).0, || {
             tracing::error!(target: "actix_http::h1::dispatcher", "stream error: {}", "Invalid Method specified");
             tracing::error!(target: "actix_http::h1::dispatcher", "Response payload stream error: gone");
             tracing::error!("stream error: ours");

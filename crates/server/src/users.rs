@@ -1,4 +1,4 @@
-//! `mosaic user ...`: accounts, on the store itself.
+//! `mosaic user ...`: accounts.
 
 use std::fmt::Write;
 use std::io::{self, BufRead, IsTerminal};
@@ -12,15 +12,11 @@ use mosaic_domain::account::{Password, Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
 
 use crate::cli::UserCommand;
-use crate::config::Config;
 use crate::confirm::{ConfirmError, confirm};
-use crate::progress::Meter;
-use crate::storage::Storage;
-use crate::wiring::{self, OpenStore, WiringError};
+use crate::screen::Screen;
+use crate::tasks::Workbench;
+use crate::wiring::{self, WiringError};
 use crate::words::counted;
-
-/// What to do where a server has the embedded store.
-const IN_USE: &str = "Stop the server, or let an administrator do it over HTTP while it runs";
 
 /// Why a command on accounts did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -48,39 +44,27 @@ pub(crate) enum UserError {
     Input(io::Error),
 }
 
-/// Does what was asked; returns what to print.
-pub(crate) async fn run(config: &Config, command: UserCommand) -> Result<String, UserError> {
-    // What can't be done is said before anybody is asked. Then the store is closed again, since having it open keeps others
-    // out of it: nobody should wait for a person at a keyboard.
-    if command.asks() {
-        let store = OpenStore::existing(config, IN_USE).await?;
-        let possible = check(config, &store, &command).await;
-        store.close().await;
-        possible?;
-    }
-    let given = match &command {
+/// Asks a person for what the command still needs: a password, or that it is meant.
+pub(crate) fn ask(command: &UserCommand) -> Result<Option<Password>, UserError> {
+    match command {
         UserCommand::Add {
             password_stdin: true, ..
         }
         | UserCommand::Passwd {
             password_stdin: true, ..
-        } => Some(read_password()?),
+        } => Ok(Some(read_password()?)),
         UserCommand::Delete { username, yes } => {
             let question = format!("The account {username} and everything in it goes, for good.");
             confirm(&question, username.as_str(), *yes)?;
-            None
+            Ok(None)
         }
-        _ => None,
-    };
-    let store = OpenStore::existing(config, IN_USE).await?;
-    let done = execute(config, &store, command, given).await;
-    store.close().await;
-    done
+        _ => Ok(None),
+    }
 }
 
 /// Whether a command could be carried out now.
-async fn check(config: &Config, store: &OpenStore, command: &UserCommand) -> Result<(), UserError> {
-    let accounts = wiring::accounts(config, &store.ports)?;
+pub(crate) async fn check(work: &Workbench, command: &UserCommand) -> Result<(), UserError> {
+    let accounts = wiring::accounts(&work.config, &work.store.ports)?;
     match command {
         UserCommand::Add { username, .. } => match accounts.by_name(username).await {
             Ok(_) => Err(UserError::Refused(AppError::NameTaken)),
@@ -99,7 +83,9 @@ async fn check(config: &Config, store: &OpenStore, command: &UserCommand) -> Res
             }
             Ok(())
         }
-        UserCommand::Passwd { username, .. } | UserCommand::Disable { username } => accounts
+        UserCommand::Passwd { username, .. }
+        | UserCommand::Disable { username }
+        | UserCommand::Enable { username } => accounts
             .by_name(username)
             .await
             .map_err(refused(username))
@@ -117,32 +103,41 @@ fn refused(username: &Username) -> impl Fn(AppError) -> UserError {
     }
 }
 
-async fn execute(
-    config: &Config,
-    store: &OpenStore,
-    command: UserCommand,
+/// Does what was asked, with the password that was given; returns what to print.
+pub(crate) async fn execute(
+    work: &Workbench,
+    command: &UserCommand,
     given: Option<Password>,
+    screen: &Screen,
 ) -> Result<String, UserError> {
-    let accounts = &wiring::accounts(config, &store.ports)?;
+    let ports = &work.store.ports;
+    let accounts = &wiring::accounts(&work.config, ports)?;
     match command {
-        UserCommand::Add { username, admin, .. } => add(accounts, username, admin, given).await,
-        UserCommand::Passwd { username, .. } => set_password(accounts, &username, given).await,
+        UserCommand::Add { username, admin, .. } => add(accounts, username.clone(), *admin, given).await,
+        UserCommand::Passwd { username, .. } => set_password(accounts, username, given).await,
         UserCommand::Disable { username } => {
-            let patch = AccountPatch {
-                disabled: Some(true),
-                ..AccountPatch::default()
-            };
-            let user = change(accounts, &username, patch).await?;
-            Ok(said(&user, "is closed; its logins are ended", None))
+            set_disabled(accounts, username, true, "is closed; its logins are ended").await
         }
+        UserCommand::Enable { username } => set_disabled(accounts, username, false, "is open").await,
         UserCommand::Delete { username, .. } => {
-            let storage = Storage::open(config, &store.ports)
-                .await
-                .map_err(WiringError::from)?;
-            delete(accounts, &storage.garbage(&store.ports), &username).await
+            let storage = work.storage().await.map_err(WiringError::from)?;
+            delete(accounts, &storage.garbage(ports), username, screen).await
         }
         UserCommand::List => list(accounts).await,
     }
+}
+
+async fn set_disabled(
+    accounts: &Accounts,
+    username: &Username,
+    disabled: bool,
+    what: &str,
+) -> Result<String, UserError> {
+    let patch = AccountPatch {
+        disabled: Some(disabled),
+        ..AccountPatch::default()
+    };
+    Ok(said(&change(accounts, username, patch).await?, what, None))
 }
 
 /// The password that was given, or a random one with its text.
@@ -203,17 +198,18 @@ async fn delete(
     accounts: &Accounts,
     garbage: &GarbageCollector,
     username: &Username,
+    screen: &Screen,
 ) -> Result<String, UserError> {
     let user = accounts.by_name(username).await.map_err(refused(username))?;
-    let mut meter = Meter::open_ended("removing");
+    let mut gauge = screen.gauge("removing", 0);
     let mut steps = 0;
     let tell = || {
         steps += 1;
-        meter.at(steps, counted(steps, "step"));
+        gauge.at(steps, counted(steps, "step"));
     };
     let removed = accounts.remove(user.id, None, tell).await;
     removed.map_err(refused(username))?;
-    meter.at(steps, "the files of attachments");
+    gauge.at(steps, "the files of attachments");
     // The account is gone already: what fails now is no reason to say that it is not.
     match garbage.remove_account(user.id).await {
         Ok(_) => Ok(said(&user, "is removed, with everything in it", None)),

@@ -33,6 +33,7 @@ use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::lost;
 use crate::secrets::{self, SecretError, SecretKey};
 use crate::storage::Storage;
+use crate::tasks::Workbench;
 
 pub(crate) use self::error::WiringError;
 pub(crate) use self::store::{OpenStore, Opening, pending_migrations};
@@ -148,6 +149,12 @@ impl Services {
         self.high_water.check().await?;
         self.store.ports.commits.listen(Arc::clone(&self.high_water) as _);
         Ok(())
+    }
+
+    /// The same parts, for commands beside the server; `shown_config` is the configuration as it is shown.
+    pub(crate) fn workbench(&self, config: &Config, shown_config: String) -> Workbench {
+        let (store, storage) = (self.store.clone(), self.storage.clone());
+        Workbench::of_server(config, store, storage, shown_config)
     }
 
     /// The use case that forgets what is old.

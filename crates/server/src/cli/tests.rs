@@ -32,7 +32,13 @@ fn every_command_is_understood() {
         parsed(&["migrate", "--check"]).command,
         Command::Migrate { check: true }
     );
-    assert_eq!(parsed(&["config"]).command, Command::Config { list: false });
+    assert_eq!(
+        parsed(&["config"]).command,
+        Command::Config {
+            list: false,
+            running: false
+        }
+    );
     assert_eq!(parsed(&["purge"]).command, Command::Purge);
     for (args, quick, accept_storage) in [
         (&["doctor"][..], false, false),
@@ -162,7 +168,13 @@ fn every_key_but_secrets_has_its_flag() {
 #[test]
 fn a_switch_needs_no_value_and_swallows_no_command() {
     let invocation = parsed(&["--http-trust-proxy", "config"]);
-    assert_eq!(invocation.command, Command::Config { list: false });
+    assert_eq!(
+        invocation.command,
+        Command::Config {
+            list: false,
+            running: false
+        }
+    );
     assert_eq!(invocation.flags["http.trust_proxy"], "true");
     assert_eq!(
         parsed(&["--http-trust-proxy=false"]).flags["http.trust_proxy"],

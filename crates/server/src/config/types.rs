@@ -1,5 +1,7 @@
 //! The values that have a form of their own.
 
+use std::str::FromStr;
+
 use mosaic_adapter_blobs::Secret;
 use mosaic_domain::TimeZone;
 use mosaic_domain::account::Password;
@@ -162,6 +164,13 @@ impl LogFilter {
     /// The filter to install.
     pub fn targets(&self) -> Targets {
         self.0.clone()
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| format!("must be {}", Self::KIND))
     }
 }
 

@@ -18,15 +18,15 @@ use crate::storage::Storage;
 /// The file in the data folder that remembers how far the database has come.
 const MARK_FILE: &str = "high-water.json";
 
-/// A store that is open, whichever it is.
-#[derive(Debug)]
+/// A store that is open, whichever it is. A clone is the same one.
+#[derive(Debug, Clone)]
 pub(crate) struct OpenStore {
     backend: Backend,
     /// Its ports.
     pub(crate) ports: Stores,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Backend {
     Sqlite(Arc<SqliteStore>),
     Postgres(Arc<PostgresStore>),

@@ -140,7 +140,7 @@ fn what_can_not_be_done_is_said_and_nothing_changes() {
     let listed = done(mosaic(&data, &["user", "list"]));
     let taken = failed(mosaic(&data, &["user", "add", "Admin"]));
     assert!(taken.contains("taken"), "{taken}");
-    for command in ["passwd", "disable"] {
+    for command in ["passwd", "disable", "enable"] {
         let unknown = failed(mosaic(&data, &["user", command, "nobody"]));
         assert!(unknown.contains("nobody"), "{unknown}");
     }
@@ -153,21 +153,6 @@ fn what_can_not_be_done_is_said_and_nothing_changes() {
     let last = failed(mosaic(&data, &["user", "disable", "admin"]));
     assert!(last.contains("last administrator"), "{last}");
     assert_eq!(done(mosaic(&data, &["user", "list"])), listed);
-}
-
-#[test]
-fn while_the_server_runs_the_store_is_its_own() {
-    let server = Server::start();
-    let data = server.data.clone();
-    for args in [
-        &["user", "list"][..],
-        &["user", "add", "anna"],
-        &["user", "passwd", "admin"],
-        &["user", "disable", "admin"],
-    ] {
-        let said = failed(mosaic(&data, args));
-        assert!(said.contains("another process"), "{args:?}: {said}");
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod accounts;
 mod attachments;
 mod backups;
+mod beside;
 mod epochs;
 mod exports;
 mod lost;

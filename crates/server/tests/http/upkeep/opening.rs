@@ -26,6 +26,7 @@ const ON_EVERY_STORE: &[&[&str]] = &[
     &["user", "delete", "admin"],
     &["user", "delete", "admin", "--yes"],
     &["user", "disable", "admin"],
+    &["user", "enable", "admin"],
     &["user", "list"],
     &["user", "passwd", "admin"],
     &["user", "passwd", "admin", "--password-stdin"],
@@ -35,11 +36,12 @@ const ON_THE_EMBEDDED_STORE: &[&[&str]] = &[
     &["copy", "--from", DATABASE, "--to", "sqlite://elsewhere/copy.db"],
 ];
 /// Those that need no store, or may make one.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "check-client",
     "config",
     "dev",
     "help",
+    "log-level",
     "migrate",
     "openapi",
     "restore",
