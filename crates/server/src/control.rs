@@ -116,11 +116,8 @@ mod tests {
         let mut wire = Vec::new();
         let piece = Shown::Piece("{\"record\":1}\n".into());
         send(&mut wire, &piece).await.unwrap();
-        assert_eq!(
-            wire.iter().filter(|byte| **byte == b'\n').count(),
-            1,
-            "a line in a line is escaped"
-        );
+        let text = std::str::from_utf8(&wire).unwrap();
+        assert_eq!(text.lines().count(), 1, "a line in a line is escaped");
         let half = &wire[..wire.len() - 1];
         assert!(receive::<Shown>(&mut &half[..]).await.is_err());
         let mut all = &wire[..];

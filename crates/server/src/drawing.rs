@@ -55,7 +55,7 @@ impl Drawing {
             Shown::Progress(progress) => {
                 // A bar would get between the lines.
                 let is_between =
-                    self.sheet.as_ref().is_some_and(|sheet| sheet.is_output()) && io::stdout().is_terminal();
+                    self.sheet.as_ref().is_some_and(Sheet::is_output) && io::stdout().is_terminal();
                 if !is_between {
                     self.move_meter(progress);
                 }

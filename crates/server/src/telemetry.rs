@@ -38,7 +38,7 @@ pub(crate) fn level(new: Option<&LogFilter>) -> String {
     if let Some(new) = new {
         // There is a log for as long as there is a process.
         let _ = filter.modify(|filter| *filter = new.targets());
-        tracing::info!(level = %new.targets(), "the log has another level");
+        tracing::info!(filter = %new.targets(), "the log has another level");
     }
     filter
         .with_current(|filter| format!("{filter}\n"))

@@ -32,12 +32,18 @@ fn every_command_is_understood() {
         parsed(&["migrate", "--check"]).command,
         Command::Migrate { check: true }
     );
+    for (args, list, running) in [
+        (&["config"][..], false, false),
+        (&["config", "--list"], true, false),
+        (&["config", "--running"], false, true),
+    ] {
+        assert_eq!(parsed(args).command, Command::Config { list, running });
+    }
+    assert_eq!(parsed(&["log-level"]).command, Command::LogLevel { level: None });
+    let level = Some("mosaic_server=debug".parse().unwrap());
     assert_eq!(
-        parsed(&["config"]).command,
-        Command::Config {
-            list: false,
-            running: false
-        }
+        parsed(&["log-level", "mosaic_server=debug"]).command,
+        Command::LogLevel { level }
     );
     assert_eq!(parsed(&["purge"]).command, Command::Purge);
     for (args, quick, accept_storage) in [
@@ -102,6 +108,10 @@ fn every_command_is_understood() {
             command: vec!["node".into(), "--x".into()],
         }
     );
+}
+
+#[test]
+fn what_is_done_with_accounts_is_understood() {
     let user = |args: &[&str]| match parsed(&[&["user"], args].concat()).command {
         Command::User(command) => command,
         other => panic!("{other:?}"),
@@ -110,6 +120,10 @@ fn every_command_is_understood() {
     assert_eq!(
         user(&["disable", "anna"]),
         UserCommand::Disable { username: anna() }
+    );
+    assert_eq!(
+        user(&["enable", "anna"]),
+        UserCommand::Enable { username: anna() }
     );
     for (args, yes) in [
         (&["delete", "anna"][..], false),

@@ -1,5 +1,6 @@
 //! The values that have a form of their own.
 
+use std::fmt;
 use std::str::FromStr;
 
 use mosaic_adapter_blobs::Secret;
@@ -157,13 +158,19 @@ impl Value for LogFormat {
 }
 
 /// How much is logged: a level, or levels per module, as `tracing-subscriber` writes them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LogFilter(Targets);
+#[derive(Clone, PartialEq)]
+pub struct LogFilter(Box<Targets>);
+
+impl fmt::Debug for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogFilter({})", self.0)
+    }
+}
 
 impl LogFilter {
     /// The filter to install.
     pub fn targets(&self) -> Targets {
-        self.0.clone()
+        Targets::clone(&self.0)
     }
 }
 
@@ -190,7 +197,7 @@ impl Value for LogFilter {
             .iter()
             .all(|directive| !directive.is_empty() && complete(directive));
         has_level
-            .then(|| directives.join(",").parse().ok().map(Self))
+            .then(|| directives.join(",").parse().ok().map(Box::new).map(Self))
             .flatten()
     }
 }

@@ -104,7 +104,7 @@ impl Connection {
         };
         let (reader, mut writer) = self.stream.into_split();
         send(&mut writer, &request).await?;
-        let stop = async {
+        let stopped = async {
             // A command that can't be stopped has nobody who would say so.
             if stopping.wait_for(|stopping| *stopping).await.is_ok() {
                 // Where the server is gone, so is the command.
@@ -114,7 +114,7 @@ impl Connection {
         };
         tokio::select! {
             answer = answered(BufReader::new(reader), screen) => answer,
-            never = stop => never,
+            never = stopped => never,
         }
     }
 }

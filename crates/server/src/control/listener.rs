@@ -157,7 +157,7 @@ async fn stop_when_due(
         _ = server_stops.wait_for(|stops| *stops) => {}
     }
     stop.send_replace(true);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn carry_out(
