@@ -17,7 +17,7 @@ use crate::daily::go_on_unless;
 use crate::screen::Screen;
 use crate::storage::Storage;
 use crate::tasks::Workbench;
-use crate::wiring::WiringError;
+use crate::wiring::{Opening, WiringError};
 use crate::words::{counted, grouped, size};
 
 /// Why nothing was examined, or not everything.
@@ -51,7 +51,13 @@ pub(crate) async fn run(
     screen: &Screen,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Report, DoctorError> {
-    let storage = work.storage().await.map_err(WiringError::from)?;
+    // A storage that takes the place of one that was lost may be new.
+    let opening = if accept_storage {
+        Opening::Create
+    } else {
+        Opening::Existing
+    };
+    let storage = work.storage(opening).await.map_err(WiringError::from)?;
     if accept_storage {
         storage.accept().await.map_err(GarbageError::from)?;
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::daily::go_on_unless;
 use crate::screen::Screen;
 use crate::tasks::Workbench;
-use crate::wiring::{WiringError, millis};
+use crate::wiring::{Opening, WiringError, millis};
 use crate::words::counted;
 
 /// Why a purge was not done.
@@ -35,7 +35,8 @@ pub(crate) async fn run(
     screen: &Screen,
     stopping: &watch::Receiver<bool>,
 ) -> Result<String, PurgeError> {
-    let storage = work.storage().await.map_err(WiringError::from)?;
+    let storage = work.storage(Opening::Existing).await;
+    let storage = storage.map_err(WiringError::from)?;
     let users = work.store.ports.accounts.list(PageNumber::EVERYTHING).await;
     let mut gauge = screen.gauge("purging", users.map_err(GarbageError::from)?.total);
     let tell = |progress: Progress| {

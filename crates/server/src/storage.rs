@@ -1,6 +1,7 @@
 //! The storage of attachments that the configuration names, and what is done with it beside the store of the records.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
 use tempfile::TempDir;
 
 use crate::config::{BucketConfig, Config, Endpoint, StorageConfig};
+use crate::wiring::Opening;
 
 /// How long the store and the storage of attachments may take to say that they work.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +28,12 @@ pub(crate) enum StorageError {
     /// The folder can't be used.
     #[error("attachments.folder (--attachments-folder, MOSAIC_ATTACHMENTS_FOLDER) can not be used: {0}")]
     Folder(#[from] OpenFolderError),
+    /// There is no folder, and none was to be made.
+    #[error(
+        "{}: there is no such folder. Is its drive mounted, and is it the right place (attachments.folder, \
+         --attachments-folder, MOSAIC_ATTACHMENTS_FOLDER)? `mosaic serve` makes a new one", .0.display()
+    )]
+    Absent(PathBuf),
     /// There is no temporary folder.
     #[error("no temporary folder can be made for the attachments: {0}")]
     Temporary(io::Error),
@@ -48,13 +56,17 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Opens the storage for a store. A folder is made where there is none, and tried out. S3 is not asked for anything: where it is
+    /// Opens the storage for a store. A folder is made where there is none and one may be made, and tried out. S3 is not asked for anything: where it is
     /// away, everything but attachments works.
     ///
     /// # Errors
     /// [`StorageError`].
-    pub(crate) async fn open(config: &Config, store: &Stores) -> Result<Self, StorageError> {
-        let (blobs, kind, folder) = open(config).await?;
+    pub(crate) async fn open(
+        config: &Config,
+        store: &Stores,
+        opening: Opening,
+    ) -> Result<Self, StorageError> {
+        let (blobs, kind, folder) = open(config, opening).await?;
         let verified = VerifiedStorage::new(blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
         let verified = Arc::new(verified);
         Ok(Self {
@@ -115,11 +127,14 @@ impl std::fmt::Debug for Storage {
 
 type Opened = (Arc<dyn BlobStore>, StorageType, Option<Arc<TempDir>>);
 
-async fn open(config: &Config) -> Result<Opened, StorageError> {
+async fn open(config: &Config, opening: Opening) -> Result<Opened, StorageError> {
     let (path, temporary) = match &config.storage {
         StorageConfig::S3(bucket) => {
             let blobs = S3Blobs::new(&s3_settings(config, bucket))?;
             return Ok((Arc::new(blobs), StorageType::S3, None));
+        }
+        StorageConfig::Folder(path) if opening == Opening::Existing && !path.is_dir() => {
+            return Err(StorageError::Absent(path.clone()));
         }
         StorageConfig::Folder(path) => (path.clone(), None),
         StorageConfig::Temporary => {

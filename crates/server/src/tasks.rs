@@ -22,7 +22,7 @@ use crate::signals::StopSignals;
 use crate::storage::{Storage, StorageError};
 use crate::telemetry;
 use crate::users::{self, UserError};
-use crate::wiring::{OpenStore, WiringError};
+use crate::wiring::{OpenStore, Opening, WiringError};
 use crate::words::grouped;
 
 /// What to do where another process has the embedded store.
@@ -144,14 +144,14 @@ impl Workbench {
         })
     }
 
-    /// The storage of attachments.
+    /// The storage of attachments; `opening` says whether its folder may be made.
     ///
     /// # Errors
     /// It can't be opened.
-    pub(crate) async fn storage(&self) -> Result<Storage, StorageError> {
+    pub(crate) async fn storage(&self, opening: Opening) -> Result<Storage, StorageError> {
         match &self.storage {
             Some(storage) => Ok(storage.clone()),
-            None => Storage::open(&self.config, &self.store.ports).await,
+            None => Storage::open(&self.config, &self.store.ports, opening).await,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::UserCommand;
 use crate::confirm::{ConfirmError, confirm};
 use crate::screen::Screen;
 use crate::tasks::Workbench;
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, Opening, WiringError};
 use crate::words::counted;
 
 /// Why a command on accounts did nothing.
@@ -120,7 +120,8 @@ pub(crate) async fn execute(
         }
         UserCommand::Enable { username } => set_disabled(accounts, username, false, "is open").await,
         UserCommand::Delete { username, .. } => {
-            let storage = work.storage().await.map_err(WiringError::from)?;
+            let storage = work.storage(Opening::Existing).await;
+            let storage = storage.map_err(WiringError::from)?;
             delete(accounts, &storage.garbage(ports), username, screen).await
         }
         UserCommand::List => list(accounts).await,

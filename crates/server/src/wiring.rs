@@ -192,7 +192,7 @@ async fn parts(
     subscriptions: &Arc<Subscriptions>,
 ) -> Result<(Storage, AppState), WiringError> {
     secrets::create_data_dir(&config.server.data_dir)?;
-    let storage = Storage::open(config, store).await?;
+    let storage = Storage::open(config, store, Opening::Create).await?;
     let state = state(machine, config, store, &storage, subscriptions)?;
     Ok((storage, state))
 }

@@ -104,6 +104,15 @@ async fn another_folder_than_the_store_s_is_not_used_until_somebody_says_so() {
             "{said}"
         );
     }
+    // And one that is not there is not made.
+    let missing = ["--attachments-folder", "missing"];
+    for command in [&["purge"][..], &["doctor"], &["user", "delete", "admin", "--yes"]] {
+        place.mosaic(&["user", "add", "--admin", "bert"]);
+        let said = place.mosaic(&[command, &missing].concat()).failed();
+        assert!(said.contains("missing: there is no such folder"), "{said}");
+        assert!(!place.data.path().join("missing").exists(), "{command:?}");
+    }
+    place.mosaic(&["user", "delete", "bert", "--yes"]).done();
     assert_eq!(healthy(&place, &[]).len(), 1);
 
     let accepted = [&["doctor", "--accept-storage"][..], &elsewhere].concat();
