@@ -79,7 +79,10 @@ enum Command {
     },
     /// Many devices against real servers, from seeds, while everything fails: see that nothing is lost
     Simulate {
-        /// `--seeds N`, `--minutes M`, `--first SEED`, `--steps N`, `--replay FILE`
+        /// With the build that people run: several times as many runs in the same time, and no debug assertions
+        #[arg(long)]
+        release: bool,
+        /// `--seeds N`, `--minutes M`, `--first SEED`, `--jobs N`, `--steps N`, `--replay FILE`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -107,7 +110,7 @@ fn main() -> ExitCode {
         Command::Mutants { only, list: false } => mutants::try_all(&workspace, &only),
         Command::Rules => rules::write(&workspace),
         Command::Bench { args } => steps::run(&workspace, &[steps::bench(args)]),
-        Command::Simulate { args } => steps::run(&workspace, &[steps::simulate(args)]),
+        Command::Simulate { release, args } => steps::run(&workspace, &[steps::simulate(release, args)]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };
     match done {

@@ -213,16 +213,23 @@ pub(crate) fn bench(args: Vec<String>) -> Step {
 }
 
 /// The simulation, with the server of the source tree.
-pub(crate) fn simulate(args: Vec<String>) -> Step {
+pub(crate) fn simulate(release: bool, args: Vec<String>) -> Step {
     Step::new("simulation", move |workspace| {
+        let (profile, folder) = if release {
+            ("release", "release")
+        } else {
+            ("dev", "debug")
+        };
         run_program(workspace.cargo("build").args([
             "--package",
             "mosaic-server",
             "--package",
             "mosaic-simulation",
             "--bins",
+            "--profile",
+            profile,
         ]))?;
-        let built = workspace.target().join("debug");
+        let built = workspace.target().join(folder);
         let mut simulation = std::process::Command::new(built.join("simulate"));
         simulation.arg("--server").arg(built.join("mosaic")).args(&args);
         run_program(&mut simulation)?;

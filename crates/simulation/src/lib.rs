@@ -14,7 +14,7 @@ mod shrink;
 mod steps;
 mod world;
 
-pub use run::{Figures, run};
+pub use run::{Figures, RunFailed, run};
 pub use script::{STEPS, Script, Store, generate};
 pub use shrink::shrink;
 

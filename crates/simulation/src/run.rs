@@ -14,11 +14,11 @@ use mosaic_testkit::proxy::{Fault, Proxy};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::Outcome;
 use crate::device::{Device, Row};
 use crate::model::{Key, Model, Server};
 use crate::script::{Script, Step, Syncing, Trouble};
 use crate::world::World;
+use crate::{Failure, Outcome};
 
 /// W6: a clock that is off by no more than this shifts nothing, in milliseconds.
 const TOLERATED_SKEW: i64 = 10_000;
@@ -77,15 +77,51 @@ impl fmt::Display for Figures {
 ///
 /// # Errors
 /// What is not as the protocol says, with the step after which it was seen.
-pub async fn run(script: &Script, binary: &Path) -> Outcome<Figures> {
-    let mut run = Run::new(script, binary).await?;
+pub async fn run(script: &Script, binary: &Path) -> Result<Figures, RunFailed> {
+    let at_end = |error| RunFailed { step: None, error };
+    let mut run = Run::new(script, binary).await.map_err(at_end)?;
     for (number, step) in script.steps.iter().enumerate() {
-        run.step(step)
-            .await
-            .map_err(|error| format!("step {number}, {step:?}: {error}"))?;
+        run.step(step).await.map_err(|error| RunFailed {
+            step: Some(number),
+            error: format!("{error}\nin {step:?}").into(),
+        })?;
     }
-    run.end().await.map_err(|error| format!("at the end: {error}"))?;
+    run.end().await.map_err(at_end)?;
     Ok(run.figures)
+}
+
+/// What is not as the protocol says.
+#[derive(Debug)]
+pub struct RunFailed {
+    /// The step after which it was seen; `None`: at the end, or before the first one.
+    pub step: Option<usize>,
+    error: Failure,
+}
+
+impl RunFailed {
+    /// Whether another failure says the same, whatever it is of.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.kind() == other.kind()
+    }
+
+    /// Its first line without names, numbers, ids and what is quoted.
+    fn kind(&self) -> String {
+        let text = self.error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let unquoted: String = first.split('"').step_by(2).collect();
+        let words = unquoted.split(|c: char| !c.is_alphanumeric());
+        let words = words.filter(|word| !word.is_empty() && word.chars().all(char::is_lowercase));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for RunFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Some(step) => write!(f, "step {step}: {}", self.error),
+            None => write!(f, "at the end: {}", self.error),
+        }
+    }
 }
 
 pub(crate) struct Run {
@@ -438,5 +474,22 @@ fn one_by_one(faults: &[(usize, Trouble)]) -> impl FnMut(&str) -> Option<Fault> 
             Trouble::KillAfter(bytes) => Fault::KillAfter(bytes),
             Trouble::KillBeforeAnswer => Fault::KillBeforeAnswer,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_like_another_that_says_the_same_of_something_else() {
+        let failed = |error: &str| RunFailed {
+            step: Some(7),
+            error: error.into(),
+        };
+        let lost = failed("(\"memo\", \"0198-ab\") is not there\nin Sync([1])");
+        assert!(lost.is_like(&failed("(\"diary\", \"2026-05-16\") is not there\nin Kill")));
+        assert!(!lost.is_like(&failed("(\"memo\", \"0198-ab\") is there, and not on the server")));
+        assert!(!lost.is_like(&failed("a sync does not end:\nlog")));
     }
 }

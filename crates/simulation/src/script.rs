@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Outcome;
 
 /// Which store the server has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
     /// The embedded one.
@@ -53,6 +53,12 @@ impl Script {
             script.steps.push(serde_json::from_str(line)?);
         }
         Ok(script)
+    }
+
+    /// Leaves out what comes behind this step.
+    pub fn cut_behind(&mut self, step: Option<usize>) {
+        let length = step.map_or(self.steps.len(), |step| step + 1);
+        self.steps.truncate(length);
     }
 
     /// How many steps it has.

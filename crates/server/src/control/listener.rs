@@ -92,11 +92,10 @@ async fn serve(listener: UnixListener, work: Arc<Workbench>, mut stopping: watch
             Some(_) = commands.join_next() => continue,
         };
         match accepted {
-            Ok((stream, _)) if is_ours(&stream) => {
+            Ok((stream, _)) => {
                 let work = Arc::clone(&work);
                 commands.spawn(attend(work, stream, stopping.clone()));
             }
-            Ok(_) => {}
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -110,13 +109,27 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| may_command(peer.uid(), ours))
 }
 
+/// What somebody else is told.
+fn stranger() -> Failure {
+    tracing::warn!("a command of another user of this machine was refused");
+    Failure {
+        said: "the server hears commands of the user that it runs as, and of root".to_owned(),
+        code: 1,
+    }
+}
+
 fn may_command(user: u32, ours: u32) -> bool {
     user == ours || user == 0
 }
 
 /// Carries out the one command of a connection. Whoever is not there any more is not told how it ended.
 async fn attend(work: Arc<Workbench>, stream: UnixStream, server_stops: watch::Receiver<bool>) {
+    let is_ours = is_ours(&stream);
     let (reader, mut writer) = stream.into_split();
+    if !is_ours {
+        let _ = send(&mut writer, &Reply::Ended(Err(stranger()))).await;
+        return;
+    }
     let mut reader = BufReader::new(reader);
     let Some(request) = heard(&mut reader, server_stops.clone()).await else {
         return;

@@ -417,3 +417,15 @@ async fn more_tags_than_a_memo_may_have_are_refused() {
         );
     }
 }
+
+/// The days of those who have no time zone of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_are_those_of_the_server_s_time_zone() {
+    let server = Server::start_with(&["--time-zone", "Asia/Shanghai"]);
+    let phone = server.device("phone").await;
+    // 23:30 in Greenwich.
+    let early = json!({"content": "early", "createdAt": 1_778_887_800_000_i64});
+    phone.post("/memos", &early).await.ok();
+    assert!(contents(&phone, "/memos/date/2026-05-15").await.is_empty());
+    assert_eq!(contents(&phone, "/memos/date/2026-05-16").await, ["early"]);
+}

@@ -1,9 +1,11 @@
 //! `mosaic-cli`: a person keeps a diary on two laptops.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 
 use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::harness::{ADMIN_PASSWORD, Server};
 
@@ -30,12 +32,16 @@ impl Laptop {
     }
 
     async fn try_to(&self, arguments: &[&str]) -> Result<String, mosaic_cli::Failure> {
+        let mut out = Vec::new();
+        self.write_to(&mut out, arguments).await?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    async fn write_to(&self, out: &mut impl Write, arguments: &[&str]) -> Result<(), mosaic_cli::Failure> {
         let home = self.0.path().to_str().unwrap();
         let line = [&["mosaic-cli", "--home", home], arguments].concat();
         let variables = |name: &str| (name == "MOSAIC_PASSWORD").then(|| OsString::from(ADMIN_PASSWORD));
-        let mut out = Vec::new();
-        mosaic_cli::run(line, &variables, &mut out).await?;
-        Ok(String::from_utf8(out).unwrap())
+        mosaic_cli::run(line, &variables, out).await
     }
 
     fn file(&self, name: &str) -> String {
@@ -107,4 +113,42 @@ async fn a_diary_is_kept_on_two_laptops() {
         work.run(&["ls"]).await.ends_with("Buy bread #food\n"),
         "the data stays"
     );
+}
+
+/// What is written, as it comes.
+struct Written(UnboundedSender<String>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        self.0.send(text).map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_watches_has_what_others_write_as_soon_as_it_is_there() {
+    let server = Server::start();
+    let (home, work) = (Laptop::logged_in(&server).await, Laptop::logged_in(&server).await);
+    let (written, mut lines) = unbounded_channel();
+    let mut written = Written(written);
+    let mut said = String::new();
+    let writing = async {
+        for text in ["Buy figs", "Buy dates"] {
+            home.run(&["note", text]).await;
+            home.run(&["sync"]).await;
+            said.clear();
+            while !said.contains("1 came, 0 sent\n") {
+                said += &lines.recv().await.unwrap();
+            }
+            assert!(work.run(&["ls"]).await.contains(text));
+        }
+    };
+    tokio::select! {
+        ended = work.write_to(&mut written, &["watch"]) => panic!("{ended:?}"),
+        () = writing => {}
+    }
 }
