@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -76,27 +77,32 @@ pub enum Command {
         #[arg(long, value_parser = DatabaseUrl::from_str)]
         to: DatabaseUrl,
     },
-    /// Save the embedded store as one file, also while the server runs
+    /// Save the embedded store, also while the server runs
     ///
-    /// The file holds one moment of the store, and is checked before it gets its name. PostgreSQL has its own tools.
-    ///
-    /// The files of attachments are not in it. Copy their folder (attachments.folder) after the backup, not before: then the
-    /// copy has all files that the backup names, as long as no purge came in between. Files never change, so whatever copies
-    /// only new ones will do. A bucket is backed up with the tools of the storage, in the same order.
+    /// With --to, the files of attachments are saved, too: a new folder in FOLDER has both, and is opened and compared before it
+    /// gets its name. Files that the last backup in FOLDER has are linked, so that they take no room again. A server does the same
+    /// once a day where backup.folder says so. A FILE has the database alone. PostgreSQL has its own tools.
     Backup {
         /// The file to write, which must not be there yet
-        file: PathBuf,
+        #[arg(required_unless_present = "to")]
+        file: Option<PathBuf>,
+        /// Save the store and its attachments in a new folder in this one
+        #[arg(long, value_name = "FOLDER", conflicts_with = "file")]
+        to: Option<PathBuf>,
+        /// How many backups stay in FOLDER [default: backup.keep]
+        #[arg(long, value_name = "NUMBER", requires = "to")]
+        keep: Option<NonZeroU32>,
     },
     /// Put a backup in the place of the embedded store
     ///
     /// Stop the server first. The backup is checked before anything is touched, and what was there before is kept under
     /// another name. The store gets a new epoch, so devices fetch everything again; edits that they have not sent yet stay.
     ///
-    /// The files of attachments are not touched. Where some are missing, put the copy of their folder that was made after the
-    /// backup over the folder: nothing in it is overwritten by other bytes. `mosaic doctor` says whether all are there. For 7
-    /// days the server purges nothing, so that files which only the newer store named can still be wanted back.
+    /// No file of an attachment is removed or replaced; those that a folder of `mosaic backup --to` has and the storage has not
+    /// are put there. `mosaic doctor` says whether all are there. For 7 days the server purges nothing, so that files which only
+    /// the newer store named can still be wanted back.
     Restore {
-        /// The file that `mosaic backup` wrote
+        /// The file, or the folder, that `mosaic backup` wrote
         file: PathBuf,
         /// Do not ask
         #[arg(long)]

@@ -173,7 +173,17 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
             on_store(&loaded, whatever_was_unreadable(copy::run(config, &from, &to)))
         }
         Command::Migrate { check } => on_store(&loaded, migrate(config, check)),
-        Command::Backup { file } => on_store(&loaded, whatever_was_unreadable(backup::backup(config, file))),
+        Command::Backup { file: Some(file), .. } => {
+            on_store(&loaded, whatever_was_unreadable(backup::backup(config, file)))
+        }
+        Command::Backup {
+            to: Some(folder),
+            keep,
+            ..
+        } => on_store(
+            &loaded,
+            whatever_was_unreadable(backup::bundle(config, &folder, keep)),
+        ),
         Command::Restore { file, yes } => on_store(&loaded, backup::restore(config, file, yes)),
         Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
         task => {

@@ -24,8 +24,8 @@ pub use self::effective::Values;
 pub use self::error::{ConfigError, Problem};
 pub(crate) use self::keys::RetentionConfig;
 pub use self::keys::{
-    AttachmentsConfig, AuthConfig, CorsConfig, EventsConfig, HttpConfig, KEYS, LimitsConfig, LogConfig,
-    PostgresConfig, S3Config, ServerConfig, SqliteConfig,
+    AttachmentsConfig, AuthConfig, BackupConfig, CorsConfig, EventsConfig, HttpConfig, KEYS, LimitsConfig,
+    LogConfig, PostgresConfig, S3Config, ServerConfig, SqliteConfig,
 };
 pub use self::origin::Origin;
 use self::reader::Reader;
@@ -34,7 +34,9 @@ use self::source::Layers;
 pub use self::source::{ConfigFile, Sources};
 pub use self::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, KeySpec};
 pub use self::storage::{BucketConfig, StorageConfig};
-pub use self::types::{AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, Word};
+pub use self::types::{
+    AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, TimeOfDay, Word,
+};
 pub use self::value::Kind;
 
 /// One day.
@@ -59,6 +61,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How long revisions and the content of deleted records are kept; none: for ever.
     pub retention: Option<Duration>,
+    /// Backups that the server makes by itself.
+    pub backup: BackupConfig,
     /// How much is taken of the bytes behind resources. Downloads are redirected only to a bucket.
     pub attachments: AttachmentsConfig,
     /// Where these bytes are.
@@ -109,6 +113,7 @@ impl Config {
         refuse_short_logins(reader, &auth);
         let limits = LimitsConfig::read(reader);
         let days = RetentionConfig::read(reader).days;
+        let backup = BackupConfig::read(reader);
         let attachments = AttachmentsConfig::read(reader);
         let s3 = S3Config::read(reader);
         let storage = StorageConfig::choose(reader, &attachments, s3, &server.data_dir, &database);
@@ -121,6 +126,7 @@ impl Config {
             auth,
             limits,
             retention: (days > 0).then(|| DAY * days),
+            backup,
             attachments,
             storage,
             events: EventsConfig::read(reader),

@@ -10,12 +10,11 @@ use mosaic_application::garbage::GarbageError;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
 use mosaic_domain::query::{Listing, PageNumber};
-use mosaic_ports::Stores;
+use mosaic_ports::{BlobStore, Stores};
 use tokio::sync::watch;
 
 use crate::daily::go_on_unless;
 use crate::screen::Screen;
-use crate::storage::Storage;
 use crate::tasks::Workbench;
 use crate::wiring::{Opening, WiringError};
 use crate::words::{counted, grouped, size};
@@ -61,12 +60,16 @@ pub(crate) async fn run(
     if accept_storage {
         storage.accept().await.map_err(GarbageError::from)?;
     }
-    Ok(look(&work.store.ports, &storage, quick, screen, stopping).await?)
+    Ok(look(&work.store.ports, &storage.blobs, quick, screen, stopping).await?)
 }
 
-async fn look(
+/// Compares a store with bytes, wherever both are.
+///
+/// # Errors
+/// [`GarbageError`].
+pub(crate) async fn look(
     ports: &Stores,
-    storage: &Storage,
+    blobs: &Arc<dyn BlobStore>,
     quick: bool,
     screen: &Screen,
     stopping: &watch::Receiver<bool>,
@@ -88,7 +91,7 @@ async fn look(
         Arc::clone(&ports.dump_reader),
         Arc::clone(&ports.audit),
         Arc::clone(&ports.orphans),
-        Arc::clone(&storage.blobs),
+        Arc::clone(blobs),
         Arc::new(SystemClock),
     );
     let mut reached = Progress::default();

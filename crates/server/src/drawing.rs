@@ -10,9 +10,33 @@ use crate::progress::Meter;
 use crate::screen::{Progress, Shown};
 use crate::tasks::TaskError;
 
+/// Draws how far a command has come.
+#[derive(Debug, Default)]
+pub(crate) struct ProgressDrawing(Option<Meter>);
+
+impl ProgressDrawing {
+    /// Moves the meter, which is made with the first.
+    pub(crate) fn draw(&mut self, progress: Progress) {
+        let Progress {
+            doing,
+            total,
+            position,
+            said,
+        } = progress;
+        let meter = self.0.get_or_insert_with(|| Meter::of(&doing, total));
+        meter.begin(&doing);
+        meter.total(total);
+        meter.at(position, said);
+    }
+
+    fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
 /// What a command has shown so far.
 pub(crate) struct Drawing {
-    meter: Option<Meter>,
+    progress: ProgressDrawing,
     /// Where the export goes.
     sheet: Option<Sheet>,
 }
@@ -27,7 +51,10 @@ impl Drawing {
             Command::Export { user, output } => Some(Sheet::open(user, output.as_deref())?),
             _ => None,
         };
-        Ok(Self { meter: None, sheet })
+        Ok(Self {
+            progress: ProgressDrawing::default(),
+            sheet,
+        })
     }
 
     /// Draws everything, until there is no more or nobody looks.
@@ -37,7 +64,7 @@ impl Drawing {
                 break;
             }
         }
-        self.meter = None;
+        self.progress.clear();
         Ok(())
     }
 
@@ -45,7 +72,7 @@ impl Drawing {
     fn draw(&mut self, shown: Shown) -> Result<bool, TaskError> {
         match shown {
             Shown::Text(text) => {
-                self.meter = None;
+                self.progress.clear();
                 print(&text).map_err(TaskError::Output)
             }
             Shown::Piece(piece) => match &mut self.sheet {
@@ -57,24 +84,11 @@ impl Drawing {
                 let is_between =
                     self.sheet.as_ref().is_some_and(Sheet::is_output) && io::stdout().is_terminal();
                 if !is_between {
-                    self.move_meter(progress);
+                    self.progress.draw(progress);
                 }
                 Ok(true)
             }
         }
-    }
-
-    fn move_meter(&mut self, progress: Progress) {
-        let Progress {
-            doing,
-            total,
-            position,
-            said,
-        } = progress;
-        let meter = self.meter.get_or_insert_with(|| Meter::of(&doing, total));
-        meter.begin(&doing);
-        meter.total(total);
-        meter.at(position, said);
     }
 
     /// The command has ended well.

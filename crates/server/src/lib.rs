@@ -2,6 +2,7 @@
 
 mod atomic_file;
 mod backup;
+mod bundle;
 mod check_client;
 pub mod cli;
 mod commands;

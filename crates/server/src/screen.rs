@@ -84,6 +84,11 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
+    /// How much there is to do, where that became known.
+    pub(crate) fn total(&mut self, total: u64) {
+        self.progress.total = total;
+    }
+
     /// So much is done; `said` is how a person would put it.
     pub(crate) fn at(&mut self, position: u64, said: impl Into<String>) {
         if self.said_at.is_some_and(|at| at.elapsed() < PROGRESS_EVERY) {

@@ -7,6 +7,7 @@ use mosaic_adapter_system::OsRandomness;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
+use crate::bundle::schedule::ScheduledBackup;
 use crate::config::{Config, Loaded};
 use crate::control::ControlSocket;
 use crate::daily::DailyJob;
@@ -88,6 +89,7 @@ async fn serve_on(
         handle.stop(true).await;
     });
     let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
+    let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
     let daily = daily(config, services, stopping);
     tracing::info!(
         database = %config.database,
@@ -100,6 +102,9 @@ async fn serve_on(
     stop.send_replace(true);
     // It catches its own panics; there is nothing else to say.
     let _ = daily.await;
+    if let Some(backups) = backups {
+        let _ = backups.await;
+    }
     if let Some(control) = control {
         control.close(config.http.shutdown_timeout).await;
     }

@@ -56,6 +56,14 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
+    /// The storage of this configuration as it is, whichever store it belongs to.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub(crate) async fn unverified(config: &Config) -> Result<Arc<dyn BlobStore>, StorageError> {
+        Ok(open(config, Opening::Create).await?.0)
+    }
+
     /// Opens the storage for a store. A folder is made where there is none and one may be made, and tried out. S3 is not asked for anything: where it is
     /// away, everything but attachments works.
     ///

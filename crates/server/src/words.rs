@@ -67,14 +67,16 @@ mod tests {
     }
 
     /// What is counted in the texts of the commands.
-    const THINGS: [&str; 13] = [
+    const THINGS: [&str; 15] = [
         "account",
         "attachment",
+        "backup",
         "byte",
         "edit",
         "file",
         "finding",
         "line",
+        "new file",
         "page",
         "record",
         "revision",

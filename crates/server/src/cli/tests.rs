@@ -66,10 +66,19 @@ fn every_command_is_understood() {
         Command::Epoch(EpochCommand::Renew)
     );
     let file = || PathBuf::from("file");
-    assert_eq!(
-        parsed(&["backup", "file"]).command,
-        Command::Backup { file: file() }
-    );
+    for (args, expected, to, keep) in [
+        (&["backup", "file"][..], Some(file()), None, None),
+        (&["backup", "--to", "file"], None, Some(file()), None),
+        (
+            &["backup", "--to", "file", "--keep", "3"],
+            None,
+            Some(file()),
+            NonZeroU32::new(3),
+        ),
+    ] {
+        let file = expected;
+        assert_eq!(parsed(args).command, Command::Backup { file, to, keep });
+    }
     for (args, yes) in [
         (&["restore", "file"][..], false),
         (&["restore", "file", "--yes"], true),

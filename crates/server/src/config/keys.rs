@@ -14,7 +14,9 @@ use super::database_url::{DatabaseUrl, PostgresUrl};
 use super::reader::Reader;
 use super::spec::DefaultValue::{Is, Otherwise};
 use super::spec::KeySpec;
-use super::types::{AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, Word};
+use super::types::{
+    AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, TimeOfDay, Word,
+};
 use super::value::Kind::{Integer, Text};
 use crate::secrets::SecretKey;
 
@@ -160,6 +162,16 @@ sections! {
     pub(crate) struct RetentionConfig {
         /// After how many days revisions, and the content of deleted records, are forgotten. 0: never.
         "retention.days" => pub(super) days: u32 = Is("90"), Integer(0, 36_500);
+    }
+
+    /// Backups that the server makes by itself.
+    pub struct BackupConfig {
+        /// Once a day the embedded store and its attachments are saved into this folder, as `mosaic backup --to` does.
+        "backup.folder" => pub folder: Option<PathBuf> = Otherwise("the server makes no backups by itself");
+        /// When, by the clocks of `time_zone`. A backup that was missed is made as soon as the server runs.
+        "backup.schedule" => pub schedule: TimeOfDay = Is("03:30");
+        /// How many backups stay in the folder. The oldest go.
+        "backup.keep" => pub keep: NonZeroU32 = Is("7"), Integer(1, 10_000);
     }
 
     /// The bytes behind resources.

@@ -37,7 +37,11 @@ impl Laptop {
         Ok(String::from_utf8(out).unwrap())
     }
 
-    async fn write_to(&self, out: &mut impl Write, arguments: &[&str]) -> Result<(), mosaic_cli::Failure> {
+    async fn write_to(
+        &self,
+        out: &mut (impl Write + Send),
+        arguments: &[&str],
+    ) -> Result<(), mosaic_cli::Failure> {
         let home = self.0.path().to_str().unwrap();
         let line = [&["mosaic-cli", "--home", home], arguments].concat();
         let variables = |name: &str| (name == "MOSAIC_PASSWORD").then(|| OsString::from(ADMIN_PASSWORD));

@@ -2,6 +2,7 @@
 //! store does not know.
 
 mod away;
+mod bundles;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
