@@ -183,7 +183,7 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
         config.database
     );
     confirm(&question, "restore", yes)?;
-    secrets::create_data_dir(&config.server.data_dir)?;
+    secrets::create_private_dir(&config.server.data_dir)?;
     let mut meter = Meter::of("copying", 0);
     let tell = move |progress| show(&mut meter, progress);
     let done =

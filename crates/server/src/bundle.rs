@@ -29,6 +29,7 @@ use self::blobs::{copy_missing, link_tree};
 use crate::config::{Config, DatabaseUrl};
 use crate::doctor::{self, Report};
 use crate::screen::Screen;
+use crate::secrets;
 use crate::storage::Storage;
 use crate::wiring::{OpenStore, Opening, WiringError};
 
@@ -113,7 +114,7 @@ pub(crate) async fn take(
     screen: &Screen,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Bundle, BundleError> {
-    fs::create_dir_all(folder).map_err(io_of(folder))?;
+    secrets::create_private_dir(folder).map_err(WiringError::from)?;
     let _lock = lock(folder)?;
     clear(folder)?;
     let last = bundles(folder)?.pop();
@@ -267,6 +268,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 fn lock(folder: &Path) -> Result<File, BundleError> {
     let path = folder.join(".lock");
     let file = File::create(&path).map_err(io_of(&path))?;
+    mosaic_adapter_sqlite::belong_to_folder(&path);
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(BundleError::Busy(folder.to_owned())),

@@ -254,7 +254,7 @@ async fn migrate(config: &Config, check: bool) -> Result<String, CommandError> {
         Err(WiringError::Absent(location)) if !check => format!("Made a new store: {location}\n"),
         Err(error) => return Err(error.into()),
     };
-    secrets::create_data_dir(&config.server.data_dir).map_err(WiringError::from)?;
+    secrets::create_private_dir(&config.server.data_dir).map_err(WiringError::from)?;
     let store = OpenStore::open(config, &config.database, Opening::Create).await?;
     if has_accounts(&store).await.map_err(FirstError::Store)? {
         // The store alone: what else a server needs may not be there yet.

@@ -88,11 +88,11 @@ impl SecretError {
     }
 }
 
-/// Makes the data folder, for its owner only, unless it is there.
+/// Makes a folder, for its owner only, unless it is there.
 ///
 /// # Errors
 /// [`SecretError::Io`].
-pub fn create_data_dir(path: &Path) -> Result<(), SecretError> {
+pub fn create_private_dir(path: &Path) -> Result<(), SecretError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -199,8 +199,8 @@ mod tests {
     fn folder_and_key_belong_to_their_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/b");
-        create_data_dir(&data).unwrap();
-        create_data_dir(&data).unwrap();
+        create_private_dir(&data).unwrap();
+        create_private_dir(&data).unwrap();
         let path = data.join("token.key");
         load_or_create(&path, || Ok([7; 32])).unwrap();
         assert_eq!(mode(&data), 0o700);
@@ -272,7 +272,7 @@ mod tests {
         assert!(error.to_string().ends_with("no randomness"), "{error}");
         assert!(!path.exists());
         std::fs::write(folder.path().join("file"), "").unwrap();
-        assert!(create_data_dir(&folder.path().join("file")).is_err());
+        assert!(create_private_dir(&folder.path().join("file")).is_err());
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Services {
         opening: Opening,
     ) -> Result<Self, WiringError> {
         if opening == Opening::Create {
-            secrets::create_data_dir(&config.server.data_dir)?;
+            secrets::create_private_dir(&config.server.data_dir)?;
         }
         let clock = Arc::clone(&machine.clock);
         let store = OpenStore::open_by(clock, config, &config.database, opening).await?;
@@ -191,7 +191,7 @@ async fn parts(
     store: &Stores,
     subscriptions: &Arc<Subscriptions>,
 ) -> Result<(Storage, AppState), WiringError> {
-    secrets::create_data_dir(&config.server.data_dir)?;
+    secrets::create_private_dir(&config.server.data_dir)?;
     let storage = Storage::open(config, store, Opening::Create).await?;
     let state = state(machine, config, store, &storage, subscriptions)?;
     Ok((storage, state))

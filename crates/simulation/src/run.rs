@@ -115,6 +115,8 @@ impl RunFailed {
     }
 }
 
+impl std::error::Error for RunFailed {}
+
 impl fmt::Display for RunFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {

@@ -33,6 +33,7 @@ pub(super) fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
         entries => entries?,
     };
     fs::create_dir(to)?;
+    mosaic_adapter_sqlite::belong_to_folder(to);
     for entry in entries {
         let entry = entry?;
         let (path, place) = (entry.path(), to.join(entry.file_name()));
@@ -40,6 +41,7 @@ pub(super) fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
             link_tree(&path, &place)?;
         } else if fs::hard_link(&path, &place).is_err() {
             fs::copy(&path, &place)?;
+            mosaic_adapter_sqlite::belong_to_folder(&place);
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What was a store and is none any more is not taken for a new one; and what root restores belongs to the service.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::files::{file, noise};
 use crate::upkeep::support::{Place, on_both_stores, prepared, stop};
@@ -116,6 +116,15 @@ fn what_root_restores_belongs_to_whom_the_data_folder_belongs() {
     let mode = fs::metadata(database(&place)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
 
+    // Which the server removes one day.
+    let backups = place.data.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    chown(&backups, Some(service), None).unwrap();
+    place.mosaic(&["backup", "--to", "backups"]).done();
+    fs::rename(newest(&backups), backups.join("mosaic-2024-05-16T033000Z")).unwrap();
+    place.mosaic(&["backup", "--to", "backups"]).done();
+    assert_eq!(not_of(service, &backups), Vec::<PathBuf>::new());
+
     fs::remove_dir_all(&folder).unwrap();
     fs::create_dir(&folder).unwrap();
     chown(&folder, Some(service), None).unwrap();
@@ -125,4 +134,24 @@ fn what_root_restores_belongs_to_whom_the_data_folder_belongs() {
     belongs_to_the_service("where there was nothing");
     let mode = fs::metadata(database(&place)).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0);
+}
+
+fn newest(folder: &Path) -> PathBuf {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.max().unwrap()
+}
+
+/// What belongs to others, in a folder and those in it.
+fn not_of(user: u32, folder: &Path) -> Vec<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut found = Vec::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(not_of(user, &path));
+        }
+        if path.symlink_metadata().unwrap().uid() != user {
+            found.push(path);
+        }
+    }
+    found
 }
