@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -180,10 +181,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
             to: Some(folder),
             keep,
             ..
-        } => on_store(
-            &loaded,
-            whatever_was_unreadable(backup::bundle(config, &folder, keep)),
-        ),
+        } => on_store(&loaded, bundle(config, &folder, keep)),
         Command::Restore { file, yes } => on_store(&loaded, backup::restore(config, file, yes)),
         Command::Import { user, file } => on_store(&loaded, import(config, &user, &file)),
         task => {
@@ -213,6 +211,16 @@ where
     if unreadable > 0 {
         print(&said)?;
         return Err(CommandError::Unreadable(unreadable));
+    }
+    Ok(said)
+}
+
+/// What was saved is printed, whatever is missing in it.
+async fn bundle(config: &Config, folder: &Path, keep: Option<NonZeroU32>) -> Result<String, CommandError> {
+    let Done { said, unreadable } = backup::bundle(config, folder, keep).await?;
+    if unreadable > 0 {
+        print(&said)?;
+        return Err(TaskError::Losses(unreadable).into());
     }
     Ok(said)
 }

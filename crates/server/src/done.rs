@@ -5,6 +5,6 @@
 pub(crate) struct Done {
     /// What to print.
     pub(crate) said: String,
-    /// How many records and revisions can't be read.
+    /// How many records and revisions can't be read; of a backup with attachments also how many of these are missing.
     pub(crate) unreadable: u64,
 }

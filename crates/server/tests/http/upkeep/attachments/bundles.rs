@@ -140,7 +140,7 @@ async fn a_backup_says_what_is_missing_in_it() {
     let ended = place.mosaic(&["backup", "--to", "backups"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
-        ended.out.contains("\nlost: the file ") && ended.err.contains("can not be read: 1"),
+        ended.out.contains("\nlost: the file ") && ended.err.contains("lost, damaged or unreadable: 1"),
         "{ended:?}"
     );
     assert_eq!(bundles(&place).len(), 1);
