@@ -100,7 +100,7 @@ fn line(request: &HttpRequest, status: StatusCode, started: Instant) {
             tracing::event!(
                 target: TARGET,
                 $level,
-                client_addr = %client_addr::of(request),
+                client_addr = %client_addr::shown(request),
                 $($name = $value,)?
                 status = status.as_u16(),
                 duration_ms,

@@ -12,17 +12,26 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TrustProxy(pub bool);
 
+/// Stands for the address of what has none.
+pub(crate) const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 const X_FORWARDED_FOR: HeaderName = header::X_FORWARDED_FOR;
 
-/// The address that the request comes from.
+/// The address that the request comes from. What comes by a Unix socket, of which no trusted proxy says more, has none: all of
+/// that together is `0.0.0.0`.
 pub fn of(request: &HttpRequest) -> IpAddr {
     let trusted = request.app_data::<TrustProxy>().is_some_and(|trust| trust.0);
     let forwarded = trusted.then(|| forwarded(request.headers())).flatten();
     let peer = request.peer_addr().map(|peer| peer.ip());
-    forwarded
-        .or(peer)
-        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
-        .to_canonical()
+    forwarded.or(peer).unwrap_or(UNKNOWN).to_canonical()
+}
+
+/// The address that the request comes from, for the log; `-` where it has none.
+pub(crate) fn shown(request: &HttpRequest) -> String {
+    match of(request) {
+        UNKNOWN => "-".to_owned(),
+        address => address.to_string(),
+    }
 }
 
 fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {

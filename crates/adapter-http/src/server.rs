@@ -6,18 +6,20 @@
 use std::fmt;
 use std::future::ready;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
+use actix_http::error::DispatchError;
 use actix_http::{HttpServiceBuilder, Protocol};
+use actix_server::GracefulShutdownSignal;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::{App, web};
 
 use crate::admission::{Admission, RequestLimits};
@@ -28,9 +30,10 @@ use crate::docs::Document;
 use crate::limits::{LoginLimiter, network};
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
+use crate::socket::{Listener, Socket};
 use crate::state::AppState;
 use crate::wire::{LONGEST_HEAD, Wire};
-use crate::{access_log, api, compress, connection, problem};
+use crate::{access_log, api, client_addr, compress, connection, problem};
 
 /// A client that is answered before it has sent its whole body may go on sending for so long, unread: were the connection closed
 /// at once, it would lose the answer.
@@ -111,13 +114,16 @@ impl fmt::Debug for Site {
     }
 }
 
-/// Builds the server on a listener that is already bound. It runs when the result is polled, and stops through its
+/// Builds the server on sockets that are already bound. It runs when the result is polled, and stops through its
 /// [`handle`](Server::handle): `stop(true)` lets requests that are being answered finish.
 ///
 /// # Errors
-/// When the listener can not be used.
-pub fn start(settings: &HttpSettings, listener: TcpListener, state: AppState) -> io::Result<Server> {
-    start_site(settings, listener, &Site::of(settings, state))
+/// When a socket can not be used.
+///
+/// # Panics
+/// Without a socket.
+pub fn start(settings: &HttpSettings, listeners: Vec<Listener>, state: AppState) -> io::Result<Server> {
+    start_site(settings, listeners, &Site::of(settings, state))
 }
 
 /// The OpenAPI document of the server, as JSON.
@@ -130,59 +136,88 @@ pub fn openapi() -> io::Result<String> {
     String::from_utf8(json.into()).map_err(io::Error::other)
 }
 
-fn start_site(settings: &HttpSettings, listener: TcpListener, site: &Site) -> io::Result<Server> {
+fn start_site(settings: &HttpSettings, listeners: Vec<Listener>, site: &Site) -> io::Result<Server> {
     let table = Arc::clone(&site.table);
     let document = Document::of(move || table());
-    let address = listener.local_addr()?;
-    let (shared, site) = (settings.clone(), site.clone());
-    // Of its own: large heads keep nobody from sending a body.
-    let heads = MemoryBudget::new(settings.memory_budget / 4, LONGEST_HEAD);
-    let builder = Server::build()
+    let mut builder = Server::build()
         .workers(settings.workers.max(1))
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
         .disable_signals();
-    let stopping = builder.graceful_shutdown_signal();
-    // As `HttpServer` does it, which takes no stream of ours.
-    let builder = builder.listen("http", listener, move || {
-        let stopping = stopping.clone();
-        let application = app(&shared, &site, &document)
+    let served = Served {
+        settings: settings.clone(),
+        site: site.clone(),
+        document,
+        // Of its own: large heads keep nobody from sending a body.
+        heads: MemoryBudget::new(settings.memory_budget / 4, LONGEST_HEAD),
+        stopping: builder.graceful_shutdown_signal(),
+    };
+    for listener in listeners {
+        let served = served.clone();
+        builder = match listener {
+            Listener::Tcp(listener) => builder.listen("http", listener, move || {
+                let here = served.clone();
+                fn_service(move |io: TcpStream| ready(Ok(here.accept(Socket::tcp(io)))))
+                    .and_then(served.http())
+            })?,
+            Listener::Unix(listener) => builder.listen_uds("http", listener, move || {
+                let here = served.clone();
+                fn_service(move |io: UnixStream| ready(Ok(here.accept(Socket::Unix(io)))))
+                    .and_then(served.http())
+            })?,
+        };
+    }
+    Ok(builder.run())
+}
+
+/// What all connections have in common, whichever socket they come by.
+#[derive(Clone)]
+struct Served {
+    settings: HttpSettings,
+    site: Site,
+    document: Document,
+    heads: MemoryBudget,
+    stopping: GracefulShutdownSignal,
+}
+
+impl Served {
+    fn accept(&self, socket: Socket) -> (Wire, Protocol, Option<SocketAddr>) {
+        let peer = socket.peer();
+        let sender = peer.map_or(client_addr::UNKNOWN, |peer| peer.ip());
+        let held = self.heads.lease(Holder::Network(network(sender)));
+        let wire = Wire::new(socket, held, self.settings.head_timeout, LINGER);
+        (wire, Protocol::Http1, peer)
+    }
+
+    /// The connections of one worker that come by one socket: as `HttpServer` does it, which takes no stream of ours.
+    fn http(
+        &self,
+    ) -> impl ServiceFactory<
+        (Wire, Protocol, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<> {
+        let stopping = self.stopping.clone();
+        let application = app(&self.settings, &self.site, &self.document)
             .into_factory()
             .map_err(|error: actix_web::Error| error.error_response());
-        let http = HttpServiceBuilder::default()
+        HttpServiceBuilder::default()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(shared.keep_alive)
+            .keep_alive(self.settings.keep_alive)
             // A head's own deadline comes first: this one ends connections on which nothing is said at all.
-            .client_request_timeout(2 * shared.head_timeout)
+            .client_request_timeout(2 * self.settings.head_timeout)
             .client_disconnect_timeout(LINGER)
             // Whoever has hung up waits for nothing: its request gives back what it holds, a database connection perhaps.
             .h1_allow_half_closed(false)
-            .local_addr(address)
             .on_connect_ext(|wire: &Wire, extensions| {
                 extensions.insert(wire.connection());
             })
-            .finish(map_config(application, |()| AppConfig::default()));
-        let (head_timeout, heads) = (shared.head_timeout, heads.clone());
-        fn_service(move |io: TcpStream| ready(Ok(accept(io, &heads, head_timeout)))).and_then(http)
-    })?;
-    Ok(builder.run())
-}
-
-fn accept(
-    io: TcpStream,
-    heads: &MemoryBudget,
-    head_timeout: Duration,
-) -> (Wire, Protocol, Option<SocketAddr>) {
-    connection::bound_silence(&io);
-    if let Err(error) = io.set_nodelay(true) {
-        tracing::debug!(%error, "a connection gathers what it sends");
+            .finish(map_config(application, |()| AppConfig::default()))
     }
-    let peer = io.peer_addr().ok();
-    let sender = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-    let held = heads.lease(Holder::Network(network(sender)));
-    (Wire::new(io, held, head_timeout, LINGER), Protocol::Http1, peer)
 }
 
 /// The application of one worker.

@@ -19,13 +19,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use actix_web::rt::net::{ActixStream, Ready, TcpStream};
+use actix_web::rt::net::{ActixStream, Ready};
 use actix_web::rt::time::{Sleep, sleep};
 use actix_web::web::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::budget::Lease;
 use crate::problem::{Problem, ProblemCode};
+use crate::socket::Socket;
 use chunks::Chunks;
 pub(crate) use head::LONGEST as LONGEST_HEAD;
 use head::{BodyLength, Scan};
@@ -162,7 +163,7 @@ impl Body {
 /// A connection that hands over one request at a time.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    io: TcpStream,
+    io: Socket,
     connection: Rc<Connection>,
     /// What was read and not handed over.
     buffer: BytesMut,
@@ -183,7 +184,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// Over a connection. A head may take `head_timeout` from its first byte to its last, and a client may go on sending for
     /// `linger` after it was answered. What large heads take is counted as `held`.
-    pub(crate) fn new(io: TcpStream, held: Lease, head_timeout: Duration, linger: Duration) -> Self {
+    pub(crate) fn new(io: Socket, held: Lease, head_timeout: Duration, linger: Duration) -> Self {
         Self {
             io,
             connection: Rc::new(Connection {

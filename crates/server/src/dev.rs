@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod door;
 mod faults;
 mod folder;
 mod front;
@@ -17,14 +18,13 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mosaic_adapter_sqlite::{BackupError, RestoreError};
 use mosaic_application::AppError;
-use tokio::net::TcpListener;
 
 use crate::config::{Config, Sources};
+use crate::listen::ListenError;
 use crate::signals::StopSignals;
 use crate::wiring::WiringError;
 
@@ -37,8 +37,8 @@ pub(crate) use self::server::DevServer;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DevError {
     /// The address can't be listened on.
-    #[error("can not listen on {address} (--listen): {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// There is no place for a temporary folder, or the server in it can't listen.
     #[error("can not start: {0}")]
     Start(io::Error),
@@ -87,20 +87,25 @@ pub(crate) fn sources(given: BTreeMap<&'static str, String>) -> Sources {
 
 /// Serves until SIGINT, SIGTERM or SIGHUP, and forgets everything.
 pub(crate) async fn serve(config: &Config, tell: impl Fn(&str)) -> Result<(), DevError> {
-    let listen = |source| DevError::Listen {
-        address: config.server.listen,
-        source,
-    };
-    let listener = TcpListener::bind(config.server.listen).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let mut sockets = config.server.listen.bind().await?;
+    let address = sockets.addresses.join(", ");
+    let pages = sockets
+        .addresses
+        .iter()
+        .map(|address| match address.strip_prefix("unix:") {
+            None => format!("{address}/dev"),
+            Some(_) => format!("/dev at {address}"),
+        });
+    let pages = pages.collect::<Vec<_>>().join(", ");
     let mut signals = StopSignals::listen().map_err(DevError::Signals)?;
     let dev = Arc::new(DevServer::start(config).await?);
-    let front = Front::start(Arc::clone(&dev), listener);
+    let front =
+        Front::start(Arc::clone(&dev), std::mem::take(&mut sockets.listeners)).map_err(DevError::Start)?;
     tell(&format!(
         "\n  *** NOT FOR PRODUCTION: any password is right, and everything is forgotten at the end. ***\n\n  \
-         What devices send and get: http://{address}/dev\n\n"
+         What devices send and get: {pages}\n\n"
     ));
-    tracing::warn!("a server for developers of apps is listening on http://{address}");
+    tracing::warn!("a server for developers of apps is listening on {address}");
     let name = signals.received().await;
     tracing::info!("{name}: stopping");
     front.stop().await;

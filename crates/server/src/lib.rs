@@ -19,6 +19,7 @@ mod epoch;
 mod export;
 mod first;
 mod import;
+mod listen;
 mod lost;
 mod progress;
 mod purge;

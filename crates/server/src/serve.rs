@@ -1,7 +1,7 @@
 //! `mosaic serve`: runs until it is told to stop, then finishes what is in flight.
 
 use std::io;
-use std::net::TcpListener;
+use std::time::Duration;
 
 use mosaic_adapter_system::OsRandomness;
 use mosaic_ports::StoreError;
@@ -12,18 +12,19 @@ use crate::config::{Config, Loaded};
 use crate::control::ControlSocket;
 use crate::daily::DailyJob;
 use crate::first::{self, FirstError};
+use crate::listen::{ListenError, Sockets};
 use crate::signals::StopSignals;
 use crate::wiring::{self, Opening, Services, WiringError};
+
+/// A client that was taken just before a stop sends its request within so long.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Why the server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// The address can't be listened on.
-    #[error("can not listen on {address} (listen, --listen, MOSAIC_LISTEN): {source}")]
-    Listen {
-        address: std::net::SocketAddr,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
@@ -44,14 +45,9 @@ pub(crate) enum ServeError {
 /// Serves until SIGINT, SIGTERM or SIGHUP. `tell` shows a person, and nobody else, what is said only once.
 pub(crate) async fn serve(loaded: &Loaded, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
     let config = &loaded.config;
-    let listen = |source| ServeError::Listen {
-        address: config.server.listen,
-        source,
-    };
-    let listener = TcpListener::bind(config.server.listen).map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let sockets = config.server.listen.bind().await?;
     let services = Services::open(config, opening).await?;
-    let served = serve_on(loaded, listener, &services, &tell, address).await;
+    let served = serve_on(loaded, sockets, &services, &tell).await;
     services.close().await;
     served?;
     tracing::info!("stopped");
@@ -60,10 +56,9 @@ pub(crate) async fn serve(loaded: &Loaded, opening: Opening, tell: impl Fn(&str)
 
 async fn serve_on(
     loaded: &Loaded,
-    listener: TcpListener,
+    mut sockets: Sockets,
     services: &Services,
     tell: &impl Fn(&str),
-    address: std::net::SocketAddr,
 ) -> Result<(), ServeError> {
     let config = &loaded.config;
     first::administrator(config, services, tell).await?;
@@ -76,16 +71,24 @@ async fn serve_on(
     let subscriptions = services.hear_of_commits();
     let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
+    warn_of_hidden_addresses(config, &sockets);
+    let listeners = std::mem::take(&mut sockets.listeners);
     let server =
-        mosaic_adapter_http::start(&settings, listener, services.state.clone()).map_err(ServeError::Http)?;
+        mosaic_adapter_http::start(&settings, listeners, services.state.clone()).map_err(ServeError::Http)?;
     let handle = server.handle();
     let told = stop.clone();
+    let are_kept_open = sockets.are_kept_open;
     let stopper = tokio::spawn(async move {
         let name = signals.received().await;
         tracing::info!("{name}: finishing what is in flight");
         // Those who listen for changes would listen for ever.
         subscriptions.close();
         told.send_replace(true);
+        if are_kept_open {
+            // Who comes from now on waits for the next server. Who was taken already says what they want, and is answered.
+            handle.pause().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        }
         handle.stop(true).await;
     });
     let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
@@ -94,7 +97,8 @@ async fn serve_on(
     tracing::info!(
         database = %config.database,
         attachments = %config.storage,
-        "listening on http://{address}"
+        "listening on {}",
+        sockets.addresses.join(", ")
     );
     services.watch();
     let ended = server.await.map_err(ServeError::Http);
@@ -109,6 +113,16 @@ async fn serve_on(
         control.close(config.http.shutdown_timeout).await;
     }
     ended
+}
+
+/// Behind a proxy that is not trusted nobody has an address, and one who guesses passwords locks out all strangers.
+fn warn_of_hidden_addresses(config: &Config, sockets: &Sockets) {
+    if sockets.hide_addresses() && !config.http.trust_proxy {
+        tracing::warn!(
+            "clients that come by a unix socket have no address, and share the limits of one: set http.trust_proxy \
+             where the proxy sends X-Forwarded-For"
+        );
+    }
 }
 
 /// Starts the daily job.

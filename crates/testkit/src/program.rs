@@ -21,7 +21,6 @@ impl Program {
     /// If it does not start, or ends before it listens.
     pub fn start(command: &mut Command) -> Self {
         let mut process = command
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -37,7 +36,7 @@ impl Program {
         }
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`.
+    /// Where it listens: `http://127.0.0.1:PORT`, or what else it says, of several the first.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -107,8 +106,8 @@ fn wait_for_address(
         let read = stderr.read_line(&mut line).expect("readable stderr");
         assert!(read > 0, "the server ended before it listened:\n{}", lock(log));
         lock(log).push_str(&line);
-        if let Some(at) = line.find("http://127.0.0.1:") {
-            let url: String = line[at..].chars().take_while(|c| !"\" ,}".contains(*c)).collect();
+        if let Some((_, place)) = line.split_once("listening on ") {
+            let url: String = place.chars().take_while(|c| !"\" ,}".contains(*c)).collect();
             break url.trim().to_owned();
         }
     };

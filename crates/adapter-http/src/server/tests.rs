@@ -1,6 +1,6 @@
 //! The infrastructure over real sockets: what a client sees of it, good and bad.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 
 use actix_web::dev::ServerHandle;
@@ -115,7 +115,7 @@ fn run(settings: &HttpSettings) -> Running {
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = start_site(settings, listener, &site).unwrap();
+    let server = start_site(settings, vec![Listener::Tcp(listener)], &site).unwrap();
     Running {
         address,
         handle: server.handle(),

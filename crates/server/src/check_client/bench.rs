@@ -1,12 +1,13 @@
 //! What a scenario works with: a server of its own, the client's devices, the other device, and what has to hold.
 
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mosaic_adapter_http::Listener;
 use mosaic_ports::Clock as _;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::Failure;
 use super::driver::{Doing, Driver};
@@ -61,12 +62,12 @@ impl Bench {
             Ok(driver) => driver,
             Err(failure) => return Ok(Err(failure)),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(DevError::Start)?;
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(DevError::Start)?;
         let address = listener.local_addr().map_err(DevError::Start)?;
         let dev = Arc::new(DevServer::start(config).await?);
         Ok(Ok(Self {
             peer: Peer::new(Arc::clone(&dev)),
-            front: Front::start(Arc::clone(&dev), listener),
+            front: Front::start(Arc::clone(&dev), vec![Listener::Tcp(listener)]).map_err(DevError::Start)?,
             url: format!("http://{address}"),
             held: 0,
             dev,

@@ -61,12 +61,12 @@ fn as_toml(text: &str, kind: Kind) -> String {
         Kind::Integer(..) | Kind::Bool => text.to_owned(),
         Kind::Text(_) | Kind::Choice(_) => quoted(text),
         Kind::List(_) => {
-            let items = text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(quoted);
-            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items: Vec<_> = items.map(quoted).collect();
+            match &items[..] {
+                [item] => item.clone(),
+                items => format!("[{}]", items.join(", ")),
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Every key of the configuration, once: from these lines come the fields, how they are read, the flags, the variables
 //! and the documentation. A new key is one entry.
 
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::types::{
     AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, TimeOfDay, Word,
 };
 use super::value::Kind::{Integer, Text};
+use crate::listen::Listen;
 use crate::secrets::SecretKey;
 
 /// The HTTP server's own timers are kept by a clock that is up to half a second behind: below a second they would run out
@@ -73,8 +73,10 @@ macro_rules! sections {
 sections! {
     /// The keys that are in no section.
     pub struct ServerConfig {
-        /// Where the server listens. `0.0.0.0` or `[::]` for every interface, port 0 for any free port.
-        "listen" => pub listen: SocketAddr = Is("127.0.0.1:8080");
+        /// Where the server listens. `:8080` is every interface, by IPv6 and IPv4, the name of a host all its addresses,
+        /// port 0 any free port, `unix:` a socket for a proxy that is in the server's group, `systemd` what a socket unit
+        /// hands over.
+        "listen" => pub listen: Listen = Is("127.0.0.1:8080");
         /// The folder of the database and the generated secrets. Created, for its owner only, when missing.
         "data_dir" => pub data_dir: PathBuf = Is("./mosaic-data");
         /// The store. `sqlite::memory:` forgets everything when the server stops. PostgreSQL takes `?sslmode=`.

@@ -205,6 +205,8 @@ fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 fn as_text(value: &Value, kind: Kind) -> Option<String> {
     match (kind, value) {
         (Kind::Text(_) | Kind::Choice(_), Value::String(text)) => Some(text.clone()),
+        // A list of one.
+        (Kind::List(_), Value::String(item)) if !item.contains(',') => Some(item.clone()),
         (Kind::Integer(..), Value::Integer(number)) => Some(number.to_string()),
         (Kind::Bool, Value::Boolean(yes)) => Some(yes.to_string()),
         (Kind::List(_), Value::Array(items)) => {

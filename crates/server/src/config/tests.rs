@@ -6,6 +6,7 @@ mod storage;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::listen::Listen;
 
 fn sources(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Sources {
     Sources {
@@ -37,7 +38,7 @@ fn refused(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> 
 #[test]
 fn defaults_are_those_of_the_table() {
     let config = load(&Sources::default()).unwrap().config;
-    assert_eq!(config.server.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.server.listen, Listen::parse("127.0.0.1:8080").unwrap());
     assert_eq!(config.server.data_dir, Path::new("./mosaic-data"));
     assert_eq!(
         config.database,
@@ -81,7 +82,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
     let file = "listen = '127.0.0.1:1'\n[http]\nworkers = 1\n[sqlite]\nreaders = 1";
     let env = [("MOSAIC_LISTEN", "127.0.0.1:2"), ("MOSAIC_HTTP_WORKERS", "2")];
     let config = loaded(&[("listen", "127.0.0.1:3")], &env, file).config;
-    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!(config.server.listen, Listen::parse("127.0.0.1:3").unwrap());
     assert_eq!(config.http.workers, 2);
     assert_eq!(config.sqlite.readers.get(), 1);
     assert_eq!(config.sqlite.group_commit_max.get(), 256);
@@ -95,7 +96,17 @@ fn an_empty_variable_counts_as_not_set() {
         "listen = '[::1]:1'",
     );
     assert!(loaded.config.server.admin_password.is_none());
-    assert_eq!(loaded.config.server.listen, "[::1]:1".parse().unwrap());
+    assert_eq!(loaded.config.server.listen, Listen::parse("[::1]:1").unwrap());
+}
+
+#[test]
+fn a_server_may_listen_at_several_places() {
+    let listen = |file: &str| loaded(&[], &[], file).config.server.listen;
+    let two = listen("listen = ['localhost:80', 'unix:/run/a']");
+    assert_eq!(two, Listen::parse("localhost:80,unix:/run/a").unwrap());
+    assert_eq!(listen("listen = [':80']"), listen("listen = ':80'"));
+    assert!(refused(&[], &[], "listen = ':80,:81'").contains("between [ and ]"));
+    assert!(refused(&[], &[], "listen = []").contains("addresses like"));
 }
 
 #[test]
@@ -128,7 +139,7 @@ fn lists_are_arrays_in_the_file_and_separated_by_commas_elsewhere() {
         "https://a.example, https://b.example",
     )];
     assert_eq!(loaded(&[], &env, "").config.cors.allowed_origins, expected);
-    assert!(refused(&[], &[], "[cors]\nallowed_origins = 'https://a.example'").contains("between [ and ]"));
+    assert!(refused(&[], &[], "[cors]\nallowed_origins = 'https://a.example,b'").contains("between [ and ]"));
     assert!(
         refused(&[], &[], "[cors]\nallowed_origins = ['https://a.example,b']")
             .contains("cors.allowed_origins")

@@ -9,6 +9,7 @@ use mosaic_domain::account::Password;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::value::{Kind, Value};
+use crate::listen::Listen;
 use crate::secrets::SecretKey;
 
 /// Something without white space and control characters.
@@ -112,6 +113,16 @@ impl Value for SecretKey {
 
     fn parse(text: &str) -> Option<Self> {
         Self::from_hex(text)
+    }
+}
+
+impl Value for Listen {
+    const KIND: Kind = Kind::List(
+        "addresses like 127.0.0.1:8080, localhost:8080, :8080 or unix:/run/mosaic/mosaic.sock, or systemd",
+    );
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
     }
 }
 

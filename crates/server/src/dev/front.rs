@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -14,22 +15,23 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use mosaic_adapter_http::Listener;
 use mosaic_ports::Clock as _;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::answer::{self, Answer, problem};
 use super::body::{Limits, whole};
+use super::door::{Door, Stream};
 use super::faults::Fault;
 use super::recorded::{Noted, Recorded};
 use super::requests::Arrival;
 use super::routes;
 use super::server::DevServer;
 
-/// The most connections at a time. Others wait.
+/// The most connections of a socket at a time. Others wait.
 const MOST_CONNECTIONS: usize = 1000;
 /// How long the head of a request may take, and a connection say nothing between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -63,7 +65,12 @@ pub(crate) struct Front {
 
 impl Front {
     /// Takes connections from now on.
-    pub(crate) fn start(dev: Arc<DevServer>, listener: TcpListener) -> Self {
+    ///
+    /// # Errors
+    /// A socket can't be used.
+    pub(crate) fn start(dev: Arc<DevServer>, listeners: Vec<Listener>) -> io::Result<Self> {
+        let doors: io::Result<Vec<Door>> = listeners.into_iter().map(Door::new).collect();
+        let doors = doors?;
         let (stop, stopping) = oneshot::channel();
         let front = Arc::new(Shared {
             dev,
@@ -71,11 +78,11 @@ impl Front {
         });
         let ended = tokio::spawn(async move {
             tokio::select! {
-                () = accept(&front, &listener) => {}
+                _ = join_all(doors.iter().map(|door| accept(&front, door))) => {}
                 _ = stopping => {}
             }
         });
-        Self { stop, ended }
+        Ok(Self { stop, ended })
     }
 
     /// Cuts all connections.
@@ -90,15 +97,15 @@ struct Shared {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-async fn accept(front: &Arc<Shared>, listener: &TcpListener) {
+async fn accept(front: &Arc<Shared>, door: &Door) {
     // Dropped with this, it ends all of them.
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= MOST_CONNECTIONS {
             connections.join_next().await;
         }
-        match listener.accept().await {
-            Ok((stream, _)) => connections.spawn(serve(Arc::clone(front), stream)),
+        match door.accept().await {
+            Ok(stream) => connections.spawn(serve(Arc::clone(front), stream)),
             Err(error) => {
                 tracing::warn!(%error, "a connection can not be taken");
                 // What the machine lacks it may have in a moment.
@@ -110,8 +117,7 @@ async fn accept(front: &Arc<Shared>, listener: &TcpListener) {
     }
 }
 
-async fn serve(front: Arc<Shared>, stream: TcpStream) {
-    let _: io::Result<()> = stream.set_nodelay(true);
+async fn serve(front: Arc<Shared>, stream: Box<dyn Stream>) {
     let service = service_fn(move |request| {
         let front = Arc::clone(&front);
         async move { front.answer(request).await }

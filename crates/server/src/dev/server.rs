@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
-use mosaic_adapter_http::AppState;
+use mosaic_adapter_http::{AppState, Listener};
 use mosaic_adapter_sqlite::{Location, RestoreError, RestoreSummary};
 use mosaic_adapter_system::UuidV7Ids;
 use mosaic_application::AppError;
@@ -217,7 +217,11 @@ impl Running {
         let services = Services::open_on(machine, config, Opening::Create).await?;
         let subscriptions = services.hear_of_commits();
         let settings = wiring::http_settings(config);
-        let server = match mosaic_adapter_http::start(&settings, listener, services.state.clone()) {
+        let server = match mosaic_adapter_http::start(
+            &settings,
+            vec![Listener::Tcp(listener)],
+            services.state.clone(),
+        ) {
             Ok(server) => server,
             Err(error) => {
                 services.close().await;

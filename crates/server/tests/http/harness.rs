@@ -1,5 +1,6 @@
 //! A server of one's own for each test, and clients that talk to it.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub const ADMIN_PASSWORD: &str = "correct horse battery";
 pub struct Server {
     /// Its process, for what stands before it.
     pub program: Arc<Program>,
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `unix:PATH`.
     pub url: String,
     /// The data it serves.
     pub data: Data,
@@ -104,7 +105,18 @@ impl Data {
 
     /// As [`Data::start`], started by another program that becomes the server (`exec`).
     pub fn start_by(&self, launcher: &[&str], args: &[&str]) -> Server {
-        let mut command = self.mosaic_by(launcher, args);
+        self.started(self.mosaic_by(launcher, args))
+    }
+
+    /// As [`Data::start`], with a socket that is handed over as systemd does it: a file descriptor of the number 3.
+    pub fn start_on(&self, socket: impl Into<OwnedFd>, args: &[&str]) -> Server {
+        const HAND_OVER: &str = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@" 3<&0 </dev/null"#;
+        let mut command = self.mosaic_by(&["sh", "-c", HAND_OVER], args);
+        command.stdin(Stdio::from(socket.into()));
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Server {
         command.args(["--http-workers", "2", "--log-format", "json"]);
         let program = Arc::new(Program::start(&mut command));
         Server {
@@ -181,9 +193,14 @@ impl Server {
 
     /// A client without a login.
     pub fn anonymous(&self) -> Client {
+        let builder = reqwest::Client::builder().no_proxy();
+        let (builder, url) = match self.url.strip_prefix("unix:") {
+            Some(path) => (builder.unix_socket(path), "http://localhost"),
+            None => (builder, &*self.url),
+        };
         Client {
-            http: http(),
-            url: self.url.clone(),
+            http: builder.build().expect("an HTTP client"),
+            url: url.to_owned(),
             token: None,
             id: "anonymous".into(),
         }
@@ -225,13 +242,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.program.kill();
     }
-}
-
-fn http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("an HTTP client")
 }
 
 /// One device of one user.

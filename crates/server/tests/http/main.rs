@@ -47,6 +47,7 @@ mod isolation;
 mod kinds;
 mod late;
 mod limits;
+mod listen;
 mod lists;
 mod memory;
 mod partial;

@@ -209,7 +209,12 @@ impl Site {
         settings.workers = 1;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server = crate::start(&settings, listener, self.state.clone()).unwrap();
+        let server = crate::start(
+            &settings,
+            vec![crate::Listener::Tcp(listener)],
+            self.state.clone(),
+        )
+        .unwrap();
         let handle = server.handle();
         rt::spawn(server);
         let (read, write) = TcpStream::connect(address).await.unwrap().into_split();

@@ -94,6 +94,7 @@ fn what_is_shown_can_be_used_as_a_file() {
     let flags = [
         ("cors.allowed_origins", "https://a.example,https://b.example"),
         ("data_dir", "a \"b\" \\c"),
+        ("listen", "127.0.0.1:1,unix:/a \"b\""),
     ];
     let first = loaded(&flags, &[], "");
     let second = loaded(&[], &[], &first.values.to_string());
