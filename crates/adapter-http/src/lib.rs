@@ -43,6 +43,7 @@ pub mod server;
 mod socket;
 mod state;
 mod ticket;
+mod tls;
 mod value;
 mod wire;
 
@@ -52,3 +53,4 @@ pub use limits::{Budget, LoginBudgets};
 pub use server::{HttpSettings, exposed_headers, openapi, start};
 pub use socket::Listener;
 pub use state::{AppState, DownloadSettings};
+pub use tls::Tls;

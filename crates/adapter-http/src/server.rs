@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +29,12 @@ use crate::budget::{Holder, MemoryBudget};
 use crate::client_addr::TrustProxy;
 use crate::docs::Document;
 use crate::limits::{LoginLimiter, network};
+use crate::problem::{Problem, ProblemCode};
 use crate::request_id::{self, RequestIdSource};
 use crate::routes::{RouteTable, unknown_route};
-use crate::socket::{Listener, Socket};
+use crate::socket::{self, Listener, Socket};
 use crate::state::AppState;
+use crate::tls::{Greeting, Tls};
 use crate::wire::{LONGEST_HEAD, Wire};
 use crate::{access_log, api, client_addr, compress, connection, problem};
 
@@ -114,7 +117,7 @@ impl fmt::Debug for Site {
     }
 }
 
-/// Builds the server on sockets that are already bound. It runs when the result is polled, and stops through its
+/// Builds the server on sockets that are already bound, those of the network with TLS where it is given. It runs when the result is polled, and stops through its
 /// [`handle`](Server::handle): `stop(true)` lets requests that are being answered finish.
 ///
 /// # Errors
@@ -122,8 +125,13 @@ impl fmt::Debug for Site {
 ///
 /// # Panics
 /// Without a socket.
-pub fn start(settings: &HttpSettings, listeners: Vec<Listener>, state: AppState) -> io::Result<Server> {
-    start_site(settings, listeners, &Site::of(settings, state))
+pub fn start(
+    settings: &HttpSettings,
+    listeners: Vec<Listener>,
+    tls: Option<Tls>,
+    state: AppState,
+) -> io::Result<Server> {
+    start_site(settings, listeners, tls, &Site::of(settings, state))
 }
 
 /// The OpenAPI document of the server, as JSON.
@@ -136,7 +144,12 @@ pub fn openapi() -> io::Result<String> {
     String::from_utf8(json.into()).map_err(io::Error::other)
 }
 
-fn start_site(settings: &HttpSettings, listeners: Vec<Listener>, site: &Site) -> io::Result<Server> {
+fn start_site(
+    settings: &HttpSettings,
+    listeners: Vec<Listener>,
+    tls: Option<Tls>,
+    site: &Site,
+) -> io::Result<Server> {
     let table = Arc::clone(&site.table);
     let document = Document::of(move || table());
     let mut builder = Server::build()
@@ -150,14 +163,18 @@ fn start_site(settings: &HttpSettings, listeners: Vec<Listener>, site: &Site) ->
         // Of its own: large heads keep nobody from sending a body.
         heads: MemoryBudget::new(settings.memory_budget / 4, LONGEST_HEAD),
         stopping: builder.graceful_shutdown_signal(),
+        tls,
     };
     for listener in listeners {
         let served = served.clone();
         builder = match listener {
             Listener::Tcp(listener) => builder.listen("http", listener, move || {
-                let here = served.clone();
-                fn_service(move |io: TcpStream| ready(Ok(here.accept(Socket::tcp(io)))))
-                    .and_then(served.http())
+                let here = Rc::new(served.clone());
+                fn_service(move |io: TcpStream| {
+                    let here = Rc::clone(&here);
+                    async move { here.meet(io).await }
+                })
+                .and_then(served.http())
             })?,
             Listener::Unix(listener) => builder.listen_uds("http", listener, move || {
                 let here = served.clone();
@@ -177,10 +194,41 @@ struct Served {
     document: Document,
     heads: MemoryBudget,
     stopping: GracefulShutdownSignal,
+    tls: Option<Tls>,
 }
 
+/// A connection, as actix wants it.
+type Arrival = (Wire, Protocol, Option<SocketAddr>);
+
 impl Served {
-    fn accept(&self, socket: Socket) -> (Wire, Protocol, Option<SocketAddr>) {
+    /// A connection of the network. Shaking hands is part of it: it counts, has the deadline of a head, and holds up nobody else.
+    async fn meet(&self, io: TcpStream) -> Result<Arrival, DispatchError> {
+        socket::settle(&io);
+        let Some(tls) = &self.tls else {
+            return Ok(self.accept(Socket::Tcp(io)));
+        };
+        let peer = io.peer_addr().ok();
+        let greeting = match actix_web::rt::time::timeout(self.settings.head_timeout, tls.greet(io)).await {
+            Ok(greeting) => greeting,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match greeting {
+            Ok(Greeting::Tls(socket)) => Ok(self.accept(socket)),
+            Ok(Greeting::Plain(socket)) => {
+                let mut arrival = self.accept(socket);
+                let detail = "this port speaks HTTPS: the address has to begin with https://";
+                arrival.0.refuse(Problem::new(ProblemCode::BadRequest, detail));
+                Ok(arrival)
+            }
+            Err(error) => {
+                let address = peer.map_or(client_addr::UNKNOWN, |peer| peer.ip().to_canonical());
+                tracing::warn!(target: access_log::TARGET, client_addr = %address, %error, "no TLS handshake");
+                Err(DispatchError::Io(error))
+            }
+        }
+    }
+
+    fn accept(&self, socket: Socket) -> Arrival {
         let peer = socket.peer();
         let sender = peer.map_or(client_addr::UNKNOWN, |peer| peer.ip());
         let held = self.heads.lease(Holder::Network(network(sender)));
@@ -191,13 +239,8 @@ impl Served {
     /// The connections of one worker that come by one socket: as `HttpServer` does it, which takes no stream of ours.
     fn http(
         &self,
-    ) -> impl ServiceFactory<
-        (Wire, Protocol, Option<SocketAddr>),
-        Config = (),
-        Response = (),
-        Error = DispatchError,
-        InitError = (),
-    > + use<> {
+    ) -> impl ServiceFactory<Arrival, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+    {
         let stopping = self.stopping.clone();
         let application = app(&self.settings, &self.site, &self.document)
             .into_factory()

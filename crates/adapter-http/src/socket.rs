@@ -4,10 +4,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use actix_web::rt::net::{ActixStream, Ready, TcpStream, UnixStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
 use crate::connection;
 
@@ -25,23 +26,24 @@ pub enum Listener {
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Settles how a connection of the network behaves, which may be lost without a word.
+pub(crate) fn settle(io: &TcpStream) {
+    connection::bound_silence(io);
+    if let Err(error) = io.set_nodelay(true) {
+        tracing::debug!(%error, "a connection gathers what it sends");
+    }
 }
 
 impl Socket {
-    /// A connection of the network, which may be lost without a word.
-    pub(crate) fn tcp(io: TcpStream) -> Self {
-        connection::bound_silence(&io);
-        if let Err(error) = io.set_nodelay(true) {
-            tracing::debug!(%error, "a connection gathers what it sends");
-        }
-        Self::Tcp(io)
-    }
-
     /// The address of the other end, where it has one.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(io) => io.peer_addr().ok(),
             Self::Unix(_) => None,
+            Self::Tls(io) => io.get_ref().0.peer_addr().ok(),
         }
     }
 }
@@ -52,13 +54,19 @@ macro_rules! on_stream {
         match $socket {
             Socket::Tcp($io) => $done,
             Socket::Unix($io) => $done,
+            Socket::Tls($io) => $done,
         }
     };
 }
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self.get_mut(), io => Pin::new(io).poll_read(cx, out))
+        let read = on_stream!(self.get_mut(), io => Pin::new(io).poll_read(cx, out));
+        match ready!(read) {
+            // Who hangs up without the farewell of TLS has hung up. What was cut short HTTP knows by itself.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            read => Poll::Ready(read),
+        }
     }
 }
 
@@ -78,10 +86,18 @@ impl AsyncWrite for Socket {
 
 impl ActixStream for Socket {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        on_stream!(self, io => ActixStream::poll_read_ready(io, cx))
+        match self {
+            Self::Tcp(io) => ActixStream::poll_read_ready(io, cx),
+            Self::Unix(io) => ActixStream::poll_read_ready(io, cx),
+            Self::Tls(io) => ActixStream::poll_read_ready(io.get_ref().0, cx),
+        }
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        on_stream!(self, io => ActixStream::poll_write_ready(io, cx))
+        match self {
+            Self::Tcp(io) => ActixStream::poll_write_ready(io, cx),
+            Self::Unix(io) => ActixStream::poll_write_ready(io, cx),
+            Self::Tls(io) => ActixStream::poll_write_ready(io.get_ref().0, cx),
+        }
     }
 }

@@ -229,13 +229,25 @@ impl Wire {
         is_late
     }
 
+    /// What came of sending something, with an end to waiting for a client that takes nothing.
+    fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.stalled = None;
+            return sent;
+        }
+        let deadline = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Counts what there is of a head.
     fn count_head(&mut self) -> Result<(), Problem> {
         let beyond = self.buffer.len().saturating_sub(COMMON_HEAD);
         self.held.grow(beyond.saturating_sub(self.held.bytes()))
     }
 
-    fn refuse(&mut self, refusal: Problem) {
+    /// Answers with this, and asks for nothing more.
+    pub(crate) fn refuse(&mut self, refusal: Problem) {
         self.deadline = None;
         self.buffer.clear();
         *self.connection.refusal.borrow_mut() = Some(refusal);
@@ -405,19 +417,16 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Poll::Ready(written) = Pin::new(&mut this.io).poll_write(cx, bytes) {
-            this.stalled = None;
-            return Poll::Ready(written);
-        }
-        let deadline = this.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
-        ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.unless_stalled(cx, written)
     }
 
     /// actix flushes when it has written all that it has: an answer that is known by then is out.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        // TLS takes more than it has sent.
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        ready!(this.unless_stalled(cx, flushed))?;
         if this.connection.phase.get() == Phase::Answered {
             this.connection.phase.set(Phase::Idle);
             this.connection.wake();

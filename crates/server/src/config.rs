@@ -17,6 +17,7 @@ mod storage;
 mod types;
 mod value;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::database_url::{DatabaseUrl, PostgresUrl};
@@ -25,7 +26,7 @@ pub use self::error::{ConfigError, Problem};
 pub(crate) use self::keys::RetentionConfig;
 pub use self::keys::{
     AttachmentsConfig, AuthConfig, BackupConfig, CorsConfig, EventsConfig, HttpConfig, KEYS, LimitsConfig,
-    LogConfig, PostgresConfig, S3Config, ServerConfig, SqliteConfig,
+    LogConfig, PostgresConfig, S3Config, ServerConfig, SqliteConfig, TlsConfig,
 };
 pub use self::origin::Origin;
 use self::reader::Reader;
@@ -53,6 +54,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The web server.
     pub http: HttpConfig,
+    /// The certificate of HTTPS; none: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Web pages of which origins may call.
     pub cors: CorsConfig,
     /// Tokens and login attempts. No login is shorter than its access tokens.
@@ -73,6 +76,15 @@ pub struct Config {
     pub postgres: PostgresConfig,
     /// The embedded store.
     pub sqlite: SqliteConfig,
+}
+
+/// The files that HTTPS takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those that lead to an authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// A configuration, and how it came about.
@@ -108,6 +120,7 @@ impl Config {
         let database = database(reader, &server);
         let log = LogConfig::read(reader);
         let http = HttpConfig::read(reader);
+        let tls = tls_files(reader);
         let cors = CorsConfig::read(reader);
         let auth = AuthConfig::read(reader);
         refuse_short_logins(reader, &auth);
@@ -122,6 +135,7 @@ impl Config {
             database,
             log,
             http,
+            tls,
             cors,
             auth,
             limits,
@@ -141,6 +155,20 @@ fn database(reader: &mut Reader<'_>, server: &ServerConfig) -> DatabaseUrl {
         let default = DatabaseUrl::SqliteFile(server.data_dir.join("mosaic.db"));
         reader.show_instead(&ServerConfig::database_url, default.to_string());
         default
+    })
+}
+
+/// The files of HTTPS, both of them or none.
+fn tls_files(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+    let tls = TlsConfig::read(reader);
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => reader.missing(&TlsConfig::key, &TlsConfig::certificate),
+        (None, Some(_)) => reader.missing(&TlsConfig::certificate, &TlsConfig::key),
+        _ => {}
+    }
+    Some(TlsFiles {
+        certificate: tls.certificate?,
+        key: tls.key?,
     })
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn sources(given: BTreeMap<&'static str, String>) -> Sources {
 
 /// Serves until SIGINT, SIGTERM or SIGHUP, and forgets everything.
 pub(crate) async fn serve(config: &Config, tell: impl Fn(&str)) -> Result<(), DevError> {
-    let mut sockets = config.server.listen.bind().await?;
+    let mut sockets = config.server.listen.bind("http").await?;
     let address = sockets.addresses.join(", ");
     let pages = sockets
         .addresses

@@ -3,6 +3,7 @@
 mod atomic_file;
 mod backup;
 mod bundle;
+mod certificate;
 mod check_client;
 pub mod cli;
 mod commands;

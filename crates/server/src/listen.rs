@@ -56,6 +56,7 @@ pub(crate) struct Sockets {
     pub(crate) addresses: Vec<String>,
     /// Whether somebody keeps one open when this process ends, for the next to take over.
     pub(crate) are_kept_open: bool,
+    scheme: &'static str,
     files: Vec<SocketFile>,
 }
 
@@ -71,12 +72,15 @@ impl Listen {
         &self.0
     }
 
-    /// Binds the sockets of all places.
+    /// Binds the sockets of all places. Addresses of the network begin with this scheme.
     ///
     /// # Errors
     /// [`ListenError`], about the first place that can't be listened at.
-    pub(crate) async fn bind(&self) -> Result<Sockets, ListenError> {
-        let mut sockets = Sockets::default();
+    pub(crate) async fn bind(&self, scheme: &'static str) -> Result<Sockets, ListenError> {
+        let mut sockets = Sockets {
+            scheme,
+            ..Sockets::default()
+        };
         for place in &self.0 {
             place.bind(&mut sockets).await.map_err(|source| ListenError {
                 place: place.clone(),
@@ -161,7 +165,7 @@ fn is_host(text: &str) -> bool {
 impl Sockets {
     fn add(&mut self, listener: Listener) -> io::Result<()> {
         self.addresses.push(match &listener {
-            Listener::Tcp(listener) => format!("http://{}", listener.local_addr()?),
+            Listener::Tcp(listener) => format!("{}://{}", self.scheme, listener.local_addr()?),
             Listener::Unix(listener) => match listener.local_addr()?.as_pathname() {
                 Some(path) => format!("unix:{}", path.display()),
                 None => "a socket without a name".to_owned(),
@@ -279,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_has_one_port_and_each_address_once() {
-        let sockets = Listen::parse("localhost:0").unwrap().bind().await.unwrap();
+        let sockets = Listen::parse("localhost:0").unwrap().bind("http").await.unwrap();
         let addresses: HashSet<_> = sockets.addresses.iter().collect();
         assert_eq!(addresses.len(), sockets.addresses.len());
         let ports: HashSet<_> = addresses

@@ -1,13 +1,18 @@
 //! `mosaic serve`: runs until it is told to stop, then finishes what is in flight.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
+use mosaic_adapter_http::Tls;
 use mosaic_adapter_system::OsRandomness;
+use mosaic_application::nudges::Subscriptions;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
 use crate::bundle::schedule::ScheduledBackup;
+use crate::certificate::{self, CertificateError};
 use crate::config::{Config, Loaded};
 use crate::control::ControlSocket;
 use crate::daily::DailyJob;
@@ -25,6 +30,12 @@ pub(crate) enum ServeError {
     /// The address can't be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// There is no HTTPS by the files that are named.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// There is no HTTPS at all.
+    #[error("HTTPS can not be set up: {0}")]
+    Tls(rustls::Error),
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
@@ -45,9 +56,12 @@ pub(crate) enum ServeError {
 /// Serves until SIGINT, SIGTERM or SIGHUP. `tell` shows a person, and nobody else, what is said only once.
 pub(crate) async fn serve(loaded: &Loaded, opening: Opening, tell: impl Fn(&str)) -> Result<(), ServeError> {
     let config = &loaded.config;
-    let sockets = config.server.listen.bind().await?;
+    let tls = config.tls.as_ref().map(certificate::read).transpose()?;
+    let tls = tls.map(Tls::new).transpose().map_err(ServeError::Tls)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let sockets = config.server.listen.bind(scheme).await?;
     let services = Services::open(config, opening).await?;
-    let served = serve_on(loaded, sockets, &services, &tell).await;
+    let served = serve_on(loaded, sockets, tls, &services, &tell).await;
     services.close().await;
     served?;
     tracing::info!("stopped");
@@ -57,6 +71,7 @@ pub(crate) async fn serve(loaded: &Loaded, opening: Opening, tell: impl Fn(&str)
 async fn serve_on(
     loaded: &Loaded,
     mut sockets: Sockets,
+    tls: Option<Tls>,
     services: &Services,
     tell: &impl Fn(&str),
 ) -> Result<(), ServeError> {
@@ -67,30 +82,23 @@ async fn serve_on(
         .await
         .map_err(ServeError::History)?;
     // Before anybody can know that the server runs, and stop it.
-    let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
+    let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let subscriptions = services.hear_of_commits();
     let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
     warn_of_hidden_addresses(config, &sockets);
     let listeners = std::mem::take(&mut sockets.listeners);
-    let server =
-        mosaic_adapter_http::start(&settings, listeners, services.state.clone()).map_err(ServeError::Http)?;
-    let handle = server.handle();
-    let told = stop.clone();
-    let are_kept_open = sockets.are_kept_open;
-    let stopper = tokio::spawn(async move {
-        let name = signals.received().await;
-        tracing::info!("{name}: finishing what is in flight");
-        // Those who listen for changes would listen for ever.
-        subscriptions.close();
-        told.send_replace(true);
-        if are_kept_open {
-            // Who comes from now on waits for the next server. Who was taken already says what they want, and is answered.
-            handle.pause().await;
-            tokio::time::sleep(LAST_WORDS).await;
-        }
-        handle.stop(true).await;
-    });
+    let server = mosaic_adapter_http::start(&settings, listeners, tls.clone(), services.state.clone())
+        .map_err(ServeError::Http)?;
+    let stopper = tokio::spawn(stop_on_signal(
+        signals,
+        server.handle(),
+        stop.clone(),
+        subscriptions,
+        sockets.are_kept_open,
+    ));
+    let follower = config.tls.clone().zip(tls);
+    let follower = follower.map(|(files, tls)| tokio::spawn(certificate::follow(files, tls)));
     let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
     let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
     let daily = daily(config, services, stopping);
@@ -102,7 +110,11 @@ async fn serve_on(
     );
     services.watch();
     let ended = server.await.map_err(ServeError::Http);
+    drop(sockets);
     stopper.abort();
+    if let Some(follower) = follower {
+        follower.abort();
+    }
     stop.send_replace(true);
     // It catches its own panics; there is nothing else to say.
     let _ = daily.await;
@@ -113,6 +125,27 @@ async fn serve_on(
         control.close(config.http.shutdown_timeout).await;
     }
     ended
+}
+
+/// Waits for a signal, then has everything end: what listens for changes, what is done in the background, the server.
+async fn stop_on_signal(
+    mut signals: StopSignals,
+    server: ServerHandle,
+    stop: watch::Sender<bool>,
+    subscriptions: Arc<Subscriptions>,
+    are_kept_open: bool,
+) {
+    let name = signals.received().await;
+    tracing::info!("{name}: finishing what is in flight");
+    // Those who listen for changes would listen for ever.
+    subscriptions.close();
+    stop.send_replace(true);
+    if are_kept_open {
+        // Who comes from now on waits for the next server. Who was taken already says what they want, and is answered.
+        server.pause().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+    server.stop(true).await;
 }
 
 /// Behind a proxy that is not trusted nobody has an address, and one who guesses passwords locks out all strangers.

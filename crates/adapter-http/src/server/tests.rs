@@ -115,7 +115,7 @@ fn run(settings: &HttpSettings) -> Running {
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = start_site(settings, vec![Listener::Tcp(listener)], &site).unwrap();
+    let server = start_site(settings, vec![Listener::Tcp(listener)], None, &site).unwrap();
     Running {
         address,
         handle: server.handle(),

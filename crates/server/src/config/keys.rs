@@ -118,7 +118,7 @@ sections! {
         /// for such.
         "http.heavy_requests_per_user" => pub heavy_requests_per_user: NonZeroUsize
             = Is("2"), Integer(1, 1_000);
-        /// How long a client may take to send the head of a request, in milliseconds (10 s).
+        /// How long a client may take to send the head of a request, and to shake hands for HTTPS, in milliseconds (10 s).
         "http.header_timeout_ms" => pub header_timeout: Duration = Is("10000"), Integer(SECOND_MS, HOUR_MS);
         /// How long a client may take to send the body of a request, in milliseconds (30 s).
         "http.body_timeout_ms" => pub body_timeout: Duration = Is("30000"), Integer(1, HOUR_MS);
@@ -129,6 +129,17 @@ sections! {
         /// Take client addresses from Forwarded or X-Forwarded-For. Only behind a proxy that sets them: clients can
         /// lie.
         "http.trust_proxy" => pub trust_proxy: bool = Is("false");
+    }
+
+    /// HTTPS without a proxy.
+    pub struct TlsConfig {
+        /// The certificate by which the server speaks HTTPS at its network addresses, and after it those that lead to an
+        /// authority. Read again when the file changes. A `unix:` socket stays plain.
+        "tls.certificate" => pub(super) certificate: Option<PathBuf>
+            = Otherwise("plain HTTP, for a proxy that terminates TLS"), Text("the path of a PEM file");
+        /// The private key of the certificate.
+        "tls.key" => pub(super) key: Option<PathBuf>
+            = Otherwise("needed with `tls.certificate`"), Text("the path of a PEM file");
     }
 
     /// Cross-origin requests of web pages.

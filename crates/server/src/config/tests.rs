@@ -156,7 +156,12 @@ fn every_key_refuses_a_wrong_value_by_name() {
         // A path may be anything but empty, and empty variables count as not set.
         if matches!(
             spec.key,
-            "data_dir" | "postgres.root_certificate" | "attachments.folder" | "backup.folder"
+            "data_dir"
+                | "postgres.root_certificate"
+                | "attachments.folder"
+                | "backup.folder"
+                | "tls.certificate"
+                | "tls.key"
         ) {
             continue;
         }

@@ -220,6 +220,7 @@ impl Running {
         let server = match mosaic_adapter_http::start(
             &settings,
             vec![Listener::Tcp(listener)],
+            None,
             services.state.clone(),
         ) {
             Ok(server) => server,

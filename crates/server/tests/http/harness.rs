@@ -98,6 +98,17 @@ impl Data {
         command
     }
 
+    /// What a command says on stderr that has to fail with this exit code, in less than half a minute.
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self
+            .mosaic_by(&["timeout", "30"], args)
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    }
+
     /// Starts a server on this data and waits until it listens.
     pub fn start(&self, args: &[&str]) -> Server {
         self.start_by(&[], args)

@@ -41,9 +41,7 @@ fn places(server: &Server) -> Vec<String> {
 
 /// What a server says that can't listen there.
 fn refused(data: &Data, listen: &str) -> String {
-    let output = data.mosaic(&["--listen", listen]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = data.fails(1, &["--listen", listen]);
     assert!(
         said.contains(&format!("can not listen on {listen} (listen, ")),
         "{said}"
@@ -121,8 +119,7 @@ async fn a_socket_file_comes_and_goes_with_its_server() {
     std::fs::write(data.path().join("notes"), "mine").unwrap();
     assert!(refused(&data, "unix:notes").contains("no socket"));
     assert_eq!(std::fs::read(data.path().join("notes")).unwrap(), b"mine");
-    let kept = ["--listen", "unix:b.sock", "--data-dir", "notes"];
-    assert_eq!(data.mosaic(&kept).output().unwrap().status.code(), Some(1));
+    data.fails(1, &["--listen", "unix:b.sock", "--data-dir", "notes"]);
     assert!(!data.path().join("b.sock").exists());
 }
 

@@ -76,6 +76,7 @@ mod storage;
 mod strangers;
 mod sync;
 mod tickets;
+mod tls;
 mod tokens;
 mod tour;
 mod tus;

@@ -212,6 +212,7 @@ impl Site {
         let server = crate::start(
             &settings,
             vec![crate::Listener::Tcp(listener)],
+            None,
             self.state.clone(),
         )
         .unwrap();
