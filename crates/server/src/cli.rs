@@ -152,6 +152,11 @@ pub enum Command {
     /// Show or renew the name of the history that the store holds
     #[command(subcommand)]
     Epoch(EpochCommand),
+    /// Ask the server that runs with this configuration whether it is ready, and exit with 0 or 1: for containers
+    ///
+    /// It is asked at the first place of `listen`, by HTTPS where a certificate is configured, and has 5 seconds to answer. What
+    /// it answers is printed.
+    Healthcheck,
     /// Run a server for developers of apps, never for production: any password is right, and nothing is kept
     ///
     /// A login with an unknown name makes the account. `POST /dev/clock` moves the clock, `POST /dev/faults` has requests
@@ -365,7 +370,7 @@ fn shown(command: &str) -> Option<Vec<&'static str>> {
     );
     let store = [ServerConfig::data_dir.key, ServerConfig::database_url.key];
     match command {
-        "dev" => Some(vec![listen]),
+        "dev" | "healthcheck" => Some(vec![listen]),
         "serve" => Some([&[listen], &store[..]].concat()),
         "doctor" => Some([&store[..], &[folder]].concat()),
         "purge" => Some([&store[..], &[folder, days]].concat()),

@@ -19,6 +19,7 @@ use crate::dev::{self, DevError};
 use crate::done::Done;
 use crate::drawing;
 use crate::first::{self, FirstError};
+use crate::healthcheck::{self, HealthError};
 use crate::import::{self, ImportCommandError};
 use crate::secrets;
 use crate::serve::{self, ServeError};
@@ -81,6 +82,9 @@ enum CommandError {
     /// `migrate --check` found something to do.
     #[error("migrations are pending: {0}")]
     Pending(String),
+    /// The server is not ready, or not there.
+    #[error(transparent)]
+    Health(#[from] HealthError),
     /// The document can't be rendered.
     #[error("the OpenAPI document can not be rendered: {0}")]
     Document(io::Error),
@@ -155,6 +159,7 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
             };
             block_on(serve::serve(&loaded, opening, tell))?.map_err(Into::into)
         }
+        Command::Healthcheck => print(&block_on(healthcheck::run(config))??),
         Command::Dev => {
             log(&loaded)?;
             block_on(dev::serve(config, tell))?.map_err(Into::into)

@@ -18,6 +18,7 @@ use crate::control::ControlSocket;
 use crate::daily::DailyJob;
 use crate::first::{self, FirstError};
 use crate::listen::{ListenError, Sockets};
+use crate::notify::{self, notify};
 use crate::signals::StopSignals;
 use crate::wiring::{self, Opening, Services, WiringError};
 
@@ -108,6 +109,7 @@ async fn serve_on(
         "listening on {}",
         sockets.addresses.join(", ")
     );
+    notify(notify::READY);
     services.watch();
     let ended = server.await.map_err(ServeError::Http);
     drop(sockets);
@@ -137,6 +139,7 @@ async fn stop_on_signal(
 ) {
     let name = signals.received().await;
     tracing::info!("{name}: finishing what is in flight");
+    notify(notify::STOPPING);
     // Those who listen for changes would listen for ever.
     subscriptions.close();
     stop.send_replace(true);

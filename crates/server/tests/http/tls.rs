@@ -19,8 +19,8 @@ use crate::harness::{Data, Server, Signal};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server's data folder with the files of its certificate in it.
-struct Site {
-    data: Data,
+pub struct Site {
+    pub data: Data,
     certificate: CertificateDer<'static>,
 }
 
@@ -32,7 +32,7 @@ fn made(change: impl FnOnce(&mut CertificateParams)) -> (rcgen::Certificate, Key
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let data = Data::new();
         let certificate = put(&data, |_| ());
         Self { data, certificate }
@@ -42,7 +42,7 @@ impl Site {
         self.data.path().join(name)
     }
 
-    fn start(&self, args: &[&str]) -> Server {
+    pub fn start(&self, args: &[&str]) -> Server {
         self.data.start(&[&TLS, args].concat())
     }
 
@@ -52,7 +52,7 @@ impl Site {
     }
 }
 
-const TLS: [&str; 4] = ["--tls-certificate", "chain.pem", "--tls-key", "key.pem"];
+pub const TLS: [&str; 4] = ["--tls-certificate", "chain.pem", "--tls-key", "key.pem"];
 
 /// Puts a certificate where servers find it, and its key.
 fn put(data: &Data, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {

@@ -209,13 +209,8 @@ impl Site {
         settings.workers = 1;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let server = crate::start(
-            &settings,
-            vec![crate::Listener::Tcp(listener)],
-            None,
-            self.state.clone(),
-        )
-        .unwrap();
+        let listeners = vec![crate::Listener::Tcp(listener)];
+        let server = crate::start(&settings, listeners, None, self.state.clone()).unwrap();
         let handle = server.handle();
         rt::spawn(server);
         let (read, write) = TcpStream::connect(address).await.unwrap().into_split();

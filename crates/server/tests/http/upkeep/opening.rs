@@ -36,10 +36,11 @@ const ON_THE_EMBEDDED_STORE: &[&[&str]] = &[
     &["copy", "--from", DATABASE, "--to", "sqlite://elsewhere/copy.db"],
 ];
 /// Those that need no store, or may make one.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "check-client",
     "config",
     "dev",
+    "healthcheck",
     "help",
     "log-level",
     "migrate",
