@@ -208,9 +208,11 @@ impl Served {
             return Ok(self.accept(Socket::Tcp(io)));
         };
         let peer = io.peer_addr().ok();
-        let greeting = match actix_web::rt::time::timeout(self.settings.head_timeout, tls.greet(io)).await {
-            Ok(greeting) => greeting,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        let greeting = tokio::select! {
+            greeting = tls.greet(io) => greeting,
+            () = actix_web::rt::time::sleep(self.settings.head_timeout) => Err(io::ErrorKind::TimedOut.into()),
+            // Who has not asked for anything holds up no stop.
+            () = self.stopping.notified() => Err(io::ErrorKind::ConnectionAborted.into()),
         };
         match greeting {
             Ok(Greeting::Tls(socket)) => Ok(self.accept(socket)),

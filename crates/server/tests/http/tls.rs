@@ -252,6 +252,25 @@ fn slow_handshakes_hold_up_nobody_and_end() {
 }
 
 #[test]
+fn slow_handshakes_hold_up_no_stop() {
+    let site = Site::new();
+    let mut server = site.start(&[
+        "--http-header-timeout-ms",
+        "600000",
+        "--http-shutdown-timeout-ms",
+        "600000",
+    ]);
+    let mut slow = TcpStream::connect(address(&server)).unwrap();
+    slow.write_all(&[0x16, 3, 1]).unwrap();
+    // Connections are taken one after the other.
+    site.device(&[]).ask(&server);
+    server.signal(Signal::TERM);
+    let began = Instant::now();
+    assert!(server.wait().0.success());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+}
+
+#[test]
 fn slow_requests_have_the_same_limits_as_without() {
     let site = Site::new();
     let server = site.start(&[
