@@ -52,4 +52,4 @@ pub use stamp::{Cursor, Stamp, SyncClock};
 pub use time::{EditTime, MAX_SAFE_INTEGER, UnixMillis};
 pub use version::Version;
 pub use violation::{Violation, Violations};
-pub use zone::{Day, TimeZone};
+pub use zone::{Day, TimeOfDay, TimeZone};

@@ -1,5 +1,8 @@
 //! Integers that mean a time. All are Unix milliseconds and stay within what JSON numbers carry exactly (rule S5).
 
+use jiff::civil::DateTime;
+use jiff::{Timestamp, tz};
+
 use crate::violation::Violation;
 
 /// The greatest integer that every JSON reader keeps exactly: 2^53 - 1.
@@ -82,10 +85,27 @@ safe_integer! {
     EditTime
 }
 
+/// As `strftime` has it.
+const LABEL: &str = "%Y-%m-%dT%H%M%SZ";
+
 impl UnixMillis {
     /// The moment `ms` milliseconds later, or the last one there is.
     pub fn plus(self, ms: i64) -> Self {
         Self::clamped(self.0.saturating_add(ms))
+    }
+
+    /// The moment as a part of a name, to the second: `2026-11-27T033000Z`. Such names sort as time goes.
+    pub fn label(self) -> String {
+        let moment = Timestamp::from_millisecond(self.0).unwrap_or(Timestamp::MAX);
+        moment.strftime(LABEL).to_string()
+    }
+
+    /// The moment that a [`label`](Self::label) names; `None`: it is none.
+    pub fn of_label(text: &str) -> Option<Self> {
+        let moment = DateTime::strptime(LABEL, text).ok()?;
+        let moment = moment.to_zoned(tz::TimeZone::UTC).ok()?.timestamp();
+        let moment = Self::new(moment.as_millisecond()).ok()?;
+        (moment.label() == text).then_some(moment)
     }
 
     /// Milliseconds from `earlier` to this moment; negative when `earlier` is later.
@@ -114,6 +134,27 @@ impl EditTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_name_moments_and_sort_as_time_goes() {
+        let moment = UnixMillis::clamped(1_795_750_200_999);
+        assert_eq!(moment.label(), "2026-11-27T033000Z");
+        assert_eq!(
+            UnixMillis::of_label("2026-11-27T033000Z"),
+            Some(UnixMillis::clamped(1_795_750_200_000))
+        );
+        assert!(UnixMillis::clamped(0).label() < moment.label());
+        for other in [
+            "",
+            "2026-11-27",
+            "2026-11-27T033000Z.old",
+            "2026-13-27T033000Z",
+            "26-11-27T033000Z",
+        ] {
+            assert_eq!(UnixMillis::of_label(other), None, "{other}");
+        }
+        assert!(!UnixMillis::clamped(i64::MAX).label().is_empty());
+    }
 
     #[test]
     fn s5_times_stay_below_two_to_the_fifty_third() {

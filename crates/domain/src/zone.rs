@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use jiff::{Timestamp, tz};
+use jiff::{Timestamp, ToSpan as _, Zoned, tz};
 
 use crate::id::DiaryDate;
 use crate::time::UnixMillis;
@@ -26,7 +26,48 @@ pub struct Day {
     pub end: UnixMillis,
 }
 
+/// A time of day, to the minute, as clocks show it: `03:30`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeOfDay {
+    hour: i8,
+    minute: i8,
+}
+
+impl FromStr for TimeOfDay {
+    type Err = Violation;
+    fn from_str(text: &str) -> Result<Self, Violation> {
+        let number = |text: &str, most: i8| {
+            let is_written_so = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse()
+                .ok()
+                .filter(|number| is_written_so && *number <= most)
+        };
+        text.split_once(':')
+            .and_then(|(hour, minute)| {
+                Some(Self {
+                    hour: number(hour, 23)?,
+                    minute: number(minute, 59)?,
+                })
+            })
+            .ok_or_else(|| Violation::new("invalid_format", "must be a time of day from 00:00 to 23:59"))
+    }
+}
+
 impl TimeZone {
+    /// The last moment until `now` at which clocks there showed this time. Where they skipped it, the moment counts to which they
+    /// skipped.
+    pub fn latest(&self, time: TimeOfDay, now: UnixMillis) -> UnixMillis {
+        let there = instant(now).to_zoned(self.0.clone());
+        let on = |day: Zoned| {
+            let at = day.date().at(time.hour, time.minute, 0, 0);
+            at.to_zoned(self.0.clone()).ok().map(|moment| moment.timestamp())
+        };
+        let yesterday = there.checked_sub(1.day()).ok().and_then(on);
+        let today = on(there).filter(|today| *today <= instant(now));
+        let latest = today.or(yesterday).map_or(0, Timestamp::as_millisecond);
+        UnixMillis::clamped(latest)
+    }
+
     /// The zone of those who name none.
     pub const UTC: Self = Self(tz::TimeZone::UTC);
     /// The most characters that a name may have: more than any has.
@@ -61,6 +102,10 @@ impl TimeZone {
         }
         UnixMillis::clamped(begin * 1_000)
     }
+}
+
+fn instant(moment: UnixMillis) -> Timestamp {
+    Timestamp::from_millisecond(moment.get()).unwrap_or(Timestamp::MAX)
 }
 
 /// The moment, or the last one that the database knows: the offset of the year 9999 is as good.
@@ -211,5 +256,44 @@ mod tests {
         }
         let longest = tz::db().available().map(|name| name.as_str().len()).max();
         assert!(longest.unwrap() <= TimeZone::MAX_CHARS);
+    }
+
+    #[test]
+    fn a_time_of_day_has_two_digits_each() {
+        let right: TimeOfDay = "23:05".parse().unwrap();
+        assert_eq!((right.hour, right.minute), (23, 5));
+        for wrong in [
+            "",
+            "3:30",
+            "24:00",
+            "12:60",
+            "12:5",
+            "+1:30",
+            "12:30:00",
+            "noon",
+            "１２:30",
+        ] {
+            assert!(wrong.parse::<TimeOfDay>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_latest_half_past_two_is_of_today_or_of_yesterday() {
+        for (zone, now, latest) in [
+            ("UTC", "2026-11-27T02:29:59Z", "2026-11-26T02:30:00Z"),
+            ("UTC", "2026-11-27T02:30:00Z", "2026-11-27T02:30:00Z"),
+            ("UTC", "2026-11-27T23:59:59Z", "2026-11-27T02:30:00Z"),
+            ("Asia/Shanghai", "2026-11-27T18:29:00Z", "2026-11-26T18:30:00Z"),
+            ("Asia/Shanghai", "2026-11-27T18:30:00Z", "2026-11-27T18:30:00Z"),
+            // The clocks go from 2 to 3, and from 3 to 2.
+            ("Europe/Berlin", "2026-03-29T12:00:00Z", "2026-03-29T01:30:00Z"),
+            ("Europe/Berlin", "2026-10-25T12:00:00Z", "2026-10-25T00:30:00Z"),
+        ] {
+            let found = zone
+                .parse::<TimeZone>()
+                .unwrap()
+                .latest("02:30".parse().unwrap(), UnixMillis::clamped(at(now)));
+            assert_eq!(found.get(), at(latest), "{now} in {zone}");
+        }
     }
 }

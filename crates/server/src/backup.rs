@@ -1,5 +1,6 @@
 //! `mosaic backup` and `mosaic restore`: the embedded store as one file.
 
+use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,7 +135,8 @@ pub(crate) async fn bundle(
         size(copied.new_bytes)
     );
     if removed > 0 {
-        said += &format!("Removed: the oldest {}.\n", counted(removed as u64, "backup"));
+        // Writing to a string can't fail.
+        let _ = writeln!(said, "Removed: the oldest {}.", counted(removed as u64, "backup"));
     }
     if report.losses > 0 {
         said += &report.said;
@@ -197,7 +199,8 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
     if let Some(folder) = &bundle {
         let copied = put_back(config, folder).await?;
         let (new, bytes) = (counted(copied.new_files, "file"), size(copied.new_bytes));
-        said += &format!("Attachments that were missing: {new}, {bytes}.\n");
+        // Writing to a string can't fail.
+        let _ = writeln!(said, "Attachments that were missing: {new}, {bytes}.");
     }
     Ok(said)
 }

@@ -16,11 +16,11 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use mosaic_adapter_blobs::{LocalBlobs, LocalSettings, OpenFolderError};
 use mosaic_adapter_sqlite::{BackupError, BackupProgress, BackupSummary, Location};
 use mosaic_adapter_system::SystemClock;
 use mosaic_application::garbage::GarbageError;
+use mosaic_domain::UnixMillis;
 use mosaic_ports::{BlobError, BlobStore, Clock as _, StoreError};
 use tokio::sync::watch;
 
@@ -318,19 +318,13 @@ fn prune(folder: &Path, keep: NonZeroU32) -> Result<usize, BundleError> {
     Ok(over)
 }
 
-/// As in the names of bundles: they sort as time goes.
-const MOMENT: &str = "%Y-%m-%dT%H%M%SZ";
-
 fn name_now() -> String {
-    let now = Timestamp::from_millisecond(SystemClock.now().get()).unwrap_or_default();
-    format!("{PREFIX}{}", now.strftime(MOMENT))
+    format!("{PREFIX}{}", SystemClock.now().label())
 }
 
 /// When a bundle was begun, by its name.
-fn moment_of(bundle: &Path) -> Option<Timestamp> {
-    let name = bundle.file_name()?.to_str()?.strip_prefix(PREFIX)?;
-    let moment = jiff::civil::DateTime::strptime(MOMENT, name).ok()?;
-    Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+fn moment_of(bundle: &Path) -> Option<UnixMillis> {
+    UnixMillis::of_label(bundle.file_name()?.to_str()?.strip_prefix(PREFIX)?)
 }
 
 /// Brings the attachments of a bundle that are not in the storage there. What is there stays.

@@ -35,9 +35,7 @@ use self::source::Layers;
 pub use self::source::{ConfigFile, Sources};
 pub use self::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, KeySpec};
 pub use self::storage::{BucketConfig, StorageConfig};
-pub use self::types::{
-    AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, TimeOfDay, Word,
-};
+pub use self::types::{AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, Word};
 pub use self::value::Kind;
 
 /// One day.

@@ -13,10 +13,12 @@ use std::time::Duration;
 use mosaic_adapter_http::Listener;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
 
-use self::socket_file::SocketFile;
+pub(crate) use self::socket_file::SocketFile;
 
 /// So many clients may wait to be taken; of what is more the system makes less.
 const BACKLOG: i32 = 4096;
+/// The owner and the group may connect: a proxy that is in the group.
+const SOCKET_MODE: u32 = 0o660;
 /// How long the name of a host may take to be looked up.
 const LOOK_UP: Duration = Duration::from_secs(10);
 
@@ -124,7 +126,7 @@ impl Place {
                 Ok(())
             }
             Self::Unix(path) => {
-                let (listener, file) = SocketFile::bind(path)?;
+                let (listener, file) = SocketFile::bind(path, SOCKET_MODE)?;
                 sockets.files.push(file);
                 sockets.add(Listener::Unix(listener))
             }

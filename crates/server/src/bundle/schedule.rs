@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{Timestamp, ToSpan as _, Zoned, tz};
 use mosaic_adapter_system::SystemClock;
-use mosaic_domain::TimeZone;
 use mosaic_ports::Clock as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Bundle, BundleError, bundles, moment_of, take};
-use crate::config::{Config, TimeOfDay};
+use crate::config::Config;
 use crate::screen::Screen;
 use crate::words::{counted, size};
 
@@ -55,12 +53,11 @@ impl ScheduledBackup {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = match self.look(&stopping).await {
-                Ok(None) => LOOK_EVERY,
                 Ok(Some(bundle)) => {
                     log(&bundle);
                     LOOK_EVERY
                 }
-                Err(BundleError::Busy(_)) => LOOK_EVERY,
+                Ok(None) | Err(BundleError::Busy(_)) => LOOK_EVERY,
                 Err(BundleError::Stopped) => return,
                 Err(error) => {
                     tracing::error!(
@@ -74,17 +71,12 @@ impl ScheduledBackup {
     }
 
     async fn look(&self, stopping: &watch::Receiver<bool>) -> Result<Option<Bundle>, BundleError> {
-        let now = Timestamp::from_millisecond(SystemClock.now().get()).unwrap_or_default();
         let newest = match self.folder.try_exists() {
             Ok(true) => bundles(&self.folder)?.last().and_then(|path| moment_of(path)),
             _ => None,
         };
-        if !is_due(
-            now,
-            newest,
-            self.config.backup.schedule,
-            &self.config.server.time_zone,
-        ) {
+        let (zone, time) = (&self.config.server.time_zone, self.config.backup.schedule);
+        if newest.is_some_and(|newest| newest >= zone.latest(time, SystemClock.now())) {
             return Ok(None);
         }
         // Nobody sits before a server.
@@ -93,33 +85,6 @@ impl ScheduledBackup {
             .await
             .map(Some)
     }
-}
-
-/// Whether the newest bundle is of before the last time at which there should have been one.
-fn is_due(now: Timestamp, newest: Option<Timestamp>, at: TimeOfDay, zone: &TimeZone) -> bool {
-    let Some(newest) = newest else { return true };
-    let zone = tz::TimeZone::get(zone.name()).unwrap_or(tz::TimeZone::UTC);
-    let there = now.to_zoned(zone);
-    let on = |day: &Zoned| {
-        day.with()
-            .hour(at.hour())
-            .minute(at.minute())
-            .second(0)
-            .subsec_nanosecond(0)
-            .build()
-            .ok()
-    };
-    let today = on(&there).map(|moment| moment.timestamp());
-    let yesterday = there
-        .checked_sub(1.day())
-        .ok()
-        .and_then(|day| on(&day))
-        .map(|moment| moment.timestamp());
-    let last = [today, yesterday]
-        .into_iter()
-        .flatten()
-        .find(|moment| *moment <= now);
-    last.is_some_and(|last| newest < last)
 }
 
 fn log(bundle: &Bundle) {
@@ -141,56 +106,5 @@ fn log(bundle: &Bundle) {
     );
     if report.losses > 0 {
         tracing::error!(losses = report.losses, findings = %report.said.trim_end(), "the backup lacks what the server lacks");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Sources, load};
-
-    #[test]
-    fn a_bundle_is_due_once_a_day_at_its_time_and_when_one_was_missed() {
-        let at = load(&Sources::default()).unwrap().config.backup.schedule;
-        for (now, newest, zone, due) in [
-            ("2026-11-27T03:29:59Z", Some("2026-11-26T03:30:10Z"), "UTC", false),
-            ("2026-11-27T03:30:00Z", Some("2026-11-26T03:30:10Z"), "UTC", true),
-            ("2026-11-27T03:31:00Z", Some("2026-11-27T03:30:00Z"), "UTC", false),
-            ("2026-11-27T23:00:00Z", Some("2026-11-27T03:30:00Z"), "UTC", false),
-            // The server was off.
-            ("2026-11-27T01:00:00Z", Some("2026-11-26T01:00:00Z"), "UTC", true),
-            ("2026-11-27T01:00:00Z", None, "UTC", true),
-            // By the clocks of those who sleep then.
-            (
-                "2026-11-26T19:29:00Z",
-                Some("2026-11-25T20:00:00Z"),
-                "Asia/Shanghai",
-                false,
-            ),
-            (
-                "2026-11-26T19:30:00Z",
-                Some("2026-11-25T20:00:00Z"),
-                "Asia/Shanghai",
-                true,
-            ),
-        ] {
-            let moment = |text: &str| text.parse::<Timestamp>().unwrap();
-            let found = is_due(moment(now), newest.map(moment), at, &zone.parse().unwrap());
-            assert_eq!(found, due, "{now} {newest:?} {zone}");
-        }
-    }
-
-    #[test]
-    fn names_say_when_and_sort_as_time_goes() {
-        let path = std::path::Path::new("backups/mosaic-2026-11-27T033000Z");
-        assert_eq!(moment_of(path), "2026-11-27T03:30:00Z".parse().ok());
-        for other in [
-            "mosaic-2026-11-27",
-            "mosaic-data",
-            "mosaic-2026-11-27T033000Z.old",
-            ".unfinished-mosaic-2026-11-27T033000Z",
-        ] {
-            assert_eq!(moment_of(std::path::Path::new(other)), None, "{other}");
-        }
     }
 }

@@ -6,16 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mosaic_adapter_blobs::Secret;
-use mosaic_domain::TimeZone;
 use mosaic_domain::account::Password;
+use mosaic_domain::{TimeOfDay, TimeZone};
 
 use super::database_url::{DatabaseUrl, PostgresUrl};
 use super::reader::Reader;
 use super::spec::DefaultValue::{Is, Otherwise};
 use super::spec::KeySpec;
-use super::types::{
-    AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, TimeOfDay, Word,
-};
+use super::types::{AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, Word};
 use super::value::Kind::{Integer, Text};
 use crate::listen::Listen;
 use crate::secrets::SecretKey;

@@ -1,9 +1,7 @@
 //! The server's side: hears commands and carries them out.
 
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::{Failure, Reply, Request, Step, name_of, receive, send, socket_in};
 use crate::cli::{self, Invocation};
 use crate::config::{LogConfig, ServerConfig};
+use crate::listen::SocketFile;
 use crate::screen::Screen;
 use crate::tasks::{self, TaskError, Workbench};
 
@@ -30,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Where a server hears commands. Close it before the store.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
-    path: PathBuf,
+    file: SocketFile,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
@@ -39,8 +38,8 @@ impl ControlSocket {
     /// Hears commands from now on. A server that can't says so in its log, and goes on.
     pub(crate) fn open(work: Workbench) -> Option<Self> {
         let path = socket_in(&work.config.server.data_dir);
-        let listener = match bind(&path) {
-            Ok(listener) => listener,
+        let (listener, file) = match bind(&path) {
+            Ok(bound) => bound,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(path = %path.display(), error, "commands can not be heard while the server runs");
@@ -49,15 +48,13 @@ impl ControlSocket {
         };
         let (stop, stopping) = watch::channel(false);
         let serving = tokio::spawn(serve(listener, Arc::new(work), stopping));
-        Some(Self { path, stop, serving })
+        Some(Self { file, stop, serving })
     }
 
     /// Hears no more. Commands that can stop do so; the others are carried out, unless that takes longer than `limit`.
     pub(crate) async fn close(mut self, limit: Duration) {
         // First, so that nobody finds a socket at which nobody answers.
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), error = &error as &dyn std::error::Error, "can not be removed");
-        }
+        drop(self.file);
         self.stop.send_replace(true);
         if tokio::time::timeout(limit, &mut self.serving).await.is_err() {
             tracing::warn!("a command did not end in time, and is broken off");
@@ -66,21 +63,11 @@ impl ControlSocket {
     }
 }
 
-/// A socket of this process. What a killed server left is replaced, and one at which somebody answers is not.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    let listener = match UnixListener::bind(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && std::os::unix::net::UnixStream::connect(path).is_err() =>
-        {
-            fs::remove_file(path)?;
-            UnixListener::bind(path)?
-        }
-        bound => bound?,
-    };
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let (listener, file) = SocketFile::bind(path, 0o600)?;
+    listener.set_nonblocking(true)?;
     mosaic_adapter_sqlite::belong_to_folder(path);
-    Ok(listener)
+    Ok((UnixListener::from_std(listener)?, file))
 }
 
 async fn serve(listener: UnixListener, work: Arc<Workbench>, mut stopping: watch::Receiver<bool>) {

@@ -15,23 +15,20 @@ use rustix::net::{
 
 use super::BACKLOG;
 
-/// The owner and the group may connect: a proxy that is in the group.
-const MODE: u32 = 0o660;
-
 /// The file of a socket that this process made.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and number: by these it is known again.
     file: (u64, u64),
 }
 
 impl SocketFile {
-    /// Listens there. A socket that somebody left behind is replaced.
+    /// Listens there, for those whom the mode lets in. A socket that somebody left behind is replaced.
     ///
     /// # Errors
     /// Somebody listens there, something else is there, or the folder isn't, or can't be written.
-    pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
+    pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, Self)> {
         let _alone = alone_in_folder_of(path)?;
         make_room(path)?;
         let socket = stream_socket(SocketFlags::CLOEXEC)?;
@@ -42,7 +39,7 @@ impl SocketFile {
             path: path.to_owned(),
             file: number(&fs::symlink_metadata(path)?),
         };
-        fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         listen(&socket, BACKLOG)?;
         Ok((socket.into(), made))
     }
@@ -119,23 +116,23 @@ mod tests {
     fn a_socket_is_for_owner_and_group_and_goes_with_whoever_made_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sock");
-        let (listener, file) = SocketFile::bind(&path).unwrap();
+        let (listener, file) = SocketFile::bind(&path, 0o660).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
         UnixStream::connect(&path).unwrap();
         assert!(
-            SocketFile::bind(&path)
+            SocketFile::bind(&path, 0o660)
                 .unwrap_err()
                 .to_string()
                 .contains("somebody listens")
         );
         fs::remove_file(&path).unwrap();
-        let (newer, newer_file) = SocketFile::bind(&path).unwrap();
+        let (newer, newer_file) = SocketFile::bind(&path, 0o660).unwrap();
         drop((listener, file));
         UnixStream::connect(&path).expect("somebody else's by now, it stays");
         // A process that is killed leaves the file.
         drop(newer);
         std::mem::forget(newer_file);
-        let (_newest, newest_file) = SocketFile::bind(&path).unwrap();
+        let (_newest, newest_file) = SocketFile::bind(&path, 0o660).unwrap();
         UnixStream::connect(&path).unwrap();
         drop(newest_file);
         assert!(!path.exists());
@@ -150,14 +147,14 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         for path in [&path, &link] {
             assert!(
-                SocketFile::bind(path)
+                SocketFile::bind(path, 0o660)
                     .unwrap_err()
                     .to_string()
                     .contains("no socket")
             );
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
-        let nowhere = SocketFile::bind(&folder.path().join("nowhere/a.sock")).unwrap_err();
+        let nowhere = SocketFile::bind(&folder.path().join("nowhere/a.sock"), 0o660).unwrap_err();
         assert!(nowhere.to_string().contains("nowhere"), "{nowhere}");
     }
 }
