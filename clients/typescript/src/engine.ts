@@ -41,7 +41,17 @@ export interface SyncState {
   /** The types that are being rebuilt (R3). */
   rebuilding: EntityType[];
   /** The edits that were rejected: by type and key. */
-  rejected: { [T in EntityType]?: Record<string, { version: string; retryable: boolean }> };
+  rejected: { [T in EntityType]?: Record<string, Rejected> };
+}
+
+/** What is noted of an edit that was rejected. */
+export interface Rejected {
+  version: string;
+  retryable: boolean;
+  /** Why, as the app was told. Not there where the edit only got another time. */
+  code?: string;
+  /** When the edit counts as made, where its own time was ahead of the clock (W6): sent again it has the same (W3). */
+  updatedAt?: number;
 }
 
 /** What sync needs of an app's database. */
@@ -61,7 +71,7 @@ export interface SyncStore {
 }
 
 export interface SyncOptions {
-  /** An edit that the server does not take: once for each edit. */
+  /** An edit that the server does not take: once for each edit and reason. */
   onRejected?: (rejection: Rejection) => void;
   onProgress?: (report: SyncReport) => void;
   signal?: AbortSignal;
@@ -100,6 +110,8 @@ export async function sync(store: SyncStore, client: MosaicClient, options: Sync
 class Run {
   readonly report: SyncReport = { pushed: 0, lost: 0, rejected: 0, pulled: 0, reset: [] };
   hasSent = false;
+  /** What the push rejected, by type and key. */
+  private readonly open = new Set<string>();
   /** Where all cursors may be put once what is pushed is stored (B3); undefined where somebody else has written. */
   private clock: number | undefined;
 
@@ -111,9 +123,16 @@ class Run {
   ) {}
 
   async push(): Promise<void> {
+    await this.pushOnce();
+    // The store is asked anew: what was edited again meanwhile has a time of its own.
+    if (this.dated().some(([, , { code }]) => code === undefined)) await this.pushOnce();
+  }
+
+  private async pushOnce(): Promise<void> {
     const { cursors } = this.state;
     if (TYPES.every((type) => cursors[type] === cursors.memo)) this.clock = cursors.memo;
     let failure: unknown;
+    this.open.clear();
     await this.store.push(async (edits) => {
       this.hasSent = true;
       const all: Settled[] = [];
@@ -130,10 +149,14 @@ class Run {
       return all;
     });
     if (failure !== undefined) throw failure;
-    if (this.clock !== undefined && this.clock !== cursors.memo) {
-      for (const type of TYPES) cursors[type] = this.clock;
-      await this.store.save(this.state);
-    }
+    // Not before they are settled in the store: an edit that is sent again has the time that it was sent with (W3).
+    const isSettled = ([type, key, { retryable }]: [EntityType, string, Rejected]) => retryable && !this.open.has(`${type} ${key}`);
+    const settled = this.dated().filter(isSettled);
+    for (const [type, key] of settled) delete this.state.rejected[type]?.[key];
+    const { clock = cursors.memo } = this;
+    const moves = clock !== undefined && clock !== cursors.memo;
+    if (moves) for (const type of TYPES) cursors[type] = clock;
+    if (moves || settled.length > 0) await this.store.save(this.state);
     this.clock = undefined;
   }
 
@@ -146,8 +169,8 @@ class Run {
       if (ofType.length === 0) continue;
       order[type] = [...updated, ...deleted];
       changes[type] = {
-        updated: updated.map(({ key, updatedAt, record }) => ({ ...record, [keyName(type)]: key, updatedAt })),
-        deleted: deleted.map(({ key, updatedAt }) => ({ [keyName(type)]: key, updatedAt })),
+        updated: updated.map((edit) => ({ ...edit.record, [keyName(type)]: edit.key, updatedAt: this.timeOf(edit) })),
+        deleted: deleted.map((edit) => ({ [keyName(type)]: edit.key, updatedAt: this.timeOf(edit) })),
       };
     }
     const { results, clock, clockBefore } = await this.client.push(changes as Schemas["PushChanges"], this.options.signal);
@@ -169,7 +192,9 @@ class Run {
       this.reject(edit, result.error as Schemas["PushError"], result.retryable ?? false);
       return undefined;
     }
-    delete this.state.rejected[edit.type]?.[edit.key];
+    const updatedAt = this.timeOf(edit);
+    this.open.delete(`${edit.type} ${edit.key}`);
+    if (this.known(edit)?.updatedAt === undefined) delete this.state.rejected[edit.type]?.[edit.key];
     this.report.pushed += 1;
     if (result.outcome === "superseded") {
       this.report.lost += 1;
@@ -177,10 +202,11 @@ class Run {
     }
     // What was pulled already, or will not be, is not sent again: the answer says what the server made of it (B3).
     const pulled = (result.stamp ?? 0) <= (this.clock ?? this.state.cursors[edit.type] ?? 0);
-    if (!pulled || !edit.record || result.stored === undefined) return { edit };
-    const { type, key, updatedAt, record } = edit;
-    const current = result.stored && { ...record, [keyName(type)]: key, updatedAt, ...(result.stored as object) };
-    return { edit, winner: await this.winner(edit, current ?? undefined) };
+    const isAsSent = result.stored === undefined && updatedAt === edit.updatedAt;
+    if (!pulled || !edit.record || isAsSent) return { edit };
+    const { type, key, record } = edit;
+    const current = result.stored !== null && { ...record, [keyName(type)]: key, updatedAt, ...(result.stored as object) };
+    return { edit, winner: await this.winner(edit, current || undefined) };
   }
 
   private async winner({ type, key }: Edit, current?: object): Promise<Change> {
@@ -201,17 +227,42 @@ class Run {
 
   private reject(edit: Edit, error: Schemas["PushError"], retryable: boolean): void {
     const ofType = (this.state.rejected[edit.type] ??= {});
-    const known = ofType[edit.key]?.version === version(edit);
-    ofType[edit.key] = { version: version(edit), retryable };
-    if (known) return;
+    const before = this.known(edit);
+    const now = Date.now();
+    this.open.add(`${edit.type} ${edit.key}`);
+    if (error.code === "edit_time_ahead" && this.timeOf(edit) > now) {
+      // Made by a clock that has been put right since. What is edited from now on is later.
+      ofType[edit.key] = { version: version(edit), retryable, updatedAt: now - 1 };
+      return;
+    }
+    ofType[edit.key] = { ...before, version: version(edit), retryable, code: error.code };
+    if (before?.code === error.code) return;
     this.report.rejected += 1;
     this.options.onRejected?.({ edit, error, retryable });
   }
 
+  /** The edits that have got another time. */
+  private dated(): [EntityType, string, Rejected][] {
+    const all = TYPES.flatMap((type) =>
+      Object.entries(this.state.rejected[type] ?? {}).map(([key, rejected]): [EntityType, string, Rejected] => [type, key, rejected]),
+    );
+    return all.filter(([, , { updatedAt }]) => updatedAt !== undefined);
+  }
+
+  /** What is noted of this very edit. */
+  private known(edit: Edit): Rejected | undefined {
+    const rejected = this.state.rejected[edit.type]?.[edit.key];
+    return rejected?.version === version(edit) ? rejected : undefined;
+  }
+
+  /** The time that an edit is sent with. */
+  private timeOf(edit: Edit): number {
+    return this.known(edit)?.updatedAt ?? edit.updatedAt;
+  }
+
   /** Whether this very edit was rejected for good. */
   private isRefused(edit: Edit): boolean {
-    const rejected = this.state.rejected[edit.type]?.[edit.key];
-    return rejected !== undefined && !rejected.retryable && rejected.version === version(edit);
+    return this.known(edit)?.retryable === false;
   }
 
   async pull(): Promise<void> {

@@ -126,7 +126,7 @@ class RxStore implements engine.SyncStore {
   async push(send: (edits: engine.Edit[]) => Promise<engine.Settled[]>): Promise<void> {
     // One after the other: parents first.
     for (const type of TYPES) {
-      this.replications.set(type, this.replicate(type, send));
+      if (!this.replications.has(type)) this.replications.set(type, this.replicate(type, send));
       await this.inSync(type);
     }
     // For RxDB these are pushed.

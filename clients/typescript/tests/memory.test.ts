@@ -5,7 +5,7 @@ import { MemoryStore } from "./memory_store.js";
 import { Network } from "./network.js";
 import { Random } from "./random.js";
 import { scenarios } from "./scenarios.js";
-import { ADDRESS, Server } from "./server.js";
+import { ADDRESS, clock, Server, tick } from "./server.js";
 
 scenarios("an in-memory store", ["memory", "memory", "memory"]);
 
@@ -36,4 +36,39 @@ test("w3 an edit whose answer was lost, and which was pulled meanwhile, becomes 
   await sync(store, client);
   assert.equal(store.all("memo").get(memo)?.["revisionCount"], 1);
   assert.ok((await compareDigests(store, client)).same);
+});
+
+test("w6 w3 an app that is killed at any of its writes sends what got another time once", async (context) => {
+  const server = await Server.start();
+  context.after(() => server.stop());
+  const random = new Random(3);
+  for (let survived = 0, killed = true; killed; survived += 1) {
+    const { tokens } = await server.user();
+    const [phone, tablet] = ["phone", "tablet"].map((clientId) => {
+      const client = new MosaicClient({ baseUrl: ADDRESS, clientId, tokens, fetch: server.fetch as typeof fetch });
+      return { client, store: new MemoryStore() };
+    }) as [{ client: MosaicClient; store: MemoryStore }, { client: MosaicClient; store: MemoryStore }];
+    const memo = random.uuid();
+    clock.ahead = 24 * 3_600_000;
+    phone.store.write("memo", memo, { content: "a day ahead" });
+    clock.ahead = 0;
+    let writes = 0;
+    phone.store.killed = () => (writes += 1) > survived;
+    killed = await sync(phone.store, phone.client).then(
+      () => false,
+      (error: Error) => error.message === "the app was killed",
+    );
+    phone.store.killed = () => false;
+    await sync(tablet.store, tablet.client);
+    const isThere = tablet.store.has("memo", memo);
+    tick();
+    if (isThere) tablet.store.write("memo", memo, { content: "edited elsewhere since" });
+    await sync(tablet.store, tablet.client);
+    await sync(phone.store, phone.client);
+    assert.equal(phone.store.all("memo").get(memo)?.["content"], isThere ? "edited elsewhere since" : "a day ahead");
+    await sync(tablet.store, tablet.client);
+    assert.deepEqual(tablet.store.all("memo"), phone.store.all("memo"), `killed after ${survived} writes`);
+    assert.ok((await compareDigests(phone.store, phone.client)).same);
+    assert.deepEqual((await phone.store.load())?.rejected, { memo: {} });
+  }
 });

@@ -363,6 +363,52 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       await settle();
     });
 
+    test("w6 what was written by a clock a day ahead is sent once the clock is right, in its order, and once", async () => {
+      const [phone, tablet] = await fleet("ahead");
+      const [memo, gone, meanwhile, lost] = [random.uuid(), random.uuid(), random.uuid(), random.uuid()];
+      await phone.write("memo", gone, { content: "to be deleted" });
+      await phone.sync();
+      clock.ahead = 24 * 3_600_000;
+      try {
+        for (const key of [memo, meanwhile, lost]) await phone.write("memo", key, { content: "a day ahead" });
+        await phone.remove("memo", gone);
+      } finally {
+        clock.ahead = 0;
+      }
+      // Edited while it is refused: the later edit is the later one on the server, too.
+      let pushes = 0;
+      phone.network.meddle = async (request, send) => {
+        if (!request.url.endsWith("/sync/push")) return send(request);
+        pushes += 1;
+        const answer = await send(request);
+        if (pushes === 1) await phone.write("memo", meanwhile, { content: "edited meanwhile" });
+        if (pushes === 1) return answer;
+        await answer.arrayBuffer();
+        throw new TypeError("the answer was lost");
+      };
+      await assert.rejects(phone.sync(), { code: "no_answer" });
+      phone.network.meddle = undefined;
+      // Between the push whose answer was lost, and the next one.
+      await tablet.sync();
+      await tablet.write("memo", lost, { content: "edited elsewhere since" });
+      await tablet.sync();
+      await phone.sync();
+      assert.deepEqual(phone.rejections, []);
+      assert.equal((await phone.get("memo", memo))?.["content"], "a day ahead");
+      assert.ok(((await phone.get("memo", memo))?.["updatedAt"] as number) <= Date.now());
+      assert.equal(await phone.get("memo", gone), undefined);
+      await settle();
+      assert.equal((await tablet.get("memo", meanwhile))?.["content"], "edited meanwhile");
+      assert.equal((await tablet.get("memo", lost))?.["content"], "edited elsewhere since");
+      assert.deepEqual(await revisions(phone, lost), ["a day ahead", "edited elsewhere since"]);
+      phone.network.bodies.length = 0;
+      await phone.sync();
+      assert.ok(!phone.network.bodies.join().includes(memo), "it is not sent again");
+      await phone.write("memo", memo, { content: "the next edit" });
+      assert.equal((await phone.sync()).lost, 0);
+      await settle();
+    });
+
     test("r2 r3 a restored server: what it lost goes, what was not synced stays", async () => {
       const [phone, tablet, laptop] = await fleet("restored");
       const [kept, changed, lost, unsynced] = [random.uuid(), random.uuid(), random.uuid(), random.uuid()];
