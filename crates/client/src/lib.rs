@@ -76,7 +76,8 @@
 //! An edit is settled only where its counter is the one that was sent: what was typed meanwhile stays, and of the fields that it joined
 //! those go that were sent: they would travel again with the later time, and win over what they lost against (W4). An answer that is
 //! older than the cursor takes nothing back. Where all cursors stand at `clockBefore`, they take `clock` (B3), and no pull is needed. An edit that was
-//! refused as `edit_time_ahead`, though the clock has been put right since, gets the time of now (W6).
+//! refused as `edit_time_ahead`, though the clock has been put right since, gets the time of now, or a later one than what it edits
+//! (W2, W6).
 //!
 //! **Requests** (`http.rs`). Each says who it is from and what time it is there (D1, W6), anew with each try. No answer, 408, 423, 429
 //! and 5xx are tried again: after half a second, twice as long each time up to half a minute, times a random share between a half and

@@ -5,10 +5,11 @@ use mosaic_domain::{EditTime, EntityType, PerEntity, RecordKey, UnixMillis};
 use rusqlite::{Transaction, params};
 
 use super::pages::{cursors, note_time, take};
+use super::records::edit_time;
 use super::{Row, Store, json, name, object, row, set_state, text};
 use crate::error::{Error, Problem, Result};
 use crate::sync::Rejection;
-use crate::wire::{Object, PushAnswer};
+use crate::wire::{Object, PushAnswer, number};
 
 /// About how many bytes are sent at a time: what a server writes as one (B1). A longer record goes alone.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -207,15 +208,11 @@ fn settle(
             }
             Ok(())
         }
-        // Made by a clock that has been put right since: an edit can't be later than now.
-        Verdict::Rejected { problem, .. } if problem.code == "edit_time_ahead" && is_ahead(edit, now) => {
-            let dated = "UPDATE outbox SET edited_at = ?2 WHERE counter = ?1";
-            tx.prepare_cached(dated)?
-                .execute(params![edit.counter, now.get()])?;
-            settled.again = true;
-            Ok(())
-        }
         Verdict::Rejected { problem, retryable } => {
+            if problem.code == "edit_time_ahead" && date_anew(tx, edit, now)? {
+                settled.again = true;
+                return Ok(());
+            }
             let noted = "UPDATE outbox SET problem = ?2, retryable = ?3
                  WHERE counter = ?1 AND problem ->> 'code' IS NOT ?2 ->> 'code'";
             let changed =
@@ -250,6 +247,18 @@ fn keep_what_came_later(tx: &Transaction<'_>, sent: &Edit, waits: Pending) -> Re
     Ok(())
 }
 
-fn is_ahead(edit: &Edit, now: UnixMillis) -> bool {
-    crate::wire::number(&edit.body, "updatedAt") > now.get()
+/// Gives the time of now to an edit that was made by a clock that has been put right since; answers whether that is an earlier one.
+fn date_anew(tx: &Transaction<'_>, sent: &Edit, now: UnixMillis) -> Result<bool> {
+    let known = Row {
+        edit: None,
+        ..row(tx, sent.key)?
+    };
+    let edited_at = edit_time(tx, &known, now)?;
+    if edited_at.get() >= number(&sent.body, "updatedAt") {
+        return Ok(false);
+    }
+    let dated = "UPDATE outbox SET edited_at = ?2 WHERE counter = ?1";
+    tx.prepare_cached(dated)?
+        .execute(params![sent.counter, edited_at.get()])?;
+    Ok(true)
 }

@@ -96,7 +96,7 @@ fn put(tx: &Transaction<'_>, key: RecordKey, fields: Object, now: UnixMillis) ->
 }
 
 /// An edit is later than what it edits (W1, W2): the edit before it, and what the server said, once it has been shifted (W6).
-fn edit_time(tx: &Transaction<'_>, known: &Row, now: UnixMillis) -> Result<EditTime> {
+pub(super) fn edit_time(tx: &Transaction<'_>, known: &Row, now: UnixMillis) -> Result<EditTime> {
     let shift: i64 = state(tx, "shift")?.unwrap_or_default();
     let after_edit = known.edit.as_ref().map(|edit| edit.edited_at.next());
     let base = known.base.as_ref();

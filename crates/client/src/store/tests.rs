@@ -127,6 +127,20 @@ fn w6_an_edit_is_later_than_what_it_edits_once_the_server_has_shifted_it() {
 }
 
 #[test]
+fn w2_w6_an_edit_by_a_clock_a_day_ahead_gets_the_time_of_now_or_later_than_what_it_edits_and_once() {
+    let store = store();
+    store.take_changes(&updated(&[on_server(1, "from a clock ahead", 9_000)]), &json!({}));
+    store.write_memo(1, "in a day", 86_400_000);
+    for sent_again in [true, false] {
+        let problem = serde_json::from_value(json!({"code": "edit_time_ahead", "message": ""})).unwrap();
+        let (edit, retryable) = (store.unsent().remove(0), true);
+        let settled = store.settle_as(edit, Verdict::Rejected { problem, retryable }, 500);
+        assert_eq!(settled.again, sent_again);
+        assert_eq!(store.unsent()[0].body["updatedAt"], NOW + 9_001);
+    }
+}
+
+#[test]
 fn w7_an_edit_names_what_it_changes_and_all_where_the_server_has_nothing() {
     let store = store();
     store.write_memo(1, "new", 0);
