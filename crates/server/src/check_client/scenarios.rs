@@ -10,6 +10,7 @@ use crate::dev::Fault;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
 
 /// One thing that happens, and the rules that it is about.
 pub(super) struct Scenario {
@@ -44,6 +45,7 @@ scenarios! {
     edit_during_push "edit-during-push" ["W2" "W4"] "a memo is edited again while it is pushed";
     late_push "late-push" ["S1" "P3"] "an old edit is pushed after others have synced";
     clock_hours_off "clock-hours-off" ["W4" "W6"] "the clock of a device is three hours ahead, or slow";
+    clock_put_right "clock-put-right" ["W2" "W6"] "memos are written by a clock a day ahead, which is right when they are pushed";
     page_edges "page-edges" ["B1" "P1" "P2"] "199, 200 and 201 memos come, and 201 go";
     parent_after_child "parent-after-child" ["B2" "P5" "W9"] "a resource is made before the memo that it belongs to";
     conflict "conflict" ["W2" "W4"] "two devices edit one memo";
@@ -167,6 +169,40 @@ async fn clock_hours_off(bench: &mut Bench) -> Done {
     bench.settle("slow", "W6").await?;
     bench.memo_is(&key(2), "edited just now", "W6", why).await?;
     bench.agree("slow", "W6").await
+}
+
+async fn clock_put_right(bench: &mut Bench) -> Done {
+    bench.open("a").await?;
+    bench.set_clock(DAY).await?;
+    bench.write_memo("a", &key(1), "a day ahead").await?;
+    bench.set_clock(0).await?;
+    bench.settle("a", "W6").await?;
+    let why = "it was written by a clock a day ahead, which is right now";
+    bench.memo_is(&key(1), "a day ahead", "W6", why).await?;
+    bench.agree("a", "W6").await?;
+    bench
+        .write_memo("a", &key(1), "edited once the clock was right")
+        .await?;
+    bench.settle("a", "W2").await?;
+    bench
+        .memo_is(&key(1), "edited once the clock was right", "W2", why)
+        .await?;
+
+    bench.set_clock(DAY).await?;
+    bench.write_memo("a", &key(2), "a day ahead").await?;
+    bench.set_clock(0).await?;
+    bench.fail_writes(&held())?;
+    let mut sync = bench.begin_sync("a").await?;
+    bench.until_held(&mut sync).await?;
+    bench
+        .write_memo("a", &key(2), "edited while the push ran")
+        .await?;
+    bench.dev.faults.clear();
+    let _ = sync.done().await?;
+    bench.settle("a", "W2").await?;
+    bench
+        .memo_is(&key(2), "edited while the push ran", "W2", why)
+        .await
 }
 
 async fn page_edges(bench: &mut Bench) -> Done {

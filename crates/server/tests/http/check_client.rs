@@ -16,9 +16,11 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/check-cl
 /// What is wrong with a client, and the scenarios that it fails then.
 const FLAWS: &[(&str, &[&str])] = &[
     ("none", &[]),
-    ("after-known", &["clock-hours-off"]),
+    ("after-known", &["clock-hours-off", "clock-put-right"]),
     ("blocked", &["rejected-record"]),
     ("child-first", &["parent-after-child"]),
+    ("dates-ahead", &["clock-put-right"]),
+    ("dates-what-was-sent", &["clock-put-right"]),
     ("detached", &["parent-after-child"]),
     ("drops-new", &["reset-keeps-edits"]),
     ("drops-refused", &["rejected-record"]),
@@ -26,6 +28,7 @@ const FLAWS: &[(&str, &[&str])] = &[
     ("forgotten-edit", &["edit-during-push"]),
     ("gives-up", &["delete-against-edit"]),
     ("insists", &["clock-hours-off", "conflict", "delete-against-edit"]),
+    ("keeps-ahead", &["clock-put-right"]),
     ("keeps-own", &["clock-hours-off", "conflict"]),
     ("new-id", &["lost-answer"]),
     ("new-time", &["lost-answer"]),
@@ -49,6 +52,7 @@ const FLAWS: &[(&str, &[&str])] = &[
         "no-push",
         &[
             "clock-hours-off",
+            "clock-put-right",
             "conflict",
             "delete-against-edit",
             "edit-during-push",
@@ -75,6 +79,7 @@ const FLAWS: &[(&str, &[&str])] = &[
         "own-copy",
         &[
             "clock-hours-off",
+            "clock-put-right",
             "edit-during-push",
             "expired-token",
             "late-push",
@@ -88,6 +93,7 @@ const FLAWS: &[(&str, &[&str])] = &[
     ("silent", &["rejected-record"]),
     ("skips-old", &["epoch", "late-push"]),
     ("undelete", &["delete-against-edit"]),
+    ("waits", &["clock-put-right"]),
 ];
 
 /// `mosaic check-client ARGS`.

@@ -63,6 +63,7 @@ export class Device {
     const done = this.store.syncing.then(async () => {
       if (this.flaw === "gives-up") await this.pull();
       if (this.flaw !== "no-push") await this.push();
+      if (this.dated) await this.push();
       if (/^(insists|undelete)$/.test(this.flaw)) await this.push();
       if (this.flaw !== "no-pull") await this.pull();
     });
@@ -71,6 +72,7 @@ export class Device {
   }
 
   async push() {
+    this.dated = false;
     const { rows, rejected } = this.store;
     const isRefused = (name, edited) => rejected.get(name) === edited && this.flaw !== "sends-again";
     const edits = [...rows].filter(([name, { edited }]) => edited !== undefined && !isRefused(name, edited));
@@ -89,8 +91,8 @@ export class Device {
         edits.filter((row) => row.type === type && (row.record !== null) === live));
       if (updated.length + deleted.length === 0) continue;
       changes[type] = {
-        updated: updated.map(({ key, record }) => ({ ...record, id: key })),
-        deleted: deleted.map(({ key, edited }) => ({ id: key, updatedAt: edited })),
+        updated: updated.map(({ key, record, dated }) => ({ ...record, id: key, updatedAt: dated ?? record.updatedAt })),
+        deleted: deleted.map(({ key, edited, dated }) => ({ id: key, updatedAt: dated ?? edited })),
       };
       sent.push(...[...updated, ...deleted].map((row) => ({ ...row })));
     }
@@ -110,10 +112,12 @@ export class Device {
     }
   }
 
-  settle({ type, key, edited }, { outcome, retryable, stored, current }) {
+  settle({ type, key, edited, record }, { outcome, retryable, stored, current, error }) {
     const name = `${type} ${key}`;
     const row = this.store.rows.get(name);
     if (outcome === "rejected") {
+      const isAhead = error.code === "edit_time_ahead" && edited > Date.now();
+      if (isAhead && !/^(waits|after-known)$/.test(this.flaw)) return this.date(row, edited, record);
       if (this.flaw === "blocked") throw new Error(`${name} was refused`);
       if (this.flaw === "drops-refused") return this.take(type, key, null);
       if (this.flaw === "detached" && row.record?.memoId) return this.write(type, key, { memoId: null });
@@ -132,6 +136,16 @@ export class Device {
       } else this.take(type, key, current.isDeleted ? null : current);
     } else if (row.record) Object.assign(row.record, this.flaw === "own-copy" ? {} : stored);
     else this.store.rows.delete(name);
+  }
+
+  /** Made by a clock that has been put right since: as of now, and before what is edited later. */
+  date(row, edited, record) {
+    if (this.flaw === "dates-what-was-sent" && row.record) row.record = record;
+    else if (row.edited !== edited) return;
+    this.dated = true;
+    const now = Date.now() + (this.flaw === "dates-ahead" ? 240_000 : 0);
+    if (this.flaw === "keeps-ahead") row.dated = now;
+    else Object.assign(row, { edited: now, record: row.record && { ...row.record, updatedAt: now } });
   }
 
   take(type, key, record) {
@@ -177,6 +191,7 @@ export class Device {
     const row = this.store.rows.get(`${type} ${key}`);
     if (this.flaw === "own-copy" && row?.record && row.record.updatedAt === record?.updatedAt) return;
     if (this.flaw === "no-deletes" && record === null) return;
+    if (this.flaw === "keeps-ahead" && row?.record?.updatedAt > Date.now()) return;
     const isEdited = row?.edited !== undefined;
     if (isEdited && !(this.flaw === "gives-up" && record === null)) return;
     const newest = this.store.newest[type] ?? 0;
