@@ -107,6 +107,15 @@ export async function sync(store: SyncStore, client: MosaicClient, options: Sync
   return run.report;
 }
 
+/**
+ * Makes the next sync pull everything again, and drop what the server does not have, as after a restored backup (R3). Edits that are
+ * not settled stay. For when the digests differ after a sync. Never while the store is synced.
+ */
+export async function rebuild(store: SyncStore): Promise<void> {
+  const { rejected = {} } = (await store.load()) ?? {};
+  await store.save({ cursors: {}, rebuilding: [...TYPES], rejected });
+}
+
 class Run {
   readonly report: SyncReport = { pushed: 0, lost: 0, rejected: 0, pulled: 0, reset: [] };
   hasSent = false;

@@ -74,6 +74,11 @@ export function sync(
   });
 }
 
+/** Makes the next sync pull everything again, and drop what the server does not have: for when the digest differs after a sync. */
+export function rebuild(database: RxDatabase): Promise<void> {
+  return exclusive(`mosaic sync ${database.name}`, () => engine.rebuild(new RxStore(database)));
+}
+
 /** Compares the database with what the server says that a device holds which is in sync. */
 export function digest(database: RxDatabase, client: MosaicClient): Promise<engine.DigestReport> {
   return engine.compareDigests(new RxStore(database), client);

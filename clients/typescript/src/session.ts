@@ -80,7 +80,9 @@ export class Session {
         await this.store.save(renewed);
         return renewed.accessToken;
       } catch (error) {
-        if (error instanceof MosaicError && error.status === 401) await this.store.save(undefined);
+        // Nothing else says that the login has ended: not what a proxy refuses.
+        const isOver = error instanceof MosaicError && /^(invalid_refresh_token|login_ended)$/.test(error.code);
+        if (isOver) await this.store.save(undefined);
         throw error;
       }
     });

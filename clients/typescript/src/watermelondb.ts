@@ -34,6 +34,11 @@ export function sync(
   );
 }
 
+/** Makes the next sync pull everything again, and drop what the server does not have: for when the digest differs after a sync. */
+export function rebuild(database: Database): Promise<void> {
+  return exclusive(`mosaic sync ${database.adapter.dbName ?? ""}`, () => engine.rebuild(new WatermelonStore(database)));
+}
+
 /** Compares the database with what the server says that a device holds which is in sync. */
 export function digest(database: Database, client: MosaicClient): Promise<engine.DigestReport> {
   return engine.compareDigests(new WatermelonStore(database), client);

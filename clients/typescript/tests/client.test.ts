@@ -102,6 +102,20 @@ describe("the client", () => {
     assert.equal(lost, 3);
   });
 
+  test("l2 what somebody between refuses a refresh with ends no login", async () => {
+    const tokens = memoryTokens();
+    const { client: phone, network, user } = await client({ tokens });
+    await phone.login(user, PASSWORD);
+    tokens.save({ ...((await tokens.load()) as Tokens), accessToken: "no.such.token" });
+    for (const status of [401, 403, 413]) {
+      network.meddle = (request, send) =>
+        request.url.endsWith("/auth/refresh") ? Promise.resolve(new Response("<html>", { status })) : send(request);
+      await assert.rejects(phone.pull({}), { code: "not_the_server", status });
+    }
+    network.meddle = undefined;
+    await phone.pull({});
+  });
+
   test("l1 a login that has ended is forgotten, and one that was renewed too late ends", async () => {
     const tokens = memoryTokens();
     const { client: phone, user } = await client({ tokens });

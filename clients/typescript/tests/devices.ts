@@ -6,7 +6,7 @@ import { createRxDatabase, type RxDatabase } from "rxdb";
 import { getRxStorageMemory } from "rxdb/plugins/storage-memory";
 import * as rxdb from "../src/rxdb.js";
 import * as watermelondb from "../src/watermelondb.js";
-import { MosaicClient, compareDigests, sync, type DigestReport, type EntityType, type Rejection, type SyncReport, type TokenStore } from "../src/index.js";
+import { MosaicClient, compareDigests, rebuild, sync, type DigestReport, type EntityType, type Rejection, type SyncReport, type TokenStore } from "../src/index.js";
 import { FIELDS, keyName, TABLES, TYPES } from "../src/model.js";
 import { exclusive } from "../src/session.js";
 import { MemoryStore } from "./memory_store.js";
@@ -72,6 +72,7 @@ export abstract class Device {
   abstract all(type: EntityType): Promise<Map<string, Fields>>;
   protected abstract has(type: EntityType, key: string): Promise<boolean>;
   abstract digest(): Promise<DigestReport>;
+  abstract rebuild(): Promise<void>;
   abstract stop(): Promise<void>;
 
   async write(type: EntityType, key: string, fields: Fields): Promise<void> {
@@ -121,6 +122,7 @@ class OnMemory extends Device {
   all = (type: EntityType) => Promise.resolve(this.store.all(type));
   protected has = (type: EntityType, key: string) => Promise.resolve(this.store.has(type, key));
   digest = () => compareDigests(this.store, this.client);
+  rebuild = () => rebuild(this.store);
   stop = () => Promise.resolve();
 }
 
@@ -202,6 +204,10 @@ class OnWatermelon extends Device {
     return watermelondb.digest(this.database, this.client);
   }
 
+  rebuild() {
+    return watermelondb.rebuild(this.database);
+  }
+
   async stop() {
     await this.database.write(() => this.database.unsafeResetDatabase());
   }
@@ -270,6 +276,10 @@ class OnRxdb extends Device {
 
   digest() {
     return rxdb.digest(this.database, this.client);
+  }
+
+  rebuild() {
+    return rxdb.rebuild(this.database);
   }
 
   async stop() {

@@ -441,6 +441,29 @@ export function scenarios(name: string, kinds: [DeviceKind, DeviceKind, DeviceKi
       await settle();
     });
 
+    test("r3 a device that holds what it should not is rebuilt, and keeps its edits", async () => {
+      const [phone, tablet] = await fleet("rebuilt");
+      const [kept, hidden, unsynced] = [random.uuid(), random.uuid(), random.uuid()];
+      for (const memo of [kept, hidden]) await phone.write("memo", memo, { content: "there" });
+      await phone.sync();
+      await tablet.sync();
+      await phone.remove("memo", hidden);
+      await phone.sync();
+      tablet.network.meddle = async (request, send) => {
+        const page = (await (await send(request)).json()) as Schemas["PullResponse"];
+        return Response.json({ ...page, changes: {} });
+      };
+      await tablet.sync();
+      tablet.network.meddle = undefined;
+      await tablet.sync();
+      assert.equal((await tablet.digest()).same, false);
+      await tablet.write("memo", unsynced, { content: "never sent" });
+      await tablet.rebuild();
+      assert.equal((await tablet.sync()).reset.length, 4);
+      assert.deepEqual([...(await tablet.all("memo")).keys()].sort(), [kept, unsynced].sort());
+      await settle();
+    });
+
     test("r2 r3 another epoch loses nothing, also where the network fails in the middle of rebuilding", async () => {
       const [phone, tablet] = await fleet("epoch");
       for (let n = 0; n < 450; n += 1) await phone.write("memo", random.uuid(), { content: `memo ${n}` });
