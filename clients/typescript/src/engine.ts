@@ -1,4 +1,4 @@
-import type { MosaicClient, Schemas } from "./client.js";
+import { pause, type MosaicClient, type Schemas } from "./client.js";
 import { digest } from "./digest.js";
 import { keyName, keyOf, TYPES, type AnyRecord, type EntityType } from "./model.js";
 import { MosaicError } from "./problem.js";
@@ -38,8 +38,8 @@ export interface Rejection {
 export interface SyncState {
   cursors: Schemas["Cursors"];
   epoch?: string;
-  /** The types that are being rebuilt (R3). */
-  rebuilding: EntityType[];
+  /** Where types are being rebuilt (R3): how many pages are noted, each with what it gave, and since which page of these each type is. */
+  rebuilding?: { pages: number; since: { [T in EntityType]?: number } };
   /** The edits that were rejected: by type and key. */
   rejected: { [T in EntityType]?: Record<string, Rejected> };
 }
@@ -56,8 +56,10 @@ export interface Rejected {
 
 /** What sync needs of an app's database. */
 export interface SyncStore {
-  load(): Promise<SyncState | undefined>;
-  save(state: SyncState): Promise<void>;
+  /** A note of sync's own, as it was saved. */
+  load(note: string): Promise<unknown>;
+  /** Keeps a note: JSON of a few kilobytes. Undefined: it is not needed any more. */
+  save(note: string, value: unknown): Promise<void>;
   /**
    * Sends every edit that is not settled, and takes what becomes of it. An edit that is not among the answers stays unsettled; so
    * does one whose record was edited again meanwhile. A winner takes the place of the edit that lost; it may name a memo that only
@@ -89,14 +91,16 @@ export interface SyncReport {
   reset: EntityType[];
 }
 
-/** The most records of a type in one push. */
+/** The note that is a {@link SyncState}. */
+export const STATE = "state";
+/** The most records of a type in one push, and of those that are dropped at a time. */
 const AT_ONCE = 200;
 /** About how many letters one push may have: far less than the server's 16 MiB, whatever they take. */
 const LETTERS = 2_000_000;
 
 /** Pushes all edits, then pulls until there is nothing more. Never call it twice at a time for one store. */
 export async function sync(store: SyncStore, client: MosaicClient, options: SyncOptions = {}): Promise<SyncReport> {
-  const state = (await store.load()) ?? { cursors: {}, rebuilding: [], rejected: {} };
+  const state = ((await store.load(STATE)) as SyncState | undefined) ?? { cursors: {}, rejected: {} };
   const run = new Run(store, client, options, state);
   await run.push();
   // A store may push an edit while this pulls. A page that was older may have taken its place: then the next one has it again.
@@ -112,8 +116,10 @@ export async function sync(store: SyncStore, client: MosaicClient, options: Sync
  * not settled stay. For when the digests differ after a sync. Never while the store is synced.
  */
 export async function rebuild(store: SyncStore): Promise<void> {
-  const { rejected = {} } = (await store.load()) ?? {};
-  await store.save({ cursors: {}, rebuilding: [...TYPES], rejected });
+  const { rejected, rebuilding } = ((await store.load(STATE)) ?? { rejected: {} }) as SyncState;
+  const pages = rebuilding?.pages ?? 0;
+  const since = Object.fromEntries(TYPES.map((type) => [type, pages]));
+  await store.save(STATE, { cursors: {}, rejected, rebuilding: { pages, since } });
 }
 
 class Run {
@@ -165,7 +171,7 @@ class Run {
     const { clock = cursors.memo } = this;
     const moves = clock !== undefined && clock !== cursors.memo;
     if (moves) for (const type of TYPES) cursors[type] = clock;
-    if (moves || settled.length > 0) await this.store.save(this.state);
+    if (moves || settled.length > 0) await this.store.save(STATE, this.state);
     this.clock = undefined;
   }
 
@@ -191,7 +197,7 @@ class Run {
         if (one) settled.push(one);
       }
     }
-    await this.store.save(this.state);
+    await this.store.save(STATE, this.state);
     this.options.onProgress?.(this.report);
     return settled;
   }
@@ -275,14 +281,11 @@ class Run {
   }
 
   async pull(): Promise<void> {
-    // A rebuilding that was interrupted begins anew: what was given before is not known any more.
-    for (const type of this.state.rebuilding) delete this.state.cursors[type];
-    const given = new Map<EntityType, Set<string>>(this.state.rebuilding.map((type) => [type, new Set()]));
+    const given = await this.given();
     for (let more = true; more; ) {
       const { cursors, epoch } = this.state;
       const page = await this.client.pull({ cursors, ...(epoch ? { epoch } : {}) }, this.options.signal);
-      for (const type of page.reset ?? []) given.set(type, new Set());
-      this.state.rebuilding = [...given.keys()];
+      for (const type of page.reset ?? []) this.begin(type, given);
       const changes = changesOf(page);
       for (const { type, key } of changes) given.get(type)?.add(key);
       // The device keeps what it has of these (P8).
@@ -290,27 +293,79 @@ class Run {
       await this.store.apply(changes.filter(({ type, key }) => !this.state.rejected[type]?.[key]));
       this.report.pulled += changes.length;
       more = Object.values(page.hasMore).some(Boolean);
-      if (!more) await this.forget(given);
+      if (more) await this.note(page);
+      else await this.forget(given);
+      if (!more && this.state.rebuilding) this.state.rebuilding.since = {};
       // Last of all: what was not applied is pulled again (P6).
       this.state.cursors = page.cursors;
       this.state.epoch = page.epoch;
-      if (!more) this.state.rebuilding = [];
-      await this.store.save(this.state);
+      await this.store.save(STATE, this.state);
       this.options.onProgress?.(this.report);
     }
     this.report.reset.push(...given.keys());
+    await this.end();
   }
 
-  /** Drops what was not given while its type was rebuilt (R3), children first. Edits that are not settled stay. */
+  /** What pages gave is not needed any more. */
+  private async end(): Promise<void> {
+    const { rebuilding } = this.state;
+    if (!rebuilding) return;
+    for (let number = 0; number < rebuilding.pages; number += 1) await this.store.save(givenBy(number), undefined);
+    delete this.state.rebuilding;
+    await this.store.save(STATE, this.state);
+  }
+
+  /** What was given of each type that is being rebuilt, by the pages of earlier syncs. */
+  private async given(): Promise<Map<EntityType, Set<string>>> {
+    const { pages, since } = this.state.rebuilding ?? { pages: 0, since: {} };
+    const given = new Map(TYPES.filter((type) => since[type] !== undefined).map((type) => [type, new Set<string>()]));
+    for (let number = Math.min(...Object.values(since)); number < pages; number += 1) {
+      const keys = (await this.store.load(givenBy(number))) as Given;
+      for (const [type, all] of given) if (number >= (since[type] ?? 0)) keys[type]?.forEach((key) => all.add(key));
+    }
+    return given;
+  }
+
+  /** The server has another history of this type. */
+  private begin(type: EntityType, given: Map<EntityType, Set<string>>): void {
+    given.set(type, new Set());
+    this.state.rebuilding ??= { pages: 0, since: {} };
+    this.state.rebuilding.since[type] = this.state.rebuilding.pages;
+  }
+
+  /** Keeps what a page gave, for a rebuilding that is interrupted. It counts once the cursors behind the page are kept, too. */
+  private async note(page: Schemas["PullResponse"]): Promise<void> {
+    const { rebuilding } = this.state;
+    if (!rebuilding || Object.keys(rebuilding.since).length === 0) return;
+    const keys: Given = {};
+    for (const { type, key } of changesOf(page)) (keys[type] ??= []).push(key);
+    for (const type of TYPES) page.skipped?.[type]?.forEach((key) => (keys[type] ??= []).push(key));
+    await this.store.save(givenBy(rebuilding.pages), keys);
+    rebuilding.pages += 1;
+  }
+
+  /**
+   * Drops what was not given while its type was rebuilt (R3), children first. Edits that are not settled stay. In between others have
+   * their turn: a person who waits for a large database.
+   */
   private async forget(given: Map<EntityType, Set<string>>): Promise<void> {
     for (const type of [...TYPES].reverse()) {
       const keys = given.get(type);
       if (!keys) continue;
       const stale = (await this.store.versions(type)).filter(([key]) => !keys.has(key) && !this.state.rejected[type]?.[key]);
-      await this.store.apply(stale.map(([key]) => ({ type, key, record: null })));
+      for (let at = 0; at < stale.length; at += AT_ONCE) {
+        await this.store.apply(stale.slice(at, at + AT_ONCE).map(([key]) => ({ type, key, record: null })));
+        await pause(0, this.options.signal);
+      }
     }
   }
 }
+
+/** The keys that a page gave. */
+type Given = { [T in EntityType]?: string[] };
+
+/** The note of what a page gave. */
+const givenBy = (page: number) => `given ${page}`;
 
 type PushResult = NonNullable<Schemas["PushResults"][EntityType]>[number];
 

@@ -1,6 +1,6 @@
 import type { RxCollection, RxCollectionCreator, RxDatabase, WithDeleted } from "rxdb";
 import { replicateRxCollection, type RxReplicationState } from "rxdb/plugins/replication";
-import type { MosaicClient } from "./client.js";
+import { pause, type MosaicClient } from "./client.js";
 import * as engine from "./engine.js";
 import { fieldsOf, keyName, keyOf, TABLES, TYPES, type AnyRecord, type EntityType, type Kind } from "./model.js";
 import { exclusive } from "./session.js";
@@ -9,7 +9,8 @@ type Doc = Record<string, unknown>;
 type State = RxReplicationState<Doc, object>;
 type Row = { newDocumentState: WithDeleted<Doc> };
 
-const STATE = "mosaic_sync";
+const NOTES = "mosaic_sync";
+const READ_AT_ONCE = 1000;
 
 const JSON_TYPES: Record<Kind, string | string[]> = {
   text: "string",
@@ -26,7 +27,7 @@ const JSON_TYPES: Record<Kind, string | string[]> = {
 /** For `database.addCollections`: those that the adapter syncs, and one for its own notes. */
 export const collections: Record<string, RxCollectionCreator<Doc>> = {
   ...Object.fromEntries(TYPES.map((type) => [TABLES[type], collection(keyName(type), propertiesOf(type))])),
-  [STATE]: collection("id", { state: { type: "object" } }),
+  [NOTES]: collection("id", { state: { type: "object" } }),
 };
 
 function collection(key: string, properties: Record<string, object>): RxCollectionCreator<Doc> {
@@ -112,20 +113,21 @@ class RxStore implements engine.SyncStore {
     this.failed.catch(() => undefined);
   }
 
-  async load(): Promise<engine.SyncState | undefined> {
-    const doc = await this.notes.findOne(STATE).exec();
-    const state = doc?.toMutableJSON()["state"] as engine.SyncState | undefined;
-    this.rejected = state?.rejected ?? {};
-    return state;
+  async load(note: string): Promise<unknown> {
+    const doc = await this.notes.findOne(note).exec();
+    const value: unknown = doc?.toMutableJSON()["state"];
+    if (note === engine.STATE) this.rejected = (value as engine.SyncState | undefined)?.rejected ?? {};
+    return value;
   }
 
-  async save(state: engine.SyncState): Promise<void> {
-    this.rejected = state.rejected;
-    await this.notes.incrementalUpsert({ id: STATE, state: JSON.parse(JSON.stringify(state)) as Doc });
+  async save(note: string, value: unknown): Promise<void> {
+    if (note === engine.STATE) this.rejected = (value as engine.SyncState).rejected;
+    if (value === undefined) return void (await this.notes.findOne(note).remove());
+    await this.notes.incrementalUpsert({ id: note, state: JSON.parse(JSON.stringify(value)) as Doc });
   }
 
   private get notes(): RxCollection<Doc> {
-    return this.database.collections[STATE] as RxCollection<Doc>;
+    return this.database.collections[NOTES] as RxCollection<Doc>;
   }
 
   async push(send: (edits: engine.Edit[]) => Promise<engine.Settled[]>): Promise<void> {
@@ -211,8 +213,17 @@ class RxStore implements engine.SyncStore {
   }
 
   async versions(type: EntityType): Promise<[string, number][]> {
-    const docs = await collectionOf(this.database, type).find().exec();
-    return docs.map((doc) => [doc.primary, doc.get("updatedAt") as number]);
+    const [collection, key] = [collectionOf(this.database, type), keyName(type)];
+    const versions: [string, number][] = [];
+    // In parts: a hundred thousand at once would hold up the app for a second.
+    for (let after = "", more = true; more; await pause(0)) {
+      const query = { selector: { [key]: { $gt: after } }, sort: [{ [key]: "asc" as const }], limit: READ_AT_ONCE };
+      const docs = await collection.find(query).exec();
+      versions.push(...docs.map((doc): [string, number] => [doc.primary, doc.get("updatedAt") as number]));
+      after = docs.at(-1)?.primary ?? "";
+      more = docs.length === READ_AT_ONCE;
+    }
+    return versions;
   }
 
   async close(): Promise<void> {

@@ -63,17 +63,18 @@ export function discardDelete(database: Database, table: string, key: string): P
   return database.write(() => database.adapter.destroyDeletedRecords(table, [key]));
 }
 
-const STATE = "mosaic_sync";
+const NOTES = "mosaic_sync";
 
 class WatermelonStore implements engine.SyncStore {
   constructor(private readonly database: Database) {}
 
-  load(): Promise<engine.SyncState | undefined> {
-    return this.database.localStorage.get(STATE);
+  load(note: string): Promise<unknown> {
+    return this.database.localStorage.get(`${NOTES} ${note}`);
   }
 
-  save(state: engine.SyncState): Promise<void> {
-    return this.database.localStorage.set(STATE, state);
+  save(note: string, value: unknown): Promise<void> {
+    const name = `${NOTES} ${note}`;
+    return value === undefined ? this.database.localStorage.remove(name) : this.database.localStorage.set(name, value);
   }
 
   async push(send: (edits: engine.Edit[]) => Promise<engine.Settled[]>): Promise<void> {
@@ -178,8 +179,9 @@ class WatermelonStore implements engine.SyncStore {
   }
 
   async versions(type: EntityType): Promise<[string, number][]> {
-    const records = await this.database.get(TABLES[type]).query().fetch();
-    return records.map(({ _raw }) => [_raw.id, Number((_raw as unknown as DirtyRaw)["updated_at"])]);
+    // Not as models, of which each record would be kept.
+    const rows = (await this.database.get(TABLES[type]).query().unsafeFetchRaw()) as DirtyRaw[];
+    return rows.map((row) => [String(row["id"]), Number(row["updated_at"])]);
   }
 }
 

@@ -1,6 +1,6 @@
 // The smallest store there is: what a third adapter has to do.
 
-import type { AnyRecord, Change, Edit, EntityType, Settled, SyncState, SyncStore } from "../src/index.js";
+import type { AnyRecord, Change, Edit, EntityType, Settled, SyncStore } from "../src/index.js";
 
 interface Row {
   /** None where it is deleted here, and the server does not know yet. */
@@ -12,7 +12,8 @@ interface Row {
 export class MemoryStore implements SyncStore {
   /** Tabs that share it sync one after the other. */
   readonly name = `store ${Math.random()}`;
-  private state: string | undefined;
+  /** What sync keeps. */
+  readonly notes = new Map<string, string>();
   private readonly rows = new Map<string, Row>();
   /** Whether the app is killed when it is about to write. */
   killed = () => false;
@@ -40,13 +41,15 @@ export class MemoryStore implements SyncStore {
 
   // What sync does.
 
-  load(): Promise<SyncState | undefined> {
-    return Promise.resolve(this.state === undefined ? undefined : (JSON.parse(this.state) as SyncState));
+  load(note: string): Promise<unknown> {
+    const text = this.notes.get(note);
+    return Promise.resolve(text === undefined ? undefined : JSON.parse(text));
   }
 
-  async save(state: SyncState): Promise<void> {
+  async save(note: string, value: unknown): Promise<void> {
     this.survive();
-    this.state = JSON.stringify(state);
+    if (value === undefined) this.notes.delete(note);
+    else this.notes.set(note, JSON.stringify(value));
     await Promise.resolve();
   }
 
