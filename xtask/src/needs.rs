@@ -22,7 +22,7 @@ const PROGRAMS: [(&str, &str); 11] = [
     // A client in TypeScript is made of the document, and run.
     ("node", "nodejs"),
     ("npm", "npm"),
-    // Two of its tabs share a login of that client.
+    // Pages of it use that client: tabs that share a login, apps over IndexedDB.
     ("chromium", "chromium"),
     // The filter in docs/fail2ban is tried on the log.
     ("fail2ban-regex", "fail2ban"),
