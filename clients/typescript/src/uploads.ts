@@ -19,6 +19,9 @@ export interface UploadSettings {
   tus?: UploadOptions;
 }
 
+/** So large a file goes with the request that begins the upload: a photo that was made smaller. One that breaks off is sent from its begin. */
+const ONE_REQUEST = 1024 * 1024;
+
 /** Sends a file in as many requests as it takes, and goes on where an earlier try broke off. Answers the resource's record. */
 export async function upload(
   client: MosaicClient,
@@ -33,6 +36,7 @@ export async function upload(
     const task = new Upload(file, {
       retryDelays: [500, 1_000, 2_000, 5_000, 10_000, 30_000],
       removeFingerprintOnSuccess: true,
+      uploadDataDuringCreation: sizeOf(file) <= ONE_REQUEST,
       ...settings.tus,
       endpoint: `${client.baseUrl}/uploads`,
       metadata: Object.fromEntries(Object.entries(said).map(([name, value]) => [name, String(value)])),
@@ -67,4 +71,9 @@ export async function upload(
       .catch(reject);
   });
   return client.request("get", "/resources/{id}", { params: { path: { id } } });
+}
+
+function sizeOf(file: Upload["file"]): number {
+  const { size, byteLength } = file as { size?: number; byteLength?: number };
+  return size ?? byteLength ?? Infinity;
 }

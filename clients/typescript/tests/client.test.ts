@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import type { PreviousUpload, UploadOptions } from "tus-js-client";
+import { DefaultHttpStack, type PreviousUpload, type UploadOptions } from "tus-js-client";
 import { digest, memoryTokens, MosaicClient, MosaicError, type ClientOptions, type Tokens } from "../src/index.js";
 import { upload } from "../src/uploads.js";
 import { Network } from "./network.js";
@@ -207,6 +207,22 @@ describe("the client", () => {
     const answer = await phone.fetch(`/resources/${resource.id}/download`);
     assert.deepEqual(Buffer.from(await answer.arrayBuffer()), file);
   });
+
+  test("a2 a small file goes in one request, and is there once where its answer is lost", async () => {
+    const phone = new MosaicClient({ baseUrl: server.url, clientId: "phone", tokens: (await server.user()).tokens });
+    for (const tries of [1, 2]) {
+      const file = Buffer.from(`a photo, in ${tries} tries`);
+      const requests: string[] = [];
+      const resource = await upload(phone, file, { id: random.uuid(), filename: "photo.txt" }, {
+        tus: { httpStack: new LosingStack(requests, tries - 1), retryDelays: [0, 0] },
+      });
+      assert.deepEqual(requests, Array(tries).fill("POST"));
+      assert.equal(resource.sha256, createHash("sha256").update(file).digest("hex"));
+      const answer = await phone.fetch(`/resources/${resource.id}/download`);
+      assert.deepEqual(Buffer.from(await answer.arrayBuffer()), file);
+      assert.equal((await phone.request("get", "/resources")).total, tries);
+    }
+  });
 });
 
 /** Where an app notes its uploads that are under way. */
@@ -222,4 +238,26 @@ function notes(): NonNullable<UploadOptions["urlStorage"]> {
       return Promise.resolve(fingerprint);
     },
   };
+}
+
+/** Notes the method of each request, and loses the first answers. */
+class LosingStack extends DefaultHttpStack {
+  constructor(
+    private readonly requests: string[],
+    private lost: number,
+  ) {
+    super({});
+  }
+
+  override createRequest(method: string, url: string) {
+    const request = super.createRequest(method, url);
+    const send = request.send.bind(request);
+    request.send = async (body) => {
+      this.requests.push(method);
+      const answer = await send(body);
+      if ((this.lost -= 1) >= 0) throw new Error("the answer was lost");
+      return answer;
+    };
+    return request;
+  }
 }

@@ -189,7 +189,7 @@ impl Client {
             Err(_) if !self.waits(upload.resource).await? => return Ok(()),
             opened => opened?,
         };
-        let mut offset = self.resume(upload, failures).await?;
+        let mut offset = self.resume(upload, &mut file, failures).await?;
         let mut most = offset;
         loop {
             progress(offset, upload.bytes);
@@ -210,7 +210,7 @@ impl Client {
                         return Err(error);
                     }
                     self.http().wait(error, failures).await?;
-                    offset = self.resume(upload, failures).await?;
+                    offset = self.resume(upload, &mut file, failures).await?;
                 }
             }
         }
@@ -247,15 +247,8 @@ impl Client {
         offset: u64,
         failures: &mut Failures,
     ) -> Result<u64> {
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(offset)).await?;
-        file.take(self.settings().chunk_bytes as u64)
-            .read_to_end(&mut bytes)
-            .await?;
-        let mut request = tus(Method::PATCH, upload)
-            .with(UPLOAD_OFFSET, offset.to_string())
-            .with(CONTENT_TYPE, "application/offset+octet-stream");
-        request.body = bytes.into();
+        let mut request = tus(Method::PATCH, upload).with(UPLOAD_OFFSET, offset.to_string());
+        request = self.with_part(request, file, offset).await?;
         // Where no answer comes, it has to be asked how much arrived.
         request.is_repeatable = false;
         match arrived(&self.request(&request, failures).await?)? {
@@ -264,8 +257,21 @@ impl Client {
         }
     }
 
-    /// How many bytes the server has. An upload that it does not know, or not any more, begins anew.
-    async fn resume(&self, upload: &mut Upload, failures: &mut Failures) -> Result<u64> {
+    /// The request, with the next part of the file.
+    async fn with_part(&self, request: Request, file: &mut File, offset: u64) -> Result<Request> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(offset)).await?;
+        file.take(self.settings().chunk_bytes as u64)
+            .read_to_end(&mut bytes)
+            .await?;
+        let mut request = request.with(CONTENT_TYPE, "application/offset+octet-stream");
+        request.body = bytes.into();
+        Ok(request)
+    }
+
+    /// How many bytes the server has. An upload that it does not know, or not any more, begins anew: with all of its bytes, where they
+    /// are one part. Should the answer get lost it is sent again, which changes nothing (A2).
+    async fn resume(&self, upload: &mut Upload, file: &mut File, failures: &mut Failures) -> Result<u64> {
         if upload.address.is_some() {
             // Answers to HEAD could not say what is wrong.
             let request = tus(Method::POST, upload).with(METHOD_OVERRIDE, "HEAD");
@@ -277,9 +283,12 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        let request = tus(Method::POST, upload)
+        let mut request = tus(Method::POST, upload)
             .with(UPLOAD_LENGTH, upload.bytes.to_string())
             .with(UPLOAD_METADATA, metadata(upload));
+        if upload.bytes <= self.settings().chunk_bytes as u64 {
+            request = self.with_part(request, file, 0).await?;
+        }
         let answer = self.request(&request, failures).await?;
         let address = answer
             .header(LOCATION.as_str())

@@ -93,6 +93,7 @@
 //!
 //! **Files** (`attachments.rs`) are copied when they are attached, and on the disk before the database says so, sent in parts by tus
 //! with an id of the app's own (A1, A2), and gone on with from where the server says that it is; a part that moves nothing is a failure.
+//! A file of one part goes with the request that begins the upload: sent again after a lost answer it changes nothing (A2).
 //! A copy that can't be read holds up no other. Downloads are checked against the record's hash, and there whole and on the disk, or
 //! not at all.
 //!

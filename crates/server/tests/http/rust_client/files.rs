@@ -67,6 +67,30 @@ async fn a1_a_file_goes_up_in_two_halves_and_comes_down_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a2_a_small_file_is_one_request_and_there_once_where_its_answer_is_lost() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server.program).await;
+    let (phone, tablet) = (Device::at(proxy.url()).await, Device::at(proxy.url()).await);
+    for (content, requests) in [("a photo", 1), ("another photo", 2), ("", 1)] {
+        let id = phone.attach("photo.txt", content, None);
+        if requests == 2 {
+            proxy.lose("POST /uploads", 0);
+        }
+        let before = proxy.count("POST /uploads");
+        assert_eq!(phone.sync().await.uploaded, 1);
+        assert_eq!(proxy.count("POST /uploads") - before, requests);
+        assert_eq!(phone.app.status().unwrap().uploads, []);
+        tablet.sync().await;
+        let to = tablet.folder.path().join("down.txt");
+        tablet.app.download(id, &to, |_, _| {}).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), content);
+    }
+    assert_eq!(tablet.app.list::<Resource>().unwrap().len(), 3);
+    assert_eq!(proxy.count("PATCH /uploads"), 0);
+    assert_alike(&[&phone, &tablet]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_download_follows_the_server_to_its_storage() {
     let storage = Storage::start().await;
     let server = on_s3(
