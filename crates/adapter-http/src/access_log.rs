@@ -4,7 +4,7 @@
 //! The level says how it went: `DEBUG` a health check that went well, `INFO` other successes, `WARN` what is refused (4xx, and
 //! what was put off), `ERROR` what failed here. A login that is refused has a message of its own, and the account.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -15,6 +15,7 @@ use mosaic_domain::account::Username;
 use tracing::Level;
 
 use crate::client_addr;
+use crate::figures::HttpFigures;
 use crate::request_id::RequestId;
 
 /// The target of the lines, for filters.
@@ -61,7 +62,7 @@ fn note(request: &HttpRequest, change: impl FnOnce(&mut Noted)) {
     extensions.insert(noted);
 }
 
-/// Middleware: writes the line when the answer is known.
+/// Middleware: writes the line when the answer is known, and counts it.
 ///
 /// # Errors
 /// Those of the inner service.
@@ -70,9 +71,18 @@ pub async fn write<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     let started = Instant::now();
+    let running = HttpFigures::begin(request.app_data());
     let result = next.call(request).await;
-    if let Ok(response) = &result {
-        line(response.request(), response.status(), started);
+    let took = started.elapsed();
+    let (request, status) = match &result {
+        Ok(response) => (Some(response.request()), response.status()),
+        Err(error) => (None, error.as_response_error().status_code()),
+    };
+    if let Some(running) = running {
+        running.answered(request, status, took);
+    }
+    if let Some(request) = request {
+        line(request, status, took);
     }
     result
 }
@@ -91,9 +101,9 @@ fn level(request: &HttpRequest, status: StatusCode, noted: &Noted) -> Level {
     }
 }
 
-fn line(request: &HttpRequest, status: StatusCode, started: Instant) {
+fn line(request: &HttpRequest, status: StatusCode, took: Duration) {
     let noted = request.extensions().get::<Noted>().cloned().unwrap_or_default();
-    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let duration_ms = took.as_secs_f64() * 1000.0;
     // What the client has no say in comes first: filters can rely on it.
     macro_rules! event {
         ($level:expr, $message:literal $(, $name:ident = $value:expr)?) => {

@@ -7,6 +7,7 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 
+use crate::figures::HttpFigures;
 use crate::problem::Problem;
 use crate::response::JSON;
 use crate::routes::{RouteTable, get_only, unknown_route};
@@ -85,7 +86,7 @@ impl Document {
     }
 
     /// Registers the document and its pages. The addresses are relative, so they work below `/` and `/api` alike.
-    pub fn configure(&self, config: &mut web::ServiceConfig) {
+    pub fn configure(&self, config: &mut web::ServiceConfig, figures: &HttpFigures) {
         let document = self.clone();
         let openapi = move || {
             let json = document.json().map_err(Problem::internal);
@@ -94,13 +95,14 @@ impl Document {
         let for_people =
             guard::All(guard::Any(guard::Get()).or(guard::Head())).and(guard::fn_guard(wants_html));
         let welcome = Resource::new("/")
+            .app_data(figures.route("/", &["GET"]))
             .route(web::route().guard(for_people).to(welcome))
             .default_service(web::to(unknown_route));
         config
             .service(welcome)
-            .service(get_only("/openapi.json", openapi))
-            .service(get_only("/docs", redirect))
-            .service(get_only("/docs/{file:.*}", serve));
+            .service(get_only("/openapi.json", openapi, figures))
+            .service(get_only("/docs", redirect, figures))
+            .service(get_only("/docs/{file:.*}", serve, figures));
     }
 }
 

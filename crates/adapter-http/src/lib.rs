@@ -26,6 +26,7 @@ pub mod docs;
 mod entities;
 pub mod extractor;
 mod field;
+mod figures;
 mod file;
 mod health;
 mod json;
@@ -49,6 +50,7 @@ mod wire;
 
 pub use admission::RequestLimits;
 pub use body::BodyLimits;
+pub use figures::HttpFigures;
 pub use limits::{Budget, LoginBudgets};
 pub use server::{HttpSettings, exposed_headers, openapi, start};
 pub use socket::Listener;

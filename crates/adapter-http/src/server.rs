@@ -28,6 +28,7 @@ use crate::body::BodyLimits;
 use crate::budget::{Holder, MemoryBudget};
 use crate::client_addr::TrustProxy;
 use crate::docs::Document;
+use crate::figures::HttpFigures;
 use crate::limits::{LoginLimiter, network};
 use crate::problem::{Problem, ProblemCode};
 use crate::request_id::{self, RequestIdSource};
@@ -87,6 +88,7 @@ pub(crate) struct Site {
     table: Arc<dyn Fn() -> RouteTable + Send + Sync>,
     data: Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>,
     request_ids: RequestIdSource,
+    figures: HttpFigures,
 }
 
 impl Site {
@@ -95,6 +97,7 @@ impl Site {
         let memory = MemoryBudget::new(settings.memory_budget, settings.body.unpacked_bytes);
         let admission = Admission::new(settings.requests);
         let ids = Arc::clone(&state.ids);
+        let figures = state.figures.clone();
         let limiter = web::Data::new(LoginLimiter::new(state.login_budgets));
         let state = web::Data::new(state);
         Self {
@@ -107,6 +110,7 @@ impl Site {
                     .app_data(admission.clone());
             }),
             request_ids: RequestIdSource::new(move || ids.next()),
+            figures,
         }
     }
 }
@@ -281,12 +285,13 @@ pub(crate) fn app(
 > {
     let table = (site.table)();
     let routes = |config: &mut web::ServiceConfig| {
-        table.configure(config);
-        document.configure(config);
+        table.configure(config, &site.figures);
+        document.configure(config, &site.figures);
     };
     let ids = site.request_ids.clone();
     App::new()
         .app_data(settings.body)
+        .app_data(site.figures.clone())
         .app_data(TrustProxy(settings.trust_proxy))
         .configure(|config| (site.data)(config))
         .service(

@@ -19,6 +19,7 @@ use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
 use mosaic_ports::{Clock, Health, IdGenerator};
 
+use crate::figures::HttpFigures;
 use crate::limits::LoginBudgets;
 
 /// The use cases and the few ports that the edge itself needs.
@@ -58,6 +59,8 @@ pub struct AppState {
     pub clock: Arc<dyn Clock>,
     /// Request ids.
     pub ids: Arc<dyn IdGenerator>,
+    /// What is counted of requests and their answers.
+    pub figures: HttpFigures,
     /// How often somebody may try to log in.
     pub login_budgets: LoginBudgets,
     /// How often a connection that listens for nudges hears that it still does.

@@ -26,7 +26,7 @@ pub use self::error::{ConfigError, Problem};
 pub(crate) use self::keys::RetentionConfig;
 pub use self::keys::{
     AttachmentsConfig, AuthConfig, BackupConfig, CorsConfig, EventsConfig, HttpConfig, KEYS, LimitsConfig,
-    LogConfig, PostgresConfig, S3Config, ServerConfig, SqliteConfig, TlsConfig,
+    LogConfig, MetricsConfig, PostgresConfig, S3Config, ServerConfig, SqliteConfig, TlsConfig,
 };
 pub use self::origin::Origin;
 use self::reader::Reader;
@@ -70,6 +70,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Connections that listen for changes.
     pub events: EventsConfig,
+    /// Figures for Prometheus.
+    pub metrics: MetricsConfig,
     /// The production store, where the database URL names one.
     pub postgres: PostgresConfig,
     /// The embedded store.
@@ -142,6 +144,7 @@ impl Config {
             attachments,
             storage,
             events: EventsConfig::read(reader),
+            metrics: MetricsConfig::read(reader),
             postgres: PostgresConfig::read(reader),
             sqlite: SqliteConfig::read(reader),
         }

@@ -4,6 +4,7 @@
 //! Every instance looks every hour whether it is due. The store sees to it that one at a time does it, and once a day.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_application::garbage::GarbageError;
@@ -11,6 +12,8 @@ use mosaic_application::retention::{Purge, PurgeOutcome, When};
 use mosaic_ports::Randomness;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
+
+use crate::metrics::PurgeFigures;
 
 /// How often an instance looks whether the job is due.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
@@ -27,6 +30,7 @@ const SPREAD_MS: u16 = 60_000;
 pub(crate) struct DailyJob {
     purge: Purge,
     retention_ms: Option<i64>,
+    figures: Arc<PurgeFigures>,
 }
 
 /// What became of one look.
@@ -42,8 +46,12 @@ enum Look {
 
 impl DailyJob {
     /// A job that forgets what is older than that many milliseconds; with `None` nothing is too old.
-    pub(crate) fn new(purge: Purge, retention_ms: Option<i64>) -> Self {
-        Self { purge, retention_ms }
+    pub(crate) fn new(purge: Purge, retention_ms: Option<i64>, figures: Arc<PurgeFigures>) -> Self {
+        Self {
+            purge,
+            retention_ms,
+            figures,
+        }
     }
 
     /// Does the job in the background, until `stopping` is true; then it ends after the step that it is in. It never fails.
@@ -59,14 +67,16 @@ impl DailyJob {
     async fn run(self, mut stopping: watch::Receiver<bool>, first: Duration, then: Duration) {
         let mut pause = first;
         while paused(&mut stopping, pause).await {
-            log(&self.look(stopping.clone()).await);
+            let look = self.look(stopping.clone()).await;
+            self.count(&look);
+            log(&look);
             pause = then;
         }
     }
 
     /// Does the job if it is due, on a task of its own: a panic ends nothing else.
     async fn look(&self, stopping: watch::Receiver<bool>) -> Look {
-        let Self { purge, retention_ms } = self.clone();
+        let (purge, retention_ms) = (self.purge.clone(), self.retention_ms);
         let work = async move {
             let due = When::UnlessDoneWithin(DUE_AFTER_MS);
             let tell = |_| go_on_unless(&stopping);
@@ -76,6 +86,15 @@ impl DailyJob {
             Ok(Ok(outcome)) => Look::Ended(outcome),
             Ok(Err(error)) => Look::Failed(error),
             Err(error) => Look::Panicked(error),
+        }
+    }
+
+    fn count(&self, look: &Look) {
+        match look {
+            Look::Ended(PurgeOutcome::Done(done)) => self.figures.done(*done),
+            Look::Ended(PurgeOutcome::Stopped(done)) => self.figures.stopped(*done),
+            Look::Ended(PurgeOutcome::Busy | PurgeOutcome::NotDue) => {}
+            Look::Failed(_) | Look::Panicked(_) => self.figures.failed(),
         }
     }
 }
@@ -132,7 +151,7 @@ fn log(look: &Look) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use mosaic_application::garbage::GarbageCollector;
     use mosaic_application::retention::Progress;
@@ -227,7 +246,7 @@ mod tests {
             Arc::new(SequentialIds::default()),
         );
         Scene {
-            daily: DailyJob::new(purge.clone(), Some(90 * DAY_MS)),
+            daily: DailyJob::new(purge.clone(), Some(90 * DAY_MS), Arc::default()),
             purge,
             clock,
             claims,
@@ -310,7 +329,9 @@ mod tests {
     async fn where_nothing_is_ever_too_old_bytes_go_all_the_same() {
         let scene = scene(ClaimOutcome::Claimed, three_steps());
         let (_server, stopping) = running();
-        let look = DailyJob::new(scene.purge, None).look(stopping).await;
+        let look = DailyJob::new(scene.purge, None, Arc::default())
+            .look(stopping)
+            .await;
         let Look::Ended(PurgeOutcome::Done(done)) = look else {
             panic!("{look:?}")
         };

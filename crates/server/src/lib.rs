@@ -23,6 +23,7 @@ mod healthcheck;
 mod import;
 mod listen;
 mod lost;
+mod metrics;
 mod notify;
 mod progress;
 mod purge;

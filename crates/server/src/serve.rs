@@ -1,6 +1,7 @@
 //! `mosaic serve`: runs until it is told to stop, then finishes what is in flight.
 
 use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use crate::bundle::schedule::ScheduledBackup;
 use crate::certificate::{self, CertificateError};
 use crate::config::{Config, Loaded};
 use crate::control::ControlSocket;
-use crate::daily::DailyJob;
 use crate::first::{self, FirstError};
 use crate::listen::{ListenError, Sockets};
+use crate::metrics::MetricsServer;
 use crate::notify::{self, notify};
 use crate::signals::StopSignals;
 use crate::wiring::{self, Opening, Services, WiringError};
@@ -37,6 +38,14 @@ pub(crate) enum ServeError {
     /// There is no HTTPS at all.
     #[error("HTTPS can not be set up: {0}")]
     Tls(rustls::Error),
+    /// The address for metrics can't be listened on.
+    #[error(
+        "can not listen on {address} for metrics (metrics.listen, --metrics-listen, MOSAIC_METRICS_LISTEN): {source}"
+    )]
+    MetricsListen {
+        address: std::net::SocketAddr,
+        source: io::Error,
+    },
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
@@ -61,18 +70,41 @@ pub(crate) async fn serve(loaded: &Loaded, opening: Opening, tell: impl Fn(&str)
     let tls = tls.map(Tls::new).transpose().map_err(ServeError::Tls)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let sockets = config.server.listen.bind(scheme).await?;
+    let metrics = metrics_listener(config)?;
     let services = Services::open(config, opening).await?;
-    let served = serve_on(loaded, sockets, tls, &services, &tell).await;
+    let served = serve_on(loaded, sockets, tls, metrics, &services, &tell).await;
     services.close().await;
     served?;
     tracing::info!("stopped");
     Ok(())
 }
 
+/// What listens for whoever wants metrics, where that is configured.
+fn metrics_listener(config: &Config) -> Result<Option<TcpListener>, ServeError> {
+    let bind =
+        |address| TcpListener::bind(address).map_err(|source| ServeError::MetricsListen { address, source });
+    config.metrics.listen.map(bind).transpose()
+}
+
+/// Answers whoever wants metrics from now on.
+fn serve_metrics(
+    listener: Option<TcpListener>,
+    services: &Services,
+) -> Result<Option<MetricsServer>, ServeError> {
+    let Some(listener) = listener else {
+        return Ok(None);
+    };
+    let address = listener.local_addr().map_err(ServeError::Http)?;
+    let server = MetricsServer::start(listener, services.metrics()).map_err(ServeError::Http)?;
+    tracing::info!(%address, "metrics are served");
+    Ok(Some(server))
+}
+
 async fn serve_on(
     loaded: &Loaded,
     mut sockets: Sockets,
     tls: Option<Tls>,
+    metrics: Option<TcpListener>,
     services: &Services,
     tell: &impl Fn(&str),
 ) -> Result<(), ServeError> {
@@ -103,6 +135,7 @@ async fn serve_on(
     let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
     let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
     let daily = daily(config, services, stopping);
+    let metrics = serve_metrics(metrics, services)?;
     tracing::info!(
         database = %config.database,
         attachments = %config.storage,
@@ -125,6 +158,9 @@ async fn serve_on(
     }
     if let Some(control) = control {
         control.close(config.http.shutdown_timeout).await;
+    }
+    if let Some(metrics) = metrics {
+        metrics.stop().await;
     }
     ended
 }
@@ -168,5 +204,5 @@ fn daily(
     stopping: watch::Receiver<bool>,
 ) -> tokio::task::JoinHandle<()> {
     let retention = config.retention.map(wiring::millis);
-    DailyJob::new(services.purge(), retention).start(stopping, &OsRandomness)
+    services.daily(retention).start(stopping, &OsRandomness)
 }

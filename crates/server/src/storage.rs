@@ -17,6 +17,7 @@ use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
 use tempfile::TempDir;
 
 use crate::config::{BucketConfig, Config, Endpoint, StorageConfig};
+use crate::metrics::CountedBlobs;
 use crate::wiring::Opening;
 
 /// How long the store and the storage of attachments may take to say that they work.
@@ -49,6 +50,8 @@ pub(crate) struct Storage {
     pub(crate) blobs: Arc<dyn BlobStore>,
     /// The same.
     pub(crate) verified: Arc<VerifiedStorage>,
+    /// What is counted of it.
+    pub(crate) figures: Arc<CountedBlobs>,
     /// What records call it.
     pub(crate) kind: StorageType,
     /// Goes when nobody uses it any more, as the store in memory does.
@@ -75,11 +78,17 @@ impl Storage {
         opening: Opening,
     ) -> Result<Self, StorageError> {
         let (blobs, kind, folder) = open(config, opening).await?;
-        let verified = VerifiedStorage::new(blobs, Arc::clone(&store.identity), Arc::new(UuidV7Ids));
+        let figures = Arc::new(CountedBlobs::new(blobs));
+        let verified = VerifiedStorage::new(
+            Arc::clone(&figures) as _,
+            Arc::clone(&store.identity),
+            Arc::new(UuidV7Ids),
+        );
         let verified = Arc::new(verified);
         Ok(Self {
             blobs: Arc::clone(&verified) as _,
             verified,
+            figures,
             kind,
             _folder: folder,
         })

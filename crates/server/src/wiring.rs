@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_adapter_http::{
-    AppState, BodyLimits, Budget, DownloadSettings, HttpSettings, LoginBudgets, RequestLimits,
+    AppState, BodyLimits, Budget, DownloadSettings, HttpFigures, HttpSettings, LoginBudgets, RequestLimits,
 };
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
 use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
@@ -24,13 +24,14 @@ use mosaic_application::nudges::{Nudges, Subscriptions};
 use mosaic_application::pull::Pull;
 use mosaic_application::push::Push;
 use mosaic_application::records::Records;
-use mosaic_application::retention::Purge;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_ports::{Clock, IdGenerator, PasswordHasher, Randomness, StoreError, Stores};
+use mosaic_ports::{Clock, Figures, IdGenerator, PasswordHasher, Randomness, StoreError, Stores};
 
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
+use crate::daily::DailyJob;
 use crate::lost;
+use crate::metrics::{Metrics, ProcessFigures, PurgeFigures, ServerFigures};
 use crate::secrets::{self, SecretError, SecretKey};
 use crate::storage::Storage;
 use crate::tasks::Workbench;
@@ -69,6 +70,7 @@ pub(crate) struct Services {
     pub(crate) state: AppState,
     subscriptions: Arc<Subscriptions>,
     high_water: Arc<HighWater>,
+    purges: Arc<PurgeFigures>,
 }
 
 impl Services {
@@ -114,6 +116,7 @@ impl Services {
                 storage,
                 state,
                 subscriptions,
+                purges: Arc::default(),
             }),
             Err(error) => {
                 store.close().await;
@@ -157,9 +160,24 @@ impl Services {
         Workbench::of_server(config, store, storage, shown_config)
     }
 
-    /// The use case that forgets what is old.
-    pub(crate) fn purge(&self) -> Purge {
-        self.store.purge(&self.storage)
+    /// The job that forgets what is older than that many milliseconds, once a day.
+    pub(crate) fn daily(&self, retention_ms: Option<i64>) -> DailyJob {
+        DailyJob::new(
+            self.store.purge(&self.storage),
+            retention_ms,
+            Arc::clone(&self.purges),
+        )
+    }
+
+    /// What all parts count.
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::of([
+            Arc::new(ServerFigures(Arc::clone(&self.subscriptions))) as Arc<dyn Figures>,
+            Arc::new(self.state.figures.clone()),
+            Arc::clone(&self.storage.figures) as _,
+            Arc::clone(&self.purges) as _,
+            Arc::new(ProcessFigures::new()),
+        ])
     }
 
     /// Looks in the background whether attachments can be kept and found, and says in the log where they can't. Then a new store has
@@ -299,6 +317,7 @@ fn state(
         health: storage.health(store),
         clock,
         ids,
+        figures: HttpFigures::default(),
         login_budgets: login_budgets(config),
         heartbeat: config.events.heartbeat,
     })

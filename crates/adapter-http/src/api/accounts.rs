@@ -248,6 +248,7 @@ async fn login(
         && (400..500).contains(&problem.code().status())
     {
         access_log::note_refused_login(&request, &username);
+        state.figures.login_refused(problem.code());
     }
     Ok(Json(done?.into()))
 }

@@ -20,6 +20,7 @@ use crate::caller::{Editor, SignedIn};
 use crate::disposition::renamed;
 use crate::entities::{ApiEntity, ResourceDto, Times};
 use crate::field::{Check, Field, Int, from_text};
+use crate::figures::Road;
 use crate::file;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query, query};
@@ -217,6 +218,7 @@ async fn upload(
     // Fields may stand behind the file.
     let (file, times) = read(&form)?;
     let resource = attachments.complete(editor.edit(times), file, ingest).await?;
+    state.figures.upload_stored(Road::Form);
     Ok(Json(resource.into()))
 }
 
@@ -328,6 +330,7 @@ async fn begin_direct(
         .uploads
         .begin_direct(&editor.edit(times), bytes, file, state.downloads.direct_for)
         .await?;
+    state.figures.upload_begun(Road::Direct);
     Ok(Json(begun.into()))
 }
 
@@ -349,5 +352,7 @@ async fn confirm_direct(
     let mut check = Check::default();
     let id = check.required("uploadId", body.0.upload_id, from_text::<UploadId>);
     let id = check.finish(id)?;
-    Ok(Json(state.uploads.confirm(&caller.0, id).await?.into()))
+    let resource = state.uploads.confirm(&caller.0, id).await?;
+    state.figures.upload_stored(Road::Direct);
+    Ok(Json(resource.into()))
 }

@@ -104,7 +104,7 @@ async fn events(
     }
     let listener = state.nudges.listen(login.actor())?;
     let seen = last_event_id(&request);
-    Ok(response.streaming(stream(listener, login, seen, state.heartbeat)))
+    Ok(response.streaming(stream(listener, login, seen, &state)))
 }
 
 /// The clock that the client was told of last. What makes no sense is ignored.
@@ -119,8 +119,9 @@ fn stream(
     listener: Listener,
     login: StaysSignedIn,
     seen: Option<Stamp>,
-    heartbeat: Duration,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    state: &AppState,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+    let (heartbeat, figures) = (state.heartbeat, state.figures.clone());
     let pause = heartbeat.min(PAUSE_MAX);
     let clocks =
         unfold(listener, move |listener| next_clock(listener, pause)).chain(once(ready(Signal::End)));
@@ -133,7 +134,12 @@ fn stream(
             let login = login.clone();
             async move { !ends && login.is_fresh() && (!asks || login.goes_on().await) }
         })
-        .map(move |signal| text(&signal, &mut seen));
+        .map(move |signal| {
+            if matches!(signal, Signal::Clock(_)) {
+                figures.nudged();
+            }
+            text(&signal, &mut seen)
+        });
     once(ready(RETRY)).chain(texts).map(Ok)
 }
 

@@ -26,6 +26,7 @@ use crate::budget::{Lease, MemoryBudget};
 use crate::caller::Editor;
 use crate::entities::{self, ApiEntity, Entry, PushChanges, Stored, StoredRecord, described, per_type};
 use crate::field::{Check, Field, Int, from_text};
+use crate::figures::RecordOutcome;
 use crate::json::parse_object;
 use crate::problem::{FieldError, Problem};
 use crate::response;
@@ -277,6 +278,18 @@ fn read(types: PerEntity<Option<RawEdits<'_>>>) -> (Vec<PushEdit>, Results) {
 }
 
 impl Results {
+    /// The types of the records that could not be read.
+    fn unreadable(&self) -> impl Iterator<Item = EntityType> {
+        let unreadable = self.records.iter().filter(|record| record.result.is_some());
+        unreadable.map(|record| record.entity)
+    }
+
+    /// The type of an edit.
+    fn entity(&self, place: usize) -> Option<EntityType> {
+        let record = self.places.get(place)?;
+        self.records.get(*record).map(|record| record.entity)
+    }
+
     /// Notes what became of some edits, each with its place among them.
     fn add(&mut self, outcomes: Vec<(usize, PushOutcome)>) -> Result<(), Problem> {
         for (place, outcome) in outcomes {
@@ -305,6 +318,17 @@ impl Results {
                 .push(PushResult { id, ..result });
         }
         Ok(shown)
+    }
+}
+
+impl From<&PushOutcome> for RecordOutcome {
+    fn from(outcome: &PushOutcome) -> Self {
+        match outcome {
+            PushOutcome::Applied { .. } => Self::Applied,
+            PushOutcome::Unchanged { .. } => Self::Unchanged,
+            PushOutcome::Superseded { .. } => Self::Superseded,
+            PushOutcome::Rejected { .. } => Self::Rejected,
+        }
     }
 }
 
@@ -405,7 +429,14 @@ async fn push(
     let body_bytes = Lease::of_body(&request) / MemoryBudget::BODY_FACTOR;
     let _turn = Admission::push(&request, editor.user(), body_bytes).await?;
     let mut last = Vec::new();
-    let told = async |outcomes| {
+    let figures = &state.figures;
+    let unreadable: Vec<_> = results.unreadable().collect();
+    let told = async |outcomes: Vec<(usize, PushOutcome)>| {
+        for (place, outcome) in &outcomes {
+            if let Some(entity) = results.entity(*place) {
+                figures.pushed_record(entity, outcome.into());
+            }
+        }
         // Off the worker; what the last slice has to tell is written together with the answer.
         let outcomes = mem::replace(&mut last, outcomes);
         if !outcomes.is_empty() {
@@ -419,6 +450,10 @@ async fn push(
         .push
         .run(&editor.push(client, client_time), edits, told)
         .await?;
+    figures.pushed();
+    for entity in unreadable {
+        figures.pushed_record(entity, RecordOutcome::Rejected);
+    }
     let server_time = state.clock.now().get();
     let shown = move || {
         results.add(last)?;

@@ -199,6 +199,7 @@ async fn pull(
     };
     access_log::note_client(&request, &pull.client);
     let pulled = state.pull.run(login.0.user, login.0.family, pull).await?;
+    state.figures.pulled(&pulled.page);
     let bytes = bytes(&pulled.page);
     if bytes <= FEW_BYTES {
         return response::small(&request, HttpResponse::Ok(), &PullResponse::from(pulled), bytes);

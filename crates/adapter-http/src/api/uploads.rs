@@ -17,7 +17,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, rt};
 use futures_util::{Stream, stream};
 use mosaic_application::AppError;
 use mosaic_application::sessions::Actor;
-use mosaic_application::uploads::{AppendRequest, Uploads};
+use mosaic_application::uploads::{AppendRequest, UploadProgress, Uploads};
 use mosaic_domain::attachment::{Upload, UploadKind};
 use mosaic_domain::header::{CLIENT_ID, CLIENT_TIME};
 use mosaic_domain::{UploadId, UserId};
@@ -27,6 +27,7 @@ use crate::admission::Load;
 use crate::body::{check_unpacked, next_bytes};
 use crate::caller::{Editor, SignedIn};
 use crate::content_length::content_length;
+use crate::figures::Road;
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
 use crate::routes::Endpoint;
@@ -244,7 +245,13 @@ async fn begin(
     let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
     let by = editor.edit(times);
     let (upload, received) = match first {
-        None => (state.uploads.begin(&by, length, file, metadata).await?, 0),
+        None => {
+            let upload = state.uploads.begin(&by, length, file, metadata).await?;
+            if upload.is_whole_with(0) {
+                state.figures.upload_stored(Road::Tus);
+            }
+            (upload, 0)
+        }
         Some(first) => {
             let (uploads, bytes) = (state.uploads.clone(), bytes_of(payload, &state));
             let begun = outliving(async move {
@@ -253,9 +260,11 @@ async fn begin(
                     .await
             });
             let begun = begun.await?;
+            count_whole(&begun, &state);
             (begun.upload, begun.received)
         }
     };
+    state.figures.upload_begun(Road::Tus);
     // Below `/api` where the request was.
     let location = format!("{}/{}", request.path(), upload.id);
     Ok(answer(StatusCode::CREATED, &upload)
@@ -350,9 +359,17 @@ async fn receive(
     let (uploads, bytes) = (state.uploads.clone(), bytes_of(payload, state));
     let appended = outliving(async move { uploads.append(actor, id, said, bytes).await });
     let appended = appended.await?;
+    count_whole(&appended, state);
     Ok(answer(StatusCode::NO_CONTENT, &appended.upload)
         .insert_header((headers::UPLOAD_OFFSET, appended.received))
         .finish())
+}
+
+/// Counts an upload whose last bytes have come.
+fn count_whole(progress: &UploadProgress, state: &AppState) {
+    if progress.resource.is_some() {
+        state.figures.upload_stored(Road::Tus);
+    }
 }
 
 /// What the head of a request says of the bytes that come.

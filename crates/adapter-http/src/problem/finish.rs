@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 
 use super::{CONTENT_TYPE, Problem, ProblemCode};
 use crate::access_log;
+use crate::figures::HttpFigures;
 use crate::request_id::RequestId;
 
 /// Middleware: gives every error that is not ours yet the house's shape, and every 500 its request id; logs the cause
@@ -38,6 +39,9 @@ fn finish_response(response: ServiceResponse) -> ServiceResponse {
         .response()
         .error()
         .and_then(|error| error.as_error::<Problem>());
+    if let Some(problem) = ours {
+        HttpFigures::note_problem(response.request(), problem.code());
+    }
     match ours {
         Some(problem) if status.is_server_error() => {
             log_cause(problem, &response);
@@ -48,6 +52,7 @@ fn finish_response(response: ServiceResponse) -> ServiceResponse {
         None if is_problem(&response) => response,
         None => {
             let problem = adopt_status(status, response.response().error().map(ToString::to_string));
+            HttpFigures::note_problem(response.request(), problem.code());
             let id = status
                 .is_server_error()
                 .then(|| RequestId::of(response.request()))

@@ -19,6 +19,7 @@ use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Path
 use super::{ANY_PROBLEM, BEARER, Endpoint, any_problem, route_for};
 use crate::admission;
 use crate::body::BodyCap;
+use crate::figures::HttpFigures;
 use crate::problem::{self, Problem, ProblemBody, ProblemCode};
 use crate::schema::{Named, add};
 use crate::ticket::TICKET;
@@ -59,7 +60,7 @@ impl RouteTable {
     /// Registers every route, those with the same first word together: a request is compared with these words, and only then
     /// with the patterns of its own. Paths of plain words come before those with parameters (`/memos/tags` before
     /// `/memos/{id}`), whatever their order in the table.
-    pub fn configure(&self, config: &mut web::ServiceConfig) {
+    pub fn configure(&self, config: &mut web::ServiceConfig, figures: &HttpFigures) {
         let mut scopes: BTreeMap<&str, BTreeMap<(String, &str), Vec<&Endpoint>>> = BTreeMap::new();
         for endpoint in &self.0 {
             let end = endpoint.path[1..]
@@ -75,7 +76,7 @@ impl RouteTable {
             let scope = resources
                 .into_iter()
                 .fold(web::scope(first), |scope, ((_, rest), endpoints)| {
-                    scope.service(resource(rest, &endpoints))
+                    scope.service(resource(rest, &endpoints, figures))
                 });
             config.service(scope);
         }
@@ -178,13 +179,14 @@ const GROUPS: [(&str, &str); 12] = [
 ];
 
 /// `GET`, and with it `HEAD`, of something that is not part of the API: the document and its page.
-pub(crate) fn get_only<F, Args>(path: &str, handler: F) -> Resource
+pub(crate) fn get_only<F, Args>(path: &str, handler: F, figures: &HttpFigures) -> Resource
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
     Resource::new(path)
+        .app_data(figures.route(path, &["GET"]))
         .route(route_for(&Method::GET).to(handler))
         .default_service(wrong_method("GET, HEAD".to_owned()))
 }
@@ -250,9 +252,15 @@ fn is_listed<B>(answered: &ServiceResponse<B>, refusals: &BTreeSet<ProblemCode>)
 }
 
 /// One path with all of its methods.
-fn resource(path: &str, endpoints: &[&Endpoint]) -> impl HttpServiceFactory + use<> {
+fn resource(path: &str, endpoints: &[&Endpoint], figures: &HttpFigures) -> impl HttpServiceFactory + use<> {
+    let methods: Vec<&str> = endpoints
+        .iter()
+        .map(|endpoint| endpoint.method.as_str())
+        .collect();
+    // All of them have the same path.
+    let whole = endpoints.first().map_or(path, |endpoint| endpoint.path.as_str());
     let limit = endpoints.iter().filter_map(|endpoint| endpoint.body_limit).max();
-    let resource = limited(Resource::new(path), limit);
+    let resource = limited(Resource::new(path), limit).app_data(figures.route(whole, &methods));
     endpoints
         .iter()
         .fold(resource, |resource, endpoint| {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::*;
 
 mod docs;
+mod figures;
 mod log;
 mod slow;
 mod wire;
@@ -91,6 +92,7 @@ struct Running {
     address: SocketAddr,
     handle: ServerHandle,
     gate: web::Data<Gate>,
+    figures: HttpFigures,
     ended: rt::task::JoinHandle<io::Result<()>>,
 }
 
@@ -106,12 +108,14 @@ fn settings() -> HttpSettings {
 fn run(settings: &HttpSettings) -> Running {
     let gate = web::Data::new(Gate::default());
     let shared = gate.clone();
+    let figures = HttpFigures::default();
     let site = Site {
         table: Arc::new(table),
         data: Arc::new(move |config| {
             config.app_data(shared.clone());
         }),
         request_ids: RequestIdSource::new(|| Uuid::from_u128(7)),
+        figures: figures.clone(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -120,6 +124,7 @@ fn run(settings: &HttpSettings) -> Running {
         address,
         handle: server.handle(),
         gate,
+        figures,
         ended: rt::spawn(server),
     }
 }

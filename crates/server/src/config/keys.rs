@@ -251,6 +251,13 @@ sections! {
         "events.max_per_user" => pub max_per_user: NonZeroUsize = Is("20"), Integer(1, 10_000);
     }
 
+    /// Figures for Prometheus.
+    pub struct MetricsConfig {
+        /// Where `GET /metrics` answers, for Prometheus. Whoever reaches it can read it: an address of this machine, or
+        /// of a private network.
+        "metrics.listen" => pub listen: Option<SocketAddr> = Otherwise("no metrics are served");
+    }
+
     /// The production store.
     pub struct PostgresConfig {
         /// Where the server hears of the commits of other instances: past PgBouncer, which carries no notifications.

@@ -33,6 +33,7 @@ async fn logged(routes: fn() -> RouteTable, requests: &[TestRequestOf]) -> (Stri
         table: Arc::new(routes),
         data: Arc::new(|_| ()),
         request_ids: RequestIdSource::new(Uuid::nil),
+        figures: HttpFigures::default(),
     };
     let document = Document::of(RouteTable::default);
     let settings = HttpSettings {
