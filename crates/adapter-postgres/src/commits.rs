@@ -9,6 +9,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) struct CommitBroadcaster {
     listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
     untold: Mutex<Untold>,
     wake: Notify,
+    /// Whether commits of other instances are heard.
+    pub(crate) hears: AtomicBool,
     /// Held from emptying the map until the others are told.
     telling: tokio::sync::Mutex<()>,
 }
@@ -104,6 +107,7 @@ impl CommitBroadcaster {
             listeners: Mutex::default(),
             untold: Mutex::default(),
             wake: Notify::new(),
+            hears: AtomicBool::new(false),
             telling: tokio::sync::Mutex::default(),
         }
     }

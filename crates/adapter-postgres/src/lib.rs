@@ -33,6 +33,7 @@ mod contents;
 mod cursors;
 mod digest;
 mod error;
+mod figures;
 mod grams;
 mod history;
 mod jobs;

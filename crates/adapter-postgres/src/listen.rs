@@ -6,6 +6,7 @@
 //! nothing, for whatever reason, the listeners are told every few seconds that they may have missed something, and look for
 //! themselves.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ impl NotificationListener {
         loop {
             let heard = watch::Sender::new(None);
             let end = self.listen(&heard).await;
+            self.broadcaster.hears.store(false, Ordering::Relaxed);
             let worked = heard.borrow().is_some();
             if worked {
                 self.is_reported = false;
@@ -150,6 +152,7 @@ impl NotificationListener {
                 drop(timeout(PATIENCE, client.batch_execute("UNLISTEN *")).await);
                 return End::Deaf;
             }
+            self.broadcaster.hears.store(true, Ordering::Relaxed);
             sleep(jittered(self.settings.probe_every)).await;
         }
     }

@@ -1,5 +1,6 @@
 //! Who is told of commits (N1): the listeners of this store at once, and of other instances.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use mosaic_domain::{Stamp, UserId};
@@ -29,6 +30,11 @@ impl CommitNotifier {
             listen,
             listening: Mutex::default(),
         }
+    }
+
+    /// Whether commits of other instances are heard.
+    pub(crate) fn hears(&self) -> bool {
+        self.broadcaster.hears.load(Ordering::Relaxed)
     }
 
     /// A commit has succeeded.

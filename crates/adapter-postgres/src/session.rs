@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::poll_fn;
+use mosaic_ports::Figure;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use crate::connect::{Connector, limits};
 use crate::error::{Failure, is_full, is_read_only, is_refusal, is_stale_statement};
+use crate::figures::SessionFigures;
 use crate::retry::retrying;
 use crate::settings::PostgresSettings;
 use crate::write_permits::WritePermits;
@@ -70,6 +72,7 @@ struct Inner {
     prepares: bool,
     begin: String,
     turns: WritePermits,
+    figures: SessionFigures,
     read_timeout: Duration,
     answer_timeout: Duration,
     /// When the disk of the database was found to be full, if nothing was committed since.
@@ -91,6 +94,7 @@ impl Database {
             prepares: settings.prepared_statements,
             begin,
             turns: WritePermits::new(settings.lock_timeout),
+            figures: SessionFigures::new(),
             read_timeout: settings.read_timeout,
             answer_timeout: settings.statement_timeout + LATENCY,
             full_at: Mutex::new(None),
@@ -99,7 +103,10 @@ impl Database {
 
     /// A session on a connection of its own, for what will take the lock of a user's clock: in that user's turn.
     pub(crate) async fn session_of(&self, user: Uuid) -> Result<Session, Failure> {
-        let turn = self.0.turns.take(user).await?;
+        let asked = Instant::now();
+        let turn = self.0.turns.take(user).await;
+        self.0.figures.had_turn(asked.elapsed());
+        let turn = turn?;
         let mut session = self.session().await?;
         session.turn = Some(turn);
         Ok(session)
@@ -107,11 +114,14 @@ impl Database {
 
     /// A session on a connection of its own.
     pub(crate) async fn session(&self) -> Result<Session, Failure> {
-        let conn = self.0.pool.get().await.map_err(Failure::NoConnection)?;
+        let asked = Instant::now();
+        let conn = self.0.pool.get().await;
+        self.0.figures.connected(asked.elapsed(), conn.is_ok());
         Ok(Session {
-            conn: Some(conn),
+            conn: Some(conn.map_err(Failure::NoConnection)?),
             turn: None,
             database: self.clone(),
+            began: Instant::now(),
             in_flight: false,
             in_transaction: false,
             is_useless: false,
@@ -182,6 +192,11 @@ impl Database {
         Ok(answers.pop().unwrap_or_else(|| Ok(Vec::new()))?)
     }
 
+    /// What is counted.
+    pub(crate) fn figures(&self) -> [Figure; 8] {
+        self.0.figures.figures(self.0.pool.status())
+    }
+
     /// Ends all connections that are not in use, and gives out no more.
     pub(crate) fn close(&self) {
         self.0.pool.close();
@@ -211,6 +226,8 @@ pub(crate) struct Session {
     conn: Option<Object>,
     turn: Option<OwnedSemaphorePermit>,
     database: Database,
+    /// When its transaction began.
+    began: Instant,
     in_flight: bool,
     in_transaction: bool,
     /// Whether the connection leads to a database that takes no writes.
@@ -224,6 +241,7 @@ impl Session {
         let mut all = vec![Step::Command(&database.0.begin)];
         all.extend(steps);
         self.in_transaction = true;
+        self.began = Instant::now();
         let answers = self.send(all).await?;
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(answers.into_iter().skip(1).collect())
@@ -233,7 +251,14 @@ impl Session {
     ///
     /// The steps and the `COMMIT` travel together. If a step fails, the database turns the `COMMIT` into a `ROLLBACK`
     /// without saying so; the answer to the step tells.
-    pub(crate) async fn commit(mut self, mut steps: Vec<Step<'_>>) -> Result<(), NotCommitted> {
+    pub(crate) async fn commit(mut self, steps: Vec<Step<'_>>) -> Result<(), NotCommitted> {
+        let committed = self.send_commit(steps).await;
+        let figures = &self.database.0.figures;
+        figures.ended(self.began.elapsed(), committed.is_ok());
+        committed
+    }
+
+    async fn send_commit(&mut self, mut steps: Vec<Step<'_>>) -> Result<(), NotCommitted> {
         if self.is_closed() {
             return Err(NotCommitted::Failed(Failure::Lost));
         }

@@ -30,6 +30,7 @@ mod contents;
 mod cursors;
 mod digest;
 mod error;
+mod figures;
 mod files;
 mod filter;
 mod history;
@@ -80,6 +81,7 @@ pub struct SqliteStore {
     readers: Readers,
     clock: Arc<dyn Clock>,
     condition: Arc<Condition>,
+    location: Location,
     /// One check at a time: a disk that does not answer keeps the thread that asked it.
     checking: Arc<tokio::sync::Mutex<()>>,
 }
@@ -139,6 +141,7 @@ impl SqliteStore {
             readers: Readers::new(source, settings.read_timeout),
             clock,
             condition,
+            location,
             checking: Arc::default(),
         })
     }

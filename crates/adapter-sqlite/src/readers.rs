@@ -8,10 +8,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
 use deadpool::managed::{BuildError, Manager, Metrics, Object, Pool, PoolError, RecycleResult};
+use mosaic_ports::{Figure, Histogram};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::task;
 
@@ -43,6 +44,8 @@ pub(crate) enum Source {
 pub(crate) struct ReaderPool {
     pool: Pool<Opener>,
     condition: Arc<Condition>,
+    /// How long look-ups waited for a reader, those too that got none.
+    waits: Histogram,
 }
 
 /// Opens a reader where the pool has none to spare.
@@ -89,7 +92,32 @@ impl ReaderPool {
             .wait_timeout(Some(settings.busy_timeout))
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool, condition })
+        Ok(Self {
+            pool,
+            condition,
+            waits: Histogram::of_times(),
+        })
+    }
+
+    fn figures(&self) -> [Figure; 3] {
+        let status = self.pool.status();
+        [
+            Figure::histogram(
+                "mosaic_sqlite_reader_wait_seconds",
+                "How long look-ups waited for a reader",
+                &self.waits,
+            ),
+            Figure::gauge(
+                "mosaic_sqlite_readers_busy",
+                "Readers that look something up",
+                status.size.saturating_sub(status.available) as u64,
+            ),
+            Figure::gauge(
+                "mosaic_sqlite_readers_max",
+                "Readers that there may be",
+                status.max_size as u64,
+            ),
+        ]
     }
 
     /// The reader goes back to the pool from the thread that reads, when the look-up ends: not when the task that waits for
@@ -99,7 +127,10 @@ impl ReaderPool {
         T: Send + 'static,
         L: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        let mut reader = self.pool.get().await.map_err(no_reader)?;
+        let asked = Instant::now();
+        let reader = self.pool.get().await;
+        self.waits.took(asked.elapsed());
+        let mut reader = reader.map_err(no_reader)?;
         let reading = task::spawn_blocking(move || {
             let found = catch_unwind(AssertUnwindSafe(|| in_snapshot(&mut reader, &watch, look_up)));
             found.unwrap_or_else(|_| {
@@ -131,6 +162,14 @@ impl Readers {
                 .await
                 .inspect_err(|failure| readers.condition.learn_from(failure)),
             Source::Writer(writer) => writer.read(move |conn| watch.over(conn, look_up)).await,
+        }
+    }
+
+    /// What is counted of them; nothing where the writer reads.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        match &self.from {
+            Source::Pool(readers) => readers.figures().into(),
+            Source::Writer(_) => Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@
 //!   one that has started is carried out whole.
 //! * Whoever listens is told of the clocks that a group moved and of the logins that it ended, once each, after its commit (N1).
 
+mod figures;
 mod queue;
 
 use std::any::Any;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use mosaic_domain::UserId;
 use mosaic_domain::write::WritePlan;
-use mosaic_ports::CommitListener;
+use mosaic_ports::{CommitListener, Figure};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -30,6 +31,7 @@ use crate::connect::FileLock;
 use crate::cursors::Remembered;
 use crate::error::Failure;
 
+use figures::WriterFigures;
 use queue::{Bounds, Lane, Next, Queue};
 
 /// From so many bytes on a write is a large one.
@@ -119,6 +121,7 @@ pub(crate) struct Writer {
     listeners: Arc<Listeners>,
     at_rest: Arc<AtRest>,
     condition: Arc<Condition>,
+    figures: Arc<WriterFigures>,
 }
 
 /// A queue that is closed when nobody can put anything into it any more.
@@ -161,11 +164,13 @@ impl Writer {
         settings: WriterSettings,
         condition: Arc<Condition>,
     ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::new(Bounds {
+        let figures = Arc::new(WriterFigures::new());
+        let bounds = Bounds {
             all: settings.queue_max.max(1),
             per_user: settings.queue_max_per_user.max(1),
             wait: settings.queue_timeout,
-        }));
+        };
+        let queue = Arc::new(Queue::new(bounds, Arc::clone(&figures)));
         let remembered = Arc::<Remembered>::default();
         let listeners = Arc::<Listeners>::default();
         let at_rest = Arc::<AtRest>::default();
@@ -176,6 +181,7 @@ impl Writer {
             listeners: listeners.clone(),
             at_rest: at_rest.clone(),
             condition: Arc::clone(&condition),
+            figures: Arc::clone(&figures),
             group_max: settings.group_commit_max.max(1),
         };
         std::thread::Builder::new()
@@ -187,6 +193,7 @@ impl Writer {
             listeners,
             at_rest,
             condition,
+            figures,
         })
     }
 
@@ -292,6 +299,11 @@ impl Writer {
         self.queue.0.is_open()
     }
 
+    /// What it counts.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        self.figures.figures(self.queue.0.waiting()).into()
+    }
+
     /// Has everything that is queued carried out, the log written back into the file, and the file let go.
     pub(crate) async fn close(&self) {
         let (reply, done) = oneshot::channel();
@@ -312,6 +324,7 @@ struct WriterThread {
     listeners: Arc<Listeners>,
     at_rest: Arc<AtRest>,
     condition: Arc<Condition>,
+    figures: Arc<WriterFigures>,
     group_max: usize,
 }
 
@@ -332,8 +345,13 @@ impl WriterThread {
 
     /// Carries out as many jobs as one transaction takes, and answers them.
     fn carry_out(&self) {
-        let mut done = Vec::new();
+        let (mut done, began) = (Vec::new(), Instant::now());
         let committed = self.transaction(&mut done);
+        match &committed {
+            _ if done.is_empty() => {}
+            Ok(()) => self.figures.committed(done.len(), began.elapsed()),
+            Err(_) => self.figures.failed(),
+        }
         if let (Err(error), true) = (&committed, done.is_empty()) {
             // Nobody is told by an answer: these were served cursors alone.
             tracing::warn!(%error, "served cursors were not written");
@@ -358,7 +376,10 @@ impl WriterThread {
         loop {
             match self.queue.next(began) {
                 Next::Job(job) => return Some(job),
-                Next::Late(job) => job.finish(Err(Failure::unavailable("the write waited for too long"))),
+                Next::Late(job) => {
+                    self.figures.late();
+                    job.finish(Err(Failure::unavailable("the write waited for too long")));
+                }
                 Next::Large | Next::Nothing => return None,
             }
         }

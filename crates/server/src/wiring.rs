@@ -174,6 +174,7 @@ impl Services {
         Metrics::of([
             Arc::new(ServerFigures(Arc::clone(&self.subscriptions))) as Arc<dyn Figures>,
             Arc::new(self.state.figures.clone()),
+            self.store.figures(),
             Arc::clone(&self.storage.figures) as _,
             Arc::clone(&self.purges) as _,
             Arc::new(ProcessFigures::new()),

@@ -2,13 +2,14 @@
 //! their own, and others for one of them. What belongs to no user has a lane too.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mosaic_domain::UserId;
 use tokio::sync::oneshot;
 
 use super::Job;
+use super::figures::WriterFigures;
 use crate::error::Failure;
 
 /// Whose jobs; `None`: nobody's in particular.
@@ -64,6 +65,7 @@ pub(super) struct Queue {
     lanes: Mutex<Lanes>,
     changed: Condvar,
     bounds: Bounds,
+    figures: Arc<WriterFigures>,
 }
 
 /// What the writer gets when it asks for the next job.
@@ -77,11 +79,12 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, figures: Arc<WriterFigures>) -> Self {
         Self {
             lanes: Mutex::default(),
             changed: Condvar::new(),
             bounds,
+            figures,
         }
     }
 
@@ -97,6 +100,7 @@ impl Queue {
         }
         let ahead = lanes.jobs.get(&lane).map_or(0, VecDeque::len);
         if lanes.waiting >= self.bounds.all || (lane.is_some() && ahead >= self.bounds.per_user) {
+            self.figures.refused();
             return Err(Failure::unavailable("too many writes are waiting"));
         }
         if ahead == 0 {
@@ -156,10 +160,16 @@ impl Queue {
             return if since.elapsed() > self.bounds.wait {
                 Next::Late(job)
             } else {
+                self.figures.waited(since.elapsed());
                 Next::Job(job)
             };
         }
         Next::Nothing
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lanes().waiting
     }
 
     pub(super) fn is_open(&self) -> bool {

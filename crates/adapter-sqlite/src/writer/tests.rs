@@ -1,5 +1,6 @@
 //! What the writer promises, with interleavings that are forced: a job waits until the test has queued the next ones.
 
+mod figures;
 mod turns;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
 use mosaic_adapter_system::{MarkFile, SystemClock, UuidV7Ids};
 use mosaic_application::history::{HighWater, History};
 use mosaic_application::retention::Purge;
-use mosaic_ports::{Clock, Migration, Stores};
+use mosaic_ports::{Clock, Figures, Migration, Stores};
 
 use super::TOKEN_KEY_FILE;
 use super::error::WiringError;
@@ -115,6 +115,14 @@ impl OpenStore {
     pub(crate) fn high_water(&self, config: &Config, storage: &Storage) -> HighWater {
         let mark = MarkFile::at(config.server.data_dir.join(MARK_FILE));
         HighWater::new(self.history(), Arc::new(mark), Arc::clone(&storage.verified))
+    }
+
+    /// What it counts.
+    pub(crate) fn figures(&self) -> Arc<dyn Figures> {
+        match &self.backend {
+            Backend::Sqlite(store) => Arc::clone(store) as _,
+            Backend::Postgres(store) => Arc::clone(store) as _,
+        }
     }
 
     /// Finishes the writes that are queued and releases the store.

@@ -65,6 +65,11 @@ impl Data {
         }))
     }
 
+    /// Whether the servers of this test binary are on PostgreSQL.
+    pub fn is_on_postgres() -> bool {
+        ON_POSTGRES
+    }
+
     /// The folder's path.
     pub fn path(&self) -> &Path {
         self.0.folder.path()

@@ -51,6 +51,7 @@ mod limits;
 mod listen;
 mod lists;
 mod memory;
+mod metrics;
 mod partial;
 mod phone;
 mod plumbing;

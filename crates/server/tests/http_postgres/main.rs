@@ -38,6 +38,8 @@ mod kinds;
 mod lists;
 #[path = "../http/memory.rs"]
 mod memory;
+#[path = "../http/metrics/mod.rs"]
+mod metrics;
 #[path = "../http/phone/mod.rs"]
 mod phone;
 #[path = "../http/pulls.rs"]
