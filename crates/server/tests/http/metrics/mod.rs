@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::files::{file, noise};
 use crate::harness::{ADMIN_PASSWORD, Client, Data, Server};
 
+mod documented;
 mod listener;
 
 /// The flags with which a server tells its metrics, at any free port.
