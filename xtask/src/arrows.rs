@@ -51,6 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("infer", &["mosaic-adapter-media"]),
     ("jiff", &["mosaic-domain"]),
     ("object_store", &["mosaic-adapter-blobs"]),
+    ("prometheus-client", &["mosaic-server"]),
     ("refinery", &["mosaic-adapter-postgres", "mosaic-adapter-sqlite"]),
     ("rusqlite", &["mosaic-adapter-sqlite", CLIENT, SIMULATION]),
     ("tokio-postgres", &["mosaic-adapter-postgres", TESTKIT]),

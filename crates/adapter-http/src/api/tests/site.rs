@@ -45,7 +45,6 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::OnceCell;
 
 use super::*;
-use crate::figures::HttpFigures;
 use crate::limits::LoginBudgets;
 use crate::server::{HttpSettings, app};
 use crate::state::{AppState, DownloadSettings};
@@ -312,7 +311,7 @@ fn state(
         health: s.health,
         clock,
         ids,
-        figures: HttpFigures::default(),
+        figures: crate::figures::HttpFigures::default(),
         login_budgets: LoginBudgets::default(),
         heartbeat: HEARTBEAT,
     }
