@@ -57,17 +57,17 @@ impl Figures for PurgeFigures {
             ),
             Figure::counter(
                 "mosaic_purged_revisions_total",
-                "Revisions that purges of this instance have removed",
+                "Revisions that daily purges of this instance have removed",
                 &self.revisions,
             ),
             Figure::counter(
                 "mosaic_purged_contents_total",
-                "Deleted records whose content purges of this instance have erased",
+                "Deleted records whose content daily purges of this instance have erased",
                 &self.contents,
             ),
             Figure::counter(
                 "mosaic_purged_blobs_total",
-                "Files of attachments that purges of this instance have removed",
+                "Files of attachments that daily purges of this instance have removed",
                 &self.blobs,
             ),
         ]
