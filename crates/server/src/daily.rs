@@ -159,8 +159,8 @@ mod tests {
     use mosaic_domain::lease::{ClaimOutcome, JobClaim};
     use mosaic_domain::{UnixMillis, UserId};
     use mosaic_ports::{
-        BlobError, Clock, MockBlobStore, MockJobs, MockOrphanIndex, MockRetention, MockUploadStore,
-        MockUserIds, Purged, StoreError,
+        BlobError, Clock, Figures as _, MockBlobStore, MockJobs, MockOrphanIndex, MockRetention,
+        MockUploadStore, MockUserIds, Purged, Reading, StoreError,
     };
     use mosaic_testkit::{ManualClock, SequentialIds};
     use uuid::Uuid;
@@ -322,7 +322,26 @@ mod tests {
         assert!(matches!(third, Look::Panicked(_)), "{third:?}");
         for look in [first, second, third] {
             log(&look);
+            scene.daily.count(&look);
         }
+        assert_eq!(
+            purges(&scene.daily.figures),
+            [("done", 1), ("stopped", 0), ("failed", 2)]
+        );
+    }
+
+    /// How many purges ended in which way.
+    fn purges(figures: &PurgeFigures) -> [(&'static str, u64); 3] {
+        let figures = figures.figures();
+        let purges = figures.iter().find(|figure| figure.name == "mosaic_purges_total");
+        let series = &purges.unwrap().series;
+        ["done", "stopped", "failed"].map(|outcome| {
+            let of_it = series.iter().find(|series| series.labels[0].1 == outcome);
+            match of_it.unwrap().reading {
+                Reading::Counter(count) => (outcome, count),
+                _ => panic!("a counter"),
+            }
+        })
     }
 
     #[tokio::test]
@@ -369,7 +388,9 @@ mod tests {
             })
         });
         let scene = scene(ClaimOutcome::Claimed, stop_in_the_third_look);
+        let figures = Arc::clone(&scene.daily.figures);
         scene.daily.run(stopping, Duration::ZERO, Duration::ZERO).await;
+        assert_eq!(purges(&figures), [("done", 2), ("stopped", 1), ("failed", 0)]);
         assert_eq!(scene.claims.lock().unwrap().len(), 3);
         assert_eq!(
             scene.steps.lock().unwrap().len(),

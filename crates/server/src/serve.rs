@@ -46,6 +46,9 @@ pub(crate) enum ServeError {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    /// What listens for whoever wants metrics can't be used.
+    #[error("metrics can not be served: {0}")]
+    Metrics(io::Error),
     /// The parts could not be put together.
     #[error(transparent)]
     Wiring(#[from] WiringError),
@@ -94,8 +97,8 @@ fn serve_metrics(
     let Some(listener) = listener else {
         return Ok(None);
     };
-    let address = listener.local_addr().map_err(ServeError::Http)?;
-    let server = MetricsServer::start(listener, services.metrics()).map_err(ServeError::Http)?;
+    let address = listener.local_addr().map_err(ServeError::Metrics)?;
+    let server = MetricsServer::start(listener, services.metrics()).map_err(ServeError::Metrics)?;
     tracing::info!(%address, "metrics are served");
     Ok(Some(server))
 }
@@ -117,6 +120,7 @@ async fn serve_on(
     // Before anybody can know that the server runs, and stop it.
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let subscriptions = services.hear_of_commits();
+    let metrics = serve_metrics(metrics, services)?;
     let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
     warn_of_hidden_addresses(config, &sockets);
@@ -135,7 +139,6 @@ async fn serve_on(
     let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
     let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
     let daily = daily(config, services, stopping);
-    let metrics = serve_metrics(metrics, services)?;
     tracing::info!(
         database = %config.database,
         attachments = %config.storage,

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::stream::poll_fn;
 use mosaic_adapter_postgres::{PostgresSettings, PostgresStore};
 use mosaic_domain::{Stamp, UserId};
-use mosaic_ports::{CommitFeed as _, CommitListener};
+use mosaic_ports::{CommitFeed as _, CommitListener, Figures as _, Reading};
 use mosaic_testkit::postgres::{PgBouncer, Proxy, TestDatabase, When};
 use mosaic_testkit::{EditExt as _, Harness, memo, memo_key, patch_memo, put};
 use tokio::sync::watch;
@@ -432,6 +432,15 @@ async fn n1_behind_a_pooler_the_listeners_look_for_themselves_or_listen_past_it(
     looks.missed(4).await;
     assert_eq!(hears.told().missed, 1);
     assert_eq!(advice.0.load(Ordering::SeqCst), 1);
+    let is_listening = |store: &PostgresStore| {
+        let figures = store.figures();
+        let figure = figures
+            .iter()
+            .find(|figure| figure.name == "mosaic_postgres_listening");
+        figure.unwrap().series[0].reading.clone()
+    };
+    assert_eq!(is_listening(&hearing), Reading::Gauge(1));
+    assert_eq!(is_listening(&deaf), Reading::Gauge(0));
     deaf.close().await;
     hearing.close().await;
     drop(bouncer);

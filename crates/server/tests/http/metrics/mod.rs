@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use mosaic_testkit::Random;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::files::{file, noise};
@@ -215,15 +215,39 @@ async fn the_figures_say_what_happened() {
     assert_eq!(after.get("mosaic_store_failed_commits_total"), 0);
 }
 
+/// A file that comes in two parts has begun once, and is stored once.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_in_parts_are_counted_when_they_begin_and_when_they_are_whole() {
+    let server = Server::start_with(&TOLD);
+    let phone = server.device("phone").await;
+    let tus = |method: Method, path: &str| {
+        let request = phone.request(method, path).header("tus-resumable", "1.0.0");
+        request.header("content-type", "application/offset+octet-stream")
+    };
+    let creation = tus(Method::POST, "/uploads").header("upload-length", 6);
+    let begun = phone
+        .send(creation.header("upload-metadata", "filename YS5iaW4="))
+        .await;
+    assert_eq!(begun.status, StatusCode::CREATED, "{}", begun.body);
+    let path = begun.headers["location"].to_str().unwrap();
+    for (offset, stored) in [(0, 0), (3, 1)] {
+        let part = tus(Method::PATCH, path)
+            .header("upload-offset", offset)
+            .body("abc");
+        let answer = phone.send(part).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+        let told = Scrape::of(&server).await;
+        assert_eq!(told.get(r#"mosaic_uploads_begun_total{road="tus"}"#), 1);
+        assert_eq!(told.get(r#"mosaic_uploads_stored_total{road="tus"}"#), stored);
+        assert_eq!(told.get(r#"mosaic_uploads_stored_total{road="form"}"#), 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn listeners_and_what_they_are_told_are_counted() {
     let server = Server::start_with(&TOLD);
     let phone = server.device("phone").await;
-    let mut stream = phone
-        .request(reqwest::Method::GET, "/sync/events")
-        .send()
-        .await
-        .unwrap();
+    let mut stream = phone.request(Method::GET, "/sync/events").send().await.unwrap();
     let mut heard = String::new();
     while !heard.contains("event: changed") {
         heard += &String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap());
