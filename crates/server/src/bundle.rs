@@ -292,6 +292,17 @@ pub(crate) fn bundles(folder: &Path) -> Result<Vec<PathBuf>, BundleError> {
     Ok(found)
 }
 
+/// When the newest bundle in a folder was begun; `None` where there is none, or no folder.
+///
+/// # Errors
+/// The folder can't be read.
+pub(crate) fn newest(folder: &Path) -> Result<Option<UnixMillis>, BundleError> {
+    match folder.try_exists() {
+        Ok(true) => Ok(bundles(folder)?.last().and_then(|path| moment_of(path))),
+        _ => Ok(None),
+    }
+}
+
 fn entries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, BundleError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(io_of(folder))? {

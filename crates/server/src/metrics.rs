@@ -3,6 +3,7 @@
 //! The parts keep plain numbers ([`Figures`]), and know nothing of Prometheus; here they get its form. It is served on an address of
 //! its own, away from what devices reach.
 
+mod backups;
 mod blobs;
 mod encode;
 mod listener;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use mosaic_application::nudges::Subscriptions;
 use mosaic_ports::{Figure, Figures, Reading, Series};
 
+pub(crate) use self::backups::BackupFigures;
 pub(crate) use self::blobs::CountedBlobs;
 pub(crate) use self::encode::MEDIA_TYPE;
 pub(crate) use self::listener::MetricsServer;

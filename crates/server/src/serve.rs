@@ -92,13 +92,14 @@ fn metrics_listener(config: &Config) -> Result<Option<TcpListener>, ServeError> 
 /// Answers whoever wants metrics from now on.
 fn serve_metrics(
     listener: Option<TcpListener>,
+    config: &Config,
     services: &Services,
 ) -> Result<Option<MetricsServer>, ServeError> {
     let Some(listener) = listener else {
         return Ok(None);
     };
     let address = listener.local_addr().map_err(ServeError::Metrics)?;
-    let server = MetricsServer::start(listener, services.metrics()).map_err(ServeError::Metrics)?;
+    let server = MetricsServer::start(listener, services.metrics(config)).map_err(ServeError::Metrics)?;
     tracing::info!(%address, "metrics are served");
     Ok(Some(server))
 }
@@ -120,7 +121,7 @@ async fn serve_on(
     // Before anybody can know that the server runs, and stop it.
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let subscriptions = services.hear_of_commits();
-    let metrics = serve_metrics(metrics, services)?;
+    let metrics = serve_metrics(metrics, config, services)?;
     let (stop, stopping) = watch::channel(false);
     let settings = wiring::http_settings(config);
     warn_of_hidden_addresses(config, &sockets);

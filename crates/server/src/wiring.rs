@@ -31,7 +31,7 @@ use mosaic_ports::{Clock, Figures, IdGenerator, PasswordHasher, Randomness, Stor
 use crate::config::{self, AllowedOrigins, Config, DatabaseUrl, HttpConfig};
 use crate::daily::DailyJob;
 use crate::lost;
-use crate::metrics::{Metrics, ProcessFigures, PurgeFigures, ServerFigures};
+use crate::metrics::{BackupFigures, Metrics, ProcessFigures, PurgeFigures, ServerFigures};
 use crate::secrets::{self, SecretError, SecretKey};
 use crate::storage::Storage;
 use crate::tasks::Workbench;
@@ -170,15 +170,18 @@ impl Services {
     }
 
     /// What all parts count.
-    pub(crate) fn metrics(&self) -> Metrics {
-        Metrics::of([
-            Arc::new(ServerFigures(Arc::clone(&self.subscriptions))) as Arc<dyn Figures>,
+    pub(crate) fn metrics(&self, config: &Config) -> Metrics {
+        let parts: [Arc<dyn Figures>; 6] = [
+            Arc::new(ServerFigures(Arc::clone(&self.subscriptions))),
             Arc::new(self.state.figures.clone()),
             self.store.figures(),
             Arc::clone(&self.storage.figures) as _,
             Arc::clone(&self.purges) as _,
             Arc::new(ProcessFigures::new()),
-        ])
+        ];
+        let backups = config.backup.folder.clone().map(BackupFigures);
+        let backups = backups.map(|backups| Arc::new(backups) as Arc<dyn Figures>);
+        Metrics::of(parts.into_iter().chain(backups))
     }
 
     /// Looks in the background whether attachments can be kept and found, and says in the log where they can't. Then a new store has

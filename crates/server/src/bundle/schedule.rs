@@ -10,7 +10,7 @@ use mosaic_ports::Clock as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Bundle, BundleError, bundles, moment_of, take};
+use super::{Bundle, BundleError, newest, take};
 use crate::config::Config;
 use crate::screen::Screen;
 use crate::words::{counted, size};
@@ -71,10 +71,7 @@ impl ScheduledBackup {
     }
 
     async fn look(&self, stopping: &watch::Receiver<bool>) -> Result<Option<Bundle>, BundleError> {
-        let newest = match self.folder.try_exists() {
-            Ok(true) => bundles(&self.folder)?.last().and_then(|path| moment_of(path)),
-            _ => None,
-        };
+        let newest = newest(&self.folder)?;
         let (zone, time) = (&self.config.server.time_zone, self.config.backup.schedule);
         if newest.is_some_and(|newest| newest >= zone.latest(time, SystemClock.now())) {
             return Ok(None);

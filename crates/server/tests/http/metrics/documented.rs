@@ -25,7 +25,7 @@ fn is_elsewhere(name: &str) -> bool {
 const ADDED: [&str; 2] = ["instance", "job"];
 
 async fn scrape() -> Scrape {
-    let server = Server::start_with(&TOLD);
+    let server = Server::start_with(&[&TOLD[..], &["--backup-folder", "backups"]].concat());
     traffic(&server).await;
     Scrape::of(&server).await
 }
