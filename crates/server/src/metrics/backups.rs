@@ -15,7 +15,7 @@ impl Figures for BackupFigures {
     fn figures(&self) -> Vec<Figure> {
         // A folder that can't be read holds none that is of use.
         let newest = bundle::newest(&self.0).ok().flatten();
-        let newest = newest.and_then(|moment| u64::try_from(moment.as_second()).ok());
+        let newest = newest.and_then(|moment| u64::try_from(moment.get() / 1_000).ok());
         vec![Figure::of(
             "mosaic_backup_newest_timestamp_seconds",
             "When the newest backup in the folder of backups was begun, in seconds since 1970; 0: there is none",
