@@ -1,6 +1,7 @@
 //! Every key of the configuration, once: from these lines come the fields, how they are read, the flags, the variables
 //! and the documentation. A new key is one entry.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;

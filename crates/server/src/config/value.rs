@@ -1,6 +1,7 @@
 //! What keys can hold: how a text becomes a value, and which texts do.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,6 +115,7 @@ macro_rules! read_by_std {
 }
 
 read_by_std! {
+    SocketAddr: Kind::Text("an IP address and a port, like 127.0.0.1:8080 or [::]:8080"),
     bool: Kind::Bool,
     u32: ANY_NUMBER,
     u64: ANY_NUMBER,
