@@ -35,13 +35,13 @@ impl SocketFile {
         // Nobody may connect before its mode is right: a file is made with what this leaves of the mask.
         fchmod(&socket, Mode::empty())?;
         bind(&socket, &SocketAddrUnix::new(path)?)?;
-        let made = Self {
+        let file = Self {
             path: path.to_owned(),
             file: number(&fs::symlink_metadata(path)?),
         };
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         listen(&socket, BACKLOG)?;
-        Ok((socket.into(), made))
+        Ok((socket.into(), file))
     }
 }
 
