@@ -1,5 +1,7 @@
 //! The world of these tests: a whole server over the embedded store in memory, without a process or a socket.
 
+mod people;
+
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,10 +32,10 @@ use mosaic_application::push::Push;
 use mosaic_application::records::Records;
 use mosaic_application::sessions::Sessions;
 use mosaic_application::uploads::Uploads;
-use mosaic_domain::account::{Account, PasswordHash, Role, User};
+use mosaic_domain::TimeZone;
+use mosaic_domain::account::{Account, Role, User};
 use mosaic_domain::entity::{MimeType, StorageType};
-use mosaic_domain::login::{NewRefreshToken, PresentedToken, StoredRefreshToken, TokenHash, TokenSeed};
-use mosaic_domain::{FamilyId, TimeZone, UserId};
+use mosaic_domain::login::{NewRefreshToken, PresentedToken, StoredRefreshToken};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, Clock, IdGenerator, MockAccessTokens, MockMediaTypes, MockPasswordHasher,
     MockPictures, MockRandomness, SmallerPicture, Stores, TicketClaims,
@@ -48,6 +50,9 @@ use super::*;
 use crate::limits::LoginBudgets;
 use crate::server::{HttpSettings, app};
 use crate::state::{AppState, DownloadSettings};
+
+use self::people::password;
+pub(super) use self::people::{login, user};
 
 /// Long enough for any machine: reached only by a failing test.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -209,8 +214,8 @@ impl Site {
         settings.workers = 1;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let listeners = vec![crate::Listener::Tcp(listener)];
-        let server = crate::start(&settings, listeners, None, self.state.clone()).unwrap();
+        let listener = crate::Listener::Tcp(listener);
+        let server = crate::start(&settings, vec![listener], None, self.state.clone()).unwrap();
         let handle = server.handle();
         rt::spawn(server);
         let (read, write) = TcpStream::connect(address).await.unwrap().into_split();
@@ -226,33 +231,6 @@ impl Site {
             write,
             incoming: Incoming::new(pieces),
         }
-    }
-}
-
-pub(super) fn user(number: u8) -> UserId {
-    UserId::new(Uuid::from_u128(number.into()))
-}
-
-fn password() -> PasswordHash {
-    PasswordHash::new("$argon2id$".to_owned())
-}
-
-/// A login of a user: the one that the tests' tokens are of, or that of a device.
-pub(super) fn login(number: u8, client: Option<&str>) -> StoredRefreshToken {
-    let id = if client.is_some() { number + 100 } else { number };
-    let now = ManualClock::default().now();
-    StoredRefreshToken {
-        token: NewRefreshToken {
-            key: TokenHash([id; 32]),
-            hash: TokenHash([id + 10; 32]),
-            seed: TokenSeed([3; 32]),
-            issued_at: now,
-            expires_at: now.plus(1_000_000_000),
-        },
-        user: user(number),
-        family: FamilyId::new(Uuid::from_u128(id.into())),
-        client: client.map(|name| name.parse().unwrap()),
-        device_name: None,
     }
 }
 
