@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{Error, ErrorKind, Result};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,7 +38,8 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct State {
-    server: Option<Arc<Program>>,
+    /// Not held by what passes requests on, which lives as long as the runtime: a server ends with whoever started it.
+    server: Weak<Program>,
     choose: Option<Choose>,
     requests: Vec<String>,
     struck: usize,
@@ -81,7 +82,7 @@ impl Proxy {
 
     /// The server has moved.
     pub fn lead_to(&self, server: &Arc<Program>) {
-        self.state().server = Some(Arc::clone(server));
+        self.state().server = Arc::downgrade(server);
     }
 
     /// From now on this says what goes wrong with a request, by its first line.
@@ -125,7 +126,7 @@ impl Proxy {
         let mut state = self.state();
         state.requests.push(line.to_owned());
         let fault = state.choose.as_mut().and_then(|choose| choose(line));
-        Some((fault, state.server.clone()?))
+        Some((fault, state.server.upgrade()?))
     }
 
     /// One request, and one answer, as it comes. Each has a connection of its own.
