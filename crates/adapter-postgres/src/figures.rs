@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Status;
-use mosaic_ports::{Counter, Figure, Figures, Histogram, Reading, Series};
+use mosaic_ports::{CommitFigures, Counter, Figure, Figures, Histogram, Reading, Series};
 
 use crate::PostgresStore;
 
@@ -13,8 +13,7 @@ pub(crate) struct SessionFigures {
     connection_waits: Histogram,
     connection_failures: Counter,
     turn_waits: Histogram,
-    times: Histogram,
-    failed: Counter,
+    commits: CommitFigures,
 }
 
 impl SessionFigures {
@@ -23,8 +22,7 @@ impl SessionFigures {
             connection_waits: Histogram::of_times(),
             connection_failures: Counter::default(),
             turn_waits: Histogram::of_times(),
-            times: Histogram::of_times(),
-            failed: Counter::default(),
+            commits: CommitFigures::default(),
         }
     }
 
@@ -42,33 +40,19 @@ impl SessionFigures {
     /// A transaction of several steps was to be committed, and began so long ago.
     pub(crate) fn ended(&self, time: Duration, is_committed: bool) {
         if is_committed {
-            self.times.took(time);
+            self.commits.committed(time);
         } else {
-            self.failed.add(1);
+            self.commits.failed();
         }
     }
 
     /// All of it, with what the pool has now.
-    pub(crate) fn figures(&self, pool: Status) -> [Figure; 8] {
+    pub(crate) fn figures(&self, pool: Status) -> Vec<Figure> {
         let used = pool.size.saturating_sub(pool.available);
         let connections = [("used", used), ("idle", pool.available)]
             .map(|(state, number)| Series::new([("state", state.into())], Reading::Gauge(number as u64)));
-        [
-            Figure::of(
-                "mosaic_store_commits_total",
-                "Transactions that the store has committed",
-                Reading::Counter(self.times.count()),
-            ),
-            Figure::counter(
-                "mosaic_store_failed_commits_total",
-                "Transactions of the store that came to nothing",
-                &self.failed,
-            ),
-            Figure::histogram(
-                "mosaic_store_transaction_duration_seconds",
-                "How long transactions that write took, from their beginning until they were committed",
-                &self.times,
-            ),
+        let mut figures = Vec::from(self.commits.figures());
+        figures.extend([
             Figure::new(
                 "mosaic_postgres_connections",
                 "Connections of the pool, by whether somebody uses them",
@@ -94,13 +78,14 @@ impl SessionFigures {
                 "How long writes waited for others of the same user on this instance",
                 &self.turn_waits,
             ),
-        ]
+        ]);
+        figures
     }
 }
 
 impl Figures for PostgresStore {
     fn figures(&self) -> Vec<Figure> {
-        let mut figures = Vec::from(self.database.figures());
+        let mut figures = self.database.figures();
         figures.push(Figure::gauge(
             "mosaic_postgres_listening",
             "Whether commits of other instances are heard: 1, or 0",

@@ -193,7 +193,7 @@ impl Database {
     }
 
     /// What is counted.
-    pub(crate) fn figures(&self) -> [Figure; 8] {
+    pub(crate) fn figures(&self) -> Vec<Figure> {
         self.0.figures.figures(self.0.pool.status())
     }
 

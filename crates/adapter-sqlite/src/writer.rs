@@ -301,7 +301,7 @@ impl Writer {
 
     /// What it counts.
     pub(crate) fn figures(&self) -> Vec<Figure> {
-        self.figures.figures(self.queue.0.waiting()).into()
+        self.figures.figures(self.queue.0.waiting())
     }
 
     /// Has everything that is queued carried out, the log written back into the file, and the file let go.

@@ -215,6 +215,55 @@ impl Histogram {
     }
 }
 
+/// What every store counts of the transactions that write.
+#[derive(Debug)]
+pub struct CommitFigures {
+    times: Histogram,
+    failed: Counter,
+}
+
+impl Default for CommitFigures {
+    fn default() -> Self {
+        Self {
+            times: Histogram::of_times(),
+            failed: Counter::default(),
+        }
+    }
+}
+
+impl CommitFigures {
+    /// One was committed, which took so long.
+    pub fn committed(&self, time: Duration) {
+        self.times.took(time);
+    }
+
+    /// One came to nothing.
+    pub fn failed(&self) {
+        self.failed.add(1);
+    }
+
+    /// All of it, by the same names whichever the store is.
+    pub fn figures(&self) -> [Figure; 3] {
+        [
+            Figure::of(
+                "mosaic_store_commits_total",
+                "Transactions that the store has committed",
+                Reading::Counter(self.times.count()),
+            ),
+            Figure::counter(
+                "mosaic_store_failed_commits_total",
+                "Transactions of the store that came to nothing",
+                &self.failed,
+            ),
+            Figure::histogram(
+                "mosaic_store_transaction_duration_seconds",
+                "How long transactions that write took, from their beginning until they were committed",
+                &self.times,
+            ),
+        ]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,7 +33,7 @@ pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
-pub use figures::{Counter, Figure, Figures, Histogram, Label, Reading, Series, Spread};
+pub use figures::{CommitFigures, Counter, Figure, Figures, Histogram, Label, Reading, Series, Spread};
 pub use logins::{DeviceLogin, RefreshTokens};
 pub use marks::MarkStore;
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};

@@ -56,6 +56,9 @@ pub(crate) enum BundleError {
     /// Somebody else is at it.
     #[error("{}: another backup into this folder is under way", .0.display())]
     Busy(PathBuf),
+    /// The work was broken off.
+    #[error("the backup was broken off")]
+    BrokenOff(#[source] tokio::task::JoinError),
     /// Somebody wanted it to end. Nothing is left of it.
     #[error("stopped before the backup was complete")]
     Stopped,
@@ -114,41 +117,62 @@ pub(crate) async fn take(
     screen: &Screen,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Bundle, BundleError> {
+    let place = folder.to_owned();
+    let (lock, draft, last) = on_disk(move || begin(&place)).await?;
+    let made = make(config, &draft.path, last.as_deref(), screen, stopping).await;
+    on_disk(move || {
+        // What is not published goes, and the lock after it.
+        let (_lock, draft) = (lock, draft);
+        let (database, copied, report) = made?;
+        let path = draft.publish()?;
+        Ok(Bundle {
+            database: BackupSummary {
+                path: path.join(DATABASE),
+                ..database
+            },
+            removed: prune(path.parent().unwrap_or(&path), keep)?,
+            path,
+            copied,
+            report,
+        })
+    })
+    .await
+}
+
+/// Works on files, which may be many, or large, or on a slow disk: nobody else waits for that.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BundleError> + Send + 'static,
+) -> Result<T, BundleError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(BundleError::BrokenOff(error)))
+}
+
+/// What a bundle begins with: the lock of its folder, its own folder, and the bundle before.
+fn begin(folder: &Path) -> Result<(File, Draft, Option<PathBuf>), BundleError> {
     secrets::create_private_dir(folder).map_err(WiringError::from)?;
-    let _lock = lock(folder)?;
+    let lock = lock(folder)?;
     clear(folder)?;
     let last = bundles(folder)?.pop();
-    let name = name_now();
-    let draft = Draft::begin(folder.join(format!("{UNFINISHED}{name}")))?;
-    let database = save_database(config, draft.0.join(DATABASE), screen).await?;
-    let scratch = Scratch::of(config, &draft.0).await?;
-    let filled = fill(
-        config,
-        &draft.0,
-        last.as_deref(),
-        &scratch.store,
-        screen,
-        stopping,
-    )
-    .await;
+    Ok((lock, Draft::begin(folder, &name_now())?, last))
+}
+
+/// Puts everything into the folder of a bundle.
+async fn make(
+    config: &Config,
+    bundle: &Path,
+    last: Option<&Path>,
+    screen: &Screen,
+    stopping: &watch::Receiver<bool>,
+) -> Result<(BackupSummary, Copied, Report), BundleError> {
+    let database = save_database(config, bundle.join(DATABASE), screen).await?;
+    let scratch = Scratch::of(config, bundle).await?;
+    let filled = fill(config, bundle, last, &scratch.store, screen, stopping).await;
     scratch.close().await?;
     let (copied, report) = filled?;
     if !report.is_whole {
         return Err(BundleError::Stopped);
     }
-    let path = folder.join(name);
-    draft.publish(&path)?;
-    let removed = prune(folder, keep)?;
-    Ok(Bundle {
-        database: BackupSummary {
-            path: path.join(DATABASE),
-            ..database
-        },
-        path,
-        copied,
-        report,
-        removed,
-    })
+    Ok((database, copied, report))
 }
 
 async fn save_database(
@@ -183,9 +207,7 @@ async fn fill(
     let attachments = bundle.join(ATTACHMENTS);
     if let Some(last) = last {
         let (from, to) = (last.join(ATTACHMENTS), attachments.clone());
-        let linked = tokio::task::spawn_blocking(move || link_tree(&from, &to)).await;
-        let linked = linked.unwrap_or_else(|error| Err(io::Error::other(error)));
-        linked.map_err(io_of(&attachments))?;
+        on_disk(move || link_tree(&from, &to).map_err(io_of(&to))).await?;
     }
     let blobs = LocalBlobs::open(LocalSettings::new(&attachments)).await?;
     let blobs: Arc<dyn BlobStore> = Arc::new(blobs);
@@ -210,9 +232,13 @@ struct Scratch {
 impl Scratch {
     async fn of(config: &Config, bundle: &Path) -> Result<Self, BundleError> {
         let folder = bundle.join(".scratch");
-        fs::create_dir(&folder).map_err(io_of(&folder))?;
-        let database = folder.join(DATABASE);
-        fs::copy(bundle.join(DATABASE), &database).map_err(io_of(&database))?;
+        let (saved, database) = (bundle.join(DATABASE), folder.join(DATABASE));
+        let (place, copy) = (folder.clone(), database.clone());
+        on_disk(move || {
+            fs::create_dir(&place).map_err(io_of(&place))?;
+            fs::copy(saved, &copy).map(drop).map_err(io_of(&copy))
+        })
+        .await?;
         // One of an older version is brought up to date, as a restored one is.
         let database = DatabaseUrl::SqliteFile(database);
         let store = OpenStore::open(config, &database, Opening::Create).await;
@@ -224,39 +250,41 @@ impl Scratch {
 
     async fn close(self) -> Result<(), BundleError> {
         self.store.close().await;
-        fs::remove_dir_all(&self.folder).map_err(io_of(&self.folder))
+        on_disk(move || fs::remove_dir_all(&self.folder).map_err(io_of(&self.folder))).await
     }
 }
 
 /// A bundle that is being made. It goes if it is not published.
-struct Draft(PathBuf);
+struct Draft {
+    path: PathBuf,
+    /// What it will be.
+    place: PathBuf,
+}
 
 impl Draft {
-    fn begin(path: PathBuf) -> Result<Self, BundleError> {
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::DirBuilderExt as _;
-            builder.mode(0o700);
-        }
-        builder.create(&path).map_err(io_of(&path))?;
-        mosaic_adapter_sqlite::belong_to_folder(&path);
-        Ok(Self(path))
+    fn begin(folder: &Path, name: &str) -> Result<Self, BundleError> {
+        let path = folder.join(format!("{UNFINISHED}{name}"));
+        secrets::create_private_dir(&path).map_err(WiringError::from)?;
+        Ok(Self {
+            path,
+            place: folder.join(name),
+        })
     }
 
-    /// Gives it its name, which survives a power cut.
-    fn publish(self, path: &Path) -> Result<(), BundleError> {
-        let published = sync_folder(&self.0)
-            .and_then(|()| fs::rename(&self.0, path))
-            .and_then(|()| path.parent().map_or(Ok(()), sync_folder));
-        published.map_err(io_of(path))
+    /// Gives it its name, which survives a power cut; returns where it is.
+    fn publish(self) -> Result<PathBuf, BundleError> {
+        let published = sync_folder(&self.path)
+            .and_then(|()| fs::rename(&self.path, &self.place))
+            .and_then(|()| self.place.parent().map_or(Ok(()), sync_folder));
+        published.map_err(io_of(&self.place))?;
+        Ok(self.place.clone())
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
         // Gone already where it was published. What can't be removed now goes with the next backup.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -292,7 +320,7 @@ pub(crate) fn bundles(folder: &Path) -> Result<Vec<PathBuf>, BundleError> {
     Ok(found)
 }
 
-/// When the newest bundle in a folder was begun; `None` where there is none, or no folder.
+/// When the newest bundle in a folder was begun; `None` where there is none, or no folder. Looks at files.
 ///
 /// # Errors
 /// The folder can't be read.

@@ -129,7 +129,11 @@ pub(crate) async fn follow(files: TlsFiles, tls: Tls) {
             continue;
         }
         used = now;
-        match read(&files) {
+        let looked = files.clone();
+        let Ok(found) = tokio::task::spawn_blocking(move || read(&looked)).await else {
+            continue;
+        };
+        match found {
             Ok(certificate) => {
                 tls.replace(certificate);
                 tracing::info!("the certificate was read again");

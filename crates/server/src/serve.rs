@@ -11,6 +11,7 @@ use mosaic_adapter_system::OsRandomness;
 use mosaic_application::nudges::Subscriptions;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::bundle::schedule::ScheduledBackup;
 use crate::certificate::{self, CertificateError};
@@ -135,11 +136,7 @@ async fn serve_on(
         subscriptions,
         sockets.are_kept_open,
     ));
-    let follower = config.tls.clone().zip(tls);
-    let follower = follower.map(|(files, tls)| tokio::spawn(certificate::follow(files, tls)));
-    let control = ControlSocket::open(services.workbench(config, loaded.values.to_string()));
-    let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
-    let daily = daily(config, services, stopping);
+    let background = Background::start(loaded, services, tls, metrics, stopping);
     tracing::info!(
         database = %config.database,
         attachments = %config.storage,
@@ -151,22 +148,58 @@ async fn serve_on(
     let ended = server.await.map_err(ServeError::Http);
     drop(sockets);
     stopper.abort();
-    if let Some(follower) = follower {
-        follower.abort();
-    }
     stop.send_replace(true);
-    // It catches its own panics; there is nothing else to say.
-    let _ = daily.await;
-    if let Some(backups) = backups {
-        let _ = backups.await;
-    }
-    if let Some(control) = control {
-        control.close(config.http.shutdown_timeout).await;
-    }
-    if let Some(metrics) = metrics {
-        metrics.stop().await;
-    }
+    background.end(config.http.shutdown_timeout).await;
     ended
+}
+
+/// What a server does beside answering devices.
+struct Background {
+    /// Each ends by itself when the server stops.
+    jobs: Vec<JoinHandle<()>>,
+    follower: Option<JoinHandle<()>>,
+    control: Option<ControlSocket>,
+    metrics: Option<MetricsServer>,
+}
+
+impl Background {
+    fn start(
+        loaded: &Loaded,
+        services: &Services,
+        tls: Option<Tls>,
+        metrics: Option<MetricsServer>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let config = &loaded.config;
+        let certificate = config.tls.clone().zip(tls);
+        let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
+        Self {
+            jobs: [daily(config, services, stopping)]
+                .into_iter()
+                .chain(backups)
+                .collect(),
+            follower: certificate.map(|(files, tls)| tokio::spawn(certificate::follow(files, tls))),
+            control: ControlSocket::open(services.workbench(config, loaded.values.to_string())),
+            metrics,
+        }
+    }
+
+    /// Ends all of it, the commands beside the server within `limit`.
+    async fn end(self, limit: Duration) {
+        if let Some(follower) = self.follower {
+            follower.abort();
+        }
+        for job in self.jobs {
+            // It catches its own panics; there is nothing else to say.
+            let _ = job.await;
+        }
+        if let Some(control) = self.control {
+            control.close(limit).await;
+        }
+        if let Some(metrics) = self.metrics {
+            metrics.stop().await;
+        }
+    }
 }
 
 /// Waits for a signal, then has everything end: what listens for changes, what is done in the background, the server.
@@ -202,11 +235,7 @@ fn warn_of_hidden_addresses(config: &Config, sockets: &Sockets) {
 }
 
 /// Starts the daily job.
-fn daily(
-    config: &Config,
-    services: &Services,
-    stopping: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<()> {
+fn daily(config: &Config, services: &Services, stopping: watch::Receiver<bool>) -> JoinHandle<()> {
     let retention = config.retention.map(wiring::millis);
     services.daily(retention).start(stopping, &OsRandomness)
 }

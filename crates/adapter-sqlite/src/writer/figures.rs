@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use mosaic_ports::{Counter, Figure, Histogram, Reading};
+use mosaic_ports::{CommitFigures, Counter, Figure, Histogram};
 
 /// Shared by the thread and by whoever asks it for something.
 #[derive(Debug)]
 pub(super) struct WriterFigures {
     waits: Histogram,
     groups: Histogram,
-    times: Histogram,
-    failed: Counter,
+    commits: CommitFigures,
     refused: Counter,
     late: Counter,
 }
@@ -20,8 +19,7 @@ impl WriterFigures {
         Self {
             waits: Histogram::of_times(),
             groups: Histogram::of_sizes(),
-            times: Histogram::of_times(),
-            failed: Counter::default(),
+            commits: CommitFigures::default(),
             refused: Counter::default(),
             late: Counter::default(),
         }
@@ -35,12 +33,12 @@ impl WriterFigures {
     /// So many jobs were committed together, which took so long.
     pub(super) fn committed(&self, jobs: usize, time: Duration) {
         self.groups.measured(jobs as u64);
-        self.times.took(time);
+        self.commits.committed(time);
     }
 
     /// A transaction with jobs came to nothing.
     pub(super) fn failed(&self) {
-        self.failed.add(1);
+        self.commits.failed();
     }
 
     /// A job found no room to wait in.
@@ -54,24 +52,9 @@ impl WriterFigures {
     }
 
     /// All of it, with how many wait now.
-    pub(super) fn figures(&self, waiting: usize) -> [Figure; 8] {
-        let commits = self.times.count();
-        [
-            Figure::of(
-                "mosaic_store_commits_total",
-                "Transactions that the store has committed",
-                Reading::Counter(commits),
-            ),
-            Figure::counter(
-                "mosaic_store_failed_commits_total",
-                "Transactions of the store that came to nothing",
-                &self.failed,
-            ),
-            Figure::histogram(
-                "mosaic_store_transaction_duration_seconds",
-                "How long transactions that write took, from their beginning until they were committed",
-                &self.times,
-            ),
+    pub(super) fn figures(&self, waiting: usize) -> Vec<Figure> {
+        let mut figures = Vec::from(self.commits.figures());
+        figures.extend([
             Figure::gauge(
                 "mosaic_sqlite_writer_queue_length",
                 "Writes that wait for the writer",
@@ -97,6 +80,7 @@ impl WriterFigures {
                 "Writes that were given up after they had waited for too long",
                 &self.late,
             ),
-        ]
+        ]);
+        figures
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Copied {
     pub(crate) new_bytes: u64,
 }
 
-/// Has all of a folder, and of the folders in it, a second name. Where the file system knows none, files are copied. No folder: nothing.
+/// Gives all files of a folder, and of those in it, a second name in another one. Where the file system knows none, files are copied. No folder: nothing.
 pub(super) fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -44,7 +44,8 @@ pub(super) fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
             mosaic_adapter_sqlite::belong_to_folder(&place);
         }
     }
-    Ok(())
+    // The new names survive a power cut, as those do that are copied.
+    fs::File::open(to)?.sync_all()
 }
 
 /// Makes `to` hold what `from` holds: what is missing is copied, and what is not there any more goes.

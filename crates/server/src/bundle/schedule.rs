@@ -10,7 +10,7 @@ use mosaic_ports::Clock as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Bundle, BundleError, newest, take};
+use super::{Bundle, BundleError, newest, on_disk, take};
 use crate::config::Config;
 use crate::screen::Screen;
 use crate::words::{counted, size};
@@ -71,7 +71,8 @@ impl ScheduledBackup {
     }
 
     async fn look(&self, stopping: &watch::Receiver<bool>) -> Result<Option<Bundle>, BundleError> {
-        let newest = newest(&self.folder)?;
+        let folder = self.folder.clone();
+        let newest = on_disk(move || newest(&folder)).await?;
         let (zone, time) = (&self.config.server.time_zone, self.config.backup.schedule);
         if newest.is_some_and(|newest| newest >= zone.latest(time, SystemClock.now())) {
             return Ok(None);

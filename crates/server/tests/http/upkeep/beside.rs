@@ -129,6 +129,33 @@ fn the_socket_is_for_the_user_of_the_server_and_lives_as_long_as_it() {
     assert!(!socket(&place).exists());
 }
 
+/// What is said to a process of another user, whom the modes of folder and socket do not keep out. Only root can be somebody else:
+/// where the tests run as anybody else, they are the server's own user, whose nonsense is not answered.
+#[test]
+fn nobody_else_is_heard_whatever_the_modes_say() {
+    use std::os::unix::process::CommandExt as _;
+    let place = Place::embedded();
+    let server = place.start();
+    for path in [place.data.path(), &place.data.path().join("mosaic-data")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(socket(&place), fs::Permissions::from_mode(0o777)).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-sS", "--http0.9", "--max-time", "20", "--unix-socket"]);
+    curl.arg(socket(&place)).arg("http://localhost/").current_dir("/");
+    if is_root {
+        curl.uid(65_534).gid(65_534);
+    }
+    let said = String::from_utf8(curl.output().unwrap().stdout).unwrap();
+    assert_eq!(
+        said.contains("hears commands of the user that it runs as"),
+        is_root,
+        "{said}"
+    );
+    stop(server);
+}
+
 #[test]
 fn a_command_for_another_store_is_not_carried_out_by_the_server_of_the_data_folder() {
     let place = Place::embedded();
