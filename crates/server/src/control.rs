@@ -21,8 +21,10 @@ use crate::screen::Shown;
 pub(crate) use self::caller::{Answer, CallError, Connection};
 pub(crate) use self::listener::ControlSocket;
 
-/// The longest line, in bytes: a piece of an export is the largest thing that is sent.
-const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+/// The longest request, in bytes: the arguments of a command, and a password.
+const LONGEST_REQUEST: u64 = 64 * 1024;
+/// The longest reply, in bytes: a piece of an export is the largest thing that is sent.
+const LONGEST_REPLY: u64 = 64 * 1024 * 1024;
 /// How long the other side may take to take a line.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -89,14 +91,17 @@ fn name_of(database: &DatabaseUrl) -> String {
     }
 }
 
-/// The next line; `None` where the other side has no more to say.
-async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
+/// The next line, of so many bytes at most; `None` where the other side has no more to say.
+async fn receive<T: DeserializeOwned>(
+    from: &mut (impl AsyncBufRead + Unpin),
+    longest: u64,
+) -> io::Result<Option<T>> {
     let mut line = Vec::new();
-    let read = from.take(LONGEST_LINE).read_until(b'\n', &mut line).await?;
+    let read = from.take(longest).read_until(b'\n', &mut line).await?;
     match line.pop() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(serde_json::from_slice(&line)?)),
-        Some(_) if read as u64 == LONGEST_LINE => Err(io::Error::other("the line is too long")),
+        Some(_) if read as u64 == longest => Err(io::Error::other("the line is too long")),
         Some(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
@@ -119,9 +124,15 @@ mod tests {
         let text = std::str::from_utf8(&wire).unwrap();
         assert_eq!(text.lines().count(), 1, "a line in a line is escaped");
         let half = &wire[..wire.len() - 1];
-        assert!(receive::<Shown>(&mut &half[..]).await.is_err());
+        assert!(receive::<Shown>(&mut &half[..], 100).await.is_err());
+        assert!(
+            receive::<Shown>(&mut &wire[..], wire.len() as u64 - 1)
+                .await
+                .is_err()
+        );
         let mut all = &wire[..];
-        assert_eq!(receive::<Shown>(&mut all).await.unwrap(), Some(piece));
-        assert_eq!(receive::<Shown>(&mut all).await.unwrap(), None);
+        let exact = wire.len() as u64;
+        assert_eq!(receive::<Shown>(&mut all, exact).await.unwrap(), Some(piece));
+        assert_eq!(receive::<Shown>(&mut all, exact).await.unwrap(), None);
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::watch;
 
-use super::{Failure, Reply, Request, Step, name_of, receive, send, socket_in};
+use super::{Failure, LONGEST_REPLY, Reply, Request, Step, name_of, receive, send, socket_in};
 use crate::config::{Config, DatabaseUrl};
 use crate::screen::{Screen, Unseen};
 
@@ -103,7 +103,14 @@ impl Connection {
             password: password.map(|password| password.expose().to_owned()),
         };
         let (reader, mut writer) = self.stream.into_split();
-        send(&mut writer, &request).await?;
+        let reader = BufReader::new(reader);
+        if let Err(error) = send(&mut writer, &request).await {
+            // Whoever is refused is told at once, perhaps before everything is sent.
+            return match answered(reader, screen).await {
+                Err(CallError::CutOff | CallError::Connection(_)) => Err(error.into()),
+                answer => answer,
+            };
+        }
         let stopped = async {
             // A command that can't be stopped has nobody who would say so.
             if stopping.wait_for(|stopping| *stopping).await.is_ok() {
@@ -113,7 +120,7 @@ impl Connection {
             std::future::pending().await
         };
         tokio::select! {
-            answer = answered(BufReader::new(reader), screen) => answer,
+            answer = answered(reader, screen) => answer,
             never = stopped => never,
         }
     }
@@ -121,7 +128,7 @@ impl Connection {
 
 async fn answered(mut reader: BufReader<OwnedReadHalf>, screen: &Screen) -> Result<Answer, CallError> {
     loop {
-        match receive(&mut reader).await? {
+        match receive(&mut reader, LONGEST_REPLY).await? {
             Some(Reply::Shown(shown)) => screen.show(shown).await?,
             Some(Reply::Ended(ended)) => return Ok(ended.map(|()| Answer::Done)?),
             Some(Reply::Elsewhere) => return Ok(Answer::Elsewhere),

@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Failure, Reply, Request, Step, name_of, receive, send, socket_in};
+use super::{Failure, LONGEST_REQUEST, Reply, Request, Step, name_of, receive, send, socket_in};
 use crate::cli::{self, Invocation};
 use crate::config::{LogConfig, ServerConfig};
 use crate::listen::SocketFile;
@@ -141,7 +141,7 @@ async fn heard(
     mut server_stops: watch::Receiver<bool>,
 ) -> Option<Request> {
     tokio::select! {
-        heard = tokio::time::timeout(REQUEST_TIMEOUT, receive(reader)) => heard.ok()?.ok()?,
+        heard = tokio::time::timeout(REQUEST_TIMEOUT, receive(reader, LONGEST_REQUEST)) => heard.ok()?.ok()?,
         _ = server_stops.wait_for(|stops| *stops) => None,
     }
 }
