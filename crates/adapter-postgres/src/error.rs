@@ -177,11 +177,19 @@ fn is_lost(error: &tokio_postgres::Error) -> bool {
         || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-/// Whether the database itself refused a statement and went on: nothing of its transaction is left then.
-pub(crate) fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    error
-        .as_db_error()
-        .is_some_and(|refused| refused.parsed_severity() == Some(Severity::Error))
+/// Whether an error in answer to a `COMMIT` proves that nothing was committed: the database went on, and says that a check
+/// at the end failed, or that it rolled back. Whatever else it says, such as that a connection or a node was lost, or that it
+/// was stopped, may come from one that passed the `COMMIT` on, and does not know what became of it.
+pub(crate) fn is_rolled_back(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|refused| {
+        refused.parsed_severity() == Some(Severity::Error) && tells_of_rollback(refused.code())
+    })
+}
+
+/// The classes of broken constraints and of rollbacks, without the one code of them that says that the outcome is not known.
+fn tells_of_rollback(code: &SqlState) -> bool {
+    let code = code.code();
+    (code.starts_with("23") || code.starts_with("40")) && code != "40003"
 }
 
 impl From<Failure> for StoreError {
@@ -415,6 +423,24 @@ mod tests {
         ] {
             for code in codes {
                 assert_eq!(kind(&SqlState::from_code(code)), kinds, "{code}");
+            }
+        }
+    }
+
+    /// Of all that may be answered to a `COMMIT`.
+    #[test]
+    fn w8_few_errors_prove_that_nothing_was_committed() {
+        for (proves, codes) in [
+            (true, &["23503", "23505", "23514", "40001", "40P01"][..]),
+            (
+                false,
+                &[
+                    "08003", "08006", "08007", "40003", "53100", "57014", "57P01", "58030", "XX000",
+                ],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(tells_of_rollback(&SqlState::from_code(code)), proves, "{code}");
             }
         }
     }

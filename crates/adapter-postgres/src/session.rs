@@ -23,7 +23,7 @@ use tokio_postgres::{Error, Row, Statement};
 use uuid::Uuid;
 
 use crate::connect::{Connector, limits};
-use crate::error::{Failure, is_full, is_read_only, is_refusal, is_stale_statement};
+use crate::error::{Failure, is_full, is_read_only, is_rolled_back, is_stale_statement};
 use crate::figures::SessionFigures;
 use crate::retry::retrying;
 use crate::settings::PostgresSettings;
@@ -207,7 +207,7 @@ impl Database {
 pub(crate) enum NotCommitted {
     /// Nothing was written.
     Failed(Failure),
-    /// The connection was lost on the way.
+    /// The connection was lost on the way, or the answer says nothing of what became of it.
     Unknown(Failure),
 }
 
@@ -272,9 +272,13 @@ impl Session {
         let was_sent = answers.len() == wanted;
         for (at, answer) in answers.into_iter().enumerate() {
             let Err(error) = answer else { continue };
-            // A step that the server answered with an error, of whatever severity, was not followed by a commit. The
-            // commit itself may have happened, unless the server refused it and went on.
-            let refused = is_refusal(&error) || (at + 1 < wanted && error.as_db_error().is_some());
+            // A step that the server answered with an error, whatever it says, was not followed by a commit. The commit
+            // itself may have happened, unless the error proves that it has not.
+            let refused = if at + 1 < wanted {
+                error.as_db_error().is_some()
+            } else {
+                is_rolled_back(&error)
+            };
             return Err(if refused || !was_sent {
                 NotCommitted::Failed(error.into())
             } else {

@@ -12,6 +12,7 @@ use mosaic_ports::{StoreError, WriteError};
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Server, Stop, TestDatabase, When};
 use mosaic_testkit::{EditExt as _, Harness, delete, memo, memo_key, patch_memo, put};
 
+use crate::nudges::Listener;
 use crate::support::schema;
 use crate::{SOON, Test};
 
@@ -79,6 +80,31 @@ async fn a_commit_whose_answer_is_lost_is_found_out_about() {
         assert_eq!(h.revisions(user, memo_key(1)).await.len(), n);
         assert_eq!(decided, decisions, "{when:?}");
     }
+    test.stop().await;
+}
+
+/// A server that passes the commit on to another one may lose that one with its answer. What it says then is an error like
+/// any other, over a connection that goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn w8_an_error_in_answer_to_a_commit_does_not_mean_that_nothing_was_written() {
+    let (test, proxy) = behind_proxy().await;
+    let h = &test.h;
+    let heard = Listener::to(&test.fixture.store).await;
+    let user = h.user().await;
+    h.write(user, [put(memo_key(1), memo("0"))]).await;
+    for (n, code) in (1..).zip(["08006", "08007", "40003", "53200", "57P01", "58030", "XX000"]) {
+        proxy.cut_at(COMMIT, When::Denied(code));
+        let (outcome, decided) = counted(h, user, [patch_memo(1, code)]).await;
+        let plan = outcome.unwrap();
+        assert_eq!((proxy.trapped(), decided), (n, 1), "{code}");
+        assert_eq!(h.record(user, memo_key(1)).await.unwrap(), plan.records[0]);
+        assert_eq!(h.revisions(user, memo_key(1)).await.len(), n, "{code}");
+        heard.hears(user, plan.clock).await;
+    }
+    // This one says for certain that it was rolled back: the write is done again, unseen.
+    proxy.cut_at(COMMIT, When::Denied("40001"));
+    let (_, decided) = counted(h, user, [patch_memo(1, "40001")]).await;
+    assert_eq!(decided, 2);
     test.stop().await;
 }
 

@@ -1,8 +1,8 @@
 //! A network between a client and its database that breaks when it is told to.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,6 +16,8 @@ use super::keeper::free_port;
 
 /// How a server says that it is ready and in no transaction.
 const IDLE: &[u8] = b"Z\0\0\0\x05I";
+/// How a server says that it has committed.
+const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
 
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
@@ -43,7 +45,7 @@ pub struct Proxy {
     accepting: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Which of the two sides a cut hits.
+/// Which of the two sides a trap hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// The server never gets the text.
@@ -51,6 +53,9 @@ pub enum When {
     /// The server gets the text, and the client gets no answer, neither to it nor to what came with it. The connection ends
     /// when the transaction has.
     Carried,
+    /// The server gets the text and commits, and the client is told of an error with this SQLSTATE instead; nothing is cut. So
+    /// does a server that passes the commit on to another one, and loses that.
+    Denied(&'static str),
 }
 
 /// What all connections look at.
@@ -140,12 +145,12 @@ impl Proxy {
         self.network.orders.send_modify(|orders| orders.frozen = false);
     }
 
-    /// Cuts the first connection whose client sends `text` from now on; once.
+    /// Harms the first connection whose client sends `text` from now on; once.
     pub fn cut_at(&self, text: &str, when: When) {
         *self.network.trap() = Some((text.as_bytes().to_owned(), when));
     }
 
-    /// How many connections [`cut_at`](Self::cut_at) has ended.
+    /// How often [`cut_at`](Self::cut_at) has done harm.
     pub fn trapped(&self) -> usize {
         self.network.trapped.load(Ordering::SeqCst)
     }
@@ -176,8 +181,8 @@ async fn listen() -> (u16, TcpListener) {
 }
 
 impl Network {
-    fn trap(&self) -> std::sync::MutexGuard<'_, Option<(Vec<u8>, When)>> {
-        self.trap.lock().unwrap_or_else(PoisonError::into_inner)
+    fn trap(&self) -> MutexGuard<'_, Option<(Vec<u8>, When)>> {
+        locked(&self.trap)
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -200,11 +205,11 @@ impl Network {
         client.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = self.connect().await?;
-        let answerless = AtomicBool::new(false);
+        let sprung = Mutex::default();
         let mut ways = (orders.clone(), orders.clone());
         tokio::select! {
-            done = self.up(from_client, to_server, &mut ways.0, &answerless) => done,
-            done = self.down(from_server, to_client, &mut ways.1, &answerless) => done,
+            done = self.up(from_client, to_server, &mut ways.0, &sprung) => done,
+            done = self.down(from_server, to_client, &mut ways.1, &sprung) => done,
             _ = orders.wait_for(|orders| orders.cuts > cuts) => Ok(()),
         }
     }
@@ -230,7 +235,7 @@ impl Network {
         mut from: impl AsyncRead + Unpin,
         mut to: Writer,
         orders: &mut watch::Receiver<Orders>,
-        answerless: &AtomicBool,
+        sprung: &Mutex<Option<When>>,
     ) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         // The end of what came before: a text may come in two pieces.
@@ -247,7 +252,7 @@ impl Network {
                     self.trapped.fetch_add(1, Ordering::SeqCst);
                     return Ok(());
                 }
-                Some(When::Carried) => answerless.store(true, Ordering::SeqCst),
+                Some(when) => *locked(sprung) = Some(when),
                 None => {}
             }
             to.write_all(&buffer[..length]).await?;
@@ -261,26 +266,32 @@ impl Network {
         mut from: Reader,
         mut to: impl AsyncWrite + Unpin,
         orders: &mut watch::Receiver<Orders>,
-        answerless: &AtomicBool,
+        sprung: &Mutex<Option<When>>,
     ) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         let mut kept_back = Vec::new();
         loop {
             let length = from.read(&mut buffer).await?;
-            if answerless.load(Ordering::SeqCst) {
-                kept_back.extend_from_slice(&buffer[..length]);
-                if length > 0 && !kept_back.windows(IDLE.len()).any(|window| window == IDLE) {
+            kept_back.extend_from_slice(&buffer[..length]);
+            let when = *locked(sprung);
+            if when.is_some() {
+                if length > 0 && place_of(IDLE, &kept_back).is_none() {
                     continue;
                 }
                 self.trapped.fetch_add(1, Ordering::SeqCst);
-                return Ok(());
+                let Some(When::Denied(code)) = when else {
+                    return Ok(());
+                };
+                *locked(sprung) = None;
+                deny(&mut kept_back, code);
             }
             if length == 0 {
                 return Ok(());
             }
             hold_back(orders).await;
-            to.write_all(&buffer[..length]).await?;
+            to.write_all(&kept_back).await?;
             to.flush().await?;
+            kept_back.clear();
         }
     }
 
@@ -291,7 +302,7 @@ impl Network {
             seen.clear();
             return None;
         };
-        if seen.windows(text.len()).any(|window| window == text) {
+        if place_of(text, seen).is_some() {
             let when = *when;
             *trap = None;
             return Some(when);
@@ -299,6 +310,26 @@ impl Network {
         seen.drain(..seen.len().saturating_sub(text.len() - 1));
         None
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a text begins in what was seen.
+fn place_of(text: &[u8], seen: &[u8]) -> Option<usize> {
+    seen.windows(text.len()).position(|window| window == text)
+}
+
+/// Puts an error in the place of the answer to a `COMMIT`.
+fn deny(answers: &mut Vec<u8>, code: &str) {
+    let Some(place) = place_of(COMMITTED, answers) else {
+        return;
+    };
+    let fields = format!("SERROR\0VERROR\0C{code}\0Mdenied\0\0");
+    let length = u32::try_from(4 + fields.len()).unwrap_or(u32::MAX);
+    let error = [b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat();
+    answers.splice(place..place + COMMITTED.len(), error);
 }
 
 async fn hold_back(orders: &mut watch::Receiver<Orders>) {
