@@ -105,10 +105,13 @@ impl Failure {
         }
     }
 
-    /// Whether a row broke the constraint of that name.
-    pub(crate) fn broke(&self, constraint: &str) -> bool {
-        let Self::Postgres(error) = self else { return false };
-        error.as_db_error().and_then(DbError::constraint) == Some(constraint)
+    /// Whether the database answered, and refused: it may take something else all the same.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Self::Postgres(error) => error.as_db_error().is_some(),
+            Self::Undecided(failure) => failure.is_answer(),
+            _ => false,
+        }
     }
 }
 
@@ -199,16 +202,13 @@ impl From<Failure> for StoreError {
             Failure::Corrupt(column) => column.into(),
             Failure::NoConnection(PoolError::Backend(error)) => Self::Unavailable(described(error)),
             Failure::TooSlow => Self::TooSlow(failure.into()),
-            Failure::Shared(ref shared) if matches!(**shared, Failure::TooSlow) => {
-                Self::TooSlow(failure.into())
-            }
+            Failure::Shared(shared) => of_shared(shared),
             Failure::NoConnection(_)
             | Failure::Silent
             | Failure::Crowded
             | Failure::Lost
             | Failure::ReadOnly
-            | Failure::Undecided(_)
-            | Failure::Shared(_) => Self::Unavailable(failure.into()),
+            | Failure::Undecided(_) => Self::Unavailable(failure.into()),
             Failure::Full => Self::Full(failure.into()),
             Failure::UnknownUser | Failure::Login(_) | Failure::Clock(_) | Failure::Panicked => {
                 Self::Failed(failure.into())
@@ -233,6 +233,20 @@ fn is_unavailable(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(code) => matches!(kind(code), Kind::Passing | Kind::Away),
         None => is_lost(error),
+    }
+}
+
+fn of_shared(shared: Arc<Failure>) -> StoreError {
+    let (is_slow, may_pass) = (matches!(*shared, Failure::TooSlow), shared.may_pass());
+    let source = match &*shared {
+        Failure::Postgres(error) => error.as_db_error().map(Refused::from).map(BoxError::from),
+        _ => None,
+    };
+    let source = source.unwrap_or_else(|| Failure::Shared(shared).into());
+    match (is_slow, may_pass) {
+        (true, _) => StoreError::TooSlow(source),
+        (false, true) => StoreError::Unavailable(source),
+        (false, false) => StoreError::Failed(source),
     }
 }
 

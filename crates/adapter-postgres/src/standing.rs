@@ -12,7 +12,7 @@ use crate::rows::PostgresRow;
 /// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn,
 /// and what the records and revisions of the user come to.
 pub(crate) const LOCK: &str =
-    "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR UPDATE";
+    "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR NO KEY UPDATE";
 
 pub(crate) const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 

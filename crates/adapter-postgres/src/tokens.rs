@@ -58,7 +58,7 @@ impl RefreshTokens for PostgresStore {
 
     async fn logins(&self, user: UserId, now: UnixMillis) -> Result<Vec<DeviceLogin>, StoreError> {
         // What a login pulled as decides whose it is.
-        self.cursors.flush().await?;
+        self.cursors.flush_of(user).await?;
         let (user, now) = (user.uuid(), now.get());
         let values: [Value<'_>; 2] = [(&user, Type::UUID), (&now, Type::INT8)];
         let found = self.database.read(LOGINS, &values).await?;
@@ -68,7 +68,7 @@ impl RefreshTokens for PostgresStore {
     }
 
     async fn end_client(&self, user: UserId, client: &ClientId) -> Result<Vec<FamilyId>, StoreError> {
-        self.cursors.flush().await?;
+        self.cursors.flush_of(user).await?;
         Ok(retrying(|| self.end_client_once(user, client)).await?)
     }
 }

@@ -78,10 +78,11 @@ async fn w8_a_commit_after_a_refused_step_is_no_success() {
     session.begin(Vec::new()).await.unwrap();
     let insert = || Step::Fixed(INSERT, vec![(&1_i64, Type::INT8)]);
     let refused = session.commit(vec![insert(), insert()]).await;
-    let Err(NotCommitted::Failed(failure)) = refused else {
+    let Err(NotCommitted::Failed(Failure::Postgres(error))) = refused else {
         panic!("it was refused");
     };
-    assert!(failure.broke("numbers_pkey"), "{failure:?}");
+    let broken = error.as_db_error().and_then(|refused| refused.constraint());
+    assert_eq!(broken, Some("numbers_pkey"));
     assert!(numbers(&store).await.is_empty());
     store.close().await;
     database.remove().await;

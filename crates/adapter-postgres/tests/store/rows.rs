@@ -125,6 +125,43 @@ async fn d1_what_was_served_is_not_forgotten_while_it_can_not_be_written() {
     test.stop().await;
 }
 
+/// Such as a user's whose rows are on a node that is down.
+#[tokio::test]
+async fn d1_what_can_not_be_written_of_one_user_keeps_nobody_else_s_from_being_written() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let users = [h.user().await, h.user().await, h.user().await];
+    let refuse = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE EXCEPTION USING ERRCODE = ''08006''; END';
+         CREATE TRIGGER refuse BEFORE INSERT ON sync_cursors FOR EACH ROW
+             WHEN (NEW.user_id = '{}') EXECUTE FUNCTION refuse();",
+        users[1]
+    );
+    sql.batch_execute(&refuse).await.unwrap();
+    // All of it before anything is written, which this task does not wait for.
+    for user in users {
+        h.stores.cursors.remember(ServedCursors {
+            user,
+            client: by("phone"),
+            login: FamilyId::new(h.new_id()),
+            cursors: vec![(EntityType::Memo, Cursor::clamped(5))],
+            served_at: at(1_000),
+        });
+    }
+    let cursors = async |user| h.stores.cursors.cursors(user).await;
+    let refused = cursors(users[1]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    for user in [users[0], users[2]] {
+        assert_eq!(cursors(user).await.unwrap().len(), 1);
+    }
+    sql.batch_execute("DROP TRIGGER refuse ON sync_cursors")
+        .await
+        .unwrap();
+    assert_eq!(cursors(users[1]).await.unwrap().len(), 1);
+    test.stop().await;
+}
+
 /// Archiving a memo, or moving it to another day, leaves its text as it is: the index has nothing to do.
 #[tokio::test]
 async fn a_text_that_did_not_change_is_not_indexed_again() {
