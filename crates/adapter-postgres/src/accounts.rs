@@ -1,5 +1,5 @@
-//! Accounts. Changes are rare, and take turns by a lock on the one row of `meta`, on any number of instances: the
-//! facts that a decision is made from are still true when it is carried out. The constraints of the schema stand
+//! Accounts. Changes are rare, and take turns by a lock on the one row of `account_lock`, on any number of instances:
+//! the facts that a decision is made from are still true when it is carried out. The constraints of the schema stand
 //! behind it.
 
 use async_trait::async_trait;
@@ -147,15 +147,17 @@ impl UserValues {
 }
 
 /// The lock that changes of accounts take first.
-pub(crate) const LOCK: Step<'static> = Step::Command("SELECT 1 FROM meta WHERE only_row = 1 FOR UPDATE");
+pub(crate) const LOCK: Step<'static> =
+    Step::Command("SELECT 1 FROM account_lock WHERE only_row = 1 FOR UPDATE");
 
-/// Whether anybody has an account, whether somebody other than $1 has the name $2, whether somebody other than $1
-/// administers the server, and whether $1 has a clock.
+/// Whether anybody has an account, whether somebody other than $1 has the name $2, and whether somebody other than $1
+/// administers the server.
 const FACTS: &str = "
     SELECT EXISTS (SELECT 1 FROM users),
            EXISTS (SELECT 1 FROM users WHERE username_folded = $2 AND user_id <> $1),
-           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND user_id <> $1),
-           EXISTS (SELECT 1 FROM sync_clocks WHERE user_id = $1)";
+           EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND user_id <> $1)";
+
+const HAS_CLOCK: &str = "SELECT 1 FROM sync_clocks WHERE user_id = $1";
 
 const INSERT: &str = "
     INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
@@ -200,6 +202,7 @@ impl PostgresStore {
             LOCK,
             Step::Fixed(&by_id, vec![(&uuid, Type::UUID)]),
             Step::Fixed(FACTS, vec![(&uuid, Type::UUID), (&name, Type::TEXT)]),
+            Step::Fixed(HAS_CLOCK, vec![(&uuid, Type::UUID)]),
         ];
         if by.is_some() {
             // Whatever ends a login has this lock first: it is waited for, and what it leaves is read.
@@ -209,7 +212,7 @@ impl PostgresStore {
         }
         let mut session = self.database.session().await?;
         let answers = session.begin(steps).await?;
-        let [_, found, facts, rest @ ..] = answers.as_slice() else {
+        let [_, found, facts, clock, rest @ ..] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
         let standing = rest.last().and_then(|rows| rows.first());
@@ -219,7 +222,7 @@ impl PostgresStore {
             any: column(facts, 0, "users")?,
             name_taken: column(facts, 1, "users")?,
             other_admin: column(facts, 2, "users")?,
-            has_clock: column(facts, 3, "sync_clocks")?,
+            has_clock: !clock.is_empty(),
             standing: standing::standing(login, standing, 0)?,
         };
         Ok((session, facts))

@@ -55,6 +55,7 @@ mod scope;
 mod session;
 mod settings;
 mod standing;
+mod statements;
 mod tls;
 mod tokens;
 mod transfer;
@@ -147,8 +148,15 @@ impl PostgresStore {
     }
 }
 
-/// A new database begins a history of its own (R2).
+/// A new database begins a history of its own (R2). One that has an epoch is not written to: where each of several nodes has a
+/// copy of it, all would have to be there.
 async fn ensure_epoch(database: &Database, ids: &dyn IdGenerator) -> Result<(), Failure> {
+    let there = database
+        .read("SELECT 1 FROM meta WHERE only_row = 1", &[])
+        .await?;
+    if !there.is_empty() {
+        return Ok(());
+    }
     let sql = "INSERT INTO meta (only_row, epoch, texts_folded) VALUES (1, $1, true) ON CONFLICT (only_row) DO NOTHING";
     let epoch = ids.next();
     database.run(Step::Fixed(sql, vec![(&epoch, Type::UUID)])).await?;

@@ -1,7 +1,8 @@
 //! The schema and its versions, embedded in the binary.
 //!
 //! Migrations are only ever appended. All that are missing run in one transaction together with the notes that they ran:
-//! a crash half-way leaves the database as it was. Instances that start at once take turns by an advisory lock. They ask
+//! a crash half-way leaves the database as it was. Each statement is sent by itself ([`statements`](crate::statements)), since
+//! a coordinator of several nodes takes no others. Instances that start at once take turns by an advisory lock. They ask
 //! for it again and again instead of waiting for it: a session that waits holds a snapshot, for which a migration that
 //! builds an index concurrently would wait in turn. The lock belongs to a transaction on a connection of its own, so that
 //! it holds behind a pooler too, and goes when the instance does.
@@ -21,6 +22,7 @@ use crate::error::OpenError;
 use crate::refold;
 use crate::retry::jittered;
 use crate::settings::{PostgresSettings, PostgresUrl};
+use crate::statements::statements;
 
 static STEPS: &[Migration] = migrations!(
     "../../../migrations/postgres",
@@ -34,6 +36,7 @@ static STEPS: &[Migration] = migrations!(
     (8, "deferred_lengths"),
     (9, "clocks_that_never_moved"),
     (10, "time_zones"),
+    (11, "tables_by_user"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.
@@ -200,7 +203,10 @@ async fn run_missing(client: &mut Client) -> Result<&'static [Migration], BoxErr
     transaction.batch_execute(CREATE_HISTORY).await?;
     let missing = pending_migrations(STEPS, &applied(&transaction).await?)?;
     for step in missing {
-        transaction.batch_execute(step.sql).await?;
+        for statement in statements(step.sql) {
+            // In this form the database takes one statement and no more.
+            transaction.query_typed(statement, &[]).await?;
+        }
         let note = "INSERT INTO refinery_schema_history
                     VALUES ($1, $2, to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), $3)";
         let noted = [

@@ -53,7 +53,7 @@ pub(crate) fn remove_rows_sql() -> String {
 }
 
 /// Removals of one account take turns: of two that choose the same rows, the second finds none of them there, which does
-/// not mean that none are left. Nobody gives the account a cursor or a login meanwhile.
+/// not mean that none are left. Nobody gives the account a login meanwhile.
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE";
 
 const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
@@ -112,7 +112,8 @@ impl PostgresStore {
         Ok(removed.unsigned_abs())
     }
 
-    /// Removes the account, and what a device or a login left behind meanwhile. Notes that its blobs are to be removed.
+    /// Removes the account, and whatever a login or a copy of it left behind meanwhile: without a clock nothing is written any
+    /// more. Notes that its blobs are to be removed.
     async fn remove_user(&self, id: UserId) -> Result<(), Failure> {
         let uuid = id.uuid();
         let user = || -> Vec<Value<'_>> { vec![(&uuid, Type::UUID)] };
@@ -121,6 +122,7 @@ impl PostgresStore {
             .begin(vec![accounts::LOCK, Step::Fixed(LOCK_USER, user())])
             .await?;
         let steps = vec![
+            Step::Fixed(REMOVE_CLOCK, user()),
             Step::Fixed(FORGET_CURSORS, user()),
             Step::Fixed(standing::END_ALL, user()),
             Step::Fixed(REMOVE_USER, user()),

@@ -24,6 +24,7 @@ static STEPS: &[Migration] = migrations!(
     (8, "deferred_lengths"),
     (9, "clocks_that_never_moved"),
     (10, "time_zones"),
+    (11, "tables_by_user"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

@@ -227,6 +227,29 @@ async fn of_a_removed_account_no_row_is_left_in_any_table() {
     test.stop().await;
 }
 
+/// That there is an account is known by its clock alone: whoever removes that is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn d1_of_an_account_that_goes_meanwhile_no_cursor_is_kept() {
+    let test = Test::new().await;
+    let (h, sql, remover) = (&test.h, test.sql().await, test.sql().await);
+    let user = h.user().await;
+    let remove = format!("BEGIN; DELETE FROM sync_clocks WHERE user_id = '{user}'");
+    remover.batch_execute(&remove).await.unwrap();
+    h.stores.cursors.remember(ServedCursors {
+        user,
+        client: by("phone"),
+        login: FamilyId::new(h.new_id()),
+        cursors: vec![(EntityType::Memo, mosaic_domain::Cursor::clamped(5))],
+        served_at: at(7),
+    });
+    let cursors = Arc::clone(&h.stores.cursors);
+    let looking = tokio::spawn(async move { cursors.cursors(user).await.unwrap() });
+    until(&sql, WAITS).await;
+    remover.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(timeout(SOON, looking).await.unwrap().unwrap(), []);
+    test.stop().await;
+}
+
 /// An account that was removed here and is copied here again keeps its blobs.
 #[tokio::test]
 async fn the_blobs_of_an_account_that_is_back_are_not_removed() {
