@@ -18,21 +18,22 @@ use crate::session::{Step, Value};
 #[derive(Debug)]
 pub(crate) struct Batch {
     user: Uuid,
-    clock: i64,
+    /// None where nothing moves it (S4).
+    clock: Option<i64>,
     /// By how much the records grow (W10).
     bytes: i64,
     records: RecordColumns,
     texts: TextColumns,
+    without_text: KeyColumns,
     revisions: RevisionColumns,
 }
 
 impl Batch {
     pub(crate) fn of(user: UserId, plan: &WritePlan) -> Self {
-        let mut batch = Self {
-            clock: plan.clock.get(),
-            bytes: plan.record_bytes,
-            ..Self::of_records(user, &plan.records)
-        };
+        let mut batch = Self::of_records(user, &plan.records);
+        if !plan.records.is_empty() {
+            (batch.clock, batch.bytes) = (Some(plan.clock.get()), plan.record_bytes);
+        }
         let mut kept = BTreeSet::new();
         for revision in &plan.revisions {
             if kept.insert(revision.id) {
@@ -46,10 +47,11 @@ impl Batch {
     pub(crate) fn of_records<'a>(user: UserId, records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut batch = Self {
             user: user.uuid(),
-            clock: 0,
+            clock: None,
             bytes: 0,
             records: RecordColumns::default(),
             texts: TextColumns::default(),
+            without_text: KeyColumns::default(),
             revisions: RevisionColumns::default(),
         };
         for record in records {
@@ -66,7 +68,10 @@ impl Batch {
             State::Live(_) => facets.search_text.as_deref().map(normalise),
             State::Deleted(_) => None,
         };
-        self.texts.add(user, record, key.clone(), searched);
+        match searched {
+            Some(body) => self.texts.add(user, record, key.clone(), body),
+            None => self.without_text.add(record, key.clone()),
+        }
         let records = &mut self.records;
         records.tags.add(facets.tags.iter().map(str::to_owned));
         records.entity_type.push(record.key.entity_type().name());
@@ -90,33 +95,49 @@ impl Batch {
 
     /// The statements that write it all.
     pub(crate) fn steps(&self) -> Vec<Step<'_>> {
-        let mut steps = Vec::with_capacity(4);
+        let clock = vec![
+            (&self.user as _, Type::UUID),
+            (&self.clock as _, Type::INT8),
+            (&self.bytes as _, Type::INT8),
+            (&self.revisions.revision_id as _, Type::UUID_ARRAY),
+            (&self.revisions.bytes as _, Type::INT8_ARRAY),
+        ];
+        // What is counted is what is not there yet.
+        let mut steps = vec![Step::Fixed(SET_CLOCK, clock)];
         if !self.revisions.revision_id.is_empty() {
             steps.push(Step::Fixed(KEEP_REVISIONS, self.revisions.values(&self.user)));
         }
-        if !self.records.stamp.is_empty() {
-            steps.extend(self.record_steps());
-            let clock: Vec<Value<'_>> = vec![
-                (&self.user, Type::UUID),
-                (&self.clock, Type::INT8),
-                (&self.bytes, Type::INT8),
-            ];
-            steps.push(Step::Fixed(SET_CLOCK, clock));
-        }
+        steps.extend(self.record_steps());
         steps
     }
 
     /// The statements that write the records and index their texts.
     pub(crate) fn record_steps(&self) -> Vec<Step<'_>> {
-        vec![
-            Step::Fixed(UPSERT_RECORDS, self.records.values(&self.user)),
-            Step::Fixed(INDEX_TEXTS, self.texts.values(&self.user)),
-        ]
+        let mut steps = Vec::with_capacity(3);
+        if !self.records.stamp.is_empty() {
+            steps.push(Step::Fixed(UPSERT_RECORDS, self.records.values(&self.user)));
+        }
+        if !self.without_text.record_key.is_empty() {
+            steps.push(Step::Fixed(FORGET_TEXTS, self.without_text.values(&self.user)));
+        }
+        if !self.texts.record_key.is_empty() {
+            steps.push(Step::Fixed(INDEX_TEXTS, self.texts.values(&self.user)));
+        }
+        steps
     }
 }
 
+/// Moves the clock of the user $1 to $2, if to anything, and counts $3 for the records, and for those of the revisions $4 that
+/// are not kept already what [`Revision::bytes`] says: $5 are the lengths of their documents.
 const SET_CLOCK: &str = "
-    UPDATE sync_clocks SET last_stamp = $2, record_bytes = greatest(0, record_bytes + $3) WHERE user_id = $1";
+    UPDATE sync_clocks SET
+        last_stamp = coalesce($2, last_stamp),
+        record_bytes = greatest(0, record_bytes + $3 + (
+            SELECT coalesce(sum(200 + n.bytes), 0)
+            FROM unnest((SELECT $4::uuid[]), (SELECT $5::bigint[])) AS n (revision_id, bytes)
+            WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
+        )::bigint)
+    WHERE user_id = $1";
 
 /// A list for each row. An array of arrays would have to be rectangular, so all lists stand in one array, and each row
 /// has the first and the last place of its own.
@@ -166,19 +187,23 @@ struct RecordColumns {
     seal: Vec<Option<i64>>,
 }
 
+/// As everything that is inserted it takes the user from the clock, which proves that there is such a user, and says to a
+/// database of several nodes where the rows are.
 const UPSERT_RECORDS: &str = "
     INSERT INTO records AS r (user_id, entity_type, record_key, stamp, edit_time, author, created_at, revision_count,
                               is_deleted, is_archived, parent_key, day, sort_order, tags, document, attachment, seal)
-    SELECT $1, n.entity_type, n.record_key, n.stamp, n.edit_time, n.author, n.created_at, n.revision_count,
+    SELECT c.user_id, n.entity_type, n.record_key, n.stamp, n.edit_time, n.author, n.created_at, n.revision_count,
            n.is_deleted, n.is_archived, n.parent_key, n.day, n.sort_order, ($14::text[])[n.tags_first:n.tags_last],
            n.document, n.attachment, n.seal
-    FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]),
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]),
                 (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::bigint[]), (SELECT $9::boolean[]),
                 (SELECT $10::boolean[]), (SELECT $11::text[]), (SELECT $12::text[]), (SELECT $13::bigint[]),
                 (SELECT $15::integer[]), (SELECT $16::integer[]), (SELECT $17::text[]), (SELECT $18::bytea[]),
                 (SELECT $19::bigint[]))
          AS n (entity_type, record_key, stamp, edit_time, author, created_at, revision_count, is_deleted, is_archived,
                parent_key, day, sort_order, tags_first, tags_last, document, attachment, seal)
+    WHERE c.user_id = $1
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET
         stamp = excluded.stamp, edit_time = excluded.edit_time, author = excluded.author,
         created_at = excluded.created_at, revision_count = excluded.revision_count,
@@ -212,40 +237,32 @@ impl RecordColumns {
     }
 }
 
-/// What is found by its text from now on, and, without a body, what no longer is.
+/// What is found by its text from now on.
 #[derive(Debug, Default)]
 struct TextColumns {
     entity_type: Vec<&'static str>,
     record_key: Vec<String>,
-    body: Vec<Option<String>>,
+    body: Vec<String>,
     grams: Lists<i32>,
 }
 
 /// Most edits leave the text as it is: archiving, moving to another day.
 const INDEX_TEXTS: &str = "
-    WITH texts AS (
-        SELECT * FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $6::integer[]),
-                             (SELECT $7::integer[]))
-                      AS t (entity_type, record_key, body, grams_first, grams_last)
-    ), gone AS (
-        DELETE FROM record_search AS s USING texts AS t
-        WHERE s.user_id = $1 AND s.entity_type = t.entity_type AND s.record_key = t.record_key AND t.body IS NULL
-    )
     INSERT INTO record_search AS s (user_id, entity_type, record_key, body, grams)
-    SELECT $1, t.entity_type, t.record_key, t.body, ($5::integer[])[t.grams_first:t.grams_last]
-    FROM texts AS t WHERE t.body IS NOT NULL
+    SELECT c.user_id, t.entity_type, t.record_key, t.body, ($5::integer[])[t.grams_first:t.grams_last]
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $6::integer[]),
+                (SELECT $7::integer[]))
+         AS t (entity_type, record_key, body, grams_first, grams_last)
+    WHERE c.user_id = $1
     ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET body = excluded.body, grams = excluded.grams
     WHERE s.body <> excluded.body";
 
 impl TextColumns {
-    fn add(&mut self, user: UserId, record: &Record, key: String, body: Option<String>) {
+    fn add(&mut self, user: UserId, record: &Record, key: String, body: String) {
         self.entity_type.push(record.key.entity_type().name());
         self.record_key.push(key);
-        self.grams.add(
-            body.as_deref()
-                .map(|body| grams::of(user, body))
-                .unwrap_or_default(),
-        );
+        self.grams.add(grams::of(user, &body));
         self.body.push(body);
     }
 
@@ -262,6 +279,32 @@ impl TextColumns {
     }
 }
 
+/// What is no longer found by a text, if it ever was.
+#[derive(Debug, Default)]
+struct KeyColumns {
+    entity_type: Vec<&'static str>,
+    record_key: Vec<String>,
+}
+
+const FORGET_TEXTS: &str = "
+    DELETE FROM record_search AS s USING unnest((SELECT $2::text[]), (SELECT $3::text[])) AS t (entity_type, record_key)
+    WHERE s.user_id = $1 AND s.entity_type = t.entity_type AND s.record_key = t.record_key";
+
+impl KeyColumns {
+    fn add(&mut self, record: &Record, key: String) {
+        self.entity_type.push(record.key.entity_type().name());
+        self.record_key.push(key);
+    }
+
+    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
+        vec![
+            (user, Type::UUID),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.record_key, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
 #[derive(Debug, Default)]
 struct RevisionColumns {
     revision_id: Vec<Uuid>,
@@ -274,39 +317,37 @@ struct RevisionColumns {
     recorded_at: Vec<i64>,
     document: Vec<String>,
     attachment: Vec<Option<Vec<u8>>>,
+    /// How long the documents are.
+    bytes: Vec<i64>,
 }
 
 /// A version that is kept already stays as it is, and takes no number (W3). The numbers of purged ones are not given again
-/// (H2). Nobody else counts meanwhile: the user's lock is held. What is kept counts, as [`Revision::bytes`] says.
+/// (H2). Nobody else counts meanwhile: the user's lock is held.
 ///
 /// Everything is looked up before the first row is inserted (`OFFSET 0` keeps the look-ups below the sort of the window): later
 /// ones would walk over all rows that were, and take the square of their number.
 const KEEP_REVISIONS: &str = "
-    WITH fresh AS (
-        SELECT n.*, row_number() OVER (PARTITION BY n.entity_type, n.record_key ORDER BY n.place) AS nth
-        FROM (SELECT n.*,
-                     greatest((SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
-                               WHERE k.user_id = $1 AND k.entity_type = n.entity_type AND k.record_key = n.record_key),
-                              (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
-                               WHERE p.user_id = $1 AND p.entity_type = n.entity_type AND p.record_key = n.record_key))
-                         AS last_number
-              FROM unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
-                          (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::text[]), (SELECT $9::bigint[]),
-                          (SELECT $10::text[]), (SELECT $11::bytea[])) WITH ORDINALITY
-                   AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at,
-                         document, attachment, place)
-              WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
-              OFFSET 0) AS n
-    ), kept AS (
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, revision_number, edit_time, author,
                            created_at, reason, recorded_at, document, attachment)
-    SELECT $1, f.revision_id, f.entity_type, f.record_key, f.nth + f.last_number, f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document, f.attachment
-    FROM fresh AS f
-    ON CONFLICT (user_id, revision_id) DO NOTHING
-    RETURNING octet_length(document) AS bytes
-    )
-    UPDATE sync_clocks SET record_bytes = record_bytes + (SELECT coalesce(sum(200 + bytes), 0) FROM kept)::bigint
-    WHERE user_id = $1";
+    SELECT f.user_id, f.revision_id, f.entity_type, f.record_key,
+           f.last_number + row_number() OVER (PARTITION BY f.user_id, f.entity_type, f.record_key ORDER BY f.place),
+           f.edit_time, f.author, f.created_at, f.reason, f.recorded_at, f.document, f.attachment
+    FROM (SELECT c.user_id, n.*,
+                 greatest((SELECT coalesce(max(k.revision_number), 0) FROM revisions AS k
+                           WHERE k.user_id = $1 AND k.entity_type = n.entity_type AND k.record_key = n.record_key),
+                          (SELECT coalesce(max(p.last_number), 0) FROM purged_revisions AS p
+                           WHERE p.user_id = $1 AND p.entity_type = n.entity_type AND p.record_key = n.record_key))
+                     AS last_number
+          FROM sync_clocks AS c,
+               unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
+                      (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::text[]), (SELECT $9::bigint[]),
+                      (SELECT $10::text[]), (SELECT $11::bytea[])) WITH ORDINALITY
+               AS n (revision_id, entity_type, record_key, edit_time, author, created_at, reason, recorded_at,
+                     document, attachment, place)
+          WHERE c.user_id = $1
+            AND NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.revision_id = n.revision_id)
+          OFFSET 0) AS f
+    ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 impl RevisionColumns {
     fn add(&mut self, revision: &Revision) {
@@ -318,7 +359,9 @@ impl RevisionColumns {
         self.created_at.push(revision.created_at.get());
         self.reason.push(revision.reason.name());
         self.recorded_at.push(revision.recorded_at.get());
-        self.document.push(revision.content.to_document());
+        let document = revision.content.to_document();
+        self.bytes.push(i64::try_from(document.len()).unwrap_or(i64::MAX));
+        self.document.push(document);
         self.attachment
             .push(revision.content.facets().attachment.map(bytes));
     }
@@ -350,10 +393,12 @@ pub(crate) struct NumberedRevisions {
 const LOAD_REVISIONS: &str = "
     INSERT INTO revisions (user_id, revision_id, entity_type, record_key, edit_time, author, created_at, reason,
                            recorded_at, document, attachment, revision_number)
-    SELECT $1, n.* FROM unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
-                               (SELECT $6::text[]), (SELECT $7::bigint[]), (SELECT $8::text[]),
-                               (SELECT $9::bigint[]), (SELECT $10::text[]), (SELECT $11::bytea[]),
-                               (SELECT $12::bigint[])) AS n
+    SELECT c.user_id, n.*
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]), (SELECT $6::text[]),
+                (SELECT $7::bigint[]), (SELECT $8::text[]), (SELECT $9::bigint[]), (SELECT $10::text[]),
+                (SELECT $11::bytea[]), (SELECT $12::bigint[])) AS n
+    WHERE c.user_id = $1
     ON CONFLICT (user_id, revision_id) DO NOTHING";
 
 impl NumberedRevisions {

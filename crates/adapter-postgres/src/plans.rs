@@ -379,8 +379,9 @@ async fn attachments(filled: &Filled, generic: bool) {
     let user = BIG.uuid();
     let (before, limit) = (2_i64, 100_i64);
     let bounds = || -> Vec<Value<'_>> { vec![(&user, Type::UUID), (&before, Type::INT8)] };
+    let address = String::new();
     let mut values = bounds();
-    values.push((&limit, Type::INT8));
+    values.extend::<[Value<'_>; 2]>([(&limit, Type::INT8), (&address, Type::TEXT)]);
     let look = filled.plan(&contents::candidates_sql(), &values, generic).await;
     assert_indexed(&look);
 
@@ -420,7 +421,11 @@ async fn attachments(filled: &Filled, generic: bool) {
     let sql = "SELECT avatar_id FROM avatars WHERE user_id = $1";
     let avatars = filled.sql.query(sql, &[&user]).await.unwrap();
     let avatars: Vec<Uuid> = avatars.iter().map(|row| row.get(0)).collect();
-    let values: [Value<'_>; 2] = [(&user, Type::UUID), (&avatars, Type::UUID_ARRAY)];
+    let values: [Value<'_>; 3] = [
+        (&user, Type::UUID),
+        (&avatars, Type::UUID_ARRAY),
+        (&address, Type::TEXT),
+    ];
     let avatars = filled.plan(&contents::avatar_facts_sql(), &values, generic).await;
     assert_indexed(&avatars);
     let mut values = bounds();

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use mosaic_domain::{UnixMillis, UserId};
-use mosaic_ports::{Purged, Retention, StoreError};
+use mosaic_ports::{DumpedRecord, Purged, Retention, StoreError};
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::error::Failure;
@@ -18,19 +19,14 @@ pub(crate) const IS_DUE: &str = "
         OR coalesce((SELECT min(stamp) FROM records WHERE user_id = $1 AND is_deleted AND document IS NOT NULL) < $2,
                     false)";
 
-/// The oldest of it, at most $3 revisions and contents. The greatest purged number of each record is noted, so that it is
-/// not given again; of a tombstone stay its key, version, stamp, creation time and count. Nobody changes the rows meanwhile,
+/// The oldest of it, at most $3 revisions and contents. Gives how many, and the greatest purged number of each record, which
+/// is noted ([`PUT_PURGED`]) so that it is not given again; of a tombstone stay its key, version, stamp, creation time and count. Nobody changes the rows meanwhile,
 /// because the user's lock is held, so their places in the tables name them.
 pub(crate) const PURGE: &str = "
     WITH gone AS (
         DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY (ARRAY(
             SELECT ctid FROM revisions WHERE user_id = $1 AND recorded_at < $2 ORDER BY recorded_at LIMIT (SELECT $3)
         )) RETURNING entity_type, record_key, revision_number, octet_length(document) AS bytes
-    ), noted AS (
-        INSERT INTO purged_revisions AS p (user_id, entity_type, record_key, last_number)
-        SELECT $1, entity_type, record_key, max(revision_number) FROM gone GROUP BY entity_type, record_key
-        ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number
-        WHERE p.last_number < excluded.last_number
     ), old AS MATERIALIZED (
         SELECT ctid AS place, document_bytes AS bytes FROM records
         WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS NOT NULL
@@ -49,7 +45,51 @@ pub(crate) const PURGE: &str = "
             - (SELECT coalesce(sum(bytes), 0) FROM old)::bigint)
         WHERE user_id = $1
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM erased)";
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM erased), coalesce(array_agg(p.entity_type), '{}'),
+           coalesce(array_agg(p.record_key), '{}'), coalesce(array_agg(p.last_number), '{}')
+    FROM (SELECT entity_type, record_key, max(revision_number) AS last_number
+          FROM gone GROUP BY entity_type, record_key) AS p";
+
+/// A record of which nothing was purged has no row.
+pub(crate) const PUT_PURGED: &str = "
+    INSERT INTO purged_revisions AS p (user_id, entity_type, record_key, last_number)
+    SELECT c.user_id, n.entity_type, n.record_key, n.last_number
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[])) AS n (entity_type, record_key, last_number)
+    WHERE c.user_id = $1 AND n.last_number > 0
+    ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number
+    WHERE p.last_number < excluded.last_number";
+
+/// The greatest purged number of some records, as columns.
+#[derive(Default)]
+pub(crate) struct PurgedNumbers {
+    entity_type: Vec<String>,
+    record_key: Vec<String>,
+    last_number: Vec<i64>,
+}
+
+impl PurgedNumbers {
+    pub(crate) fn of(records: &[DumpedRecord]) -> Self {
+        let mut columns = Self::default();
+        for dumped in records {
+            let key = dumped.record.key;
+            columns.entity_type.push(key.entity_type().name().to_owned());
+            columns.record_key.push(key.to_string());
+            columns.last_number.push(dumped.purged_revisions.into());
+        }
+        columns
+    }
+
+    pub(crate) fn step<'a>(&'a self, user: &'a Uuid) -> Step<'a> {
+        let values: Vec<Value<'_>> = vec![
+            (user, Type::UUID),
+            (&self.entity_type, Type::TEXT_ARRAY),
+            (&self.record_key, Type::TEXT_ARRAY),
+            (&self.last_number, Type::INT8_ARRAY),
+        ];
+        Step::Fixed(PUT_PURGED, values)
+    }
+}
 
 #[async_trait]
 impl Retention for PostgresStore {
@@ -88,7 +128,13 @@ impl PostgresStore {
             return Ok(Purged::default());
         };
         let (revisions, contents): (i64, i64) = (column(row, 0, "count")?, column(row, 1, "count")?);
-        session.commit(Vec::new()).await?;
+        let purged = PurgedNumbers {
+            entity_type: column(row, 2, "revisions.entity_type")?,
+            record_key: column(row, 3, "revisions.record_key")?,
+            last_number: column(row, 4, "revisions.revision_number")?,
+        };
+        let noted = (!purged.record_key.is_empty()).then(|| purged.step(&user));
+        session.commit(Vec::from_iter(noted)).await?;
         Ok(Purged {
             revisions: revisions.unsigned_abs(),
             contents: contents.unsigned_abs(),

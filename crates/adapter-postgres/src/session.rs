@@ -242,9 +242,13 @@ impl Session {
         all.extend(steps);
         self.in_transaction = true;
         self.began = Instant::now();
-        let answers = self.send(all).await?;
-        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(answers.into_iter().skip(1).collect())
+        Ok(self.run(all).await?.split_off(1))
+    }
+
+    /// Runs more steps of the transaction. Gives their answers.
+    pub(crate) async fn run(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>, Failure> {
+        let answers = self.send(steps).await?;
+        Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Runs the last steps of the transaction and commits it.

@@ -17,7 +17,9 @@ use crate::PostgresStore;
 use crate::batch::{Batch, NumberedRevisions};
 use crate::contents::AvatarColumns;
 use crate::error::Failure;
+use crate::retention::PurgedNumbers;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, checked, column};
+use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
 use crate::standing;
 use crate::tokens::{EarlierColumns, LoginValues};
@@ -218,18 +220,18 @@ impl DumpWriter for PostgresStore {
         let purged = PurgedNumbers::of(&records);
         let user = user.uuid();
         let mut steps = batch.record_steps();
-        steps.push(Step::Fixed(PUT_PURGED, purged.values(&user)));
-        self.in_transaction(steps).await
+        steps.push(purged.step(&user));
+        self.load(&user, steps).await
     }
 
     async fn load_revisions(&self, user: UserId, revisions: Vec<KeptRevision>) -> Result<(), StoreError> {
         let (user, numbered) = (user.uuid(), NumberedRevisions::of(&revisions));
-        self.in_transaction(vec![numbered.step(&user)]).await
+        self.load(&user, vec![numbered.step(&user)]).await
     }
 
     async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
         let (user, columns) = (user.uuid(), ContentColumns::of(&contents));
-        self.in_transaction(vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
+        self.load(&user, vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
             .await
     }
 
@@ -257,47 +259,13 @@ fn dumped_record(row: &Row) -> Result<DumpedRecord, Failure> {
     })
 }
 
-/// A record of which nothing was purged has no row.
-const PUT_PURGED: &str = "
-    INSERT INTO purged_revisions (user_id, entity_type, record_key, last_number)
-    SELECT $1, n.entity_type, n.record_key, n.last_number
-    FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[])) AS n (entity_type, record_key, last_number)
-    WHERE n.last_number > 0
-    ON CONFLICT (user_id, entity_type, record_key) DO UPDATE SET last_number = excluded.last_number";
-
-/// The numbers of purged revisions, as columns.
-#[derive(Default)]
-struct PurgedNumbers {
-    entity_type: Vec<&'static str>,
-    record_key: Vec<String>,
-    last_number: Vec<i64>,
-}
-
-impl PurgedNumbers {
-    fn of(records: &[DumpedRecord]) -> Self {
-        let mut columns = Self::default();
-        for dumped in records {
-            columns.entity_type.push(dumped.record.key.entity_type().name());
-            columns.record_key.push(dumped.record.key.to_string());
-            columns.last_number.push(dumped.purged_revisions.into());
-        }
-        columns
-    }
-
-    fn values<'a>(&'a self, user: &'a Uuid) -> Vec<Value<'a>> {
-        vec![
-            (user, Type::UUID),
-            (&self.entity_type, Type::TEXT_ARRAY),
-            (&self.record_key, Type::TEXT_ARRAY),
-            (&self.last_number, Type::INT8_ARRAY),
-        ]
-    }
-}
-
 const PUT_CONTENTS: &str = "
     INSERT INTO contents (user_id, sha256, blob_id, size, touched_at)
-    SELECT $1, n.sha256, n.blob_id, n.size, n.touched_at
-    FROM unnest((SELECT $2::bytea[]), (SELECT $3::uuid[]), (SELECT $4::bigint[]), (SELECT $5::bigint[])) AS n (sha256, blob_id, size, touched_at)
+    SELECT c.user_id, n.sha256, n.blob_id, n.size, n.touched_at
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::bytea[]), (SELECT $3::uuid[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]))
+         AS n (sha256, blob_id, size, touched_at)
+    WHERE c.user_id = $1
     ON CONFLICT (user_id, sha256) DO UPDATE SET
         blob_id = excluded.blob_id, size = excluded.size, touched_at = excluded.touched_at";
 
@@ -341,9 +309,11 @@ const FORGET_CURSORS: &str = "DELETE FROM sync_cursors WHERE user_id = $1";
 
 const PUT_CURSORS: &str = "
     INSERT INTO sync_cursors (client_id, user_id, entity_type, last_sync_at, served_at)
-    SELECT n.client_id, $1, n.entity_type, n.last_sync_at, n.served_at
-    FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]))
-         AS n (client_id, entity_type, last_sync_at, served_at)";
+    SELECT n.client_id, c.user_id, n.entity_type, n.last_sync_at, n.served_at
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::bigint[]), (SELECT $5::bigint[]))
+         AS n (client_id, entity_type, last_sync_at, served_at)
+    WHERE c.user_id = $1";
 
 const FORGET_AVATARS: &str = "DELETE FROM avatars WHERE user_id = $1";
 const FORGET_VARIANTS: &str = "DELETE FROM content_variants WHERE user_id = $1";
@@ -408,10 +378,10 @@ impl PostgresStore {
         Ok(session.commit(steps).await?)
     }
 
-    /// Loading is idempotent, so a commit whose answer was lost is simply not known: the copy is run again.
-    async fn in_transaction(&self, steps: Vec<Step<'_>>) -> Result<(), StoreError> {
-        let mut session = self.database.session().await?;
-        session.begin(Vec::new()).await?;
+    /// Carries out the steps for a user who is there, and stays. Loading is idempotent, so a commit whose answer was lost is
+    /// simply not known: the copy is run again.
+    async fn load(&self, user: &Uuid, steps: Vec<Step<'_>>) -> Result<(), StoreError> {
+        let (session, _) = lock_and_run(&self.database, user, Vec::new()).await?;
         session.commit(steps).await.map_err(Failure::from)?;
         Ok(())
     }

@@ -58,8 +58,11 @@ pub(crate) async fn avatars_of(database: &Database, user: UserId) -> Result<Vec<
 
 pub(crate) const ADD_AVATARS: &str = "
     INSERT INTO avatars (user_id, avatar_id, sha256, mime_type, created_at)
-    SELECT $1, n.avatar_id, n.sha256, n.mime_type, n.created_at
-    FROM unnest((SELECT $2::uuid[]), (SELECT $3::bytea[]), (SELECT $4::text[]), (SELECT $5::bigint[])) AS n (avatar_id, sha256, mime_type, created_at)";
+    SELECT c.user_id, n.avatar_id, n.sha256, n.mime_type, n.created_at
+    FROM sync_clocks AS c,
+         unnest((SELECT $2::uuid[]), (SELECT $3::bytea[]), (SELECT $4::text[]), (SELECT $5::bigint[]))
+         AS n (avatar_id, sha256, mime_type, created_at)
+    WHERE c.user_id = $1";
 
 /// Avatars that are to be stored, as columns.
 #[derive(Default)]

@@ -68,17 +68,25 @@ pub(super) const IN_NO_RECORD: &str = "
 pub(super) const IN_NO_AVATAR: &str = "
     NOT EXISTS (SELECT 1 FROM avatars AS a WHERE a.user_id = $1 AND a.sha256 = c.sha256)";
 
-/// The id of the avatar `a` of the user $1 stands nowhere: not in the account, nor in any version of a record whose type names
-/// avatars. Said so, it is three joins; as a value it would be three questions for each avatar.
-fn in_no_address() -> String {
+/// The address of the picture of the account $1, which is kept apart from what else the user has.
+const ADDRESS: &str = "SELECT avatar_url FROM users WHERE user_id = $1";
+
+/// What [`ADDRESS`] says; nothing where there is none.
+fn address(rows: &[Row]) -> Result<String, Failure> {
+    let address = rows.first().map(|row| column(row, 0, "users.avatar_url"));
+    Ok(address.transpose()?.flatten().unwrap_or_default())
+}
+
+/// The id of the avatar `a` of the user $1 stands nowhere: not in the address of the account's picture, nor in any version of a
+/// record whose type names avatars. Said so, these are joins; as a value they would be questions for each avatar.
+fn in_no_address(of_account: &str) -> String {
     let types = type_names(
         EntityType::ALL
             .into_iter()
             .filter(|entity| entity.names_avatars()),
     );
     format!(
-        "NOT EXISTS (SELECT 1 FROM users AS u
-                     WHERE u.user_id = $1 AND position(a.avatar_id::text IN u.avatar_url) > 0)
+        "position(a.avatar_id::text IN {of_account}) = 0
          AND NOT EXISTS (SELECT 1 FROM records AS r
                          WHERE r.user_id = $1 AND r.entity_type IN ({types})
                            AND position(a.avatar_id::text IN r.document) > 0)
@@ -89,9 +97,9 @@ fn in_no_address() -> String {
 }
 
 /// At most $3 avatars and $3 contents of the user $1 that nothing from $2 on brought and nothing names, as if these avatars
-/// were gone.
+/// were gone. $4 is the address of the account's picture.
 pub(crate) fn candidates_sql() -> String {
-    let in_no_address = in_no_address();
+    let in_no_address = in_no_address("$4");
     format!(
         "WITH stale AS MATERIALIZED (
              SELECT a.avatar_id FROM avatars AS a
@@ -108,9 +116,9 @@ pub(crate) fn candidates_sql() -> String {
     )
 }
 
-/// The avatars $2 of the user $1, and whether each is referenced.
+/// The avatars $2 of the user $1, and whether each is referenced. $3 is the address of the account's picture.
 pub(crate) fn avatar_facts_sql() -> String {
-    let in_no_address = in_no_address();
+    let in_no_address = in_no_address("$3");
     format!(
         "WITH free AS MATERIALIZED (
              SELECT a.avatar_id FROM avatars AS a
@@ -193,10 +201,13 @@ fn of<'a>(user: &'a Uuid, rows: Value<'a>) -> Vec<Value<'a>> {
 
 impl PostgresStore {
     async fn candidates(&self, user: UserId, before: UnixMillis, limit: u32) -> Result<Candidates, Failure> {
-        let values: [Value<'_>; 3] = [
-            (&user.uuid(), Type::UUID),
+        let user = user.uuid();
+        let address = address(&self.database.read(ADDRESS, &[(&user, Type::UUID)]).await?)?;
+        let values: [Value<'_>; 4] = [
+            (&user, Type::UUID),
             (&before.get(), Type::INT8),
             (&i64::from(limit), Type::INT8),
+            (&address, Type::TEXT),
         ];
         let rows = self.database.read(&candidates_sql(), &values).await?;
         let row = rows
@@ -217,14 +228,17 @@ impl PostgresStore {
     ) -> Result<Collected, Failure> {
         let user = user.uuid();
         let (avatars_sql, contents_sql) = (avatar_facts_sql(), content_facts_sql());
+        let steps = vec![Step::Fixed(ADDRESS, vec![(&user, Type::UUID)])];
+        let (mut session, answers) = lock_and_run(&self.database, &user, steps).await?;
+        let address = address(answers.first().map_or(&[], Vec::as_slice))?;
+        let mut of_avatars = of(&user, (&candidates.avatars, Type::UUID_ARRAY));
+        of_avatars.push((&address, Type::TEXT));
+        let of_contents = of(&user, (&candidates.contents, Type::BYTEA_ARRAY));
         let steps = vec![
-            Step::Fixed(&avatars_sql, of(&user, (&candidates.avatars, Type::UUID_ARRAY))),
-            Step::Fixed(
-                &contents_sql,
-                of(&user, (&candidates.contents, Type::BYTEA_ARRAY)),
-            ),
+            Step::Fixed(&avatars_sql, of_avatars),
+            Step::Fixed(&contents_sql, of_contents),
         ];
-        let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
+        let answers = session.run(steps).await?;
         let [avatars, contents] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
