@@ -1,7 +1,8 @@
 //! What devices with nothing to fetch ask for, and every request of somebody who is signed in: the clock of a user, and
 //! whether a login goes on. Who asks while the database answers others is asked for together with everybody else who waits:
-//! one statement for all of them, which begins after they asked, so each sees every write that was acknowledged before.
+//! in one round trip for all of them, which begins after they asked, so each sees every write that was acknowledged before.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use mosaic_domain::{Epoch, FamilyId, Stamp, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -135,7 +135,8 @@ impl Runner {
             let statement = (self.shared.statement)(asked.iter().map(|asked| asked.of).collect());
             let found = match statement.await {
                 Ok(found) => found,
-                Err(away) if away.may_pass() => {
+                // Where a node is away that some of them need, each finds out alone whether it is its own.
+                Err(away) if away.may_pass() && (asked.len() == 1 || !away.is_of_a_node()) => {
                     let away = Arc::new(away);
                     for asked in asked {
                         let _ = asked.answer.send(Err(Arc::clone(&away)));
@@ -180,37 +181,56 @@ impl Drop for Runner {
     }
 }
 
-/// The clock of each user of $1, and the standing of each login of $2, by their places.
+/// The clock of the user $1, and the epoch.
+const CLOCK: &str = "
+    SELECT user_id, last_stamp, (SELECT epoch FROM meta WHERE only_row = 1) FROM sync_clocks WHERE user_id = $1";
+
+/// The clocks of the users $1, and the epoch. Of few users in all the planner reads every clock, which takes as long.
+const CLOCKS: &str = "
+    SELECT user_id, last_stamp, (SELECT epoch FROM meta WHERE only_row = 1) FROM sync_clocks WHERE user_id = ANY ($1)";
+
+/// The standing of each login of $2, each of a user of $1, by their places.
 pub(crate) fn standings_sql() -> String {
     let standing = standing::standing_sql("asked.user_id", "asked.login_id");
     format!(
-        "SELECT asked.place, c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*
+        "SELECT asked.place, standing.*
          FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[])) WITH ORDINALITY AS asked (user_id, login_id, place)
-         CROSS JOIN LATERAL (
-             SELECT last_stamp FROM sync_clocks WHERE sync_clocks.user_id = asked.user_id LIMIT 1) AS c
-         LEFT JOIN LATERAL ({standing} LIMIT 1) AS standing ON true"
+         CROSS JOIN LATERAL ({standing} LIMIT 1) AS standing"
     )
 }
 
+/// The logins are looked at last: one that is found has not ended before the clock was read.
 async fn standings(database: &Database, of: &[Of]) -> Found {
     let (users, logins): (Vec<Uuid>, Vec<Uuid>) = of.iter().copied().unzip();
-    let values: [Value<'_>; 2] = [(&users, Type::UUID_ARRAY), (&logins, Type::UUID_ARRAY)];
-    let rows = database.read(&standings_sql(), &values).await?;
-    let mut found = vec![None; of.len()];
-    for row in &rows {
-        let place: i64 = column(row, 0, "place")?;
-        let place = usize::try_from(place - 1).ok();
-        let asked = place.and_then(|place| Some((found.get_mut(place)?, of.get(place)?)));
-        let (found, (_, login)) = asked.ok_or_else(|| Failure::corrupt("place", "nobody asked"))?;
-        *found = Some(standing_of(row, FamilyId::new(*login))?);
+    let standings_sql = standings_sql();
+    let (one, many): ([Value<'_>; 1], [Value<'_>; 1]) =
+        ([(&users[0], Type::UUID)], [(&users, Type::UUID_ARRAY)]);
+    let all: [Value<'_>; 2] = [(&users, Type::UUID_ARRAY), (&logins, Type::UUID_ARRAY)];
+    let clocks: (&str, &[Value<'_>]) = if users.len() == 1 {
+        (CLOCK, &one)
+    } else {
+        (CLOCKS, &many)
+    };
+    let answers = database.read_all(&[clocks, (&standings_sql, &all)]).await?;
+    let [clocks, standings] = answers.as_slice() else {
+        return Err(Failure::Lost);
+    };
+    let mut clock_of = BTreeMap::new();
+    for row in clocks {
+        let clock = checked(row, 1, "sync_clocks.last_stamp", Stamp::new)?;
+        let user: Uuid = column(row, 0, "sync_clocks.user_id")?;
+        clock_of.insert(user, (clock, Epoch::new(column(row, 2, "meta.epoch")?)));
+    }
+    let mut standing_of = BTreeMap::new();
+    for row in standings {
+        standing_of.insert(column::<i64>(row, 0, "place")?, row);
+    }
+    let mut found = Vec::with_capacity(of.len());
+    for (place, (user, login)) in (1..).zip(of) {
+        let standing = standing::standing(Some(FamilyId::new(*login)), standing_of.get(&place).copied(), 1)?;
+        found.push(clock_of.get(user).map(|at| standing.map(|()| *at)));
     }
     Ok(found)
-}
-
-fn standing_of(row: &Row, login: FamilyId) -> Result<Standing, Failure> {
-    let clock = checked(row, 1, "sync_clocks.last_stamp", Stamp::new)?;
-    let epoch = Epoch::new(column(row, 2, "meta.epoch")?);
-    Ok(standing::standing(Some(login), Some(row), 3)?.map(|()| (clock, epoch)))
 }
 
 #[cfg(test)]

@@ -105,6 +105,14 @@ impl Failure {
         }
     }
 
+    /// Whether the database answered that a connection of its own was lost: there is a node that it needs for this, and not for
+    /// everything.
+    pub(crate) fn is_of_a_node(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let refused = error.as_db_error();
+        refused.is_some_and(|refused| refused.code().code().starts_with("08"))
+    }
+
     /// Whether the database answered, and refused: it may take something else all the same.
     pub(crate) fn is_answer(&self) -> bool {
         match self {

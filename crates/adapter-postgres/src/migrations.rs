@@ -1,7 +1,7 @@
 //! The schema and its versions, embedded in the binary.
 //!
 //! Migrations are only ever appended. All that are missing run in one transaction together with the notes that they ran:
-//! a crash half-way leaves the database as it was. Each statement is sent by itself ([`statements`](crate::statements)), since
+//! a crash half-way leaves the database as it was. Each statement is sent by itself ([`script`](crate::script)), since
 //! a coordinator of several nodes takes no others. Instances that start at once take turns by an advisory lock. They ask
 //! for it again and again instead of waiting for it: a session that waits holds a snapshot, for which a migration that
 //! builds an index concurrently would wait in turn. The lock belongs to a transaction on a connection of its own, so that
@@ -21,8 +21,8 @@ use crate::connect::Connector;
 use crate::error::OpenError;
 use crate::refold;
 use crate::retry::jittered;
+use crate::script::statements;
 use crate::settings::{PostgresSettings, PostgresUrl};
-use crate::statements::statements;
 
 static STEPS: &[Migration] = migrations!(
     "../../../migrations/postgres",

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::pull::{Change, PageLimits, PullRequest, Snapshot, TypeChanges};
 use mosaic_domain::{Cursor, EntitySet, EntityType, Epoch, FamilyId, PerEntity, Stamp, UserId};
-use mosaic_ports::rows::LOGIN_ACCOUNT_WIDTH;
 use mosaic_ports::{ChangeFeed, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -43,12 +42,13 @@ impl ChangeFeed for PostgresStore {
         let mut cursors = request.cursors.clone();
         for _ in 0..READS_MAX {
             let question = Question::new(user, request.login, request.entities, &cursors, limits);
-            let rows = self.database.read(&snapshot_sql(), &question.values()).await?;
-            let login = request.login;
-            let snapshot = match read_rows(rows, move |rows| snapshot(rows, login)).await? {
-                Ok(snapshot) => snapshot,
-                Err(refusal) => return Ok(Err(refusal)),
+            let (rows, standing) = self.ask(&question).await?;
+            let Some(snapshot) = read_rows(rows, snapshot).await? else {
+                return Ok(Err(LoginRefusal::of_unknown_user()));
             };
+            if let Err(refusal) = standing::standing(request.login, standing.first(), 0)? {
+                return Ok(Err(refusal));
+            }
             let start = request.start(snapshot.clock, snapshot.epoch);
             if request
                 .entities
@@ -79,20 +79,35 @@ impl ChangeFeed for PostgresStore {
     }
 }
 
+impl PostgresStore {
+    /// What changed, and whether the login goes on. The login is looked at last: one that is found has not ended before the
+    /// snapshot was taken.
+    async fn ask(&self, question: &Question) -> Result<(Vec<Row>, Vec<Row>), Failure> {
+        let (snapshot_sql, standing_sql) = (snapshot_sql(), standing::standing_sql("$1", "$2"));
+        let (changes, login) = (question.values(), question.of_login());
+        let mut statements: Vec<(&str, &[Value<'_>])> = vec![(&snapshot_sql, &changes)];
+        if question.login.is_some() {
+            statements.push((&standing_sql, &login));
+        }
+        let mut answers = self.database.read_all(&statements).await?.into_iter();
+        Ok((
+            answers.next().unwrap_or_default(),
+            answers.next().unwrap_or_default(),
+        ))
+    }
+}
+
 const CLOCK: &str = "SELECT last_stamp FROM sync_clocks WHERE user_id = $1";
 
-/// The clock, the epoch and the standing of the login $6, and with them the changes of each type that is behind its clock:
-/// none for a device at rest, for which no index of the records is touched.
+/// The clock and the epoch, and with them the changes of each type that is behind its clock: none for a device at rest, for which no index of the records is touched.
 ///
 /// A page is cut by the lengths of the documents before the documents themselves are fetched. Each row knows whether
 /// there is another one after it.
 pub(crate) fn snapshot_sql() -> String {
-    let standing = standing::standing_sql("$1", "$6");
     let parent = rows::by_key("by_key.stamp", &parent_type_of("r.entity_type"), "r.parent_key");
     format!(
-        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), standing.*, changed.*
+        "SELECT c.last_stamp, (SELECT epoch FROM meta WHERE only_row = 1), changed.*
          FROM sync_clocks AS c
-         LEFT JOIN LATERAL ({standing}) AS standing ON true
          LEFT JOIN LATERAL (
              SELECT {PULLED_COLUMNS}, r.has_next,
                     CASE WHEN r.parent_key IS NOT NULL THEN ({parent}) END
@@ -141,28 +156,29 @@ impl Question {
         }
     }
 
-    pub(crate) fn values(&self) -> [Value<'_>; 6] {
+    pub(crate) fn values(&self) -> [Value<'_>; 5] {
         [
             (&self.user, Type::UUID),
             (&self.entities, Type::TEXT_ARRAY),
             (&self.cursors, Type::INT8_ARRAY),
             (&self.records, Type::INT8),
             (&self.bytes, Type::INT8),
-            (&self.login, Type::UUID),
         ]
+    }
+
+    fn of_login(&self) -> [Value<'_>; 2] {
+        [(&self.user, Type::UUID), (&self.login, Type::UUID)]
     }
 }
 
 /// What comes before the columns of the record, and where they begin.
-const BEFORE: usize = 2 + LOGIN_ACCOUNT_WIDTH;
+const BEFORE: usize = 2;
 
-fn snapshot(rows: &[Row], login: Option<FamilyId>) -> Result<Result<Snapshot, LoginRefusal>, Failure> {
+/// `None`: there is no such user.
+fn snapshot(rows: &[Row]) -> Result<Option<Snapshot>, Failure> {
     let Some(first) = rows.first() else {
-        return Ok(Err(LoginRefusal::of_unknown_user()));
+        return Ok(None);
     };
-    if let Err(refusal) = standing::standing(login, Some(first), 2)? {
-        return Ok(Err(refusal));
-    }
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         found.extend(change(row)?);
@@ -174,7 +190,7 @@ fn snapshot(rows: &[Row], login: Option<FamilyId>) -> Result<Result<Snapshot, Lo
         of_type.changes.push(change);
         of_type.more = has_next;
     }
-    Ok(Ok(Snapshot {
+    Ok(Some(Snapshot {
         clock: checked(first, 0, "sync_clocks.last_stamp", Stamp::new)?,
         epoch: Epoch::new(column(first, 1, "meta.epoch")?),
         changes,

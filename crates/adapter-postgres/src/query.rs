@@ -246,14 +246,14 @@ pub(crate) fn parent_type_of(column: &str) -> String {
     format!("CASE {column} {} END", cases.join(" "))
 }
 
-/// The type and key of a record of a type, and the bytes of its document and of those that are shown with it.
+/// The type and key of a record `r` of the user $1 and of a type, and the bytes of its document and of those that are shown with it.
 fn listed_columns(entity_type: EntityType) -> String {
     let children = mosaic_ports::rows::type_names(entity_type.child_types());
     format!(
         "r.entity_type, r.record_key, r.document_bytes + coalesce((
              SELECT sum(shown.document_bytes) FROM (
                  SELECT child.document_bytes FROM records AS child
-                 WHERE child.user_id = r.user_id AND child.entity_type IN ({children})
+                 WHERE child.user_id = $1 AND child.entity_type IN ({children})
                    AND child.parent_key = r.record_key AND NOT child.is_deleted
                  LIMIT {CHILDREN_SHOWN}) AS shown), 0)"
     )

@@ -32,8 +32,8 @@ pub(crate) const REVISION_COLUMNS: &str = "k.entity_type, k.record_key, k.revisi
 /// How many they are: the next column of a statement has this place.
 pub(crate) const REVISION_WIDTH: usize = 1 + rows::REVISION_WIDTH;
 
-/// One record of the user `$1`, by its type and its key: the next one from there on in the order of the primary key, if it
-/// is the one.
+/// One record of the user `$1`, by its type and its key: the next one of the user from there on, in the order of the primary
+/// key, if it is the one.
 ///
 /// Asked for by three equal signs, a record is found by whichever index begins with user and type, as long as the table
 /// was never analysed: all look as good as the primary key, and all others read every record of the type to find one. For
@@ -42,10 +42,10 @@ pub(crate) fn by_key(columns: &str, entity_type: &str, key: &str) -> String {
     format!(
         "SELECT {columns} FROM (
              SELECT * FROM records AS next
-             WHERE (next.user_id, next.entity_type, next.record_key) >= ($1, {entity_type}, {key})
-             ORDER BY next.user_id, next.entity_type, next.record_key LIMIT 1
+             WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >= ({entity_type}, {key})
+             ORDER BY next.entity_type, next.record_key LIMIT 1
          ) AS by_key
-         WHERE by_key.user_id = $1 AND by_key.entity_type = {entity_type} AND by_key.record_key = {key}"
+         WHERE by_key.entity_type = {entity_type} AND by_key.record_key = {key}"
     )
 }
 

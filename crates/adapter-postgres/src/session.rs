@@ -168,11 +168,28 @@ impl Database {
         retrying(|| async { self.look_up(Step::Composed(sql, values.to_vec())).await }).await
     }
 
-    /// What takes too long is stopped: the session goes, which cancels it.
+    /// Runs fixed statements that only read, in their order and in one round trip, each in a snapshot of its own.
+    pub(crate) async fn read_all(
+        &self,
+        statements: &[(&str, &[Value<'_>])],
+    ) -> Result<Vec<Vec<Row>>, Failure> {
+        let steps = || {
+            let statements = statements.iter();
+            statements
+                .map(|(sql, values)| Step::Fixed(sql, values.to_vec()))
+                .collect()
+        };
+        retrying(|| async { self.look_up_all(steps()).await }).await
+    }
+
     async fn look_up(&self, step: Step<'_>) -> Result<Vec<Row>, Failure> {
+        Ok(self.look_up_all(vec![step]).await?.pop().unwrap_or_default())
+    }
+
+    /// What takes too long is stopped: the session goes, which cancels it.
+    async fn look_up_all(&self, steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>, Failure> {
         let mut session = self.session().await?;
-        let mut answers = self.in_time(session.send(vec![step])).await?;
-        Ok(answers.pop().unwrap_or_else(|| Ok(Vec::new()))?)
+        self.in_time(session.run(steps)).await
     }
 
     /// What takes no longer than a look-up may.

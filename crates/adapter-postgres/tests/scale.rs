@@ -6,9 +6,10 @@
 #[path = "store/support.rs"]
 mod support;
 
+use futures_util::future::join_all;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
-use mosaic_domain::{Cursor, EntitySet, EntityType, PerEntity, UserId};
-use mosaic_ports::ChangeFeed as _;
+use mosaic_domain::{Cursor, EntitySet, EntityType, FamilyId, PerEntity, UserId};
+use mosaic_ports::{ChangeFeed as _, RefreshTokens as _};
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, TestDatabase};
 use uuid::Uuid;
 
@@ -124,6 +125,23 @@ async fn p2_pulls_of_a_million_memos_among_a_hundred_thousand_users_read_only_in
                 assert!(plan.contains("records_by_stamp"), "{plan}");
             }
         }
+    }
+    let sql = database.connect().await;
+    let some = sql
+        .query("SELECT user_id FROM users ORDER BY user_id LIMIT 256", &[])
+        .await;
+    let some: Vec<Uuid> = some.unwrap().iter().map(|row| row.get(0)).collect();
+    let start = cluster.log().len();
+    let stand = join_all(some.iter().map(async |user| {
+        let (user, login) = (UserId::new(*user), FamilyId::new(*user));
+        store.standing(user, login).await.unwrap()
+    }));
+    assert!(stand.await.iter().all(Result::is_ok));
+    let plans = plans_since(&cluster, start);
+    let together = plans.iter().filter(|plan| plan.contains("ANY ($1)"));
+    assert!(together.clone().count() > 0, "nobody is asked for together");
+    for plan in together {
+        assert_eq!(sequential_scans(plan), [""; 0], "{plan}");
     }
     store.close().await;
     database.remove().await;

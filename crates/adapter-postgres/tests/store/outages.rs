@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use mosaic_adapter_postgres::PostgresSettings;
 use mosaic_domain::UserId;
 use mosaic_domain::login::{PresentedToken, TokenHash};
@@ -260,6 +261,34 @@ async fn a_refresh_does_not_wait_for_a_slow_database_as_long_as_a_large_write_ma
     assert!(matches!(refused, StoreError::TooSlow(_)), "{refused:?}");
     proxy.delay(Duration::ZERO);
     assert_eq!(tokens.end_family(presented).await.unwrap(), None);
+    test.stop().await;
+}
+
+/// Whoever is asked for together with somebody whose rows are on a node that is down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_down_keeps_nobody_from_pulling_whose_rows_are_on_another() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let (user, other) = (h.user().await, h.user().await);
+    let (here, there) = (h.log_in(user, 1).await.family, h.log_in(other, 2).await.family);
+    let down = format!(
+        "CREATE FUNCTION is_down() RETURNS boolean LANGUAGE plpgsql AS
+             'BEGIN RAISE EXCEPTION USING ERRCODE = ''08006''; END';
+         ALTER TABLE sync_clocks RENAME TO clocks;
+         CREATE VIEW sync_clocks AS SELECT * FROM clocks WHERE user_id <> '{other}' OR is_down();"
+    );
+    sql.batch_execute(&down).await.unwrap();
+    let tokens = &h.stores.tokens;
+    let asked = (0..16).flat_map(|_| [(user, here), (other, there)]);
+    let told = join_all(asked.map(|(user, login)| tokens.standing(user, login))).await;
+    for pair in told.chunks(2) {
+        assert_eq!(*pair[0].as_ref().unwrap(), Ok(()));
+        assert!(
+            matches!(pair[1], Err(StoreError::Unavailable(_))),
+            "{:?}",
+            pair[1]
+        );
+    }
     test.stop().await;
 }
 
