@@ -53,6 +53,7 @@ const TRIM: &str = "
         SELECT client_id FROM sync_cursors WHERE user_id = $1 GROUP BY client_id
         ORDER BY client_id = ANY ($3) DESC, max(served_at) DESC, client_id OFFSET (SELECT $2)))";
 
+#[expect(clippy::cast_possible_wrap, reason = "it is a few hundred")]
 const MOST: i64 = DEVICES_MAX as i64;
 
 /// Has the logins belong to the devices that they pulled as.
