@@ -55,6 +55,7 @@ mod scope;
 mod script;
 mod session;
 mod settings;
+mod shards;
 mod standing;
 mod tls;
 mod tokens;
@@ -77,6 +78,7 @@ use crate::session::{Database, Step};
 
 pub use error::{OpenError, Refused};
 pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
+pub use shards::{REFERENCE_TABLE, USERS_TABLES};
 
 /// The production store. Implements every port of a store over one database.
 ///

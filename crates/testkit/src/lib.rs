@@ -48,13 +48,20 @@ pub use random::Random;
 pub use run::run;
 pub use stand_ins::{ManualClock, SequentialIds};
 
-/// Makes one test of each case of the suite, for one [`StoreFixture`].
+/// A case of the suite, to be run on a thread of its own.
+pub type Case = fn();
+
+/// Makes one test of each case of the suite, for one [`StoreFixture`]. `conformance!(list, MyFixture)` is a list of their
+/// names and [`Case`]s instead, for a test that looks at what all of them did.
 ///
 /// The crate that calls it needs `tokio` with the features `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! conformance {
     ($fixture:ty) => {
-        $crate::conformance! { $fixture:
+        $crate::conformance! { tests, $fixture }
+    };
+    ($as:ident, $fixture:ty) => {
+        $crate::conformance! { @$as $fixture:
             stamps {
                 s1_stamps_are_unique_and_increasing_across_types
                 s1_a_new_account_s_clock_starts_when_it_was_made
@@ -347,12 +354,20 @@ macro_rules! conformance {
             }
         }
     };
-    ($fixture:ty: $($module:ident { $($case:ident)* })*) => {
+    (@tests $fixture:ty: $($module:ident { $($case:ident)* })*) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 $crate::run::<$fixture>($crate::cases::$module::$case).await;
             }
         )*)*
+    };
+    (@list $fixture:ty: $($module:ident { $($case:ident)* })*) => {
+        vec![$($(
+            (stringify!($case), (|| {
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+                runtime.unwrap().block_on($crate::run::<$fixture>($crate::cases::$module::$case));
+            }) as $crate::Case),
+        )*)*]
     };
 }

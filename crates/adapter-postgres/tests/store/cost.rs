@@ -11,64 +11,26 @@ use mosaic_testkit::{
     Device, EditExt as _, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, put, resource_key,
     resource_of,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::Test;
 use crate::nudges::{Listener, another};
 use crate::support::schema;
+use crate::{Test, wire};
 
 /// Counts what clients ask: messages after which the database says that it is ready, which it is once for each statement.
 /// What an ordinary statement needs before that, it gets in the same message.
 #[derive(Debug, Default)]
 struct Asked(AtomicUsize);
 
-impl Asked {
-    /// Passes on to a port of this machine what comes to a new one, which is returned.
-    async fn before(port: u16) -> (Arc<Self>, u16) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let own = listener.local_addr().unwrap().port();
-        let asked = Arc::new(Self::default());
-        let counting = Arc::clone(&asked);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                let (from_client, mut to_client) = client.into_split();
-                let (mut from_server, to_server) = server.into_split();
-                tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
-                let counting = Arc::clone(&counting);
-                tokio::spawn(async move { counting.count(from_client, to_server).await });
-            }
-        });
-        (asked, own)
-    }
-
-    /// A message is its kind, its length with the length itself, and its body; the first one has no kind.
-    async fn count(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::io::Result<()> {
-        let mut is_first = true;
-        loop {
-            let kind = if is_first {
-                None
-            } else {
-                Some(from.read_u8().await?)
-            };
-            let length = from.read_u32().await?;
-            let mut body = vec![0; usize::try_from(length).unwrap() - 4];
-            from.read_exact(&mut body).await?;
-            if let Some(kind @ (b'S' | b'Q')) = kind {
-                assert!(kind == b'Q' || body.is_empty());
-                self.0.fetch_add(1, Ordering::SeqCst);
-            }
-            // A request for encryption has neither a kind nor an answer that changes anything here.
-            is_first = is_first && body.len() == 4;
-            let mut message: Vec<u8> = kind.into_iter().collect();
-            message.extend(length.to_be_bytes());
-            message.extend(body);
-            to.write_all(&message).await?;
+impl wire::Listener for Asked {
+    fn asked(&self, kind: u8, body: &[u8]) {
+        if let b'S' | b'Q' = kind {
+            assert!(kind == b'Q' || body.is_empty());
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
+}
 
+impl Asked {
     fn so_far(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
@@ -88,10 +50,8 @@ impl Counted {
         let database = TestDatabase::create(&schema()).await;
         // However the server is reached: by TCP through this.
         let proxy = Proxy::start(&database.url()).await;
-        let url = proxy.url();
-        let port = url.rsplit_once(':').unwrap().1.split('/').next().unwrap();
-        let (asked, own) = Asked::before(port.parse().unwrap()).await;
-        let url = url.replace(&format!(":{port}/"), &format!(":{own}/")) + "?sslmode=disable";
+        let asked = Arc::<Asked>::default();
+        let url = wire::tapped(&proxy.url(), Arc::clone(&asked)).await;
         let test = Test::over(database, |settings| {
             settings.url = url.parse().unwrap();
             settings.pool_size = 1;

@@ -11,9 +11,11 @@ mod outages;
 mod retention;
 mod rows;
 mod seals;
+mod shards;
 mod support;
 mod tls;
 mod upgrade;
+mod wire;
 
 use std::error::Error;
 use std::sync::Arc;

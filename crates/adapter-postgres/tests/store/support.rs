@@ -8,7 +8,7 @@ use mosaic_testkit::postgres::Template;
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
-const MIGRATIONS: [&str; 11] = [
+pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../../../../migrations/postgres/V1__initial.sql"),
     include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
     include_str!("../../../../migrations/postgres/V3__attachments.sql"),
