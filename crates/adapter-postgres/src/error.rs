@@ -11,6 +11,8 @@ use mosaic_ports::rows::CorruptColumn;
 use mosaic_ports::{BoxError, Migration, StoreError, WriteError, in_words};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::shards::ShardsError;
+
 /// Why something did not happen. Becomes a [`StoreError`] or a [`WriteError`] at the port.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -371,6 +373,15 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: BoxError,
+    },
+    /// Its users can't be spread over machines.
+    #[error("{database}: can not be distributed")]
+    Shards {
+        /// The database.
+        database: String,
+        /// Why.
+        #[source]
+        source: ShardsError,
     },
     /// The store could not be set up.
     #[error("{database}: the store can't start")]

@@ -57,6 +57,7 @@ mod session;
 mod settings;
 mod shards;
 mod standing;
+mod statements;
 mod tls;
 mod tokens;
 mod transfer;
@@ -78,7 +79,8 @@ use crate::session::{Database, Step};
 
 pub use error::{OpenError, Refused};
 pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
-pub use shards::{REFERENCE_TABLE, USERS_TABLES};
+pub use shards::{REFERENCE_TABLE, ShardFinding, ShardReport, ShardsError, USERS_TABLES};
+pub use statements::OF_ONE_USER;
 
 /// The production store. Implements every port of a store over one database.
 ///
@@ -172,6 +174,30 @@ async fn ensure_epoch(database: &Database, ids: &dyn IdGenerator) -> Result<(), 
 pub async fn pending_migrations(settings: &PostgresSettings) -> Result<&'static [Migration], OpenError> {
     let (connector, config) = connect::prepare(settings)?;
     migrations::pending(settings, &connector, &config).await
+}
+
+/// Spreads the users of a database that is up to date over the machines of Citus: tables that are spread already stay as
+/// they are. Gives the names of the others. No server may use the database meanwhile.
+///
+/// # Errors
+/// [`OpenError`]; [`OpenError::Shards`] where the extension is missing, or no machine holds shards.
+pub async fn distribute(settings: &PostgresSettings) -> Result<Vec<&'static str>, OpenError> {
+    let (connector, config) = connect::prepare(settings)?;
+    migrations::distribute(settings, &connector, &config).await
+}
+
+/// How a database lies whose users are spread over machines; `None` where they are not. Changes nothing, and works while
+/// servers use the database.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn examine_shards(settings: &PostgresSettings) -> Result<Option<ShardReport>, OpenError> {
+    let (connector, config) = connect::prepare(settings)?;
+    let connected = deadpool_postgres::Connect::connect(&connector, &config).await;
+    let (client, _) = connected.map_err(OpenError::connect(&settings.url))?;
+    shards::examine(&client)
+        .await
+        .map_err(OpenError::start(&settings.url))
 }
 
 #[async_trait]

@@ -23,6 +23,7 @@ use crate::refold;
 use crate::retry::jittered;
 use crate::script::statements;
 use crate::settings::{PostgresSettings, PostgresUrl};
+use crate::shards;
 
 static STEPS: &[Migration] = migrations!(
     "../../../migrations/postgres",
@@ -90,6 +91,28 @@ pub(crate) async fn pending(
         config,
     };
     migrator.pending_of_existing(&migrator.connect().await?).await
+}
+
+/// Spreads the users of a database that is up to date over machines; see [`shards::distribute`].
+pub(crate) async fn distribute(
+    settings: &PostgresSettings,
+    connector: &Connector,
+    config: &Config,
+) -> Result<Vec<&'static str>, OpenError> {
+    let migrator = Migrator {
+        url: &settings.url,
+        connector,
+        config,
+    };
+    let client = migrator.connect().await?;
+    migrator.refuse_unready(&client).await?;
+    let locker = migrator.connect().await?;
+    if !try_lock(&locker).await.map_err(OpenError::start(&settings.url))? {
+        return Err(OpenError::Migrating {
+            database: settings.url.to_string(),
+        });
+    }
+    migrator.distribute(&client).await
 }
 
 impl Migrator<'_> {
@@ -162,10 +185,25 @@ impl Migrator<'_> {
         }
         if !self.pending(client).await?.is_empty() {
             self.run(client).await?;
+            // What a migration adds to a distributed database is spread like the rest.
+            if shards::is_distributed(client)
+                .await
+                .map_err(OpenError::start(self.url))?
+            {
+                self.distribute(client).await?;
+            }
         }
         // The lock ends with its connection, and with it the transaction.
         drop(locker);
         Ok(())
+    }
+
+    async fn distribute(&self, client: &Client) -> Result<Vec<&'static str>, OpenError> {
+        let spread = shards::distribute(client).await;
+        spread.map_err(|source| OpenError::Shards {
+            database: self.url.to_string(),
+            source,
+        })
     }
 
     async fn run(&self, client: &mut Client) -> Result<(), OpenError> {

@@ -1,9 +1,20 @@
-//! Which tables are spread where users are too many for one machine, and by what: all rows of a user are in one place, so
-//! that every statement about one user is answered there.
+//! Users on many machines: the database of one user is small, that of all may be too large for one machine. Citus, an
+//! extension of PostgreSQL, spreads tables by a column; spread by `user_id`, all rows of a user are on one machine, and
+//! every statement about one user is answered there (`docs/operations.md`).
+
+mod examine;
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
+
+pub(crate) use examine::examine;
+pub use examine::{ShardFinding, ShardReport};
 
 /// The tables that hold rows of users. Every key of theirs has the column `user_id`, and no foreign key leaves them.
 pub const USERS_TABLES: [&str; 11] = [
-    "sync_clocks",
+    FIRST,
     "records",
     "record_search",
     "revisions",
@@ -16,5 +27,184 @@ pub const USERS_TABLES: [&str; 11] = [
     "upload_parts",
 ];
 
+/// The one that is spread first; all others lie beside it.
+const FIRST: &str = "sync_clocks";
+
 /// The table of which every machine has a copy.
 pub const REFERENCE_TABLE: &str = "meta";
+
+/// Why tables can not be spread.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardsError {
+    /// The extension is not there.
+    #[error(
+        "the extension citus is missing in this database: put it into shared_preload_libraries, and run CREATE EXTENSION \
+         citus, on the coordinator and on every worker"
+    )]
+    NoExtension,
+    /// Nobody holds shards.
+    #[error(
+        "no machine holds shards: name the workers to the coordinator (SELECT citus_add_node('NAME', 5432)), and run this \
+         there"
+    )]
+    NoMachine,
+    /// A machine does not take part.
+    #[error("the machine {0} is not active (SELECT citus_activate_node(...))")]
+    Inactive(String),
+    /// Somebody has spread a table in another way.
+    #[error(
+        "the table {table} is {found}, and should be {wanted}: undistribute_table('{table}') makes it one table again"
+    )]
+    OtherKind {
+        /// Which one.
+        table: &'static str,
+        /// How it lies.
+        found: String,
+        /// How it should.
+        wanted: String,
+    },
+    /// A statement failed.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+/// How a table lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Spread by a column; tables of one number lie beside each other.
+    Spread { by: String, beside: i32 },
+    /// Copied to every machine.
+    Reference,
+    /// On the coordinator, and known to the extension.
+    Local,
+}
+
+impl Kind {
+    fn shown(&self) -> String {
+        match self {
+            Self::Spread { by, beside } => format!("spread by {by} (colocation {beside})"),
+            Self::Reference => "copied to every machine".to_owned(),
+            Self::Local => "on the coordinator".to_owned(),
+        }
+    }
+}
+
+/// Whether the extension is there.
+async fn has_citus(client: &Client) -> Result<bool, Error> {
+    Ok(yes(&ask(
+        client,
+        "SELECT to_regprocedure('citus_version()') IS NOT NULL",
+    )
+    .await?))
+}
+
+/// What the extension knows of tables; whatever it does not know is on the coordinator.
+async fn kinds(client: &Client) -> Result<BTreeMap<String, Kind>, Error> {
+    let sql = "
+        SELECT logicalrelid::regclass::text, partmethod::text, repmodel::text, colocationid,
+               CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
+        FROM pg_dist_partition";
+    let rows = ask(client, sql).await?;
+    let kind = |row: &Row| match (row.get(1), row.get(2)) {
+        ("n", "t") => Kind::Reference,
+        ("n", _) => Kind::Local,
+        _ => Kind::Spread {
+            by: row.get::<_, Option<String>>(4).unwrap_or_default(),
+            beside: row.get(3),
+        },
+    };
+    Ok(rows.iter().map(|row| (row.get(0), kind(row))).collect())
+}
+
+/// Whether the users of this database are spread over machines.
+pub(crate) async fn is_distributed(client: &Client) -> Result<bool, Error> {
+    Ok(has_citus(client).await? && matches!(kinds(client).await?.get(FIRST), Some(Kind::Spread { .. })))
+}
+
+/// Spreads what is not spread yet, one table at a time: after an interruption it goes on. Gives the names of those. Nobody
+/// else may use the database meanwhile.
+pub(crate) async fn distribute(client: &Client) -> Result<Vec<&'static str>, ShardsError> {
+    if !has_citus(client).await? {
+        return Err(ShardsError::NoExtension);
+    }
+    let machines = machines(client).await?;
+    if machines.is_empty() {
+        return Err(ShardsError::NoMachine);
+    }
+    if let Some((machine, _)) = machines.into_iter().find(|(_, is_active)| !is_active) {
+        return Err(ShardsError::Inactive(machine));
+    }
+    let mut changed = Vec::new();
+    if kind_of(client, REFERENCE_TABLE, &Kind::Reference)
+        .await?
+        .is_none()
+    {
+        run(
+            client,
+            "SELECT create_reference_table($1::text::regclass)",
+            &[REFERENCE_TABLE],
+        )
+        .await?;
+        changed.push(REFERENCE_TABLE);
+    }
+    for table in USERS_TABLES {
+        let beside = match kinds(client).await?.get(FIRST) {
+            Some(Kind::Spread { beside, .. }) => *beside,
+            _ => 0,
+        };
+        let by = "user_id".to_owned();
+        if kind_of(client, table, &Kind::Spread { by, beside })
+            .await?
+            .is_some()
+        {
+            continue;
+        }
+        let neighbour = if table == FIRST { "none" } else { FIRST };
+        let sql = "SELECT create_distributed_table($1::text::regclass, 'user_id', colocate_with => $2::text)";
+        run(client, sql, &[table, neighbour]).await?;
+        // The rows stay where they were, hidden, until somebody says that they are needed no more.
+        let sql = "SELECT truncate_local_data_after_distributing_table($1::text::regclass)";
+        run(client, sql, &[table]).await?;
+        tracing::info!(table, "spread by user_id");
+        changed.push(table);
+    }
+    Ok(changed)
+}
+
+/// How a table lies, where that is as it should; `None` where nobody has said how it should lie.
+async fn kind_of(client: &Client, table: &'static str, wanted: &Kind) -> Result<Option<()>, ShardsError> {
+    match kinds(client).await?.get(table) {
+        None | Some(Kind::Local) => Ok(None),
+        Some(found) if found == wanted => Ok(Some(())),
+        Some(found) => Err(ShardsError::OtherKind {
+            table,
+            found: found.shown(),
+            wanted: wanted.shown(),
+        }),
+    }
+}
+
+/// Those that hold shards, and whether they take part.
+async fn machines(client: &Client) -> Result<Vec<(String, bool)>, Error> {
+    let sql = "
+        SELECT nodename || ':' || nodeport, isactive FROM pg_dist_node
+        WHERE noderole = 'primary' AND shouldhaveshards ORDER BY nodeid";
+    let rows = ask(client, sql).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, Error> {
+    client.query_typed(sql, &[]).await
+}
+
+async fn run(client: &Client, sql: &str, values: &[&str]) -> Result<(), Error> {
+    let values: Vec<_> = values
+        .iter()
+        .map(|value| (value as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT))
+        .collect();
+    client.query_typed(sql, &values).await.map(drop)
+}
+
+fn yes(rows: &[Row]) -> bool {
+    rows.first().is_some_and(|row| row.get(0))
+}

@@ -4,6 +4,7 @@
 mod conformance;
 mod cost;
 mod fixture;
+mod locality;
 mod locks;
 mod nudges;
 mod opening;

@@ -1,266 +1,204 @@
-//! Where users are too many for one machine, each machine has all rows of its users. What that asks of the statements is
-//! shown on plain PostgreSQL: the users' tables are cut into four by `user_id`, the whole suite runs on them, behind a
-//! pooler, and the plan of each statement is looked at.
+//! Spreading users over machines (`mosaic migrate --distribute citus`), and what `mosaic doctor` finds afterwards. There is
+//! no Citus in any package registry: what the store asks of it is done here by a stand-in, which cuts a table into four
+//! partitions. Where a server with Citus carries the tests, that is asked instead.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::catch_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use mosaic_adapter_postgres::{
+    OpenError, REFERENCE_TABLE, ShardFinding, ShardReport, USERS_TABLES, distribute, examine_shards,
+};
+use mosaic_testkit::postgres::{Template, TestDatabase};
+use mosaic_testkit::{memo, memo_key, put};
+use tokio_postgres::Client;
 
-use async_trait::async_trait;
-use mosaic_adapter_postgres::{OpenError, REFERENCE_TABLE, USERS_TABLES};
-use mosaic_ports::Clock;
-use mosaic_testkit::postgres::{Cluster, ClusterOptions, PgBouncer, Server, Template, TestDatabase};
-use mosaic_testkit::{StoreFixture, Stores};
-use serde_json::Value;
-use tokio::sync::OnceCell;
-
-use crate::fixture::Fixture;
+use crate::Test;
 use crate::support::{MIGRATIONS, open, settings};
-use crate::wire;
 
-/// So many cases at a time.
-const AT_ONCE: usize = 8;
+const STAND_IN: &str = include_str!("stand_in.sql");
 
-/// Statements about many users, by what they contain, and why there are any.
-const OF_MANY_USERS: [(&str, &str); 0] = [];
-
-/// Puts a table that is cut into four, `NAME_shard_0` and so on, in the place of one.
-const CUT: &str = "
-    DO $$
-    DECLARE
-        definitions text[];
-        definition text;
-    BEGIN
-        SELECT array_agg(format('ALTER TABLE {TABLE} ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)))
-            INTO definitions
-            FROM pg_constraint WHERE conrelid = '{TABLE}'::regclass AND contype IN ('p', 'u');
-        SELECT definitions || coalesce(array_agg(pg_get_indexdef(indexrelid)), '{}') INTO definitions
-            FROM pg_index WHERE indrelid = '{TABLE}'::regclass
-            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid);
-        CREATE TABLE shard (LIKE {TABLE} INCLUDING ALL EXCLUDING INDEXES) PARTITION BY HASH (user_id);
-        DROP TABLE {TABLE};
-        ALTER TABLE shard RENAME TO {TABLE};
-        FOR n IN 0..3 LOOP
-            EXECUTE format('CREATE TABLE {TABLE}_shard_%s PARTITION OF {TABLE} FOR VALUES WITH (MODULUS 4, REMAINDER %s)',
-                           n, n);
-        END LOOP;
-        FOREACH definition IN ARRAY definitions LOOP
-            EXECUTE definition;
-        END LOOP;
-    END $$";
-
-/// A server that tells each client how it goes about what it is asked.
-async fn telling() -> &'static Server {
-    static TELLING: OnceCell<Server> = OnceCell::const_new();
-    TELLING
-        .get_or_init(|| async {
-            let options = [
-                ("session_preload_libraries", "auto_explain"),
-                ("auto_explain.log_min_duration", "0"),
-                ("auto_explain.log_level", "notice"),
-                ("auto_explain.log_format", "json"),
-                ("plan_cache_mode", "force_custom_plan"),
-            ];
-            let with = |all: ClusterOptions, (name, value)| all.with(name, value);
-            let options = options.into_iter().fold(ClusterOptions::default(), with);
-            Cluster::start(options).await.server().clone()
-        })
-        .await
-}
-
-fn cut() -> Template {
-    Template::new("store_cut", MIGRATIONS, |url| async move {
+/// The schema, with its tables spread.
+pub(crate) fn distributed() -> Template {
+    let made_of = (MIGRATIONS, STAND_IN, USERS_TABLES);
+    Template::new("store_spread", made_of, |url| async move {
         open(settings(&url)).await?.close().await;
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        for table in USERS_TABLES {
-            client
-                .batch_execute(&CUT.replace("{TABLE}", table))
-                .await
-                .unwrap_or_else(|error| panic!("{table}: {}", crate::chain(&error)));
-        }
-        drop(client);
-        connection.await.unwrap().unwrap();
+        install(&url).await;
+        distribute(&settings(&url)).await?;
         Ok::<_, OpenError>(())
     })
 }
 
-/// PgBouncer in transaction mode, with what it asks for (no prepared statements, and connections that are asked whether
-/// they still work), over tables that are cut.
-struct Cut {
-    fixture: Fixture,
-    bouncer: PgBouncer,
+async fn install(url: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(STAND_IN).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
 }
 
-#[async_trait]
-impl StoreFixture for Cut {
-    const PARALLEL_WRITERS: bool = true;
-
-    async fn start(clock: Arc<dyn Clock>) -> Self {
-        let database = TestDatabase::create_on(telling().await, &cut()).await;
-        let bouncer = PgBouncer::start(&database.url()).await;
-        let url = wire::tapped(&bouncer.url(), Arc::new(Told)).await;
-        let fixture = Fixture::over(database, clock, |settings| {
-            settings.url = url.parse().expect("it is a URL");
-            settings.prepared_statements = false;
-            settings.verify_connections = true;
-        });
-        Self {
-            fixture: fixture.await,
-            bouncer,
-        }
-    }
-
-    fn stores(&self) -> Stores {
-        self.fixture.stores()
-    }
-
-    async fn stop(self) {
-        self.fixture.store.close().await;
-        drop(self.bouncer);
-        self.fixture.database.remove().await;
-    }
+async fn spread(test: &Test) -> Result<Vec<&'static str>, String> {
+    distribute(&settings(&test.fixture.database.url()))
+        .await
+        .map_err(|error| crate::chain(&error))
 }
 
-/// Each statement that was sent, and the tables that its plans touch.
-static SEEN: Mutex<BTreeMap<String, Touched>> = Mutex::new(BTreeMap::new());
-
-#[derive(Default)]
-struct Touched {
-    tables: BTreeSet<String>,
-    /// The most shards that one plan of it touches.
-    shards: usize,
+async fn examined(test: &Test) -> Option<ShardReport> {
+    examine_shards(&settings(&test.fixture.database.url()))
+        .await
+        .unwrap()
 }
 
-/// Hears how the server goes about each statement.
-struct Told;
-
-impl wire::Listener for Told {
-    fn answered(&self, kind: u8, body: &[u8]) {
-        if kind != b'N' {
-            return;
-        }
-        let fields = body.split(|byte| *byte == 0);
-        let message = fields.filter_map(|field| str::from_utf8(field).ok()?.strip_prefix('M'));
-        for told in message.filter_map(|message| message.split_once("plan:\n")) {
-            let told: Value = serde_json::from_str(told.1).expect("a plan as JSON");
-            let text = told["Query Text"].as_str().unwrap();
-            let text: Vec<_> = text.split_whitespace().collect();
-            let (mut tables, mut shards) = (BTreeSet::new(), BTreeSet::new());
-            relations(&told["Plan"], &mut |relation| match relation.split_once("_shard_") {
-                Some((table, shard)) => {
-                    tables.insert(table.to_owned());
-                    shards.insert(shard.to_owned());
-                }
-                None => drop(tables.insert(relation.to_owned())),
-            });
-            let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-            let touched = seen.entry(text.join(" ")).or_default();
-            touched.tables.extend(tables);
-            touched.shards = touched.shards.max(shards.len());
-        }
-    }
+async fn run(sql: &Client, statement: &str) {
+    sql.batch_execute(statement).await.unwrap();
 }
 
-fn relations(plan: &Value, told: &mut impl FnMut(&str)) {
-    match plan {
-        Value::Object(fields) => {
-            if let Some(relation) = fields.get("Relation Name").and_then(Value::as_str) {
-                told(relation);
-            }
-            fields.values().for_each(|value| relations(value, told));
-        }
-        Value::Array(all) => all.iter().for_each(|value| relations(value, told)),
-        _ => {}
-    }
-}
-
-/// What of a statement would have it asked of more than one machine, or refused there.
-fn faults(text: &str, touched: &Touched) -> Vec<String> {
-    let is_users = |table: &&String| USERS_TABLES.contains(&table.as_str());
-    let (users, others): (Vec<_>, Vec<_>) = touched.tables.iter().partition(is_users);
-    if users.is_empty() || OF_MANY_USERS.iter().any(|(part, _)| text.contains(part)) {
-        return Vec::new();
-    }
-    let mut faults = Vec::new();
-    if touched.shards > 1 {
-        faults.push(format!("it touches {} shards", touched.shards));
-    }
-    if !text.contains("user_id = $") && !is_insert_of_values(text) {
-        faults.push("it names no user".to_owned());
-    }
-    let others: Vec<_> = others.iter().filter(|table| **table != REFERENCE_TABLE).collect();
-    if !others.is_empty() {
-        faults.push(format!("it mixes {users:?} with {others:?}"));
-    }
-    if text.match_indices("(INSERT ").any(|(at, _)| text[..at].ends_with("AS ")) || text.contains("( INSERT ") {
-        faults.push("it has an INSERT inside of a WITH".to_owned());
-    }
-    if inserted_user(text).is_some_and(|user| user.starts_with('$')) {
-        faults.push("its INSERT ... SELECT takes the user from a value".to_owned());
-    }
-    faults
-}
-
-fn is_insert_of_values(text: &str) -> bool {
-    text.starts_with("INSERT ") && text.contains(") VALUES (")
-}
-
-/// What an `INSERT ... SELECT` puts into `user_id`.
-fn inserted_user(text: &str) -> Option<&str> {
-    let insert = &text[text.find("INSERT INTO ")?..];
-    let (columns, rest) = insert[insert.find('(')? + 1..].split_once(')')?;
-    let place = columns.split(',').position(|column| column.trim() == "user_id")?;
-    let values = rest.trim_start().strip_prefix("SELECT ")?;
-    let mut depth = 0;
-    values
-        .split(|c: char| {
-            depth += i32::from(c == '(') - i32::from(c == ')');
-            c == ',' && depth == 0
-        })
-        .nth(place)
-        .map(str::trim)
-}
-
-/// All cases of the suite; those that fail are told at the end.
-fn run_all(cases: Vec<(&'static str, mosaic_testkit::Case)>) -> Vec<&'static str> {
-    let (left, failed) = (Mutex::new(cases), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = left.lock().unwrap().pop();
-                    let Some((name, case)) = next else { return };
-                    if catch_unwind(case).is_err() {
-                        eprintln!("{name} fails");
-                        failed.lock().unwrap().push(name);
-                    }
-                }
-            });
-        }
-    });
-    failed.into_inner().unwrap()
-}
-
-#[test]
-fn the_suite_holds_on_tables_that_are_cut_and_every_statement_about_a_user_touches_one_part() {
-    let failed = run_all(mosaic_testkit::conformance!(list, Cut));
-    assert!(failed.is_empty(), "cases that fail: {failed:?}");
-    let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut faulty = Vec::new();
-    for (text, touched) in &*seen {
-        let faults = faults(text, touched);
-        if !faults.is_empty() {
-            faulty.push(format!("{}:\n    {text}", faults.join("; ")));
-        }
-    }
-    println!("{} statements", seen.len());
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_distributed_is_refused_and_left_as_it_is() {
+    let test = Test::new().await;
+    let sql = test.sql().await;
+    assert!(examined(&test).await.is_none());
+    let refused = spread(&test).await.unwrap_err();
+    assert!(refused.contains("CREATE EXTENSION citus"), "{refused}");
+    run(&sql, STAND_IN).await;
+    run(
+        &sql,
+        "UPDATE pg_dist_node SET isactive = false WHERE nodename = 'two'",
+    )
+    .await;
+    let refused = spread(&test).await.unwrap_err();
     assert!(
-        faulty.is_empty(),
-        "{} of {} statements:\n{}",
-        faulty.len(),
-        seen.len(),
-        faulty.join("\n")
+        refused.contains("the machine two:5432 is not active"),
+        "{refused}"
     );
+    run(&sql, "DELETE FROM pg_dist_node WHERE shouldhaveshards").await;
+    let refused = spread(&test).await.unwrap_err();
+    assert!(refused.contains("citus_add_node"), "{refused}");
+    assert!(examined(&test).await.is_none());
+    test.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_distributed_with_what_is_in_it_and_again_where_that_was_interrupted() {
+    let test = Test::new().await;
+    let (h, sql) = (&test.h, test.sql().await);
+    let users = [h.user().await, h.user().await];
+    for user in users {
+        let memos: Vec<_> = (1..=3).map(|n| put(memo_key(n), memo("x"))).collect();
+        h.write(user, memos).await;
+    }
+    run(&sql, STAND_IN).await;
+    let all: Vec<_> = [REFERENCE_TABLE].into_iter().chain(USERS_TABLES).collect();
+    assert_eq!(spread(&test).await.unwrap(), all);
+    assert_eq!(spread(&test).await.unwrap(), [""; 0]);
+    for user in users {
+        assert_eq!(h.live(user).await.len(), 3);
+        h.write(user, vec![put(memo_key(4), memo("y"))]).await;
+    }
+    // As if it had ended before the last two.
+    for table in ["uploads", "upload_parts"] {
+        run(
+            &sql,
+            &format!(
+                "CREATE TABLE before (LIKE {table} INCLUDING ALL); DROP TABLE {table};
+                 ALTER TABLE before RENAME TO {table};
+                 DELETE FROM pg_dist_partition WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = logicalrelid)"
+            ),
+        )
+        .await;
+    }
+    let found = examined(&test).await.unwrap().findings;
+    let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert!(
+        shown[0].starts_with("table: uploads is on the coordinator."),
+        "{shown:?}"
+    );
+    assert_eq!(spread(&test).await.unwrap(), ["uploads", "upload_parts"]);
+    let report = examined(&test).await.unwrap();
+    assert_eq!(report.findings, []);
+    assert!(report.statements > 50);
+    assert_eq!(report.users.len(), 2);
+    // Somebody has spread a table in another way.
+    run(
+        &sql,
+        "UPDATE pg_dist_partition SET partkey = 'record_key' WHERE logicalrelid = 'records'::regclass",
+    )
+    .await;
+    let refused = spread(&test).await.unwrap_err();
+    assert!(refused.contains("undistribute_table('records')"), "{refused}");
+    run(
+        &sql,
+        "UPDATE pg_dist_node SET isactive = false WHERE nodename = 'two'",
+    )
+    .await;
+    let found = examined(&test).await.unwrap().findings;
+    assert!(
+        found.contains(&ShardFinding::Inactive("two:5432".to_owned())),
+        "{found:?}"
+    );
+    let unreached = ShardFinding::Unreachable {
+        from: "one:5432".to_owned(),
+        to: "two:5432".to_owned(),
+    };
+    assert!(found.contains(&unreached), "{found:?}");
+    test.stop().await;
+}
+
+/// A migration may bring a table of users along.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest() {
+    let database = TestDatabase::create(&distributed()).await;
+    let sql = database.connect().await;
+    run(
+        &sql,
+        "ALTER TABLE users DROP COLUMN time_zone; DELETE FROM refinery_schema_history WHERE version >= 10;
+         CREATE TABLE before (LIKE avatars INCLUDING ALL); DROP TABLE avatars; ALTER TABLE before RENAME TO avatars;
+         DELETE FROM pg_dist_partition WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = logicalrelid)",
+    )
+    .await;
+    let store = open(settings(&database.url())).await.unwrap();
+    let report = examine_shards(&settings(&database.url())).await.unwrap();
+    assert_eq!(report.unwrap().findings, []);
+    store.close().await;
+    database.remove().await;
+}
+
+/// Who can ask for a table by anything but its user, would ask all machines; and a foreign key that leaves them asks others.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_of_a_users_table_has_the_user_and_no_foreign_key_leaves_one() {
+    let test = Test::new().await;
+    let sql = test.sql().await;
+    let tables = USERS_TABLES.map(str::to_owned).to_vec();
+    let keys = sql
+        .query(
+            "SELECT i.indexrelid::regclass::text FROM pg_index AS i
+             WHERE i.indrelid::regclass::text = ANY ($1) AND i.indisunique AND NOT EXISTS (
+                 SELECT FROM pg_attribute AS a
+                 WHERE a.attrelid = i.indrelid AND a.attname = 'user_id' AND a.attnum = ANY (i.indkey::smallint[]))",
+            &[&tables],
+        )
+        .await
+        .unwrap();
+    let keys: Vec<String> = keys.iter().map(|row| row.get(0)).collect();
+    assert!(keys.is_empty(), "keys without a user: {keys:?}");
+    let leaving = sql
+        .query(
+            "SELECT conname::text FROM pg_constraint
+             WHERE contype = 'f' AND (conrelid::regclass::text = ANY ($1) OR confrelid::regclass::text = ANY ($1))",
+            &[&tables],
+        )
+        .await
+        .unwrap();
+    let leaving: Vec<String> = leaving.iter().map(|row| row.get(0)).collect();
+    assert!(leaving.is_empty(), "foreign keys of users' tables: {leaving:?}");
+    // Whoever adds a table says where it lies.
+    let others = sql
+        .query(
+            "SELECT c.relname::text FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attname = 'user_id'
+               AND NOT c.relname = ANY ($1) ORDER BY 1",
+            &[&tables],
+        )
+        .await
+        .unwrap();
+    let others: Vec<String> = others.iter().map(|row| row.get(0)).collect();
+    assert_eq!(others, ["earlier_tokens", "logins", "removed_users", "users"]);
+    test.stop().await;
 }

@@ -48,7 +48,11 @@ async fn pass(
     told: impl Fn(u8, &[u8]),
 ) -> std::io::Result<()> {
     loop {
-        let kind = if is_first { None } else { Some(from.read_u8().await?) };
+        let kind = if is_first {
+            None
+        } else {
+            Some(from.read_u8().await?)
+        };
         is_first = false;
         let length = from.read_u32().await?;
         let mut message: Vec<u8> = kind.into_iter().collect();
