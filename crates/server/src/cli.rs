@@ -40,6 +40,13 @@ struct Cli {
     command: Option<Command>,
 }
 
+/// What spreads a database over machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// The extension of PostgreSQL
+    Citus,
+}
+
 /// What the binary can do.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
@@ -59,6 +66,12 @@ pub enum Command {
         /// Change nothing; exit with 1 if there is anything to do
         #[arg(long)]
         check: bool,
+        /// Then spread the users over the machines of a distributed PostgreSQL, all rows of a user on one of them
+        ///
+        /// Stop all servers first. What is spread already stays as it is, so an interrupted run goes on when the same
+        /// command is run again. Migrations of later versions spread what they add by themselves.
+        #[arg(long, value_name = "ENGINE", conflicts_with = "check")]
+        distribute: Option<Engine>,
     },
     /// Move a whole installation from one store to another, for example from SQLite to PostgreSQL
     ///

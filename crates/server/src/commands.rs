@@ -12,7 +12,7 @@ use mosaic_ports::{StoreError, in_words};
 
 use crate::backup::{self, BackupCommandError};
 use crate::check_client::{self, Choice, Score};
-use crate::cli::{self, Command, Invocation};
+use crate::cli::{self, Command, Engine, Invocation};
 use crate::config::{self, Config, ConfigError, Loaded, Sources};
 use crate::copy::{self, CopyCommandError};
 use crate::dev::{self, DevError};
@@ -23,6 +23,7 @@ use crate::healthcheck::{self, HealthError};
 use crate::import::{self, ImportCommandError};
 use crate::secrets;
 use crate::serve::{self, ServeError};
+use crate::shards;
 use crate::tasks::{self, TaskError};
 use crate::telemetry;
 use crate::wiring::{self, OpenStore, Opening, Services, WiringError};
@@ -178,7 +179,13 @@ fn execute(invocation: Invocation) -> Result<(), CommandError> {
         Command::Copy { from, to } => {
             on_store(&loaded, whatever_was_unreadable(copy::run(config, &from, &to)))
         }
-        Command::Migrate { check } => on_store(&loaded, migrate(config, check)),
+        Command::Migrate { check, distribute } => on_store(&loaded, async {
+            let done = migrate(config, check).await?;
+            Ok::<_, CommandError>(match distribute {
+                Some(Engine::Citus) => done + &shards::distribute(config).await?,
+                None => done,
+            })
+        }),
         Command::Backup { file: Some(file), .. } => {
             on_store(&loaded, whatever_was_unreadable(backup::backup(config, file)))
         }

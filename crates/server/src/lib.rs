@@ -30,6 +30,7 @@ mod purge;
 mod screen;
 pub mod secrets;
 mod serve;
+mod shards;
 mod signals;
 mod storage;
 mod tasks;

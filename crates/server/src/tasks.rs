@@ -18,6 +18,7 @@ use crate::epoch;
 use crate::export::{self, ExportError};
 use crate::purge::{self, PurgeError};
 use crate::screen::{Screen, Shown, Unseen};
+use crate::shards;
 use crate::signals::StopSignals;
 use crate::storage::{Storage, StorageError};
 use crate::telemetry;
@@ -84,6 +85,9 @@ pub(crate) enum TaskError {
     /// The doctor found what is lost, damaged or can't be read; it printed which.
     #[error("lost, damaged or unreadable: {}", grouped(*.0))]
     Losses(u64),
+    /// The doctor found what is not as it should be on the machines of a distributed database; it printed what.
+    #[error("not as it should be on the machines: {}", grouped(*.0))]
+    Misplaced(u64),
     /// Somebody wanted the doctor to end.
     #[error("stopped before everything was examined")]
     Unfinished,
@@ -251,10 +255,16 @@ pub(crate) async fn perform(
         } => {
             let report = doctor::run(work, *quick, *accept_storage, screen, &stopping).await?;
             screen.show(Shown::Text(report.said)).await?;
-            return match (report.losses, report.is_whole) {
-                (0, true) => Ok(()),
-                (0, false) => Err(TaskError::Unfinished),
-                (losses, _) => Err(TaskError::Losses(losses)),
+            let mut misplaced = 0;
+            if let Some((said, findings)) = shards::examine(&work.config).await? {
+                screen.show(Shown::Text(said)).await?;
+                misplaced = findings;
+            }
+            return match (report.losses, misplaced, report.is_whole) {
+                (0, 0, true) => Ok(()),
+                (0, 0, false) => Err(TaskError::Unfinished),
+                (0, misplaced, _) => Err(TaskError::Misplaced(misplaced)),
+                (losses, ..) => Err(TaskError::Losses(losses)),
             };
         }
         Command::Export { user, .. } => return Ok(export::run(&work.store, user, screen, stopping).await?),

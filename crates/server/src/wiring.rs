@@ -37,7 +37,7 @@ use crate::storage::Storage;
 use crate::tasks::Workbench;
 
 pub(crate) use self::error::WiringError;
-pub(crate) use self::store::{OpenStore, Opening, pending_migrations};
+pub(crate) use self::store::{OpenStore, Opening, pending_migrations, postgres};
 
 /// The file in the data folder with the key that signs access tokens, where the configuration names none.
 const TOKEN_KEY_FILE: &str = "token.key";

@@ -1,5 +1,5 @@
 //! Spreading users over machines (`mosaic migrate --distribute citus`), and what `mosaic doctor` finds afterwards. There is
-//! no Citus in any package registry: what the store asks of it is done here by a stand-in, which cuts a table into four
+//! no Citus in any package registry: what the store asks of it is done here by a stand-in, which cuts a table into two
 //! partitions. Where a server with Citus carries the tests, that is asked instead.
 
 use mosaic_adapter_postgres::{

@@ -1,5 +1,5 @@
--- What of Citus the store asks for, on a PostgreSQL that has none: a table is spread by cutting it into four partitions,
--- `NAME_shard_0` and so on.
+-- What of Citus the store asks for, on a PostgreSQL that has none: a table is spread by cutting it into two partitions,
+-- `NAME_shard_0` and `NAME_shard_1`.
 CREATE FUNCTION citus_version() RETURNS text LANGUAGE sql AS $$ SELECT 'a stand-in' $$;
 
 CREATE TABLE pg_dist_node (
@@ -37,8 +37,8 @@ BEGIN
         FROM pg_index WHERE indrelid = of
         AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid);
     EXECUTE format('CREATE TABLE cut (LIKE %I INCLUDING ALL EXCLUDING INDEXES) PARTITION BY HASH (%I)', name, by);
-    FOR n IN 0..3 LOOP
-        EXECUTE format('CREATE TABLE %I PARTITION OF cut FOR VALUES WITH (MODULUS 4, REMAINDER %s)',
+    FOR n IN 0..1 LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF cut FOR VALUES WITH (MODULUS 2, REMAINDER %s)',
                        name || '_shard_' || n, n);
     END LOOP;
     -- Not what is generated.

@@ -27,10 +27,19 @@ fn no_command_means_serve() {
 
 #[test]
 fn every_command_is_understood() {
-    assert_eq!(parsed(&["migrate"]).command, Command::Migrate { check: false });
+    assert_eq!(
+        parsed(&["migrate"]).command,
+        Command::Migrate {
+            check: false,
+            distribute: None
+        }
+    );
     assert_eq!(
         parsed(&["migrate", "--check"]).command,
-        Command::Migrate { check: true }
+        Command::Migrate {
+            check: true,
+            distribute: None
+        }
     );
     for (args, list, running) in [
         (&["config"][..], false, false),

@@ -45,6 +45,11 @@ pub(crate) enum WiringError {
     /// The store is not up to date, and must not be changed.
     #[error("migrations are pending: {0}. Run `mosaic migrate`, or start the server without --no-migrate")]
     Pending(String),
+    /// The store is a file, which no engine spreads.
+    #[error(
+        "the embedded store is one file on one machine: --distribute is for PostgreSQL (`mosaic copy` moves a store there)"
+    )]
+    NotDistributable,
     /// The store was lost.
     #[error(transparent)]
     Lost(#[from] LostError),

@@ -165,6 +165,17 @@ pub(crate) async fn pending_migrations(config: &Config) -> Result<&'static [Migr
     })
 }
 
+/// How the PostgreSQL of this configuration is connected to; `None` where the store is embedded.
+///
+/// # Errors
+/// [`WiringError`].
+pub(crate) fn postgres(config: &Config) -> Result<Option<PostgresSettings>, WiringError> {
+    Ok(match opener(config, &config.database)? {
+        Opener::Sqlite(_) => None,
+        Opener::Postgres(settings) => Some(*settings),
+    })
+}
+
 fn postgres_settings(config: &Config, url: PostgresUrl) -> Result<PostgresSettings, WiringError> {
     let postgres = &config.postgres;
     let listen_url = postgres.listen_url.as_ref().map(|url| url.expose().parse());
