@@ -38,7 +38,6 @@ async fn telling() -> &'static Server {
                 ("auto_explain.log_level", "notice"),
                 ("auto_explain.log_format", "json"),
                 ("plan_cache_mode", "force_custom_plan"),
-                ("jit", "off"),
             ];
             let with = |all: ClusterOptions, (name, value)| all.with(name, value);
             let options = options.into_iter().fold(ClusterOptions::default(), with);

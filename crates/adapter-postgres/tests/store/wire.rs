@@ -25,6 +25,9 @@ pub(crate) async fn tapped(url: &str, listener: Arc<impl Listener>) -> String {
     tokio::spawn(async move {
         while let Ok((client, _)) = own.accept().await {
             let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            // A message that waits for the last one to be acknowledged takes 40 ms.
+            client.set_nodelay(true).unwrap();
+            server.set_nodelay(true).unwrap();
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             let (asked, answered) = (Arc::clone(&listener), Arc::clone(&listener));
