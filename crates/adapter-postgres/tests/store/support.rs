@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore};
+use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore, distribute};
 use mosaic_ports::Clock;
-use mosaic_testkit::postgres::Template;
+use mosaic_testkit::postgres::{Template, has_hook};
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
@@ -27,6 +27,9 @@ pub(crate) fn schema() -> Template {
     Template::new("store", MIGRATIONS, |url| async move {
         let store = open(settings(&url)).await?;
         store.close().await;
+        if has_hook() {
+            distribute(&settings(&url)).await?;
+        }
         Ok::<_, OpenError>(())
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use mosaic_testkit::postgres::{Template, TestDatabase};
+use mosaic_testkit::postgres::{Template, TestDatabase, has_hook};
 use mosaic_testkit::program::Program;
 use reqwest::{Method, RequestBuilder, StatusCode};
 pub use rustix::process::Signal;
@@ -158,7 +158,13 @@ fn new_database() -> TestDatabase {
             .current_dir(folder.path())
             .env_clear()
             .env("MOSAIC_ADMIN_PASSWORD", ADMIN_PASSWORD)
-            .args(["migrate", "--database-url", &url]);
+            .args(["migrate", "--database-url", &url])
+            .args(
+                has_hook()
+                    .then_some(["--distribute", "citus"])
+                    .into_iter()
+                    .flatten(),
+            );
         let done = tokio::task::spawn_blocking(move || command.output()).await??;
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         Ok::<_, std::io::Error>(())

@@ -79,19 +79,27 @@ impl Template {
         Self { schema: None }
     }
 
+    /// Builds the schema in a database that is there.
+    async fn build_in(&self, server: &Server, database: &str) {
+        let Some((name, build)) = &self.schema else { return };
+        if let Err(error) = build(server.build_url(database)).await {
+            panic!("the schema of {name} can't be built: {}", chain(&*error));
+        }
+    }
+
     /// The name of the database to copy, which is there when this returns.
     async fn ready_on(&self, server: &Server, client: &Client) -> &str {
-        let Some((name, build)) = &self.schema else {
+        let Some((name, _)) = &self.schema else {
             return "template1";
         };
         let cell = server.template(name);
-        cell.get_or_init(|| build_once(server, client, name, build)).await;
+        cell.get_or_init(|| build_once(server, client, name, self)).await;
         name
     }
 }
 
 /// Builds a template unless it is there. Others, in any process, that want the same one wait.
-async fn build_once(server: &Server, client: &Client, name: &str, build: &Build) {
+async fn build_once(server: &Server, client: &Client, name: &str, template: &Template) {
     let lock = i32::from_ne_bytes(hash(name).to_ne_bytes()[..4].try_into().unwrap());
     // Asked again and again, not waited for: a session that waits holds a snapshot, for which a build that makes an
     // index concurrently would wait in turn.
@@ -113,9 +121,7 @@ async fn build_once(server: &Server, client: &Client, name: &str, build: &Build)
             &format!("CREATE DATABASE {unfinished} TEMPLATE template1"),
         )
         .await;
-        if let Err(error) = build(server.build_url(&unfinished)).await {
-            panic!("the schema of {name} can't be built: {}", chain(&*error));
-        }
+        template.build_in(server, &unfinished).await;
         // Nobody connects to it any more, so it can be copied at any time.
         run(
             client,
@@ -149,14 +155,18 @@ impl TestDatabase {
     /// # Panics
     /// As [`create`](Self::create).
     pub async fn create_on(server: &Server, template: &Template) -> Self {
-        let client = server.connect().await;
-        let template = template.ready_on(server, &client).await;
         let name = server.new_name();
         // Made before it is there, so that it is dropped if we are on the way.
         let database = Self {
             server: server.clone(),
             name: Some(name.clone()),
         };
+        if server.call_hook("create", &name).await {
+            template.build_in(server, &name).await;
+            return database;
+        }
+        let client = server.connect().await;
+        let template = template.ready_on(server, &client).await;
         let turn = server.copying().acquire().await;
         let options = server.copy_options();
         when_unused(
@@ -202,10 +212,12 @@ impl TestDatabase {
 
     /// Drops the database, whoever is still connected to it, and returns when it is gone.
     pub async fn remove(mut self) {
-        let client = self.server.connect().await;
-        if let Some(name) = self.name.take() {
-            must(drop_database(&client, &name).await);
+        let Some(name) = self.name.take() else { return };
+        if self.server.call_hook("drop", &name).await {
+            return;
         }
+        let client = self.server.connect().await;
+        must(drop_database(&client, &name).await);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A server on which test databases are made: a cluster of our own, or one that is already there.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
@@ -10,6 +11,7 @@ use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::cluster::{Cluster, ClusterOptions, Service};
+use super::hook;
 
 /// Names a server that is already there, as a URL of a database and a role that may create databases.
 pub const DATABASE_URL: &str = "MOSAIC_TEST_DATABASE_URL";
@@ -42,6 +44,8 @@ struct Inner {
     copying: Semaphore,
     /// What makes copies quick.
     copy_options: &'static str,
+    /// The program that makes databases.
+    hook: Option<OsString>,
     /// Keeps a cluster of our own running.
     _service: Option<Arc<Service>>,
 }
@@ -60,7 +64,7 @@ impl Server {
         static SHARED: OnceCell<Server> = OnceCell::const_new();
         SHARED
             .get_or_init(async || match std::env::var(DATABASE_URL) {
-                Ok(url) if !url.is_empty() => Self::at(&url).await,
+                Ok(url) if !url.is_empty() => Self::at_with(&url, hook::of_environment()).await,
                 _ => Cluster::start(ClusterOptions::default()).await.server().clone(),
             })
             .await
@@ -71,10 +75,18 @@ impl Server {
     /// # Panics
     /// If it can not be reached, without TLS.
     pub async fn at(url: &str) -> Self {
+        Self::at_with(url, None).await
+    }
+
+    /// The same, where a program makes the databases: see [`DATABASE_HOOK`](super::DATABASE_HOOK).
+    ///
+    /// # Panics
+    /// As [`at`](Self::at).
+    pub async fn at_with(url: &str, hook: Option<OsString>) -> Self {
         let admin = url
             .parse()
             .unwrap_or_else(|error| panic!("{DATABASE_URL}: {}", chain(&error)));
-        Self::new(url.to_owned(), url.to_owned(), admin, None).await
+        Self::new(url.to_owned(), url.to_owned(), admin, None, hook).await
     }
 
     pub(crate) async fn of_cluster(
@@ -83,10 +95,16 @@ impl Server {
         admin: Config,
         service: Arc<Service>,
     ) -> Self {
-        Self::new(url, build_url, admin, Some(service)).await
+        Self::new(url, build_url, admin, Some(service), None).await
     }
 
-    async fn new(url: String, build_url: String, admin: Config, service: Option<Arc<Service>>) -> Self {
+    async fn new(
+        url: String,
+        build_url: String,
+        admin: Config,
+        service: Option<Arc<Service>>,
+        hook: Option<OsString>,
+    ) -> Self {
         // 31 bits, so that it is printed without a sign.
         let owner = i32::try_from(RandomState::new().hash_one(0) >> 33).unwrap();
         let outlives_us = service.is_none();
@@ -121,6 +139,7 @@ impl Server {
             templates: Mutex::default(),
             copying: Semaphore::new(1),
             copy_options,
+            hook,
             _service: service,
         }))
     }
@@ -133,6 +152,13 @@ impl Server {
     /// The URL for building a template in one of its databases: never by TLS.
     pub(crate) fn build_url(&self, database: &str) -> String {
         with_database(&self.0.build_url, database)
+    }
+
+    /// Has the program that makes databases, if there is one, do something with a database. Says whether there is one.
+    pub(crate) async fn call_hook(&self, what: &'static str, database: &str) -> bool {
+        let Some(program) = &self.0.hook else { return false };
+        hook::call(program, what, database, &self.0.url).await;
+        true
     }
 
     /// The end of the statement that copies a database.
@@ -169,6 +195,11 @@ impl Server {
 
     /// Has a database dropped in the background. Waits for it only where it would outlive us otherwise.
     pub(crate) fn drop_later(&self, database: String) {
+        if let Some(program) = &self.0.hook {
+            // What it says is nobody's to hear: the test has failed.
+            drop(hook::command(program, "drop", &database, &self.0.url).output());
+            return;
+        }
         let (done, is_done) = blocking::channel();
         let told = self.0.janitor.send(Chore { database, done });
         if told.is_ok() && self.0.outlives_us {

@@ -27,6 +27,41 @@ async fn copies_of_a_schema_are_apart() {
     );
 }
 
+/// Where a database can not be copied, somebody else makes it, and the schema is built in each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_makes_the_databases_of_a_server_that_has_one() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let cluster = Cluster::start(ClusterOptions::default()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (program, calls) = (folder.path().join("hook"), folder.path().join("calls"));
+    let script = format!(
+        "#!/bin/sh\necho \"$1 $2\" >> {}\ncase $1 in create) psql \"$3\" -qc \"CREATE DATABASE $2\";; \
+         drop) psql \"$3\" -qc \"DROP DATABASE $2 WITH (FORCE)\";; esac\n",
+        calls.display()
+    );
+    std::fs::write(&program, script).expect("it is written");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("it can be run");
+    let url = cluster.server().url("postgres");
+    let server = Server::at_with(&url, Some(program.into())).await;
+    let one = TestDatabase::create_on(&server, &notes()).await;
+    let two = TestDatabase::create_on(&server, &notes()).await;
+    execute(one.url(), "INSERT INTO notes VALUES (1, 'x')")
+        .await
+        .expect("the schema is there");
+    assert_eq!(count(&two.connect().await, "notes").await, 0);
+    let names = [one.name().to_owned(), two.name().to_owned()];
+    one.remove().await;
+    drop(two);
+    let called = std::fs::read_to_string(calls).expect("it was called");
+    let [one, two] = names;
+    assert_eq!(
+        called,
+        format!("create {one}\ncreate {two}\ndrop {one}\ndrop {two}\n")
+    );
+    assert_eq!(databases_like(&server, "mosaic_template_%").await, 0);
+}
+
 #[tokio::test]
 async fn an_empty_database_has_no_table() {
     let database = TestDatabase::create(&Template::empty()).await;
