@@ -1,6 +1,7 @@
 //! The store: the promises of the ports (`conformance`), and what is its own: opening, locks between instances, and everything that can happen to a connection.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
+mod capacity;
 mod conformance;
 mod cost;
 mod fixture;
