@@ -1,10 +1,9 @@
 //! `GET /health`: the process is up and answers. `GET /health/ready`: and its store can work.
 
-use std::error::Error;
 use std::time::Duration;
 
 use actix_web::web::{Data, Json};
-use mosaic_ports::{BlobError, StoreError};
+use mosaic_ports::{MissingPart, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +24,11 @@ pub(crate) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     attachments: Option<&'static str>,
+    /// `partly_unavailable` where some of the machines that users are spread over do not answer: their users are not served
+    /// at the moment, everybody else is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    database: Option<&'static str>,
 }
 
 /// The routes of this module.
@@ -41,7 +45,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .takes(Load::Free)
             .about(TAG, "Whether the server can work")
             .returns::<Health>(
-                "The server is up, and so is its store; `attachments` says where only these are not",
+                "The server is up, and so is its store; `attachments` and `database` say what of it is not",
             )
             .problems(&[ProblemCode::NotReady]),
     ]
@@ -52,6 +56,7 @@ async fn health() -> Json<Health> {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
         attachments: None,
+        database: None,
     })
 }
 
@@ -66,20 +71,19 @@ fn failing(error: &StoreError) -> &'static str {
     }
 }
 
-/// Whoever asks stops sending requests to a server that is not ready: that would end syncing for the sake of attachments.
+/// Whoever asks stops sending requests to a server that is not ready: that would end syncing for the sake of attachments, or
+/// for everybody because some can not.
 async fn ready(state: Data<AppState>) -> Result<Json<Health>, Problem> {
-    let attachments = match state.health.check().await {
-        Ok(()) => None,
-        Err(error) if error.source().is_some_and(<dyn Error>::is::<BlobError>) => Some("unavailable"),
-        Err(error) => {
-            return Err(Problem::new(ProblemCode::NotReady, failing(&error))
-                .because(error)
-                .retry_after(Duration::from_secs(1)));
-        }
-    };
+    let missing = state.health.check().await.map_err(|error| {
+        Problem::new(ProblemCode::NotReady, failing(&error))
+            .because(error)
+            .retry_after(Duration::from_secs(1))
+    })?;
+    let says = |part, how| missing.contains(&part).then_some(how);
     Ok(Json(Health {
         status: "ready",
         version: env!("CARGO_PKG_VERSION"),
-        attachments,
+        attachments: says(MissingPart::Attachments, "unavailable"),
+        database: says(MissingPart::Machines, "partly_unavailable"),
     }))
 }

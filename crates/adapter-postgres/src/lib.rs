@@ -68,7 +68,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
+use mosaic_ports::{Clock, Health, IdGenerator, Migration, MissingPart, StoreError};
 use tokio_postgres::types::Type;
 
 use crate::at_rest::AtRest;
@@ -76,6 +76,7 @@ use crate::cursors::CursorWriter;
 use crate::error::Failure;
 use crate::notifier::CommitNotifier;
 use crate::session::{Database, Step};
+use crate::shards::Machines;
 
 pub use error::{OpenError, Refused};
 pub use settings::{PostgresSettings, PostgresUrl, SslMode, UrlError};
@@ -92,6 +93,8 @@ pub struct PostgresStore {
     cursors: CursorWriter,
     commits: CommitNotifier,
     clock: Arc<dyn Clock>,
+    /// Those that users are spread over, if they are.
+    machines: Option<Machines>,
     shown: String,
 }
 
@@ -117,7 +120,7 @@ impl PostgresStore {
         let shown = settings.url.to_string();
         let (connector, config) = connect::prepare(&settings)?;
         let listen = connect::prepare_listening(&settings)?;
-        migrations::ensure_schema(&settings, &connector, &config).await?;
+        let is_distributed = migrations::ensure_schema(&settings, &connector, &config).await?;
         let start = |source: mosaic_ports::BoxError| OpenError::Start {
             database: shown.clone(),
             source,
@@ -134,6 +137,7 @@ impl PostgresStore {
             commits: CommitNotifier::start(database.clone(), listen),
             database,
             clock,
+            machines: is_distributed.then(Machines::default),
             shown,
         })
     }
@@ -202,7 +206,16 @@ pub async fn examine_shards(settings: &PostgresSettings) -> Result<Option<ShardR
 
 #[async_trait]
 impl Health for PostgresStore {
-    async fn check(&self) -> Result<(), StoreError> {
-        Ok(self.database.check().await?)
+    async fn check(&self) -> Result<Vec<MissingPart>, StoreError> {
+        self.database.check().await?;
+        let all_answer = match &self.machines {
+            Some(machines) => machines.all_answer(&self.database).await,
+            None => true,
+        };
+        Ok(if all_answer {
+            Vec::new()
+        } else {
+            vec![MissingPart::Machines]
+        })
     }
 }

@@ -54,12 +54,12 @@ struct Migrator<'a> {
     config: &'a Config,
 }
 
-/// Brings the schema up to date, or says that it is not.
+/// Brings the schema up to date, or says that it is not. Says whether users are spread over machines.
 pub(crate) async fn ensure_schema(
     settings: &PostgresSettings,
     connector: &Connector,
     config: &Config,
-) -> Result<(), OpenError> {
+) -> Result<bool, OpenError> {
     let migrator = Migrator {
         url: &settings.url,
         connector,
@@ -74,9 +74,9 @@ pub(crate) async fn ensure_schema(
     } else {
         migrator.refuse_unready(&client).await?;
     }
-    refold::all(&client)
-        .await
-        .map_err(OpenError::start(&settings.url))
+    let start = OpenError::start(&settings.url);
+    refold::all(&client).await.map_err(&start)?;
+    shards::is_distributed(&client).await.map_err(&start)
 }
 
 /// The migrations that a database that must be there has not seen yet. Changes nothing.

@@ -5,9 +5,15 @@
 mod examine;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
+
+use crate::session::Database;
 
 pub(crate) use examine::examine;
 pub use examine::{ShardFinding, ShardReport};
@@ -86,6 +92,41 @@ impl Kind {
             Self::Reference => "copied to every machine".to_owned(),
             Self::Local => "on the coordinator".to_owned(),
         }
+    }
+}
+
+/// How long the machines may take to answer, all together.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The machines of a distributed database, asked whether they are there.
+#[derive(Debug, Default)]
+pub(crate) struct Machines {
+    /// Whether some did not answer when they were asked last.
+    are_missing: AtomicBool,
+}
+
+impl Machines {
+    /// Whether each of them answers. Which do not is logged when that begins.
+    pub(crate) async fn all_answer(&self, database: &Database) -> bool {
+        let sql = "
+            SELECT nodename || ':' || nodeport FROM run_command_on_workers('SELECT 1') WHERE NOT success";
+        let silent = match timeout(ANSWER_TIMEOUT, database.read(sql, &[])).await {
+            Ok(Ok(rows)) => rows.iter().map(|row| row.get::<_, String>(0)).collect(),
+            Ok(Err(_)) | Err(_) => vec!["some".to_owned()],
+        };
+        let are_missing = !silent.is_empty();
+        if are_missing != self.are_missing.swap(are_missing, Ordering::Relaxed) {
+            if are_missing {
+                let machines = silent.join(", ");
+                tracing::error!(
+                    machines,
+                    "machines of the database do not answer: their users are not served"
+                );
+            } else {
+                tracing::info!("all machines of the database answer again");
+            }
+        }
+        !are_missing
     }
 }
 

@@ -58,7 +58,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mosaic_ports::{Clock, Health, IdGenerator, Migration, StoreError};
+use mosaic_ports::{Clock, Health, IdGenerator, Migration, MissingPart, StoreError};
 
 use crate::condition::{Condition, DatabaseFile, MustTry};
 use crate::error::Failure;
@@ -175,7 +175,7 @@ async fn on_blocking_thread<T: Send + 'static>(
 
 #[async_trait]
 impl Health for SqliteStore {
-    async fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<Vec<MissingPart>, StoreError> {
         if !self.writer.is_open() {
             return Err(Failure::unavailable("the writer has stopped").into());
         }
@@ -192,6 +192,6 @@ impl Health for SqliteStore {
             let sql = "UPDATE meta SET epoch = epoch WHERE only_row = 1";
             self.writer.run(|conn| Ok(conn.execute(sql, [])?)).await?;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }

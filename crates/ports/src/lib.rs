@@ -41,8 +41,8 @@ pub use migration::{
     AppliedMigration, CREATE_HISTORY, Migration, SELECT_HISTORY, SchemaMismatch, in_words, pending_migrations,
 };
 pub use store::{
-    ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, RecordReader,
-    RevisionPage, ServedCursors, SyncDigest, WriteStore,
+    ChangeFeed, DEVICES_MAX, Decide, DeviceCursor, DeviceCursors, Health, KeptRevision, MissingPart,
+    RecordReader, RevisionPage, ServedCursors, SyncDigest, WriteStore,
 };
 pub use stores::Stores;
 pub use system::{

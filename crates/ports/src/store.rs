@@ -248,13 +248,22 @@ pub trait DeviceCursors: Send + Sync {
     async fn forget(&self, user: UserId, client: &ClientId) -> Result<bool, StoreError>;
 }
 
+/// A part that can not work now, while everything else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingPart {
+    /// The storage of attachments.
+    Attachments,
+    /// Some of the machines that users are spread over: their users are not served.
+    Machines,
+}
+
 /// Whether the store can work.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Health: Send + Sync {
-    /// Asks the database, in a few milliseconds.
+    /// Asks the database, in a few milliseconds. Gives what does not work while the rest does.
     ///
     /// # Errors
     /// [`StoreError`] when it can't.
-    async fn check(&self) -> Result<(), StoreError>;
+    async fn check(&self) -> Result<Vec<MissingPart>, StoreError>;
 }

@@ -13,7 +13,7 @@ use mosaic_adapter_system::{SystemClock, UuidV7Ids};
 use mosaic_application::garbage::GarbageCollector;
 use mosaic_application::storage::{LostStore, VerifiedStorage};
 use mosaic_domain::entity::StorageType;
-use mosaic_ports::{BlobError, BlobStore, Health, StoreError, Stores};
+use mosaic_ports::{BlobError, BlobStore, Health, MissingPart, StoreError, Stores};
 use tempfile::TempDir;
 
 use crate::config::{BucketConfig, Config, Endpoint, StorageConfig};
@@ -193,23 +193,28 @@ struct CompositeHealth {
 
 #[async_trait]
 impl Health for CompositeHealth {
-    async fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<Vec<MissingPart>, StoreError> {
         // Both at once: whoever asks waits for so long and no longer.
         let (store, blobs) = tokio::join!(
             tokio::time::timeout(CHECK_TIMEOUT, self.store.check()),
             // Whether the storage is the right one may have to be asked first.
             tokio::time::timeout(CHECK_TIMEOUT, self.blobs.check()),
         );
-        store.unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))?;
+        let mut missing = store.unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))?;
         let blobs = blobs.unwrap_or_else(|elapsed| Err(BlobError::Unavailable(elapsed.into())));
-        blobs.map_err(|error| StoreError::Unavailable(error.into()))
+        if let Err(error) = blobs {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the storage of attachments is not ready"
+            );
+            missing.push(MissingPart::Attachments);
+        }
+        Ok(missing)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
-
     use mosaic_ports::{MockBlobStore, MockHealth};
 
     use super::*;
@@ -217,18 +222,18 @@ mod tests {
     #[tokio::test]
     async fn a_server_is_ready_where_store_and_storage_are() {
         for (store_works, blobs_work, said) in [
-            (true, true, None),
+            (true, true, Some(vec![MissingPart::Machines])),
             (
                 true,
                 false,
-                Some("the storage of attachments is not available now"),
+                Some(vec![MissingPart::Machines, MissingPart::Attachments]),
             ),
-            (false, true, Some("the database is away")),
+            (false, true, None),
         ] {
             let (mut store, mut blobs) = (MockHealth::new(), MockBlobStore::new());
             store.expect_check().returning(move || {
                 let away = || StoreError::Unavailable("the database is away".into());
-                store_works.then_some(()).ok_or_else(away)
+                store_works.then(|| vec![MissingPart::Machines]).ok_or_else(away)
             });
             blobs.expect_check().returning(move || {
                 let away = || BlobError::Unavailable("connection refused".into());
@@ -238,9 +243,7 @@ mod tests {
                 store: Arc::new(store),
                 blobs: Arc::new(blobs),
             };
-            let error = both.check().await.err();
-            let found = error.as_ref().and_then(Error::source).map(ToString::to_string);
-            assert_eq!(found.as_deref(), said);
+            assert_eq!(both.check().await.ok(), said);
         }
     }
 }

@@ -73,7 +73,10 @@ fn table(load: &Load) -> String {
     );
     row(
         "Coordinator: disk",
-        format!("{:.0} GB of accounts and logins", load.users * load.account_bytes / 1e9),
+        format!(
+            "{:.0} GB of accounts and logins",
+            load.users * load.account_bytes / 1e9
+        ),
     );
     row(
         "Coordinator: writes of its own",

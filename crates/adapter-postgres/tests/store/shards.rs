@@ -5,8 +5,9 @@
 use mosaic_adapter_postgres::{
     OpenError, REFERENCE_TABLE, ShardFinding, ShardReport, USERS_TABLES, distribute, examine_shards,
 };
+use mosaic_ports::MissingPart;
 use mosaic_testkit::postgres::{Template, TestDatabase};
-use mosaic_testkit::{memo, memo_key, put};
+use mosaic_testkit::{StoreFixture as _, memo, memo_key, put};
 use tokio_postgres::Client;
 
 use crate::Test;
@@ -158,6 +159,26 @@ async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest
     assert_eq!(report.unwrap().findings, []);
     store.close().await;
     database.remove().await;
+}
+
+/// One that is away is no reason to send nobody's requests here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_does_not_answer_is_a_part_that_is_missing() {
+    let test = Test::over(TestDatabase::create(&distributed()).await, |_| {}).await;
+    let (health, sql) = (test.fixture.stores().health, test.sql().await);
+    assert_eq!(health.check().await.unwrap(), []);
+    run(
+        &sql,
+        "UPDATE pg_dist_node SET isactive = false WHERE nodename = 'two'",
+    )
+    .await;
+    assert_eq!(health.check().await.unwrap(), [MissingPart::Machines]);
+    run(&sql, "UPDATE pg_dist_node SET isactive = true").await;
+    assert_eq!(health.check().await.unwrap(), []);
+    // Without an answer nobody knows.
+    run(&sql, "DROP FUNCTION run_command_on_workers").await;
+    assert_eq!(health.check().await.unwrap(), [MissingPart::Machines]);
+    test.stop().await;
 }
 
 /// Who can ask for a table by anything but its user, would ask all machines; and a foreign key that leaves them asks others.

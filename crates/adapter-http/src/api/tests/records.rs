@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use futures_util::stream;
 use mosaic_application::records::Records;
-use mosaic_ports::{BlobError, MockHealth, MockRecordReader};
+use mosaic_ports::{MissingPart, MockHealth, MockRecordReader};
 use tokio::sync::Notify;
 
 use super::site::goes_on;
@@ -101,19 +101,21 @@ async fn readiness_is_that_of_the_store() {
     let ready = site.send(request("GET", "/health/ready")).await.assert_ok();
     assert_eq!(ready.body["status"], "ready");
 
-    let mut site_with = async |error: fn() -> StoreError| {
+    let mut site_with = async |found: fn() -> Result<Vec<MissingPart>, StoreError>| {
         let mut health = MockHealth::new();
-        health.expect_check().returning(move || Err(error()));
+        health.expect_check().returning(found);
         site = Site::new().await;
         site.state_mut().health = Arc::new(health);
         site.send(request("GET", "/health/ready")).await
     };
-    let gone = site_with(|| StoreError::Unavailable("gone".into())).await;
+    let gone = site_with(|| Err(StoreError::Unavailable("gone".into()))).await;
     gone.assert_is(503, "not_ready");
-    // Without attachments everything else works.
-    let away = || StoreError::Unavailable(BlobError::Unavailable("gone".into()).into());
-    let answer = site_with(away).await.assert_ok();
+    // Without a part everything else works.
+    let answer = site_with(|| Ok(vec![MissingPart::Attachments])).await.assert_ok();
     assert_eq!(answer.body["attachments"], "unavailable");
+    assert!(answer.body.get("database").is_none());
+    let answer = site_with(|| Ok(vec![MissingPart::Machines])).await.assert_ok();
+    assert_eq!(answer.body["database"], "partly_unavailable");
 }
 
 /// A request takes its place before its body is read.
