@@ -258,6 +258,7 @@ mod tests {
         assert!(!admin.loses_admin(&admin));
         assert!(!user(Role::Admin, true).loses_admin(&user(Role::User, true)));
         assert!(!user(Role::User, false).loses_admin(&user(Role::User, true)));
+        assert_eq!(admin.first_stamp(), Stamp::clamped(1));
     }
 
     #[test]

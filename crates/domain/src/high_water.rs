@@ -220,6 +220,7 @@ mod tests {
             ..found(epoch(5), &[None])
         };
         assert_eq!(mark.judge(&other), Verdict::Unrelated);
+        assert_eq!(mark.store(), STORE);
     }
 
     #[test]

@@ -333,6 +333,20 @@ fn a_page_number_is_at_least_one_and_a_page_has_at_most_two_hundred() {
 }
 
 #[test]
+fn a_page_that_was_cut_goes_on_after_what_came() {
+    let rest = PageNumber::new(3, 20).unwrap().after(7);
+    assert_eq!(
+        (rest.skipped(), rest.limit(), rest.number(), rest.size()),
+        (7, 13, 3, 20)
+    );
+    let next = rest.next();
+    assert_eq!(
+        (next.skipped(), next.limit(), next.number(), next.size()),
+        (0, 20, 4, 20)
+    );
+}
+
+#[test]
 fn the_last_page_may_be_short() {
     let page = PageNumber::new(1, 20).unwrap();
     assert_eq!([0, 1, 20, 21].map(|total| page.pages(total)), [0, 1, 1, 2]);
