@@ -5,13 +5,13 @@
 use mosaic_adapter_postgres::{
     OpenError, REFERENCE_TABLE, ShardFinding, ShardReport, USERS_TABLES, distribute, examine_shards,
 };
-use mosaic_ports::MissingPart;
+use mosaic_ports::{MissingPart, StoreError, WriteError};
 use mosaic_testkit::postgres::{Template, TestDatabase};
-use mosaic_testkit::{StoreFixture as _, memo, memo_key, put};
+use mosaic_testkit::{EditExt as _, StoreFixture as _, memo, memo_key, put};
 use tokio_postgres::Client;
 
-use crate::Test;
 use crate::support::{MIGRATIONS, open, settings};
+use crate::{Test, write};
 
 const STAND_IN: &str = include_str!("stand_in.sql");
 
@@ -178,6 +178,50 @@ async fn a_machine_that_does_not_answer_is_a_part_that_is_missing() {
     // Without an answer nobody knows.
     run(&sql, "DROP FUNCTION run_command_on_workers").await;
     assert_eq!(health.check().await.unwrap(), [MissingPart::Machines]);
+    test.stop().await;
+}
+
+/// As Citus says it where the machine of a user is away; whoever is on another one is none the wiser.
+const AWAY: &str = "
+    CREATE TABLE away (user_id uuid NOT NULL PRIMARY KEY);
+    CREATE FUNCTION answers(of uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+    BEGIN
+        IF EXISTS (SELECT FROM away WHERE user_id = of) THEN
+            RAISE EXCEPTION 'connection to the remote node failed' USING ERRCODE = '08006';
+        END IF;
+        RETURN true;
+    END $$;
+    ALTER TABLE sync_clocks ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE sync_clocks FORCE ROW LEVEL SECURITY;
+    CREATE POLICY answers ON sync_clocks USING (answers(user_id))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_away_is_away_for_its_users_alone_and_comes_back() {
+    let test = Test::over(TestDatabase::create(&distributed()).await, |_| {}).await;
+    let (h, ports, sql) = (&test.h, test.fixture.stores(), test.sql().await);
+    let [gone, here] = [h.user().await, h.user().await];
+    run(&sql, AWAY).await;
+    let edit = |time| vec![put(memo_key(1), memo("x")).at(time)];
+    for user in [gone, here] {
+        h.write(user, edit(1)).await;
+    }
+    sql.execute("INSERT INTO away VALUES ($1)", &[&gone.uuid()])
+        .await
+        .unwrap();
+    let refused = write(&test.fixture.store, gone, edit(2)).await.unwrap_err();
+    assert!(
+        matches!(refused, WriteError::Store(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    let refused = ports.feed.clock(gone, None).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    // Accounts stand elsewhere.
+    assert!(ports.accounts.by_id(gone).await.unwrap().is_some());
+    h.write(here, edit(2)).await;
+    assert_eq!(h.live(here).await.len(), 1);
+    run(&sql, "DELETE FROM away").await;
+    let plan = h.write(gone, edit(3)).await;
+    assert_eq!(plan.records.len(), 1);
     test.stop().await;
 }
 

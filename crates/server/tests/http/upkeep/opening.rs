@@ -66,6 +66,22 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
+#[test]
+fn only_what_can_be_distributed_is() {
+    let migrate = ["migrate", "--distribute", "citus"];
+    let refused = Place::embedded().mosaic(&migrate).failed();
+    assert!(refused.contains("--distribute is for PostgreSQL"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_database_without_the_extension_is_left_as_it_is() {
+    let place = Place::postgres().await;
+    let refused = place.mosaic(&["migrate", "--distribute", "citus"]).failed();
+    assert!(refused.contains("CREATE EXTENSION citus"), "{refused}");
+    place.mosaic(&["migrate", "--check"]).done();
+    place.remove().await;
+}
+
 /// A command may be added, and has to be in one of the lists.
 #[test]
 fn every_command_is_listed_here() {
