@@ -222,3 +222,69 @@ fn revision_id(key: RecordKey, version: &Version, created_at: UnixMillis, conten
     bytes.copy_from_slice(&digest[..16]);
     RevisionId::new(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::{EntityType, Memo, Resource, Unreadable};
+    use crate::text::Text;
+    use crate::{ClientId, EditTime};
+
+    fn memo(state: State) -> Record {
+        Record {
+            key: MemoId::new(uuid::Uuid::from_u128(1)).into(),
+            version: Version {
+                time: EditTime::clamped(5),
+                author: "phone".parse::<ClientId>().unwrap().into(),
+            },
+            stamp: Stamp::clamped(7),
+            created_at: UnixMillis::clamped(3),
+            revision_count: 2,
+            state,
+        }
+    }
+
+    fn content() -> Memo {
+        Memo {
+            content: Text::new("x".to_owned()).unwrap(),
+            ..Memo::default()
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_type_is_live_and_can_be_read() {
+        let live = memo(State::Live(content().into_content()));
+        assert!(!live.is_unreadable());
+        let read = live.clone().into_live::<Memo>().unwrap();
+        assert_eq!(
+            (read.stamp, read.revision_count, read.content),
+            (live.stamp, 2, content())
+        );
+        assert_eq!(live.into_live::<Resource>(), None);
+        assert_eq!(memo(State::Deleted(None)).into_live::<Memo>(), None);
+        let damaged = Content::Unreadable(Unreadable {
+            entity_type: EntityType::Memo,
+            document: "{".to_owned(),
+            parent: None,
+            attachment: None,
+        });
+        let unreadable = memo(State::Live(damaged));
+        assert!(unreadable.is_unreadable());
+        assert_eq!(unreadable.into_live::<Memo>(), None);
+    }
+
+    #[test]
+    fn reasons_are_named_on_the_wire_and_in_the_database() {
+        for (reason, name) in [
+            (RevisionReason::Overwritten, "overwritten"),
+            (RevisionReason::Superseded, "superseded"),
+            (RevisionReason::Deleted, "deleted"),
+        ] {
+            assert_eq!((reason.name(), name.parse()), (name, Ok(reason)));
+        }
+        assert_eq!(
+            "lost".parse::<RevisionReason>().unwrap_err().code,
+            "unknown_value"
+        );
+    }
+}

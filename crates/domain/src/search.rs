@@ -101,6 +101,15 @@ mod tests {
         assert!(finds("hello WORLD", "World, hello!"));
         assert!(!finds("hello moon", "World, hello!"));
         assert!(finds("  ", "anything"));
+        assert!(SearchTerms::parse("  ").unwrap().is_empty());
+        assert!(!SearchTerms::parse("x").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_search_has_so_many_terms_and_no_more() {
+        let terms = |count: usize| SearchTerms::parse(&vec!["x"; count].join(" "));
+        assert_eq!(terms(SearchTerms::MAX).unwrap().iter().count(), 32);
+        assert_eq!(terms(SearchTerms::MAX + 1).unwrap_err().code, "too_many");
     }
 
     #[test]

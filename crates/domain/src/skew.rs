@@ -70,6 +70,13 @@ mod tests {
     }
 
     #[test]
+    fn w6_an_edit_may_lie_five_minutes_ahead_and_no_more() {
+        let shift = Shift::between(None, at(NOW));
+        assert!(shift.apply(EditTime::clamped(NOW + 300_000), at(NOW)).is_ok());
+        assert!(shift.apply(EditTime::clamped(NOW + 300_001), at(NOW)).is_err());
+    }
+
+    #[test]
     fn w6_a_clock_that_is_off_by_more_than_ten_seconds_shifts_the_edit_times() {
         let three_hours = 3 * 3_600_000;
         let shift = Shift::between(Some(at(NOW - three_hours)), at(NOW));

@@ -198,6 +198,10 @@ mod tests {
         assert!(Text::<4>::new("日\n".into()).is_ok());
         assert_eq!(Text::<4>::new("日本".into()).unwrap_err().code, "too_long");
         assert_eq!(Text::<4>::new("\0".into()).unwrap_err().code, "nul");
+        assert!(LongText::new("x".repeat(1_048_576)).is_ok());
+        assert!(LongText::new("x".repeat(1_048_577)).is_err());
+        assert!(ShortText::new("x".repeat(65_536)).is_ok());
+        assert!(ShortText::new("x".repeat(65_537)).is_err());
     }
 
     #[test]

@@ -339,6 +339,7 @@ fn a_page_that_was_cut_goes_on_after_what_came() {
         (rest.skipped(), rest.limit(), rest.number(), rest.size()),
         (7, 13, 3, 20)
     );
+    assert_eq!(rest.offset(), 47);
     let next = rest.next();
     assert_eq!(
         (next.skipped(), next.limit(), next.number(), next.size()),
