@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
+use mosaic_domain::ClientId;
+use mosaic_domain::activity::{Note, Origin};
 
 /// Whether the last hop in front of the server may speak for others. Lives in the app's data; untrusted by default.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +26,17 @@ pub fn of(request: &HttpRequest) -> IpAddr {
     let forwarded = trusted.then(|| forwarded(request.headers())).flatten();
     let peer = request.peer_addr().map(|peer| peer.ip());
     forwarded.or(peer).unwrap_or(UNKNOWN).to_canonical()
+}
+
+/// Where a request comes from, and from which device, for the trail of an account.
+pub(crate) fn origin(request: &HttpRequest, client: Option<&ClientId>) -> Origin {
+    let agent = request.headers().get(header::USER_AGENT);
+    let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    Origin {
+        address: Some(of(request)).filter(|address| *address != UNKNOWN),
+        client: client.cloned(),
+        agent: agent.and_then(|agent| Note::of(&agent)),
+    }
 }
 
 /// The address that the request comes from, for the log; `-` where it has none.

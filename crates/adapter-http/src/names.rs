@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use mosaic_domain::EntityType;
 use mosaic_domain::account::Role;
+use mosaic_domain::activity::{ActivityKind, Doer};
 use mosaic_domain::entity::{GenerationSource, MoodKey, ResourceKind, StorageType, Variant};
 use mosaic_domain::record::RevisionReason;
 use utoipa::openapi::RefOr;
@@ -44,6 +45,10 @@ names! {
     KindName as "ResourceType" = ResourceKind::NAMES.iter().copied();
     /// What a user may do.
     RoleName as "Role" = [Role::Admin, Role::User].map(Role::name);
+    /// What happened to an account.
+    ActivityName as "ActivityKind" = ActivityKind::ALL.iter().map(|kind| kind.name());
+    /// Who did it.
+    DoerName as "Doer" = Doer::NAMES.iter().copied();
     /// A smaller picture.
     VariantName as "Variant" = Variant::NAMES.iter().copied();
     /// What an event is called.

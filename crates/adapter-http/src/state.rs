@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_application::accounts::Accounts;
+use mosaic_application::activity::Trail;
 use mosaic_application::attachments::Attachments;
 use mosaic_application::bots::Bots;
 use mosaic_application::devices::Devices;
@@ -51,6 +52,8 @@ pub struct AppState {
     pub downloads: DownloadSettings,
     /// Logins and accounts.
     pub accounts: Accounts,
+    /// What happened to accounts.
+    pub trail: Trail,
     /// Who a request comes from.
     pub sessions: Sessions,
     /// Whether the store can work.

@@ -1,21 +1,22 @@
 //! The values of fields and parameters: what a client sends for each kind, how that is read, and what the document says of it.
 //! How a value is shown, the domain says.
 
+use mosaic_domain::activity::ActivityKind;
 use mosaic_domain::entity::{
     Diary, FileSize, Filename, GenerationSource, KeptObject, MimeType, MoodKey, MoodScore, Sha256,
     StorageType, Variant,
 };
 use mosaic_domain::text::{DisplayName, LongText, ModelName, PictureAddress, ShortText, Tags};
 use mosaic_domain::{
-    AvatarId, BotId, ClientId, DiaryDate, EditTime, MemoId, ResourceId, RevisionId, UnixMillis, UploadId,
-    UserId, Violation,
+    ActivityId, AvatarId, BotId, ClientId, DiaryDate, EditTime, MemoId, ResourceId, RevisionId, UnixMillis,
+    UploadId, UserId, Violation,
 };
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 
 use crate::field::{Check, Field, FieldValue, Int, from_text, ids, in_range, sort_order};
-use crate::names::{MoodName, SourceName, StorageName, VariantName};
+use crate::names::{ActivityName, MoodName, SourceName, StorageName, VariantName};
 use crate::schema;
 
 /// A value that a field or a parameter may have.
@@ -123,6 +124,8 @@ values! {
     UserId: String as schema::Id, text => from_text(text);
     UploadId: String as schema::Id, text => from_text(text);
     AvatarId: String as schema::Id, text => from_text(text);
+    ActivityId: String as schema::Id, text => from_text(text);
+    ActivityKind: String as ActivityName, text => from_text(text);
     RevisionId: String as schema::Id, text => from_text(text);
     ClientId: String as schema::ClientId, text => from_text(text);
     DiaryDate: String as schema::Day, text => from_text(text);

@@ -23,6 +23,7 @@
 //! ```
 
 mod accounts;
+mod activity;
 mod at_rest;
 mod batch;
 mod blocking;

@@ -38,6 +38,7 @@ static STEPS: &[Migration] = migrations!(
     (9, "clocks_that_never_moved"),
     (10, "time_zones"),
     (11, "tables_by_user"),
+    (12, "activity"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::rows::column;
 use crate::session::{Session, Step, Value};
 use crate::standing;
-use crate::{accounts, contents};
+use crate::{accounts, activity, contents};
 
 const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 
@@ -22,8 +22,9 @@ const REMOVE_CLOCK: &str = "DELETE FROM sync_clocks WHERE user_id = $1";
 
 /// What a user's rows stand in, each with an order that an index of the user's has, so that they come from it, however many
 /// there are.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("sync_cursors", "user_id"),
+    ("activity", "kind, event_id"),
     ("revisions", "revision_id"),
     ("purged_revisions", "entity_type, record_key"),
     ("record_search", "entity_type, record_key"),
@@ -124,6 +125,7 @@ impl PostgresStore {
         let steps = vec![
             Step::Fixed(REMOVE_CLOCK, user()),
             Step::Fixed(FORGET_CURSORS, user()),
+            Step::Fixed(activity::FORGET_ALL, user()),
             Step::Fixed(standing::END_ALL, user()),
             Step::Fixed(REMOVE_USER, user()),
             Step::Fixed(contents::NOTE_REMOVED, user()),

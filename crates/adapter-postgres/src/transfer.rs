@@ -1,6 +1,7 @@
 //! Reading the store out whole and writing one in, for `mosaic copy`.
 
 use async_trait::async_trait;
+use mosaic_domain::activity::Activity;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
@@ -14,6 +15,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
+use crate::activity::ActivityValues;
 use crate::batch::{Batch, NumberedRevisions};
 use crate::contents::AvatarColumns;
 use crate::error::Failure;
@@ -232,6 +234,12 @@ impl DumpWriter for PostgresStore {
     async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
         let (user, columns) = (user.uuid(), ContentColumns::of(&contents));
         self.load(&user, vec![Step::Fixed(PUT_CONTENTS, columns.values(&user))])
+            .await
+    }
+
+    async fn load_activity(&self, _: UserId, events: Vec<Activity>) -> Result<(), StoreError> {
+        let events: Vec<_> = events.iter().map(ActivityValues::new).collect();
+        self.in_transaction(events.iter().map(ActivityValues::put).collect())
             .await
     }
 

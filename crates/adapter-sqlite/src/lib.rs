@@ -21,6 +21,7 @@
 //! ```
 
 mod accounts;
+mod activity;
 mod at_rest;
 mod backup;
 mod commits;

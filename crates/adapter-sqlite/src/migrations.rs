@@ -25,6 +25,7 @@ static STEPS: &[Migration] = migrations!(
     (9, "clocks_that_never_moved"),
     (10, "time_zones"),
     (11, "tables_by_user"),
+    (12, "activity"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

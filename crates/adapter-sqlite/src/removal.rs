@@ -62,7 +62,7 @@ fn close(conn: &Connection, id: UserId) -> Result<usize, Failure> {
 }
 
 /// What there may be much of.
-const BATCHES: [&str; 7] = [
+const BATCHES: [&str; 8] = [
     "DELETE FROM upload_parts WHERE user_id = ?1 AND (upload_id, part_offset) IN (
          SELECT upload_id, part_offset FROM upload_parts WHERE user_id = ?1 LIMIT ?2)",
     "DELETE FROM uploads WHERE user_id = ?1 AND upload_id IN (
@@ -77,6 +77,8 @@ const BATCHES: [&str; 7] = [
          SELECT rowid FROM revisions WHERE user_id = ?1 LIMIT ?2)",
     "DELETE FROM purged_revisions WHERE user_id = ?1 AND (entity_type, record_key) IN (
          SELECT entity_type, record_key FROM purged_revisions WHERE user_id = ?1 LIMIT ?2)",
+    "DELETE FROM activity WHERE user_id = ?1 AND (kind, event_id) IN (
+         SELECT kind, event_id FROM activity WHERE user_id = ?1 LIMIT ?2)",
 ];
 
 /// Removes records with their texts, which are as many rows again.

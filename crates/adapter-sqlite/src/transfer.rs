@@ -1,6 +1,7 @@
 //! Reading the store out whole and writing one in, for `mosaic copy`.
 
 use async_trait::async_trait;
+use mosaic_domain::activity::Activity;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
@@ -16,7 +17,7 @@ use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, column, parsed};
 use crate::standing;
-use crate::{accounts, contents, cursors, records, tokens};
+use crate::{accounts, activity, contents, cursors, records, tokens};
 
 #[async_trait]
 impl StoreIdentity for SqliteStore {
@@ -141,6 +142,11 @@ impl DumpWriter for SqliteStore {
                 .iter()
                 .try_for_each(|content| contents::put_content(conn, user, content))
         };
+        Ok(self.writer.run_for(user, job).await?)
+    }
+
+    async fn load_activity(&self, user: UserId, events: Vec<Activity>) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| events.iter().try_for_each(|event| activity::put(conn, event));
         Ok(self.writer.run_for(user, job).await?)
     }
 

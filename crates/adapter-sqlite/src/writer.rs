@@ -239,6 +239,15 @@ impl Writer {
             .await
     }
 
+    /// Does work that changes neither records nor accounts nor logins: nobody is told of it.
+    pub(crate) async fn aside<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        self.submit(None, Touches::Nobody, 0, work, |_| None).await
+    }
+
     /// Does work that may change one account or its logins, and says so.
     pub(crate) async fn change_account<T, W>(&self, work: W) -> Result<T, Failure>
     where

@@ -1,18 +1,22 @@
 //! Accounts: one's own, registration, and what administrators do.
 
+mod changes;
 mod logins;
 
 use std::sync::Arc;
 
 use mosaic_domain::account::{
-    Account, AccountChange, ActingLogin, CreateOutcome, Password, RemoveOutcome, Role, UpdateOutcome, User,
-    Username,
+    Account, AccountChange, ActingLogin, Password, RemoveOutcome, Role, User, Username,
 };
+use mosaic_domain::activity::{ActivityKind, Doer, Origin};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, TimeZone, UserId, Violation, Violations};
-use mosaic_ports::{AccountStore, Clock, IdGenerator, PasswordHasher, Randomness, RefreshTokens};
+use mosaic_ports::{
+    AccountStore, ActivityLog, Clock, IdGenerator, PasswordHasher, Randomness, RefreshTokens,
+};
 
+use crate::activity::Trail;
 use crate::error::{AppError, Unauthenticated};
 use crate::refresh_tokens::hex;
 use crate::sessions::{Caller, Sessions};
@@ -37,6 +41,7 @@ pub enum Registration {
 pub struct AccountPorts {
     pub accounts: Arc<dyn AccountStore>,
     pub refresh_tokens: Arc<dyn RefreshTokens>,
+    pub activity: Arc<dyn ActivityLog>,
     pub passwords: Arc<dyn PasswordHasher>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdGenerator>,
@@ -53,6 +58,7 @@ impl std::fmt::Debug for AccountPorts {
 #[derive(Clone)]
 pub struct Accounts {
     ports: AccountPorts,
+    trail: Trail,
     sessions: Sessions,
     registration: Registration,
     refresh_ttl_ms: i64,
@@ -100,11 +106,24 @@ impl Accounts {
         registration: Registration,
         refresh_ttl_ms: i64,
     ) -> Self {
+        let AccountPorts {
+            activity, clock, ids, ..
+        } = &ports;
         Self {
+            trail: Trail::new(Arc::clone(activity), Arc::clone(clock), Arc::clone(ids)),
             ports,
             sessions,
             registration,
             refresh_ttl_ms,
+        }
+    }
+
+    /// The same accounts, for what is asked for from there. What happens to them is noted in their trails.
+    #[must_use]
+    pub fn asked_from(&self, origin: Origin) -> Self {
+        Self {
+            trail: self.trail.asked_from(origin),
+            ..self.clone()
         }
     }
 
@@ -147,6 +166,11 @@ impl Accounts {
             .await
             .map_err(AppError::Internal)?
         {
+            let by = Doer::User(caller.user);
+            let detail = Some("the old password, at a change of it");
+            self.trail
+                .note(caller.user, ActivityKind::LoginFailed, by, detail)
+                .await;
             return Err(AppError::WrongPassword);
         }
         if stays && account.user.must_change_password {
@@ -165,7 +189,7 @@ impl Accounts {
             ..AccountChange::default()
         };
         // The old password proves it, whatever became of the login.
-        self.change(caller.user, change, None)
+        self.change(caller.user, change, None, Doer::User(caller.user))
             .await
             .map_err(gone_is_logged_out)?;
         self.begin(caller.user, password, caller.client.clone(), None)
@@ -184,7 +208,8 @@ impl Accounts {
             time_zone: patch.time_zone,
             ..AccountChange::default()
         };
-        let change = self.change(caller.user, change, Some(caller.acting()));
+        let (by, doer) = (Some(caller.acting()), Doer::User(caller.user));
+        let change = self.change(caller.user, change, by, doer);
         change.await.map_err(gone_is_logged_out)
     }
 
@@ -208,8 +233,8 @@ impl Accounts {
             role: Role::User,
             must_change_password: false,
         };
-        let Account { user, password } = self.store_any(request, None).await?;
-        self.begin(user.id, password, client, device_name).await
+        let Account { user, password } = self.store_any(request, None, Doer::Stranger).await?;
+        self.log_in(user.id, password, client, device_name).await
     }
 
     /// Makes an account, for a login or, with `None`, for the server itself.
@@ -217,7 +242,7 @@ impl Accounts {
     /// # Errors
     /// [`AppError::NameTaken`]; those of a login that has ended by then (L1).
     pub async fn create(&self, request: AccountRequest, by: Option<ActingLogin>) -> Result<User, AppError> {
-        Ok(self.store_any(request, by).await?.user)
+        Ok(self.store_any(request, by, doer(by)).await?.user)
     }
 
     /// Makes the account `admin` where there is no account at all. Without a password a random one is made and returned:
@@ -243,7 +268,7 @@ impl Accounts {
             // Whoever starts the server reads it off the log: nobody else has chosen it for them.
             must_change_password: false,
         };
-        Ok(match self.store(request, true, None).await {
+        Ok(match self.store(request, true, None, Doer::Server).await {
             Ok(Some(_)) => generated.map_or(FirstStart::Admin, FirstStart::AdminWithPassword),
             Ok(None) | Err(AppError::NameTaken) => FirstStart::NotFirst,
             Err(error) => return Err(error),
@@ -312,7 +337,7 @@ impl Accounts {
             end_logins,
             ..AccountChange::default()
         };
-        self.change(id, change, by).await
+        self.change(id, change, by, doer(by)).await
     }
 
     /// Removes an account and everything of it, in small steps. `tell` is told of each. What was interrupted goes on with the
@@ -326,8 +351,10 @@ impl Accounts {
         by: Option<ActingLogin>,
         mut tell: impl FnMut() + Send,
     ) -> Result<(), AppError> {
+        let account = self.ports.accounts.by_id(id).await?;
+        let name = account.map(|account| account.user.username.to_string());
         loop {
-            let outcome = self.ports.accounts.remove(id, ROWS_AT_ONCE, by).await?;
+            let outcome = self.remove_step(id, name.clone(), by).await?;
             match outcome {
                 RemoveOutcome::Removed => return Ok(()),
                 RemoveOutcome::Removing => tell(),
@@ -335,72 +362,6 @@ impl Accounts {
                 RemoveOutcome::LastAdmin => return Err(AppError::LastAdmin),
                 RemoveOutcome::Refused(refusal) => return Err(refusal.into()),
             }
-        }
-    }
-
-    async fn change(
-        &self,
-        id: UserId,
-        change: AccountChange,
-        by: Option<ActingLogin>,
-    ) -> Result<User, AppError> {
-        match self
-            .ports
-            .accounts
-            .update(id, change, self.ports.clock.now(), by)
-            .await?
-        {
-            UpdateOutcome::Updated(user) => Ok(user),
-            UpdateOutcome::NotFound => Err(AppError::NotFound),
-            UpdateOutcome::NameTaken => Err(AppError::NameTaken),
-            UpdateOutcome::LastAdmin => Err(AppError::LastAdmin),
-            UpdateOutcome::StaleCredential => Err(AppError::WrongPassword),
-            UpdateOutcome::Refused(refusal) => Err(refusal.into()),
-        }
-    }
-
-    async fn store_any(&self, request: AccountRequest, by: Option<ActingLogin>) -> Result<Account, AppError> {
-        self.store(request, false, by)
-            .await?
-            .ok_or_else(|| AppError::Internal("an account was not the first".into()))
-    }
-
-    /// Makes an account; `None` where it was to be the first and is not.
-    async fn store(
-        &self,
-        request: AccountRequest,
-        only_first: bool,
-        by: Option<ActingLogin>,
-    ) -> Result<Option<Account>, AppError> {
-        let password = self
-            .ports
-            .passwords
-            .hash(request.password)
-            .await
-            .map_err(AppError::Internal)?;
-        let now = self.ports.clock.now();
-        let user = User {
-            id: UserId::new(self.ports.ids.next()),
-            username: request.username,
-            avatar_url: None,
-            role: request.role,
-            must_change_password: request.must_change_password,
-            disabled: false,
-            time_zone: None,
-            created_at: now,
-            updated_at: now,
-        };
-        let account = Account { user, password };
-        match self
-            .ports
-            .accounts
-            .create(account.clone(), only_first, by)
-            .await?
-        {
-            CreateOutcome::Created => Ok(Some(account)),
-            CreateOutcome::NotFirst => Ok(None),
-            CreateOutcome::NameTaken => Err(AppError::NameTaken),
-            CreateOutcome::Refused(refusal) => Err(refusal.into()),
         }
     }
 }
@@ -432,6 +393,11 @@ impl std::fmt::Debug for FirstStart {
             Self::AdminWithPassword(_) => "AdminWithPassword(hidden)",
         })
     }
+}
+
+/// Who asks: a login, or whoever may use the command line.
+fn doer(by: Option<ActingLogin>) -> Doer {
+    by.map_or(Doer::CommandLine, |by| Doer::User(by.user))
 }
 
 fn gone_is_logged_out(error: AppError) -> AppError {

@@ -4,6 +4,9 @@
 //! Stamps, edit times, cursors, revisions and logins stay as they are: devices just go on pulling from the new server. At
 //! the end both stores are read again and compared, record by record.
 
+use std::collections::BTreeMap;
+
+use mosaic_domain::activity::{ActivityQuery, SERVER};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Record, Stamp, UserId};
 use mosaic_ports::{KeptRevision, Loaded, RevisionPlace, StoreError, Stores, UserDump, UserIds};
@@ -13,6 +16,8 @@ use sha2::{Digest, Sha256};
 const USERS_AT_ONCE: u32 = 500;
 /// How many contents are read at once.
 const CONTENTS_AT_ONCE: u32 = 1_000;
+/// How many events are read at once.
+const EVENTS_AT_ONCE: u32 = 1_000;
 /// How much one batch holds.
 const BATCH: PageLimits = PageLimits {
     records: 1_000,
@@ -112,6 +117,7 @@ impl Copy {
         for user in &users {
             self.copy_user(*user, &mut progress, &mut tell).await?;
         }
+        self.copy_activity(SERVER).await?;
         self.to.dump_writer.refresh_statistics().await?;
         progress = Progress {
             phase: Phase::Comparing,
@@ -123,6 +129,7 @@ impl Copy {
             self.compare_user(*user, &mut hash, &mut progress, &mut tell)
                 .await?;
         }
+        self.compare_activity(SERVER).await?;
         let content_hash = hash
             .finalize()
             .iter()
@@ -204,6 +211,7 @@ impl Copy {
         self.copy_records(user, loaded, progress, tell).await?;
         self.copy_revisions(user, loaded, progress, tell).await?;
         self.copy_contents(user).await?;
+        self.copy_activity(user).await?;
         progress.users += 1;
         tell(*progress);
         Ok(())
@@ -269,6 +277,32 @@ impl Copy {
             after = Some(last.sha256);
             self.to.dump_writer.load_contents(user, contents).await?;
         }
+    }
+
+    /// What happened to the account. What is there already stays.
+    async fn copy_activity(&self, user: UserId) -> Result<(), CopyError> {
+        let mut query = ActivityQuery::newest(EVENTS_AT_ONCE);
+        loop {
+            let events = self.from.activity.trail(user, query).await?;
+            let Some(last) = events.last() else {
+                return Ok(());
+            };
+            query.before = Some(last.id);
+            self.to.dump_writer.load_activity(user, events).await?;
+        }
+    }
+
+    /// Whether all that happened to an account is known in the target, which may have seen more since.
+    async fn compare_activity(&self, user: UserId) -> Result<(), CopyError> {
+        let everything = ActivityQuery::newest(u32::MAX);
+        let theirs = self.to.activity.trail(user, everything).await?;
+        let theirs: BTreeMap<_, _> = theirs.into_iter().map(|event| (event.id, event)).collect();
+        let ours = self.from.activity.trail(user, everything).await?;
+        if ours.iter().all(|event| theirs.get(&event.id) == Some(event)) {
+            return Ok(());
+        }
+        let what = "the trails";
+        Err(CopyError::Differs { user, what })
     }
 
     async fn compare_contents(&self, user: UserId, hash: &mut Sha256) -> Result<(), CopyError> {
@@ -337,6 +371,7 @@ impl Copy {
         }
         self.compare_revisions(user, hash, progress, tell).await?;
         self.compare_contents(user, hash).await?;
+        self.compare_activity(user).await?;
         progress.users += 1;
         tell(*progress);
         Ok(())

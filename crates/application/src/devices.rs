@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mosaic_domain::activity::{ActivityKind, Doer, Origin};
 use mosaic_domain::text::DisplayName;
 use mosaic_domain::{ClientId, Cursor, EntityType, Stamp, UnixMillis, UserId};
 use mosaic_ports::{ChangeFeed, Clock, DeviceCursors, RecordReader, RefreshTokens, SyncDigest};
 
+use crate::activity::Trail;
 use crate::error::{AppError, Unauthenticated};
 
 /// A device.
@@ -38,6 +40,7 @@ pub struct Devices {
     feed: Arc<dyn ChangeFeed>,
     reader: Arc<dyn RecordReader>,
     clock: Arc<dyn Clock>,
+    trail: Trail,
 }
 
 impl Devices {
@@ -48,6 +51,7 @@ impl Devices {
         feed: Arc<dyn ChangeFeed>,
         reader: Arc<dyn RecordReader>,
         clock: Arc<dyn Clock>,
+        trail: Trail,
     ) -> Self {
         Self {
             cursors,
@@ -55,6 +59,16 @@ impl Devices {
             feed,
             reader,
             clock,
+            trail,
+        }
+    }
+
+    /// The same devices, for what is asked for from there.
+    #[must_use]
+    pub fn asked_from(&self, origin: Origin) -> Self {
+        Self {
+            trail: self.trail.asked_from(origin),
+            ..self.clone()
         }
     }
 
@@ -93,14 +107,19 @@ impl Devices {
     /// # Errors
     /// [`AppError::NotFound`] where the user has no such device.
     pub async fn forget(&self, user: UserId, client: &ClientId) -> Result<(), AppError> {
-        // The logins first: a device that is forgotten half-way can be forgotten again.
-        let ended = self.tokens.end_client(user, client).await?;
-        let known = self.cursors.forget(user, client).await?;
-        if known || !ended.is_empty() {
+        let (this, client) = (self.clone(), client.clone());
+        let work = async move {
+            // The logins first: a device that is forgotten half-way can be forgotten again.
+            let ended = this.tokens.end_client(user, &client).await?;
+            let known = this.cursors.forget(user, &client).await?;
+            if !known && ended.is_empty() {
+                return Err(AppError::NotFound);
+            }
+            let (kind, by) = (ActivityKind::DeviceForgotten, Doer::User(user));
+            this.trail.note(user, kind, by, Some(client.as_str())).await;
             Ok(())
-        } else {
-            Err(AppError::NotFound)
-        }
+        };
+        crate::joined(tokio::spawn(work).await)
     }
 
     /// What the user's records come to.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mosaic_domain::activity::{ActivityKind, Doer, SERVER};
 use mosaic_domain::high_water::{FoundHistory, FoundUser, HighWaterMark, Verdict};
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{interval, sleep, timeout};
 use uuid::Uuid;
 
+use crate::activity::Trail;
 use crate::retention::Purge;
 use crate::storage::VerifiedStorage;
 
@@ -45,6 +47,7 @@ pub struct History {
     jobs: Arc<dyn Jobs>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
+    trail: Trail,
 }
 
 /// An epoch that was renewed.
@@ -65,6 +68,7 @@ impl History {
             user_ids: Arc::clone(&store.user_ids),
             orphans: Arc::clone(&store.orphans),
             jobs: Arc::clone(&store.jobs),
+            trail: Trail::new(Arc::clone(&store.activity), Arc::clone(&clock), Arc::clone(&ids)),
             clock,
             ids,
         }
@@ -78,7 +82,8 @@ impl History {
         self.identity.epoch().await
     }
 
-    /// Gives it a new name: devices pull everything again, and servers purge nothing by themselves for [`HELD_BACK_MS`].
+    /// Gives it a new name, for whoever may use the command line: devices pull everything again, and servers purge nothing by
+    /// themselves for [`HELD_BACK_MS`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -86,6 +91,8 @@ impl History {
         loop {
             let old = self.identity.epoch().await?;
             if let Some(renewed) = self.renew_from(old).await? {
+                let (kind, by) = (ActivityKind::EpochRenewed, Doer::CommandLine);
+                self.trail.note(SERVER, kind, by, None).await;
                 return Ok(renewed);
             }
         }
@@ -98,6 +105,17 @@ impl History {
         let new = Epoch::new(self.ids.next());
         let is_done = self.identity.replace_epoch(old, new).await?;
         Ok(is_done.then_some(Renewed { old, new }))
+    }
+
+    /// What follows once a backup has taken the place of the database, by the command line: it is noted, and servers purge
+    /// nothing by themselves for [`HELD_BACK_MS`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn restored(&self) -> Result<(), StoreError> {
+        let (kind, by) = (ActivityKind::Restored, Doer::CommandLine);
+        self.trail.note(SERVER, kind, by, None).await;
+        self.hold_purges_back().await
     }
 
     /// Sees to it that servers purge nothing by themselves for [`HELD_BACK_MS`].
@@ -214,6 +232,11 @@ impl HighWater {
             // Perhaps another instance was first.
             None => self.history.epoch().await?,
         };
+        if renewed.is_some() {
+            let (kind, by) = (ActivityKind::Restored, Doer::Server);
+            let detail = Some("not by `mosaic restore`");
+            self.history.trail.note(SERVER, kind, by, detail).await;
+        }
         let mut state = self.state();
         // What was committed meanwhile stays where the history is the same, and comes again with the next commit elsewhere.
         let same = state

@@ -15,9 +15,11 @@
 //! * [`export`]: everything of one user, as lines of JSON, there and back.
 //! * [`copy`]: a whole installation, from one store to another.
 //! * [`concurrency`]: how much goes on at the same time, for each user.
+//! * [`activity`]: what happened to accounts, for whoever looks back.
 //! * [`accounts`]: logins, accounts, registration; [`sessions`]: who a request comes from.
 
 pub mod accounts;
+pub mod activity;
 pub mod attachments;
 pub mod bots;
 pub mod concurrency;

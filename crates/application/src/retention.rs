@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use mosaic_domain::UnixMillis;
 use mosaic_domain::UserId;
+use mosaic_domain::activity::SERVER;
 use mosaic_domain::lease::{ClaimOutcome, JobClaim};
-use mosaic_ports::{Clock, IdGenerator, Jobs, Retention, StoreError, UserIds};
+use mosaic_ports::{ActivityLog, Clock, IdGenerator, Jobs, Retention, StoreError, UserIds};
 
 use crate::garbage::{GarbageCollector, GarbageError};
 
@@ -65,6 +66,7 @@ pub struct Purge {
     jobs: Arc<dyn Jobs>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
+    activity: Option<(Arc<dyn ActivityLog>, i64)>,
 }
 
 impl Purge {
@@ -84,7 +86,15 @@ impl Purge {
             jobs,
             clock,
             ids,
+            activity: None,
         }
+    }
+
+    /// The same purge, which also forgets what happened to accounts more than `ms` milliseconds ago.
+    #[must_use]
+    pub fn with_activity(mut self, log: Arc<dyn ActivityLog>, ms: i64) -> Self {
+        self.activity = Some((log, ms));
+        self
     }
 
     /// Forgets what is older than `retention_ms` milliseconds (`None`: nothing is too old), and removes the bytes of attachments
@@ -114,6 +124,7 @@ impl Purge {
         let mut round = Round {
             purge: self,
             holder,
+            started,
             claimed_at: started,
             before: retention_ms.map(|ms| started.plus(-ms)),
             progress: Progress::default(),
@@ -181,6 +192,7 @@ impl Purge {
 struct Round<'a, T> {
     purge: &'a Purge,
     holder: uuid::Uuid,
+    started: UnixMillis,
     claimed_at: UnixMillis,
     before: Option<UnixMillis>,
     progress: Progress,
@@ -210,11 +222,13 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
             after = Some(*last);
             for user in users {
                 self.records(user).await?;
+                self.activity(user).await?;
                 self.bytes(user).await?;
                 self.progress.users += 1;
                 self.tell()?;
             }
         }
+        self.activity(SERVER).await?;
         self.removed_users().await?;
         let swept = self.purge.garbage.sweep().await;
         self.noted(None, swept);
@@ -237,6 +251,16 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
             }
             self.tell()?;
         }
+    }
+
+    /// Forgets old events in one trail.
+    async fn activity(&mut self, user: UserId) -> Result<(), End> {
+        if let Some((log, ms)) = &self.purge.activity {
+            self.hold_on().await?;
+            let step = log.forget_before(user, self.started.plus(-ms)).await;
+            self.noted(Some(user), step);
+        }
+        Ok(())
     }
 
     /// Removes the bytes that nothing of one user names any more.

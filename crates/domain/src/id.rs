@@ -76,6 +76,8 @@ uuid_id! {
     AvatarId;
     /// One login and all refresh tokens that descend from it.
     FamilyId;
+    /// Something that happened to an account.
+    ActivityId;
 }
 
 /// One installation of the app, named by itself: 1 to 64 characters, none of them a control character.

@@ -10,6 +10,7 @@
 //! * [`mod@write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
 //! * [`account`], [`login`], [`lease`]: what becomes of an account, a refresh token, the lease of a job ([`plan`]).
+//! * [`activity`]: what happened to an account, for whoever looks back.
 //! * [`high_water`]: whether a database was set back behind the server's back (R2).
 //! * [`header`]: in which a device says who it is.
 //! * [`digest`]: whether two sides hold the same records.
@@ -19,6 +20,7 @@
 //! Rule numbers in comments (S1, P3, W2 ...) are those of `docs/protocol.md`.
 
 pub mod account;
+pub mod activity;
 pub mod attachment;
 pub mod digest;
 pub mod entity;
@@ -45,7 +47,8 @@ pub mod zone;
 
 pub use entity::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, RecordKey};
 pub use id::{
-    AvatarId, BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId, UploadId, UserId,
+    ActivityId, AvatarId, BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId,
+    UploadId, UserId,
 };
 pub use record::{Live, Record, Revision, RevisionReason, State};
 pub use stamp::{Cursor, Stamp, SyncClock};

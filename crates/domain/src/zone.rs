@@ -68,6 +68,12 @@ impl TimeZone {
         UnixMillis::clamped(latest)
     }
 
+    /// A moment as clocks there show it, with what they are ahead of UTC: `2026-11-27T11:30:00+08:00`.
+    pub fn show(&self, at: UnixMillis) -> String {
+        let there = instant(at).to_zoned(self.0.clone());
+        there.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
     /// The zone of those who name none.
     pub const UTC: Self = Self(tz::TimeZone::UTC);
     /// The most characters that a name may have: more than any has.
@@ -133,6 +139,18 @@ mod tests {
     fn day(zone: &str, date: &str) -> (i64, i64) {
         let day = zone.parse::<TimeZone>().unwrap().day(date.parse().unwrap());
         (day.begin.get(), day.end.get())
+    }
+
+    #[test]
+    fn moments_are_shown_as_clocks_show_them() {
+        for (zone, shown) in [
+            ("UTC", "2026-11-27T03:30:00+00:00"),
+            ("Asia/Shanghai", "2026-11-27T11:30:00+08:00"),
+        ] {
+            let zone: TimeZone = zone.parse().unwrap();
+            assert_eq!(zone.show(UnixMillis::clamped(1_795_750_200_999)), shown);
+        }
+        assert!(!TimeZone::UTC.show(UnixMillis::clamped(i64::MAX)).is_empty());
     }
 
     fn at(moment: &str) -> i64 {

@@ -6,10 +6,11 @@
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`AccountStore`],
 //! [`RefreshTokens`], [`Health`], [`StoreIdentity`], [`UserIds`], [`DumpReader`], [`DumpWriter`], [`Retention`], [`Jobs`],
-//! [`CommitFeed`], [`AttachmentIndex`], [`VariantIndex`], [`AvatarIndex`], [`OrphanIndex`], [`AttachmentAudit`] and
+//! [`CommitFeed`], [`ActivityLog`], [`AttachmentIndex`], [`VariantIndex`], [`AvatarIndex`], [`OrphanIndex`], [`AttachmentAudit`] and
 //! [`UploadStore`] over one database, hand them out as [`Stores`], and run the suite.
 
 mod accounts;
+mod activity;
 mod attachments;
 mod blobs;
 mod commits;
@@ -29,6 +30,7 @@ mod uploads;
 
 // What the ports' methods take and answer of the rules about accounts, logins and leases.
 pub use accounts::AccountStore;
+pub use activity::ActivityLog;
 pub use attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BlobWriter, PresignedRead};
 pub use commits::{CommitFeed, CommitListener};
@@ -58,6 +60,8 @@ pub use uploads::UploadStore;
 
 #[cfg(feature = "mock")]
 pub use accounts::MockAccountStore;
+#[cfg(feature = "mock")]
+pub use activity::MockActivityLog;
 #[cfg(feature = "mock")]
 pub use attachments::{
     MockAttachmentAudit, MockAttachmentIndex, MockAvatarIndex, MockOrphanIndex, MockVariantIndex,

@@ -5,6 +5,7 @@
 //! A value that no version would have written is told with its column, never with its content ([`CorruptColumn`]). A
 //! document that this version can't read is no error: it concerns its record alone (P8).
 
+mod activity;
 mod attachments;
 mod documents;
 
@@ -28,6 +29,7 @@ use crate::logins::DeviceLogin;
 use crate::store::KeptRevision;
 use crate::transfer::EarlierToken;
 
+pub use activity::{ACTIVITY_COLUMNS, activity, kind_names};
 pub use documents::{PULLED_WIDTH, pulled, stored};
 
 pub use attachments::{

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::accounts::AccountStore;
+use crate::activity::ActivityLog;
 use crate::attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 use crate::commits::CommitFeed;
 use crate::logins::RefreshTokens;
@@ -30,6 +31,7 @@ pub struct Stores {
     pub retention: Arc<dyn Retention>,
     pub jobs: Arc<dyn Jobs>,
     pub commits: Arc<dyn CommitFeed>,
+    pub activity: Arc<dyn ActivityLog>,
     pub contents: Arc<dyn AttachmentIndex>,
     pub variants: Arc<dyn VariantIndex>,
     pub avatars: Arc<dyn AvatarIndex>,
@@ -56,6 +58,7 @@ impl Stores {
             + Retention
             + Jobs
             + CommitFeed
+            + ActivityLog
             + AttachmentIndex
             + VariantIndex
             + AvatarIndex
@@ -79,6 +82,7 @@ impl Stores {
             retention: Arc::clone(store) as _,
             jobs: Arc::clone(store) as _,
             commits: Arc::clone(store) as _,
+            activity: Arc::clone(store) as _,
             contents: Arc::clone(store) as _,
             variants: Arc::clone(store) as _,
             avatars: Arc::clone(store) as _,

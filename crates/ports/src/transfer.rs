@@ -1,6 +1,7 @@
 //! What a store is, and moving a whole installation from one to another.
 
 use async_trait::async_trait;
+use mosaic_domain::activity::Activity;
 use mosaic_domain::attachment::{Avatar, ContentRef};
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PageLimits;
@@ -200,6 +201,12 @@ pub trait DumpWriter: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError>;
+
+    /// Writes events into a user's trail. One that is there stays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn load_activity(&self, user: UserId, events: Vec<Activity>) -> Result<(), StoreError>;
 
     /// Has the database know how much there is of what, after much was written: it chooses its ways by that.
     ///

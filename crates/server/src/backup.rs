@@ -192,7 +192,7 @@ pub(crate) async fn restore(config: &Config, file: PathBuf, yes: bool) -> Result
         mosaic_adapter_sqlite::restore(location, file, Arc::new(UuidV7Ids), SystemClock.now(), tell).await?;
     let store = OpenStore::existing(config, "").await;
     let store = store.map_err(BackupCommandError::Restored)?;
-    let held = store.history().hold_purges_back().await;
+    let held = store.history().restored().await;
     store.close().await;
     held.map_err(BackupCommandError::HoldBack)?;
     let mut said = restored(&done);

@@ -11,7 +11,9 @@ use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use mosaic_domain::DiaryDate;
 use mosaic_domain::account::Username;
+use mosaic_domain::activity::ActivityKind;
 
 use crate::check_client;
 use crate::config::{
@@ -59,6 +61,23 @@ pub enum Command {
     /// Manage accounts
     #[command(subcommand)]
     User(UserCommand),
+    /// Show what happened to accounts: logins, those that failed, changes, exports, and who did it from where
+    ///
+    /// The newest come last. Without NAME those of all accounts and of the server itself: accounts that were removed, backups that
+    /// were restored. Of each account and kind the newest 1,000 are kept, for retention.activity_days.
+    Audit {
+        /// Of this account alone
+        username: Option<Username>,
+        /// Of this kind alone: login, login_failed, password_changed, ...
+        #[arg(long, value_name = "KIND", value_parser = ActivityKind::from_str)]
+        kind: Option<ActivityKind>,
+        /// Of this day and later, like 2026-05-16, by the clocks of time_zone
+        #[arg(long, value_name = "DAY", value_parser = DiaryDate::from_str)]
+        since: Option<DiaryDate>,
+        /// The newest so many
+        #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// Bring the store to the schema of this version, and exit
     ///
     /// `mosaic serve` does the same when it starts.

@@ -62,6 +62,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How long revisions and the content of deleted records are kept; none: for ever.
     pub retention: Option<Duration>,
+    /// How long what happened to accounts is kept; `None`: for ever.
+    pub activity_retention: Option<Duration>,
     /// Backups that the server makes by itself.
     pub backup: BackupConfig,
     /// How much is taken of the bytes behind resources. Downloads are redirected only to a bucket.
@@ -125,7 +127,7 @@ impl Config {
         let auth = AuthConfig::read(reader);
         refuse_short_logins(reader, &auth);
         let limits = LimitsConfig::read(reader);
-        let days = RetentionConfig::read(reader).days;
+        let RetentionConfig { days, activity_days } = RetentionConfig::read(reader);
         let backup = BackupConfig::read(reader);
         let attachments = AttachmentsConfig::read(reader);
         let s3 = S3Config::read(reader);
@@ -140,6 +142,7 @@ impl Config {
             auth,
             limits,
             retention: (days > 0).then(|| DAY * days),
+            activity_retention: (activity_days > 0).then(|| DAY * activity_days),
             backup,
             attachments,
             storage,

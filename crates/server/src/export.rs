@@ -9,6 +9,7 @@ use mosaic_application::AppError;
 use mosaic_application::export::skipped;
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
+use mosaic_domain::activity::Doer;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
@@ -165,7 +166,7 @@ async fn export(store: &OpenStore, username: &Username, screen: &Screen) -> Resu
     let user: UserId = account.user.id;
     let loaded = store.ports.dump_reader.loaded(user).await?;
     let mut gauge = screen.gauge("exporting", loaded.records + loaded.revisions + 2);
-    let mut pieces = pin!(wiring::export(&store.ports).run(user));
+    let mut pieces = pin!(wiring::export(&store.ports).run(user, Doer::CommandLine));
     let mut lines = 0;
     while let Some(piece) = pieces.try_next().await.map_err(ExportError::Export)? {
         lines += lines_in(&piece);

@@ -11,11 +11,12 @@ use mosaic_adapter_system::SystemClock;
 use mosaic_application::export::{Check, Import, ImportError, Imported, Manifest, Pass};
 use mosaic_domain::UserId;
 use mosaic_domain::account::Username;
+use mosaic_domain::activity::{ActivityKind, Doer};
 use mosaic_ports::{Clock as _, StoreError};
 
 use crate::config::Config;
 use crate::progress::Meter;
-use crate::wiring::{OpenStore, WiringError};
+use crate::wiring::{self, OpenStore, WiringError};
 use crate::words::counted;
 
 /// What to do where a server has the embedded store.
@@ -208,6 +209,8 @@ async fn import_into(
         return Err(ImportCommandError::NoSuchUser(username.clone()));
     };
     let user: UserId = account.user.id;
+    let (kind, by) = (ActivityKind::Imported, Doer::CommandLine);
+    wiring::trail(&store.ports).note(user, kind, by, None).await;
     let mut import = Import::new(store.ports.write.clone(), user);
     let passes: Vec<Pass> = Pass::all().collect();
     let mut meter = Meter::of("importing", lines.bytes * passes.len() as u64);

@@ -1,6 +1,7 @@
 //! The mosaic binary: arguments, configuration, telemetry, wiring. Thin: nothing here decides anything.
 
 mod atomic_file;
+mod audit;
 mod backup;
 mod bundle;
 mod certificate;

@@ -44,7 +44,7 @@ pub(crate) async fn run(
         go_on_unless(stopping)
     };
     let retention = work.config.retention.map(millis);
-    let purge = work.store.purge(&storage);
+    let purge = work.store.purge(&work.config, &storage);
     said(purge.run(retention, When::Now, tell).await?)
 }
 

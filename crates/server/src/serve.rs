@@ -174,7 +174,7 @@ impl Background {
         let certificate = config.tls.clone().zip(tls);
         let backups = ScheduledBackup::of(config).map(|backups| backups.start(stopping.clone()));
         Self {
-            jobs: [daily(config, services, stopping)]
+            jobs: [services.daily(config).start(stopping, &OsRandomness)]
                 .into_iter()
                 .chain(backups)
                 .collect(),
@@ -232,10 +232,4 @@ fn warn_of_hidden_addresses(config: &Config, sockets: &Sockets) {
              where the proxy sends X-Forwarded-For"
         );
     }
-}
-
-/// Starts the daily job.
-fn daily(config: &Config, services: &Services, stopping: watch::Receiver<bool>) -> JoinHandle<()> {
-    let retention = config.retention.map(wiring::millis);
-    services.daily(retention).start(stopping, &OsRandomness)
 }

@@ -9,6 +9,7 @@ use mosaic_domain::account::Password;
 use mosaic_ports::StoreError;
 use tokio::sync::watch;
 
+use crate::audit::{self, AuditError, Wanted};
 use crate::cli::Command;
 use crate::config::Config;
 use crate::control::{Answer, CallError, Connection, Step};
@@ -76,6 +77,9 @@ pub(crate) enum TaskError {
     /// Nothing, or not everything, was exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// What happened is not known.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The purge was not done.
     #[error(transparent)]
     Purge(#[from] PurgeError),
@@ -247,6 +251,19 @@ pub(crate) async fn perform(
 ) -> Result<(), TaskError> {
     let said = match command {
         Command::User(command) => users::execute(work, command, password, screen).await?,
+        Command::Audit {
+            username,
+            kind,
+            since,
+            limit,
+        } => {
+            let wanted = Wanted {
+                kind: *kind,
+                since: *since,
+                limit: *limit,
+            };
+            return Ok(audit::run(work, username.as_ref(), wanted, screen).await?);
+        }
         Command::Purge => purge::run(work, screen, &stopping).await?,
         Command::Epoch(command) => epoch::execute(&work.store, *command).await?,
         Command::Doctor {

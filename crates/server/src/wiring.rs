@@ -12,6 +12,7 @@ use mosaic_adapter_http::{
 use mosaic_adapter_media::{PictureScaler, PictureSettings, Signatures};
 use mosaic_adapter_system::{Argon2Hasher, OsRandomness, PasetoTokens, SystemClock, UuidV7Ids};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
+use mosaic_application::activity::Trail;
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
 use mosaic_application::days::Days;
@@ -160,10 +161,11 @@ impl Services {
         Workbench::of_server(config, store, storage, shown_config)
     }
 
-    /// The job that forgets what is older than that many milliseconds, once a day.
-    pub(crate) fn daily(&self, retention_ms: Option<i64>) -> DailyJob {
+    /// The job that forgets what is old, once a day.
+    pub(crate) fn daily(&self, config: &Config) -> DailyJob {
+        let retention_ms = config.retention.map(millis);
         DailyJob::new(
-            self.store.purge(&self.storage),
+            self.store.purge(config, &self.storage),
             retention_ms,
             Arc::clone(&self.purges),
         )
@@ -243,6 +245,7 @@ fn logins(
     let ports = AccountPorts {
         accounts: Arc::clone(&store.accounts),
         refresh_tokens: Arc::clone(&store.tokens),
+        activity: Arc::clone(&store.activity),
         passwords,
         clock,
         ids: Arc::new(UuidV7Ids),
@@ -268,6 +271,7 @@ fn state(
     let clock = Arc::clone(&machine.clock);
     let ids: Arc<dyn IdGenerator> = Arc::new(UuidV7Ids);
     let (accounts, sessions) = logins(machine, config, store, *token_key(config)?.expose())?;
+    let trail = Trail::new(Arc::clone(&store.activity), Arc::clone(&clock), Arc::clone(&ids));
     let records = Records::new(
         Arc::clone(&store.write),
         Arc::clone(&store.reader),
@@ -302,6 +306,7 @@ fn state(
             Arc::clone(&store.feed),
             Arc::clone(&store.reader),
             Arc::clone(&clock),
+            trail.clone(),
         ),
         nudges: Nudges::new(
             Arc::clone(subscriptions),
@@ -309,6 +314,7 @@ fn state(
             config.events.max_per_user.get(),
         ),
         export: export(store),
+        trail,
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         attachments,
@@ -372,6 +378,16 @@ pub(crate) fn export(store: &Stores) -> Export {
         Arc::clone(&store.dump_reader),
         Arc::clone(&store.identity),
         Arc::new(SystemClock),
+        trail(store),
+    )
+}
+
+/// What happened to the accounts of a store, for commands.
+pub(crate) fn trail(store: &Stores) -> Trail {
+    Trail::new(
+        Arc::clone(&store.activity),
+        Arc::new(SystemClock),
+        Arc::new(UuidV7Ids),
     )
 }
 

@@ -280,6 +280,14 @@ macro_rules! conformance {
                 what_goes_on_during_a_removal_leaves_nothing
                 removed_accounts_are_noted_until_they_are_loaded_again
             }
+            activity {
+                what_happened_comes_back_as_it_was_kept
+                a_trail_is_looked_at_in_parts
+                of_each_kind_the_newest_thousand_stay
+                old_events_are_forgotten
+                only_accounts_and_the_server_have_a_trail
+                a_trail_moves_with_its_account
+            }
             jobs {
                 a_job_that_is_claimed_is_busy_for_others
                 a_job_is_held_on_to

@@ -3,9 +3,11 @@
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::AppError;
-use mosaic_application::accounts::{Login, LoginRequest, LoginTokens, ProfilePatch, refresh_key};
+use mosaic_application::accounts::{Accounts, Login, LoginRequest, LoginTokens, ProfilePatch, refresh_key};
 use mosaic_application::error::Unauthenticated;
+use mosaic_application::sessions::Caller;
 use mosaic_domain::account::{Password, User, Username};
+use mosaic_domain::activity::Origin;
 use mosaic_domain::text::{DisplayName, Label};
 use mosaic_domain::{ClientId, Violation, Violations};
 use serde::{Deserialize, Serialize};
@@ -243,7 +245,8 @@ async fn login(
         address: client_addr::of(&request),
         client: client.as_ref(),
     };
-    let done = attempt(&state, &limiter, &candidate, login).await;
+    let origin = client_addr::origin(&request, client.as_ref());
+    let done = attempt(&state, &limiter, &candidate, login, origin).await;
     if let Err(problem) = &done
         && (400..500).contains(&problem.code().status())
     {
@@ -258,9 +261,10 @@ async fn attempt(
     limiter: &LoginLimiter,
     candidate: &Candidate<'_>,
     login: LoginRequest,
+    origin: Origin,
 ) -> Result<Login, Problem> {
     let attempt = begin(state, limiter, candidate).await?;
-    let outcome = state.accounts.login(login).await;
+    let outcome = state.accounts.asked_from(origin).login(login).await;
     count(attempt, &outcome);
     Ok(outcome?)
 }
@@ -330,8 +334,10 @@ async fn register(
     let (client, device_name) = device(&mut check, body.client_id, body.device_name);
     let (username, password) = check.finish(username.zip(password))?;
     let registration = limiter.begin_registration(client_addr::of(&request))?;
+    let origin = client_addr::origin(&request, client.as_ref());
     let login = state
         .accounts
+        .asked_from(origin)
         .register(username, password, client, device_name)
         .await?;
     registration.succeeded();
@@ -365,6 +371,7 @@ impl RefreshBody {
 }
 
 async fn refresh(
+    request: HttpRequest,
     state: Data<AppState>,
     limiter: Data<LoginLimiter>,
     body: JsonBody<RefreshBody>,
@@ -373,13 +380,25 @@ async fn refresh(
     if let Some(key) = refresh_key(&token) {
         limiter.refresh(key)?;
     }
-    Ok(Json(state.accounts.refresh(&token).await?.into()))
+    let accounts = state.accounts.asked_from(client_addr::origin(&request, None));
+    Ok(Json(accounts.refresh(&token).await?.into()))
 }
 
-async fn logout(state: Data<AppState>, body: JsonBody<RefreshBody>) -> Result<HttpResponse, Problem> {
+async fn logout(
+    request: HttpRequest,
+    state: Data<AppState>,
+    body: JsonBody<RefreshBody>,
+) -> Result<HttpResponse, Problem> {
     let token = body.0.parse()?;
-    state.accounts.logout(&token).await?;
+    let accounts = state.accounts.asked_from(client_addr::origin(&request, None));
+    accounts.logout(&token).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The accounts, for a request of somebody who is signed in.
+pub(super) fn accounts_for(state: &AppState, request: &HttpRequest, caller: &Caller) -> Accounts {
+    let origin = client_addr::origin(request, caller.client.as_ref());
+    state.accounts.asked_from(origin)
 }
 
 async fn me(caller: MayOwePassword, state: Data<AppState>) -> JsonResult<UserDto> {
@@ -410,7 +429,8 @@ async fn change_password(
     let new = check.required("newPassword", body.0.new_password, Password::chosen);
     let (old, new) = check.finish(old.zip(new))?;
     let attempt = limiter.begin_change(caller.0.user, client_addr::of(&request))?;
-    let outcome = state.accounts.change_password(&caller.0, old, new).await;
+    let accounts = accounts_for(&state, &request, &caller.0);
+    let outcome = accounts.change_password(&caller.0, old, new).await;
     count(attempt, &outcome);
     Ok(Json(outcome?.into()))
 }
@@ -434,6 +454,7 @@ struct UpdateUserBody {
 
 async fn update_user(
     caller: SignedIn,
+    request: HttpRequest,
     state: Data<AppState>,
     body: JsonBody<UpdateUserBody>,
 ) -> JsonResult<UserDto> {
@@ -444,5 +465,6 @@ async fn update_user(
         time_zone: check.nullable("timeZone", body.0.time_zone, from_text),
     };
     let patch = check.finish(Some(patch))?;
-    Ok(Json(state.accounts.update_me(&caller.0, patch).await?.into()))
+    let accounts = accounts_for(&state, &request, &caller.0);
+    Ok(Json(accounts.update_me(&caller.0, patch).await?.into()))
 }

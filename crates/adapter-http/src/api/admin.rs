@@ -1,14 +1,14 @@
 //! Managing accounts: for administrators only.
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
 use mosaic_application::accounts::{AccountPatch, AccountRequest};
 use mosaic_domain::UserId;
 use mosaic_domain::account::{Password, Role, User, Username};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::UserDto;
+use super::accounts::{UserDto, accounts_for};
 use super::page::{self, PageOf, UsualPage};
 use super::records::JsonResult;
 use crate::admission::Load;
@@ -106,6 +106,7 @@ struct NewUserBody {
 
 async fn create(
     admin: Administrator,
+    http: HttpRequest,
     state: Data<AppState>,
     body: JsonBody<NewUserBody>,
 ) -> JsonResult<ManagedUser> {
@@ -125,8 +126,7 @@ async fn create(
         must_change_password,
     };
     Ok(Json(
-        state
-            .accounts
+        accounts_for(&state, &http, &admin.0)
             .create(request, Some(admin.0.acting()))
             .await?
             .into(),
@@ -162,6 +162,7 @@ struct ChangeUserBody {
 async fn change(
     admin: Administrator,
     id: Key<UserId>,
+    request: HttpRequest,
     state: Data<AppState>,
     body: JsonBody<ChangeUserBody>,
 ) -> JsonResult<ManagedUser> {
@@ -177,8 +178,7 @@ async fn change(
     };
     let patch = check.finish(Some(patch))?;
     Ok(Json(
-        state
-            .accounts
+        accounts_for(&state, &request, &admin.0)
             .update(id.0, patch, Some(admin.0.acting()))
             .await?
             .into(),
@@ -188,8 +188,10 @@ async fn change(
 async fn remove(
     admin: Administrator,
     id: Key<UserId>,
+    request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    state.accounts.remove(id.0, Some(admin.0.acting()), || ()).await?;
+    let accounts = accounts_for(&state, &request, &admin.0);
+    accounts.remove(id.0, Some(admin.0.acting()), || ()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

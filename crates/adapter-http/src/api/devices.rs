@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::records::JsonResult;
 use crate::admission::Load;
 use crate::caller::{self, SignedIn};
+use crate::client_addr;
 use crate::entities::{Cursors, per_type};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::Key;
@@ -120,9 +121,12 @@ async fn list(caller: SignedIn, request: HttpRequest, state: Data<AppState>) -> 
 async fn forget(
     caller: SignedIn,
     client: Key<ClientId>,
+    request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    state.devices.forget(caller.user(), &client.0).await?;
+    let origin = client_addr::origin(&request, caller.0.client.as_ref());
+    let devices = state.devices.asked_from(origin);
+    devices.forget(caller.user(), &client.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

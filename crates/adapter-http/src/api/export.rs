@@ -5,9 +5,11 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{StreamExt, TryStreamExt as _, stream};
 use mosaic_domain::DiaryDate;
+use mosaic_domain::activity::Doer;
 
 use crate::admission::Load;
 use crate::caller::SignedIn;
+use crate::client_addr;
 use crate::problem::{Problem, causes};
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
@@ -47,11 +49,15 @@ async fn export(
     }
     let request_id = RequestId::of(&request).unwrap_or_default();
     let (sessions, caller) = (state.sessions.clone(), caller.0);
-    let lines = state.export.run(caller.user).and_then(move |lines| {
-        // It may take long, and the login end meanwhile.
-        let (sessions, caller) = (sessions.clone(), caller.clone());
-        async move { sessions.check(&caller).await.map(|()| lines) }
-    });
+    let origin = client_addr::origin(&request, caller.client.as_ref());
+    let export = state.export.asked_from(origin);
+    let lines = export
+        .run(caller.user, Doer::User(caller.user))
+        .and_then(move |lines| {
+            // It may take long, and the login end meanwhile.
+            let (sessions, caller) = (sessions.clone(), caller.clone());
+            async move { sessions.check(&caller).await.map(|()| lines) }
+        });
     let lines = lines.map(move |lines| {
         // An error closes the connection before the end of the body: the client sees that it was cut short.
         lines.map(Bytes::from).inspect_err(|error| {

@@ -2,6 +2,7 @@
 //! what comes back.
 
 mod accounts;
+mod activity;
 mod admin;
 mod attachments;
 mod avatars;
@@ -43,6 +44,7 @@ pub(crate) fn table() -> RouteTable {
         .and(uploads::endpoints())
         .and(bots::endpoints())
         .and(export::endpoints())
+        .and(activity::endpoints())
         .and(admin::endpoints())
 }
 

@@ -14,6 +14,7 @@ use self::site::{ID, NOW, Response, Site, eventually, unfinished};
 use super::*;
 use crate::docs::Document;
 
+mod activity;
 mod auth;
 mod days;
 mod devices;

@@ -1,6 +1,7 @@
 //! Logins: proved by a password, renewed by refresh tokens, ended.
 
 use mosaic_domain::account::{Password, PasswordHash, User, Username};
+use mosaic_domain::activity::{ActivityKind, Doer, SERVER};
 use mosaic_domain::login::{IssueOutcome, NewRefreshToken, Rotation, StoredRefreshToken, TokenSeed};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, FamilyId, UserId};
@@ -63,6 +64,8 @@ impl Accounts {
             Err(_) => None,
         };
         let hash = account.as_ref().map(|account| account.password.clone());
+        // A name that nobody has costs as much: what is noted of it goes into the trail of the server.
+        let known = account.as_ref().map_or(SERVER, |account| account.user.id);
         let proved = self
             .ports
             .passwords
@@ -70,18 +73,49 @@ impl Accounts {
             .await
             .map_err(AppError::Internal)?;
         let Some(account) = account.filter(|_| proved) else {
+            self.note_failure(known, None).await;
             return Err(Unauthenticated::BadCredentials.into());
         };
         if account.user.disabled {
+            self.note_failure(known, Some("the account is closed")).await;
             return Err(Unauthenticated::AccountDisabled.into());
         }
-        self.begin(
+        self.log_in(
             account.user.id,
             account.password,
             request.client,
             request.device_name,
         )
         .await
+    }
+
+    async fn note_failure(&self, user: UserId, detail: Option<&str>) {
+        let kind = ActivityKind::LoginFailed;
+        self.trail.note(user, kind, Doer::Stranger, detail).await;
+    }
+
+    /// Begins the login of somebody who has proved who they are, and notes it, also where they are gone by then.
+    pub(super) async fn log_in(
+        &self,
+        user: UserId,
+        password: PasswordHash,
+        client: Option<ClientId>,
+        device_name: Option<Label<100>>,
+    ) -> Result<Login, AppError> {
+        let this = self.clone();
+        let work = async move {
+            let login = this.begin(user, password, client, device_name).await;
+            match &login {
+                Ok(_) => {
+                    let (kind, by) = (ActivityKind::LoggedIn, Doer::User(user));
+                    this.trail.note(user, kind, by, None).await;
+                }
+                Err(AppError::Unauthenticated(_)) => this.note_failure(user, Some("too late")).await,
+                Err(_) => {}
+            }
+            login
+        };
+        crate::joined(tokio::spawn(work).await)
     }
 
     /// Whether a device has a login of the account with that name. Asks as much for a name that does not exist.
@@ -128,6 +162,8 @@ impl Accounts {
             }
             Rotation::Reused { user, family } => {
                 tracing::warn!(%user, %family, "a refresh token was used twice: the login was ended");
+                let kind = ActivityKind::TokenReused;
+                self.trail.note(user, kind, Doer::Stranger, None).await;
                 Err(Unauthenticated::InvalidRefreshToken.into())
             }
             Rotation::Refused => Err(Unauthenticated::InvalidRefreshToken.into()),
@@ -140,8 +176,15 @@ impl Accounts {
     /// A store's error.
     pub async fn logout(&self, refresh_token: &str) -> Result<(), AppError> {
         let token = RefreshToken::given(refresh_token).presented();
-        self.ports.refresh_tokens.end_family(token).await?;
-        Ok(())
+        let this = self.clone();
+        let work = async move {
+            if let Some((user, _)) = this.ports.refresh_tokens.end_family(token).await? {
+                let (kind, by) = (ActivityKind::LoggedOut, Doer::User(user));
+                this.trail.note(user, kind, by, None).await;
+            }
+            Ok(())
+        };
+        crate::joined(tokio::spawn(work).await)
     }
 
     /// The store has the last word: a password that was changed, or an account that was closed, since the proof begins no

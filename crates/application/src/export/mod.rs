@@ -14,11 +14,13 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
+use mosaic_domain::activity::{ActivityKind, Doer, Origin};
 use mosaic_domain::{RecordKey, Stamp, UserId};
 use mosaic_ports::{AccountStore, Clock, DumpReader, DumpedRecord, RevisionPlace, StoreIdentity};
 use sha2::{Digest, Sha256};
 
 use self::lines::{BATCH, End, FORMAT, FORMAT_VERSION, Header, Line, hex, record_line, revision_line};
+use crate::activity::Trail;
 use crate::error::{AppError, Unauthenticated};
 
 pub use self::import::{Check, Import, ImportError, Imported, Manifest, Pass};
@@ -30,6 +32,7 @@ pub struct Export {
     dump: Arc<dyn DumpReader>,
     identity: Arc<dyn StoreIdentity>,
     clock: Arc<dyn Clock>,
+    trail: Trail,
 }
 
 /// How an export goes on.
@@ -43,6 +46,7 @@ enum Next {
 struct Writing {
     export: Export,
     user: UserId,
+    by: Doer,
     next: Next,
     hash: Sha256,
     records: u64,
@@ -57,25 +61,37 @@ impl Export {
         dump: Arc<dyn DumpReader>,
         identity: Arc<dyn StoreIdentity>,
         clock: Arc<dyn Clock>,
+        trail: Trail,
     ) -> Self {
         Self {
             accounts,
             dump,
             identity,
             clock,
+            trail,
         }
     }
 
-    /// Everything of a user, in chunks of whole lines. Others may write meanwhile: a record that changes after it was
+    /// The same, for what is asked for from there.
+    #[must_use]
+    pub fn asked_from(&self, origin: Origin) -> Self {
+        Self {
+            trail: self.trail.asked_from(origin),
+            ..self.clone()
+        }
+    }
+
+    /// Everything of a user, in chunks of whole lines, for whoever asks, which is noted before the first of them. Others may write meanwhile: a record that changes after it was
     /// written comes again, as it is then, and nothing is left out.
     ///
     /// # Errors
     /// [`AppError::NotFound`] where there is no such user; a store's error. The export is cut short then, and has no last
     /// line.
-    pub fn run(&self, user: UserId) -> impl Stream<Item = Result<String, AppError>> + Send + use<> {
+    pub fn run(&self, user: UserId, by: Doer) -> impl Stream<Item = Result<String, AppError>> + Send + use<> {
         let writing = Writing {
             export: self.clone(),
             user,
+            by,
             next: Next::Header,
             hash: Sha256::new(),
             records: 0,
@@ -93,6 +109,8 @@ impl Writing {
             match std::mem::replace(&mut self.next, Next::Done) {
                 Next::Header => {
                     let header = self.header().await?;
+                    let (trail, kind) = (&self.export.trail, ActivityKind::Exported);
+                    trail.note(self.user, kind, self.by, None).await;
                     self.push(&mut text, &Line::Header(header))?;
                     self.next = Next::Records(Stamp::ZERO);
                 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use mosaic_application::activity::Trail;
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
 use mosaic_domain::account::Role;
+use mosaic_domain::activity::{Activity, ActivityKind, ActivityQuery, Doer, SERVER};
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::RecordEdit;
@@ -26,6 +28,11 @@ async fn source() -> (Harness, UserId) {
     let user = account.user.id;
     h.stores.accounts.create(account, false, None).await.unwrap();
     rename(&h, 77).await;
+    let trail = Trail::new(h.stores.activity.clone(), h.clock.clone(), h.ids.clone());
+    for user in [user, SERVER] {
+        let kind = ActivityKind::LoginFailed;
+        trail.note(user, kind, Doer::Stranger, None).await;
+    }
     let all = |edit: fn(u64) -> RecordEdit| (0..MEMOS).map(edit).collect::<Vec<_>>();
     h.write(user, all(|n| put(memo_key(n), memo("first")).at(1)))
         .await;
@@ -91,6 +98,10 @@ impl DumpWriter for Fused {
         self.store.load_contents(user, contents).await
     }
 
+    async fn load_activity(&self, user: UserId, events: Vec<Activity>) -> Result<(), StoreError> {
+        self.store.load_activity(user, events).await
+    }
+
     async fn refresh_statistics(&self) -> Result<(), StoreError> {
         self.store.refresh_statistics().await
     }
@@ -130,6 +141,12 @@ async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
             target.dump_reader.loaded(user).await.unwrap(),
             from.dump_reader.loaded(user).await.unwrap()
         );
+        for user in [user, SERVER] {
+            let all = ActivityQuery::newest(10);
+            let events = target.activity.trail(user, all).await.unwrap();
+            assert_eq!(events, from.activity.trail(user, all).await.unwrap());
+            assert_eq!(events.len(), 1);
+        }
     }
 }
 

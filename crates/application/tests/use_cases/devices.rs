@@ -14,6 +14,8 @@ use mosaic_ports::{
 use mosaic_testkit::{at, by};
 use uuid::Uuid;
 
+use crate::support::no_trail;
+
 const USER: UserId = UserId::new(Uuid::from_u128(1));
 const LOGIN: FamilyId = FamilyId::new(Uuid::from_u128(2));
 const CLOCK: i64 = 1_000;
@@ -36,6 +38,7 @@ fn devices(cursors: MockDeviceCursors, tokens: MockRefreshTokens) -> Devices {
         Arc::new(feed),
         Arc::new(reader),
         clock(),
+        no_trail(),
     )
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use mosaic_application::AppError;
 use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass};
+use mosaic_domain::activity::Doer;
 use mosaic_domain::{Record, RecordKey, RevisionReason, UserId};
 use mosaic_testkit::{
     EditExt as _, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, patch_memo,
@@ -12,7 +13,7 @@ use mosaic_testkit::{
 };
 use uuid::Uuid;
 
-use crate::support::harness;
+use crate::support::{harness, no_trail};
 
 /// A user with records of all types, each with a history, in an order in which children stand before their memos.
 async fn anna(h: &Harness) -> UserId {
@@ -61,8 +62,9 @@ async fn export(h: &Harness, user: UserId) -> String {
         Arc::clone(&h.stores.dump_reader),
         Arc::clone(&h.stores.identity),
         clock,
+        no_trail(),
     );
-    let chunks: Vec<String> = export.run(user).try_collect().await.unwrap();
+    let chunks: Vec<String> = export.run(user, Doer::Server).try_collect().await.unwrap();
     chunks.concat()
 }
 
@@ -202,8 +204,9 @@ async fn an_export_says_what_it_is() {
         Arc::clone(&h.stores.dump_reader),
         Arc::clone(&h.stores.identity),
         clock,
+        no_trail(),
     );
-    let missing: Result<Vec<String>, AppError> = export.run(nobody).try_collect().await;
+    let missing: Result<Vec<String>, AppError> = export.run(nobody, Doer::Server).try_collect().await;
     assert!(matches!(missing, Err(AppError::NotFound)));
 }
 
@@ -217,8 +220,9 @@ async fn an_export_of_an_account_that_is_being_removed_has_no_last_line() {
         Arc::clone(&h.stores.dump_reader),
         Arc::clone(&h.stores.identity),
         clock,
+        no_trail(),
     );
-    let mut chunks = std::pin::pin!(export.run(user));
+    let mut chunks = std::pin::pin!(export.run(user, Doer::Server));
     assert!(chunks.try_next().await.unwrap().is_some(), "the header");
     h.stores.accounts.remove(user, 1, None).await.unwrap();
     let rest: Result<Vec<String>, AppError> = chunks.try_collect().await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has to say so at once")]
 
 mod accounts;
+mod activity;
 mod attachments;
 mod copy;
 mod devices;

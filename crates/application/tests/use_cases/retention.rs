@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_application::garbage::{GRACE_MS, GarbageCollector, GarbageError};
 use mosaic_application::retention::{Progress, Purge, PurgeOutcome, When};
+use mosaic_domain::activity::SERVER;
 use mosaic_domain::attachment::Collected;
 use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
-    BlobError, BlobInfo, BlobName, Clock, MockBlobStore, MockClock, MockIdGenerator, MockJobs,
-    MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged, StoreError,
+    BlobError, BlobInfo, BlobName, Clock, MockActivityLog, MockBlobStore, MockClock, MockIdGenerator,
+    MockJobs, MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged, StoreError,
 };
 use uuid::Uuid;
 
@@ -123,6 +124,24 @@ async fn run(purge: &Purge, when: When) -> PurgeOutcome {
         .run(Some(90 * DAY), when, |_| ControlFlow::Continue(()))
         .await
         .unwrap()
+}
+
+/// What one trail forgets hinders no other, nor the records.
+#[tokio::test]
+async fn old_events_of_every_account_and_of_the_server_are_forgotten() {
+    let (purge, seen) = purge(Vec::new(), 1);
+    let (mut log, forgotten) = (MockActivityLog::new(), Arc::new(Mutex::new(Vec::new())));
+    let noted = Arc::clone(&forgotten);
+    log.expect_forget_before().returning(move |user, before| {
+        noted.lock().unwrap().push((user, before.get()));
+        Err(StoreError::Unavailable("away".into()))
+    });
+    let purge = purge.with_activity(Arc::new(log), DAY);
+    let outcome = purge.run(None, When::Now, |_| ControlFlow::Continue(())).await;
+    assert!(matches!(outcome, Err(GarbageError::Store(_))), "{outcome:?}");
+    let of = |user| (user, NOW - DAY);
+    assert_eq!(*forgotten.lock().unwrap(), [user(1), user(2), SERVER].map(of));
+    assert!(seen.steps.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

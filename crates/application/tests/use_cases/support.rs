@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
-use mosaic_ports::Clock;
+use mosaic_application::activity::Trail;
+use mosaic_ports::{Clock, MockActivityLog};
 use mosaic_testkit::{Harness, ManualClock, SequentialIds, StoreFixture, Stores};
 
 struct InMemory(Arc<SqliteStore>);
@@ -34,4 +35,12 @@ pub(crate) async fn harness() -> Harness {
     let clock = Arc::new(ManualClock::default());
     let fixture = InMemory::start(clock.clone()).await;
     Harness::new(&fixture, clock)
+}
+
+/// A trail that keeps nothing.
+pub(crate) fn no_trail() -> Trail {
+    let mut log = MockActivityLog::new();
+    log.expect_keep().returning(|_| Ok(()));
+    let (clock, ids) = (ManualClock::default(), SequentialIds::default());
+    Trail::new(Arc::new(log), Arc::new(clock), Arc::new(ids))
 }

@@ -174,6 +174,9 @@ sections! {
     pub(crate) struct RetentionConfig {
         /// After how many days revisions, and the content of deleted records, are forgotten. 0: never.
         "retention.days" => pub(super) days: u32 = Is("90"), Integer(0, 36_500);
+        /// After how many days what happened to accounts (logins, changes, exports) is forgotten. 0: never. Of one account and
+        /// kind the newest 1,000 are kept.
+        "retention.activity_days" => pub(super) activity_days: u32 = Is("365"), Integer(0, 36_500);
     }
 
     /// Backups that the server makes by itself.

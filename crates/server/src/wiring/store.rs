@@ -9,8 +9,8 @@ use mosaic_application::history::{HighWater, History};
 use mosaic_application::retention::Purge;
 use mosaic_ports::{Clock, Figures, Migration, Stores};
 
-use super::TOKEN_KEY_FILE;
 use super::error::WiringError;
+use super::{TOKEN_KEY_FILE, millis};
 use crate::config::{Config, DatabaseUrl};
 use crate::lost;
 use crate::storage::Storage;
@@ -95,15 +95,19 @@ impl OpenStore {
     }
 
     /// The use case that forgets what is old, with the bytes that go with it.
-    pub(crate) fn purge(&self, storage: &Storage) -> Purge {
-        Purge::new(
+    pub(crate) fn purge(&self, config: &Config, storage: &Storage) -> Purge {
+        let purge = Purge::new(
             Arc::clone(&self.ports.retention),
             storage.garbage(&self.ports),
             Arc::clone(&self.ports.user_ids),
             Arc::clone(&self.ports.jobs),
             Arc::new(SystemClock),
             Arc::new(UuidV7Ids),
-        )
+        );
+        match config.activity_retention {
+            Some(kept) => purge.with_activity(Arc::clone(&self.ports.activity), millis(kept)),
+            None => purge,
+        }
     }
 
     /// The history that it holds.

@@ -226,7 +226,7 @@ async fn web_pages_may_call_only_where_the_operator_says_so() {
 }
 
 /// The routes that the protocol promises.
-const ROUTES: [&str; 75] = [
+const ROUTES: [&str; 76] = [
     "DELETE /admin/users/{id}",
     "DELETE /bots/{id}",
     "DELETE /devices/{clientId}",
@@ -234,6 +234,7 @@ const ROUTES: [&str; 75] = [
     "DELETE /memos/{id}",
     "DELETE /resources/{id}",
     "DELETE /uploads/{id}",
+    "GET /account/activity",
     "GET /account/export",
     "GET /admin/users",
     "GET /auth/me",

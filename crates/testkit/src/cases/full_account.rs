@@ -1,6 +1,7 @@
 //! An account with a row of every kind, and what must be gone with it.
 
 use mosaic_domain::account::{Account, AccountChange, CreateOutcome, RemoveOutcome, Role, UpdateOutcome};
+use mosaic_domain::activity::ActivityKind;
 use mosaic_domain::attachment::{
     AttachmentUsage, Avatar, ContentRef, Upload, UploadKind, UploadPart, VariantRef,
 };
@@ -12,6 +13,7 @@ use mosaic_domain::{AvatarId, Cursor, EntityType, FamilyId, UploadId, UserId};
 use mosaic_ports::{Loaded, ServedCursors, WriteError};
 use uuid::Uuid;
 
+use super::activity::{event, trail};
 use crate::{
     Device, EditExt, Harness, at, bot, bot_key, by, delete, diary, diary_key, hash, memo, memo_id, memo_key,
     patch_memo, put, resource_id, resource_key, resource_of, tagged,
@@ -135,6 +137,10 @@ pub(super) async fn full(h: &Harness, name: &str, role: Role, n: u8) -> Account 
     for n in 1..=3 {
         attach(h, user, n, upload_id(n)).await.unwrap();
     }
+    for kind in [ActivityKind::LoggedIn, ActivityKind::LoginFailed] {
+        let event = event(h, user, kind, 1_000);
+        h.stores.activity.keep(event).await.unwrap();
+    }
     for client in ["phone", "tablet"] {
         h.stores.cursors.remember(served(user, client));
     }
@@ -155,13 +161,14 @@ pub(super) async fn rotate(h: &Harness, spent: u8) -> Rotation {
     h.rotate(spent, spent + 100, 1_010).await
 }
 
-/// Records, revisions and rows about attachments that are left.
+/// Records, revisions, events and rows about attachments that are left.
 pub(super) async fn rows(h: &Harness, user: UserId) -> usize {
     let loaded = h.stores.dump_reader.loaded(user).await.unwrap();
     let mut rows = h.stores.avatars.avatars(user).await.unwrap().len();
     for n in 1..=3 {
         rows += h.stores.uploads.parts(user, upload_id(n)).await.unwrap().len();
     }
+    rows += trail(h, user).await.len();
     rows + usize::try_from(loaded.records + loaded.revisions + loaded.contents).unwrap()
 }
 
@@ -264,6 +271,7 @@ pub(super) async fn assert_nothing_left(h: &Harness, account: &Account) {
         .unwrap();
     assert_eq!(again, CreateOutcome::Created);
     assert_no_attachments(h, user).await;
+    assert_eq!(trail(h, user).await, []);
     assert_eq!(
         h.stores.dump_reader.loaded(user).await.unwrap(),
         Loaded::default()

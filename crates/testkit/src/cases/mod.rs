@@ -1,6 +1,7 @@
 //! The cases of the conformance suite, by what they are about.
 
 pub mod accounts;
+pub mod activity;
 pub mod all_or_nothing;
 mod attached;
 pub mod contents;

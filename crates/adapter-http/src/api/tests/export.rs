@@ -54,6 +54,7 @@ async fn an_export_that_fails_half_way_is_cut_short() {
         Arc::new(dump),
         site.stores.identity.clone(),
         site.clock.clone(),
+        site.state_mut().trail.clone(),
     );
     let mut connection = site.connect().await;
     connection.send("GET", "/account/export", "", b"").await;

@@ -19,6 +19,7 @@ use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{FutureExt, Stream, StreamExt};
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
 use mosaic_application::accounts::{AccountPorts, Accounts, Registration};
+use mosaic_application::activity::Trail;
 use mosaic_application::attachments::{AttachmentLimits, AttachmentPorts, Attachments};
 use mosaic_application::bots::Bots;
 use mosaic_application::days::Days;
@@ -243,9 +244,11 @@ fn state(
 ) -> AppState {
     let s = stores.clone();
     let sessions = Sessions::new(Arc::new(tokens()), s.tokens.clone(), clock.clone(), 1000);
+    let trail = Trail::new(s.activity.clone(), clock.clone(), ids.clone());
     let account_ports = AccountPorts {
         accounts: s.accounts.clone(),
         refresh_tokens: s.tokens.clone(),
+        activity: s.activity.clone(),
         passwords: Arc::new(no_password_is_right()),
         clock: clock.clone(),
         ids: ids.clone(),
@@ -274,9 +277,23 @@ fn state(
     AppState {
         pull: Pull::new(s.feed.clone(), s.cursors.clone(), clock.clone()),
         push: Push::new(s.write, s.feed.clone(), s.reader.clone()),
-        devices: Devices::new(s.cursors, s.tokens, s.feed.clone(), s.reader, clock.clone()),
+        devices: Devices::new(
+            s.cursors,
+            s.tokens,
+            s.feed.clone(),
+            s.reader,
+            clock.clone(),
+            trail.clone(),
+        ),
         nudges: Nudges::new(subscriptions.clone(), s.feed, LISTENERS),
-        export: Export::new(s.accounts, s.dump_reader, s.identity, clock.clone()),
+        export: Export::new(
+            s.accounts,
+            s.dump_reader,
+            s.identity,
+            clock.clone(),
+            trail.clone(),
+        ),
+        trail,
         diaries: Diaries::new(records.clone(), memos.clone()),
         bots: Bots::new(records.clone()),
         uploads: Uploads::new(attachments.clone(), records.clone(), s.uploads, LIFETIME_MS),

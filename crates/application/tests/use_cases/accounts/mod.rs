@@ -18,8 +18,8 @@ use mosaic_domain::login::{IssueOutcome, LoginRefusal, NewRefreshToken, Rotation
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, AccessTokens, BoxError, MockAccountStore, MockClock, MockIdGenerator,
-    MockPasswordHasher, MockRandomness, MockRefreshTokens, TicketClaims,
+    AccessClaims, AccessTokenError, AccessTokens, BoxError, MockAccountStore, MockActivityLog, MockClock,
+    MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens, TicketClaims,
 };
 use uuid::Uuid;
 
@@ -95,7 +95,9 @@ impl Ports {
         }
     }
 
-    fn build(self) -> (Accounts, Sessions) {
+    fn build(mut self) -> (Accounts, Sessions) {
+        // What an account was before it is changed or removed, unless a test says otherwise.
+        self.accounts.expect_by_id().returning(|_| Ok(None));
         let mut clock = MockClock::new();
         clock.expect_now().returning(|| UnixMillis::clamped(NOW));
         let clock = Arc::new(clock);
@@ -118,11 +120,14 @@ impl Ports {
         passwords
             .expect_hash()
             .returning(|given| Ok(PasswordHash::new(format!("hash of {}", given.expose()))));
+        let mut activity = MockActivityLog::new();
+        activity.expect_keep().returning(|_| Ok(()));
         let refresh = Arc::new(self.refresh);
         let sessions = Sessions::new(Arc::new(PlainTokens), refresh.clone(), clock.clone(), 3_600_000);
         let ports = AccountPorts {
             accounts: Arc::new(self.accounts),
             refresh_tokens: refresh,
+            activity: Arc::new(activity),
             passwords: Arc::new(passwords),
             clock,
             ids: Arc::new(ids),

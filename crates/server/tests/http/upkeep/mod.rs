@@ -3,6 +3,7 @@
 
 mod accounts;
 mod attachments;
+mod audits;
 mod backups;
 mod beside;
 mod epochs;
