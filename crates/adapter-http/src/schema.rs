@@ -207,6 +207,8 @@ schemas! {
         "Letters, digits and the signs of ASCII, without white space, in one direction; unique whatever its letter case. The \
          profile UsernameCasePreserved of RFC 8265, of which the pattern says a part",
     ));
+    /// What an account may store.
+    Quota = string().pattern(Some("^(default|none|[0-9]{1,15}( ?([KMGT]iB|B))?)$"));
     /// A time zone of the IANA database, like `Asia/Shanghai`.
     TimeZone = chars(1, AnyTimeZone::MAX_CHARS);
     /// A password that is being set.

@@ -100,6 +100,7 @@ pub(crate) struct UserValues {
     created_at: i64,
     updated_at: i64,
     time_zone: Option<String>,
+    quota: Option<i64>,
 }
 
 impl UserValues {
@@ -126,6 +127,7 @@ impl UserValues {
             created_at: user.created_at.get(),
             updated_at: user.updated_at.get(),
             time_zone: user.time_zone.as_ref().map(|zone| zone.name().to_owned()),
+            quota: user.quota.stored(),
         }
     }
 
@@ -142,6 +144,7 @@ impl UserValues {
             (&self.created_at, Type::INT8),
             (&self.updated_at, Type::INT8),
             (&self.time_zone, Type::TEXT),
+            (&self.quota, Type::INT8),
         ]
     }
 }
@@ -161,19 +164,20 @@ const HAS_CLOCK: &str = "SELECT 1 FROM sync_clocks WHERE user_id = $1";
 
 const INSERT: &str = "
     INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
-                       is_disabled, created_at, updated_at, time_zone)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                       is_disabled, created_at, updated_at, time_zone, quota_bytes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// Writes a user, whether it is there or not.
 pub(crate) const PUT: &str = "
     INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
-                       is_disabled, created_at, updated_at, time_zone)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                       is_disabled, created_at, updated_at, time_zone, quota_bytes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (user_id) DO UPDATE SET
         username = excluded.username, username_folded = excluded.username_folded,
         password_hash = excluded.password_hash, avatar_url = excluded.avatar_url, role = excluded.role,
         must_change_password = excluded.must_change_password, is_disabled = excluded.is_disabled,
-        created_at = excluded.created_at, updated_at = excluded.updated_at, time_zone = excluded.time_zone";
+        created_at = excluded.created_at, updated_at = excluded.updated_at, time_zone = excluded.time_zone,
+        quota_bytes = excluded.quota_bytes";
 
 const INSERT_CLOCK: &str = "INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)";
 
@@ -182,7 +186,7 @@ const UPDATE: &str = "
     UPDATE users SET username_folded = CASE WHEN username = $2 THEN username_folded ELSE $3 END,
                      username = $2, password_hash = $4, avatar_url = $5, role = $6,
                      must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10,
-                     time_zone = $11
+                     time_zone = $11, quota_bytes = $12
     WHERE user_id = $1";
 
 impl PostgresStore {

@@ -48,10 +48,10 @@ impl ActivityLog for PostgresStore {
     }
 }
 
-/// Of nobody who has no account: whoever removes one waits for its last event, or has the account's row first.
+/// Of nobody who has no clock: whoever removes it waits for the last event, and writes of the user wait for none.
 const PUT: &str = "
     INSERT INTO activity (user_id, kind, event_id, happened_at, doer, doer_id, address, client_id, agent, detail)
-    SELECT u.user_id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM users AS u WHERE u.user_id = $1 FOR KEY SHARE
+    SELECT c.user_id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM sync_clocks AS c WHERE c.user_id = $1 FOR KEY SHARE
     ON CONFLICT (user_id, kind, event_id) DO NOTHING";
 
 /// Of the server, which has no account.
@@ -67,9 +67,6 @@ pub(crate) const FORGET_OLDEST: &str = "
         LIMIT 1 OFFSET (SELECT $3))";
 
 const FORGET_BEFORE: &str = "DELETE FROM activity WHERE user_id = $1 AND happened_at < $2 RETURNING 1";
-
-/// Everything of the user $1.
-pub(crate) const FORGET_ALL: &str = "DELETE FROM activity WHERE user_id = $1";
 
 /// The columns of an event that is to be stored.
 pub(crate) struct ActivityValues {

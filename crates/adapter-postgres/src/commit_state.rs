@@ -121,6 +121,7 @@ mod tests {
                 last_places: BTreeMap::new(),
                 revisions: self.revisions.clone(),
                 bytes: 0,
+                quota: mosaic_domain::Quota::Default,
             }
         }
 

@@ -19,9 +19,10 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::error::Failure;
 use crate::retry::retrying;
-use crate::rows::{PostgresRow, bigint, bytes, size};
+use crate::rows::{PostgresRow, bigint, bytes, quota, size};
 use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
+use crate::standing::QUOTA;
 
 #[cfg(test)]
 pub(crate) use audit::{WITHOUT_CONTENT, unreferenced_sql};
@@ -52,8 +53,10 @@ impl AttachmentIndex for PostgresStore {
     }
 
     async fn usage(&self, user: UserId) -> Result<AttachmentUsage, StoreError> {
-        let rows = self.database.read(USAGE, &[(&user.uuid(), Type::UUID)]).await?;
-        Ok(usage(&rows)?)
+        let uuid = user.uuid();
+        let values: [Value<'_>; 1] = [(&uuid, Type::UUID)];
+        let sums = self.database.read(USAGE, &values).await?;
+        Ok(usage(&sums, &self.database.read(QUOTA, &values).await?)?)
     }
 }
 
@@ -79,13 +82,16 @@ pub(crate) const USAGE: &str = "
     SELECT (SELECT coalesce(sum(size), 0) FROM contents WHERE user_id = $1)::bigint,
            (SELECT coalesce(sum(length), 0) FROM uploads WHERE user_id = $1 AND NOT is_finished)::bigint";
 
-/// What [`USAGE`] says.
-pub(crate) fn usage(rows: &[Row]) -> Result<AttachmentUsage, Failure> {
-    rows.first().map_or(Ok(AttachmentUsage::default()), |row| {
-        Ok(AttachmentUsage {
-            held: size(row, 0, "contents.size")?,
-            announced: size(row, 1, "uploads.length")?,
-        })
+/// What [`USAGE`] and [`QUOTA`] say.
+pub(crate) fn usage(sums: &[Row], quotas: &[Row]) -> Result<AttachmentUsage, Failure> {
+    let quota = quota(quotas.first())?;
+    let Some(row) = sums.first() else {
+        return Ok(AttachmentUsage::default());
+    };
+    Ok(AttachmentUsage {
+        held: size(row, 0, "contents.size")?,
+        announced: size(row, 1, "uploads.length")?,
+        quota,
     })
 }
 
@@ -142,13 +148,14 @@ impl PostgresStore {
         let steps = vec![
             Step::Fixed(&content_sql, values.key()),
             Step::Fixed(USAGE, vec![(&values.user, Type::UUID)]),
+            Step::Fixed(QUOTA, vec![(&values.user, Type::UUID)]),
         ];
         let (session, answers) = lock_and_run(&self.database, &values.user, steps).await?;
-        let [found, sums] = answers.as_slice() else {
+        let [found, sums, quotas] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
         let there = found.first().map(content).transpose()?;
-        let plan = attachment::reference(there, new, usage(sums)?.held, quota);
+        let plan = attachment::reference(there, new, usage(sums, quotas)?, quota);
         let written = plan.write.map(|content| ContentValues::new(user, content));
         session.commit(puts(written.as_ref())).await?;
         Ok(plan.outcome)

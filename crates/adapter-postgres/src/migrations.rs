@@ -39,6 +39,7 @@ static STEPS: &[Migration] = migrations!(
     (10, "time_zones"),
     (11, "tables_by_user"),
     (12, "activity"),
+    (13, "account_quotas"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::rows::column;
 use crate::session::{Session, Step, Value};
 use crate::standing;
-use crate::{accounts, activity, contents};
+use crate::{accounts, contents};
 
 const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 
@@ -125,7 +125,6 @@ impl PostgresStore {
         let steps = vec![
             Step::Fixed(REMOVE_CLOCK, user()),
             Step::Fixed(FORGET_CURSORS, user()),
-            Step::Fixed(activity::FORGET_ALL, user()),
             Step::Fixed(standing::END_ALL, user()),
             Step::Fixed(REMOVE_USER, user()),
             Step::Fixed(contents::NOTE_REMOVED, user()),

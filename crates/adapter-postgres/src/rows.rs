@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use mosaic_domain::entity::Sha256;
 use mosaic_domain::pull::PulledRecord;
-use mosaic_domain::{EntityType, Record, RecordKey, Violation};
+use mosaic_domain::{EntityType, Quota, Record, RecordKey, Violation};
 pub(crate) use mosaic_ports::rows::stored_size as bigint;
 use mosaic_ports::rows::{self, Columns};
 use mosaic_ports::{BoxError, KeptRevision};
@@ -129,6 +129,11 @@ where
 /// Reads a column that counts something.
 pub(crate) fn count(row: &Row, at: usize, what: &'static str) -> Result<u32, Failure> {
     rows::count(&PostgresRow(row), at, what)
+}
+
+/// Reads what a user may store, as [`QUOTA`](crate::standing::QUOTA) says it.
+pub(crate) fn quota(row: Option<&Row>) -> Result<Quota, Failure> {
+    row.map_or(Ok(Quota::Default), |row| rows::quota(&PostgresRow(row), 0))
 }
 
 /// Reads a number of bytes.

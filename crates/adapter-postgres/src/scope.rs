@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::query::{child_columns, parent_type_of};
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
-use crate::standing::{self, LOCK};
+use crate::standing::{self, LOCK, QUOTA};
 
 /// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
@@ -192,6 +192,7 @@ impl ScopeParams {
 #[derive(Debug, Default)]
 pub(crate) struct ScopeRows {
     clock: Vec<Row>,
+    quota: Vec<Row>,
     standing: Vec<Row>,
     records: Vec<Row>,
     children: Vec<Row>,
@@ -204,8 +205,12 @@ pub(crate) struct ScopeRows {
 pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> Result<ScopeRows, Failure> {
     let params = ScopeParams::of(scope);
     let (records_sql, children_sql, history_sql) = (records_sql(), children_sql(), history_sql());
-    let mut steps = vec![Step::Fixed(LOCK, vec![params.user()])];
-    let mut targets: Vec<fn(&mut ScopeRows) -> &mut Vec<Row>> = vec![|found| &mut found.clock];
+    let mut steps = vec![
+        Step::Fixed(LOCK, vec![params.user()]),
+        Step::Fixed(QUOTA, vec![params.user()]),
+    ];
+    let mut targets: Vec<fn(&mut ScopeRows) -> &mut Vec<Row>> =
+        vec![|found| &mut found.clock, |found| &mut found.quota];
     let (standing_sql, login) = (
         standing::standing_sql("$1", "$2"),
         scope.login.map(FamilyId::uuid),
@@ -282,6 +287,7 @@ impl ScopeRows {
             bytes: rows::column::<i64>(lock, 1, "sync_clocks.record_bytes")?
                 .max(0)
                 .unsigned_abs(),
+            quota: rows::quota(self.quota.first())?,
         })
     }
 

@@ -19,13 +19,14 @@ pub(crate) use examine::examine;
 pub use examine::{ShardFinding, ShardReport};
 
 /// The tables that hold rows of users. Every key of theirs has the column `user_id`, and no foreign key leaves them.
-pub const USERS_TABLES: [&str; 11] = [
+pub const USERS_TABLES: [&str; 12] = [
     FIRST,
     "records",
     "record_search",
     "revisions",
     "purged_revisions",
     "sync_cursors",
+    "activity",
     "contents",
     "content_variants",
     "avatars",

@@ -14,6 +14,9 @@ use crate::rows::PostgresRow;
 pub(crate) const LOCK: &str =
     "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR NO KEY UPDATE";
 
+/// What the user $1 may store. The account is not where the user's rows are, so this is asked for by itself.
+pub(crate) const QUOTA: &str = "SELECT quota_bytes FROM users WHERE user_id = $1";
+
 pub(crate) const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
 /// The account of a login of a user; the parameters or columns name them. NULL or no row: there is no such login.

@@ -239,8 +239,11 @@ impl DumpWriter for PostgresStore {
 
     async fn load_activity(&self, _: UserId, events: Vec<Activity>) -> Result<(), StoreError> {
         let events: Vec<_> = events.iter().map(ActivityValues::new).collect();
-        self.in_transaction(events.iter().map(ActivityValues::put).collect())
-            .await
+        let mut session = self.database.session().await?;
+        session.begin(Vec::new()).await?;
+        let steps = events.iter().map(ActivityValues::put).collect();
+        session.commit(steps).await.map_err(Failure::from)?;
+        Ok(())
     }
 
     async fn refresh_statistics(&self) -> Result<(), StoreError> {

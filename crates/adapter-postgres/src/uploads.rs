@@ -20,6 +20,7 @@ use crate::retry::retrying;
 use crate::rows::{PostgresRow, bigint, column};
 use crate::scope::lock_and_run;
 use crate::session::{Step, Value};
+use crate::standing::QUOTA;
 
 #[async_trait]
 impl UploadStore for PostgresStore {
@@ -195,15 +196,16 @@ impl PostgresStore {
         let steps = vec![
             Step::Fixed(UNFINISHED, vec![owner()]),
             Step::Fixed(USAGE, vec![owner()]),
+            Step::Fixed(QUOTA, vec![owner()]),
         ];
         let (session, answers) = lock_and_run(&self.database, &user, steps).await?;
-        let [unfinished, sums] = answers.as_slice() else {
+        let [unfinished, sums, quotas] = answers.as_slice() else {
             return Err(Failure::Lost);
         };
         let unfinished = unfinished.first();
         let facts = UploadFacts {
             unfinished: unfinished.map_or(Ok(0), |row| rows::count(&PostgresRow(row), 0, "count"))?,
-            usage: usage(sums)?,
+            usage: usage(sums, quotas)?,
         };
         let plan = attachment::begin(facts, upload.length, quota, most);
         let (id, resource, author) = (

@@ -88,9 +88,9 @@ fn list(conn: &Connection, page: PageNumber) -> Result<Listing<User>, Failure> {
 
 const INSERT: &str = "
     INSERT INTO users (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password,
-                       is_disabled, time_zone, created_at, updated_at)
+                       is_disabled, time_zone, quota_bytes, created_at, updated_at)
     VALUES (:user_id, :username, :username_folded, :password_hash, :avatar_url, :role, :must_change_password,
-            :is_disabled, :time_zone, :created_at, :updated_at)";
+            :is_disabled, :time_zone, :quota_bytes, :created_at, :updated_at)";
 
 /// Writes an account, whether it is there or not. Its name gets the form of before, in which no two are alike, until the
 /// store is opened again ([`refold`](crate::refold)).
@@ -111,7 +111,7 @@ const UPDATE: &str = "
     UPDATE users SET username_folded = iif(username = :username, username_folded, :username_folded),
                      username = :username, password_hash = :password_hash,
                      avatar_url = :avatar_url, role = :role, must_change_password = :must_change_password,
-                     is_disabled = :is_disabled, time_zone = :time_zone, created_at = :created_at,
+                     is_disabled = :is_disabled, time_zone = :time_zone, quota_bytes = :quota_bytes, created_at = :created_at,
                      updated_at = :updated_at
     WHERE user_id = :user_id";
 
@@ -132,6 +132,7 @@ fn store(
         ":must_change_password": user.must_change_password,
         ":is_disabled": user.disabled,
         ":time_zone": user.time_zone.as_ref().map(TimeZone::name),
+        ":quota_bytes": user.quota.stored(),
         ":created_at": user.created_at.get(),
         ":updated_at": user.updated_at.get(),
     })?;

@@ -18,6 +18,7 @@ use crate::SqliteStore;
 use crate::error::Failure;
 use crate::records;
 use crate::rows::{SqliteRow, read_all, size, stored_size};
+use crate::standing;
 
 pub(crate) use avatars::{avatars, put_avatar};
 pub(crate) use garbage::{forget_removed, note_removed};
@@ -72,7 +73,7 @@ fn reference(
 ) -> Result<ReferenceOutcome, Failure> {
     ensure_open(conn, user)?;
     let there = content(conn, user, new.sha256)?;
-    let plan = attachment::reference(there, new, content_bytes(conn, user)?, quota);
+    let plan = attachment::reference(there, new, usage(conn, user)?, quota);
     write(conn, user, plan.write)?;
     Ok(plan.outcome)
 }
@@ -138,5 +139,6 @@ pub(crate) fn usage(conn: &Connection, user: UserId) -> Result<AttachmentUsage, 
     Ok(AttachmentUsage {
         held: content_bytes(conn, user)?,
         announced,
+        quota: standing::quota(conn, user)?,
     })
 }

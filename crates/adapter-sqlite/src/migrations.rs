@@ -26,6 +26,7 @@ static STEPS: &[Migration] = migrations!(
     (10, "time_zones"),
     (11, "tables_by_user"),
     (12, "activity"),
+    (13, "account_quotas"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

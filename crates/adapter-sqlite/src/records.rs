@@ -56,6 +56,7 @@ fn load(conn: &Connection, clock: &dyn Clock, scope: &WriteScope) -> Result<Lock
         last_places: load_last_places(conn, user, &scope.sort_groups)?,
         revisions: load_history(conn, user, &scope.history)?,
         bytes,
+        quota: standing::quota(conn, user)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use mosaic_domain::account::{Account, AccountFacts, ActingLogin, Username};
 use mosaic_domain::login::LoginRefusal;
-use mosaic_domain::{FamilyId, UserId};
+use mosaic_domain::{FamilyId, Quota, UserId};
 use mosaic_ports::rows::{self, ACCOUNT_COLUMNS};
 use rusqlite::{Connection, Params};
 
@@ -73,6 +73,13 @@ pub(crate) fn standing(
         None => Vec::new(),
     };
     Ok(LoginRefusal::check(login, found.into_iter().next().flatten()))
+}
+
+/// What a user may store; what others may, of one who is not known.
+pub(crate) fn quota(conn: &Connection, user: UserId) -> Result<Quota, Failure> {
+    let sql = "SELECT quota_bytes FROM users WHERE user_id = ?1";
+    let found = read_all(conn, sql, [user.uuid()], |row| rows::quota(row, 0))?;
+    Ok(found.into_iter().next().unwrap_or_default())
 }
 
 /// Ends every login of a user. Says how many rows went.

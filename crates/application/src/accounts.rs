@@ -11,7 +11,7 @@ use mosaic_domain::account::{
 use mosaic_domain::activity::{ActivityKind, Doer, Origin};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
-use mosaic_domain::{ClientId, TimeZone, UserId, Violation, Violations};
+use mosaic_domain::{ClientId, Quota, TimeZone, UserId, Violation, Violations};
 use mosaic_ports::{
     AccountStore, ActivityLog, Clock, IdGenerator, PasswordHasher, Randomness, RefreshTokens,
 };
@@ -95,6 +95,7 @@ pub struct AccountPatch {
     pub disabled: Option<bool>,
     pub password: Option<Password>,
     pub must_change_password: Option<bool>,
+    pub quota: Option<Quota>,
     pub time_zone: Option<Option<TimeZone>>,
 }
 
@@ -332,6 +333,7 @@ impl Accounts {
             role: patch.role,
             disabled: patch.disabled,
             must_change_password: patch.must_change_password.or(password.as_ref().map(|_| true)),
+            quota: patch.quota,
             time_zone: patch.time_zone,
             password,
             end_logins,

@@ -10,6 +10,7 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
 use precis_profiles::{OpaqueString, UsernameCasePreserved};
 
 use crate::id::UserId;
+use crate::quota::Quota;
 use crate::search::{normalise, normalise_before};
 use crate::stamp::Stamp;
 use crate::text::{PictureAddress, check_label};
@@ -37,6 +38,8 @@ pub struct User {
     pub must_change_password: bool,
     /// Whether the account is closed.
     pub disabled: bool,
+    /// What the user may store.
+    pub quota: Quota,
     /// Where the user's days begin and end; `None`: where those of the server do.
     pub time_zone: Option<TimeZone>,
     /// When the account was made.
@@ -248,6 +251,7 @@ mod tests {
             role,
             must_change_password: false,
             disabled,
+            quota: Quota::Default,
             time_zone: None,
             created_at: UnixMillis::clamped(1),
             updated_at: UnixMillis::clamped(1),

@@ -60,6 +60,8 @@ kinds! {
     AccountRenamed = "account_renamed";
     /// It may do other things, which ended its logins.
     RoleChanged = "role_changed";
+    /// It may store more, or less.
+    QuotaChanged = "quota_changed";
     /// It was closed, which ended its logins.
     AccountDisabled = "account_disabled";
     /// It was opened again.

@@ -11,6 +11,7 @@
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
 //! * [`account`], [`login`], [`lease`]: what becomes of an account, a refresh token, the lease of a job ([`plan`]).
 //! * [`activity`]: what happened to an account, for whoever looks back.
+//! * [`quota`]: what an account may store (A4, W10).
 //! * [`high_water`]: whether a database was set back behind the server's back (R2).
 //! * [`header`]: in which a device says who it is.
 //! * [`digest`]: whether two sides hold the same records.
@@ -33,6 +34,7 @@ pub mod login;
 pub mod plan;
 pub mod pull;
 pub mod query;
+pub mod quota;
 pub mod record;
 pub mod search;
 pub mod skew;
@@ -50,6 +52,7 @@ pub use id::{
     ActivityId, AvatarId, BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId,
     UploadId, UserId,
 };
+pub use quota::Quota;
 pub use record::{Live, Record, Revision, RevisionReason, State};
 pub use stamp::{Cursor, Stamp, SyncClock};
 pub use time::{EditTime, MAX_SAFE_INTEGER, UnixMillis};

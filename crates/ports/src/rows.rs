@@ -19,8 +19,8 @@ use mosaic_domain::login::{
 };
 use mosaic_domain::text::Label;
 use mosaic_domain::{
-    ClientId, Content, EditTime, EntityType, FamilyId, MemoId, Record, RecordKey, Revision, RevisionId,
-    Stamp, State, UnixMillis, UserId, Version, Violation,
+    ClientId, Content, EditTime, EntityType, FamilyId, MemoId, Quota, Record, RecordKey, Revision,
+    RevisionId, Stamp, State, UnixMillis, UserId, Version, Violation,
 };
 use uuid::Uuid;
 
@@ -272,10 +272,10 @@ pub fn revision<C: Columns>(row: &C, at: usize, entity_type: EntityType) -> Resu
 
 /// The columns that [`user`] and [`account`] read, in their order.
 pub const ACCOUNT_COLUMNS: &str = "user_id, username, avatar_url, role, must_change_password, is_disabled, \
-     created_at, updated_at, time_zone, password_hash";
+     created_at, updated_at, time_zone, quota_bytes, password_hash";
 
 /// How many they are.
-pub const ACCOUNT_WIDTH: usize = 10;
+pub const ACCOUNT_WIDTH: usize = 11;
 
 /// Reads a user from the first columns of a row.
 ///
@@ -293,7 +293,16 @@ pub fn user<C: Columns>(row: &C) -> Result<User, C::Error> {
         updated_at: time(row, 7, "users.updated_at")?,
         // A zone that only the database of a later version knows must not lock its user out.
         time_zone: row.text(8, "users.time_zone")?.and_then(|name| name.parse().ok()),
+        quota: quota(row, 9)?,
     })
+}
+
+/// Reads what a user may store.
+///
+/// # Errors
+/// As [`checked`].
+pub fn quota<C: Columns>(row: &C, at: usize) -> Result<Quota, C::Error> {
+    Ok(Quota::of_stored(row.integer(at, "users.quota_bytes")?))
 }
 
 /// Reads an account from the first columns of a row.
@@ -304,7 +313,7 @@ pub fn account<C: Columns>(row: &C) -> Result<Account, C::Error> {
     let what = "users.password_hash";
     Ok(Account {
         user: user(row)?,
-        password: PasswordHash::new(some(row.text(9, what)?, what)?.to_owned()),
+        password: PasswordHash::new(some(row.text(10, what)?, what)?.to_owned()),
     })
 }
 

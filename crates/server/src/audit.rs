@@ -100,14 +100,14 @@ pub(crate) async fn run(
 
 /// An event, as a line of the table.
 fn row(event: &Activity, names: &BTreeMap<UserId, Username>, zone: &TimeZone) -> String {
-    let named = |user: UserId| match names.get(&user) {
+    let shown = |user: UserId| match names.get(&user) {
         Some(name) => name.to_string(),
         None if user == SERVER => "-".to_owned(),
         None => user.to_string(),
     };
     let by = match event.by {
         Doer::User(user) if user == event.user => "itself".to_owned(),
-        Doer::User(user) => named(user),
+        Doer::User(user) => shown(user),
         other => other.name().replace('_', " "),
     };
     let address = event.origin.address.map(|address| address.to_string());
@@ -115,7 +115,7 @@ fn row(event: &Activity, names: &BTreeMap<UserId, Username>, zone: &TimeZone) ->
     line([
         &zone.show(event.at),
         event.kind.name(),
-        &named(event.user),
+        &shown(event.user),
         &by,
         address.as_deref().unwrap_or("-"),
         event.origin.client.as_ref().map_or("-", ClientId::as_str),

@@ -11,9 +11,9 @@ use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use mosaic_domain::DiaryDate;
 use mosaic_domain::account::Username;
 use mosaic_domain::activity::ActivityKind;
+use mosaic_domain::{DiaryDate, Quota};
 
 use crate::check_client;
 use crate::config::{
@@ -299,6 +299,15 @@ pub enum UserCommand {
         /// The name to log in with
         username: Username,
     },
+    /// Change what an account may store
+    Set {
+        /// The name to log in with
+        username: Username,
+        /// What its attachments may come to, and its records no more than that: a number of bytes like 50GiB, `default` (what
+        /// attachments.user_quota_bytes says) or `none`
+        #[arg(long, value_name = "SIZE", value_parser = Quota::from_str)]
+        quota: Quota,
+    },
     /// Remove an account and everything in it, for good
     ///
     /// What was interrupted goes on with the same command.
@@ -317,7 +326,7 @@ impl UserCommand {
         match self {
             Self::Add { password_stdin, .. } | Self::Passwd { password_stdin, .. } => *password_stdin,
             Self::Delete { yes, .. } => !yes,
-            Self::List | Self::Disable { .. } | Self::Enable { .. } => false,
+            Self::List | Self::Disable { .. } | Self::Enable { .. } | Self::Set { .. } => false,
         }
     }
 }

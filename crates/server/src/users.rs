@@ -85,7 +85,8 @@ pub(crate) async fn check(work: &Workbench, command: &UserCommand) -> Result<(),
         }
         UserCommand::Passwd { username, .. }
         | UserCommand::Disable { username }
-        | UserCommand::Enable { username } => accounts
+        | UserCommand::Enable { username }
+        | UserCommand::Set { username, .. } => accounts
             .by_name(username)
             .await
             .map_err(refused(username))
@@ -119,6 +120,14 @@ pub(crate) async fn execute(
             set_disabled(accounts, username, true, "is closed; its logins are ended").await
         }
         UserCommand::Enable { username } => set_disabled(accounts, username, false, "is open").await,
+        UserCommand::Set { username, quota } => {
+            let patch = AccountPatch {
+                quota: Some(*quota),
+                ..AccountPatch::default()
+            };
+            let user = change(accounts, username, patch).await?;
+            Ok(said(&user, &format!("has the quota {quota}"), None))
+        }
         UserCommand::Delete { username, .. } => {
             let storage = work.storage(Opening::Existing).await;
             let storage = storage.map_err(WiringError::from)?;
@@ -231,15 +240,19 @@ async fn delete(
 async fn list(accounts: &Accounts) -> Result<String, UserError> {
     let listed = accounts.list(PageNumber::EVERYTHING).await;
     let Listing { items, .. } = listed.map_err(UserError::Refused)?;
-    let mut table = format!("{:36}  {:5}  {:8}  USERNAME\n", "ID", "ROLE", "STATE");
+    let mut table = format!(
+        "{:36}  {:5}  {:8}  {:8}  USERNAME\n",
+        "ID", "ROLE", "STATE", "QUOTA"
+    );
     for user in items {
         let state = if user.disabled { "disabled" } else { "open" };
         // Writing to a string can't fail.
         let _ = writeln!(
             table,
-            "{:36}  {:5}  {state:8}  {}",
+            "{:36}  {:5}  {state:8}  {:8}  {}",
             user.id.to_string(),
             user.role.name(),
+            user.quota.to_string(),
             user.username
         );
     }

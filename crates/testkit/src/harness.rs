@@ -9,7 +9,7 @@ use mosaic_domain::pull::{self, PageLimits, PullPage, PullRequest};
 use mosaic_domain::query::{Listed, Listing, Order, PageNumber, RecordQuery};
 use mosaic_domain::stamp::ClockExhausted;
 use mosaic_domain::write::{Locked, Outcome, RecordEdit, WritePlan, WriteScope, decide};
-use mosaic_domain::{EntityType, Record, RecordKey, UnixMillis, UserId};
+use mosaic_domain::{EntityType, Quota, Record, RecordKey, UnixMillis, UserId};
 use mosaic_ports::{IdGenerator, KeptRevision, RevisionPage, Stores, WriteError};
 
 use uuid::Uuid;
@@ -103,6 +103,7 @@ impl Harness {
                 role,
                 must_change_password: false,
                 disabled: false,
+                quota: Quota::Default,
                 time_zone: None,
                 created_at: now,
                 updated_at: now,

@@ -133,6 +133,7 @@ macro_rules! conformance {
             room {
                 w10_what_a_user_stores_is_counted_to_the_byte
                 w10_of_writes_that_come_at_once_as_many_are_taken_as_fit
+                a4_w10_an_account_may_have_a_quota_of_its_own
             }
             push {
                 b1_eight_hundred_edits_in_one_write_do_what_the_rules_say

@@ -67,6 +67,7 @@ impl Model {
             last_places: self.last_places(scope),
             revisions: self.revisions.iter().filter(known).cloned().collect(),
             bytes: self.bytes(),
+            quota: mosaic_domain::Quota::Default,
         }
     }
 

@@ -119,6 +119,10 @@ pub(super) struct UserDto {
     /// What the user's days go by; `null`: the time zone of the server.
     #[schema(value_type = Option<schema::TimeZone>, required)]
     time_zone: Option<String>,
+    /// What the attachments of the user may come to, and the records no more than that: a number of bytes like `50GiB`;
+    /// `default`: what the settings of the server say; `none`: any number.
+    #[schema(value_type = schema::Quota)]
+    quota: String,
     #[schema(value_type = UnixMs)]
     created_at: i64,
     #[schema(value_type = UnixMs)]
@@ -134,6 +138,7 @@ impl From<User> for UserDto {
             role: user.role.name(),
             must_change_password: user.must_change_password,
             time_zone: user.time_zone.map(|zone| zone.name().to_owned()),
+            quota: user.quota.to_string(),
             created_at: user.created_at.get(),
             updated_at: user.updated_at.get(),
         }

@@ -153,6 +153,10 @@ struct ChangeUserBody {
     #[schema(value_type = bool, required = false)]
     #[serde(default)]
     must_change_password: Field<bool>,
+    /// A number of bytes like `50GiB`, `default` or `none`.
+    #[schema(value_type = schema::Quota, required = false)]
+    #[serde(default)]
+    quota: Field<String>,
     /// `null`: that of the server.
     #[schema(value_type = Option<schema::TimeZone>)]
     #[serde(default)]
@@ -174,6 +178,7 @@ async fn change(
         disabled: check.optional("disabled", body.disabled, Ok),
         password: check.optional("password", body.password, Password::chosen),
         must_change_password: check.optional("mustChangePassword", body.must_change_password, Ok),
+        quota: check.optional("quota", body.quota, from_text),
         time_zone: check.nullable("timeZone", body.time_zone, from_text),
     };
     let patch = check.finish(Some(patch))?;

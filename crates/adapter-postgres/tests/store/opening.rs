@@ -67,10 +67,10 @@ async fn without_leave_to_migrate_a_database_that_misses_migrations_is_refused()
     assert_eq!(pending_migrations(&settings).await.unwrap(), []);
     open(settings.clone()).await.unwrap().close().await;
 
-    let older = "DELETE FROM refinery_schema_history WHERE version = 12";
+    let older = "DELETE FROM refinery_schema_history WHERE version = 13";
     sql.batch_execute(older).await.unwrap();
     let pending = pending_migrations(&settings).await.unwrap();
-    assert_eq!(in_words(pending), "V12 activity");
+    assert_eq!(in_words(pending), "V13 account_quotas");
     let refused = open(settings).await.unwrap_err();
     let OpenError::Pending { missing, .. } = refused else {
         panic!("{refused:?}")

@@ -8,7 +8,7 @@ use mosaic_testkit::postgres::{Template, has_hook};
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
-pub(crate) const MIGRATIONS: [&str; 12] = [
+pub(crate) const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../migrations/postgres/V1__initial.sql"),
     include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
     include_str!("../../../../migrations/postgres/V3__attachments.sql"),
@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: [&str; 12] = [
     include_str!("../../../../migrations/postgres/V10__time_zones.sql"),
     include_str!("../../../../migrations/postgres/V11__tables_by_user.sql"),
     include_str!("../../../../migrations/postgres/V12__activity.sql"),
+    include_str!("../../../../migrations/postgres/V13__account_quotas.sql"),
 ];
 
 /// The schema, made by the store itself.

@@ -319,6 +319,7 @@ fn plan(clock: i64) -> WritePlan {
         last_places: BTreeMap::new(),
         revisions: Vec::new(),
         bytes: 0,
+        quota: mosaic_domain::Quota::Default,
     };
     decide(&locked, &edits).unwrap()
 }

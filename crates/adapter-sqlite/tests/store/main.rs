@@ -99,6 +99,7 @@ async fn add_user(store: &SqliteStore, clock: &ManualClock, ids: &SequentialIds)
         role: Role::User,
         must_change_password: false,
         disabled: false,
+        quota: mosaic_domain::Quota::Default,
         time_zone: None,
         created_at: clock.now(),
         updated_at: clock.now(),

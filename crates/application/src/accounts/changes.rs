@@ -2,11 +2,11 @@
 //!
 //! What is done is noted also where whoever asked for it has gone by then: both run to their end on a task of their own.
 
-use mosaic_domain::UserId;
 use mosaic_domain::account::{
     Account, AccountChange, ActingLogin, CreateOutcome, RemoveOutcome, UpdateOutcome, User,
 };
 use mosaic_domain::activity::{ActivityKind, Doer, SERVER};
+use mosaic_domain::{Quota, UserId};
 
 use super::{AccountRequest, Accounts, ROWS_AT_ONCE};
 use crate::error::AppError;
@@ -37,7 +37,10 @@ impl Accounts {
 
     /// The account before a change, where that has to be known to say what the change did.
     async fn before(&self, id: UserId, change: &AccountChange) -> Result<Option<User>, AppError> {
-        let matters = change.username.is_some() || change.role.is_some() || change.disabled.is_some();
+        let matters = change.username.is_some()
+            || change.role.is_some()
+            || change.disabled.is_some()
+            || change.quota.is_some();
         if !matters {
             return Ok(None);
         }
@@ -99,6 +102,7 @@ impl Accounts {
             role: request.role,
             must_change_password: request.must_change_password,
             disabled: false,
+            quota: Quota::Default,
             time_zone: None,
             created_at: now,
             updated_at: now,
@@ -154,6 +158,9 @@ fn changes(before: Option<&User>, after: &User, new_password: bool) -> Vec<Noted
         }
         if before.role != after.role {
             events.push((ActivityKind::RoleChanged, Some(after.role.name().to_owned())));
+        }
+        if before.quota != after.quota {
+            events.push((ActivityKind::QuotaChanged, Some(after.quota.to_string())));
         }
         match (before.disabled, after.disabled) {
             (false, true) => events.push((ActivityKind::AccountDisabled, None)),

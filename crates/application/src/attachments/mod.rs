@@ -141,10 +141,11 @@ impl Attachments {
             touched_at: self.ports.clock.now(),
         };
         let quota = self.limits.user_bytes;
-        match self.ports.contents.reference(user, content, quota).await {
+        let referenced = self.ports.contents.reference(user, content, quota);
+        match referenced.await {
             Ok(ReferenceOutcome::Added) => Ok(()),
             Ok(ReferenceOutcome::Existing(there)) => self.settle(user, there, content).await,
-            Ok(ReferenceOutcome::OverQuota { used }) => {
+            Ok(ReferenceOutcome::OverQuota { used, quota }) => {
                 self.discard(received.blob).await;
                 Err(AppError::QuotaExceeded { used, quota })
             }

@@ -51,7 +51,7 @@ impl Attachments {
         }
         Err(AppError::QuotaExceeded {
             used: usage.total(),
-            quota,
+            quota: usage.quota.of_attachments(quota),
         })
     }
 

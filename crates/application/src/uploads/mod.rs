@@ -183,7 +183,7 @@ impl Uploads {
             BeginOutcome::TooMany => Err(AppError::TooManyUploads),
             BeginOutcome::OverQuota(usage) => Err(AppError::QuotaExceeded {
                 used: usage.total(),
-                quota,
+                quota: usage.quota.of_attachments(quota),
             }),
         }
     }

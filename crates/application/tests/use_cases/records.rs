@@ -101,6 +101,7 @@ fn store_with(records: Vec<Record>) -> (MockWriteStore, Arc<Mutex<Seen>>) {
             last_places: BTreeMap::new(),
             revisions: Vec::new(),
             bytes: 0,
+            quota: mosaic_domain::Quota::Default,
         };
         let plan = decide(&locked)?;
         let mut log = log.lock().unwrap();

@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Role, User, Username};
 use crate::id::{FamilyId, UserId};
 use crate::plan::Plan;
+use crate::quota::Quota;
 use crate::standing::LoginRefusal;
 use crate::text::Label;
 use crate::time::UnixMillis;
@@ -109,6 +110,8 @@ pub struct AccountChange {
     pub role: Option<Role>,
     /// Closes the account or opens it again.
     pub disabled: Option<bool>,
+    /// What it may store from now on.
+    pub quota: Option<Quota>,
     /// A new time zone, or that of the server.
     pub time_zone: Option<Option<TimeZone>>,
     /// A new password.
@@ -184,6 +187,7 @@ impl AccountChange {
                 role: change.role.unwrap_or(user.role),
                 must_change_password: change.must_change_password.unwrap_or(user.must_change_password),
                 disabled: change.disabled.unwrap_or(user.disabled),
+                quota: change.quota.unwrap_or(user.quota),
                 time_zone: change.time_zone.unwrap_or(user.time_zone),
                 created_at: user.created_at,
                 updated_at: now,
@@ -270,6 +274,7 @@ mod tests {
                 role,
                 must_change_password: true,
                 disabled,
+                quota: Quota::Default,
                 time_zone: None,
                 created_at: UnixMillis::clamped(1),
                 updated_at: UnixMillis::clamped(1),

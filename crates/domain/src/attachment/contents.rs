@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::entity::{MimeType, Sha256, Variant};
 use crate::plan::Plan;
+use crate::quota::Quota;
 use crate::{AvatarId, UnixMillis};
 
 /// A content and the blob that holds it.
@@ -52,6 +53,8 @@ pub struct AttachmentUsage {
     pub held: u64,
     /// The announced sizes of the uploads that are not finished.
     pub announced: u64,
+    /// What the user may store.
+    pub quota: Quota,
 }
 
 impl AttachmentUsage {
@@ -60,9 +63,9 @@ impl AttachmentUsage {
         self.held.saturating_add(self.announced)
     }
 
-    /// Whether so many bytes more come to the quota at most (A4).
+    /// Whether so many bytes more come to what the user may store at most (A4); `quota` is what others may.
     pub const fn has_room_for(self, bytes: u64, quota: u64) -> bool {
-        self.total().saturating_add(bytes) <= quota
+        self.total().saturating_add(bytes) <= self.quota.of_attachments(quota)
     }
 }
 
@@ -77,21 +80,23 @@ pub enum ReferenceOutcome {
     OverQuota {
         /// How many bytes the user's contents have.
         used: u64,
+        /// How many they may have.
+        quota: u64,
     },
 }
 
 /// Bytes came, and there may be a content with that hash. The same bytes are stored once; those that are there are never
-/// over the quota, and count as brought just now. `used` is what the user's contents come to, in bytes: uploads that were
-/// announced and not finished leave their room to whoever comes first (A4).
+/// over the quota, and count as brought just now. Uploads that were announced and not finished leave their room to whoever
+/// comes first (A4). `quota` is what users may store of whom nothing else is said.
 pub fn reference(
     there: Option<ContentRef>,
     new: ContentRef,
-    used: u64,
+    usage: AttachmentUsage,
     quota: u64,
 ) -> Plan<ContentRef, ReferenceOutcome> {
     let usage = AttachmentUsage {
-        held: used,
         announced: 0,
+        ..usage
     };
     match there {
         Some(there) => {
@@ -99,7 +104,10 @@ pub fn reference(
             Plan::write(touched, ReferenceOutcome::Existing(touched))
         }
         None if usage.has_room_for(new.size, quota) => Plan::write(new, ReferenceOutcome::Added),
-        None => Plan::nothing(ReferenceOutcome::OverQuota { used }),
+        None => Plan::nothing(ReferenceOutcome::OverQuota {
+            used: usage.held,
+            quota: usage.quota.of_attachments(quota),
+        }),
     }
 }
 
@@ -148,11 +156,19 @@ mod tests {
         }
     }
 
+    fn holding(held: u64, quota: Quota) -> AttachmentUsage {
+        AttachmentUsage {
+            held,
+            announced: 7,
+            quota,
+        }
+    }
+
     #[test]
     fn a4_contents_come_to_the_quota_at_most_and_are_stored_once() {
         let new = content(1, 10, 5);
         let added = (Some(new), ReferenceOutcome::Added);
-        let over = |used| (None, ReferenceOutcome::OverQuota { used });
+        let over = |used, quota| (None, ReferenceOutcome::OverQuota { used, quota });
         let touched = |at| {
             (
                 Some(content(9, 10, at)),
@@ -161,21 +177,24 @@ mod tests {
         };
         for (there, used, quota, expected) in [
             (None, 0, 10, added),
-            (None, 0, 9, over(0)),
+            (None, 0, 9, over(0, 9)),
             (None, 90, 100, added),
-            (None, 91, 100, over(91)),
-            (None, u64::MAX, 100, over(u64::MAX)),
+            (None, 91, 100, over(91, 100)),
+            (None, u64::MAX, 100, over(u64::MAX, 100)),
             (None, u64::MAX, u64::MAX, added),
             // What is there is never over the quota, and no touch is undone.
             (Some(content(9, 10, 3)), 10, 0, touched(5)),
             (Some(content(9, 10, 7)), 10, 100, touched(7)),
         ] {
-            let plan = reference(there, new, used, quota);
+            let plan = reference(there, new, holding(used, Quota::Default), quota);
+            assert_eq!((plan.write, plan.outcome), expected, "{there:?} {used} {quota}");
+            // What is said of the user alone takes the place of what is said of all.
+            let plan = reference(there, new, holding(used, Quota::Bytes(quota)), 1_000);
             assert_eq!((plan.write, plan.outcome), expected, "{there:?} {used} {quota}");
         }
         let nothing = ContentRef { size: 0, ..new };
         assert_eq!(
-            reference(None, nothing, 100, 100).outcome,
+            reference(None, nothing, holding(100, Quota::Default), 100).outcome,
             ReferenceOutcome::Added
         );
     }
@@ -217,7 +236,11 @@ mod tests {
 
     #[test]
     fn a4_what_is_announced_counts_as_if_it_were_there() {
-        let usage = |held, announced| AttachmentUsage { held, announced };
+        let usage = |held, announced| AttachmentUsage {
+            held,
+            announced,
+            quota: Quota::Default,
+        };
         for (usage, bytes, fits) in [
             (usage(0, 0), 100, true),
             (usage(0, 0), 101, false),

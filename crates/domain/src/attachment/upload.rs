@@ -306,7 +306,11 @@ mod tests {
 
     #[test]
     fn a4_an_upload_begins_only_where_it_fits_and_there_are_not_too_many() {
-        let usage = |held, announced| AttachmentUsage { held, announced };
+        let usage = |held, announced| AttachmentUsage {
+            held,
+            announced,
+            ..AttachmentUsage::default()
+        };
         let over = |held, announced| BeginOutcome::OverQuota(usage(held, announced));
         for (unfinished, usage, length, expected) in [
             (0, usage(0, 0), 100, BeginOutcome::Begun),

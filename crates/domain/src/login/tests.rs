@@ -42,6 +42,7 @@ fn account(disabled: bool) -> Account {
             role: Role::User,
             must_change_password: false,
             disabled,
+            quota: crate::Quota::Default,
             time_zone: None,
             created_at: at(1),
             updated_at: at(1),

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entity::{Missing, RecordKey, SortGroup};
 use crate::id::{FamilyId, MemoId, ResourceId, UserId};
+use crate::quota::Quota;
 use crate::record::{Record, Revision};
 use crate::stamp::{ClockExhausted, Stamp, SyncClock};
 use crate::time::EditTime;
@@ -91,6 +92,8 @@ pub struct Locked {
     pub revisions: Vec<Revision>,
     /// What all records and revisions of the user come to: the sum of their `bytes` (W10).
     pub bytes: u64,
+    /// What the user may store.
+    pub quota: Quota,
 }
 
 /// What a store has to carry out, all or nothing (W8).
@@ -215,7 +218,7 @@ pub fn decide(locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockE
 /// # Errors
 /// [`ClockExhausted`] when no stamp is left (S5).
 pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
-    let mut builder = plan_builder::PlanBuilder::new(locked, quota);
+    let mut builder = plan_builder::PlanBuilder::new(locked, locked.quota.of_records(quota));
     let results = edits
         .iter()
         .map(|edit| builder.apply(edit))

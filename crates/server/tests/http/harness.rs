@@ -46,6 +46,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../../../migrations/postgres/V10__time_zones.sql"),
     include_str!("../../../../migrations/postgres/V11__tables_by_user.sql"),
     include_str!("../../../../migrations/postgres/V12__activity.sql"),
+    include_str!("../../../../migrations/postgres/V13__account_quotas.sql"),
 );
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.

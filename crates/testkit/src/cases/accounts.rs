@@ -1,13 +1,13 @@
 //! Accounts.
 
 use futures_util::future::join_all;
-use mosaic_domain::UserId;
 use mosaic_domain::account::{
     AccountChange, ActingLogin, CreateOutcome, PasswordHash, RemoveOutcome, Role, UpdateOutcome, User,
 };
 use mosaic_domain::login::{LoginRefusal, Rotation};
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::text::Label;
+use mosaic_domain::{Quota, UserId};
 
 use crate::{Harness, at, memo, memo_key, put};
 
@@ -52,6 +52,7 @@ pub async fn an_account_comes_back_as_it_was_made(h: &Harness) {
     let mut account = h.account("Änna", Role::Admin);
     account.user.avatar_url = Some(Label::new("https://example.org/a.png".into()).unwrap());
     account.user.must_change_password = true;
+    account.user.quota = Quota::Bytes(50 << 30);
     account.user.time_zone = Some("Asia/Shanghai".parse().unwrap());
     account.user.updated_at = at(account.user.created_at.get() + 5);
     let id = account.user.id;
@@ -190,6 +191,7 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
         password: Some(PasswordHash::new("new".into())),
         expected_password_hash: Some(password(h, before.id).await),
         must_change_password: Some(true),
+        quota: Some(Quota::Bytes(7)),
         time_zone: Some(Some("Asia/Shanghai".parse().unwrap())),
         end_logins: false,
     };
@@ -202,6 +204,7 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
         role: Role::Admin,
         must_change_password: true,
         disabled: true,
+        quota: Quota::Bytes(7),
         time_zone: Some("Asia/Shanghai".parse().unwrap()),
         created_at: before.created_at,
         updated_at: at(9_000),

@@ -111,7 +111,10 @@ pub(super) async fn usage(h: &Harness, user: UserId) -> AttachmentUsage {
 }
 
 pub(super) fn holding(held: u64) -> AttachmentUsage {
-    AttachmentUsage { held, announced: 0 }
+    AttachmentUsage {
+        held,
+        ..AttachmentUsage::default()
+    }
 }
 
 pub(super) async fn known(h: &Harness, user: UserId, blobs: Vec<Uuid>) -> BTreeSet<Uuid> {

@@ -71,16 +71,15 @@ pub async fn contents_come_to_the_quota_at_most(h: &Harness) {
         size,
         ..content(h, n)
     };
-    let over = ReferenceOutcome::OverQuota { used: 0 };
-    assert_eq!(hold_within(h, user, sized(1, 101), 100).await, over);
+    let over = |used| ReferenceOutcome::OverQuota { used, quota: 100 };
+    assert_eq!(hold_within(h, user, sized(1, 101), 100).await, over(0));
     assert_eq!(held(h, user, 1).await, None);
     assert_eq!(
         hold_within(h, user, sized(1, 60), 100).await,
         ReferenceOutcome::Added
     );
-    let over = ReferenceOutcome::OverQuota { used: 60 };
     let refused = sized(2, 41);
-    assert_eq!(hold_within(h, user, refused, 100).await, over);
+    assert_eq!(hold_within(h, user, refused, 100).await, over(60));
     assert_eq!(known(h, user, vec![refused.blob]).await, BTreeSet::new());
     assert_eq!(usage(h, user).await, holding(60));
     assert_eq!(
@@ -88,8 +87,7 @@ pub async fn contents_come_to_the_quota_at_most(h: &Harness) {
         ReferenceOutcome::Added
     );
     assert_eq!(usage(h, user).await, holding(100));
-    let over = ReferenceOutcome::OverQuota { used: 100 };
-    assert_eq!(hold_within(h, user, sized(3, 1), 100).await, over);
+    assert_eq!(hold_within(h, user, sized(3, 1), 100).await, over(100));
     assert_eq!(
         hold_within(h, user, sized(3, 0), 100).await,
         ReferenceOutcome::Added
@@ -121,7 +119,7 @@ pub async fn of_contents_that_come_at_once_as_many_are_held_as_fit(h: &Harness) 
         assert!(usage(h, user).await.held <= quota);
         for task in tasks {
             let outcome = task.await.unwrap();
-            let ReferenceOutcome::OverQuota { used } = outcome else {
+            let ReferenceOutcome::OverQuota { used, .. } = outcome else {
                 assert_eq!(outcome, ReferenceOutcome::Added);
                 continue;
             };

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
-use mosaic_domain::UserId;
+use mosaic_domain::account::{AccountChange, UpdateOutcome};
+use mosaic_domain::attachment::{BeginOutcome, ContentRef, ReferenceOutcome};
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::{Outcome, Refusal, decide, decide_within};
+use mosaic_domain::{Quota, UserId};
 
 use crate::{
-    EditExt, Harness, ManualClock, at, bot, bot_key, bury, delete, diary, diary_key, memo, memo_id, memo_key,
-    patch_memo, put, resource_key, resource_of, restore,
+    EditExt, Harness, ManualClock, at, bot, bot_key, bury, delete, diary, diary_key, hash, memo, memo_id,
+    memo_key, patch_memo, put, resource_key, resource_of, restore,
 };
 
 const START: i64 = ManualClock::START_MS;
@@ -118,4 +120,64 @@ pub async fn w10_of_writes_that_come_at_once_as_many_are_taken_as_fit(h: &Harnes
     assert_eq!((count(&Outcome::Applied), count(&refused)), (3, 5));
     assert_eq!(counted(h, user).await, quota);
     assert_eq!(stored(h, user).await, quota);
+}
+
+/// What is said of one account takes the place of what is said of all: for records, attachments and uploads, as soon as it is
+/// said.
+pub async fn a4_w10_an_account_may_have_a_quota_of_its_own(h: &Harness) {
+    let user = h.user().await;
+    let change = async |quota| {
+        let change = AccountChange {
+            quota: Some(quota),
+            ..AccountChange::default()
+        };
+        let changed = h.stores.accounts.update(user, change, at(START), None).await;
+        assert!(matches!(changed, Ok(UpdateOutcome::Updated(user)) if user.quota == quota));
+        let dumped = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
+        assert_eq!(dumped.account.user.quota, quota);
+    };
+    let write = async |n| {
+        let edits = [put(memo_key(n), memo("words"))];
+        let plan = h.write_with(user, edits, |locked, edits| decide_within(1_000, locked, edits));
+        plan.await.unwrap().results[0].outcome.clone()
+    };
+    let hold = async |n: u64, size| {
+        let content = ContentRef {
+            sha256: hash(n),
+            blob: h.new_id(),
+            size,
+            touched_at: at(START),
+        };
+        h.stores.contents.reference(user, content, 1_000).await.unwrap()
+    };
+    let begin = async |length| {
+        let upload = super::uploads::upload(h, length);
+        h.stores.uploads.begin(user, upload, 1_000, 100).await.unwrap()
+    };
+    assert_eq!(
+        (write(1).await, hold(1, 10).await),
+        (Outcome::Applied, ReferenceOutcome::Added)
+    );
+    let stored = counted(h, user).await;
+    let quota = stored + 1;
+    change(Quota::Bytes(quota)).await;
+    assert_eq!(
+        write(2).await,
+        Outcome::Refused(Refusal::NoRoom { used: stored, quota })
+    );
+    let over = ReferenceOutcome::OverQuota { used: quota, quota };
+    assert_eq!(hold(2, quota - 10).await, ReferenceOutcome::Added);
+    assert_eq!(hold(3, 1).await, over);
+    assert!(matches!(begin(1).await, BeginOutcome::OverQuota(usage) if usage.quota == Quota::Bytes(quota)));
+    change(Quota::Unlimited).await;
+    assert_eq!(
+        (hold(3, 5_000).await, begin(5_000).await),
+        (ReferenceOutcome::Added, BeginOutcome::Begun)
+    );
+    assert_eq!(write(2).await, Outcome::Applied);
+    change(Quota::Default).await;
+    assert!(matches!(
+        hold(4, 1).await,
+        ReferenceOutcome::OverQuota { quota: 1_000, .. }
+    ));
 }

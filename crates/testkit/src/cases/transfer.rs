@@ -5,7 +5,7 @@ use mosaic_domain::attachment::{Avatar, ContentRef, VariantRef};
 use mosaic_domain::entity::{MimeType, Variant};
 use mosaic_domain::login::StoredRefreshToken;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::{AvatarId, Cursor, EntityType, Epoch, FamilyId, Stamp, UnixMillis, UserId};
+use mosaic_domain::{AvatarId, Cursor, EntityType, Epoch, FamilyId, Quota, Stamp, UnixMillis, UserId};
 use mosaic_ports::{DumpedRecord, KeptRevision, RevisionPlace, ServedCursors};
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ const SMALL: PageLimits = PageLimits {
 /// A user with records of all types, tombstones, revisions, cursors and logins.
 async fn full_user(h: &Harness) -> UserId {
     let mut account = h.account("anna", Role::Admin);
+    account.user.quota = Quota::Unlimited;
     account.user.time_zone = Some("Asia/Shanghai".parse().unwrap());
     let (user, password) = (account.user.id, account.password.clone());
     h.stores.accounts.create(account, false, None).await.unwrap();

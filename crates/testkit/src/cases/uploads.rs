@@ -143,7 +143,7 @@ pub(super) async fn drop_all(h: &Harness, user: UserId, now: i64, limit: u32) ->
 }
 
 pub(super) async fn usage(h: &Harness, user: UserId) -> (u64, u64) {
-    let AttachmentUsage { held, announced } = h.stores.contents.usage(user).await.unwrap();
+    let AttachmentUsage { held, announced, .. } = h.stores.contents.usage(user).await.unwrap();
     (held, announced)
 }
 
@@ -190,7 +190,13 @@ pub async fn an_upload_comes_back_as_it_began(h: &Harness) {
 /// the quota at most, to the byte. What was received of an upload counts no second time, and what is over no more.
 pub async fn an_upload_begins_only_where_it_fits(h: &Harness) {
     let (user, other) = (h.user().await, h.user().await);
-    let over = |held, announced| BeginOutcome::OverQuota(AttachmentUsage { held, announced });
+    let over = |held, announced| {
+        BeginOutcome::OverQuota(AttachmentUsage {
+            held,
+            announced,
+            ..AttachmentUsage::default()
+        })
+    };
     let within = async |length| begin_within(h, user, upload(h, length), 100, 100).await;
     hold(h, user, 30).await;
     assert_eq!(within(71).await, over(30, 0));

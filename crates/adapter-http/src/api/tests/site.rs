@@ -129,6 +129,7 @@ impl Site {
                 role,
                 must_change_password: false,
                 disabled: false,
+                quota: mosaic_domain::Quota::Default,
                 time_zone: None,
                 // So that the first stamp is the time that the clock has (S1).
                 created_at: now.plus(-1),

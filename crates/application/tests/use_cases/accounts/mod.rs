@@ -34,6 +34,7 @@ fn user() -> User {
         role: Role::User,
         must_change_password: false,
         disabled: false,
+        quota: mosaic_domain::Quota::Default,
         time_zone: None,
         created_at: UnixMillis::clamped(1),
         updated_at: UnixMillis::clamped(1),

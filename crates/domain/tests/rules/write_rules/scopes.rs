@@ -82,6 +82,7 @@ fn h1_a_plan_is_empty_where_neither_a_record_nor_a_revision_is_kept() {
             last_places: BTreeMap::new(),
             revisions: Vec::new(),
             bytes: 0,
+            quota: mosaic_domain::Quota::Default,
         };
         let plan = decide(&locked, &[edit]).unwrap();
         stored.extend(plan.records.iter().map(|record| (record.key, record.clone())));

@@ -7,6 +7,7 @@ use crate::upkeep::support::{Place, fill, on_both_stores, prepared, stop};
 on_both_stores! {
     an_account_goes_with_everything_in_it_and_no_other
     what_can_not_be_removed_stays
+    an_account_stores_what_its_quota_says
 }
 
 async fn an_account_goes_with_everything_in_it_and_no_other(place: Place) {
@@ -48,5 +49,52 @@ async fn what_can_not_be_removed_stays(place: Place) {
     assert!(unasked.contains("--yes"), "{unasked}");
     place.mosaic(&["user", "delete", "bert", "--yes"]).done();
     assert_eq!(place.mosaic(&["user", "list"]).done(), listed);
+    place.remove().await;
+}
+
+async fn an_account_stores_what_its_quota_says(place: Place) {
+    let server = place.start();
+    let anna = server.new_user("anna", "phone").await;
+    let set = |quota| place.mosaic(&["user", "set", "anna", "--quota", quota]);
+    assert_eq!(set("2KiB").done(), "anna has the quota 2KiB.\n");
+    let listed = place.mosaic(&["user", "list"]).done();
+    let of = |name: &str| {
+        listed
+            .lines()
+            .find(|line| line.ends_with(name))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        of("anna").contains("  2KiB  ") && of("admin").contains("  default  "),
+        "{listed}"
+    );
+    assert_eq!(anna.get("/auth/me").await.ok()["quota"], "2KiB");
+    let memo = json!({"content": "x".repeat(3_000)});
+    let refused = anna.post("/memos", &memo).await.problem(413, "quota_exceeded");
+    assert_eq!(refused["quota"], 2_048);
+    let announced = json!({"filename": "a.png", "fileSize": 1});
+    anna.post("/resources", &announced).await.ok();
+    let wrong = set("2KB");
+    assert!(wrong.code == Some(2) && wrong.err.contains("50GiB"), "{wrong:?}");
+    let admin = server.device("laptop").await;
+    let id = anna.get("/auth/me").await.ok()["id"].clone();
+    let path = format!("/admin/users/{}", id.as_str().unwrap());
+    let changed = admin.patch(&path, &json!({"quota": "1 MiB"})).await.ok();
+    assert_eq!(changed["quota"], "1MiB");
+    admin
+        .patch(&path, &json!({"quota": "much"}))
+        .await
+        .invalid("quota", "invalid_size");
+    anna.post("/memos", &memo).await.ok();
+    let noted = anna.get("/account/activity?kind=quota_changed").await.ok();
+    let details: Vec<_> = noted
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["detail"])
+        .collect();
+    assert_eq!(details, ["1MiB", "2KiB"]);
+    stop(server);
     place.remove().await;
 }
