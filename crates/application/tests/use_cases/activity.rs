@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{TryStreamExt as _, poll};
 use mosaic_application::AppError;
 use mosaic_application::accounts::{
     AccountPatch, AccountPorts, AccountRequest, Accounts, Login, LoginRequest, Registration,
@@ -267,6 +267,29 @@ async fn an_event_that_can_not_be_kept_fails_nothing() {
     let accounts = accounts_over(&h, Arc::new(log));
     made(&accounts, "anna", Role::User).await;
     log_in(&accounts, "anna", "secret").await.unwrap();
+}
+
+/// Else nobody would know who closed an account and hung up before the answer.
+#[tokio::test]
+async fn what_is_begun_is_done_and_noted_whoever_hangs_up() {
+    let h = harness().await;
+    let accounts = accounts(&h);
+    let anna = made(&accounts, "anna", Role::User).await.id;
+    let patch = AccountPatch {
+        disabled: Some(true),
+        ..AccountPatch::default()
+    };
+    let mut change = Box::pin(accounts.update(anna, patch, None));
+    assert!(poll!(&mut change).is_pending());
+    drop(change);
+    let closed = (ActivityKind::AccountDisabled, Doer::CommandLine, None);
+    for _ in 0..10_000 {
+        if noted(&h, anna).await.last() == Some(&closed) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("what was begun came to no end");
 }
 
 #[tokio::test]
