@@ -14,7 +14,7 @@ async fn eight_instances_that_start_at_once_migrate_once() {
     let settings = settings(&database.url());
     let opened = join_all((0..8).map(|_| open(settings.clone()))).await;
     let sql = database.connect().await;
-    assert!(yes(&sql, "count(*) = 12 FROM refinery_schema_history").await);
+    assert!(yes(&sql, "count(*) = 13 FROM refinery_schema_history").await);
     assert!(yes(&sql, "count(*) = 1 FROM meta").await);
     for store in opened {
         let store = store.unwrap();
