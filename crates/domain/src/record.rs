@@ -235,7 +235,7 @@ mod tests {
             key: MemoId::new(uuid::Uuid::from_u128(1)).into(),
             version: Version {
                 time: EditTime::clamped(5),
-                author: "phone".parse::<ClientId>().unwrap().into(),
+                author: "phone".parse::<ClientId>().unwrap(),
             },
             stamp: Stamp::clamped(7),
             created_at: UnixMillis::clamped(3),

@@ -149,16 +149,8 @@ async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest
     let sql = database.connect().await;
     run(
         &sql,
-<<<<<<< HEAD
-        "DROP TABLE account_lock;
-         ALTER TABLE sync_clocks ADD CONSTRAINT sync_clocks_user_id_fkey FOREIGN KEY (user_id) REFERENCES users;
-         ALTER TABLE sync_cursors ADD CONSTRAINT sync_cursors_user_id_fkey FOREIGN KEY (user_id) REFERENCES users;
-         DELETE FROM refinery_schema_history WHERE version >= 11;
-         CREATE TABLE before (LIKE avatars INCLUDING ALL); DROP TABLE avatars; ALTER TABLE before RENAME TO avatars;
-=======
         "ALTER TABLE users DROP COLUMN quota_bytes; DROP TABLE activity;
          DELETE FROM refinery_schema_history WHERE version >= 12;
->>>>>>> f609d23 (An account may have a quota of its own)
          DELETE FROM pg_dist_partition WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = logicalrelid)",
     )
     .await;
