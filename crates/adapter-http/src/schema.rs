@@ -208,7 +208,7 @@ schemas! {
          profile UsernameCasePreserved of RFC 8265, of which the pattern says a part",
     ));
     /// What an account may store.
-    Quota = string().pattern(Some("^(default|none|[0-9]{1,15}( ?([KMGT]iB|B))?)$"));
+    Quota = string().pattern(Some("^(default|none|[0-9]{1,16}( ?([KMGTP]iB|B))?)$"));
     /// A time zone of the IANA database, like `Asia/Shanghai`.
     TimeZone = chars(1, AnyTimeZone::MAX_CHARS);
     /// A password that is being set.

@@ -23,7 +23,7 @@ use crate::refold;
 use crate::retry::jittered;
 use crate::script::statements;
 use crate::settings::{PostgresSettings, PostgresUrl};
-use crate::shards;
+use crate::shards::{self, ShardsError};
 
 static STEPS: &[Migration] = migrations!(
     "../../../migrations/postgres",
@@ -69,12 +69,16 @@ pub(crate) async fn ensure_schema(
     };
     let mut client = migrator.connect().await?;
     migrator.check_server(&client).await?;
+    migrator.refuse_worker(&client).await?;
     if settings.migrate {
-        if !migrator.pending(&client).await?.is_empty() {
+        if !migrator.is_done(&client).await? {
             migrator.migrate(&mut client, settings.migration_timeout).await?;
         }
     } else {
         migrator.refuse_unready(&client).await?;
+        if !migrator.is_done(&client).await? {
+            return Err(migrator.not_distributable(ShardsError::InPart));
+        }
     }
     let start = OpenError::start(&settings.url);
     refold::all(&client).await.map_err(&start)?;
@@ -181,31 +185,44 @@ impl Migrator<'_> {
                 });
             }
             tokio::time::sleep(jittered(PAUSE)).await;
-            if self.pending(client).await?.is_empty() {
+            if self.is_done(client).await? {
                 return Ok(());
             }
         }
         if !self.pending(client).await?.is_empty() {
             self.run(client).await?;
-            // What a migration adds to a distributed database is spread like the rest.
-            if shards::is_distributed(client)
-                .await
-                .map_err(OpenError::start(self.url))?
-            {
-                self.distribute(client).await?;
-            }
+        }
+        // What a migration adds to a distributed database is spread like the rest, also where that was interrupted.
+        if !self.is_done(client).await? {
+            self.distribute(client).await?;
         }
         // The lock ends with its connection, and with it the transaction.
         drop(locker);
         Ok(())
     }
 
+    /// Whether no migration is missing, and no table of a distributed database lies where it was.
+    async fn is_done(&self, client: &Client) -> Result<bool, OpenError> {
+        let in_part = shards::is_distributed_in_part(client).await;
+        Ok(self.pending(client).await?.is_empty() && !in_part.map_err(OpenError::start(self.url))?)
+    }
+
+    async fn refuse_worker(&self, client: &Client) -> Result<(), OpenError> {
+        let refused = shards::refuse_worker(client).await;
+        refused.map_err(|source| self.not_distributable(source))
+    }
+
     async fn distribute(&self, client: &Client) -> Result<Vec<&'static str>, OpenError> {
+        self.refuse_worker(client).await?;
         let spread = shards::distribute(client).await;
-        spread.map_err(|source| OpenError::Shards {
+        spread.map_err(|source| self.not_distributable(source))
+    }
+
+    fn not_distributable(&self, source: ShardsError) -> OpenError {
+        OpenError::Shards {
             database: self.url.to_string(),
             source,
-        })
+        }
     }
 
     async fn run(&self, client: &mut Client) -> Result<(), OpenError> {

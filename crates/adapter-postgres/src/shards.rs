@@ -5,10 +5,9 @@
 mod examine;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
@@ -49,6 +48,17 @@ pub enum ShardsError {
          citus, on the coordinator and on every worker"
     )]
     NoExtension,
+    /// An interruption left some tables where they were, and nothing was to be changed.
+    #[error(
+        "some of its tables are spread over machines, and others are not: `mosaic migrate --distribute citus` goes on"
+    )]
+    InPart,
+    /// This is a worker.
+    #[error("this is a worker: the coordinator knows where users are")]
+    Worker,
+    /// The coordinator is unknown to itself.
+    #[error("the coordinator is not among its own machines: SELECT citus_set_coordinator_host('NAME', 5432)")]
+    NoCoordinator,
     /// Nobody holds shards.
     #[error(
         "no machine holds shards: name the workers to the coordinator (SELECT citus_add_node('NAME', 5432)), and run this \
@@ -99,36 +109,52 @@ impl Kind {
 /// How long the machines may take to answer, all together.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long what they said is taken for true: whoever asks, and however often, asks them no more often than that.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+
 /// The machines of a distributed database, asked whether they are there.
 #[derive(Debug, Default)]
 pub(crate) struct Machines {
-    /// Whether some did not answer when they were asked last.
-    are_missing: AtomicBool,
+    /// When they were asked last, and whether some did not answer.
+    asked: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 impl Machines {
-    /// Whether each of them answers. Which do not is logged when that begins.
+    /// Whether each of them answers, now or a moment ago. Which do not is logged when that begins.
     pub(crate) async fn all_answer(&self, database: &Database) -> bool {
-        let sql = "
-            SELECT nodename || ':' || nodeport FROM run_command_on_workers('SELECT 1') WHERE NOT success";
-        let silent = match timeout(ANSWER_TIMEOUT, database.read(sql, &[])).await {
-            Ok(Ok(rows)) => rows.iter().map(|row| row.get::<_, String>(0)).collect(),
-            Ok(Err(_)) | Err(_) => vec!["some".to_owned()],
-        };
-        let are_missing = !silent.is_empty();
-        if are_missing != self.are_missing.swap(are_missing, Ordering::Relaxed) {
-            if are_missing {
-                let machines = silent.join(", ");
-                tracing::error!(
-                    machines,
-                    "machines of the database do not answer: their users are not served"
-                );
-            } else {
-                tracing::info!("all machines of the database answer again");
-            }
+        let mut asked = self.asked.lock().await;
+        if let Some((_, are_missing)) = asked.filter(|(at, _)| at.elapsed() < ASKED_EVERY) {
+            return !are_missing;
         }
+        let were_missing = asked.is_some_and(|(_, are_missing)| are_missing);
+        let are_missing = are_missing(database, were_missing).await;
+        *asked = Some((Instant::now(), are_missing));
         !are_missing
     }
+}
+
+async fn are_missing(database: &Database, were_missing: bool) -> bool {
+    let sql = "
+        SELECT nodename || ':' || nodeport FROM run_command_on_workers('SELECT 1') WHERE NOT success
+        UNION ALL
+        SELECT nodename || ':' || nodeport FROM pg_dist_node
+        WHERE noderole = 'primary' AND shouldhaveshards AND NOT isactive";
+    let silent: Vec<String> = match timeout(ANSWER_TIMEOUT, database.read(sql, &[])).await {
+        Ok(Ok(rows)) => rows.iter().map(|row| row.get(0)).collect(),
+        Ok(Err(failure)) => vec![format!("it is not known which: {failure}")],
+        Err(_) => vec!["it is not known which: the coordinator has no answer".to_owned()],
+    };
+    let are_missing = !silent.is_empty();
+    if are_missing && !were_missing {
+        let machines = silent.join(", ");
+        tracing::error!(
+            machines,
+            "machines of the database do not answer: their users are not served"
+        );
+    } else if were_missing && !are_missing {
+        tracing::info!("all machines of the database answer again");
+    }
+    are_missing
 }
 
 /// Whether the extension is there.
@@ -163,11 +189,41 @@ pub(crate) async fn is_distributed(client: &Client) -> Result<bool, Error> {
     Ok(has_citus(client).await? && matches!(kinds(client).await?.get(FIRST), Some(Kind::Spread { .. })))
 }
 
+/// Whether some tables are spread, and others are not, which an interruption leaves.
+pub(crate) async fn is_distributed_in_part(client: &Client) -> Result<bool, Error> {
+    if !has_citus(client).await? {
+        return Ok(false);
+    }
+    let kinds = kinds(client).await?;
+    let is_spread = |table: &&str| matches!(kinds.get(*table), Some(Kind::Spread { .. } | Kind::Reference));
+    let all = USERS_TABLES.into_iter().chain([REFERENCE_TABLE]);
+    Ok((1..=USERS_TABLES.len()).contains(&all.filter(is_spread).count()))
+}
+
+/// Accounts are on the coordinator, and nowhere else.
+///
+/// # Errors
+/// [`ShardsError::Worker`].
+pub(crate) async fn refuse_worker(client: &Client) -> Result<(), ShardsError> {
+    if has_citus(client).await? && yes(&ask(client, "SELECT groupid <> 0 FROM pg_dist_local_group").await?) {
+        return Err(ShardsError::Worker);
+    }
+    Ok(())
+}
+
 /// Spreads what is not spread yet, one table at a time: after an interruption it goes on. Gives the names of those. Nobody
 /// else may use the database meanwhile.
 pub(crate) async fn distribute(client: &Client) -> Result<Vec<&'static str>, ShardsError> {
     if !has_citus(client).await? {
         return Err(ShardsError::NoExtension);
+    }
+    // A large table takes as long as it takes, whatever limits the role has.
+    client
+        .batch_execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        .await?;
+    let knows_itself = "SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0)";
+    if !yes(&ask(client, knows_itself).await?) {
+        return Err(ShardsError::NoCoordinator);
     }
     let machines = machines(client).await?;
     if machines.is_empty() {
@@ -195,20 +251,19 @@ pub(crate) async fn distribute(client: &Client) -> Result<Vec<&'static str>, Sha
             _ => 0,
         };
         let by = "user_id".to_owned();
-        if kind_of(client, table, &Kind::Spread { by, beside })
-            .await?
-            .is_some()
-        {
-            continue;
+        let wanted = Kind::Spread { by, beside };
+        if kind_of(client, table, &wanted).await?.is_none() {
+            let neighbour = if table == FIRST { "none" } else { FIRST };
+            let sql =
+                "SELECT create_distributed_table($1::text::regclass, 'user_id', colocate_with => $2::text)";
+            run(client, sql, &[table, neighbour]).await?;
+            tracing::info!(table, "spread by user_id");
+            changed.push(table);
         }
-        let neighbour = if table == FIRST { "none" } else { FIRST };
-        let sql = "SELECT create_distributed_table($1::text::regclass, 'user_id', colocate_with => $2::text)";
-        run(client, sql, &[table, neighbour]).await?;
-        // The rows stay where they were, hidden, until somebody says that they are needed no more.
+        // The rows stay where they were, hidden, until somebody says that they are needed no more; an interruption may have
+        // kept that from being said.
         let sql = "SELECT truncate_local_data_after_distributing_table($1::text::regclass)";
         run(client, sql, &[table]).await?;
-        tracing::info!(table, "spread by user_id");
-        changed.push(table);
     }
     Ok(changed)
 }

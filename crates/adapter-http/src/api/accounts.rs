@@ -1,7 +1,7 @@
 //! Logging in and out, one's own account, registration.
 
 use actix_web::web::{Data, Json};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, rt};
 use mosaic_application::AppError;
 use mosaic_application::accounts::{Accounts, Login, LoginRequest, LoginTokens, ProfilePatch, refresh_key};
 use mosaic_application::error::Unauthenticated;
@@ -245,20 +245,39 @@ async fn login(
     if let Some(client) = &client {
         access_log::note_client(&request, client);
     }
-    let candidate = Candidate {
-        account: &username,
-        address: client_addr::of(&request),
-        client: client.as_ref(),
-    };
+    let (address, account) = (client_addr::of(&request), username.clone());
     let origin = client_addr::origin(&request, client.as_ref());
-    let done = attempt(&state, &limiter, &candidate, login, origin).await;
-    if let Err(problem) = &done
-        && (400..500).contains(&problem.code().status())
-    {
+    let done = whoever_hangs_up(async move {
+        let candidate = Candidate {
+            account: &account,
+            address,
+            client: client.as_ref(),
+        };
+        let done = attempt(&state, &limiter, &candidate, login, origin).await;
+        if let Some(code) = refused(&done) {
+            state.figures.login_refused(code);
+        }
+        done
+    })
+    .await;
+    if refused(&done).is_some() {
         access_log::note_refused_login(&request, &username);
-        state.figures.login_refused(problem.code());
     }
     Ok(Json(done?.into()))
+}
+
+/// How a log-in was refused, where it was.
+fn refused(done: &Result<Login, Problem>) -> Option<ProblemCode> {
+    let code = done.as_ref().err()?.code();
+    (400..500).contains(&code.status()).then_some(code)
+}
+
+/// Compares a password, and counts and notes what came of it, also where whoever sent it does not wait for the answer: a guess
+/// would cost nothing otherwise.
+async fn whoever_hangs_up<T: 'static>(
+    work: impl Future<Output = Result<T, Problem>> + 'static,
+) -> Result<T, Problem> {
+    rt::spawn(work).await.map_err(Problem::internal)?
 }
 
 async fn attempt(
@@ -433,11 +452,15 @@ async fn change_password(
     let old = check.required("oldPassword", body.0.old_password, Password::given);
     let new = check.required("newPassword", body.0.new_password, Password::chosen);
     let (old, new) = check.finish(old.zip(new))?;
-    let attempt = limiter.begin_change(caller.0.user, client_addr::of(&request))?;
+    let address = client_addr::of(&request);
     let accounts = accounts_for(&state, &request, &caller.0);
-    let outcome = accounts.change_password(&caller.0, old, new).await;
-    count(attempt, &outcome);
-    Ok(Json(outcome?.into()))
+    let done = whoever_hangs_up(async move {
+        let attempt = limiter.begin_change(caller.0.user, address)?;
+        let outcome = accounts.change_password(&caller.0, old, new).await;
+        count(attempt, &outcome);
+        Ok(outcome?)
+    });
+    Ok(Json(done.await?.into()))
 }
 
 /// A change of one's own account.

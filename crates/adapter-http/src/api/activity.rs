@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use mosaic_domain::activity::{Activity, ActivityKind, ActivityQuery, Note};
+use mosaic_domain::activity::{Activity, ActivityKind, ActivityQuery, Note, Origin};
 use mosaic_domain::{ActivityId, UnixMillis, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -59,7 +59,8 @@ struct ActivityDto {
     by: &'static str,
     #[schema(value_type = Option<schema::Id>, required)]
     by_user: Option<String>,
-    /// The address that it was asked from, as far as the server knows.
+    /// The address that it was asked from, as far as the server knows. This, `clientId` and `agent` are `null` where somebody
+    /// else did it.
     #[schema(required)]
     address: Option<String>,
     /// The device that asked.
@@ -73,8 +74,13 @@ struct ActivityDto {
     detail: Option<String>,
 }
 
-impl From<Activity> for ActivityDto {
-    fn from(event: Activity) -> Self {
+impl ActivityDto {
+    /// What the owner of the account may know of an event. Where somebody else did it, such as an administrator, that is not
+    /// from where: who knows the device of another account may try passwords beside it.
+    fn shown_to(owner: UserId, mut event: Activity) -> Self {
+        if event.by.user().is_some_and(|by| by != owner) {
+            event.origin = Origin::default();
+        }
         let text = |note: Option<Note>| note.map(|note| note.as_str().to_owned());
         Self {
             id: event.id.to_string(),
@@ -136,6 +142,9 @@ async fn list(
         }
         response.insert_header((header::LINK, format!("<{next}>; rel=\"next\"")));
     }
-    let shown: Vec<ActivityDto> = page.items.into_iter().map(Into::into).collect();
+    let events = page.items.into_iter();
+    let shown: Vec<_> = events
+        .map(|event| ActivityDto::shown_to(caller.user(), event))
+        .collect();
     Ok(response.json(shown))
 }

@@ -151,8 +151,19 @@ enum Answered {
     Otherwise(String),
 }
 
-/// Has the database say how it would answer a statement. Nothing is executed.
+/// Has the database say how it would answer a statement, or why it would not. Nothing is executed.
 async fn plan(client: &Client, statement: &Statement) -> Result<Answered, Error> {
+    client.batch_execute("SAVEPOINT statement").await?;
+    let planned = explain(client, statement).await;
+    client.batch_execute("ROLLBACK TO SAVEPOINT statement").await?;
+    client.batch_execute("DEALLOCATE ALL").await?;
+    Ok(planned.unwrap_or_else(|error| {
+        let refused = error.as_db_error().map(ToString::to_string);
+        Answered::Otherwise(refused.unwrap_or_else(|| error.to_string()))
+    }))
+}
+
+async fn explain(client: &Client, statement: &Statement) -> Result<Answered, Error> {
     let name = "mosaic_doctor";
     let prepare = format!(
         "PREPARE {name} ({}) AS {}",
@@ -162,9 +173,8 @@ async fn plan(client: &Client, statement: &Statement) -> Result<Answered, Error>
     client.batch_execute(&prepare).await?;
     let samples: Vec<_> = statement.types.iter().map(|of| sample(of)).collect();
     let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE {name} ({})", samples.join(", "));
-    let planned = client.simple_query(&explain).await;
-    client.batch_execute(&format!("DEALLOCATE {name}")).await?;
-    let rows = planned?.into_iter().filter_map(|message| match message {
+    let rows = client.simple_query(&explain).await?;
+    let rows = rows.into_iter().filter_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });

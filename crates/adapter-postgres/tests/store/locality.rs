@@ -33,7 +33,7 @@ const OF_MANY_USERS: [(&str, &str, &str); 1] = [(
 )];
 
 /// A server that tells each client how it goes about what it is asked.
-async fn telling() -> &'static Server {
+pub(crate) async fn telling() -> &'static Server {
     static TELLING: OnceCell<Server> = OnceCell::const_new();
     TELLING
         .get_or_init(|| async {

@@ -1,19 +1,29 @@
 //! Spreading users over machines (`mosaic migrate --distribute citus`), and what `mosaic doctor` finds afterwards. There is
 //! no Citus in any package registry: what the store asks of it is done here by a stand-in, which cuts a table into two
-//! partitions. Where a server with Citus carries the tests, that is asked instead.
+//! partitions.
 
 use mosaic_adapter_postgres::{
-    OpenError, REFERENCE_TABLE, ShardFinding, ShardReport, USERS_TABLES, distribute, examine_shards,
+    OpenError, PostgresSettings, REFERENCE_TABLE, ShardFinding, ShardReport, USERS_TABLES, distribute,
+    examine_shards,
 };
-use mosaic_ports::{MissingPart, StoreError, WriteError};
+use mosaic_ports::{Health as _, MissingPart, StoreError, WriteError};
 use mosaic_testkit::postgres::{Template, TestDatabase};
 use mosaic_testkit::{EditExt as _, StoreFixture as _, memo, memo_key, put};
 use tokio_postgres::Client;
 
+use crate::locality::telling;
 use crate::support::{MIGRATIONS, open, settings};
 use crate::{Test, write};
 
 const STAND_IN: &str = include_str!("stand_in.sql");
+
+/// The schema, as it is on one machine, on a server that never has Citus.
+fn plain() -> Template {
+    Template::new("store_plain", MIGRATIONS, |url| async move {
+        open(settings(&url)).await?.close().await;
+        Ok::<_, OpenError>(())
+    })
+}
 
 /// The schema, with its tables spread.
 pub(crate) fn distributed() -> Template {
@@ -52,7 +62,7 @@ async fn run(sql: &Client, statement: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_not_be_distributed_is_refused_and_left_as_it_is() {
-    let test = Test::new().await;
+    let test = Test::over(TestDatabase::create_on(telling().await, &plain()).await, |_| {}).await;
     let sql = test.sql().await;
     assert!(examined(&test).await.is_none());
     let refused = spread(&test).await.unwrap_err();
@@ -68,16 +78,23 @@ async fn what_can_not_be_distributed_is_refused_and_left_as_it_is() {
         refused.contains("the machine two:5432 is not active"),
         "{refused}"
     );
+    run(&sql, "UPDATE pg_dist_local_group SET groupid = 1").await;
+    let refused = spread(&test).await.unwrap_err();
+    assert!(refused.contains("this is a worker"), "{refused}");
+    run(&sql, "UPDATE pg_dist_local_group SET groupid = 0").await;
     run(&sql, "DELETE FROM pg_dist_node WHERE shouldhaveshards").await;
     let refused = spread(&test).await.unwrap_err();
     assert!(refused.contains("citus_add_node"), "{refused}");
+    run(&sql, "DELETE FROM pg_dist_node").await;
+    let refused = spread(&test).await.unwrap_err();
+    assert!(refused.contains("citus_set_coordinator_host"), "{refused}");
     assert!(examined(&test).await.is_none());
     test.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_is_distributed_with_what_is_in_it_and_again_where_that_was_interrupted() {
-    let test = Test::new().await;
+    let test = Test::over(TestDatabase::create_on(telling().await, &plain()).await, |_| {}).await;
     let (h, sql) = (&test.h, test.sql().await);
     let users = [h.user().await, h.user().await];
     for user in users {
@@ -104,6 +121,15 @@ async fn a_database_is_distributed_with_what_is_in_it_and_again_where_that_was_i
         )
         .await;
     }
+    let refused = open(PostgresSettings {
+        migrate: false,
+        ..settings(&test.fixture.database.url())
+    });
+    let refused = crate::chain(&refused.await.unwrap_err());
+    assert!(
+        refused.contains("`mosaic migrate --distribute citus` goes on"),
+        "{refused}"
+    );
     let found = examined(&test).await.unwrap().findings;
     let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 2, "{shown:?}");
@@ -116,6 +142,16 @@ async fn a_database_is_distributed_with_what_is_in_it_and_again_where_that_was_i
     assert_eq!(report.findings, []);
     assert!(report.statements > 50);
     assert_eq!(report.users.len(), 2);
+    // What the database refuses is told, and everything else too.
+    run(&sql, "ALTER TABLE avatars RENAME COLUMN mime_type TO kind").await;
+    let found = examined(&test).await.unwrap().findings;
+    assert!(
+        found
+            .iter()
+            .any(|finding| finding.to_string().contains("mime_type")),
+        "{found:?}"
+    );
+    run(&sql, "ALTER TABLE avatars RENAME COLUMN kind TO mime_type").await;
     // Somebody has spread a table in another way.
     run(
         &sql,
@@ -145,7 +181,7 @@ async fn a_database_is_distributed_with_what_is_in_it_and_again_where_that_was_i
 /// A migration may bring a table of users along.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest() {
-    let database = TestDatabase::create(&distributed()).await;
+    let database = TestDatabase::create_on(telling().await, &distributed()).await;
     let sql = database.connect().await;
     run(
         &sql,
@@ -154,6 +190,14 @@ async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest
          DELETE FROM pg_dist_partition WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = logicalrelid)",
     )
     .await;
+    // Where that can't be done it is not done, and the next start does it.
+    run(
+        &sql,
+        "UPDATE pg_dist_node SET isactive = false WHERE nodename = 'two'",
+    )
+    .await;
+    assert!(open(settings(&database.url())).await.is_err());
+    run(&sql, "UPDATE pg_dist_node SET isactive = true").await;
     let store = open(settings(&database.url())).await.unwrap();
     let report = examine_shards(&settings(&database.url())).await.unwrap();
     assert_eq!(report.unwrap().findings, []);
@@ -164,20 +208,31 @@ async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest
 /// One that is away is no reason to send nobody's requests here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_does_not_answer_is_a_part_that_is_missing() {
-    let test = Test::over(TestDatabase::create(&distributed()).await, |_| {}).await;
-    let (health, sql) = (test.fixture.stores().health, test.sql().await);
-    assert_eq!(health.check().await.unwrap(), []);
+    let test = Test::over(
+        TestDatabase::create_on(telling().await, &distributed()).await,
+        |_| {},
+    )
+    .await;
+    let sql = test.sql().await;
+    // What they said is taken for true for a while, by each store.
+    let missing = async || {
+        let store = open(settings(&test.fixture.database.url())).await.unwrap();
+        let missing = store.check().await.unwrap();
+        store.close().await;
+        missing
+    };
+    assert_eq!(missing().await, []);
     run(
         &sql,
         "UPDATE pg_dist_node SET isactive = false WHERE nodename = 'two'",
     )
     .await;
-    assert_eq!(health.check().await.unwrap(), [MissingPart::Machines]);
+    assert_eq!(missing().await, [MissingPart::Machines]);
     run(&sql, "UPDATE pg_dist_node SET isactive = true").await;
-    assert_eq!(health.check().await.unwrap(), []);
+    assert_eq!(missing().await, []);
     // Without an answer nobody knows.
     run(&sql, "DROP FUNCTION run_command_on_workers").await;
-    assert_eq!(health.check().await.unwrap(), [MissingPart::Machines]);
+    assert_eq!(missing().await, [MissingPart::Machines]);
     test.stop().await;
 }
 
@@ -197,7 +252,11 @@ const AWAY: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_is_away_is_away_for_its_users_alone_and_comes_back() {
-    let test = Test::over(TestDatabase::create(&distributed()).await, |_| {}).await;
+    let test = Test::over(
+        TestDatabase::create_on(telling().await, &distributed()).await,
+        |_| {},
+    )
+    .await;
     let (h, ports, sql) = (&test.h, test.fixture.stores(), test.sql().await);
     let [gone, here] = [h.user().await, h.user().await];
     run(&sql, AWAY).await;
@@ -228,7 +287,7 @@ async fn a_machine_that_is_away_is_away_for_its_users_alone_and_comes_back() {
 /// Who can ask for a table by anything but its user, would ask all machines; and a foreign key that leaves them asks others.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_key_of_a_users_table_has_the_user_and_no_foreign_key_leaves_one() {
-    let test = Test::new().await;
+    let test = Test::over(TestDatabase::create_on(telling().await, &plain()).await, |_| {}).await;
     let sql = test.sql().await;
     let tables = USERS_TABLES.map(str::to_owned).to_vec();
     let keys = sql

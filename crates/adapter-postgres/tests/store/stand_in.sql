@@ -4,13 +4,18 @@ CREATE FUNCTION citus_version() RETURNS text LANGUAGE sql AS $$ SELECT 'a stand-
 
 CREATE TABLE pg_dist_node (
     nodeid           integer GENERATED ALWAYS AS IDENTITY,
+    groupid          integer NOT NULL DEFAULT 1,
     nodename         text    NOT NULL,
     nodeport         integer NOT NULL DEFAULT 5432,
     noderole         text    NOT NULL DEFAULT 'primary',
     isactive         boolean NOT NULL DEFAULT true,
     shouldhaveshards boolean NOT NULL DEFAULT true
 );
-INSERT INTO pg_dist_node (nodename, shouldhaveshards) VALUES ('coordinator', false), ('one', true), ('two', true);
+INSERT INTO pg_dist_node (nodename, groupid, shouldhaveshards)
+VALUES ('coordinator', 0, false), ('one', 1, true), ('two', 2, true);
+
+CREATE TABLE pg_dist_local_group (groupid integer NOT NULL);
+INSERT INTO pg_dist_local_group VALUES (0);
 
 CREATE TABLE pg_dist_partition (
     logicalrelid regclass NOT NULL,

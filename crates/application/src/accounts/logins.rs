@@ -139,6 +139,12 @@ impl Accounts {
     /// # Errors
     /// [`Unauthenticated::InvalidRefreshToken`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<LoginTokens, AppError> {
+        let (this, token) = (self.clone(), refresh_token.to_owned());
+        // Who uses a copy does not hang up before that is noted.
+        crate::joined(tokio::spawn(async move { this.spend(&token).await }).await)
+    }
+
+    async fn spend(&self, refresh_token: &str) -> Result<LoginTokens, AppError> {
         let spent = RefreshToken::given(refresh_token);
         let seed = TokenSeed(self.ports.randomness.secret());
         let next = self.to_keep(&spent.next(seed), seed);

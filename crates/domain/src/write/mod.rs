@@ -204,21 +204,26 @@ pub enum Refusal {
     },
 }
 
-/// Decides what a set of edits does to what was loaded, in the order given. Parents come before their children.
+/// Decides what a set of edits does to what was loaded, in the order given. Parents come before their children. Whatever the
+/// user may store: an operator imports.
 ///
 /// # Errors
 /// [`ClockExhausted`] when no stamp is left (S5).
 pub fn decide(locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
-    decide_within(u64::MAX, locked, edits)
+    decide_up_to(u64::MAX, locked, edits)
 }
 
-/// As [`decide`], where the records and revisions of the user may come to `quota` bytes: what would go beyond is refused
+/// As [`decide`], where the records and revisions of the user may come to `quota` bytes, or to the account's own quota: what would go beyond is refused
 /// ([`Refusal::NoRoom`]), but for deletes and for edits that make nothing larger (W10).
 ///
 /// # Errors
 /// [`ClockExhausted`] when no stamp is left (S5).
 pub fn decide_within(quota: u64, locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
-    let mut builder = plan_builder::PlanBuilder::new(locked, locked.quota.of_records(quota));
+    decide_up_to(locked.quota.of_records(quota), locked, edits)
+}
+
+fn decide_up_to(bytes: u64, locked: &Locked, edits: &[RecordEdit]) -> Result<WritePlan, ClockExhausted> {
+    let mut builder = plan_builder::PlanBuilder::new(locked, bytes);
     let results = edits
         .iter()
         .map(|edit| builder.apply(edit))

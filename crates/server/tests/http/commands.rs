@@ -108,7 +108,13 @@ async fn accounts_are_listed_changed_and_closed() {
         .skip(1)
         .map(|row| row.split_whitespace().skip(1).collect())
         .collect();
-    assert_eq!(rows, [["admin", "open", "admin"], ["user", "open", "anna"]]);
+    assert_eq!(
+        rows,
+        [
+            ["admin", "open", "default", "admin"],
+            ["user", "open", "default", "anna"]
+        ]
+    );
     done(mosaic_given(
         &data,
         &["user", "passwd", "ADMIN", "--password-stdin"],

@@ -170,6 +170,27 @@ async fn log_ins_are_limited() {
     guess().await.assert_is(429, "rate_limited");
 }
 
+/// A guess that nobody waits for is one.
+#[actix_web::test]
+async fn who_hangs_up_is_counted() {
+    let site = Site::new().await;
+    let body = json!({"username": "anna", "password": "guess"});
+    let guess = || site.send(request("POST", "/auth/login").set_json(&body));
+    for _ in 0..LoginBudgets::default().account.burst.get() {
+        let mut hung_up = Box::pin(guess());
+        // The body is read by then, and the password on its way.
+        for _ in 0..2 {
+            assert!(futures_util::poll!(&mut hung_up).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(hung_up);
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+    guess().await.assert_is(429, "rate_limited");
+}
+
 #[actix_web::test]
 async fn those_who_are_not_signed_in_send_small_bodies() {
     let site = Site::new().await;
