@@ -588,50 +588,48 @@ PREPARE statement_129 (bytea, bytea) AS SELECT l.user_id, l.login_id, l.client_i
     l.token_hash, l.seed, l.issued_at, l.expires_at, l.spent_hash, u.is_disabled FROM logins AS l JOIN users AS u ON
     u.user_id = l.user_id WHERE (l.user_id, l.login_id) IN ( SELECT user_id, login_id FROM logins WHERE key_hash = $1
     UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = $2);
-PREPARE statement_130 AS SELECT logicalrelid::regclass::text, partmethod::text, repmodel::text, colocationid, CASE WHEN
-    partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END FROM pg_dist_partition;
-PREPARE statement_131 (uuid, text) AS SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY
+PREPARE statement_130 (uuid, text) AS SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY
     login_id;
-PREPARE statement_132 (uuid) AS SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = $1;
-PREPARE statement_133 (uuid) AS SELECT quota_bytes FROM users WHERE user_id = $1;
-PREPARE statement_134 AS SELECT storage FROM meta WHERE only_row = 1;
-PREPARE statement_135 (uuid) AS SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY
+PREPARE statement_131 (uuid) AS SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = $1;
+PREPARE statement_132 (uuid) AS SELECT quota_bytes FROM users WHERE user_id = $1;
+PREPARE statement_133 AS SELECT storage FROM meta WHERE only_row = 1;
+PREPARE statement_134 (uuid) AS SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY
     token_hash;
-PREPARE statement_136 (uuid, uuid) AS SELECT u.is_disabled, u.must_change_password FROM logins AS l JOIN users AS u ON
+PREPARE statement_135 (uuid, uuid) AS SELECT u.is_disabled, u.must_change_password FROM logins AS l JOIN users AS u ON
     u.user_id = l.user_id WHERE l.user_id = $1 AND l.login_id = $2;
-PREPARE statement_137 (uuid, int8) AS SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY
+PREPARE statement_136 (uuid, int8) AS SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY
     user_id LIMIT (SELECT $2);
-PREPARE statement_138 (uuid, int8) AS SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id
+PREPARE statement_137 (uuid, int8) AS SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id
     LIMIT (SELECT $2);
-PREPARE statement_139 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_138 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash FROM users WHERE user_id = $1;
-PREPARE statement_140 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_139 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash FROM users WHERE user_id = $1 FOR NO KEY UPDATE;
-PREPARE statement_141 (text, text) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_140 (text, text) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash FROM users WHERE username_folded IN ($1, $2) ORDER BY
     username_folded = $1 DESC LIMIT 1;
-PREPARE statement_142 (int8, int8) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_141 (int8, int8) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash, total.users FROM (SELECT count(*) AS users FROM
     users) AS total LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT (SELECT $1) OFFSET (SELECT
     $2)) AS u ON true ORDER BY username_folded;
-PREPARE statement_143 (text) AS SELECT user_id, username_folded FROM users WHERE username_folded ~ $1 ORDER BY
+PREPARE statement_142 (text) AS SELECT user_id, username_folded FROM users WHERE username_folded ~ $1 ORDER BY
     created_at, user_id;
-PREPARE statement_144 AS SELECT version, name, checksum FROM refinery_schema_history ORDER BY version;
-PREPARE statement_145 (text, uuid, int8, int8) AS UPDATE jobs SET holder = $2, held_until = $3, done_at = $4 WHERE job =
+PREPARE statement_143 AS SELECT version, name, checksum FROM refinery_schema_history ORDER BY version;
+PREPARE statement_144 (text, uuid, int8, int8) AS UPDATE jobs SET holder = $2, held_until = $3, done_at = $4 WHERE job =
     $1;
-PREPARE statement_146 (_text, _uuid, _uuid) AS UPDATE logins AS t SET client_id = n.client_id FROM unnest((SELECT
+PREPARE statement_145 (_text, _uuid, _uuid) AS UPDATE logins AS t SET client_id = n.client_id FROM unnest((SELECT
     $1::text[]), (SELECT $2::uuid[]), (SELECT $3::uuid[])) AS n (client_id, user_id, login_id) WHERE t.user_id =
     n.user_id AND t.login_id = n.login_id AND t.client_id IS NULL;
-PREPARE statement_147 (uuid, uuid) AS UPDATE meta SET epoch = $2 WHERE only_row = 1 AND epoch = $1 RETURNING 1;
-PREPARE statement_148 (uuid) AS UPDATE meta SET storage = $1 WHERE only_row = 1 AND storage IS NULL;
-PREPARE statement_149 (uuid) AS UPDATE users SET is_disabled = true WHERE user_id = $1;
-PREPARE statement_150 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS UPDATE users SET
+PREPARE statement_146 (uuid, uuid) AS UPDATE meta SET epoch = $2 WHERE only_row = 1 AND epoch = $1 RETURNING 1;
+PREPARE statement_147 (uuid) AS UPDATE meta SET storage = $1 WHERE only_row = 1 AND storage IS NULL;
+PREPARE statement_148 (uuid) AS UPDATE users SET is_disabled = true WHERE user_id = $1;
+PREPARE statement_149 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS UPDATE users SET
     username_folded = CASE WHEN username = $2 THEN username_folded ELSE $3 END, username = $2, password_hash = $4,
     avatar_url = $5, role = $6, must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10,
     time_zone = $11, quota_bytes = $12 WHERE user_id = $1;
-PREPARE statement_151 (uuid, int8) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <=
+PREPARE statement_150 (uuid, int8) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <=
     $2) DELETE FROM logins WHERE user_id = $1 AND expires_at <= $2;
-PREPARE statement_152 (uuid, _uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND login_id = ANY
+PREPARE statement_151 (uuid, _uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND login_id = ANY
     ($2)) DELETE FROM logins WHERE user_id = $1 AND login_id = ANY ($2);
-PREPARE statement_153 (uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1) DELETE FROM logins WHERE
+PREPARE statement_152 (uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1) DELETE FROM logins WHERE
     user_id = $1;
