@@ -24,10 +24,9 @@ impl Accounts {
     ) -> Result<User, AppError> {
         let this = self.clone();
         let work = async move {
-            let before = this.before(id, &change).await?;
             let new_password = change.password.is_some();
-            let user = this.change_unnoted(id, change, by).await?;
-            for (kind, detail) in changes(before.as_ref(), &user, new_password) {
+            let (before, user) = this.change_unnoted(id, change, by).await?;
+            for (kind, detail) in changes(&before, &user, new_password) {
                 this.trail.note(id, kind, doer, detail.as_deref()).await;
             }
             Ok(user)
@@ -35,32 +34,20 @@ impl Accounts {
         crate::joined(tokio::spawn(work).await)
     }
 
-    /// The account before a change, where that has to be known to say what the change did.
-    async fn before(&self, id: UserId, change: &AccountChange) -> Result<Option<User>, AppError> {
-        let matters = change.username.is_some()
-            || change.role.is_some()
-            || change.disabled.is_some()
-            || change.quota.is_some();
-        if !matters {
-            return Ok(None);
-        }
-        let account = self.ports.accounts.by_id(id).await?;
-        Ok(account.map(|account| account.user))
-    }
-
+    /// The account as it was, and as it is now.
     async fn change_unnoted(
         &self,
         id: UserId,
         change: AccountChange,
         by: Option<ActingLogin>,
-    ) -> Result<User, AppError> {
+    ) -> Result<(Box<User>, User), AppError> {
         match self
             .ports
             .accounts
             .update(id, change, self.ports.clock.now(), by)
             .await?
         {
-            UpdateOutcome::Updated(user) => Ok(user),
+            UpdateOutcome::Updated { user, before } => Ok((before, user)),
             UpdateOutcome::NotFound => Err(AppError::NotFound),
             UpdateOutcome::NameTaken => Err(AppError::NameTaken),
             UpdateOutcome::LastAdmin => Err(AppError::LastAdmin),
@@ -149,24 +136,22 @@ impl Accounts {
 }
 
 /// What a change made of an account, as events. What it left as it was is none.
-fn changes(before: Option<&User>, after: &User, new_password: bool) -> Vec<Noted> {
+fn changes(before: &User, after: &User, new_password: bool) -> Vec<Noted> {
     let mut events = Vec::new();
-    if let Some(before) = before {
-        if before.username != after.username {
-            let old = format!("from {}", before.username);
-            events.push((ActivityKind::AccountRenamed, Some(old)));
-        }
-        if before.role != after.role {
-            events.push((ActivityKind::RoleChanged, Some(after.role.name().to_owned())));
-        }
-        if before.quota != after.quota {
-            events.push((ActivityKind::QuotaChanged, Some(after.quota.to_string())));
-        }
-        match (before.disabled, after.disabled) {
-            (false, true) => events.push((ActivityKind::AccountDisabled, None)),
-            (true, false) => events.push((ActivityKind::AccountEnabled, None)),
-            _ => {}
-        }
+    if before.username != after.username {
+        let old = format!("from {}", before.username);
+        events.push((ActivityKind::AccountRenamed, Some(old)));
+    }
+    if before.role != after.role {
+        events.push((ActivityKind::RoleChanged, Some(after.role.name().to_owned())));
+    }
+    if before.quota != after.quota {
+        events.push((ActivityKind::QuotaChanged, Some(after.quota.to_string())));
+    }
+    match (before.disabled, after.disabled) {
+        (false, true) => events.push((ActivityKind::AccountDisabled, None)),
+        (true, false) => events.push((ActivityKind::AccountEnabled, None)),
+        _ => {}
     }
     if new_password {
         events.push((ActivityKind::PasswordChanged, None));

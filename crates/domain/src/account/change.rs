@@ -137,7 +137,12 @@ pub struct AccountWrite {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateOutcome {
     /// It is now so.
-    Updated(User),
+    Updated {
+        /// The account.
+        user: User,
+        /// What it was before, as the change found it.
+        before: Box<User>,
+    },
     /// There is no such account.
     NotFound,
     /// The new name is taken, letter case aside.
@@ -171,7 +176,10 @@ impl AccountChange {
         if old.user.loses_admin(&account.user) && !facts.other_admin {
             return Plan::nothing(UpdateOutcome::LastAdmin);
         }
-        let outcome = UpdateOutcome::Updated(account.user.clone());
+        let outcome = UpdateOutcome::Updated {
+            user: account.user.clone(),
+            before: Box::new(old.user.clone()),
+        };
         let end_logins = self.end_logins;
         Plan::write(AccountWrite { account, end_logins }, outcome)
     }
@@ -363,7 +371,11 @@ mod tests {
         new.user.username = "Anna".parse().unwrap();
         new.user.updated_at = UnixMillis::clamped(9);
         new.password = PasswordHash::new("new".into());
-        assert_eq!(plan.outcome, UpdateOutcome::Updated(new.user.clone()));
+        let outcome = UpdateOutcome::Updated {
+            user: new.user.clone(),
+            before: Box::new(account(Role::Admin, false).user),
+        };
+        assert_eq!(plan.outcome, outcome);
         let write = AccountWrite {
             account: new,
             end_logins: true,
@@ -433,7 +445,10 @@ mod tests {
             let outcome = |facts: &AccountFacts| change.decide(facts, UnixMillis::clamped(9)).outcome;
             assert_eq!(outcome(&alone), UpdateOutcome::LastAdmin, "{change:?}");
             for facts in [facts(Role::Admin), facts(Role::User)] {
-                assert!(matches!(outcome(&facts), UpdateOutcome::Updated(_)), "{change:?}");
+                assert!(
+                    matches!(outcome(&facts), UpdateOutcome::Updated { .. }),
+                    "{change:?}"
+                );
             }
         }
         assert_eq!(alone.remove(), Plan::nothing(RemoveOutcome::LastAdmin));

@@ -178,10 +178,13 @@ pub async fn a_change_changes_what_it_names(h: &Harness) {
     let before = create(h, "anna", Role::User).await;
     assert_eq!(
         update(h, before.id, AccountChange::default()).await,
-        UpdateOutcome::Updated(User {
-            updated_at: at(9_000),
-            ..before.clone()
-        })
+        UpdateOutcome::Updated {
+            user: User {
+                updated_at: at(9_000),
+                ..before.clone()
+            },
+            before: Box::new(before.clone()),
+        }
     );
     let change = AccountChange {
         username: Some("Berta".parse().unwrap()),
@@ -242,7 +245,7 @@ pub async fn a_new_name_must_be_free(h: &Harness) {
     assert_eq!(user(h, ben.id).await, ben);
     assert!(matches!(
         update(h, anna.id, named("ANNA")).await,
-        UpdateOutcome::Updated(_)
+        UpdateOutcome::Updated { .. }
     ));
     assert_eq!(user(h, anna.id).await.username.as_str(), "ANNA");
 }
@@ -256,7 +259,7 @@ pub async fn the_last_administrator_stays(h: &Harness) {
     create(h, "somebody", Role::User).await;
     assert!(matches!(
         update(h, second.id, closed(true)).await,
-        UpdateOutcome::Updated(_)
+        UpdateOutcome::Updated { .. }
     ));
     assert_eq!(
         update(h, first.id, role(Role::User)).await,
@@ -266,11 +269,11 @@ pub async fn the_last_administrator_stays(h: &Harness) {
     assert_eq!(user(h, first.id).await, first);
     assert!(matches!(
         update(h, second.id, closed(false)).await,
-        UpdateOutcome::Updated(_)
+        UpdateOutcome::Updated { .. }
     ));
     assert!(matches!(
         update(h, first.id, role(Role::User)).await,
-        UpdateOutcome::Updated(_)
+        UpdateOutcome::Updated { .. }
     ));
 }
 
@@ -314,7 +317,7 @@ pub async fn a_change_proved_by_an_outdated_password_changes_nothing(h: &Harness
     assert_eq!((&account.user, &account.password), (&user, &old));
     assert!(matches!(h.rotate(1, 2, 1_010).await, Rotation::Rotated(_)));
     let updated = update(h, user.id, proved(named.clone(), old.expose())).await;
-    assert!(matches!(updated, UpdateOutcome::Updated(_)));
+    assert!(matches!(updated, UpdateOutcome::Updated { .. }));
     assert_eq!(h.rotate(2, 3, 1_020).await, Rotation::Refused);
     assert_eq!(
         update(h, user.id, proved(named.clone(), old.expose())).await,
@@ -353,7 +356,7 @@ pub async fn of_changes_proved_by_one_password_one_is_made(h: &Harness) {
         assert_eq!(outdated.count(), 3, "{outcomes:?}");
         let made = outcomes
             .iter()
-            .position(|outcome| matches!(outcome, UpdateOutcome::Updated(_)));
+            .position(|outcome| matches!(outcome, UpdateOutcome::Updated { .. }));
         let expected = format!("new {}", made.unwrap());
         assert_eq!(password(h, user).await.expose(), expected);
     }
@@ -384,7 +387,7 @@ pub async fn l1_a_login_that_ended_changes_no_account(h: &Harness) {
     let changed = accounts
         .update(anna, closed(false), at(9_000), acting(root))
         .await;
-    assert!(matches!(changed.unwrap(), UpdateOutcome::Updated(_)));
+    assert!(matches!(changed.unwrap(), UpdateOutcome::Updated { .. }));
     let refuses = async |by| {
         let ended = LoginRefusal::Ended;
         let made = accounts.create(h.account("carl", Role::User), false, by).await;

@@ -349,7 +349,7 @@ pub async fn a_login_does_not_outlive_a_new_password(h: &Harness) {
             async move { update(&h, user, new_password()).await }
         });
         login.await.unwrap();
-        assert!(matches!(change.await.unwrap(), UpdateOutcome::Updated(_)));
+        assert!(matches!(change.await.unwrap(), UpdateOutcome::Updated { .. }));
         assert_eq!(h.rotate(n, 100 + n, 1_010).await, Rotation::Refused);
     }
 }

@@ -132,7 +132,7 @@ pub async fn a4_w10_an_account_may_have_a_quota_of_its_own(h: &Harness) {
             ..AccountChange::default()
         };
         let changed = h.stores.accounts.update(user, change, at(START), None).await;
-        assert!(matches!(changed, Ok(UpdateOutcome::Updated(user)) if user.quota == quota));
+        assert!(matches!(changed, Ok(UpdateOutcome::Updated { user, .. }) if user.quota == quota));
         let dumped = h.stores.dump_reader.dump_user(user).await.unwrap().unwrap();
         assert_eq!(dumped.account.user.quota, quota);
     };

@@ -41,7 +41,7 @@ async fn changed(patch: AccountPatch) -> AccountChange {
     ports.accounts.expect_update().returning(move |_, change, _, by| {
         assert_eq!(by, Some(ACTING));
         log.lock().unwrap().replace(change);
-        Ok(UpdateOutcome::Updated(user()))
+        Ok(updated(user()))
     });
     ports.build().0.update(USER, patch, Some(ACTING)).await.unwrap();
     seen.lock().unwrap().take().unwrap()

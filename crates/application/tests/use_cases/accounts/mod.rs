@@ -26,6 +26,14 @@ use uuid::Uuid;
 const NOW: i64 = 1_715_000_000_000;
 const USER: UserId = UserId::new(Uuid::from_u128(1));
 
+/// A change that leaves everything as it was, but for what is said.
+fn updated(after: User) -> UpdateOutcome {
+    UpdateOutcome::Updated {
+        user: after,
+        before: Box::new(user()),
+    }
+}
+
 fn user() -> User {
     User {
         id: USER,
@@ -316,7 +324,7 @@ async fn a_new_password_ends_other_logins_and_begins_one() {
             let new = PasswordHash::new("hash of new secret".into());
             change.end_logins && change.must_change_password == Some(false) && change.password == Some(new)
         })
-        .returning(|_, _, _, _| Ok(UpdateOutcome::Updated(user())));
+        .returning(|_, _, _, _| Ok(updated(user())));
     ports
         .refresh
         .expect_issue()
@@ -346,7 +354,7 @@ async fn closing_an_account_ends_its_logins() {
         .expect_update()
         .withf(|_, change, _, _| change.end_logins)
         .returning(|_, _, _, _| {
-            Ok(UpdateOutcome::Updated(User {
+            Ok(updated(User {
                 disabled: true,
                 ..user()
             }))
