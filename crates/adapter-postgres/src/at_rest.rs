@@ -1,5 +1,5 @@
-//! What devices with nothing to fetch ask for, and every request of somebody who is signed in: the clock of a user, and
-//! whether a login goes on. Who asks while the database answers others is asked for together with everybody else who waits:
+//! What devices with nothing to fetch ask for, the clock of a user and whether a login goes on; and every other request of
+//! somebody who is signed in, the login alone, which stands elsewhere where users are spread over machines. Who asks while the database answers others is asked for together with everybody else who waits:
 //! in one round trip for all of them, which begins after they asked, so each sees every write that was acknowledged before.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use mosaic_domain::{Epoch, FamilyId, Stamp, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -26,66 +27,83 @@ const STATEMENTS_MAX: usize = 3;
 /// So many ask in one statement, at most.
 const TOGETHER_MAX: usize = 128;
 
-/// The user's clock and the epoch, where the login may go on.
-pub(crate) type Standing = Result<(Stamp, Epoch), LoginRefusal>;
+/// What is asked for, where the login may go on.
+pub(crate) type Standing<T> = Result<T, LoginRefusal>;
 
 /// A user and a login.
 type Of = (Uuid, Uuid);
 /// What is found of each user and login; `None` where there is no such user.
-type Found = Result<Vec<Option<Standing>>, Failure>;
+type Found<T> = Result<Vec<Option<Standing<T>>>, Failure>;
 /// Nobody who was asked for fares better alone where the database is away.
-type Answer = Result<Standing, Arc<Failure>>;
+type Answer<T> = Result<Standing<T>, Arc<Failure>>;
 /// Runs one statement.
-type Statement = Box<dyn Fn(Vec<Of>) -> BoxFuture<'static, Found> + Send + Sync>;
+type Statement<T> = Box<dyn Fn(Vec<Of>) -> BoxFuture<'static, Found<T>> + Send + Sync>;
 
 /// Asks for many at once.
-pub(crate) struct AtRest(Arc<Shared>);
+pub(crate) struct Together<T>(Arc<Shared<T>>);
 
-struct Shared {
-    statement: Statement,
+struct Shared<T> {
+    statement: Statement<T>,
     /// How long anybody waits, whatever for.
     wait: Duration,
     runtime: Handle,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiting<T>>,
 }
 
-#[derive(Default)]
-struct Waiting {
-    asked: Vec<Asked>,
+struct Waiting<T> {
+    asked: Vec<Asked<T>>,
     statements: usize,
 }
 
-struct Asked {
+struct Asked<T> {
     of: Of,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Answer<T>>,
 }
 
-impl AtRest {
-    /// Whoever asks waits for so long. Must be called on the runtime that the database's connections belong to.
-    pub(crate) fn new(database: Database, wait: Duration) -> Self {
+impl Together<()> {
+    /// Asks for logins. Whoever asks waits for so long. Must be called on the runtime that the database's connections belong
+    /// to.
+    pub(crate) fn of_logins(database: Database, wait: Duration) -> Self {
         let statement = move |of: Vec<Of>| {
             let database = database.clone();
-            async move { standings(&database, &of).await }.boxed()
+            async move { logins(&database, &of).await }.boxed()
         };
         Self::over(Box::new(statement), wait)
     }
+}
 
-    fn over(statement: Statement, wait: Duration) -> Self {
+impl Together<(Stamp, Epoch)> {
+    /// Asks for logins with the clocks of their users and the epoch, as [`Together::of_logins`] does.
+    pub(crate) fn at_rest(database: Database, wait: Duration) -> Self {
+        let statement = move |of: Vec<Of>| {
+            let database = database.clone();
+            async move { clocks(&database, &of).await }.boxed()
+        };
+        Self::over(Box::new(statement), wait)
+    }
+}
+
+impl<T: Send + 'static> Together<T> {
+    fn over(statement: Statement<T>, wait: Duration) -> Self {
+        let nobody = Waiting {
+            asked: Vec::new(),
+            statements: 0,
+        };
         Self(Arc::new(Shared {
             statement,
             wait,
             runtime: Handle::current(),
-            waiting: Mutex::default(),
+            waiting: Mutex::new(nobody),
         }))
     }
 
-    /// The clock of a user, where the login goes on.
-    pub(crate) async fn look(&self, user: UserId, login: FamilyId) -> Result<Standing, Failure> {
+    /// What is asked for of a user, where the login goes on.
+    pub(crate) async fn look(&self, user: UserId, login: FamilyId) -> Result<Standing<T>, Failure> {
         let found = self.ask((user.uuid(), login.uuid()));
         timeout(self.0.wait, found).await.map_err(|_| Failure::TooSlow)?
     }
 
-    async fn ask(&self, of: Of) -> Result<Standing, Failure> {
+    async fn ask(&self, of: Of) -> Result<Standing<T>, Failure> {
         let (answer, answered) = oneshot::channel();
         if let Some(runner) = self.0.wait(Asked { of, answer }) {
             self.0.runtime.spawn(runner.run());
@@ -99,17 +117,17 @@ impl AtRest {
     }
 }
 
-fn unknown() -> Standing {
+fn unknown<T>() -> Standing<T> {
     Err(LoginRefusal::of_unknown_user())
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl<T> Shared<T> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has somebody wait. Gives a turn to take where there may be one more.
-    fn wait(self: &Arc<Self>, asked: Asked) -> Option<Runner> {
+    fn wait(self: &Arc<Self>, asked: Asked<T>) -> Option<Runner<T>> {
         let mut waiting = self.waiting();
         waiting.asked.push(asked);
         if waiting.statements >= STATEMENTS_MAX {
@@ -124,12 +142,12 @@ impl Shared {
 }
 
 /// The right to have a statement under way, one after the other, for as long as anybody waits.
-struct Runner {
-    shared: Arc<Shared>,
+struct Runner<T> {
+    shared: Arc<Shared<T>>,
     is_over: bool,
 }
 
-impl Runner {
+impl<T> Runner<T> {
     async fn run(mut self) {
         while let Some(asked) = self.next() {
             let statement = (self.shared.statement)(asked.iter().map(|asked| asked.of).collect());
@@ -154,7 +172,7 @@ impl Runner {
     }
 
     /// Who is asked for next. With nobody it is over, in the same moment: who asks after that has a runner of their own.
-    fn next(&mut self) -> Option<Vec<Asked>> {
+    fn next(&mut self) -> Option<Vec<Asked<T>>> {
         let mut waiting = self.shared.waiting();
         waiting.asked.retain(|asked| !asked.answer.is_closed());
         if waiting.asked.is_empty() {
@@ -168,7 +186,7 @@ impl Runner {
 }
 
 /// One that was ended from outside leaves nobody waiting who has nobody to wait for: they ask alone.
-impl Drop for Runner {
+impl<T> Drop for Runner<T> {
     fn drop(&mut self) {
         if self.is_over {
             return;
@@ -199,8 +217,14 @@ pub(crate) fn standings_sql() -> String {
     )
 }
 
+async fn logins(database: &Database, of: &[Of]) -> Found<()> {
+    let (users, logins): (Vec<Uuid>, Vec<Uuid>) = of.iter().copied().unzip();
+    let values: [Value<'_>; 2] = [(&users, Type::UUID_ARRAY), (&logins, Type::UUID_ARRAY)];
+    standings(&database.read(&standings_sql(), &values).await?, of)
+}
+
 /// The logins are looked at last: one that is found has not ended before the clock was read.
-async fn standings(database: &Database, of: &[Of]) -> Found {
+async fn clocks(database: &Database, of: &[Of]) -> Found<(Stamp, Epoch)> {
     let (users, logins): (Vec<Uuid>, Vec<Uuid>) = of.iter().copied().unzip();
     let standings_sql = standings_sql();
     let (one, many): ([Value<'_>; 1], [Value<'_>; 1]) =
@@ -212,7 +236,7 @@ async fn standings(database: &Database, of: &[Of]) -> Found {
         (CLOCKS, &many)
     };
     let answers = database.read_all(&[clocks, (&standings_sql, &all)]).await?;
-    let [clocks, standings] = answers.as_slice() else {
+    let [clocks, logins] = answers.as_slice() else {
         return Err(Failure::Lost);
     };
     let mut clock_of = BTreeMap::new();
@@ -221,16 +245,25 @@ async fn standings(database: &Database, of: &[Of]) -> Found {
         let user: Uuid = column(row, 0, "sync_clocks.user_id")?;
         clock_of.insert(user, (clock, Epoch::new(column(row, 2, "meta.epoch")?)));
     }
-    let mut standing_of = BTreeMap::new();
-    for row in standings {
-        standing_of.insert(column::<i64>(row, 0, "place")?, row);
+    let standings = standings(logins, of)?.into_iter().zip(of);
+    let with_clock = |(standing, (user, _)): (Option<Standing<()>>, &Of)| {
+        let at = clock_of.get(user)?;
+        standing.map(|standing| standing.map(|()| *at))
+    };
+    Ok(standings.map(with_clock).collect())
+}
+
+/// Whether each login goes on, from the rows of those that are there.
+fn standings(rows: &[Row], of: &[Of]) -> Found<()> {
+    let mut row_of = BTreeMap::new();
+    for row in rows {
+        row_of.insert(column::<i64>(row, 0, "place")?, row);
     }
-    let mut found = Vec::with_capacity(of.len());
-    for (place, (user, login)) in (1..).zip(of) {
-        let standing = standing::standing(Some(FamilyId::new(*login)), standing_of.get(&place).copied(), 1)?;
-        found.push(clock_of.get(user).map(|at| standing.map(|()| *at)));
-    }
-    Ok(found)
+    let standing = |(place, (_, login)): (i64, &Of)| {
+        let row = row_of.get(&place).copied();
+        standing::standing(Some(FamilyId::new(*login)), row, 1).map(Some)
+    };
+    (1..).zip(of).map(standing).collect()
 }
 
 #[cfg(test)]
@@ -240,8 +273,10 @@ mod tests {
 
     use super::*;
 
+    type At = (Stamp, Epoch);
+
     /// A statement that has begun, and what it is answered with.
-    type Begun = (Vec<Of>, oneshot::Sender<Found>);
+    type Begun = (Vec<Of>, oneshot::Sender<Found<At>>);
 
     type Statements = mpsc::UnboundedReceiver<Begun>;
 
@@ -252,27 +287,27 @@ mod tests {
     }
 
     /// Statements that go on until the test answers them.
-    fn held() -> (Arc<AtRest>, Statements) {
+    fn held() -> (Arc<Together<At>>, Statements) {
         held_for(Duration::from_mins(10))
     }
 
-    fn held_for(wait: Duration) -> (Arc<AtRest>, Statements) {
+    fn held_for(wait: Duration) -> (Arc<Together<At>>, Statements) {
         let (statements, begun) = mpsc::unbounded_channel();
         let statement = move |of: Vec<Of>| {
             let (answer, answered) = oneshot::channel();
             statements.send((of, answer)).unwrap();
             async move { answered.await.unwrap() }.boxed()
         };
-        (Arc::new(AtRest::over(Box::new(statement), wait)), begun)
+        (Arc::new(Together::over(Box::new(statement), wait)), begun)
     }
 
-    fn ask(rest: &Arc<AtRest>, user: u128) -> tokio::task::JoinHandle<Result<Standing, Failure>> {
+    fn ask(rest: &Arc<Together<At>>, user: u128) -> tokio::task::JoinHandle<Result<Standing<At>, Failure>> {
         let rest = Arc::clone(rest);
         let (user, login) = (UserId::new(Uuid::from_u128(user)), FamilyId::new(Uuid::nil()));
         tokio::spawn(async move { rest.look(user, login).await })
     }
 
-    fn at(clock: i64) -> (Stamp, Epoch) {
+    fn at(clock: i64) -> At {
         (Stamp::clamped(clock), Epoch::new(Uuid::nil()))
     }
 
@@ -281,7 +316,7 @@ mod tests {
     }
 
     /// As many statements as there may be, each of one user, from 1 on.
-    async fn busy(rest: &Arc<AtRest>, begun: &mut Statements) -> Vec<Begun> {
+    async fn busy(rest: &Arc<Together<At>>, begun: &mut Statements) -> Vec<Begun> {
         let mut all = Vec::new();
         for n in 1..=STATEMENTS_MAX {
             drop(ask(rest, n as u128));
@@ -291,7 +326,7 @@ mod tests {
     }
 
     /// The tasks that were started so far have asked.
-    async fn have_asked(rest: &AtRest, so_many: usize) {
+    async fn have_asked(rest: &Together<At>, so_many: usize) {
         while rest.0.waiting().asked.len() < so_many {
             tokio::task::yield_now().await;
         }

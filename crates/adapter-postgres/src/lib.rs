@@ -69,10 +69,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use mosaic_domain::{Epoch, Stamp};
 use mosaic_ports::{Clock, Health, IdGenerator, Migration, MissingPart, StoreError};
 use tokio_postgres::types::Type;
 
-use crate::at_rest::AtRest;
+use crate::at_rest::Together;
 use crate::cursors::CursorWriter;
 use crate::error::Failure;
 use crate::notifier::CommitNotifier;
@@ -90,7 +91,8 @@ pub use statements::OF_ONE_USER;
 /// instances may not be told of its latest commits, which harms nobody.
 pub struct PostgresStore {
     database: Database,
-    at_rest: AtRest,
+    at_rest: Together<(Stamp, Epoch)>,
+    logins: Together<()>,
     cursors: CursorWriter,
     commits: CommitNotifier,
     clock: Arc<dyn Clock>,
@@ -133,7 +135,8 @@ impl PostgresStore {
             .await
             .map_err(|failure| start(StoreError::from(failure).into()))?;
         Ok(Self {
-            at_rest: AtRest::new(database.clone(), settings.read_timeout),
+            at_rest: Together::at_rest(database.clone(), settings.read_timeout),
+            logins: Together::of_logins(database.clone(), settings.read_timeout),
             cursors: CursorWriter::start(database.clone()),
             commits: CommitNotifier::start(database.clone(), listen),
             database,

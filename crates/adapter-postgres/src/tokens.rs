@@ -49,7 +49,7 @@ impl RefreshTokens for PostgresStore {
     }
 
     async fn standing(&self, user: UserId, login: FamilyId) -> Result<Result<(), LoginRefusal>, StoreError> {
-        Ok(self.at_rest.look(user, login).await?.map(drop))
+        Ok(self.logins.look(user, login).await?)
     }
 
     async fn end_family(&self, token: PresentedToken) -> Result<Option<(UserId, FamilyId)>, StoreError> {

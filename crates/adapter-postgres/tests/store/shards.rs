@@ -259,6 +259,7 @@ async fn a_machine_that_is_away_is_away_for_its_users_alone_and_comes_back() {
     .await;
     let (h, ports, sql) = (&test.h, test.fixture.stores(), test.sql().await);
     let [gone, here] = [h.user().await, h.user().await];
+    let login = h.log_in(gone, 1).await.family;
     run(&sql, AWAY).await;
     let edit = |time| vec![put(memo_key(1), memo("x")).at(time)];
     for user in [gone, here] {
@@ -274,8 +275,9 @@ async fn a_machine_that_is_away_is_away_for_its_users_alone_and_comes_back() {
     );
     let refused = ports.feed.clock(gone, None).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
-    // Accounts stand elsewhere.
+    // Accounts and logins stand elsewhere.
     assert!(ports.accounts.by_id(gone).await.unwrap().is_some());
+    assert_eq!(ports.tokens.standing(gone, login).await.unwrap(), Ok(()));
     h.write(here, edit(2)).await;
     assert_eq!(h.live(here).await.len(), 1);
     run(&sql, "DELETE FROM away").await;
