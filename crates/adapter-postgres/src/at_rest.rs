@@ -1,6 +1,7 @@
-//! What devices with nothing to fetch ask for, the clock of a user and whether a login goes on; and every other request of
-//! somebody who is signed in, the login alone, which stands elsewhere where users are spread over machines. Who asks while the database answers others is asked for together with everybody else who waits:
-//! in one round trip for all of them, which begins after they asked, so each sees every write that was acknowledged before.
+//! What devices with nothing to fetch ask for, the clock of a user and whether a login goes on; and what every other request
+//! of somebody who is signed in asks for: the login alone, which stands elsewhere than the clock where users are spread over
+//! machines. Who asks while the database answers others is asked for together with everybody else who waits: in one round
+//! trip for all of them, which begins after they asked, so each sees every write that was acknowledged before.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -9,7 +9,7 @@ mod support;
 use futures_util::future::join_all;
 use mosaic_domain::pull::{PageLimits, PullRequest, Snapshot};
 use mosaic_domain::{Cursor, EntitySet, EntityType, FamilyId, PerEntity, UserId};
-use mosaic_ports::{ChangeFeed as _, RefreshTokens as _};
+use mosaic_ports::ChangeFeed as _;
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, TestDatabase};
 use uuid::Uuid;
 
@@ -134,7 +134,7 @@ async fn p2_pulls_of_a_million_memos_among_a_hundred_thousand_users_read_only_in
     let start = cluster.log().len();
     let stand = join_all(some.iter().map(async |user| {
         let (user, login) = (UserId::new(*user), FamilyId::new(*user));
-        store.standing(user, login).await.unwrap()
+        store.clock(user, Some(login)).await.unwrap()
     }));
     assert!(stand.await.iter().all(Result::is_ok));
     let plans = plans_since(&cluster, start);

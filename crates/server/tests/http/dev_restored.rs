@@ -67,23 +67,39 @@ async fn only_the_last_backup_is_kept_and_no_store_that_was_replaced() {
     assert!(!folder.exists());
 }
 
+/// Asks for it, and hangs up. The server may hear of both at once, and then does nothing, or at any time later.
+fn hang_up(url: &str, path: &str) {
+    let mut connection = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    let request = format!("POST {path} HTTP/1.1\r\nhost: mosaic\r\ncontent-length: 0\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_nobody_waits_for_goes_on() {
+    let (server, phone) = phone().await;
+    let backed_up = async {
+        loop {
+            hang_up(&server.url, "/dev/backup");
+            let restored = phone.post("/dev/restore", &json!(null)).await;
+            if restored.status.is_success() {
+                break;
+            }
+            restored.problem(409, "no_backup");
+        }
+    };
+    timeout(Duration::from_mins(1), backed_up).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restoration_that_nobody_waits_for_goes_on() {
     let (server, phone) = phone().await;
-    let address = server.url.strip_prefix("http://").unwrap();
-    let hang_up = |path: &str| {
-        let mut connection = TcpStream::connect(address).unwrap();
-        let request = format!("POST {path} HTTP/1.1\r\nhost: mosaic\r\ncontent-length: 0\r\n\r\n");
-        connection.write_all(request.as_bytes()).unwrap();
-    };
     phone.post("/memos", &json!({"content": "kept"})).await.ok();
-    hang_up("/dev/backup");
     phone.post("/dev/backup", &json!(null)).await.ok();
     phone.post("/memos", &json!({"content": "gone"})).await.ok();
     let before = phone.pull(&json!({})).await;
     let set_back = async {
         loop {
-            hang_up("/dev/restore");
+            hang_up(&server.url, "/dev/restore");
             // Whatever it finds, the server is there.
             if phone.pull(&json!({})).await["epoch"] != before["epoch"] {
                 break;
