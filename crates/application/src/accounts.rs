@@ -317,7 +317,7 @@ impl Accounts {
         patch: AccountPatch,
         by: Option<ActingLogin>,
     ) -> Result<User, AppError> {
-        let end_logins = patch.password.is_some() || patch.role.is_some() || patch.disabled == Some(true);
+        let end_logins = patch.password.is_some() || patch.disabled == Some(true);
         let password = match patch.password {
             Some(password) => Some(
                 self.ports

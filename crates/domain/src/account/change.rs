@@ -120,7 +120,7 @@ pub struct AccountChange {
     pub expected_password_hash: Option<PasswordHash>,
     /// Whether the password should be changed.
     pub must_change_password: Option<bool>,
-    /// Whether every login of the account ends.
+    /// Whether every login of the account ends. Another role ends them anyway (L1).
     pub end_logins: bool,
 }
 
@@ -180,7 +180,7 @@ impl AccountChange {
             user: account.user.clone(),
             before: Box::new(old.user.clone()),
         };
-        let end_logins = self.end_logins;
+        let end_logins = self.end_logins || account.user.role != old.user.role;
         Plan::write(AccountWrite { account, end_logins }, outcome)
     }
 

@@ -48,17 +48,19 @@ async fn changed(patch: AccountPatch) -> AccountChange {
 }
 
 #[tokio::test]
-async fn l1_another_role_ends_the_logins_and_another_name_does_not() {
-    let role = AccountPatch {
-        role: Some(Role::Admin),
+async fn l1_a_closed_account_ends_the_logins_and_another_name_does_not() {
+    let close = AccountPatch {
+        disabled: Some(true),
         ..AccountPatch::default()
     };
-    assert!(changed(role).await.end_logins);
+    assert!(changed(close).await.end_logins);
     let name = AccountPatch {
         username: Some("ben".parse().unwrap()),
         disabled: Some(false),
+        role: Some(Role::Admin),
         ..AccountPatch::default()
     };
+    // Whether it is another role is known where the account is looked up.
     assert!(!changed(name).await.end_logins);
 }
 

@@ -111,6 +111,22 @@ fn a_change_writes_what_it_names_and_leaves_the_rest() {
 }
 
 #[test]
+fn l1_another_role_ends_the_logins_and_the_same_one_does_not() {
+    for (role, ends) in [
+        (None, false),
+        (Some(Role::User), false),
+        (Some(Role::Admin), true),
+    ] {
+        let change = AccountChange {
+            role,
+            ..AccountChange::default()
+        };
+        let plan = change.decide(&facts(Role::User), UnixMillis::clamped(9));
+        assert_eq!(plan.write.unwrap().end_logins, ends, "{role:?}");
+    }
+}
+
+#[test]
 fn a_change_is_refused_for_the_first_of_these_reasons() {
     use UpdateOutcome::{LastAdmin, NameTaken, NotFound, StaleCredential};
     let everything = AccountChange {
