@@ -217,17 +217,16 @@ PREPARE statement_59 (uuid, text, text, int8, int8, int8) AS SELECT k.entity_typ
     k.revision_number DESC;
 PREPARE statement_60 (uuid) AS SELECT last_stamp FROM sync_clocks WHERE user_id = $1;
 PREPARE statement_61 (uuid) AS SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1;
-PREPARE statement_62 (uuid) AS SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR NO KEY UPDATE;
-PREPARE statement_63 (uuid, int8, int8) AS SELECT p.part_offset, p.size, p.blob_id, p.upload_id FROM uploads AS u JOIN
+PREPARE statement_62 (uuid, int8, int8) AS SELECT p.part_offset, p.size, p.blob_id, p.upload_id FROM uploads AS u JOIN
     upload_parts AS p ON p.user_id = $1 AND p.upload_id = u.upload_id WHERE u.user_id = $1 AND u.expires_at <= $2 ORDER
     BY p.upload_id, p.part_offset DESC LIMIT (SELECT $3);
-PREPARE statement_64 (uuid, uuid) AS SELECT part_offset, size, blob_id FROM upload_parts WHERE user_id = $1 AND
+PREPARE statement_63 (uuid, uuid) AS SELECT part_offset, size, blob_id FROM upload_parts WHERE user_id = $1 AND
     upload_id = $2 ORDER BY part_offset;
-PREPARE statement_65 (uuid, text, text, int8) AS SELECT r.entity_type, r.record_key, r.attachment FROM records AS r
+PREPARE statement_64 (uuid, text, text, int8) AS SELECT r.entity_type, r.record_key, r.attachment FROM records AS r
     WHERE r.user_id = $1 AND r.attachment IS NOT NULL AND NOT r.is_deleted AND (r.record_key, r.entity_type) > ($2, $3)
     AND NOT EXISTS (SELECT 1 FROM contents AS c WHERE c.user_id = $1 AND c.sha256 = r.attachment) ORDER BY r.record_key,
     r.entity_type LIMIT (SELECT $4);
-PREPARE statement_66 (uuid, text, int8, int8, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes
+PREPARE statement_65 (uuid, text, int8, int8, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes
     + coalesce(( SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE
     child.user_id = $1 AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT
     child.is_deleted LIMIT 1000) AS shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE
@@ -235,7 +234,7 @@ PREPARE statement_66 (uuid, text, int8, int8, text, int8, int8) AS SELECT r.enti
     $4))) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT
     r.is_deleted AND (r.day = $5 OR (r.created_at >= $3 AND r.created_at < $4)) ORDER BY r.created_at DESC, r.record_key
     LIMIT (SELECT $6) OFFSET (SELECT $7) ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_67 (uuid, text, int8, int8, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
+PREPARE statement_66 (uuid, text, int8, int8, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
     coalesce(( SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE
     child.user_id = $1 AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT
     child.is_deleted LIMIT 1000) AS shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE
@@ -243,21 +242,21 @@ PREPARE statement_67 (uuid, text, int8, int8, int8, int8) AS SELECT r.entity_typ
     LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND
     r.created_at >= $3 AND r.created_at < $4 ORDER BY r.created_at DESC, r.record_key LIMIT (SELECT $5) OFFSET (SELECT
     $6) ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_68 (uuid, text, int8, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_67 (uuid, text, int8, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS
     shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type
     = $2 AND NOT r.is_deleted AND r.created_at >= $3) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE
     r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.created_at >= $3 ORDER BY r.created_at DESC,
     r.record_key LIMIT (SELECT $4) OFFSET (SELECT $5) ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_69 (uuid, text, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_68 (uuid, text, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS
     shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type
     = $2 AND NOT r.is_deleted AND r.day = $3) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id =
     $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.day = $3 ORDER BY r.created_at DESC, r.record_key LIMIT (SELECT
     $4) OFFSET (SELECT $5) ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_70 (uuid, text, bool, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
+PREPARE statement_69 (uuid, text, bool, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
     coalesce(( SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE
     child.user_id = $1 AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT
     child.is_deleted LIMIT 1000) AS shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE
@@ -265,14 +264,14 @@ PREPARE statement_70 (uuid, text, bool, text, int8, int8) AS SELECT r.entity_typ
     LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND
     r.is_archived = $3 AND r.day = $4 ORDER BY r.created_at DESC, r.record_key LIMIT (SELECT $5) OFFSET (SELECT $6) ) AS
     r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_71 (uuid, text, bool, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_70 (uuid, text, bool, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS
     shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type
     = $2 AND NOT r.is_deleted AND r.is_archived = $3) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE
     r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.is_archived = $3 ORDER BY r.created_at DESC,
     r.record_key LIMIT (SELECT $4) OFFSET (SELECT $5) ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_72 (uuid, text, _text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
+PREPARE statement_71 (uuid, text, _text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
     coalesce(( SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE
     child.user_id = $1 AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT
     child.is_deleted LIMIT 1000) AS shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE
@@ -280,21 +279,21 @@ PREPARE statement_72 (uuid, text, _text, int8, int8) AS SELECT r.entity_type, r.
     FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.tags @> $3 ORDER BY
     r.created_at DESC, r.record_key LIMIT (SELECT $4) OFFSET (SELECT $5) ) AS r ON true ORDER BY r.created_at DESC,
     r.record_key;
-PREPARE statement_73 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_72 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS
     shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type
     = $2 AND NOT r.is_deleted) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND
     r.entity_type = $2 AND NOT r.is_deleted ORDER BY r.created_at DESC, r.record_key LIMIT (SELECT $3) OFFSET (SELECT
     $4) ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_74 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_73 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN ('resource') AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS
     shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type
     = $2 AND NOT r.is_deleted) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND
     r.entity_type = $2 AND NOT r.is_deleted ORDER BY r.record_key DESC LIMIT (SELECT $3) OFFSET (SELECT $4) ) AS r ON
     true ORDER BY r.record_key DESC;
-PREPARE statement_75 (uuid, text, _text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
+PREPARE statement_74 (uuid, text, _text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
     coalesce(( SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE
     child.user_id = $1 AND child.entity_type IN (NULL) AND child.parent_key = r.record_key AND NOT child.is_deleted
     LIMIT 1000) AS shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND
@@ -302,14 +301,14 @@ PREPARE statement_75 (uuid, text, _text, int8, int8) AS SELECT r.entity_type, r.
     records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.parent_key = ANY ($3) ORDER BY
     r.parent_key NULLS FIRST, r.sort_order NULLS FIRST, r.record_key LIMIT (SELECT $4) OFFSET (SELECT $5) ) AS r ON true
     ORDER BY r.parent_key NULLS FIRST, r.sort_order NULLS FIRST, r.record_key;
-PREPARE statement_76 (uuid, text, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_75 (uuid, text, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN (NULL) AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS shown),
     0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND
     NOT r.is_deleted AND r.record_key <= $3) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id =
     $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.record_key <= $3 ORDER BY r.record_key DESC LIMIT (SELECT $4)
     OFFSET (SELECT $5) ) AS r ON true ORDER BY r.record_key DESC;
-PREPARE statement_77 (uuid, text, text, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
+PREPARE statement_76 (uuid, text, text, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes +
     coalesce(( SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE
     child.user_id = $1 AND child.entity_type IN (NULL) AND child.parent_key = r.record_key AND NOT child.is_deleted
     LIMIT 1000) AS shown), 0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND
@@ -317,37 +316,37 @@ PREPARE statement_77 (uuid, text, text, text, int8, int8) AS SELECT r.entity_typ
     SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted AND r.record_key >= $3
     AND r.record_key <= $4 ORDER BY r.record_key DESC LIMIT (SELECT $5) OFFSET (SELECT $6) ) AS r ON true ORDER BY
     r.record_key DESC;
-PREPARE statement_78 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_77 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN (NULL) AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS shown),
     0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND
     NOT r.is_deleted) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type =
     $2 AND NOT r.is_deleted ORDER BY r.created_at DESC, r.record_key LIMIT (SELECT $3) OFFSET (SELECT $4) ) AS r ON true
     ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_79 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_78 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN (NULL) AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS shown),
     0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND
     NOT r.is_deleted) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type =
     $2 AND NOT r.is_deleted ORDER BY r.parent_key NULLS FIRST, r.sort_order NULLS FIRST, r.record_key LIMIT (SELECT $3)
     OFFSET (SELECT $4) ) AS r ON true ORDER BY r.parent_key NULLS FIRST, r.sort_order NULLS FIRST, r.record_key;
-PREPARE statement_80 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
+PREPARE statement_79 (uuid, text, int8, int8) AS SELECT r.entity_type, r.record_key, r.document_bytes + coalesce((
     SELECT sum(shown.document_bytes) FROM ( SELECT child.document_bytes FROM records AS child WHERE child.user_id = $1
     AND child.entity_type IN (NULL) AND child.parent_key = r.record_key AND NOT child.is_deleted LIMIT 1000) AS shown),
     0), total.records FROM (SELECT count(*) AS records FROM records AS r WHERE r.user_id = $1 AND r.entity_type = $2 AND
     NOT r.is_deleted) AS total LEFT JOIN LATERAL ( SELECT * FROM records AS r WHERE r.user_id = $1 AND r.entity_type =
     $2 AND NOT r.is_deleted ORDER BY r.record_key DESC LIMIT (SELECT $3) OFFSET (SELECT $4) ) AS r ON true ORDER BY
     r.record_key DESC;
-PREPARE statement_81 (uuid, text, text) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time, r.author,
+PREPARE statement_80 (uuid, text, text) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time, r.author,
     r.created_at, r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document FROM records AS r WHERE user_id
     = $1 AND entity_type = $2 AND record_key = $3;
-PREPARE statement_82 (uuid, _text, _text) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time, r.author,
+PREPARE statement_81 (uuid, _text, _text) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time, r.author,
     r.created_at, r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document FROM unnest((SELECT
     $2::text[]), (SELECT $3::text[])) WITH ORDINALITY AS k (entity_type, record_key, place) CROSS JOIN LATERAL (SELECT
     by_key.* FROM ( SELECT * FROM records AS next WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >=
     (k.entity_type, k.record_key) ORDER BY next.entity_type, next.record_key LIMIT 1 ) AS by_key WHERE
     by_key.entity_type = k.entity_type AND by_key.record_key = k.record_key) AS r ORDER BY k.place;
-PREPARE statement_83 (uuid, _text, _text, int8, int8) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time,
+PREPARE statement_82 (uuid, _text, _text, int8, int8) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time,
     r.author, r.created_at, r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document FROM unnest((SELECT
     $2::text[]), (SELECT $3::text[])) WITH ORDINALITY AS p (child_type, parent_key, parent) CROSS JOIN LATERAL ( SELECT
     page.*, row_number() OVER siblings AS place, sum(page.document_bytes) OVER (siblings ROWS BETWEEN UNBOUNDED
@@ -355,38 +354,38 @@ PREPARE statement_83 (uuid, _text, _text, int8, int8) AS SELECT r.entity_type, r
     child.entity_type = p.child_type AND NOT child.is_deleted AND child.parent_key = p.parent_key ORDER BY sort_order
     NULLS FIRST, record_key LIMIT (SELECT $4)) AS page WINDOW siblings AS (ORDER BY sort_order NULLS FIRST, record_key)
     ) AS r WHERE r.place = 1 OR r.bytes_before < $5 ORDER BY p.parent, r.place;
-PREPARE statement_84 (uuid, int8, int8, int8) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time, r.author,
+PREPARE statement_83 (uuid, int8, int8, int8) AS SELECT r.entity_type, r.record_key, r.stamp, r.edit_time, r.author,
     r.created_at, r.revision_count, r.is_deleted, r.parent_key, r.attachment, r.document, coalesce(p.last_number, 0)
     FROM ( SELECT *, sum(document_bytes) OVER (ORDER BY stamp) - document_bytes AS bytes_before FROM (SELECT * FROM
     records WHERE user_id = $1 AND stamp > $2 ORDER BY stamp LIMIT (SELECT $3)) AS page ) AS r LEFT JOIN
     purged_revisions AS p ON p.user_id = $1 AND p.entity_type = r.entity_type AND p.record_key = r.record_key WHERE
     r.bytes_before < $4 ORDER BY r.stamp;
-PREPARE statement_85 (uuid, bytea) AS SELECT sha256, blob_id, size, touched_at FROM contents WHERE user_id = $1 AND
+PREPARE statement_84 (uuid, bytea) AS SELECT sha256, blob_id, size, touched_at FROM contents WHERE user_id = $1 AND
     sha256 = $2;
-PREPARE statement_86 (uuid, bytea, int8) AS SELECT sha256, blob_id, size, touched_at FROM contents WHERE user_id = $1
+PREPARE statement_85 (uuid, bytea, int8) AS SELECT sha256, blob_id, size, touched_at FROM contents WHERE user_id = $1
     AND sha256 > $2 ORDER BY sha256 LIMIT (SELECT $3);
-PREPARE statement_87 (uuid, text, int8) AS SELECT tag.name, count(*) FROM records AS r, unnest(r.tags) AS tag (name)
+PREPARE statement_86 (uuid, text, int8) AS SELECT tag.name, count(*) FROM records AS r, unnest(r.tags) AS tag (name)
     WHERE r.user_id = $1 AND r.entity_type = $2 AND NOT r.is_deleted GROUP BY tag.name ORDER BY count(*) DESC, tag.name
     COLLATE "C" LIMIT (SELECT $3);
-PREPARE statement_88 (uuid, uuid) AS SELECT u.upload_id, u.resource_id, u.client_id, u.length, u.direct_blob_id,
+PREPARE statement_87 (uuid, uuid) AS SELECT u.upload_id, u.resource_id, u.client_id, u.length, u.direct_blob_id,
     u.fields, u.created_at, u.expires_at, u.is_finished, u.is_deferred, p.received, p.parts FROM uploads AS u, LATERAL (
     SELECT coalesce(sum(size), 0)::bigint AS received, count(*) AS parts FROM upload_parts WHERE user_id = $1 AND
     upload_id = $2 ) AS p WHERE u.user_id = $1 AND u.upload_id = $2;
-PREPARE statement_89 (uuid, int8, int8) AS SELECT upload_id, direct_blob_id, is_finished FROM uploads WHERE user_id = $1
+PREPARE statement_88 (uuid, int8, int8) AS SELECT upload_id, direct_blob_id, is_finished FROM uploads WHERE user_id = $1
     AND expires_at <= $2 ORDER BY upload_id LIMIT (SELECT $3);
-PREPARE statement_90 (uuid) AS SELECT user_id, last_stamp, (SELECT epoch FROM meta WHERE only_row = 1) FROM sync_clocks
+PREPARE statement_89 (uuid) AS SELECT user_id, last_stamp, (SELECT epoch FROM meta WHERE only_row = 1) FROM sync_clocks
     WHERE user_id = $1;
-PREPARE statement_91 (uuid, bytea, text) AS SELECT variant, blob_id, size, mime_type FROM content_variants WHERE user_id
+PREPARE statement_90 (uuid, bytea, text) AS SELECT variant, blob_id, size, mime_type FROM content_variants WHERE user_id
     = $1 AND sha256 = $2 AND variant = $3;
-PREPARE statement_92 (uuid, int8, int8, _uuid, _int8) AS UPDATE sync_clocks SET last_stamp = coalesce($2, last_stamp),
+PREPARE statement_91 (uuid, int8, int8, _uuid, _int8) AS UPDATE sync_clocks SET last_stamp = coalesce($2, last_stamp),
     record_bytes = greatest(0, record_bytes + $3 + ( SELECT coalesce(sum(200 + n.bytes), 0) FROM unnest((SELECT
     $4::uuid[]), (SELECT $5::bigint[])) AS n (revision_id, bytes) WHERE NOT EXISTS (SELECT 1 FROM revisions AS k WHERE
     k.user_id = $1 AND k.revision_id = n.revision_id) )::bigint) WHERE user_id = $1;
-PREPARE statement_93 (uuid, uuid, int8) AS UPDATE uploads SET expires_at = $3 WHERE user_id = $1 AND upload_id = $2;
-PREPARE statement_94 (uuid, uuid) AS UPDATE uploads SET is_finished = true WHERE user_id = $1 AND upload_id = $2;
-PREPARE statement_95 (uuid, uuid, int8) AS UPDATE uploads SET length = $3, is_deferred = false WHERE user_id = $1 AND
+PREPARE statement_92 (uuid, uuid, int8) AS UPDATE uploads SET expires_at = $3 WHERE user_id = $1 AND upload_id = $2;
+PREPARE statement_93 (uuid, uuid) AS UPDATE uploads SET is_finished = true WHERE user_id = $1 AND upload_id = $2;
+PREPARE statement_94 (uuid, uuid, int8) AS UPDATE uploads SET length = $3, is_deferred = false WHERE user_id = $1 AND
     upload_id = $2;
-PREPARE statement_96 (uuid, text, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT r.record_key, r.created_at,
+PREPARE statement_95 (uuid, text, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT r.record_key, r.created_at,
     r.parent_key, r.sort_order FROM record_search AS s CROSS JOIN LATERAL (SELECT by_key.* FROM ( SELECT * FROM records
     AS next WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >= ($2, s.record_key) ORDER BY
     next.entity_type, next.record_key LIMIT 1 ) AS by_key WHERE by_key.entity_type = $2 AND by_key.record_key =
@@ -401,7 +400,7 @@ PREPARE statement_96 (uuid, text, _text, int8, int8) AS WITH found AS MATERIALIZ
     (next.entity_type, next.record_key) >= ($2, page.record_key) ORDER BY next.entity_type, next.record_key LIMIT 1 ) AS
     by_key WHERE by_key.entity_type = $2 AND by_key.record_key = page.record_key) AS whole ) AS r ON true ORDER BY
     r.created_at DESC, r.record_key;
-PREPARE statement_97 (uuid, text, _int4, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT r.record_key,
+PREPARE statement_96 (uuid, text, _int4, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT r.record_key,
     r.created_at, r.parent_key, r.sort_order FROM record_search AS s CROSS JOIN LATERAL (SELECT by_key.* FROM ( SELECT *
     FROM records AS next WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >= ($2, s.record_key) ORDER BY
     next.entity_type, next.record_key LIMIT 1 ) AS by_key WHERE by_key.entity_type = $2 AND by_key.record_key =
@@ -416,7 +415,7 @@ PREPARE statement_97 (uuid, text, _int4, _text, int8, int8) AS WITH found AS MAT
     (next.entity_type, next.record_key) >= ($2, page.record_key) ORDER BY next.entity_type, next.record_key LIMIT 1 ) AS
     by_key WHERE by_key.entity_type = $2 AND by_key.record_key = page.record_key) AS whole ) AS r ON true ORDER BY
     r.created_at DESC, r.record_key;
-PREPARE statement_98 (uuid, text, _int4, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT r.record_key,
+PREPARE statement_97 (uuid, text, _int4, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT r.record_key,
     r.created_at, r.parent_key, r.sort_order FROM record_search AS s CROSS JOIN LATERAL (SELECT by_key.* FROM ( SELECT *
     FROM records AS next WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >= ($2, s.record_key) ORDER BY
     next.entity_type, next.record_key LIMIT 1 ) AS by_key WHERE by_key.entity_type = $2 AND by_key.record_key =
@@ -431,7 +430,7 @@ PREPARE statement_98 (uuid, text, _int4, _text, int8, int8) AS WITH found AS MAT
     WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >= ($2, page.record_key) ORDER BY next.entity_type,
     next.record_key LIMIT 1 ) AS by_key WHERE by_key.entity_type = $2 AND by_key.record_key = page.record_key) AS whole
     ) AS r ON true ORDER BY r.parent_key NULLS FIRST, r.sort_order NULLS FIRST, r.record_key;
-PREPARE statement_99 (uuid, text, bool, _text, _int4, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT
+PREPARE statement_98 (uuid, text, bool, _text, _int4, _text, int8, int8) AS WITH found AS MATERIALIZED ( SELECT
     r.record_key, r.created_at, r.parent_key, r.sort_order FROM record_search AS s CROSS JOIN LATERAL (SELECT by_key.*
     FROM ( SELECT * FROM records AS next WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >= ($2,
     s.record_key) ORDER BY next.entity_type, next.record_key LIMIT 1 ) AS by_key WHERE by_key.entity_type = $2 AND
@@ -446,13 +445,13 @@ PREPARE statement_99 (uuid, text, bool, _text, _int4, _text, int8, int8) AS WITH
     by_key.* FROM ( SELECT * FROM records AS next WHERE next.user_id = $1 AND (next.entity_type, next.record_key) >=
     ($2, page.record_key) ORDER BY next.entity_type, next.record_key LIMIT 1 ) AS by_key WHERE by_key.entity_type = $2
     AND by_key.record_key = page.record_key) AS whole ) AS r ON true ORDER BY r.created_at DESC, r.record_key;
-PREPARE statement_100 (uuid, _uuid, text) AS WITH free AS MATERIALIZED ( SELECT a.avatar_id FROM avatars AS a WHERE
+PREPARE statement_99 (uuid, _uuid, text) AS WITH free AS MATERIALIZED ( SELECT a.avatar_id FROM avatars AS a WHERE
     a.user_id = $1 AND a.avatar_id = ANY ($2) AND position(a.avatar_id::text IN $3) = 0 AND NOT EXISTS (SELECT 1 FROM
     records AS r WHERE r.user_id = $1 AND r.entity_type IN ('bot') AND position(a.avatar_id::text IN r.document) > 0)
     AND NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.entity_type IN ('bot') AND
     position(a.avatar_id::text IN k.document) > 0) ) SELECT a.avatar_id, a.created_at, a.avatar_id NOT IN (SELECT
     avatar_id FROM free) FROM avatars AS a WHERE a.user_id = $1 AND a.avatar_id = ANY ($2);
-PREPARE statement_101 (uuid, int8, int8) AS WITH gone AS ( DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY
+PREPARE statement_100 (uuid, int8, int8) AS WITH gone AS ( DELETE FROM revisions WHERE user_id = $1 AND ctid = ANY
     (ARRAY( SELECT ctid FROM revisions WHERE user_id = $1 AND recorded_at < $2 ORDER BY recorded_at LIMIT (SELECT $3) ))
     RETURNING entity_type, record_key, revision_number, octet_length(document) AS bytes ), old AS MATERIALIZED ( SELECT
     ctid AS place, document_bytes AS bytes FROM records WHERE user_id = $1 AND stamp < $2 AND is_deleted AND document IS
@@ -465,7 +464,7 @@ PREPARE statement_101 (uuid, int8, int8) AS WITH gone AS ( DELETE FROM revisions
     = $1 ) SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM erased), coalesce(array_agg(p.entity_type), '{}'),
     coalesce(array_agg(p.record_key), '{}'), coalesce(array_agg(p.last_number), '{}') FROM (SELECT entity_type,
     record_key, max(revision_number) AS last_number FROM gone GROUP BY entity_type, record_key) AS p;
-PREPARE statement_102 (uuid, _text, _text, _text, _text) AS WITH named AS ( SELECT r.entity_type, r.record_key,
+PREPARE statement_101 (uuid, _text, _text, _text, _text) AS WITH named AS ( SELECT r.entity_type, r.record_key,
     r.parent_key FROM unnest((SELECT $2::text[]), (SELECT $3::text[])) AS n (entity_type, record_key) CROSS JOIN LATERAL
     (SELECT by_key.* FROM ( SELECT * FROM records AS next WHERE next.user_id = $1 AND (next.entity_type,
     next.record_key) >= (n.entity_type, n.record_key) ORDER BY next.entity_type, next.record_key LIMIT 1 ) AS by_key
@@ -479,7 +478,7 @@ PREPARE statement_102 (uuid, _text, _text, _text, _text) AS WITH named AS ( SELE
     FROM loaded AS w CROSS JOIN LATERAL (SELECT by_key.* FROM ( SELECT * FROM records AS next WHERE next.user_id = $1
     AND (next.entity_type, next.record_key) >= (w.entity_type, w.record_key) ORDER BY next.entity_type, next.record_key
     LIMIT 1 ) AS by_key WHERE by_key.entity_type = w.entity_type AND by_key.record_key = w.record_key) AS r;
-PREPARE statement_103 (uuid, int8) AS WITH of_sync_cursors AS ( DELETE FROM sync_cursors WHERE user_id = $1 AND ctid =
+PREPARE statement_102 (uuid, int8) AS WITH of_sync_cursors AS ( DELETE FROM sync_cursors WHERE user_id = $1 AND ctid =
     ANY (ARRAY( SELECT ctid FROM sync_cursors WHERE user_id = $1 ORDER BY user_id LIMIT (SELECT $2 - (0)) )) RETURNING 1
     ), of_activity AS ( DELETE FROM activity WHERE user_id = $1 AND ctid = ANY (ARRAY( SELECT ctid FROM activity WHERE
     user_id = $1 ORDER BY kind, event_id LIMIT (SELECT $2 - (0 + (SELECT count(*) FROM of_sync_cursors))) )) RETURNING 1
@@ -522,7 +521,7 @@ PREPARE statement_103 (uuid, int8) AS WITH of_sync_cursors AS ( DELETE FROM sync
     count(*) FROM of_purged_revisions) + (SELECT count(*) FROM of_record_search) + (SELECT count(*) FROM of_records) +
     (SELECT count(*) FROM of_upload_parts) + (SELECT count(*) FROM of_uploads) + (SELECT count(*) FROM of_avatars) +
     (SELECT count(*) FROM of_content_variants) + (SELECT count(*) FROM of_contents);
-PREPARE statement_104 (uuid, int8, int8, text) AS WITH stale AS MATERIALIZED ( SELECT a.avatar_id FROM avatars AS a
+PREPARE statement_103 (uuid, int8, int8, text) AS WITH stale AS MATERIALIZED ( SELECT a.avatar_id FROM avatars AS a
     WHERE a.user_id = $1 AND a.created_at < $2 AND position(a.avatar_id::text IN $4) = 0 AND NOT EXISTS (SELECT 1 FROM
     records AS r WHERE r.user_id = $1 AND r.entity_type IN ('bot') AND position(a.avatar_id::text IN r.document) > 0)
     AND NOT EXISTS (SELECT 1 FROM revisions AS k WHERE k.user_id = $1 AND k.entity_type IN ('bot') AND
@@ -532,6 +531,8 @@ PREPARE statement_104 (uuid, int8, int8, text) AS WITH stale AS MATERIALIZED ( S
     1 FROM revisions AS k WHERE k.user_id = $1 AND k.attachment = c.sha256 OFFSET 0) AND NOT EXISTS (SELECT 1 FROM
     avatars AS a WHERE a.user_id = $1 AND a.sha256 = c.sha256 AND a.avatar_id NOT IN (SELECT avatar_id FROM stale))
     LIMIT (SELECT $3) );
+PREPARE statement_104 (uuid) AS WITH stays AS (UPDATE sync_clocks SET last_stamp = last_stamp WHERE user_id = $1 AND
+    last_stamp < 0 RETURNING 1) SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR NO KEY UPDATE;
 
 -- Of many users
 -- devices at rest ask together; where a machine is away, each asks alone

@@ -236,7 +236,9 @@ async fn clocks(database: &Database, of: &[Of]) -> Found<(Stamp, Epoch)> {
     } else {
         (CLOCKS, &many)
     };
-    let answers = database.read_all(&[clocks, (&standings_sql, &all)]).await?;
+    let answers = database
+        .read_all(&[clocks, (&standings_sql, &all)], users.len() > 1)
+        .await?;
     let [clocks, logins] = answers.as_slice() else {
         return Err(Failure::Lost);
     };

@@ -78,7 +78,7 @@ impl Failure {
             Self::Postgres(error) => match error.as_db_error() {
                 // Who took the name did so without the lock, while old names are folded: the facts will say so.
                 Some(refused) if refused.constraint() == Some(NAME_IS_UNIQUE) => true,
-                Some(refused) => kind(refused.code()) == Kind::Passing || is_stale_statement(error),
+                Some(refused) => kind_of(refused) == Kind::Passing || is_stale_statement(error),
                 None => is_lost(error),
             },
             Self::Lost => true,
@@ -112,7 +112,10 @@ impl Failure {
     pub(crate) fn is_of_a_node(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         let refused = error.as_db_error();
-        refused.is_some_and(|refused| refused.code().code().starts_with("08"))
+        refused.is_some_and(|refused| {
+            let (code, message) = (refused.code(), refused.message());
+            code.code().starts_with("08") || is_without_node(code, message)
+        })
     }
 
     /// Whether the database answered, and refused: it may take something else all the same.
@@ -141,13 +144,29 @@ enum Kind {
     Bug,
 }
 
-fn kind(code: &SqlState) -> Kind {
+fn kind_of(refused: &DbError) -> Kind {
+    kind(refused.code(), refused.message())
+}
+
+/// Whether the database needs a node that is away, and says so under a code that means our fault elsewhere: by what Citus
+/// says, which it says in English.
+fn is_without_node(code: &SqlState, message: &str) -> bool {
+    const SAYS: [&str; 3] = [
+        "failure on connection marked as essential",
+        "could not connect to any active placements",
+        "found no worker with all shard placements",
+    ];
+    matches!(code.code(), "XX000" | "0A000") && SAYS.iter().any(|says| message.contains(says))
+}
+
+fn kind(code: &SqlState, message: &str) -> Kind {
     // Classes: connections, who may connect, resources, the state of objects, intervention, the system around it.
     const AWAY_CLASSES: [&str; 6] = ["28", "40", "53", "55", "57", "58"];
     // Too long in a transaction. And what is so while an operator restores a database: it, its schema, its tables or the
     // rights to them are not there.
     const AWAY: [&str; 5] = ["25P03", "3D000", "3F000", "42P01", "42501"];
     match code.code() {
+        _ if is_without_node(code, message) => Kind::Away,
         "40001" | "40P01" | "57P01" | "57P02" | READ_ONLY => Kind::Passing,
         "53100" => Kind::Full,
         "XX001" | "XX002" => Kind::Corrupt,
@@ -170,7 +189,9 @@ pub(crate) fn is_read_only(error: &tokio_postgres::Error) -> bool {
 
 /// Whether there is no room left on the disk of the database.
 pub(crate) fn is_full(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| kind(code) == Kind::Full)
+    error
+        .as_db_error()
+        .is_some_and(|refused| kind_of(refused) == Kind::Full)
 }
 
 /// Whether a statement that a connection had prepared no longer fits the schema, because another instance migrated it, or
@@ -240,8 +261,8 @@ impl From<Failure> for WriteError {
 
 /// Whether the database can't now, and may later.
 fn is_unavailable(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        Some(code) => matches!(kind(code), Kind::Passing | Kind::Away),
+    match error.as_db_error() {
+        Some(refused) => matches!(kind_of(refused), Kind::Passing | Kind::Away),
         None => is_lost(error),
     }
 }
@@ -265,7 +286,7 @@ fn of_postgres(error: tokio_postgres::Error) -> StoreError {
         return StoreError::TooSlow(described(error));
     }
     let unavailable = is_unavailable(&error);
-    let kind = error.code().map(kind);
+    let kind = error.as_db_error().map(kind_of);
     let source = described(error);
     match kind {
         Some(Kind::Full) => StoreError::Full(source),
@@ -429,52 +450,4 @@ impl OpenError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a refusal means rests on its SQLSTATE alone.
-    #[test]
-    fn what_passes_is_told_from_what_is_full_or_broken() {
-        for (kinds, codes) in [
-            (
-                Kind::Passing,
-                &["08006", "08P01", "25006", "40001", "40P01", "57P01", "57P02"][..],
-            ),
-            (
-                Kind::Away,
-                &[
-                    "25P03", "28000", "28P01", "3D000", "3F000", "40003", "42501", "42P01", "53200", "53300",
-                    "53400", "55000", "55006", "55P03", "57014", "57P03", "57P04", "57P05", "58030", "58P01",
-                ],
-            ),
-            (Kind::Full, &["53100"]),
-            (Kind::Corrupt, &["XX001", "XX002"]),
-            (
-                Kind::Bug,
-                &["0A000", "22P02", "23505", "42601", "42703", "54000", "XX000"],
-            ),
-        ] {
-            for code in codes {
-                assert_eq!(kind(&SqlState::from_code(code)), kinds, "{code}");
-            }
-        }
-    }
-
-    /// Of all that may be answered to a `COMMIT`.
-    #[test]
-    fn w8_few_errors_prove_that_nothing_was_committed() {
-        for (proves, codes) in [
-            (true, &["23503", "23505", "23514", "40001", "40P01"][..]),
-            (
-                false,
-                &[
-                    "08003", "08006", "08007", "40003", "53100", "57014", "57P01", "58030", "XX000",
-                ],
-            ),
-        ] {
-            for code in codes {
-                assert_eq!(tells_of_rollback(&SqlState::from_code(code)), proves, "{code}");
-            }
-        }
-    }
-}
+mod tests;

@@ -130,7 +130,7 @@ impl PostgresStore {
         };
         let pool =
             connect::pool(&settings, connector.clone(), config).map_err(|error| start(error.into()))?;
-        let database = Database::new(&settings, pool, connector);
+        let database = Database::new(&settings, pool, connector, is_distributed);
         ensure_epoch(&database, ids.as_ref())
             .await
             .map_err(|failure| start(StoreError::from(failure).into()))?;

@@ -257,6 +257,7 @@ async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
 
 async fn run_missing(client: &mut Client) -> Result<&'static [Migration], BoxError> {
     let transaction = client.transaction().await?;
+    transaction.batch_execute(shards::WITHOUT_LIMIT).await?;
     transaction.batch_execute(CREATE_HISTORY).await?;
     let missing = pending_migrations(STEPS, &applied(&transaction).await?)?;
     for step in missing {

@@ -89,7 +89,7 @@ impl PostgresStore {
         if question.login.is_some() {
             statements.push((&standing_sql, &login));
         }
-        let mut answers = self.database.read_all(&statements).await?.into_iter();
+        let mut answers = self.database.read_all(&statements, false).await?.into_iter();
         Ok((
             answers.next().unwrap_or_default(),
             answers.next().unwrap_or_default(),

@@ -12,9 +12,6 @@ use uuid::Uuid;
 
 use crate::grams;
 
-/// How many texts are read at once.
-const TEXTS_AT_ONCE: i64 = 32;
-
 /// What needs another form.
 fn pattern() -> String {
     format!("[{REFOLDED}]")
@@ -44,10 +41,11 @@ async fn names(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+/// Of all users, so where these are spread over machines each is asked for so many, which must be a constant there.
 const PAGE: &str = "
     SELECT user_id, entity_type, record_key, body FROM record_search
     WHERE (user_id, entity_type, record_key) > ($1, $2, $3) AND body ~ $4
-    ORDER BY user_id, entity_type, record_key LIMIT (SELECT $5)";
+    ORDER BY user_id, entity_type, record_key LIMIT 32";
 
 const PUT: &str = "
     UPDATE record_search SET body = $5, grams = $6
@@ -62,12 +60,11 @@ async fn texts(client: &Client) -> Result<(), Error> {
     let mut place = (Uuid::nil(), String::new(), String::new());
     let mut changed = 0;
     loop {
-        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
             (&place.0, Type::UUID),
             (&place.1, Type::TEXT),
             (&place.2, Type::TEXT),
             (&pattern(), Type::TEXT),
-            (&TEXTS_AT_ONCE, Type::INT8),
         ];
         let page = client.query_typed(PAGE, &values).await?;
         for row in &page {

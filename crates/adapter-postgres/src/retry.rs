@@ -65,10 +65,22 @@ pub(crate) async fn retrying<T, F>(attempt: impl Fn() -> F + Send) -> Result<T, 
 where
     F: Future<Output = Result<T, Failure>> + Send,
 {
+    retrying_unless(|_| false, attempt).await
+}
+
+/// As [`retrying`], but for failures that are not worth it.
+pub(crate) async fn retrying_unless<T, F>(
+    is_final: impl Fn(&Failure) -> bool + Send,
+    attempt: impl Fn() -> F + Send,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>> + Send,
+{
     let mut budget = RetryBudget::new();
     loop {
         match attempt().await {
             Ok(done) => return Ok(done),
+            Err(failure) if is_final(&failure) => return Err(failure),
             Err(failure) => budget.after(failure).await?,
         }
     }
@@ -101,6 +113,15 @@ mod tests {
         };
         assert!(failing(|| Failure::Lost).await.is_err());
         assert_eq!(attempts.swap(0, Ordering::SeqCst), 4);
+        let lost_at_once = retrying_unless(
+            |failure| matches!(failure, Failure::Lost),
+            || async {
+                attempts.fetch_add(1, Ordering::SeqCst);
+                Err::<(), _>(Failure::Lost)
+            },
+        );
+        assert!(lost_at_once.await.is_err());
+        assert_eq!(attempts.swap(0, Ordering::SeqCst), 1);
         assert!(failing(|| Failure::Silent).await.is_err());
         assert_eq!(attempts.load(Ordering::SeqCst), 1);
     }

@@ -25,8 +25,9 @@ use uuid::Uuid;
 use crate::connect::{Connector, limits};
 use crate::error::{Failure, is_full, is_read_only, is_rolled_back, is_stale_statement};
 use crate::figures::SessionFigures;
-use crate::retry::retrying;
+use crate::retry::{retrying, retrying_unless};
 use crate::settings::PostgresSettings;
+use crate::shards;
 use crate::write_permits::WritePermits;
 
 /// How long an abandoned statement may go on by itself before it is cancelled.
@@ -80,11 +81,20 @@ struct Inner {
 }
 
 impl Database {
-    pub(crate) fn new(settings: &PostgresSettings, pool: Pool, connector: Connector) -> Self {
+    /// Limits of a connection do not hold on other machines; those of a transaction are passed on to them.
+    pub(crate) fn new(
+        settings: &PostgresSettings,
+        pool: Pool,
+        connector: Connector,
+        is_distributed: bool,
+    ) -> Self {
         // Reads after the lock must see what was committed before it was given: a snapshot per statement, whatever the
         // database's default is. That it may be read only by default is respected: its operator wants no writes then.
         let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
-        if !settings.prepared_statements {
+        if is_distributed {
+            begin.extend(["; ", shards::PASS_ON]);
+        }
+        if is_distributed || !settings.prepared_statements {
             begin.extend(limits(settings).map(|(name, ms)| format!("; SET LOCAL {name} = {ms}")));
         }
         Self(Arc::new(Inner {
@@ -168,10 +178,12 @@ impl Database {
         retrying(|| async { self.look_up(Step::Composed(sql, values.to_vec())).await }).await
     }
 
-    /// Runs fixed statements that only read, in their order and in one round trip, each in a snapshot of its own.
+    /// Runs fixed statements that only read, in their order and in one round trip, each in a snapshot of its own. What is asked
+    /// for many users is not asked again where a node is away that some of them need: the others would wait for it again.
     pub(crate) async fn read_all(
         &self,
         statements: &[(&str, &[Value<'_>])],
+        is_of_many: bool,
     ) -> Result<Vec<Vec<Row>>, Failure> {
         let steps = || {
             let statements = statements.iter();
@@ -179,7 +191,8 @@ impl Database {
                 .map(|(sql, values)| Step::Fixed(sql, values.to_vec()))
                 .collect()
         };
-        retrying(|| async { self.look_up_all(steps()).await }).await
+        let is_final = |failure: &Failure| is_of_many && failure.is_of_a_node();
+        retrying_unless(is_final, || async { self.look_up_all(steps()).await }).await
     }
 
     async fn look_up(&self, step: Step<'_>) -> Result<Vec<Row>, Failure> {

@@ -39,6 +39,16 @@ const FIRST: &str = "sync_clocks";
 /// The table of which every machine has a copy.
 pub const REFERENCE_TABLE: &str = "meta";
 
+/// Has what is set for a transaction from now on hold for what other machines do in it, too.
+pub(crate) const PASS_ON: &str = "SET LOCAL citus.propagate_set_commands = 'local'";
+
+/// Has a transaction take as long as it takes, on every machine, whatever limit the role has.
+pub(crate) const WITHOUT_LIMIT: &str =
+    "SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL statement_timeout = 0";
+
+/// The first version of the extension that has each statement about one user carried out where the user is.
+const OLDEST: (u32, u32) = (12, 1);
+
 /// Why tables can not be spread.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardsError {
@@ -48,6 +58,9 @@ pub enum ShardsError {
          citus, on the coordinator and on every worker"
     )]
     NoExtension,
+    /// The extension is of a version before [`OLDEST`].
+    #[error("the extension citus is of version {0}, and 12.1 or later is needed")]
+    TooOld(String),
     /// An interruption left some tables where they were, and nothing was to be changed.
     #[error(
         "some of its tables are spread over machines, and others are not: `mosaic migrate --distribute citus` goes on"
@@ -217,10 +230,9 @@ pub(crate) async fn distribute(client: &Client) -> Result<Vec<&'static str>, Sha
     if !has_citus(client).await? {
         return Err(ShardsError::NoExtension);
     }
-    // A large table takes as long as it takes, whatever limits the role has.
-    client
-        .batch_execute("SET statement_timeout = 0; SET lock_timeout = 0")
-        .await?;
+    if let Some(version) = too_old(client).await? {
+        return Err(ShardsError::TooOld(version));
+    }
     let knows_itself = "SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0)";
     if !yes(&ask(client, knows_itself).await?) {
         return Err(ShardsError::NoCoordinator);
@@ -294,12 +306,30 @@ async fn ask(client: &Client, sql: &str) -> Result<Vec<Row>, Error> {
     client.query_typed(sql, &[]).await
 }
 
+/// Runs a statement on all machines. A large table takes as long as it takes.
 async fn run(client: &Client, sql: &str, values: &[&str]) -> Result<(), Error> {
     let values: Vec<_> = values
         .iter()
         .map(|value| (value as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT))
         .collect();
-    client.query_typed(sql, &values).await.map(drop)
+    client.batch_execute("BEGIN").await?;
+    client.batch_execute(WITHOUT_LIMIT).await?;
+    client.query_typed(sql, &values).await?;
+    client.batch_execute("COMMIT").await
+}
+
+/// The version of the extension, where that is one that collects on the coordinator what it should hand on.
+async fn too_old(client: &Client) -> Result<Option<String>, Error> {
+    let rows = ask(client, "SELECT citus_version()").await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let said: &str = row.try_get(0)?;
+    let version = said.split_whitespace().nth(1).unwrap_or(said);
+    let mut numbers = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    let release = (numbers.next(), numbers.next());
+    let is_old = matches!(release, (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST);
+    Ok(is_old.then(|| version.to_owned()))
 }
 
 fn yes(rows: &[Row]) -> bool {

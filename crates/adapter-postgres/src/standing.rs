@@ -11,8 +11,13 @@ use crate::rows::PostgresRow;
 
 /// Whoever holds it writes alone for this user, on any instance (S1). Its answer is the last stamp that was drawn,
 /// and what the records and revisions of the user come to.
-pub(crate) const LOCK: &str =
-    "SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR NO KEY UPDATE";
+///
+/// A statement that could write, and never does, stands before it: no clock is below 0. Where users are spread over machines, a
+/// user that moves to another one waits for transactions that write, and not for those that hold a row, whose lock would stay
+/// behind: two would hold it, on two machines.
+pub(crate) const LOCK: &str = "
+    WITH stays AS (UPDATE sync_clocks SET last_stamp = last_stamp WHERE user_id = $1 AND last_stamp < 0 RETURNING 1)
+    SELECT last_stamp, record_bytes FROM sync_clocks WHERE user_id = $1 FOR NO KEY UPDATE";
 
 /// What the user $1 may store. The account is not where the user's rows are, so this is asked for by itself.
 pub(crate) const QUOTA: &str = "SELECT quota_bytes FROM users WHERE user_id = $1";

@@ -203,7 +203,7 @@ fn answered(plan: &Value) -> Answered {
     let mut collected = None;
     visit(plan, &mut |name, value| match (name, value) {
         ("Task Count", Value::Number(count)) => tasks.push(count.as_u64().unwrap_or(u64::MAX)),
-        ("INSERT/SELECT method", Value::String(how)) if how.contains("pull") => collected = Some(how.clone()),
+        ("INSERT/SELECT method", Value::String(how)) => collected = Some(how.clone()),
         ("Distributed Subplan" | "Subplans" | "Distributed Subplans", _) => {
             collected = Some("parts of it are collected first".to_owned());
         }

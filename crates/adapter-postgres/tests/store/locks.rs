@@ -10,7 +10,7 @@ use mosaic_testkit::{Device, Gate, memo, memo_key, patch_memo, put};
 use tokio::time::timeout;
 
 use crate::support::{open, schema, settings};
-use crate::{AT_REST, SOON, Test, WAITS, lock_user, until, write};
+use crate::{AT_REST, SOON, Test, lock_user, until, waits, write};
 
 /// A has drawn its stamp and not committed. B, of the same user and on another instance, waits; C, of another user, does
 /// not. A pull meanwhile sees neither A nor B; after both have committed, a pull from the old cursor gets both.
@@ -32,7 +32,7 @@ async fn s1_commits_of_one_user_become_visible_in_the_order_of_their_stamps() {
         let second = second.clone();
         async move { write(&second, user, vec![put(memo_key(3), memo("b"))]).await }
     });
-    until(&sql, WAITS).await;
+    until(&sql, waits()).await;
     timeout(SOON, h.write(other, [put(memo_key(1), memo("c"))]))
         .await
         .expect("C does not wait");
@@ -60,7 +60,7 @@ async fn a_write_that_is_dropped_while_it_waits_for_the_lock_stops_waiting() {
         let h = h.clone();
         async move { h.try_write(user, [put(memo_key(1), memo("x"))]).await }
     });
-    until(&sql, WAITS).await;
+    until(&sql, waits()).await;
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     until(&sql, AT_REST).await;
@@ -201,7 +201,7 @@ async fn one_user_s_writes_leave_connections_for_others() {
             tokio::spawn(async move { h.try_write(user, [put(memo_key(n), memo("x"))]).await })
         })
         .collect();
-    until(&sql, WAITS).await;
+    until(&sql, waits()).await;
     timeout(SOON, h.write(other, [put(memo_key(1), memo("y"))]))
         .await
         .expect("others do not wait");

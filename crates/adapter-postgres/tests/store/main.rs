@@ -27,7 +27,7 @@ use mosaic_adapter_postgres::{PostgresSettings, PostgresStore};
 use mosaic_domain::UserId;
 use mosaic_domain::write::{RecordEdit, WritePlan, WriteScope, decide};
 use mosaic_ports::{WriteError, WriteStore as _};
-use mosaic_testkit::postgres::TestDatabase;
+use mosaic_testkit::postgres::{TestDatabase, has_hook};
 use mosaic_testkit::{Harness, ManualClock, StoreFixture as _};
 use tokio_postgres::Client;
 
@@ -50,6 +50,12 @@ impl Test {
     async fn with(change: impl FnOnce(&mut PostgresSettings)) -> Self {
         let clock = Arc::new(ManualClock::default());
         Self::around(Fixture::with(clock.clone(), change).await, clock)
+    }
+
+    /// Over tables that are never spread over machines, also where those of other tests are: these may have triggers.
+    async fn on_one_machine() -> Self {
+        let database = TestDatabase::create_on(locality::telling().await, &shards::plain()).await;
+        Self::over(database, |_| {}).await
     }
 
     async fn over(database: TestDatabase, change: impl FnOnce(&mut PostgresSettings)) -> Self {
@@ -96,6 +102,16 @@ async fn yes(client: &Client, question: &str) -> bool {
 /// Whether a connection of the store to this database waits for a lock.
 const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
      AND wait_event_type = 'Lock' AND application_name = 'mosaic')";
+
+/// The same where the tables of tests may be spread over machines: one of these waits then.
+fn waits() -> &'static str {
+    if has_hook() {
+        "bool_or(result::boolean) FROM run_command_on_workers('SELECT EXISTS (
+             SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = ''Lock'')')"
+    } else {
+        WAITS
+    }
+}
 
 /// Whether all connections of the store to this database are at rest.
 const AT_REST: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \

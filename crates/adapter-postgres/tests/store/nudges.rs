@@ -133,7 +133,7 @@ async fn n1_two_stores_on_one_database_hear_each_other() {
 /// The commit itself is held up, by a trigger that waits for a lock at the very end of the transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn n1_nothing_is_told_before_the_commit() {
-    let test = Test::new().await;
+    let test = Test::on_one_machine().await;
     let (h, sql) = (&test.h, test.sql().await);
     let (user, other) = (h.user().await, h.user().await);
     let held = format!(

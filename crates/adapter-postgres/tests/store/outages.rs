@@ -267,7 +267,7 @@ async fn a_refresh_does_not_wait_for_a_slow_database_as_long_as_a_large_write_ma
 /// Whoever is asked for together with somebody whose rows are on a node that is down.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_down_keeps_nobody_from_pulling_whose_rows_are_on_another() {
-    let test = Test::new().await;
+    let test = Test::on_one_machine().await;
     let (h, sql) = (&test.h, test.sql().await);
     let (user, other) = (h.user().await, h.user().await);
     let (here, there) = (h.log_in(user, 1).await.family, h.log_in(other, 2).await.family);

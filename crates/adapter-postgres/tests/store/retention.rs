@@ -13,7 +13,7 @@ use mosaic_testkit::{
 };
 use tokio::time::timeout;
 
-use crate::{SOON, Test, WAITS, lock_user, until, yes};
+use crate::{SOON, Test, lock_user, until, waits, yes};
 
 /// A purge that did not take turns with a write could take away what the write is about to count on.
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn h2_a_purge_takes_turns_with_the_writes_of_its_user() {
     lock_user(&holder, user).await;
     let retention = Arc::clone(&h.stores.retention);
     let purging = tokio::spawn(async move { retention.purge(user, later, 100).await.unwrap() });
-    until(&sql, WAITS).await;
+    until(&sql, waits()).await;
     // Nobody else waits, and a look at a user with nothing to forget does not wait either.
     let purge = |user, before| timeout(SOON, h.stores.retention.purge(user, before, 100));
     assert_eq!(purge(other, later).await.unwrap().unwrap().revisions, 1);
@@ -60,7 +60,7 @@ async fn h2_a_purge_looks_for_what_is_old_under_the_lock() {
     holder.batch_execute(back).await.unwrap();
     let (retention, later) = (Arc::clone(&h.stores.retention), at(h.clock.ms() + 1_000));
     let purging = tokio::spawn(async move { retention.purge(user, later, 100).await.unwrap() });
-    until(&sql, WAITS).await;
+    until(&sql, waits()).await;
     holder.batch_execute("COMMIT").await.unwrap();
     let purged = timeout(SOON, purging).await.unwrap().unwrap();
     assert_eq!((purged, counted().await), (Purged::default(), before));
@@ -244,7 +244,7 @@ async fn d1_of_an_account_that_goes_meanwhile_no_cursor_is_kept() {
     });
     let cursors = Arc::clone(&h.stores.cursors);
     let looking = tokio::spawn(async move { cursors.cursors(user).await.unwrap() });
-    until(&sql, WAITS).await;
+    until(&sql, waits()).await;
     remover.batch_execute("COMMIT").await.unwrap();
     assert_eq!(timeout(SOON, looking).await.unwrap().unwrap(), []);
     test.stop().await;

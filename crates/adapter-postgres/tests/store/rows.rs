@@ -101,7 +101,7 @@ async fn d1_a_cursor_that_did_not_change_is_not_written() {
 /// What the database can't take now it may take later, however often it said so.
 #[tokio::test]
 async fn d1_what_was_served_is_not_forgotten_while_it_can_not_be_written() {
-    let test = Test::new().await;
+    let test = Test::on_one_machine().await;
     let (h, sql) = (&test.h, test.sql().await);
     let user = h.user().await;
     let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -128,7 +128,7 @@ async fn d1_what_was_served_is_not_forgotten_while_it_can_not_be_written() {
 /// Such as a user's whose rows are on a node that is down.
 #[tokio::test]
 async fn d1_what_can_not_be_written_of_one_user_keeps_nobody_else_s_from_being_written() {
-    let test = Test::new().await;
+    let test = Test::on_one_machine().await;
     let (h, sql) = (&test.h, test.sql().await);
     let users = [h.user().await, h.user().await, h.user().await];
     let refuse = format!(

@@ -2,6 +2,8 @@
 //! no Citus in any package registry: what the store asks of it is done here by a stand-in, which cuts a table into two
 //! partitions.
 
+use std::time::Duration;
+
 use mosaic_adapter_postgres::{
     OpenError, PostgresSettings, REFERENCE_TABLE, ShardFinding, ShardReport, USERS_TABLES, distribute,
     examine_shards,
@@ -18,7 +20,7 @@ use crate::{Test, write};
 const STAND_IN: &str = include_str!("stand_in.sql");
 
 /// The schema, as it is on one machine, on a server that never has Citus.
-fn plain() -> Template {
+pub(crate) fn plain() -> Template {
     Template::new("store_plain", MIGRATIONS, |url| async move {
         open(settings(&url)).await?.close().await;
         Ok::<_, OpenError>(())
@@ -62,7 +64,7 @@ async fn run(sql: &Client, statement: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_not_be_distributed_is_refused_and_left_as_it_is() {
-    let test = Test::over(TestDatabase::create_on(telling().await, &plain()).await, |_| {}).await;
+    let test = Test::on_one_machine().await;
     let sql = test.sql().await;
     assert!(examined(&test).await.is_none());
     let refused = spread(&test).await.unwrap_err();
@@ -78,6 +80,15 @@ async fn what_can_not_be_distributed_is_refused_and_left_as_it_is() {
         refused.contains("the machine two:5432 is not active"),
         "{refused}"
     );
+    let version = |version: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION citus_version() RETURNS text LANGUAGE sql AS $$ SELECT '{version}' $$"
+        )
+    };
+    run(&sql, &version("Citus 12.0.2 on x86_64")).await;
+    let refused = spread(&test).await.unwrap_err();
+    assert!(refused.contains("12.0.2, and 12.1 or later"), "{refused}");
+    run(&sql, &version("Citus 13.2devel on x86_64")).await;
     run(&sql, "UPDATE pg_dist_local_group SET groupid = 1").await;
     let refused = spread(&test).await.unwrap_err();
     assert!(refused.contains("this is a worker"), "{refused}");
@@ -94,7 +105,7 @@ async fn what_can_not_be_distributed_is_refused_and_left_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_is_distributed_with_what_is_in_it_and_again_where_that_was_interrupted() {
-    let test = Test::over(TestDatabase::create_on(telling().await, &plain()).await, |_| {}).await;
+    let test = Test::on_one_machine().await;
     let (h, sql) = (&test.h, test.sql().await);
     let users = [h.user().await, h.user().await];
     for user in users {
@@ -236,6 +247,31 @@ async fn a_machine_that_does_not_answer_is_a_part_that_is_missing() {
     test.stop().await;
 }
 
+/// Only what is set in a transaction reaches the machines, and only where that is asked for.
+const HOLDS_LIMITS: &str = "
+    CREATE FUNCTION holds_limits() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF current_setting('citus.propagate_set_commands', true) IS DISTINCT FROM 'local' THEN
+            RAISE EXCEPTION 'nothing is passed on';
+        END IF;
+        IF current_setting('lock_timeout') <> '1234ms' THEN
+            RAISE EXCEPTION 'another limit: %', current_setting('lock_timeout');
+        END IF;
+        RETURN new;
+    END $$;
+    CREATE TRIGGER holds_limits BEFORE UPDATE ON sync_clocks FOR EACH ROW EXECUTE FUNCTION holds_limits()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_a_transaction_are_passed_on_to_the_machines() {
+    let database = TestDatabase::create_on(telling().await, &distributed()).await;
+    let limit = Duration::from_millis(1234);
+    let test = Test::over(database, |settings| settings.lock_timeout = limit).await;
+    let user = test.h.user().await;
+    run(&test.sql().await, HOLDS_LIMITS).await;
+    test.h.write(user, [put(memo_key(1), memo("x"))]).await;
+    test.stop().await;
+}
+
 /// As Citus says it where the machine of a user is away; whoever is on another one is none the wiser.
 const AWAY: &str = "
     CREATE TABLE away (user_id uuid NOT NULL PRIMARY KEY);
@@ -289,7 +325,7 @@ async fn a_machine_that_is_away_is_away_for_its_users_alone_and_comes_back() {
 /// Who can ask for a table by anything but its user, would ask all machines; and a foreign key that leaves them asks others.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_key_of_a_users_table_has_the_user_and_no_foreign_key_leaves_one() {
-    let test = Test::over(TestDatabase::create_on(telling().await, &plain()).await, |_| {}).await;
+    let test = Test::on_one_machine().await;
     let sql = test.sql().await;
     let tables = USERS_TABLES.map(str::to_owned).to_vec();
     let keys = sql

@@ -1,6 +1,6 @@
 -- What of Citus the store asks for, on a PostgreSQL that has none: a table is spread by cutting it into two partitions,
 -- `NAME_shard_0` and `NAME_shard_1`.
-CREATE FUNCTION citus_version() RETURNS text LANGUAGE sql AS $$ SELECT 'a stand-in' $$;
+CREATE FUNCTION citus_version() RETURNS text LANGUAGE sql AS $$ SELECT 'Citus 12.1.0, a stand-in' $$;
 
 CREATE TABLE pg_dist_node (
     nodeid           integer GENERATED ALWAYS AS IDENTITY,

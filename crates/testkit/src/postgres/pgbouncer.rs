@@ -1,6 +1,7 @@
 //! The real PgBouncer in front of a server, thrown away at the end.
 
 use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use tokio_postgres::{Config, NoTls};
@@ -55,7 +56,9 @@ impl PgBouncer {
         // Another process may take the port before it does: then on another one.
         for _ in 0..5 {
             let port = free_port();
-            let (programs, ini, users) = (programs.clone(), ini(&database, port, settings), users(&database));
+            let mark = format!("of_{:x}", RandomState::new().hash_one(port));
+            let ini = ini(&database, port, &mark, settings);
+            let (programs, users) = (programs.clone(), users(&database));
             let started = blocking(move || {
                 let stop = "test ! -f pgbouncer.pid || kill -TERM \"$(cat pgbouncer.pid)\"";
                 let mut keeper = ServiceGuard::start("pgbouncer", &std::env::temp_dir(), &programs, stop);
@@ -64,7 +67,7 @@ impl PgBouncer {
                 keeper.run("pgbouncer -d -q pgbouncer.ini").map(|()| keeper)
             });
             match started.await {
-                Ok(keeper) => match answers(&at_port(&database, port)).await {
+                Ok(keeper) => match answers(&at_port(database.clone().dbname(&mark), port)).await {
                     Ok(()) => {
                         return Self {
                             database,
@@ -91,7 +94,8 @@ impl PgBouncer {
     }
 }
 
-fn ini(database: &Config, port: u16, settings: &[(&str, &str)]) -> String {
+/// `mark`: a name of the database that no other PgBouncer knows.
+fn ini(database: &Config, port: u16, mark: &str, settings: &[(&str, &str)]) -> String {
     let (host, server_port) = match Address::of(database) {
         Address::Tcp(host, port) => (host, port),
         Address::Unix(socket) => {
@@ -99,13 +103,14 @@ fn ini(database: &Config, port: u16, settings: &[(&str, &str)]) -> String {
             (folder, database.get_ports().first().copied().unwrap_or(5432))
         }
     };
+    let name = database.get_dbname().unwrap_or("postgres");
     let auth = if database.get_password().is_some() {
         "plain"
     } else {
         "trust"
     };
     let ini = format!(
-        "[databases]\n* = host={host} port={server_port}\n\
+        "[databases]\n{mark} = host={host} port={server_port} dbname={name}\n* = host={host} port={server_port}\n\
          [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
          auth_type = {auth}\nauth_file = users.txt\n\
          logfile = pgbouncer.log\npidfile = pgbouncer.pid\n\
@@ -126,7 +131,8 @@ fn users(database: &Config) -> String {
     )
 }
 
-/// Waits until a client is served.
+/// Waits until a client is served. One who took the same port a moment earlier may answer in its place: it does not know the
+/// database by that name.
 async fn answers(url: &str) -> Result<(), String> {
     let mut failure = String::new();
     for _ in 0..100 {

@@ -110,7 +110,8 @@ impl Server {
         let outlives_us = service.is_none();
         let (janitor, chores) = mpsc::unbounded_channel();
         let (ready, is_ready) = oneshot::channel();
-        let work = janitor_work(admin.clone(), owner, outlives_us, ready, chores);
+        let left = outlives_us.then(|| Left(hook.clone().map(|program| (program, url.clone()))));
+        let work = janitor_work(admin.clone(), owner, left, ready, chores);
         std::thread::Builder::new()
             .name("testkit-janitor".to_owned())
             .spawn(|| {
@@ -208,18 +209,27 @@ impl Server {
     }
 }
 
-/// Drops databases for those that can not wait, until nobody is left to ask for it.
+/// A program that makes and drops databases, and the URL that it is given.
+type Hook = (OsString, String);
+
+/// That others may have left databases, and what dropped them otherwise, if not this process itself.
+struct Left(Option<Hook>);
+
+/// Drops databases for those that can not wait, until nobody is left to ask for it. `left`: what others have left is dropped
+/// first, by the program that made it, if there is one.
 async fn janitor_work(
     admin: Config,
     owner: i32,
-    outlives_us: bool,
+    left: Option<Left>,
     ready: oneshot::Sender<i32>,
     mut chores: mpsc::UnboundedReceiver<Chore>,
 ) {
     let mut client = connect(&admin).await;
     own(&client, owner).await.expect("an advisory lock");
-    if outlives_us {
-        sweep(&client).await.expect("what others have left can be listed");
+    if let Some(Left(hook)) = left {
+        sweep(&client, hook.as_ref())
+            .await
+            .expect("what others have left can be listed");
     }
     let version = client
         .query_one("SELECT current_setting('server_version_num')::int", &[])
@@ -249,7 +259,7 @@ async fn own(client: &Client, owner: i32) -> Result<(), tokio_postgres::Error> {
 }
 
 /// Drops the databases of processes that are gone.
-async fn sweep(client: &Client) -> Result<(), tokio_postgres::Error> {
+async fn sweep(client: &Client, hook: Option<&Hook>) -> Result<(), tokio_postgres::Error> {
     let pattern = format!("{PREFIX}%");
     let rows = client
         .query(
@@ -267,7 +277,10 @@ async fn sweep(client: &Client) -> Result<(), tokio_postgres::Error> {
             .await?;
         if gone.get(0) {
             // Another process may be sweeping too.
-            drop(drop_database(client, &database).await);
+            match hook {
+                Some((program, url)) => hook::call(program, "drop", &database, url).await,
+                None => drop(drop_database(client, &database).await),
+            }
             client
                 .query("SELECT pg_advisory_unlock($1, $2)", &[&OWNERS, &owner])
                 .await?;
