@@ -575,8 +575,8 @@ PREPARE statement_121 (uuid, text) AS SELECT EXISTS (SELECT 1 FROM users), EXIST
     user_id <> $1);
 PREPARE statement_122 (_uuid, _uuid) AS SELECT asked.place, standing.* FROM unnest((SELECT $1::uuid[]), (SELECT
     $2::uuid[])) WITH ORDINALITY AS asked (user_id, login_id, place) CROSS JOIN LATERAL (SELECT u.is_disabled,
-    u.must_change_password FROM logins AS l JOIN users AS u ON u.user_id = l.user_id WHERE l.user_id = asked.user_id AND
-    l.login_id = asked.login_id LIMIT 1) AS standing;
+    u.must_change_password, u.quota_bytes FROM logins AS l JOIN users AS u ON u.user_id = l.user_id WHERE l.user_id =
+    asked.user_id AND l.login_id = asked.login_id LIMIT 1) AS standing;
 PREPARE statement_123 (uuid) AS SELECT avatar_url FROM users WHERE user_id = $1;
 PREPARE statement_124 (uuid, int8) AS SELECT client_id, device_name, issued_at FROM logins WHERE user_id = $1 AND
     client_id IS NOT NULL AND expires_at > $2;
@@ -596,8 +596,8 @@ PREPARE statement_132 (uuid) AS SELECT quota_bytes FROM users WHERE user_id = $1
 PREPARE statement_133 AS SELECT storage FROM meta WHERE only_row = 1;
 PREPARE statement_134 (uuid) AS SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY
     token_hash;
-PREPARE statement_135 (uuid, uuid) AS SELECT u.is_disabled, u.must_change_password FROM logins AS l JOIN users AS u ON
-    u.user_id = l.user_id WHERE l.user_id = $1 AND l.login_id = $2;
+PREPARE statement_135 (uuid, uuid) AS SELECT u.is_disabled, u.must_change_password, u.quota_bytes FROM logins AS l JOIN
+    users AS u ON u.user_id = l.user_id WHERE l.user_id = $1 AND l.login_id = $2;
 PREPARE statement_136 (uuid, int8) AS SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY
     user_id LIMIT (SELECT $2);
 PREPARE statement_137 (uuid, int8) AS SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id

@@ -84,7 +84,7 @@ pub(crate) const USAGE: &str = "
 
 /// What [`USAGE`] and [`QUOTA`] say.
 pub(crate) fn usage(sums: &[Row], quotas: &[Row]) -> Result<AttachmentUsage, Failure> {
-    let quota = quota(quotas.first())?;
+    let quota = quota(quotas.first(), 0)?;
     let Some(row) = sums.first() else {
         return Ok(AttachmentUsage::default());
     };

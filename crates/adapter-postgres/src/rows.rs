@@ -131,9 +131,9 @@ pub(crate) fn count(row: &Row, at: usize, what: &'static str) -> Result<u32, Fai
     rows::count(&PostgresRow(row), at, what)
 }
 
-/// Reads what a user may store, as [`QUOTA`](crate::standing::QUOTA) says it.
-pub(crate) fn quota(row: Option<&Row>) -> Result<Quota, Failure> {
-    row.map_or(Ok(Quota::Default), |row| rows::quota(&PostgresRow(row), 0))
+/// Reads what a user may store.
+pub(crate) fn quota(row: Option<&Row>, at: usize) -> Result<Quota, Failure> {
+    row.map_or(Ok(Quota::Default), |row| rows::quota(&PostgresRow(row), at))
 }
 
 /// Reads a number of bytes.

@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::query::{child_columns, parent_type_of};
 use crate::rows::{self, RECORD_COLUMNS, REVISION_COLUMNS};
 use crate::session::{Database, Session, Step, Value};
-use crate::standing::{self, LOCK, QUOTA};
+use crate::standing::{self, LOCK, QUOTA, QUOTA_AT};
 
 /// The records that are named, the live children that are asked for, and the parent of each of them.
 pub(crate) fn records_sql() -> String {
@@ -192,8 +192,8 @@ impl ScopeParams {
 #[derive(Debug, Default)]
 pub(crate) struct ScopeRows {
     clock: Vec<Row>,
-    quota: Vec<Row>,
-    standing: Vec<Row>,
+    /// Of the login that writes, or of the user where the server itself does.
+    account: Vec<Row>,
     records: Vec<Row>,
     children: Vec<Row>,
     places: Vec<Row>,
@@ -205,23 +205,17 @@ pub(crate) struct ScopeRows {
 pub(crate) async fn lock_and_load(session: &mut Session, scope: &WriteScope) -> Result<ScopeRows, Failure> {
     let params = ScopeParams::of(scope);
     let (records_sql, children_sql, history_sql) = (records_sql(), children_sql(), history_sql());
-    let mut steps = vec![
-        Step::Fixed(LOCK, vec![params.user()]),
-        Step::Fixed(QUOTA, vec![params.user()]),
-    ];
+    let mut steps = vec![Step::Fixed(LOCK, vec![params.user()])];
     let mut targets: Vec<fn(&mut ScopeRows) -> &mut Vec<Row>> =
-        vec![|found| &mut found.clock, |found| &mut found.quota];
+        vec![|found| &mut found.clock, |found| &mut found.account];
     let (standing_sql, login) = (
         standing::standing_sql("$1", "$2"),
         scope.login.map(FamilyId::uuid),
     );
-    if login.is_some() {
-        steps.push(Step::Fixed(
-            &standing_sql,
-            vec![params.user(), (&login, Type::UUID)],
-        ));
-        targets.push(|found| &mut found.standing);
-    }
+    steps.push(match &login {
+        Some(_) => Step::Fixed(&standing_sql, vec![params.user(), (&login, Type::UUID)]),
+        None => Step::Fixed(QUOTA, vec![params.user()]),
+    });
     if !scope.keys.is_empty() || !scope.children_of.is_empty() {
         steps.push(Step::Fixed(&records_sql, params.records()));
         targets.push(|found| &mut found.records);
@@ -268,7 +262,9 @@ impl ScopeRows {
     pub(crate) fn read(self, scope: &WriteScope, clock: &dyn Clock) -> Result<Locked, Failure> {
         let lock = self.clock.first().ok_or(Failure::UnknownUser)?;
         let last = rows::checked(lock, 0, "sync_clocks.last_stamp", Stamp::new)?;
-        standing::standing(scope.login, self.standing.first(), 0)??;
+        let account = self.account.first();
+        standing::standing(scope.login, account.filter(|_| scope.login.is_some()), 0)??;
+        let quota_at = scope.login.map_or(0, |_| QUOTA_AT);
         let mut records = BTreeMap::new();
         for row in &self.records {
             let record = rows::record(row)?;
@@ -287,7 +283,7 @@ impl ScopeRows {
             bytes: rows::column::<i64>(lock, 1, "sync_clocks.record_bytes")?
                 .max(0)
                 .unsigned_abs(),
-            quota: rows::quota(self.quota.first())?,
+            quota: rows::quota(account, quota_at)?,
         })
     }
 

@@ -22,12 +22,16 @@ pub(crate) const LOCK: &str = "
 /// What the user $1 may store. The account is not where the user's rows are, so this is asked for by itself.
 pub(crate) const QUOTA: &str = "SELECT quota_bytes FROM users WHERE user_id = $1";
 
+/// The place of the quota in the answer to [`standing_sql`].
+pub(crate) const QUOTA_AT: usize = 2;
+
 pub(crate) const LOCK_USER: &str = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE";
 
-/// The account of a login of a user; the parameters or columns name them. NULL or no row: there is no such login.
+/// The account of a login of a user, and at [`QUOTA_AT`] what it may store; the parameters or columns name them. No row: there
+/// is no such login.
 pub(crate) fn standing_sql(user: &str, login: &str) -> String {
     format!(
-        "SELECT u.is_disabled, u.must_change_password
+        "SELECT u.is_disabled, u.must_change_password, u.quota_bytes
          FROM logins AS l JOIN users AS u ON u.user_id = l.user_id
          WHERE l.user_id = {user} AND l.login_id = {login}"
     )
