@@ -83,7 +83,7 @@ fn memos(snapshot: &Snapshot) -> (usize, bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn p2_pulls_of_a_million_memos_among_a_hundred_thousand_users_read_only_index_ranges() {
     let cluster = explaining_cluster().await;
-    let database = TestDatabase::create_on(cluster.server(), &support::schema()).await;
+    let database = TestDatabase::create_on(cluster.server(), &support::plain()).await;
     database
         .connect()
         .await

@@ -12,8 +12,8 @@ use mosaic_testkit::{
     resource_of,
 };
 
+use crate::fixture::schema;
 use crate::nudges::{Listener, another};
-use crate::support::schema;
 use crate::{Test, wire};
 
 /// Counts what clients ask: messages after which the database says that it is ready, which it is once for each statement.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mosaic_adapter_postgres::{PostgresSettings, PostgresStore};
+use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore, distribute};
 use mosaic_ports::Clock;
-use mosaic_testkit::postgres::TestDatabase;
+use mosaic_testkit::postgres::{Template, TestDatabase, has_hook};
 use mosaic_testkit::{StoreFixture, Stores};
 
-use crate::support::{open_at, schema, settings};
+use crate::support::{MIGRATIONS, open, open_at, settings};
 
 /// A store over a database of its own.
 pub(crate) struct Fixture {
@@ -49,4 +49,15 @@ impl StoreFixture for Fixture {
         self.store.close().await;
         self.database.remove().await;
     }
+}
+
+/// The schema, made by the store itself; spread over machines where a program makes the databases of tests.
+pub(crate) fn schema() -> Template {
+    Template::new("store", MIGRATIONS, |url| async move {
+        open(settings(&url)).await?.close().await;
+        if has_hook() {
+            distribute(&settings(&url)).await?;
+        }
+        Ok::<_, OpenError>(())
+    })
 }

@@ -9,7 +9,8 @@ use mosaic_testkit::postgres::{Proxy, TestDatabase};
 use mosaic_testkit::{Device, Gate, memo, memo_key, patch_memo, put};
 use tokio::time::timeout;
 
-use crate::support::{open, schema, settings};
+use crate::fixture::schema;
+use crate::support::{open, settings};
 use crate::{AT_REST, SOON, Test, lock_user, until, waits, write};
 
 /// A has drawn its stamp and not committed. B, of the same user and on another instance, waits; C, of another user, does

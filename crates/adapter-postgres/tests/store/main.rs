@@ -54,7 +54,7 @@ impl Test {
 
     /// Over tables that are never spread over machines, also where those of other tests are: these may have triggers.
     async fn on_one_machine() -> Self {
-        let database = TestDatabase::create_on(locality::telling().await, &shards::plain()).await;
+        let database = TestDatabase::create_on(locality::telling().await, &support::plain()).await;
         Self::over(database, |_| {}).await
     }
 

@@ -19,7 +19,8 @@ use tracing::field::Field;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata};
 
-use crate::support::{open, schema, settings};
+use crate::fixture::schema;
+use crate::support::{open, settings};
 use crate::{SOON, Test, WAITS, lock_user, until, write};
 
 /// How long what is only noticed by waiting may take.

@@ -13,8 +13,9 @@ use mosaic_ports::{StoreError, WriteError};
 use mosaic_testkit::postgres::{Cluster, ClusterOptions, Proxy, Server, Stop, TestDatabase, When};
 use mosaic_testkit::{EditExt as _, Harness, delete, memo, memo_key, patch_memo, put};
 
+use crate::fixture::schema;
 use crate::nudges::Listener;
-use crate::support::schema;
+use crate::support::plain;
 use crate::{SOON, Test};
 
 /// As it stands on the wire: "READ COMMITTED" is something else.
@@ -174,7 +175,7 @@ async fn a_transaction_that_is_ended_from_outside_is_done_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_comes_back_is_found_again() {
     let cluster = Cluster::start(ClusterOptions::durable()).await;
-    let test = Test::over(TestDatabase::create_on(cluster.server(), &schema()).await, |_| {}).await;
+    let test = Test::over(TestDatabase::create_on(cluster.server(), &plain()).await, |_| {}).await;
     let h = &test.h;
     let user = h.user().await;
     h.write(user, [put(memo_key(1), memo("x"))]).await;
@@ -203,7 +204,7 @@ async fn connections_to_a_database_that_takes_no_writes_are_not_kept() {
     const CONNECTIONS: &str = "coalesce(array_agg(pid), '{}') FROM pg_stat_activity \
         WHERE datname = current_database() AND application_name = 'mosaic'";
     let cluster = Cluster::start(ClusterOptions::durable()).await;
-    let test = Test::over(TestDatabase::create_on(cluster.server(), &schema()).await, |_| {}).await;
+    let test = Test::over(TestDatabase::create_on(cluster.server(), &plain()).await, |_| {}).await;
     let (h, sql) = (&test.h, test.sql().await);
     let connections = async || -> Vec<i32> {
         let found = sql.query_one(&format!("SELECT {CONNECTIONS}"), &[]).await;

@@ -10,7 +10,8 @@ use mosaic_testkit::cases::stamps;
 use mosaic_testkit::postgres::TestDatabase;
 use mosaic_testkit::{at, by, memo, memo_key, patch_memo, put};
 
-use crate::support::{open, schema, settings};
+use crate::fixture::schema;
+use crate::support::{open, settings};
 use crate::{Test, chain, yes};
 
 #[tokio::test]

@@ -19,14 +19,6 @@ use crate::{Test, write};
 
 const STAND_IN: &str = include_str!("stand_in.sql");
 
-/// The schema, as it is on one machine, on a server that never has Citus.
-pub(crate) fn plain() -> Template {
-    Template::new("store_plain", MIGRATIONS, |url| async move {
-        open(settings(&url)).await?.close().await;
-        Ok::<_, OpenError>(())
-    })
-}
-
 /// The schema, with its tables spread.
 pub(crate) fn distributed() -> Template {
     let made_of = (MIGRATIONS, STAND_IN, USERS_TABLES);

@@ -68,8 +68,13 @@ CREATE FUNCTION citus_check_cluster_node_health(
 AS $$ SELECT a.nodename, a.nodeport, b.nodename, b.nodeport, b.isactive FROM pg_dist_node AS a, pg_dist_node AS b $$;
 
 CREATE FUNCTION run_command_on_workers(command text, OUT nodename text, OUT nodeport integer, OUT success boolean, OUT result text)
-RETURNS SETOF record LANGUAGE sql
-AS $$ SELECT nodename, nodeport, isactive, command FROM pg_dist_node WHERE shouldhaveshards $$;
+RETURNS SETOF record LANGUAGE plpgsql AS $$
+BEGIN
+    FOR nodename, nodeport, success IN SELECT n.nodename, n.nodeport, n.isactive FROM pg_dist_node AS n WHERE shouldhaveshards LOOP
+        EXECUTE command INTO result;
+        RETURN NEXT;
+    END LOOP;
+END $$;
 
 CREATE VIEW pg_dist_shard_placement AS SELECT 100 + nodeid AS shardid, nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards;
 

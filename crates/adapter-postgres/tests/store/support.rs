@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore, distribute};
+use mosaic_adapter_postgres::{OpenError, PostgresSettings, PostgresStore};
 use mosaic_ports::Clock;
-use mosaic_testkit::postgres::{Template, has_hook};
+use mosaic_testkit::postgres::Template;
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
@@ -24,14 +24,10 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../migrations/postgres/V13__account_quotas.sql"),
 ];
 
-/// The schema, made by the store itself.
-pub(crate) fn schema() -> Template {
-    Template::new("store", MIGRATIONS, |url| async move {
-        let store = open(settings(&url)).await?;
-        store.close().await;
-        if has_hook() {
-            distribute(&settings(&url)).await?;
-        }
+/// The schema on one machine, for a server of a test's own, which never has Citus.
+pub(crate) fn plain() -> Template {
+    Template::new("store_plain", MIGRATIONS, |url| async move {
+        open(settings(&url)).await?.close().await;
         Ok::<_, OpenError>(())
     })
 }

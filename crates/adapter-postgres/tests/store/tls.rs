@@ -7,7 +7,7 @@ use mosaic_testkit::postgres::{Cluster, ClusterOptions, TestDatabase, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::chain;
-use crate::support::{open, schema, settings};
+use crate::support::{open, plain, settings};
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
@@ -53,7 +53,7 @@ async fn each_mode_takes_and_refuses_what_it_should() {
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start(options).await;
-    let database = TestDatabase::create_on(cluster.server(), &schema()).await;
+    let database = TestDatabase::create_on(cluster.server(), &plain()).await;
     let url = database.url();
     let by_name = url.replace("127.0.0.1", "localhost");
 

@@ -28,8 +28,8 @@ impl Stage {
         let databases = if ON_POSTGRES {
             let empty = Template::empty();
             Some(Databases {
-                live: TestDatabase::create(&empty).await,
-                kept: TestDatabase::create(&empty).await,
+                live: TestDatabase::create_to_copy(&empty).await,
+                kept: TestDatabase::create_to_copy(&empty).await,
             })
         } else {
             None

@@ -7,9 +7,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::cluster::{Cluster, ClusterOptions};
+use super::hook::has_hook;
 use super::server::{Server, chain, drop_database};
 
 /// The first half of an advisory lock's key: held while a template is built.
@@ -150,6 +153,21 @@ impl TestDatabase {
         Self::create_on(Server::shared().await, template).await
     }
 
+    /// The same on a server on which databases can be copied: where a program makes those of tests, since their tables are
+    /// spread over machines, that is another one, which ends with this process.
+    ///
+    /// # Panics
+    /// As [`create`](Self::create).
+    pub async fn create_to_copy(template: &Template) -> Self {
+        static OWN: OnceCell<Server> = OnceCell::const_new();
+        if !has_hook() {
+            return Self::create(template).await;
+        }
+        let own =
+            OWN.get_or_init(|| async { Cluster::start(ClusterOptions::default()).await.server().clone() });
+        Self::create_on(own.await, template).await
+    }
+
     /// A new copy of the template on one server.
     ///
     /// # Panics
@@ -198,7 +216,8 @@ impl TestDatabase {
         self.server.connect_to(self.name()).await
     }
 
-    /// Puts a copy of another database of the same server in the place of this one. Whoever is connected to this one is cut off; of the
+    /// Puts a copy of another database of the same server in the place of this one, both made to be copied
+    /// ([`create_to_copy`](Self::create_to_copy)). Whoever is connected to this one is cut off; of the
     /// other one sessions may still be ending.
     ///
     /// # Panics

@@ -91,7 +91,7 @@ impl Place {
     pub async fn postgres() -> Self {
         Self {
             data: Data::new(),
-            database: Some(TestDatabase::create(&Template::empty()).await),
+            database: Some(TestDatabase::create_to_copy(&Template::empty()).await),
         }
     }
 
@@ -171,7 +171,7 @@ impl Place {
         match &self.database {
             None => Copy::File(std::fs::read(self.database_file()).unwrap()),
             Some(database) => {
-                let copy = TestDatabase::create(&Template::empty()).await;
+                let copy = TestDatabase::create_to_copy(&Template::empty()).await;
                 copy.become_copy_of(database).await;
                 Copy::Database(copy)
             }
