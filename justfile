@@ -45,6 +45,10 @@ bench *args:
 simulate *args:
     cargo xtask simulate {{ args }}
 
+# Build the Debian package, of the optimised server, into target/package
+package:
+    cargo xtask package
+
 # Run the server from the source tree; arguments go to `mosaic`
 serve *args:
     cargo xtask serve {{ args }}

@@ -86,6 +86,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build the Debian package, of the optimised server, into target/package
+    Package,
     /// Run the server from the source tree
     Serve {
         /// Passed on to `mosaic serve`
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::Rules => rules::write(&workspace),
         Command::Bench { args } => steps::run(&workspace, &[steps::bench(args)]),
         Command::Simulate { release, args } => steps::run(&workspace, &[steps::simulate(release, args)]),
+        Command::Package => steps::run(&workspace, &[steps::package()]),
         Command::Serve { args } => steps::serve(&workspace, &args),
     };
     match done {

@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::runner::{run, say};
 
 /// What the tests run: the program, and the Debian package that it comes in.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 13] = [
     // The tour of the README is run as it stands there.
     ("bash", "bash"),
     ("curl", "curl"),
@@ -28,6 +28,9 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("fail2ban-regex", "fail2ban"),
     // The units in packaging/ are judged by the real one, which hands over its sockets, too.
     ("systemd-analyze", "systemd"),
+    // The package is built, and installed into a folder by somebody who is root there.
+    ("dpkg", "dpkg"),
+    ("unshare", "util-linux"),
 ];
 
 /// The programs that are modules of Python's, and what these are called there.

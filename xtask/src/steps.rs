@@ -237,6 +237,37 @@ pub(crate) fn simulate(release: bool, args: Vec<String>) -> Step {
     })
 }
 
+/// The Debian package of the server, with its manual.
+pub(crate) fn package() -> Step {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    Step::new("package", |workspace| {
+        let server = ["--package", "mosaic-server"];
+        run_program(
+            workspace
+                .cargo("build")
+                .args(server)
+                .args(["--release", "--bin", "mosaic"]),
+        )?;
+        let folder = workspace.target().join("package");
+        let manual = folder.join("manual");
+        run_program(
+            workspace
+                .cargo("run")
+                .args(server)
+                .args(["--example", "manual", "--"])
+                .arg(&manual),
+        )?;
+        let package = folder.join(format!("mosaic_{VERSION}.deb"));
+        run_program(
+            std::process::Command::new(workspace.root().join("packaging/debian/build"))
+                .args([&workspace.target().join("release/mosaic"), &manual])
+                .arg(VERSION)
+                .arg(&package),
+        )?;
+        Ok(Some(package.display().to_string()))
+    })
+}
+
 /// The benchmarks run elsewhere: what names a file names it from here.
 fn as_from_here(arg: &String) -> OsString {
     match std::path::absolute(arg) {

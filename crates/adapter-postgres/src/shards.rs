@@ -58,7 +58,7 @@ pub enum ShardsError {
          citus, on the coordinator and on every worker"
     )]
     NoExtension,
-    /// The extension is of a version before [`OLDEST`].
+    /// The extension is of a version before 12.1.
     #[error("the extension citus is of version {0}, and 12.1 or later is needed")]
     TooOld(String),
     /// An interruption left some tables where they were, and nothing was to be changed.

@@ -17,8 +17,8 @@ use mosaic_domain::{DiaryDate, Quota};
 
 use crate::check_client;
 use crate::config::{
-    AttachmentsConfig, CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, KEYS, KeySpec, Kind, LogFilter,
-    RetentionConfig, ServerConfig,
+    AttachmentsConfig, CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, INSTALLED_FILE, KEYS, KeySpec,
+    Kind, LogFilter, RetentionConfig, ServerConfig,
 };
 
 /// What was asked for on the command line.
@@ -379,7 +379,7 @@ fn given(spec: &KeySpec, matches: &ArgMatches) -> Option<String> {
 }
 
 /// The whole command line, for parsing and for help.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
@@ -387,7 +387,8 @@ fn command() -> clap::Command {
         .global(true)
         .help_heading(HEADING)
         .help(format!(
-            "The configuration file [env: {CONFIG_ENV}] [default: {DEFAULT_FILE}, if it is there]"
+            "The configuration file [env: {CONFIG_ENV}] [default: {DEFAULT_FILE}, or /{INSTALLED_FILE} of an installed \
+             program, if it is there]"
         ));
     let flags = KEYS.iter().filter_map(|spec| flag(spec));
     let mut command = Cli::command().arg(config).args(flags);

@@ -30,10 +30,10 @@ pub use self::keys::{
 };
 pub use self::origin::Origin;
 use self::reader::Reader;
-pub use self::reference::{markdown_reference, plain_reference};
+pub use self::reference::{commented_file, markdown_reference, plain_reference};
 use self::source::Layers;
 pub use self::source::{ConfigFile, Sources};
-pub use self::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, KeySpec};
+pub use self::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, INSTALLED_FILE, KeySpec};
 pub use self::storage::{BucketConfig, StorageConfig};
 pub use self::types::{AllowedOrigins, Endpoint, KeyPrefix, LogFilter, LogFormat, Registration, Word};
 pub use self::value::Kind;

@@ -56,7 +56,8 @@ impl Effective {
     }
 }
 
-fn as_toml(text: &str, kind: Kind) -> String {
+/// A value as it stands in `mosaic.toml`.
+pub(super) fn as_toml(text: &str, kind: Kind) -> String {
     match kind {
         Kind::Integer(..) | Kind::Bool => text.to_owned(),
         Kind::Text(_) | Kind::Choice(_) => quoted(text),

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, Problem};
 use super::origin::Origin;
-use super::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, ENV_PREFIX, KeySpec};
+use super::spec::{CONFIG_ENV, DEFAULT_FILE, DefaultValue, ENV_PREFIX, INSTALLED_FILE, KeySpec};
 use super::value::Kind;
 
 /// Everything that a configuration is made of, as values: loading reads no file and no environment itself.
@@ -41,7 +41,7 @@ impl fmt::Debug for ConfigFile {
 
 impl Sources {
     /// The sources of this process: its environment, and the file that `--config`, else `MOSAIC_CONFIG`, names, else
-    /// `mosaic.toml` in the working folder if that is there.
+    /// `mosaic.toml` in the working folder if that is there, else the one that was installed with the program.
     ///
     /// # Errors
     /// A file that is named and can't be read; a variable of ours that is no UTF-8.
@@ -64,13 +64,23 @@ impl Sources {
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from)
         });
-        let file = match named {
-            Some(path) => Some(ConfigFile::read(path)?),
-            None if Path::new(DEFAULT_FILE).exists() => Some(ConfigFile::read(PathBuf::from(DEFAULT_FILE))?),
-            None => None,
-        };
+        let program = std::env::current_exe().ok();
+        let mut unnamed = [
+            Some(PathBuf::from(DEFAULT_FILE)),
+            program.as_deref().and_then(installed_file),
+        ]
+        .into_iter()
+        .flatten();
+        let file = named.or_else(|| unnamed.find(|path| path.exists()));
+        let file = file.map(ConfigFile::read).transpose()?;
         Ok(Self { flags, env, file })
     }
+}
+
+/// The file that belongs to a program in `/usr/bin`, or in the same place below another root.
+fn installed_file(program: &Path) -> Option<PathBuf> {
+    let folder = program.parent().filter(|folder| folder.ends_with("usr/bin"))?;
+    Some(folder.parent()?.parent()?.join(INSTALLED_FILE))
 }
 
 impl ConfigFile {
@@ -299,6 +309,16 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
+        let file = |program: &str| installed_file(Path::new(program));
+        assert_eq!(
+            file("/usr/bin/mosaic"),
+            Some(PathBuf::from("/etc/mosaic/mosaic.toml"))
+        );
+        assert_eq!(
+            file("/root/usr/bin/mosaic"),
+            Some(PathBuf::from("/root/etc/mosaic/mosaic.toml"))
+        );
+        assert_eq!(file("/home/anna/target/release/mosaic"), None);
         let error = ConfigFile::read(PathBuf::from("/no/such/mosaic.toml")).unwrap_err();
         assert!(error.to_string().starts_with("/no/such/mosaic.toml: "), "{error}");
     }

@@ -62,3 +62,6 @@ pub const CONFIG_ENV: &str = "MOSAIC_CONFIG";
 
 /// The configuration file that is read when it is there and no other is named.
 pub const DEFAULT_FILE: &str = "mosaic.toml";
+
+/// The one that is read where that is not there, of a program that was installed: below the root that it is installed in.
+pub const INSTALLED_FILE: &str = "etc/mosaic/mosaic.toml";

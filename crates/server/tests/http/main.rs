@@ -52,6 +52,7 @@ mod listen;
 mod lists;
 mod memory;
 mod metrics;
+mod package;
 mod partial;
 mod phone;
 mod plumbing;

@@ -151,3 +151,39 @@ fn the_documentation_says_of_the_keys_what_the_code_does() {
         "docs/configuration.md is not what the code says. Update it with: UPDATE_DOCS=1 cargo test -p mosaic-server"
     );
 }
+
+#[test]
+fn the_file_of_comments_has_every_key_with_its_default() {
+    let file = commented_file();
+    assert!(
+        loaded(&[], &[], &file)
+            .values
+            .0
+            .iter()
+            .all(|value| value.origin == Origin::Default)
+    );
+    let said: Vec<_> = file
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|key| !key.starts_with(' '))
+                .unwrap_or(line)
+        })
+        .filter(|line| !line.ends_with('='))
+        .collect();
+    let (all, defaults) = (loaded(&[], &[], &said.join("\n")), loaded(&[], &[], ""));
+    let shown = |loaded: &Loaded| {
+        loaded
+            .values
+            .0
+            .iter()
+            .map(|value| value.shown.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&all), shown(&defaults));
+    let keys = file
+        .lines()
+        .filter(|line| line.starts_with('#') && !line.starts_with("# "))
+        .count();
+    assert_eq!(keys, KEYS.len());
+}
