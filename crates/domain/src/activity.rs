@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn kinds_and_doers_are_read_as_they_are_named() {
         for kind in ActivityKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(*kind));
+            assert_eq!(kind.to_string().parse(), Ok(*kind));
         }
         let unknown = "Login".parse::<ActivityKind>().unwrap_err();
         assert!(unknown.code == "unknown_value" && unknown.message.contains("login_failed"));
@@ -256,6 +256,14 @@ mod tests {
             assert_eq!(Doer::of(doer.name(), doer.user()), Ok(doer));
         }
         assert!(Doer::of("user", None).is_err() && Doer::of("server", Some(user)).is_err());
+    }
+
+    #[test]
+    fn a_trail_is_asked_for_one_kind_or_for_all() {
+        let mut query = ActivityQuery::newest(7);
+        assert!(query.kinds().eq(ActivityKind::ALL.iter().copied()));
+        query.kind = Some(ActivityKind::LoginFailed);
+        assert!(query.kinds().eq([ActivityKind::LoginFailed]));
     }
 
     #[test]

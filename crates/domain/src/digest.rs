@@ -65,6 +65,7 @@ mod tests {
     fn the_order_does_not_matter_and_everything_else_does() {
         let all = digest(&[(1, 10), (2, 20), (3, 30)]);
         assert_eq!(all, digest(&[(3, 30), (1, 10), (2, 20)]));
+        assert_eq!(all.count(), 3);
         for other in [
             &[(1, 10), (2, 20)][..],
             &[(1, 10), (2, 20), (3, 31)],

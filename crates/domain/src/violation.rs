@@ -125,3 +125,39 @@ impl fmt::Display for Violations {
 }
 
 impl std::error::Error for Violations {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn long() -> Violation {
+        Violation::new("too_long", "must be shorter")
+    }
+
+    #[test]
+    fn a_path_leads_from_the_outside_to_what_is_wrong() {
+        for (inner, path) in [("", "memo"), ("[3]", "memo[3]"), ("tags[3]", "memo.tags[3]")] {
+            assert_eq!(long().at(inner).at("memo").path, path);
+        }
+        assert_eq!(long().to_string(), "must be shorter");
+        assert_eq!(long().at("tags").to_string(), "tags: must be shorter");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_in_order_up_to_a_hundred() {
+        let mut found = Violations::none();
+        assert!(found.is_empty() && found.clone().into_result().is_ok());
+        assert_eq!(found.check("name", Ok(7)), Some(7));
+        assert_eq!(found.check::<u8>("content", Err(long())), None);
+        assert!(!found.is_empty() && found.clone().into_result().is_err());
+        found.push(long());
+        assert_eq!(found.to_string(), "content: must be shorter; must be shorter");
+        let paths: Vec<_> = (&found).into_iter().map(|found| &*found.path).collect();
+        assert_eq!(paths, ["content", ""]);
+        for _ in 0..Violations::MAX_TOLD {
+            found.push(long());
+        }
+        assert_eq!(found.iter().count(), 100);
+        assert_eq!(Violations::from(long()).iter().collect::<Vec<_>>(), [&long()]);
+    }
+}

@@ -367,12 +367,46 @@ mod tests {
     }
 
     #[test]
-    fn the_mime_type_says_the_kind() {
-        assert_eq!(MimeType::new("IMAGE/PNG").unwrap().kind(), ResourceKind::Image);
+    fn smaller_pictures_are_of_pictures_whose_bytes_are_there_and_can_be_read() {
         assert_eq!(
-            MimeType::new("application/pdf").unwrap().kind(),
-            ResourceKind::File
+            [Variant::Thumb, Variant::Opt].map(Variant::longest_side),
+            [320, 1_600]
         );
+        let hash = Some(Sha256::from_bytes([1; 32]));
+        for (sha256, mime_type, metadata, shown) in [
+            (hash, "image/png", "{}", true),
+            (hash, "image/png", r#"{"thumbnail":"some"}"#, true),
+            (hash, "image/png", r#"{"thumbnail":"none"}"#, false),
+            (hash, "application/pdf", "{}", false),
+            (None, "image/png", "{}", false),
+        ] {
+            let resource = Resource {
+                memo_id: None,
+                filename: Filename::new("a".into()).unwrap(),
+                mime_type: MimeType::new(mime_type).unwrap(),
+                file_size: FileSize::clamped(1),
+                sha256,
+                storage_type: StorageType::Local,
+                sort_order: 0,
+                metadata: serde_json::from_str(metadata).unwrap(),
+            };
+            assert_eq!(resource.has_thumbnail(), shown, "{mime_type} {metadata}");
+        }
+    }
+
+    #[test]
+    fn the_mime_type_says_the_kind() {
+        for (given, kept, kind, has_variants) in [
+            ("IMAGE/PNG", "image/png", ResourceKind::Image, true),
+            ("image/heic", "image/heic", ResourceKind::Image, false),
+            ("video/mp4", "video/mp4", ResourceKind::Video, false),
+            ("audio/mpeg", "audio/mpeg", ResourceKind::Audio, false),
+            ("application/pdf", "application/pdf", ResourceKind::File, false),
+        ] {
+            let mime = MimeType::new(given).unwrap();
+            assert_eq!((mime.as_str(), mime.kind()), (kept, kind));
+            assert_eq!(mime.has_variants(), has_variants, "{given}");
+        }
         for bad in ["png", "image/", "/png", "image/png; q=1", "im age/png"] {
             assert_eq!(MimeType::new(bad).unwrap_err().code, "invalid_mime_type", "{bad}");
         }

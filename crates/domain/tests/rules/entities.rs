@@ -1,7 +1,8 @@
 //! What all types share, held against each type of the registry; and the pages of lists.
 
 use mosaic_domain::entity::{
-    BotPatch, DiaryPatch, Document, FORM, Facets, KeptObject, MemoPatch, ResourcePatch, seal,
+    BotPatch, Diary, DiaryPatch, Document, FORM, Facets, KeptObject, Memo, MemoPatch, MoodScore,
+    ResourcePatch, seal,
 };
 use mosaic_domain::json::AnyObject;
 use mosaic_domain::query::PageNumber;
@@ -9,8 +10,8 @@ use mosaic_domain::text::{Label, Tags, Text};
 use mosaic_domain::write::{Action, RecordEdit, WriteScope};
 use mosaic_domain::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, UnixMillis, UserId};
 use mosaic_testkit::{
-    bot, bot_key, delete, diary, diary_key, every_field, hash, memo, memo_id, memo_key, resource,
-    resource_key, resource_of, tagged,
+    bot, bot_key, create, delete, diary, diary_key, every_field, hash, memo, memo_id, memo_key, overwrite,
+    resource, resource_key, resource_of, tagged,
 };
 
 /// One content of each type, its patch that says nothing, and its document.
@@ -66,7 +67,9 @@ fn documents_have_a_fixed_form_and_are_read_as_they_were_written() {
     let raise = "another form takes another number: raise FORM, and the number here";
     assert_eq!(FORM, 1, "{raise}");
     for (content, _, document) in samples() {
-        assert_eq!(content.to_document(), document, "{raise}");
+        let written = Document::of(&content).unwrap();
+        assert_eq!(written.as_str(), document, "{raise}");
+        assert_eq!(format!("{{{}}}", written.members()), document);
         assert_eq!(content.entity_type().parse_document(document).unwrap(), content);
     }
     for (entity_type, document) in FILLED {
@@ -141,6 +144,49 @@ fn types_know_their_names_and_their_children() {
             _ => &[],
         };
         assert_eq!(children, expected, "{entity}");
+    }
+}
+
+#[test]
+fn what_the_moods_and_the_sources_of_a_day_may_be() {
+    for score in [1, 7, 10] {
+        assert_eq!(i64::from(MoodScore::new(score).unwrap().get()), score);
+    }
+    for score in [-1, 0, 11, 256 + 7] {
+        assert_eq!(MoodScore::new(score).unwrap_err().code, "out_of_range");
+    }
+    let ids: Vec<_> = (0..=1_000).map(|n| memo_id(n).to_string()).collect();
+    let read: Vec<_> = (0..1_000).map(memo_id).collect();
+    assert_eq!(Diary::parse_sources(&ids[..1_000]), Ok(read));
+    assert_eq!(Diary::parse_sources(&ids).unwrap_err().code, "too_many");
+    let wrong = Diary::parse_sources(&[ids[0].clone(), "x".into()]).unwrap_err();
+    assert_eq!((wrong.code, &*wrong.path), ("invalid_uuid", "[1]"));
+}
+
+/// A queue of writes is bounded by what they bring: their texts, every one of them.
+#[test]
+fn long_texts_count_as_they_are_long() {
+    let text = |letters: usize| Text::new("x".repeat(letters)).unwrap();
+    let of_memo = |content, summary| {
+        let memo = Memo {
+            ai_summary: Some(text(summary)),
+            ..memo(&"x".repeat(content))
+        };
+        memo.into_content()
+    };
+    let of_diary = |summary: usize| diary(&"x".repeat(summary)).into_content();
+    let counted = |edit| WriteScope::of(UserId::new(uuid::Uuid::nil()), &[edit]).bytes;
+    let (memo_key, diary_key) = (memo_key(1), diary_key("2026-01-01"));
+    for (key, content, empty, more) in [
+        (memo_key, of_memo(5_000, 0), of_memo(0, 0), 5_000),
+        (memo_key, of_memo(0, 3_000), of_memo(0, 0), 3_000),
+        (memo_key, of_memo(5_000, 3_000), of_memo(0, 0), 8_000),
+        (diary_key, of_diary(5_000), of_diary(0), 5_000),
+    ] {
+        let whole = |content: &Content| counted(overwrite(key, content.clone(), UnixMillis::ZERO));
+        assert_eq!(whole(&content), whole(&empty) + more);
+        let patch = |content| counted(create(key, every_field(content)));
+        assert_eq!(patch(content), patch(empty) + more);
     }
 }
 
@@ -239,7 +285,7 @@ fn w7_null_clears_what_a_patch_names() {
         ..BotPatch::default()
     });
     assert_eq!(rich.into_content().patched(&clear), Some(bot("x").into_content()));
-    let summed_up = mosaic_domain::entity::Memo {
+    let summed_up = Memo {
         ai_summary: Some(Text::new("s".into()).unwrap()),
         ..memo("x")
     };
@@ -251,7 +297,7 @@ fn w7_null_clears_what_a_patch_names() {
         summed_up.into_content().patched(&clear),
         Some(memo("x").into_content())
     );
-    let generated = mosaic_domain::entity::Diary {
+    let generated = Diary {
         last_auto_generated_at: Some(UnixMillis::clamped(5)),
         ..diary("x")
     };
@@ -280,12 +326,20 @@ fn what_is_indexed_comes_from_the_content() {
     let facets = resource_of(memo_id(1), "a.png").into_content().facets();
     assert_eq!((facets.parent, facets.sort_order), (Some(memo_id(1)), Some(0)));
     assert_eq!(diary("x").into_content().facets(), Facets::default());
+    let [memo, _, _, bot] =
+        FILLED.map(|(entity, document)| entity.parse_document(document).unwrap().facets());
+    assert_eq!(
+        (memo.archived, memo.day),
+        (true, Some("2024-02-29".parse().unwrap()))
+    );
+    assert_eq!(bot.tags, Tags::new(vec!["t".into()]).unwrap());
+    assert_eq!(bot.sort_order, Some(7));
 }
 
 #[test]
 fn a_content_of_one_type_is_never_taken_for_another() {
     let content = memo("x").into_content();
-    assert!(mosaic_domain::entity::Memo::from_content(content.clone()).is_some());
+    assert!(Memo::from_content(content.clone()).is_some());
     assert!(mosaic_domain::entity::Bot::from_content(content).is_none());
 }
 
@@ -314,6 +368,11 @@ fn sets_of_types_hold_what_was_put_in_parents_first() {
     assert_eq!(EntitySet::all().iter().count(), EntityType::ALL.len());
     let names = PerEntity::from_fn(EntityType::name).map(|entity, name| (entity, name.len()));
     assert_eq!(names[EntityType::Diary], (EntityType::Diary, 5));
+    assert!(
+        names
+            .into_pairs()
+            .eq(EntityType::ALL.map(|entity| (entity, (entity, entity.name().len()))))
+    );
 }
 
 #[test]

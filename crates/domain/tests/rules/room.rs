@@ -1,9 +1,10 @@
 //! What a user may store (W10), decided.
 
 use mosaic_domain::write::{Locked, Outcome, ROW_BYTES, RecordEdit, Refusal, WriteScope, decide_within};
-use mosaic_domain::{UnixMillis, UserId};
+use mosaic_domain::{Record, UnixMillis, UserId};
 use mosaic_testkit::{
-    EditExt, Model, bury, delete, memo, memo_id, memo_key, patch_memo, put, resource_key, resource_of,
+    EditExt, Model, bury, delete, memo, memo_id, memo_key, patch_memo, put, resource, resource_key,
+    resource_of,
 };
 use uuid::Uuid;
 
@@ -32,8 +33,16 @@ impl User {
         let scope = WriteScope::of(UserId::new(Uuid::nil()), edits);
         let locked: Locked = self.model.locked(&scope, UnixMillis::clamped(NOW));
         let plan = decide_within(self.quota, &locked, edits).unwrap();
+        let before = self.records();
         self.model.commit(&plan);
+        assert_eq!(before + plan.record_bytes, self.records(), "what the store adds");
         plan.results.into_iter().map(|result| result.outcome).collect()
+    }
+
+    /// What the records come to.
+    fn records(&self) -> i64 {
+        let bytes: u64 = self.model.records().map(Record::bytes).sum();
+        bytes.cast_signed()
     }
 
     #[track_caller]
@@ -105,6 +114,37 @@ fn w10_the_edits_of_one_write_count_together_and_so_does_what_they_replace() {
     let refused = Outcome::Refused(Refusal::NoRoom { used: both, quota });
     assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, refused]);
     assert_eq!(user.model.bytes(), both);
+}
+
+#[test]
+fn w10_edits_of_one_write_that_lose_count_together() {
+    let mut user = User::with(3 * size(1_000));
+    user.applies(put(memo_key(1), text(1_000)).at(10));
+    let losing = [5, 6, 7].map(|time| put(memo_key(1), text(1_000)).at(time));
+    let quota = user.quota;
+    let refused = Outcome::Refused(Refusal::NoRoom { used: quota, quota });
+    assert_eq!(
+        user.write_all(&losing),
+        [Outcome::Superseded, Outcome::Superseded, refused]
+    );
+    assert_eq!(user.model.bytes(), quota);
+}
+
+#[test]
+fn w10_resources_are_moved_until_twice_as_much_is_used() {
+    let mut user = User::with(u64::MAX);
+    user.applies(put(memo_key(1), text(1_001)));
+    user.applies(put(resource_key(1), resource("a.png")));
+    let moves = patch_memo(1, &"x".repeat(1_001)).attaching(&[1]);
+    user.quota = user.model.bytes() / 2 - 1;
+    user.has_no_room(moves.clone());
+    user.quota += 1;
+    assert_eq!(user.model.bytes(), 2 * user.quota, "to the byte");
+    assert_eq!(user.write(moves), Outcome::Unchanged);
+    assert_eq!(
+        user.model.record(resource_key(1)).unwrap().parent(),
+        Some(memo_id(1))
+    );
 }
 
 #[test]

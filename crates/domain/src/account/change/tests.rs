@@ -107,6 +107,7 @@ fn a_change_writes_what_it_names_and_leaves_the_rest() {
         account: new,
         end_logins: true,
     };
+    assert_eq!(write.account.password.expose(), "new");
     assert_eq!(plan.write, Some(write));
 }
 

@@ -8,7 +8,7 @@ use mosaic_testkit::{Model, resource_key};
 pub(crate) const NOW: i64 = 10_000;
 
 /// One user's data and short ways to look at it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct World(pub(crate) Model);
 
 impl World {

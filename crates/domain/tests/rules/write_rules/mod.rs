@@ -3,6 +3,7 @@
 mod bytes;
 mod resources;
 mod scopes;
+mod unreadable;
 
 use mosaic_domain::entity::{DiaryPatch, FileSize, MemoPatch, Resource, ResourcePatch};
 use mosaic_domain::write::{Action, CHILDREN_MAX, Outcome, RecordEdit, Refusal};

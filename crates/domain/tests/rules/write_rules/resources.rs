@@ -27,6 +27,24 @@ fn w9_deleting_a_memo_deletes_its_resources_with_the_same_version_each_with_its_
 }
 
 #[test]
+fn b3_what_changes_with_a_memo_and_is_not_named_is_not_told() {
+    let mut world = World::default();
+    let child = put(resource_key(1), resource_of(memo_id(1), "a.png")).at(100);
+    let made = world.write(&[put(memo_key(1), memo("x")).at(100), child]);
+    assert!(made.tells_everything());
+    let gone = delete(memo_key(1)).at(200);
+    let unnamed = world.clone().write(std::slice::from_ref(&gone));
+    assert!(!unnamed.tells_everything());
+    let named = world
+        .clone()
+        .write(&[gone.clone(), delete(resource_key(1)).at(200)]);
+    assert!(named.tells_everything());
+    // Of what is refused nothing is told, whatever it would have been.
+    let refused = put(resource_key(1), resource_of(memo_id(9), "b.png"));
+    assert!(!world.write(&[gone, refused]).tells_everything());
+}
+
+#[test]
 fn w9_a_resource_edited_later_than_the_delete_stays_detached() {
     let mut world = World::default();
     world.apply(put(memo_key(1), memo("x")).at(100));

@@ -31,6 +31,9 @@ fn a_scope_names_its_login_and_the_records_that_may_belong_to_others() {
     let scope = WriteScope::of(USER, &keys.map(delete));
     assert_eq!(scope.login, None);
     assert_eq!(scope.child_keys().collect::<Vec<_>>(), [resource_key(1)]);
+    assert!(scope.children_of.iter().eq(&[memo_key(1)]));
+    let patched = WriteScope::of(USER, &[patch_memo(1, "x")]);
+    assert!(patched.children_of.is_empty());
     let login = Some(FamilyId::new(Uuid::from_u128(7)));
     let by = scope.clone().by(login);
     assert_eq!(by, WriteScope { login, ..scope });
