@@ -116,5 +116,10 @@ mod tests {
         assert_eq!(page(&[1; 3], 7, second).next, Some(second.next()));
         assert_eq!(page(&[1; 3], 6, second).next, None);
         assert_eq!(page(&[], 2, second).next, None);
+        assert_eq!(
+            page(&[], 2, PageNumber::first(3)).next,
+            None,
+            "they went meanwhile"
+        );
     }
 }

@@ -151,6 +151,9 @@ async fn logins_and_passwords_are_noted_with_where_they_come_from() {
     let page = trail(&h).page(anna, failed).await.unwrap();
     assert_eq!(page.items[0].origin, phone());
     assert_eq!(page.next_before, Some(page.items[0].id), "there is an older one");
+    let both = ActivityQuery { limit: 2, ..failed };
+    let page = trail(&h).page(anna, both).await.unwrap();
+    assert_eq!((page.items.len(), page.next_before), (2, None));
 }
 
 /// Else the time that it takes would say whether there is such an account.
@@ -234,9 +237,11 @@ async fn devices_exports_and_a_renewed_history_are_noted() {
     log_in(&accounts, "anna", "secret").await.unwrap();
     let s = h.stores.clone();
     let devices = Devices::new(s.cursors, s.tokens, s.feed, s.reader, h.clock.clone(), trail(&h));
+    let devices = devices.asked_from(phone());
     devices.forget(anna, &by("phone")).await.unwrap();
     devices.forget(anna, &by("phone")).await.unwrap_err();
     let export = Export::new(s.accounts, s.dump_reader, s.identity, h.clock.clone(), trail(&h));
+    let export = export.asked_from(phone());
     let lines: Vec<String> = export.run(anna, Doer::User(anna)).try_collect().await.unwrap();
     assert!(!lines.is_empty());
     let own = Doer::User(anna);
@@ -247,6 +252,8 @@ async fn devices_exports_and_a_renewed_history_are_noted() {
             (ActivityKind::Exported, own, None),
         ]
     );
+    let page = trail(&h).page(anna, ActivityQuery::newest(2)).await.unwrap();
+    assert!(page.items.iter().all(|event| event.origin == phone()));
     let history = History::of(&h.stores, h.clock.clone(), h.ids.clone());
     history.renew().await.unwrap();
     history.restored().await.unwrap();

@@ -1,22 +1,23 @@
 //! Copying a store: what is interrupted goes on, and what must not be touched is not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use mosaic_application::activity::Trail;
 use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
-use mosaic_domain::account::Role;
+use mosaic_domain::account::{AccountChange, Role, UpdateOutcome};
 use mosaic_domain::activity::{Activity, ActivityKind, ActivityQuery, Doer, SERVER};
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::write::RecordEdit;
-use mosaic_domain::{Epoch, Stamp, UserId};
+use mosaic_domain::{EntityType, Epoch, Stamp, UserId};
 use mosaic_ports::{DumpWriter, DumpedRecord, KeptRevision, StoreError, Stores, UserDump};
-use mosaic_testkit::{EditExt as _, Harness, memo, memo_key, patch_memo, put};
+use mosaic_testkit::{EditExt as _, Harness, at, hash, memo, memo_key, overwrite, patch_memo, put};
 use uuid::Uuid;
 
-use crate::support::harness;
+use crate::support::{damaged, harness};
 
 /// Two batches of records, and as many revisions.
 const MEMOS: u64 = 1_100;
@@ -57,15 +58,17 @@ struct Fused {
     store: Arc<dyn DumpWriter>,
     batches: AtomicI64,
     records: AtomicU64,
+    loses_contents: bool,
 }
 
 impl Fused {
-    fn new(stores: &Stores, batches: i64) -> Arc<Self> {
-        Arc::new(Self {
+    fn new(stores: &Stores, batches: i64) -> Self {
+        Self {
             store: Arc::clone(&stores.dump_writer),
             batches: AtomicI64::new(batches),
             records: AtomicU64::new(0),
-        })
+            loses_contents: false,
+        }
     }
 
     fn burn(&self) -> Result<(), StoreError> {
@@ -95,6 +98,9 @@ impl DumpWriter for Fused {
 
     async fn load_contents(&self, user: UserId, contents: Vec<ContentRef>) -> Result<(), StoreError> {
         self.burn()?;
+        if self.loses_contents {
+            return Ok(());
+        }
         self.store.load_contents(user, contents).await
     }
 
@@ -119,7 +125,7 @@ async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
     assert_eq!((whole.users, whole.records, whole.revisions), (1, MEMOS, MEMOS));
     for batches in 0..4 {
         let target = empty().await;
-        let first = Fused::new(&target, batches);
+        let first = Arc::new(Fused::new(&target, batches));
         let through = |writer: &Arc<Fused>| Stores {
             dump_writer: writer.clone(),
             ..target.clone()
@@ -129,12 +135,16 @@ async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
             matches!(interrupted, Err(CopyError::Store(StoreError::Unavailable(_)))),
             "{interrupted:?}"
         );
-        let second = Fused::new(&target, i64::MAX);
-        assert_eq!(
-            copy(from, &through(&second)).await.unwrap(),
-            whole,
-            "after {batches} batches"
-        );
+        let second = Arc::new(Fused::new(&target, i64::MAX));
+        for run in ["the rest", "nothing"] {
+            let mut told = Vec::new();
+            let going_on = Copy::new(from.clone(), through(&second));
+            let copied = going_on.run(|progress| told.push(progress)).await;
+            assert_eq!(copied.unwrap(), whole, "{run} after {batches} batches");
+            let last = told.iter().rfind(|progress| progress.phase == Phase::Copying);
+            let last = last.map(|progress| (progress.records, progress.revisions));
+            assert_eq!(last, Some((MEMOS, MEMOS)), "{run} after {batches} batches");
+        }
         let given = first.records.load(Ordering::SeqCst) + second.records.load(Ordering::SeqCst);
         assert_eq!(given, MEMOS, "no record is copied twice");
         assert_eq!(
@@ -148,6 +158,150 @@ async fn a_copy_that_is_interrupted_anywhere_goes_on_from_there() {
             assert_eq!(events.len(), 1);
         }
     }
+}
+
+async fn rename_user(stores: &Stores, user: UserId, name: &str) {
+    let change = AccountChange {
+        username: Some(name.parse().unwrap()),
+        ..AccountChange::default()
+    };
+    let outcome = stores.accounts.update(user, change, at(9), None).await.unwrap();
+    assert!(matches!(outcome, UpdateOutcome::Updated { .. }), "{outcome:?}");
+}
+
+/// A store with one account: what it is called, what of its memo is current, and what was.
+async fn small(name: &str, current: &str, before: &str) -> (Harness, UserId) {
+    let h = harness().await;
+    let account = h.account(name, Role::User);
+    let user = account.user.id;
+    h.stores.accounts.create(account, false, None).await.unwrap();
+    for (text, time) in [(before, 1), (current, 2)] {
+        h.write(user, [put(memo_key(1), memo(text)).at(time)]).await;
+    }
+    (h, user)
+}
+
+/// A target to which a copy has brought the account and nothing else.
+async fn begun(from: &Stores) -> Stores {
+    let target = empty().await;
+    let through = Stores {
+        dump_writer: Arc::new(Fused::new(&target, 0)),
+        ..target.clone()
+    };
+    copy(from, &through).await.unwrap_err();
+    target
+}
+
+#[tokio::test]
+async fn an_account_is_copied_anew_until_its_copy_is_complete_and_then_left_alone() {
+    let (h, user) = small("anna", "second", "first").await;
+    let target = begun(&h.stores).await;
+    rename_user(&h.stores, user, "ben").await;
+    copy(&h.stores, &target).await.unwrap();
+    rename_user(&target, user, "cleo").await;
+    let theirs = target.dump_reader.dump_user(user).await.unwrap();
+    let differs = copy(&h.stores, &target).await;
+    assert!(matches!(differs, Err(CopyError::Differs { .. })), "{differs:?}");
+    assert_eq!(target.dump_reader.dump_user(user).await.unwrap(), theirs);
+}
+
+#[tokio::test]
+async fn the_hash_is_of_accounts_records_and_revisions() {
+    let mut hashes = BTreeSet::new();
+    for (name, current, before) in [
+        ("anna", "second", "first"),
+        ("ben", "second", "first"),
+        ("anna", "another", "first"),
+        ("anna", "second", "another"),
+    ] {
+        let (h, _) = small(name, current, before).await;
+        hashes.insert(copy(&h.stores, &empty().await).await.unwrap().content_hash);
+    }
+    assert_eq!(hashes.len(), 4);
+}
+
+#[tokio::test]
+async fn p8_what_can_not_be_read_is_copied_as_it_is_and_counted() {
+    let (h, user) = small("anna", "second", "first").await;
+    let spoil = |n| overwrite(memo_key(n), damaged(EntityType::Memo), at(0));
+    h.write(user, [spoil(8).at(10), spoil(9).at(10)]).await;
+    h.write(user, [put(memo_key(9), memo("again")).at(20)]).await;
+    let copied = copy(&h.stores, &empty().await).await.unwrap();
+    assert_eq!((copied.records, copied.revisions, copied.unreadable), (3, 2, 2));
+}
+
+#[tokio::test]
+async fn contents_and_the_name_of_their_storage_are_copied_and_compared() {
+    let (h, user) = small("anna", "second", "first").await;
+    let held = |n| ContentRef {
+        sha256: hash(n),
+        blob: Uuid::from_u128(n.into()),
+        size: 7,
+        touched_at: at(1),
+    };
+    let loaded = h.stores.dump_writer.load_contents(user, vec![held(1)]).await;
+    loaded.unwrap();
+    let name = Uuid::from_u128(5);
+    h.stores.identity.name_storage(name).await.unwrap();
+    let target = empty().await;
+    for _ in ["at first", "again"] {
+        copy(&h.stores, &target).await.unwrap();
+        let contents = target.dump_reader.dump_contents(user, None, 10).await;
+        assert_eq!(contents.unwrap(), [held(1)]);
+        assert_eq!(target.identity.storage().await.unwrap(), Some(name));
+    }
+    let target = empty().await;
+    let lossy = Stores {
+        dump_writer: Arc::new(Fused {
+            loses_contents: true,
+            ..Fused::new(&target, i64::MAX)
+        }),
+        ..target
+    };
+    let differs = copy(&h.stores, &lossy).await;
+    assert!(
+        matches!(
+            differs,
+            Err(CopyError::Differs {
+                what: "attachments",
+                ..
+            })
+        ),
+        "{differs:?}"
+    );
+    let elsewhere = empty().await;
+    elsewhere.identity.name_storage(Uuid::from_u128(6)).await.unwrap();
+    let refused = copy(&h.stores, &elsewhere).await;
+    assert!(matches!(refused, Err(CopyError::ForeignTarget)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_trail_that_tells_something_else_is_noticed() {
+    let (h, user) = small("anna", "second", "first").await;
+    let trail = Trail::new(h.stores.activity.clone(), h.clock.clone(), h.ids.clone());
+    trail
+        .note(user, ActivityKind::LoggedIn, Doer::User(user), None)
+        .await;
+    let target = begun(&h.stores).await;
+    let mut events = h
+        .stores
+        .activity
+        .trail(user, ActivityQuery::newest(1))
+        .await
+        .unwrap();
+    events[0].by = Doer::CommandLine;
+    target.dump_writer.load_activity(user, events).await.unwrap();
+    let differs = copy(&h.stores, &target).await;
+    assert!(
+        matches!(
+            differs,
+            Err(CopyError::Differs {
+                what: "the trails",
+                ..
+            })
+        ),
+        "{differs:?}"
+    );
 }
 
 #[tokio::test]

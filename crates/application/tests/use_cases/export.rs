@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use mosaic_application::AppError;
-use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass};
+use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass, skipped};
 use mosaic_domain::activity::Doer;
-use mosaic_domain::{Record, RecordKey, RevisionReason, UserId};
+use mosaic_domain::{EntityType, Record, RecordKey, RevisionReason, UserId};
 use mosaic_testkit::{
-    EditExt as _, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, patch_memo,
-    put, resource, resource_key, resource_of,
+    EditExt as _, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, overwrite,
+    patch_memo, put, resource, resource_key, resource_of,
 };
 use uuid::Uuid;
 
-use crate::support::{harness, no_trail};
+use crate::support::{damaged, harness, no_trail};
 
 /// A user with records of all types, each with a history, in an order in which children stand before their memos.
 async fn anna(h: &Harness) -> UserId {
@@ -208,6 +208,21 @@ async fn an_export_says_what_it_is() {
     );
     let missing: Result<Vec<String>, AppError> = export.run(nobody, Doer::Server).try_collect().await;
     assert!(matches!(missing, Err(AppError::NotFound)));
+}
+
+#[tokio::test]
+async fn p8_what_can_not_be_read_is_left_out_and_counted() {
+    let h = harness().await;
+    let user = anna(&h).await;
+    let whole = export(&h, user).await;
+    assert_eq!(skipped(&whole), 0);
+    let spoil = |n| overwrite(memo_key(n), damaged(EntityType::Memo), at(0));
+    h.write(user, [spoil(8).at(10), spoil(9).at(10)]).await;
+    h.write(user, [put(memo_key(9), memo("again")).at(20)]).await;
+    let text = export(&h, user).await;
+    assert_eq!((skipped(&text), check(&text).unwrap().records), (2, 10));
+    let header = text.lines().next().unwrap();
+    assert_eq!(skipped(header), 0, "the last chunk says it");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use mosaic_ports::{
     BlobError, BlobInfo, BlobName, BlobReader, BlobStore, BoxError, Clock as _, CommitListener as _,
     MarkStore, MockBlobStore, MockBlobWriter,
 };
-use mosaic_testkit::Harness;
+use mosaic_testkit::{Harness, memo, memo_key, put};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -197,6 +197,46 @@ async fn r2_a_database_that_is_set_back_under_a_running_server_is_noticed_when_i
     noticed.expect("the mark of the new epoch is kept");
     assert_ne!(h.stores.identity.epoch().await.unwrap(), epoch);
     watching.abort();
+}
+
+#[tokio::test]
+async fn r2_what_is_remembered_is_of_this_store_and_stays_while_its_history_does() {
+    let (h, anna, clock) = named().await;
+    let epoch = h.stores.identity.epoch().await.unwrap();
+    let mut elsewhere = HighWaterMark::new(Uuid::from_u128(8), epoch);
+    elsewhere.raise(anna, later(clock));
+    let place = Arc::new(Place::default());
+    place.save(&elsewhere).unwrap();
+    let high_water = high_water(&h, &place);
+    assert_eq!(high_water.check().await.unwrap(), None);
+    let mut expected = HighWaterMark::new(Uuid::from_u128(7), epoch);
+    assert_eq!(place.load().unwrap(), Some(expected.clone()));
+    high_water.committed(anna, clock);
+    // Of this one nobody tells.
+    h.write(anna, [put(memo_key(1), memo("x"))]).await;
+    let now = h.stores.feed.clock(anna, None).await.unwrap().unwrap();
+    assert_eq!(high_water.check().await.unwrap(), None);
+    expected.raise(anna, now);
+    assert!(now > clock);
+    assert_eq!(place.load().unwrap(), Some(expected));
+}
+
+#[tokio::test]
+async fn r2_the_storage_is_told_once_and_again_where_it_was_away() {
+    let (h, anna, clock) = named().await;
+    let storage = Storage::default();
+    storage.kept().is_there = true;
+    let process = process(&h, &Arc::default(), &storage);
+    process.check().await.unwrap();
+    process.committed(anna, clock);
+    storage.kept().is_there = false;
+    process.store().await;
+    storage.kept().is_there = true;
+    process.store().await;
+    let told = storage.kept().blobs.clone();
+    assert_eq!(told.len(), 1);
+    process.store().await;
+    assert_eq!(storage.kept().blobs, told);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod copy;
 mod devices;
 mod export;
 mod history;
+mod memos;
 mod nudges;
 mod pull;
 mod push;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
@@ -10,6 +11,7 @@ use mosaic_application::sessions::Actor;
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::{FamilyId, Stamp, UserId};
 use mosaic_ports::{CommitListener, MockChangeFeed};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 const ANNA: UserId = UserId::new(Uuid::from_u128(1));
@@ -80,6 +82,18 @@ async fn n1_the_clock_is_told_at_once_and_then_whenever_it_moves() {
 }
 
 #[tokio::test]
+async fn n1_whoever_waits_is_woken_by_a_commit() {
+    let world = world(9);
+    let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
+    next(&mut listener).await;
+    let waiting = tokio::spawn(async move { next(&mut listener).await });
+    tokio::task::yield_now().await;
+    world.commit(ANNA, 101);
+    let told = timeout(Duration::from_mins(1), waiting).await;
+    assert_eq!(told.expect("it is woken").unwrap(), Some(101));
+}
+
+#[tokio::test]
 async fn n1_only_the_latest_is_told_and_repeated_or_late_nudges_are_not() {
     let world = world(9);
     let mut listener = world.nudges.listen(actor(ANNA)).unwrap();
@@ -147,8 +161,20 @@ async fn a_listener_that_goes_leaves_nothing_behind() {
     let world = world(9);
     let listeners = [ANNA, ANNA, BEN].map(|user| world.nudges.listen(actor(user)).unwrap());
     assert_eq!(world.subscriptions.listeners(), 3);
-    drop(listeners);
+    let [first, mut stays, other] = listeners;
+    drop((first, other));
+    assert_eq!(world.subscriptions.listeners(), 1);
+    next(&mut stays).await;
+    world.commit(ANNA, 101);
+    assert_eq!(
+        next(&mut stays).await,
+        Some(101),
+        "the user's other listener hears"
+    );
+    drop(stays);
     assert_eq!(world.subscriptions.listeners(), 0);
+    let [left, empty] = [&*world.subscriptions, &Subscriptions::default()].map(|hub| format!("{hub:?}"));
+    assert_eq!(left, empty, "nor is anything kept of the users");
 }
 
 #[tokio::test]

@@ -348,6 +348,9 @@ async fn reordering_bots_is_all_or_nothing() {
         ("order[1]", "unknown_bot")
     );
     assert!(seen.lock().unwrap().plans[0].is_empty());
+    bots.reorder(&now_edit(), &[bot_id]).await.unwrap();
+    let moved = &seen.lock().unwrap().plans[1].records[0];
+    assert_eq!(moved.live_content().unwrap().facets().sort_order, Some(0));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mosaic_adapter_sqlite::{Location, SqliteSettings, SqliteStore};
 use mosaic_application::activity::Trail;
+use mosaic_domain::{Content, EntityType};
 use mosaic_ports::{Clock, MockActivityLog};
 use mosaic_testkit::{Harness, ManualClock, SequentialIds, StoreFixture, Stores};
 
@@ -35,6 +36,11 @@ pub(crate) async fn harness() -> Harness {
     let clock = Arc::new(ManualClock::default());
     let fixture = InMemory::start(clock.clone()).await;
     Harness::new(&fixture, clock)
+}
+
+/// A document of this type of which nothing can be read.
+pub(crate) fn damaged(entity: EntityType) -> Content {
+    entity.stored_content(b"{", || (None, None))
 }
 
 /// A trail that keeps nothing.

@@ -1,5 +1,7 @@
 //! What administrators do, registration, and the first start.
 
+use mosaic_domain::Quota;
+
 use super::*;
 
 const ACTING: ActingLogin = ActingLogin {
@@ -77,6 +79,31 @@ async fn l3_a_password_that_somebody_else_chose_must_be_changed_unless_they_say_
         assert!(change.end_logins);
     }
     assert_eq!(changed(AccountPatch::default()).await.must_change_password, None);
+}
+
+#[tokio::test]
+async fn of_an_account_is_changed_what_is_asked_for() {
+    let patch = AccountPatch {
+        username: Some("ben".parse().unwrap()),
+        role: Some(Role::Admin),
+        disabled: Some(true),
+        password: Some(Password::chosen("long enough".into()).unwrap()),
+        must_change_password: Some(false),
+        quota: Some(Quota::Bytes(7)),
+        time_zone: Some(None),
+    };
+    let expected = AccountChange {
+        username: patch.username.clone(),
+        role: patch.role,
+        disabled: patch.disabled,
+        password: Some(PasswordHash::new("hash of long enough".into())),
+        must_change_password: patch.must_change_password,
+        quota: patch.quota,
+        time_zone: patch.time_zone.clone(),
+        end_logins: true,
+        ..AccountChange::default()
+    };
+    assert_eq!(changed(patch).await, expected);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Logins and accounts over mocked ports.
 
 mod administration;
+mod profile;
 
 use std::sync::{Arc, Mutex};
 

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mosaic_application::doctor::{Doctor, Finding, Progress};
 use mosaic_application::garbage::{GRACE_MS, GarbageError};
-use mosaic_domain::UserId;
 use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Variant;
+use mosaic_domain::{EntityType, UserId};
 use mosaic_ports::BlobName;
 use mosaic_testkit::{
-    BlobCall, BlobFailure, EditExt as _, delete, filled, hash, put, resource, resource_id, resource_key,
+    BlobCall, BlobFailure, EditExt as _, at, delete, filled, hash, memo, memo_key, overwrite, put, resource,
+    resource_id, resource_key,
 };
 use uuid::Uuid;
+
+use crate::support::damaged;
 
 use super::world::{World, file, file_as, png, sha256};
 
@@ -115,6 +118,26 @@ async fn a_record_without_bytes_is_found() {
 }
 
 #[tokio::test]
+async fn p8_what_can_not_be_read_is_found_and_tombstones_are_not_looked_at() {
+    let w = World::new().await;
+    let spoil = |n| overwrite(memo_key(n), damaged(EntityType::Memo), at(0)).at(10);
+    w.h.write(w.user, [1, 2, 3].map(spoil)).await;
+    let edits = [put(memo_key(2), memo("again")).at(20), delete(memo_key(3)).at(20)];
+    w.h.write(w.user, edits).await;
+    let unreadable = |n, revision| Finding::Unreadable {
+        user: w.user,
+        key: memo_key(n),
+        revision,
+    };
+    let expected = [
+        unreadable(1, None),
+        unreadable(2, Some(1)),
+        unreadable(3, Some(1)),
+    ];
+    assert_eq!(w.findings().await, expected);
+}
+
+#[tokio::test]
 async fn a_missing_blob_is_found() {
     let w = World::new().await;
     w.add(file_as(1), &png("x")).await.unwrap();
@@ -161,7 +184,7 @@ async fn what_nothing_names_is_found() {
         sha256: received.sha256(),
         blob: w.blobs.names()[0].id,
         size: received.size(),
-        touched_at: mosaic_testkit::at(w.h.clock.ms()),
+        touched_at: at(w.h.clock.ms()),
     };
     w.h.stores
         .contents
