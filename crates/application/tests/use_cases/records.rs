@@ -16,7 +16,8 @@ use mosaic_domain::{
     Revision, RevisionReason, Stamp, State, SyncClock, TimeZone, UnixMillis, UserId, Version,
 };
 use mosaic_ports::{
-    KeptRevision, MockAccountStore, MockIdGenerator, MockRecordReader, MockWriteStore, StoreError, WriteError,
+    KeptRevision, MockAccountStore, MockIdGenerator, MockRecordReader, MockWriteStore, RevisionPage,
+    StoreError, WriteError,
 };
 use uuid::Uuid;
 
@@ -120,7 +121,10 @@ fn records_over(store: MockWriteStore, reader: MockRecordReader) -> Records {
 
 fn empty_reader() -> MockRecordReader {
     let mut reader = MockRecordReader::new();
-    reader.expect_children().returning(|_, _, _| Ok(Vec::new()));
+    reader
+        .expect_children()
+        .withf(|_, _, limits| (limits.records, limits.bytes) == (1_000, 4 * 1024 * 1024))
+        .returning(|_, _, _| Ok(Vec::new()));
     reader
 }
 
@@ -396,6 +400,31 @@ async fn w5_a_deleted_record_is_gone_since_then_and_one_that_never_was_is_not_fo
             other => panic!("{other:?}"),
         };
         assert_eq!(read, code);
+    }
+}
+
+#[tokio::test]
+async fn h1_a_list_of_revisions_has_as_many_as_are_asked_for_and_no_more_than_two_hundred() {
+    for (asked, expected) in [(0, 1), (7, 7), (1_000, 200)] {
+        let mut reader = MockRecordReader::new();
+        reader
+            .expect_record()
+            .returning(|_, _| Ok(Some(stored("x", NOW))));
+        reader
+            .expect_revisions()
+            .withf(move |_, _, before, limits| (*before, limits.records) == (Some(9), expected))
+            .returning(|_, _, _, _| {
+                Ok(RevisionPage {
+                    items: Vec::new(),
+                    more: false,
+                })
+            });
+        let records = records_over(MockWriteStore::new(), reader);
+        let page = records
+            .revisions::<Memo>(USER, MEMO, Some(9), asked)
+            .await
+            .unwrap();
+        assert_eq!((page.items.len(), page.next_before), (0, None));
     }
 }
 

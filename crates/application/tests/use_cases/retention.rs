@@ -45,6 +45,11 @@ fn no_garbage() -> GarbageCollector {
 
 /// Every user has these blobs that nothing names any more.
 fn garbage(unnamed: Collected, blobs: MockBlobStore) -> GarbageCollector {
+    garbage_with(unnamed, blobs, None)
+}
+
+/// The same, where an account was removed.
+fn garbage_with(unnamed: Collected, blobs: MockBlobStore, removed: Option<UserId>) -> GarbageCollector {
     let (mut contents, mut uploads, mut clock) =
         (MockOrphanIndex::new(), MockUploadStore::new(), MockClock::new());
     clock.expect_now().returning(|| UnixMillis::clamped(NOW));
@@ -55,7 +60,9 @@ fn garbage(unnamed: Collected, blobs: MockBlobStore) -> GarbageCollector {
         .expect_collect_unreferenced()
         .returning(move |_, _, _| Ok(unnamed.clone()));
     contents.expect_referenced().returning(|_, _| Ok(Vec::new()));
-    contents.expect_removed_users().returning(|_, _| Ok(Vec::new()));
+    contents
+        .expect_removed_users()
+        .returning(move |after, _| Ok(removed.filter(|_| after.is_none()).into_iter().collect()));
     GarbageCollector::new(
         Arc::new(contents),
         Arc::new(uploads),
@@ -336,6 +343,39 @@ async fn bytes_that_nobody_needs_go_also_where_records_are_kept_for_ever() {
     let expected = [(user(1), 7), (user(1), 1), (user(2), 7)];
     assert_eq!(*removed.lock().unwrap(), expected);
     assert_eq!(*seen.released.lock().unwrap(), [Some(UnixMillis::clamped(NOW))]);
+}
+
+#[tokio::test]
+async fn a6_all_bytes_of_a_removed_account_go_with_the_next_purge() {
+    let left = Arc::new(Mutex::new(vec![1, 2]));
+    let (mut blobs, listed, kept) = (MockBlobStore::new(), Arc::clone(&left), Arc::clone(&left));
+    // Page by page, which came just now.
+    blobs.expect_list().returning(move |after, _| {
+        let first = listed.lock().unwrap().first().copied();
+        let blob = |id| BlobInfo {
+            name: BlobName {
+                user: user(9),
+                id: Uuid::from_u128(id),
+            },
+            size: 1,
+            stored_at: UnixMillis::clamped(NOW),
+        };
+        let of_removed = first.filter(|_| after.is_some_and(|after| after.user == user(9)));
+        Ok(of_removed.map(blob).into_iter().collect())
+    });
+    blobs.expect_remove().returning(move |name| {
+        kept.lock().unwrap().retain(|id| Uuid::from_u128(*id) != name.id);
+        Ok(())
+    });
+    blobs.expect_sweep().returning(|_| Ok(0));
+    let garbage = garbage_with(Collected::default(), blobs, Some(user(9)));
+    let (purge, _) = purge_with(Vec::new(), 1, garbage);
+    let done = run(&purge, When::Now).await;
+    assert!(
+        matches!(done, PurgeOutcome::Done(Progress { blobs: 2, .. })),
+        "{done:?}"
+    );
+    assert!(left.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -9,6 +9,23 @@ const ACTING: ActingLogin = ActingLogin {
     login: FamilyId::new(Uuid::from_u128(10)),
 };
 
+#[test]
+fn administration_is_for_administrators() {
+    for (role, may) in [(Role::Admin, true), (Role::User, false)] {
+        let caller = Caller {
+            user: USER,
+            role,
+            family: ACTING.login,
+            client: None,
+        };
+        match caller.require_admin() {
+            Ok(()) => assert!(may),
+            Err(AppError::Forbidden) => assert!(!may),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn l1_what_is_refused_to_a_login_that_has_ended_says_so() {
     let mut ports = Ports::new();

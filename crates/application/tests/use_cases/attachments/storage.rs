@@ -88,3 +88,16 @@ async fn a_check_of_storage_that_is_away_waits_for_no_proof() {
     w.blobs.heal();
     storage.check().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_new_store_takes_no_storage_that_holds_the_files_of_another() {
+    let w = World::new().await;
+    let ours = named(&w.h, &w.blobs);
+    assert!(!ours.holds_files_of_another_store().await.unwrap());
+    put(&ours, name(&w)).await.unwrap();
+    assert!(!ours.holds_files_of_another_store().await.unwrap());
+    let new = named(&World::new().await.h, &w.blobs);
+    assert!(new.holds_files_of_another_store().await.unwrap());
+    let refused = put(&new, name(&w)).await;
+    assert!(matches!(refused, Err(BlobError::Unavailable(_))), "{refused:?}");
+}
