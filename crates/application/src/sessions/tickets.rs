@@ -121,3 +121,38 @@ impl Used {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mosaic_domain::FamilyId;
+    use mosaic_ports::Opens;
+
+    use super::*;
+
+    #[test]
+    fn l5_used_tickets_are_forgotten_once_they_expire_and_no_sooner() {
+        let used = Used::default();
+        let note = |number, after: i64| {
+            let now = UnixMillis::clamped(1_000_000_000_000 + after);
+            let claims = TicketClaims {
+                id: Uuid::from_u128(number),
+                user: UserId::new(Uuid::from_u128(number)),
+                family: FamilyId::new(Uuid::nil()),
+                opens: Opens::Events,
+                until: now.plus(TICKET_TTL_MS),
+                expires_at: now.plus(TICKET_TTL_MS),
+            };
+            used.note(&claims, now)
+        };
+        let remembered = || used.0.lock().unwrap().tickets.len();
+        note(1, 0).unwrap();
+        note(2, 1).unwrap();
+        note(3, TICKET_TTL_MS - 1).unwrap();
+        assert_eq!(remembered(), 3, "they are looked through once in a minute");
+        note(4, TICKET_TTL_MS).unwrap();
+        assert_eq!(remembered(), 3);
+        for again in [2, 3, 4] {
+            note(again, TICKET_TTL_MS).unwrap_err();
+        }
+    }
+}

@@ -108,6 +108,9 @@ impl UploadLock {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
     use uuid::Uuid;
 
     use super::*;
@@ -115,18 +118,26 @@ mod tests {
     #[tokio::test]
     async fn who_comes_later_is_waited_for_and_what_does_not_end_is_busy() {
         let mut locks = UploadLocks::default();
-        let upload = UploadId::new(Uuid::from_u128(1));
+        let [upload, another] = [1, 2].map(|n| UploadId::new(Uuid::from_u128(n)));
         let mut first = locks.take(upload).await.unwrap();
+        assert!(poll!(pin!(first.is_wanted())).is_pending());
         let ends = async {
             first.is_wanted().await;
+            assert!(
+                poll!(pin!(first.gives_way())).is_pending(),
+                "what is on its way comes"
+            );
+            first.gives_way().await;
             drop(first);
         };
         let (second, ()) = tokio::join!(locks.take(upload), ends);
         let second = second.unwrap();
         locks.patience = Duration::from_millis(1);
         assert!(matches!(locks.take(upload).await, Err(AppError::UploadBusy)));
-        assert!(locks.take(UploadId::new(Uuid::from_u128(2))).await.is_ok());
+        assert!(locks.take(another).await.is_ok());
+        assert!(matches!(locks.take(upload).await, Err(AppError::UploadBusy)));
         drop(second);
         assert!(locks.take(upload).await.is_ok());
+        assert_eq!(locks.queues.lock().unwrap().len(), 1, "what ended is forgotten");
     }
 }

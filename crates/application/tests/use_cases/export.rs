@@ -1,12 +1,16 @@
 //! Exports and imports, over a store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use mosaic_application::AppError;
 use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass, skipped};
 use mosaic_domain::activity::Doer;
+use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{EntityType, Record, RecordKey, RevisionReason, UserId};
+use mosaic_ports::{Decide, WriteError, WriteStore};
 use mosaic_testkit::{
     EditExt as _, Harness, at, bot, bot_key, delete, diary, diary_key, memo, memo_id, memo_key, overwrite,
     patch_memo, put, resource, resource_key, resource_of,
@@ -76,7 +80,11 @@ fn check(text: &str) -> Result<Manifest, ImportError> {
 
 async fn import(h: &Harness, user: UserId, text: &str) -> Imported {
     check(text).unwrap();
-    let mut import = Import::new(Arc::clone(&h.stores.write), user);
+    import_through(Arc::clone(&h.stores.write), user, text).await
+}
+
+async fn import_through(store: Arc<dyn WriteStore>, user: UserId, text: &str) -> Imported {
+    let mut import = Import::new(store, user);
     for pass in Pass::all() {
         import.begin(pass).await.unwrap();
         for line in text.lines() {
@@ -84,6 +92,45 @@ async fn import(h: &Harness, user: UserId, text: &str) -> Imported {
         }
     }
     import.finish().await.unwrap()
+}
+
+/// The memos that resources belong to, and are not there.
+#[tokio::test]
+async fn what_can_not_be_imported_is_counted() {
+    let h = harness().await;
+    let (anna, ben) = (anna(&h).await, h.user().await);
+    let text = export(&h, anna).await;
+    let is_kept = |line: &&str| line.contains(r#""entity":"resource""#);
+    let resources: Vec<_> = text.lines().filter(is_kept).collect();
+    let imported = import_through(Arc::clone(&h.stores.write), ben, &resources.join("\n")).await;
+    assert_eq!((imported.applied, imported.refused), (3, 4));
+}
+
+/// A store that counts how often it is written to.
+struct Counted(Arc<dyn WriteStore>, AtomicU64);
+
+#[async_trait]
+impl WriteStore for Counted {
+    async fn write(&self, scope: WriteScope, decide: Decide) -> Result<WritePlan, WriteError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.write(scope, decide).await
+    }
+}
+
+/// Whoever else writes waits for each of them.
+#[tokio::test]
+async fn an_import_is_written_in_batches_of_four_mebibytes() {
+    let h = harness().await;
+    let user = h.user().await;
+    let long = memo(&"x".repeat(1_000_000));
+    for n in 1..=9 {
+        h.write(user, [put(memo_key(n), long.clone())]).await;
+    }
+    let text = export(&h, user).await;
+    let store = Arc::new(Counted(Arc::clone(&h.stores.write), AtomicU64::new(0)));
+    let imported = import_through(Arc::clone(&store) as _, h.user().await, &text).await;
+    assert_eq!(imported.applied, 9);
+    assert_eq!(store.1.load(Ordering::SeqCst), 2);
 }
 
 /// Everything of a record that an export carries, but for its place in the user's history.
@@ -134,6 +181,11 @@ async fn what_is_exported_is_imported_with_its_history() {
     let text = export(&h, anna).await;
     let imported = import(&h, ben, &text).await;
     assert_eq!(imported.refused, 0, "{imported:?}");
+    let Manifest {
+        records, revisions, ..
+    } = check(&text).unwrap();
+    let written = imported.applied + imported.unchanged + imported.superseded;
+    assert_eq!(written, records + revisions, "each once");
     let (theirs, ours) = (seen(&h, anna).await, seen(&h, ben).await);
     assert_eq!(ours.len(), 9);
     // A tombstone has no time of creation that anybody sees.
@@ -165,7 +217,12 @@ async fn an_import_that_is_repeated_changes_nothing() {
     let clock = h.stores.dump_reader.dump_user(ben).await.unwrap().unwrap().clock;
     let loaded = h.stores.dump_reader.loaded(ben).await.unwrap();
     let again = import(&h, ben, &text).await;
-    assert_eq!((again.applied, again.refused), (0, 0), "{again:?}");
+    let expected = Imported {
+        unchanged: 9,
+        superseded: 6,
+        ..Imported::default()
+    };
+    assert_eq!(again, expected);
     assert_eq!(h.stores.dump_reader.loaded(ben).await.unwrap(), loaded);
     assert_eq!(
         h.stores.dump_reader.dump_user(ben).await.unwrap().unwrap().clock,
@@ -197,6 +254,7 @@ async fn an_export_says_what_it_is() {
     let user = anna(&h).await;
     let manifest = check(&export(&h, user).await).unwrap();
     assert_eq!((manifest.records, manifest.username.as_str()), (9, "user-0"));
+    assert_eq!(manifest.revisions, 6);
     let nobody = UserId::new(Uuid::from_u128(99));
     let clock = Arc::clone(&h.clock) as _;
     let export = Export::new(
@@ -215,7 +273,7 @@ async fn p8_what_can_not_be_read_is_left_out_and_counted() {
     let h = harness().await;
     let user = anna(&h).await;
     let whole = export(&h, user).await;
-    assert_eq!(skipped(&whole), 0);
+    assert_eq!((skipped(&whole), whole.contains("skipped")), (0, false));
     let spoil = |n| overwrite(memo_key(n), damaged(EntityType::Memo), at(0));
     h.write(user, [spoil(8).at(10), spoil(9).at(10)]).await;
     h.write(user, [put(memo_key(9), memo("again")).at(20)]).await;
@@ -308,6 +366,8 @@ async fn what_is_no_export_is_refused() {
     }
     let newer = r#"{"header":{"format":"mosaic-export","version":2,"username":"a","avatarUrl":null,"epoch":"x","exportedAt":1}}"#;
     assert!(matches!(check(newer), Err(ImportError::Newer(2))));
+    let other = newer.replace("mosaic-export", "other");
+    assert!(matches!(check(&other), Err(ImportError::Foreign(_))));
     let header = newer.replace("\"version\":2", "\"version\":1");
     for (line, why) in [
         (r#"{"record":{"entity":"foo"}}"#, "missing field"),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use mosaic_application::AppError;
 use mosaic_application::accounts::{
-    AccountPatch, AccountPorts, Accounts, FirstStart, LoginRequest, Registration,
+    AccountPatch, AccountPorts, Accounts, FirstStart, LoginRequest, Registration, refresh_key,
 };
 use mosaic_application::error::Unauthenticated;
 use mosaic_application::sessions::{Caller, Sessions};
@@ -19,8 +19,8 @@ use mosaic_domain::login::{IssueOutcome, LoginRefusal, NewRefreshToken, Rotation
 use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, AccessTokens, BoxError, MockAccountStore, MockActivityLog, MockClock,
-    MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens, TicketClaims,
+    AccessClaims, AccessTokenError, AccessTokens, BoxError, DeviceLogin, MockAccountStore, MockActivityLog,
+    MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens, TicketClaims,
 };
 use uuid::Uuid;
 
@@ -181,6 +181,39 @@ async fn a_login_keeps_only_the_hash_of_its_refresh_token() {
     let login = ports.build().0.login(login("secret")).await.unwrap();
     assert_eq!(login.user, user());
     assert_eq!(login.tokens.refresh, "01".repeat(32) + &"02".repeat(32));
+    let key = "01".repeat(32);
+    assert_eq!(refresh_key(&login.tokens.refresh), Some(key.as_str()));
+    assert_eq!(refresh_key(&key), None, "one of a version before");
+}
+
+/// As much is asked for a name that does not exist: else it would take less time.
+#[tokio::test]
+async fn whether_a_device_has_a_login_is_asked_of_everybody() {
+    for (name, found, device, expected) in [
+        ("anna", true, "phone", true),
+        ("anna", true, "tablet", false),
+        ("ben", false, "phone", false),
+        ("no name", false, "phone", false),
+    ] {
+        let mut ports = Ports::new();
+        ports
+            .accounts
+            .expect_by_name()
+            .returning(move |_| Ok(found.then(|| account(user()))));
+        ports.refresh.expect_logins().once().returning(move |id, now| {
+            assert_eq!((id == USER, now.get()), (found, NOW));
+            let client = "phone".parse().unwrap();
+            let login = DeviceLogin {
+                client,
+                device_name: None,
+                issued_at: now,
+            };
+            Ok(Vec::from_iter(found.then_some(login)))
+        });
+        let accounts = ports.build().0;
+        let has = accounts.has_login(name, &device.parse().unwrap()).await.unwrap();
+        assert_eq!(has, expected, "{name} {device}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mosaic_application::AppError;
 use mosaic_application::attachments::{AttachmentLimits, NewFile};
 use mosaic_domain::Content;
-use mosaic_domain::entity::{FileSize, Resource, ResourceKind};
+use mosaic_domain::entity::{FileSize, Resource, ResourceKind, StorageType};
 use mosaic_testkit::{
     BlobCall, EditExt as _, blobs, by, delete, memo, memo_id, memo_key, put, resource, resource_id,
     resource_key, resource_of,
@@ -190,6 +190,15 @@ async fn a2_a_record_without_bytes_gets_them() {
     );
     assert_eq!(w.read(written.key, None).await.unwrap(), png("x"));
     w.assert_clean_with(1).await;
+}
+
+#[tokio::test]
+async fn a_resource_says_where_its_bytes_are() {
+    for storage in [StorageType::Local, StorageType::S3] {
+        let w = World::with(AttachmentLimits { storage, ..LIMITS }).await;
+        let written = w.add(file_as(1), &png("x")).await.unwrap();
+        assert_eq!(written.content.storage_type, storage);
+    }
 }
 
 #[tokio::test]

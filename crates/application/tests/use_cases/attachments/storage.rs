@@ -1,10 +1,13 @@
 //! Storage that is not the one that the store belongs to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use mosaic_application::storage::VerifiedStorage;
-use mosaic_ports::{BlobError, BlobName, BlobStore};
+use mosaic_domain::high_water::HighWaterMark;
+use mosaic_domain::{Epoch, UserId};
+use mosaic_ports::{BlobError, BlobName, BlobStore, PresignedRead};
 use mosaic_testkit::{BlobCall, BlobFailure, Harness, MemoryBlobs};
 use uuid::Uuid;
 
@@ -82,7 +85,7 @@ async fn a_check_of_storage_that_is_away_waits_for_no_proof() {
     let storage = named(&w.h, &w.blobs);
     w.blobs.fail(BlobCall::Check, BlobFailure::Unavailable);
     let held = w.blobs.hold(BlobCall::Create);
-    let check = tokio::time::timeout(std::time::Duration::from_secs(20), storage.check());
+    let check = tokio::time::timeout(Duration::from_secs(20), storage.check());
     assert!(check.await.expect("an answer").is_err());
     drop(held);
     w.blobs.heal();
@@ -100,4 +103,41 @@ async fn a_new_store_takes_no_storage_that_holds_the_files_of_another() {
     assert!(new.holds_files_of_another_store().await.unwrap());
     let refused = put(&new, name(&w)).await;
     assert!(matches!(refused, Err(BlobError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn r2_marks_are_found_among_many_markers_and_long_ones_are_not_read() {
+    let w = World::new().await;
+    let storage = named(&w.h, &w.blobs);
+    put(&storage, name(&w)).await.unwrap();
+    let mark = HighWaterMark::new(Uuid::from_u128(5), Epoch::new(Uuid::from_u128(6)));
+    let text = serde_json::to_vec(&mark).unwrap();
+    let of_length = |bytes| [text.clone(), vec![b' '; bytes - text.len()]].concat().into();
+    let marker = |n| BlobName {
+        user: UserId::new(Uuid::nil()),
+        id: Uuid::from_u128(n),
+    };
+    for n in 1..=40 {
+        w.blobs.put(marker(n), png("a proof"));
+    }
+    w.blobs.put(marker(41), of_length(4_096));
+    w.blobs.put(marker(42), of_length(4_097));
+    assert_eq!(storage.marks().await.unwrap(), [mark]);
+}
+
+#[tokio::test]
+async fn addresses_are_those_of_the_storage() {
+    let w = World::new().await;
+    w.blobs.sign(true);
+    let storage = named(&w.h, &w.blobs);
+    let minute = Duration::from_mins(1);
+    let address = storage.presign_write(name(&w), minute).await.unwrap();
+    assert!(w.blobs.send(&address.unwrap(), png("x")));
+    let read = PresignedRead {
+        content_type: "image/png".into(),
+        content_disposition: "inline".into(),
+        expires_in: minute,
+    };
+    let address = storage.presign_read(name(&w), read).await.unwrap();
+    assert_eq!(w.blobs.fetch(&address.unwrap()), Some(png("x")));
 }

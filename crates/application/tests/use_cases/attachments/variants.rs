@@ -114,30 +114,23 @@ async fn an_upload_whose_bytes_can_not_be_looked_at_now_is_taken_for_a_picture()
 #[tokio::test]
 async fn a_file_that_is_too_large_is_not_read_into_memory() {
     let w = World::new().await;
-    let content = ContentRef {
-        sha256: hash(1),
-        blob: Uuid::from_u128(5),
-        size: 64 * MIB + 1,
-        touched_at: at(w.h.clock.ms()),
-    };
-    let held =
-        w.h.stores
-            .contents
-            .reference(w.user, content, u64::MAX)
-            .await
-            .unwrap();
-    assert_eq!(held, ReferenceOutcome::Added);
-    w.h.write(w.user, [put(resource_key(1), filled("a.png", 1))])
-        .await;
-    let refused = w
-        .attachments
-        .file(w.user, resource_id(1), Some(Variant::Opt))
-        .await;
-    assert!(
-        matches!(refused, Err(AppError::PictureTooLarge(_))),
-        "{refused:?}"
-    );
-    assert_eq!(w.blobs.calls(BlobCall::Read), 0);
+    for (n, size, reads) in [(1, 64 * MIB + 1, 0), (2, 64 * MIB, 1)] {
+        let content = ContentRef {
+            sha256: hash(n),
+            blob: Uuid::from_u128(n.into()),
+            size,
+            touched_at: at(w.h.clock.ms()),
+        };
+        let held = w.h.stores.contents.reference(w.user, content, u64::MAX).await;
+        assert_eq!(held.unwrap(), ReferenceOutcome::Added);
+        w.h.write(w.user, [put(resource_key(n), filled("a.png", n))])
+            .await;
+        let asked = w.attachments.file(w.user, resource_id(n), Some(Variant::Opt));
+        let refused = asked.await;
+        let is_too_large = matches!(refused, Err(AppError::PictureTooLarge(_)));
+        assert_eq!(is_too_large, reads == 0, "{refused:?}");
+        assert_eq!(w.blobs.calls(BlobCall::Read), reads);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -334,6 +327,32 @@ async fn a_smaller_picture_is_made_though_nobody_waits_for_it() {
 }
 
 /// Whoever asks for many waits behind themselves, and leaves a lane for others.
+/// Each is read into memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_pictures_of_many_users_only_so_many_are_made_at_once() {
+    let w = World::new().await;
+    let other = w.another_user().await;
+    for w in [&w, &other] {
+        w.add(file_as(1), &png("x")).await.unwrap();
+    }
+    let ask = |w: &World| {
+        let w = w.clone();
+        tokio::spawn(async move { w.read(resource_id(1), Some(Variant::Thumb)).await })
+    };
+    let first_reads = w.blobs.hold(BlobCall::Read);
+    let first = ask(&w);
+    first_reads.reached().await;
+    let second_reads = w.blobs.hold(BlobCall::Read);
+    let second = ask(&other);
+    second_reads.assert_not_reached().await;
+    first_reads.open();
+    second_reads.reached().await;
+    second_reads.open();
+    for made in [first, second] {
+        made.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_user_s_pictures_are_made_one_at_a_time() {
     let w = World::new().await;

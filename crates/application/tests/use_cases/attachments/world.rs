@@ -20,8 +20,8 @@ use mosaic_domain::entity::{Filename, KeptObject, MimeType, Resource, Sha256, St
 use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{EditTime, Live, Record, ResourceId, UserId};
 use mosaic_ports::{
-    AttachmentIndex, Decide, MediaTypes, PictureError, Pictures, SmallerPicture, StoreError, WriteError,
-    WriteStore,
+    AttachmentIndex, Decide, HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture, StoreError,
+    WriteError, WriteStore,
 };
 use mosaic_testkit::{Harness, MemoryBlobs, at, by, resource_key};
 use sha2::Digest as _;
@@ -369,11 +369,12 @@ impl WriteStore for Unwilling {
     }
 }
 
-/// Recognises files by their first letters.
+/// Recognises files by their first letters; is shown no more than it asks for.
 struct Beginnings;
 
 impl MediaTypes for Beginnings {
     fn recognise(&self, head: &[u8], declared: Option<&MimeType>, _: &Filename) -> MimeType {
+        assert!(head.len() <= HEAD_BYTES, "{}", head.len());
         match head.get(..4) {
             Some(b"PNG ") => mime("image/png"),
             Some(b"TXT ") => mime("text/plain"),

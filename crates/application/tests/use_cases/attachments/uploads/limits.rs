@@ -1,5 +1,7 @@
 //! What an upload is refused for before it begins, and how many there may be.
 
+use mosaic_domain::entity::FileSize;
+
 use super::*;
 
 #[tokio::test]
@@ -79,4 +81,42 @@ async fn an_upload_has_only_so_many_parts() {
     append(9_999).await.unwrap();
     let refused = append(10_000).await;
     assert!(matches!(refused, Err(AppError::TooManyParts)));
+}
+
+#[tokio::test]
+async fn a_length_that_is_told_later_bounds_what_comes() {
+    let w = World::new().await;
+    let begun = w.uploads.begin(&w.by(), None, file_as(1), None).await.unwrap();
+    w.send(begun.id, 0, &[1; 4], None).await.unwrap();
+    let send = |announced, bytes: &[u8]| {
+        let request = AppendRequest {
+            offset: 4,
+            length: Some(10),
+            announced,
+            ..AppendRequest::default()
+        };
+        w.uploads.append(w.user, begun.id, request, pieces(bytes))
+    };
+    for (announced, bytes) in [(Some(7), &[1; 6][..]), (Some(6), &[1; 7]), (None, &[1; 7])] {
+        let refused = send(announced, bytes).await;
+        assert!(
+            matches!(refused, Err(AppError::BeyondLength { length: 10 })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(w.received(begun.id).await, 4);
+    let whole = send(Some(6), &[1; 6]).await.unwrap();
+    assert_eq!(
+        whole.resource.unwrap().content.file_size,
+        FileSize::new(10).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn pieces_without_bytes_make_no_blob() {
+    let w = World::new().await;
+    let id = w.begin(10, file_as(1)).await;
+    let nothing = w.append(id, 0, None, stream::iter([Ok(Bytes::new())])).await;
+    assert_eq!(nothing.unwrap().received, 0);
+    assert_eq!(w.blobs.calls(BlobCall::Create), 0);
 }

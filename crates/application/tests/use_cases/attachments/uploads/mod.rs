@@ -136,8 +136,13 @@ async fn an_upload_becomes_a_resource_with_its_last_byte() {
     };
     assert_eq!(written.content, expected);
     assert_eq!(w.read(written.key, None).await.unwrap(), bytes);
+    w.h.write(w.user, [delete(resource_key(1))]).await;
     let state = w.state(id).await.unwrap();
-    assert_eq!((state.received, state.finished), (104, true));
+    assert_eq!(
+        (state.received, state.finished),
+        (104, true),
+        "whatever became of it"
+    );
     w.assert_clean_with(1).await;
 }
 
