@@ -8,6 +8,7 @@ use futures_util::TryStreamExt as _;
 use mosaic_application::AppError;
 use mosaic_application::export::{Check, Export, Import, ImportError, Imported, Manifest, Pass, skipped};
 use mosaic_domain::activity::Doer;
+use mosaic_domain::entity::{Bot, KeptObject};
 use mosaic_domain::write::{WritePlan, WriteScope};
 use mosaic_domain::{EntityType, Record, RecordKey, RevisionReason, UserId};
 use mosaic_ports::{Decide, WriteError, WriteStore};
@@ -92,6 +93,25 @@ async fn import_through(store: Arc<dyn WriteStore>, user: UserId, text: &str) ->
         }
     }
     import.finish().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_longest_and_the_deepest_records_are_imported_as_well() {
+    let h = harness().await;
+    let (anna, ben) = (h.user().await, h.user().await);
+    let deep = ["[".repeat(15), "]".repeat(15)].concat();
+    let deep: KeptObject = serde_json::from_str(&format!(r#"{{"a":{deep}}}"#)).unwrap();
+    let deep = Bot {
+        ai_config: Some(deep),
+        ..bot("Mo")
+    };
+    // Each letter is written as six.
+    let long = memo(&"\u{1}".repeat(1024 * 1024));
+    h.write(anna, [put(memo_key(1), long).at(10)]).await;
+    h.write(anna, [put(bot_key(1), deep).at(10)]).await;
+    let imported = import(&h, ben, &export(&h, anna).await).await;
+    assert_eq!((imported.applied, imported.refused), (2, 0));
+    assert_eq!(seen(&h, ben).await, seen(&h, anna).await);
 }
 
 /// The memos that resources belong to, and are not there.

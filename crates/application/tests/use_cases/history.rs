@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use mosaic_application::history::{HELD_BACK_MS, HighWater, History};
+use mosaic_application::history::{HighWater, History};
 use mosaic_application::storage::VerifiedStorage;
 use mosaic_domain::account::RemoveOutcome;
 use mosaic_domain::high_water::HighWaterMark;
@@ -170,7 +170,8 @@ async fn r2_a_store_that_lacks_what_was_committed_gets_a_new_epoch_and_is_not_pu
         until: now,
         unless_done_since: Some(now),
     };
-    let held_back = h.clock.now().plus(HELD_BACK_MS - 1);
+    let seven_days = 7 * 24 * 3_600_000;
+    let held_back = h.clock.now().plus(seven_days - 1);
     let claimed = h.stores.jobs.claim(claim(held_back)).await.unwrap();
     assert_eq!(claimed, ClaimOutcome::Done);
     // Once, and not with each start.
