@@ -70,8 +70,8 @@ impl Storage {
             size: bytes.len() as u64,
             stored_at: UnixMillis::clamped(0),
         };
+        let away = || BlobError::Unavailable("the storage is away".into());
         port.expect_info().returning(move |name| {
-            let away = || BlobError::Unavailable("the storage is away".into());
             proved
                 .kept()
                 .is_there
@@ -80,6 +80,9 @@ impl Storage {
         });
         port.expect_list().returning(move |after, limit| {
             let kept = listed.kept();
+            if !kept.is_there {
+                return Err(away());
+            }
             let rest = kept
                 .blobs
                 .iter()
