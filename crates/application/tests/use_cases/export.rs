@@ -122,6 +122,13 @@ async fn what_can_not_be_imported_is_counted() {
     let resources: Vec<_> = text.lines().filter(is_kept).collect();
     let imported = import_lines(&h, ben, &resources.join("\n")).await;
     assert_eq!((imported.applied, imported.refused), (3, 4));
+    let mut import = Import::new(Arc::clone(&h.stores.write), ben);
+    import.begin(Pass::all().next().unwrap()).await.unwrap();
+    let unread = import.line("{").await;
+    assert!(
+        matches!(unread, Err(ImportError::Line { line: 1, .. })),
+        "{unread:?}"
+    );
 }
 
 /// A store that counts how often it is written to.

@@ -110,9 +110,12 @@ async fn r2_marks_are_found_among_many_markers_and_long_ones_are_not_read() {
     let w = World::new().await;
     let storage = named(&w.h, &w.blobs);
     put(&storage, name(&w)).await.unwrap();
-    let mark = HighWaterMark::new(Uuid::from_u128(5), Epoch::new(Uuid::from_u128(6)));
-    let text = serde_json::to_vec(&mark).unwrap();
-    let of_length = |bytes| [text.clone(), vec![b' '; bytes - text.len()]].concat().into();
+    let mark = |store| HighWaterMark::new(Uuid::from_u128(store), Epoch::new(Uuid::from_u128(9)));
+    let of_length = |store, bytes| {
+        let mut text = serde_json::to_vec(&mark(store)).unwrap();
+        text.resize(bytes, b' ');
+        text.into()
+    };
     let marker = |n| BlobName {
         user: UserId::new(Uuid::nil()),
         id: Uuid::from_u128(n),
@@ -120,9 +123,9 @@ async fn r2_marks_are_found_among_many_markers_and_long_ones_are_not_read() {
     for n in 1..=40 {
         w.blobs.put(marker(n), png("a proof"));
     }
-    w.blobs.put(marker(41), of_length(4_096));
-    w.blobs.put(marker(42), of_length(4_097));
-    assert_eq!(storage.marks().await.unwrap(), [mark]);
+    w.blobs.put(marker(41), of_length(1, 4_096));
+    w.blobs.put(marker(42), of_length(2, 4_097));
+    assert_eq!(storage.marks().await.unwrap(), [mark(1)]);
 }
 
 #[tokio::test]

@@ -88,24 +88,29 @@ async fn a_length_that_is_told_later_bounds_what_comes() {
     let w = World::new().await;
     let begun = w.uploads.begin(&w.by(), None, file_as(1), None).await.unwrap();
     w.send(begun.id, 0, &[1; 4], None).await.unwrap();
-    let send = |announced, bytes: &[u8]| {
+    let send = |length, announced, bytes: &[u8]| {
         let request = AppendRequest {
             offset: 4,
-            length: Some(10),
+            length: Some(length),
             announced,
             ..AppendRequest::default()
         };
         w.uploads.append(w.user, begun.id, request, pieces(bytes))
     };
-    for (announced, bytes) in [(Some(7), &[1; 6][..]), (Some(6), &[1; 7]), (None, &[1; 7])] {
-        let refused = send(announced, bytes).await;
+    // What announces too much settles no length.
+    for (length, announced, bytes) in [
+        (11, Some(8), &[1; 6][..]),
+        (10, Some(6), &[1; 7]),
+        (10, None, &[1; 7]),
+    ] {
+        let refused = send(length, announced, bytes).await;
         assert!(
-            matches!(refused, Err(AppError::BeyondLength { length: 10 })),
+            matches!(refused, Err(AppError::BeyondLength { length: of }) if of == length),
             "{refused:?}"
         );
     }
     assert_eq!(w.received(begun.id).await, 4);
-    let whole = send(Some(6), &[1; 6]).await.unwrap();
+    let whole = send(10, Some(6), &[1; 6]).await.unwrap();
     assert_eq!(
         whole.resource.unwrap().content.file_size,
         FileSize::new(10).unwrap()
