@@ -90,3 +90,69 @@ impl std::fmt::Debug for Pull {
         f.write_str("Pull")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mosaic_domain::pull::{Change, Snapshot, TypeChanges};
+    use mosaic_domain::{
+        Cursor, EditTime, EntitySet, EntityType, Epoch, MemoId, PerEntity, RecordKey, UnixMillis,
+    };
+    use mosaic_ports::{MockChangeFeed, MockClock, MockDeviceCursors};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn change(stamp: i64, state: PulledState) -> Change {
+        let record = PulledRecord {
+            key: RecordKey::Memo(MemoId::new(Uuid::nil())),
+            stamp: Stamp::clamped(stamp),
+            edit_time: EditTime::clamped(1),
+            created_at: UnixMillis::clamped(1),
+            revision_count: 1,
+            state,
+        };
+        Change {
+            record,
+            parent_stamp: None,
+        }
+    }
+
+    /// Devices pull again and again.
+    #[tokio::test]
+    async fn p8_of_what_can_not_be_read_so_much_is_remembered_as_told() {
+        let most = i64::try_from(TOLD_AT_MOST).unwrap();
+        let unreadable = (0..=most).map(|stamp| change(stamp, PulledState::Unreadable));
+        let mut changes = PerEntity::from_fn(|_| TypeChanges::default());
+        changes[EntityType::Memo].changes = unreadable
+            .chain([change(most + 1, PulledState::Deleted)])
+            .collect();
+        let snapshot = Snapshot {
+            clock: Stamp::clamped(most + 1),
+            epoch: Epoch::new(Uuid::nil()),
+            changes,
+        };
+        let (mut feed, mut cursors, mut clock) =
+            (MockChangeFeed::new(), MockDeviceCursors::new(), MockClock::new());
+        feed.expect_snapshot()
+            .returning(move |_, _, _| Ok(Ok(snapshot.clone())));
+        cursors.expect_remember().returning(|_| ());
+        clock.expect_now().returning(|| UnixMillis::clamped(1));
+        let pull = Pull::new(Arc::new(feed), Arc::new(cursors), Arc::new(clock));
+        let request = PullRequest {
+            client: "phone".parse().unwrap(),
+            login: None,
+            cursors: PerEntity::from_fn(|_| Cursor::clamped(0)),
+            entities: EntitySet::all(),
+            epoch: None,
+        };
+        let (user, login) = (UserId::new(Uuid::nil()), FamilyId::new(Uuid::nil()));
+        for _ in 0..2 {
+            pull.run(user, login, request.clone()).await.unwrap();
+            let told = pull.told.lock().unwrap().clone();
+            assert!(
+                told.into_iter()
+                    .eq((0..most).map(|stamp| (user, Stamp::clamped(stamp))))
+            );
+        }
+    }
+}
