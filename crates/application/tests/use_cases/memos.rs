@@ -7,6 +7,7 @@ use mosaic_application::memos::{MemoView, Memos};
 use mosaic_application::records::Records;
 use mosaic_domain::entity::Memo;
 use mosaic_domain::query::PageNumber;
+use mosaic_domain::write::CHILDREN_MAX;
 use mosaic_domain::{TimeZone, UserId};
 use mosaic_testkit::{
     EditExt as _, Harness, delete, diary, diary_key, memo, memo_id, memo_key, put, resource_id, resource_key,
@@ -74,6 +75,17 @@ async fn memos_are_shown_with_their_resources_in_the_order_asked_for() {
     assert_eq!(memos.views(user, &[]).await.unwrap(), []);
     let gone = memos.get(user, memo_id(4)).await;
     assert!(matches!(gone, Err(AppError::Gone(_))), "{gone:?}");
+}
+
+/// More than a page of a pull has.
+#[tokio::test]
+async fn all_resources_that_a_memo_may_have_are_shown() {
+    let World { h, user, memos, .. } = world().await;
+    let all =
+        (10..10 + u64::from(CHILDREN_MAX)).map(|n| put(resource_key(n), resource_of(memo_id(3), "a.png")));
+    h.write(user, all.collect::<Vec<_>>()).await;
+    let shown = memos.get(user, memo_id(3)).await.unwrap().resources;
+    assert_eq!(shown.len(), 1_000);
 }
 
 #[tokio::test]
