@@ -108,14 +108,16 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     fs::write(scratch.in_root(CONFIG), "data_dir = \"/srv/mosaic\"\n").unwrap();
     fs::create_dir_all(scratch.in_root("var/lib/mosaic")).unwrap();
     fs::write(scratch.in_root("var/lib/mosaic/mosaic.db"), "what people wrote").unwrap();
+    scratch.dpkg(&["--remove", "mosaic"]);
+    assert!(!there("usr/bin/mosaic") && there(CONFIG));
+    let next = scratch.package("0.1.1");
+    scratch.dpkg(&["--install", next.to_str().unwrap()]);
+    assert!(there(ENABLED));
     fs::remove_file(scratch.in_root(ENABLED)).unwrap();
-    scratch.dpkg(&["--install", scratch.package("0.1.1").to_str().unwrap()]);
+    scratch.dpkg(&["--install", next.to_str().unwrap()]);
     assert_eq!(text(CONFIG), "data_dir = \"/srv/mosaic\"\n");
     // Who disabled it wants it disabled.
     assert!(!there(ENABLED));
-
-    scratch.dpkg(&["--remove", "mosaic"]);
-    assert!(!there("usr/bin/mosaic") && there(CONFIG));
     let said = scratch.dpkg(&["--purge", "mosaic"]);
     assert!(!there("etc/mosaic"));
     assert!(said.contains("still in /var/lib/mosaic"), "{said}");
