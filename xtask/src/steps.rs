@@ -249,6 +249,11 @@ pub(crate) fn package() -> Step {
                 .args(["--release", "--bin", "mosaic"]),
         )?;
         let folder = workspace.target().join("package");
+        // Pages of commands that are gone would be packaged, too.
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)
+                .map_err(|error| Failure(format!("cannot remove {}: {error}", folder.display())))?;
+        }
         let manual = folder.join("manual");
         run_program(
             workspace

@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::OpenError;
 use crate::settings::PostgresSettings;
-use crate::tls;
+use crate::{shards, tls};
 
 /// Where and how to listen.
 #[derive(Clone)]
@@ -172,6 +172,22 @@ pub(crate) fn pool(
         .build()
 }
 
+/// What a transaction begins with.
+///
+/// Reads after the lock must see what was committed before it was given: a snapshot per statement, whatever the database's
+/// default is. That it may be read only by default is respected: its operator wants no writes then. The limits of a
+/// connection do not hold on other machines; those of a transaction, and what is set after that is asked for, are passed on.
+pub(crate) fn begin(settings: &PostgresSettings, is_distributed: bool) -> String {
+    let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
+    if is_distributed {
+        begin.extend(["; ", shards::PASS_ON]);
+    }
+    if is_distributed || !settings.prepared_statements {
+        begin.extend(limits(settings).map(|(name, ms)| format!("; SET LOCAL {name} = {ms}")));
+    }
+    begin
+}
+
 /// The limits that the database holds to, in milliseconds.
 pub(crate) fn limits(settings: &PostgresSettings) -> [(&'static str, u128); 3] {
     let ms = |limit: Duration| limit.as_millis().max(1);
@@ -183,4 +199,27 @@ pub(crate) fn limits(settings: &PostgresSettings) -> [(&'static str, u128); 3] {
             ms(settings.idle_in_transaction_timeout),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other machines are told what is set after it was said that they should be.
+    #[test]
+    fn a_transaction_begins_with_what_a_connection_does_not_hold() {
+        let mut settings = PostgresSettings::new("postgres://localhost/mosaic".parse().unwrap());
+        let limits = "SET LOCAL statement_timeout = 15000; SET LOCAL lock_timeout = 5000; \
+                      SET LOCAL idle_in_transaction_session_timeout";
+        let isolated = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        assert_eq!(begin(&settings, false), isolated);
+        let passed_on = format!("{isolated}; SET LOCAL citus.propagate_set_commands = 'local'; {limits}");
+        assert!(
+            begin(&settings, true).starts_with(&passed_on),
+            "{}",
+            begin(&settings, true)
+        );
+        settings.prepared_statements = false;
+        assert!(begin(&settings, false).starts_with(&format!("{isolated}; {limits}")));
+    }
 }

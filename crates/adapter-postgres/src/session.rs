@@ -22,12 +22,11 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row, Statement};
 use uuid::Uuid;
 
-use crate::connect::{Connector, limits};
+use crate::connect::{Connector, begin};
 use crate::error::{Failure, is_full, is_read_only, is_rolled_back, is_stale_statement};
 use crate::figures::SessionFigures;
 use crate::retry::{retrying, retrying_unless};
 use crate::settings::PostgresSettings;
-use crate::shards;
 use crate::write_permits::WritePermits;
 
 /// How long an abandoned statement may go on by itself before it is cancelled.
@@ -71,6 +70,7 @@ struct Inner {
     connector: Connector,
     runtime: Handle,
     prepares: bool,
+    is_distributed: bool,
     begin: String,
     turns: WritePermits,
     figures: SessionFigures,
@@ -81,28 +81,19 @@ struct Inner {
 }
 
 impl Database {
-    /// Limits of a connection do not hold on other machines; those of a transaction are passed on to them.
     pub(crate) fn new(
         settings: &PostgresSettings,
         pool: Pool,
         connector: Connector,
         is_distributed: bool,
     ) -> Self {
-        // Reads after the lock must see what was committed before it was given: a snapshot per statement, whatever the
-        // database's default is. That it may be read only by default is respected: its operator wants no writes then.
-        let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
-        if is_distributed {
-            begin.extend(["; ", shards::PASS_ON]);
-        }
-        if is_distributed || !settings.prepared_statements {
-            begin.extend(limits(settings).map(|(name, ms)| format!("; SET LOCAL {name} = {ms}")));
-        }
         Self(Arc::new(Inner {
             pool,
             connector,
             runtime: Handle::current(),
             prepares: settings.prepared_statements,
-            begin,
+            is_distributed,
+            begin: begin(settings, is_distributed),
             turns: WritePermits::new(settings.lock_timeout),
             figures: SessionFigures::new(),
             read_timeout: settings.read_timeout,
@@ -191,7 +182,7 @@ impl Database {
                 .map(|(sql, values)| Step::Fixed(sql, values.to_vec()))
                 .collect()
         };
-        let is_final = |failure: &Failure| is_of_many && failure.is_of_a_node();
+        let is_final = |failure: &Failure| is_of_many && self.0.is_distributed && failure.is_of_a_node();
         retrying_unless(is_final, || async { self.look_up_all(steps()).await }).await
     }
 

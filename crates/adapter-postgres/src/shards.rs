@@ -42,7 +42,8 @@ pub const REFERENCE_TABLE: &str = "meta";
 /// Has what is set for a transaction from now on hold for what other machines do in it, too.
 pub(crate) const PASS_ON: &str = "SET LOCAL citus.propagate_set_commands = 'local'";
 
-/// Has a transaction take as long as it takes, on every machine, whatever limit the role has.
+/// Has a transaction take as long as it takes, on every machine, whatever limit the role has. Waiting for locks keeps its
+/// limit, if there is one.
 pub(crate) const WITHOUT_LIMIT: &str =
     "SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL statement_timeout = 0";
 

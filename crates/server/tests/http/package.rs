@@ -64,6 +64,13 @@ impl Scratch {
             .args(args);
         String::from_utf8(succeeds(&mut command).stdout).unwrap()
     }
+
+    /// What the installed program shows of its configuration.
+    fn config(&self) -> String {
+        let mut command = Command::new(self.in_root("usr/bin/mosaic"));
+        let shown = succeeds(command.arg("config").env_clear().current_dir("/"));
+        String::from_utf8(shown.stdout).unwrap()
+    }
 }
 
 #[track_caller]
@@ -92,18 +99,15 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
         "usr/share/fish/vendor_completions.d/mosaic.fish",
         "usr/lib/systemd/system/mosaic.socket",
         "etc/mosaic/environment",
+        "usr/share/doc/mosaic/mosaic.toml",
     ] {
         assert!(there(name), "{name}");
     }
-    // The program finds what was installed with it, wherever it is called.
-    let program = scratch.in_root("usr/bin/mosaic");
-    let shown = succeeds(Command::new(&program).arg("config").env_clear().current_dir("/"));
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    let said = format!(
-        "data_dir = \"/var/lib/mosaic\"  # {}\n",
-        scratch.in_root(CONFIG).display()
-    );
-    assert!(shown.contains(&said), "{shown}");
+    // The program finds what was installed with it, wherever it is called, and the unit says nothing else.
+    let data_dir = |path: &str| format!("data_dir = \"{path}\"  # {}\n", scratch.in_root(CONFIG).display());
+    let shown = scratch.config();
+    assert!(shown.contains(&data_dir("/var/lib/mosaic")), "{shown}");
+    assert!(!text("usr/lib/systemd/system/mosaic.service").contains("MOSAIC_"));
 
     fs::write(scratch.in_root(CONFIG), "data_dir = \"/srv/mosaic\"\n").unwrap();
     fs::create_dir_all(scratch.in_root("var/lib/mosaic")).unwrap();
@@ -113,13 +117,16 @@ fn a_package_is_installed_upgraded_removed_and_purged() {
     let next = scratch.package("0.1.1");
     scratch.dpkg(&["--install", next.to_str().unwrap()]);
     assert!(there(ENABLED));
+    assert!(scratch.config().contains(&data_dir("/srv/mosaic")));
     fs::remove_file(scratch.in_root(ENABLED)).unwrap();
     scratch.dpkg(&["--install", next.to_str().unwrap()]);
     assert_eq!(text(CONFIG), "data_dir = \"/srv/mosaic\"\n");
     // Who disabled it wants it disabled.
     assert!(!there(ENABLED));
+    fs::write(scratch.in_root("etc/mosaic/key.pem"), "a key").unwrap();
     let said = scratch.dpkg(&["--purge", "mosaic"]);
-    assert!(!there("etc/mosaic"));
-    assert!(said.contains("still in /var/lib/mosaic"), "{said}");
+    assert!(!there(CONFIG));
+    assert!(said.contains("/var/lib/mosaic is kept"), "{said}");
+    assert_eq!(text("etc/mosaic/key.pem"), "a key");
     assert_eq!(text("var/lib/mosaic/mosaic.db"), "what people wrote");
 }
