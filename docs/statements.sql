@@ -179,8 +179,9 @@ PREPARE statement_52 (uuid, int8) AS SELECT count(DISTINCT client_id) > $2 FROM 
 PREPARE statement_53 (uuid, int8, uuid, int8) AS SELECT event_id, kind, happened_at, doer, doer_id, address, client_id,
     agent, detail FROM activity WHERE user_id = $1 AND kind IN ('login', 'login_failed', 'logout', 'token_reused',
     'password_changed', 'account_created', 'account_renamed', 'role_changed', 'quota_changed', 'account_disabled',
-    'account_enabled', 'account_removed', 'device_forgotten', 'exported', 'imported', 'restored', 'epoch_renewed') AND
-    happened_at >= $2 AND ($3::uuid IS NULL OR event_id < $3) ORDER BY event_id DESC LIMIT (SELECT $4);
+    'account_enabled', 'account_removed', 'invite_made', 'invite_revoked', 'invite_used', 'device_forgotten',
+    'exported', 'imported', 'restored', 'epoch_renewed') AND happened_at >= $2 AND ($3::uuid IS NULL OR event_id < $3)
+    ORDER BY event_id DESC LIMIT (SELECT $4);
 PREPARE statement_54 (uuid, int8, uuid, int8) AS SELECT event_id, kind, happened_at, doer, doer_id, address, client_id,
     agent, detail FROM activity WHERE user_id = $1 AND kind IN ('login_failed') AND happened_at >= $2 AND ($3::uuid IS
     NULL OR event_id < $3) ORDER BY event_id DESC LIMIT (SELECT $4);
@@ -540,97 +541,117 @@ PREPARE statement_105 (_uuid) AS SELECT user_id, last_stamp, (SELECT epoch FROM 
     sync_clocks WHERE user_id = ANY ($1);
 
 -- Of the coordinator's tables
-PREPARE statement_106 (uuid) AS DELETE FROM removed_users WHERE user_id = $1;
-PREPARE statement_107 (uuid) AS DELETE FROM users WHERE user_id = $1;
-PREPARE statement_108 (uuid, _bytea, _uuid, _int8) AS INSERT INTO earlier_tokens (user_id, token_hash, login_id,
+PREPARE statement_106 (int8) AS DELETE FROM invites WHERE expires_at < $1 RETURNING 1;
+PREPARE statement_107 (_uuid) AS DELETE FROM invites WHERE invite_id = ANY ($1);
+PREPARE statement_108 (uuid) AS DELETE FROM invites WHERE made_by = $1 OR used_by = $1;
+PREPARE statement_109 (uuid) AS DELETE FROM removed_users WHERE user_id = $1;
+PREPARE statement_110 (uuid) AS DELETE FROM users WHERE user_id = $1;
+PREPARE statement_111 (uuid, _bytea, _uuid, _int8) AS INSERT INTO earlier_tokens (user_id, token_hash, login_id,
     expires_at) SELECT $1, n.token_hash, n.login_id, n.expires_at FROM unnest((SELECT $2::bytea[]), (SELECT $3::uuid[]),
     (SELECT $4::bigint[])) AS n (token_hash, login_id, expires_at);
-PREPARE statement_109 (text) AS INSERT INTO jobs (job) VALUES ($1) ON CONFLICT (job) DO NOTHING;
-PREPARE statement_110 (uuid, uuid, text, text, bytea, bytea, bytea, bytea, int8, int8) AS INSERT INTO logins (user_id,
+PREPARE statement_112 (uuid, bytea, uuid, text, int8, int8, int8, int8, uuid) AS INSERT INTO invites (invite_id,
+    secret_hash, made_by, role, quota_bytes, made_at, expires_at, ended_at, used_by) VALUES ($1, $2, $3, $4, $5, $6, $7,
+    $8, $9) ON CONFLICT (invite_id) DO UPDATE SET ended_at = excluded.ended_at, used_by = excluded.used_by;
+PREPARE statement_113 (text) AS INSERT INTO jobs (job) VALUES ($1) ON CONFLICT (job) DO NOTHING;
+PREPARE statement_114 (uuid, uuid, text, text, bytea, bytea, bytea, bytea, int8, int8) AS INSERT INTO logins (user_id,
     login_id, client_id, device_name, key_hash, token_hash, spent_hash, seed, issued_at, expires_at) VALUES ($1, $2, $3,
     $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (user_id, login_id) DO UPDATE SET key_hash = excluded.key_hash, token_hash
     = excluded.token_hash, spent_hash = excluded.spent_hash, seed = excluded.seed, issued_at = excluded.issued_at,
     expires_at = excluded.expires_at;
-PREPARE statement_111 (uuid) AS INSERT INTO removed_users (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING;
-PREPARE statement_112 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS INSERT INTO users
+PREPARE statement_115 (uuid) AS INSERT INTO removed_users (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING;
+PREPARE statement_116 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS INSERT INTO users
     (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password, is_disabled, created_at,
     updated_at, time_zone, quota_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
-PREPARE statement_113 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS INSERT INTO users
+PREPARE statement_117 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS INSERT INTO users
     (user_id, username, username_folded, password_hash, avatar_url, role, must_change_password, is_disabled, created_at,
     updated_at, time_zone, quota_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (user_id)
     DO UPDATE SET username = excluded.username, username_folded = excluded.username_folded, password_hash =
     excluded.password_hash, avatar_url = excluded.avatar_url, role = excluded.role, must_change_password =
     excluded.must_change_password, is_disabled = excluded.is_disabled, created_at = excluded.created_at, updated_at =
     excluded.updated_at, time_zone = excluded.time_zone, quota_bytes = excluded.quota_bytes;
-PREPARE statement_114 AS SELECT 1 FROM account_lock WHERE only_row = 1 FOR UPDATE;
-PREPARE statement_115 AS SELECT 1 FROM meta WHERE NOT texts_folded;
-PREPARE statement_116 AS SELECT 1 FROM meta WHERE only_row = 1;
-PREPARE statement_117 (uuid) AS SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE;
-PREPARE statement_118 (uuid) AS SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE;
-PREPARE statement_119 (bytea, bytea) AS SELECT 1 FROM users WHERE user_id IN (SELECT user_id FROM logins WHERE key_hash
+PREPARE statement_118 AS SELECT 1 FROM account_lock WHERE only_row = 1 FOR UPDATE;
+PREPARE statement_119 AS SELECT 1 FROM meta WHERE NOT texts_folded;
+PREPARE statement_120 AS SELECT 1 FROM meta WHERE only_row = 1;
+PREPARE statement_121 (uuid) AS SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE;
+PREPARE statement_122 (uuid) AS SELECT 1 FROM users WHERE user_id = $1 FOR UPDATE;
+PREPARE statement_123 (bytea, bytea) AS SELECT 1 FROM users WHERE user_id IN (SELECT user_id FROM logins WHERE key_hash
     = $1 UNION SELECT user_id FROM earlier_tokens WHERE token_hash = $2) FOR NO KEY UPDATE;
-PREPARE statement_120 (uuid) AS SELECT DISTINCT client_id FROM logins WHERE user_id = $1 AND client_id IS NOT NULL;
-PREPARE statement_121 (uuid, text) AS SELECT EXISTS (SELECT 1 FROM users), EXISTS (SELECT 1 FROM users WHERE
+PREPARE statement_124 (uuid) AS SELECT DISTINCT client_id FROM logins WHERE user_id = $1 AND client_id IS NOT NULL;
+PREPARE statement_125 (uuid, text) AS SELECT EXISTS (SELECT 1 FROM users), EXISTS (SELECT 1 FROM users WHERE
     username_folded = $2 AND user_id <> $1), EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND NOT is_disabled AND
     user_id <> $1);
-PREPARE statement_122 (_uuid, _uuid) AS SELECT asked.place, standing.* FROM unnest((SELECT $1::uuid[]), (SELECT
+PREPARE statement_126 (_uuid, _uuid) AS SELECT asked.place, standing.* FROM unnest((SELECT $1::uuid[]), (SELECT
     $2::uuid[])) WITH ORDINALITY AS asked (user_id, login_id, place) CROSS JOIN LATERAL (SELECT u.is_disabled,
     u.must_change_password, u.quota_bytes FROM logins AS l JOIN users AS u ON u.user_id = l.user_id WHERE l.user_id =
     asked.user_id AND l.login_id = asked.login_id LIMIT 1) AS standing;
-PREPARE statement_123 (uuid) AS SELECT avatar_url FROM users WHERE user_id = $1;
-PREPARE statement_124 (uuid, int8) AS SELECT client_id, device_name, issued_at FROM logins WHERE user_id = $1 AND
+PREPARE statement_127 (uuid) AS SELECT avatar_url FROM users WHERE user_id = $1;
+PREPARE statement_128 (uuid, int8) AS SELECT client_id, device_name, issued_at FROM logins WHERE user_id = $1 AND
     client_id IS NOT NULL AND expires_at > $2;
-PREPARE statement_125 AS SELECT current_setting('transaction_read_only') FROM meta WHERE only_row = 1;
-PREPARE statement_126 AS SELECT epoch FROM meta WHERE only_row = 1;
-PREPARE statement_127 (text) AS SELECT holder, held_until, done_at FROM jobs WHERE job = $1 FOR UPDATE;
-PREPARE statement_128 (uuid) AS SELECT l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash,
+PREPARE statement_129 AS SELECT current_setting('transaction_read_only') FROM meta WHERE only_row = 1;
+PREPARE statement_130 AS SELECT epoch FROM meta WHERE only_row = 1;
+PREPARE statement_131 (text) AS SELECT holder, held_until, done_at FROM jobs WHERE job = $1 FOR UPDATE;
+PREPARE statement_132 (uuid) AS SELECT i.invite_id, i.secret_hash, i.made_by, i.role, i.quota_bytes, i.made_at,
+    i.expires_at, i.used_by, i.ended_at, i.made_by IS NULL OR EXISTS ( SELECT 1 FROM users AS u WHERE u.user_id =
+    i.made_by AND u.role = 'admin' AND NOT u.is_disabled) FROM invites AS i WHERE i.invite_id = $1;
+PREPARE statement_133 (uuid) AS SELECT i.invite_id, i.secret_hash, i.made_by, i.role, i.quota_bytes, i.made_at,
+    i.expires_at, i.used_by, i.ended_at, i.made_by IS NULL OR EXISTS ( SELECT 1 FROM users AS u WHERE u.user_id =
+    i.made_by AND u.role = 'admin' AND NOT u.is_disabled) FROM invites AS i WHERE i.made_by IS NOT DISTINCT FROM $1;
+PREPARE statement_134 (bytea) AS SELECT i.invite_id, i.secret_hash, i.made_by, i.role, i.quota_bytes, i.made_at,
+    i.expires_at, i.used_by, i.ended_at, i.made_by IS NULL OR EXISTS ( SELECT 1 FROM users AS u WHERE u.user_id =
+    i.made_by AND u.role = 'admin' AND NOT u.is_disabled) FROM invites AS i WHERE i.secret_hash = $1;
+PREPARE statement_135 (int8, int8) AS SELECT i.invite_id, i.secret_hash, i.made_by, i.role, i.quota_bytes, i.made_at,
+    i.expires_at, i.used_by, i.ended_at, i.made_by IS NULL OR EXISTS ( SELECT 1 FROM users AS u WHERE u.user_id =
+    i.made_by AND u.role = 'admin' AND NOT u.is_disabled), total.invites FROM (SELECT count(*) AS invites FROM invites)
+    AS total LEFT JOIN LATERAL ( SELECT * FROM invites ORDER BY made_at DESC, invite_id DESC LIMIT (SELECT $1) OFFSET
+    (SELECT $2) ) AS i ON true ORDER BY i.made_at DESC, i.invite_id DESC;
+PREPARE statement_136 (uuid) AS SELECT l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash, l.token_hash,
     l.seed, l.issued_at, l.expires_at, l.spent_hash FROM logins AS l WHERE l.user_id = $1 ORDER BY l.login_id;
-PREPARE statement_129 (bytea, bytea) AS SELECT l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash,
+PREPARE statement_137 (bytea, bytea) AS SELECT l.user_id, l.login_id, l.client_id, l.device_name, l.key_hash,
     l.token_hash, l.seed, l.issued_at, l.expires_at, l.spent_hash, u.is_disabled FROM logins AS l JOIN users AS u ON
     u.user_id = l.user_id WHERE (l.user_id, l.login_id) IN ( SELECT user_id, login_id FROM logins WHERE key_hash = $1
     UNION SELECT user_id, login_id FROM earlier_tokens WHERE token_hash = $2);
-PREPARE statement_130 (uuid, text) AS SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY
+PREPARE statement_138 (uuid, text) AS SELECT login_id FROM logins WHERE user_id = $1 AND client_id = $2 ORDER BY
     login_id;
-PREPARE statement_131 (uuid) AS SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = $1;
-PREPARE statement_132 (uuid) AS SELECT quota_bytes FROM users WHERE user_id = $1;
-PREPARE statement_133 AS SELECT storage FROM meta WHERE only_row = 1;
-PREPARE statement_134 (uuid) AS SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY
+PREPARE statement_139 (uuid) AS SELECT login_id, issued_at, expires_at FROM logins WHERE user_id = $1;
+PREPARE statement_140 (uuid) AS SELECT quota_bytes FROM users WHERE user_id = $1;
+PREPARE statement_141 AS SELECT storage FROM meta WHERE only_row = 1;
+PREPARE statement_142 (uuid) AS SELECT token_hash, login_id, expires_at FROM earlier_tokens WHERE user_id = $1 ORDER BY
     token_hash;
-PREPARE statement_135 (uuid, uuid) AS SELECT u.is_disabled, u.must_change_password, u.quota_bytes FROM logins AS l JOIN
+PREPARE statement_143 (uuid, uuid) AS SELECT u.is_disabled, u.must_change_password, u.quota_bytes FROM logins AS l JOIN
     users AS u ON u.user_id = l.user_id WHERE l.user_id = $1 AND l.login_id = $2;
-PREPARE statement_136 (uuid, int8) AS SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY
+PREPARE statement_144 (uuid, int8) AS SELECT user_id FROM removed_users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY
     user_id LIMIT (SELECT $2);
-PREPARE statement_137 (uuid, int8) AS SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id
+PREPARE statement_145 (uuid, int8) AS SELECT user_id FROM users WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id
     LIMIT (SELECT $2);
-PREPARE statement_138 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_146 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash FROM users WHERE user_id = $1;
-PREPARE statement_139 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_147 (uuid) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash FROM users WHERE user_id = $1 FOR NO KEY UPDATE;
-PREPARE statement_140 (text, text) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_148 (text, text) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash FROM users WHERE username_folded IN ($1, $2) ORDER BY
     username_folded = $1 DESC LIMIT 1;
-PREPARE statement_141 (int8, int8) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
+PREPARE statement_149 (int8, int8) AS SELECT user_id, username, avatar_url, role, must_change_password, is_disabled,
     created_at, updated_at, time_zone, quota_bytes, password_hash, total.users FROM (SELECT count(*) AS users FROM
     users) AS total LEFT JOIN LATERAL (SELECT * FROM users ORDER BY username_folded LIMIT (SELECT $1) OFFSET (SELECT
     $2)) AS u ON true ORDER BY username_folded;
-PREPARE statement_142 (text) AS SELECT user_id, username_folded FROM users WHERE username_folded ~ $1 ORDER BY
+PREPARE statement_150 (text) AS SELECT user_id, username_folded FROM users WHERE username_folded ~ $1 ORDER BY
     created_at, user_id;
-PREPARE statement_143 AS SELECT version, name, checksum FROM refinery_schema_history ORDER BY version;
-PREPARE statement_144 (text, uuid, int8, int8) AS UPDATE jobs SET holder = $2, held_until = $3, done_at = $4 WHERE job =
+PREPARE statement_151 AS SELECT version, name, checksum FROM refinery_schema_history ORDER BY version;
+PREPARE statement_152 (text, uuid, int8, int8) AS UPDATE jobs SET holder = $2, held_until = $3, done_at = $4 WHERE job =
     $1;
-PREPARE statement_145 (_text, _uuid, _uuid) AS UPDATE logins AS t SET client_id = n.client_id FROM unnest((SELECT
+PREPARE statement_153 (_text, _uuid, _uuid) AS UPDATE logins AS t SET client_id = n.client_id FROM unnest((SELECT
     $1::text[]), (SELECT $2::uuid[]), (SELECT $3::uuid[])) AS n (client_id, user_id, login_id) WHERE t.user_id =
     n.user_id AND t.login_id = n.login_id AND t.client_id IS NULL;
-PREPARE statement_146 (uuid, uuid) AS UPDATE meta SET epoch = $2 WHERE only_row = 1 AND epoch = $1 RETURNING 1;
-PREPARE statement_147 (uuid) AS UPDATE meta SET storage = $1 WHERE only_row = 1 AND storage IS NULL;
-PREPARE statement_148 (uuid) AS UPDATE users SET is_disabled = true WHERE user_id = $1;
-PREPARE statement_149 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS UPDATE users SET
+PREPARE statement_154 (uuid, uuid) AS UPDATE meta SET epoch = $2 WHERE only_row = 1 AND epoch = $1 RETURNING 1;
+PREPARE statement_155 (uuid) AS UPDATE meta SET storage = $1 WHERE only_row = 1 AND storage IS NULL;
+PREPARE statement_156 (uuid) AS UPDATE users SET is_disabled = true WHERE user_id = $1;
+PREPARE statement_157 (uuid, text, text, text, text, text, bool, bool, int8, int8, text, int8) AS UPDATE users SET
     username_folded = CASE WHEN username = $2 THEN username_folded ELSE $3 END, username = $2, password_hash = $4,
     avatar_url = $5, role = $6, must_change_password = $7, is_disabled = $8, created_at = $9, updated_at = $10,
     time_zone = $11, quota_bytes = $12 WHERE user_id = $1;
-PREPARE statement_150 (uuid, int8) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <=
+PREPARE statement_158 (uuid, int8) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND expires_at <=
     $2) DELETE FROM logins WHERE user_id = $1 AND expires_at <= $2;
-PREPARE statement_151 (uuid, _uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND login_id = ANY
+PREPARE statement_159 (uuid, _uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1 AND login_id = ANY
     ($2)) DELETE FROM logins WHERE user_id = $1 AND login_id = ANY ($2);
-PREPARE statement_152 (uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1) DELETE FROM logins WHERE
+PREPARE statement_160 (uuid) AS WITH earlier AS (DELETE FROM earlier_tokens WHERE user_id = $1) DELETE FROM logins WHERE
     user_id = $1;

@@ -22,7 +22,7 @@ use syn::visit::{self, Visit};
 use crate::runner::Workspace;
 
 /// Enums whose variants only the domain names, and what is decided with them.
-const OUTCOMES: [(&str, &str); 12] = [
+const OUTCOMES: [(&str, &str); 16] = [
     ("CreateOutcome", "making an account"),
     ("UpdateOutcome", "changing an account"),
     ("RemoveOutcome", "removing an account"),
@@ -30,6 +30,10 @@ const OUTCOMES: [(&str, &str); 12] = [
     ("IssueOutcome", "a new login"),
     ("Rotation", "a refresh token"),
     ("LoginRefusal", "a login that goes on or has ended"),
+    ("InviteOutcome", "making an invite"),
+    ("RevokeOutcome", "taking an invite back"),
+    ("AcceptOutcome", "using an invite"),
+    ("InviteRefusal", "whether an invite is good"),
     ("ClaimOutcome", "the lease of a job"),
     ("ReferenceOutcome", "a content and the quota"),
     ("BeginOutcome", "a new upload and the quota"),
@@ -38,7 +42,7 @@ const OUTCOMES: [(&str, &str); 12] = [
 ];
 
 /// What decisions are made from, by the names that the code has for it, and what is decided from it.
-const FACTS: [(&str, &str); 26] = [
+const FACTS: [(&str, &str); 28] = [
     ("disabled", "whether an account is open"),
     ("is_disabled", "whether an account is open"),
     ("must_change_password", "whether a login may go on"),
@@ -54,6 +58,8 @@ const FACTS: [(&str, &str); 26] = [
     ("spent", "whether a token was used before"),
     ("grace_ms", "how long a spent token is good again"),
     ("LOGINS_MAX", "how many logins a user has"),
+    ("maker_administers", "whether an invite is good"),
+    ("made_by", "whether an invite is good"),
     ("held", "who holds a lease"),
     ("held_until", "who holds a lease"),
     ("holder", "who holds a lease"),

@@ -181,6 +181,15 @@ pub(crate) const PUT: &str = "
 
 const INSERT_CLOCK: &str = "INSERT INTO sync_clocks (user_id, last_stamp) VALUES ($1, $2)";
 
+/// Writes an account that is new, and its clock.
+pub(crate) fn insert<'a>(new: &'a UserValues, first_stamp: &'a i64) -> Vec<Step<'a>> {
+    let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID), (first_stamp, Type::INT8)];
+    vec![
+        Step::Fixed(INSERT, new.values()),
+        Step::Fixed(INSERT_CLOCK, clock),
+    ]
+}
+
 /// A name that stays as it is keeps its form: it may be one of before.
 const UPDATE: &str = "
     UPDATE users SET username_folded = CASE WHEN username = $2 THEN username_folded ELSE $3 END,
@@ -244,12 +253,7 @@ impl PostgresStore {
         if let Some(Account { user, password }) = plan.write {
             let new = UserValues::new(&user, &password);
             let first_stamp = user.first_stamp().get();
-            let clock: Vec<Value<'_>> = vec![(&new.id, Type::UUID), (&first_stamp, Type::INT8)];
-            let steps = vec![
-                Step::Fixed(INSERT, new.values()),
-                Step::Fixed(INSERT_CLOCK, clock),
-            ];
-            session.commit(steps).await?;
+            session.commit(insert(&new, &first_stamp)).await?;
         }
         Ok(plan.outcome)
     }

@@ -37,6 +37,7 @@ mod error;
 mod figures;
 mod grams;
 mod history;
+mod invites;
 mod jobs;
 mod listen;
 mod migrations;

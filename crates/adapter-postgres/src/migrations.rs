@@ -40,6 +40,7 @@ static STEPS: &[Migration] = migrations!(
     (11, "tables_by_user"),
     (12, "activity"),
     (13, "account_quotas"),
+    (14, "invites"),
 );
 
 /// The key of the advisory lock: "mosaic" in ASCII. Such locks are apart for each database.

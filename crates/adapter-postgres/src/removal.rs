@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::rows::column;
 use crate::session::{Session, Step, Value};
 use crate::standing;
-use crate::{accounts, contents};
+use crate::{accounts, contents, invites};
 
 const CLOSE: &str = "UPDATE users SET is_disabled = true WHERE user_id = $1";
 
@@ -91,6 +91,7 @@ impl PostgresStore {
             Step::Fixed(CLOSE, user()),
             Step::Fixed(REMOVE_CLOCK, user()),
             Step::Fixed(standing::END_ALL, user()),
+            Step::Fixed(invites::FORGET_OF, user()),
         ];
         session.commit(steps).await?;
         self.commits.logins_ended(Some(id));

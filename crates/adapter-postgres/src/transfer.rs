@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use mosaic_domain::activity::Activity;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
+use mosaic_domain::invite::Invite;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{Epoch, Stamp, UserId};
 use mosaic_ports::{
@@ -19,6 +20,7 @@ use crate::activity::ActivityValues;
 use crate::batch::{Batch, NumberedRevisions};
 use crate::contents::AvatarColumns;
 use crate::error::Failure;
+use crate::invites::InviteValues;
 use crate::retention::PurgedNumbers;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, checked, column};
 use crate::scope::lock_and_run;
@@ -242,6 +244,15 @@ impl DumpWriter for PostgresStore {
         let mut session = self.database.session().await?;
         session.begin(Vec::new()).await?;
         let steps = events.iter().map(ActivityValues::put).collect();
+        session.commit(steps).await.map_err(Failure::from)?;
+        Ok(())
+    }
+
+    async fn load_invites(&self, invites: Vec<Invite>) -> Result<(), StoreError> {
+        let invites: Vec<_> = invites.iter().map(InviteValues::new).collect();
+        let mut session = self.database.session().await?;
+        session.begin(Vec::new()).await?;
+        let steps = invites.iter().map(InviteValues::put).collect();
         session.commit(steps).await.map_err(Failure::from)?;
         Ok(())
     }

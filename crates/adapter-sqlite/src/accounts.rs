@@ -147,12 +147,18 @@ fn create(
 ) -> Result<CreateOutcome, Failure> {
     let facts = facts(conn, account.user.id, Some(&account.user.username), by)?;
     let plan = account.create(&facts, only_first);
-    if let Some(Account { user, password }) = plan.write {
-        store(conn, INSERT, &user, &password, &user.username.folded())?;
-        conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, ?2)")?
-            .execute((user.id.uuid(), user.first_stamp().get()))?;
+    if let Some(account) = plan.write {
+        insert(conn, &account)?;
     }
     Ok(plan.outcome)
+}
+
+/// Writes an account that is new, and its clock.
+pub(crate) fn insert(conn: &Connection, Account { user, password }: &Account) -> Result<(), Failure> {
+    store(conn, INSERT, user, password, &user.username.folded())?;
+    conn.prepare_cached("INSERT INTO sync_clocks (user_id, last_stamp) VALUES (?1, ?2)")?
+        .execute((user.id.uuid(), user.first_stamp().get()))?;
+    Ok(())
 }
 
 /// Says also that it did.

@@ -36,6 +36,7 @@ mod files;
 mod filter;
 mod history;
 mod inspect;
+mod invites;
 mod migrations;
 mod pull;
 mod query;

@@ -27,6 +27,7 @@ static STEPS: &[Migration] = migrations!(
     (11, "tables_by_user"),
     (12, "activity"),
     (13, "account_quotas"),
+    (14, "invites"),
 );
 
 /// Brings the schema up to date. Says which migrations ran.

@@ -7,9 +7,8 @@ use mosaic_domain::account::{ActingLogin, RemovalStep, RemoveAccount, RemoveOutc
 use rusqlite::Connection;
 
 use crate::commits::CommitEvent;
-use crate::contents;
 use crate::error::Failure;
-use crate::standing;
+use crate::{contents, invites, standing};
 
 /// Takes the next step, and says whose logins it ended. Every step closes the account, which finds nothing to do but
 /// the first time.
@@ -51,7 +50,7 @@ fn rows(conn: &Connection, id: UserId, limit: usize) -> Result<usize, Failure> {
 fn close(conn: &Connection, id: UserId) -> Result<usize, Failure> {
     conn.prepare_cached("UPDATE users SET is_disabled = 1 WHERE user_id = ?1")?
         .execute([id.uuid()])?;
-    let mut removed = standing::end_all(conn, id)?;
+    let mut removed = standing::end_all(conn, id)? + invites::forget_of(conn, id)?;
     for sql in [
         "DELETE FROM sync_cursors WHERE user_id = ?1",
         "DELETE FROM sync_clocks WHERE user_id = ?1",

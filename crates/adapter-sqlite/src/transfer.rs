@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use mosaic_domain::activity::Activity;
 use mosaic_domain::attachment::ContentRef;
 use mosaic_domain::entity::Sha256;
+use mosaic_domain::invite::Invite;
 use mosaic_domain::pull::PageLimits;
 use mosaic_domain::{EntityType, Epoch, RecordKey, Stamp, UserId};
 use mosaic_ports::{
@@ -17,7 +18,7 @@ use crate::SqliteStore;
 use crate::error::Failure;
 use crate::rows::{self, RECORD_COLUMNS, RECORD_WIDTH, REVISION_COLUMNS, REVISION_WIDTH, column, parsed};
 use crate::standing;
-use crate::{accounts, activity, contents, cursors, records, tokens};
+use crate::{accounts, activity, contents, cursors, invites, records, tokens};
 
 #[async_trait]
 impl StoreIdentity for SqliteStore {
@@ -148,6 +149,11 @@ impl DumpWriter for SqliteStore {
     async fn load_activity(&self, user: UserId, events: Vec<Activity>) -> Result<(), StoreError> {
         let job = move |conn: &Connection| events.iter().try_for_each(|event| activity::put(conn, event));
         Ok(self.writer.run_for(user, job).await?)
+    }
+
+    async fn load_invites(&self, invites: Vec<Invite>) -> Result<(), StoreError> {
+        let job = move |conn: &Connection| invites.iter().try_for_each(|invite| invites::put(conn, invite));
+        Ok(self.writer.run(job).await?)
     }
 
     async fn refresh_statistics(&self) -> Result<(), StoreError> {

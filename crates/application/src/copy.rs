@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use mosaic_domain::activity::{ActivityQuery, SERVER};
+use mosaic_domain::invite::Invite;
 use mosaic_domain::pull::PageLimits;
+use mosaic_domain::query::PageNumber;
 use mosaic_domain::{Record, Stamp, UserId};
 use mosaic_ports::{KeptRevision, Loaded, RevisionPlace, StoreError, Stores, UserDump, UserIds};
 use sha2::{Digest, Sha256};
@@ -18,6 +20,8 @@ const USERS_AT_ONCE: u32 = 500;
 const CONTENTS_AT_ONCE: u32 = 1_000;
 /// How many events are read at once.
 const EVENTS_AT_ONCE: u32 = 1_000;
+/// How many invites are written at once.
+const INVITES_AT_ONCE: usize = 500;
 /// How much one batch holds.
 const BATCH: PageLimits = PageLimits {
     records: 1_000,
@@ -118,6 +122,7 @@ impl Copy {
             self.copy_user(*user, &mut progress, &mut tell).await?;
         }
         self.copy_activity(SERVER).await?;
+        self.copy_invites().await?;
         self.to.dump_writer.refresh_statistics().await?;
         progress = Progress {
             phase: Phase::Comparing,
@@ -130,6 +135,10 @@ impl Copy {
                 .await?;
         }
         self.compare_activity(SERVER).await?;
+        if !self.missing_invites().await?.is_empty() {
+            let (user, what) = (SERVER, "the invites");
+            return Err(CopyError::Differs { user, what });
+        }
         let content_hash = hash
             .finalize()
             .iter()
@@ -303,6 +312,33 @@ impl Copy {
         }
         let what = "the trails";
         Err(CopyError::Differs { user, what })
+    }
+
+    /// The invites. One that is over in the target stays so: it was used or taken back there since.
+    async fn copy_invites(&self) -> Result<(), CopyError> {
+        for some in self.missing_invites().await?.chunks(INVITES_AT_ONCE) {
+            self.to.dump_writer.load_invites(some.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// The invites that the target does not know as they are, nor as such that are over.
+    async fn missing_invites(&self) -> Result<Vec<Invite>, CopyError> {
+        let theirs = self.to.invites.list(PageNumber::EVERYTHING).await?.items;
+        let theirs: BTreeMap<_, _> = theirs
+            .into_iter()
+            .map(|found| (found.invite.id, found.invite))
+            .collect();
+        let ours = self.from.invites.list(PageNumber::EVERYTHING).await?.items;
+        let is_missing = |invite: &Invite| {
+            let there = theirs.get(&invite.id);
+            there.is_none_or(|there| there != invite && there.end.is_none())
+        };
+        Ok(ours
+            .into_iter()
+            .map(|found| found.invite)
+            .filter(is_missing)
+            .collect())
     }
 
     async fn compare_contents(&self, user: UserId, hash: &mut Sha256) -> Result<(), CopyError> {

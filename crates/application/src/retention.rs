@@ -6,8 +6,9 @@ use std::sync::Arc;
 use mosaic_domain::UnixMillis;
 use mosaic_domain::UserId;
 use mosaic_domain::activity::SERVER;
+use mosaic_domain::invite::KEPT_AFTER_MS;
 use mosaic_domain::lease::{ClaimOutcome, JobClaim};
-use mosaic_ports::{ActivityLog, Clock, IdGenerator, Jobs, Retention, StoreError, UserIds};
+use mosaic_ports::{ActivityLog, Clock, IdGenerator, InviteStore, Jobs, Retention, StoreError, UserIds};
 
 use crate::garbage::{GarbageCollector, GarbageError};
 
@@ -67,6 +68,7 @@ pub struct Purge {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     activity: Option<(Arc<dyn ActivityLog>, i64)>,
+    invites: Option<Arc<dyn InviteStore>>,
 }
 
 impl Purge {
@@ -87,6 +89,7 @@ impl Purge {
             clock,
             ids,
             activity: None,
+            invites: None,
         }
     }
 
@@ -94,6 +97,13 @@ impl Purge {
     #[must_use]
     pub fn with_activity(mut self, log: Arc<dyn ActivityLog>, ms: i64) -> Self {
         self.activity = Some((log, ms));
+        self
+    }
+
+    /// The same purge, which also forgets the invites that expired [long ago](KEPT_AFTER_MS).
+    #[must_use]
+    pub fn with_invites(mut self, invites: Arc<dyn InviteStore>) -> Self {
+        self.invites = Some(invites);
         self
     }
 
@@ -229,6 +239,7 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
             }
         }
         self.activity(SERVER).await?;
+        self.invites().await?;
         self.removed_users().await?;
         let swept = self.purge.garbage.sweep().await;
         self.noted(None, swept);
@@ -259,6 +270,16 @@ impl<T: FnMut(Progress) -> ControlFlow<()> + Send> Round<'_, T> {
             self.hold_on().await?;
             let step = log.forget_before(user, self.started.plus(-ms)).await;
             self.noted(Some(user), step);
+        }
+        Ok(())
+    }
+
+    /// Forgets invites that nobody asks for any more.
+    async fn invites(&mut self) -> Result<(), End> {
+        if let Some(invites) = &self.purge.invites {
+            self.hold_on().await?;
+            let step = invites.forget_expired(self.started.plus(-KEPT_AFTER_MS)).await;
+            self.noted(None, step);
         }
         Ok(())
     }

@@ -68,6 +68,12 @@ kinds! {
     AccountEnabled = "account_enabled";
     /// An account was removed. In the trail of the server, since that of the account went with it.
     AccountRemoved = "account_removed";
+    /// An invite was made: a link by which somebody makes an account.
+    InviteMade = "invite_made";
+    /// An invite was taken back.
+    InviteRevoked = "invite_revoked";
+    /// Somebody made an account by an invite. In the trail of whoever made the invite.
+    InviteUsed = "invite_used";
     /// A device was forgotten, which ended its logins.
     DeviceForgotten = "device_forgotten";
     /// Everything of the account was exported, or began to be.

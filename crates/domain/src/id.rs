@@ -78,6 +78,8 @@ uuid_id! {
     FamilyId;
     /// Something that happened to an account.
     ActivityId;
+    /// A link by which somebody makes an account.
+    InviteId;
 }
 
 /// One installation of the app, named by itself: 1 to 64 characters, none of them a control character.

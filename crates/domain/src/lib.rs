@@ -10,6 +10,7 @@
 //! * [`mod@write`]: what a set of edits does to the records that a store has locked (W1 to W9, H1).
 //! * [`pull`]: how one snapshot of changes becomes the pages of a response (P1, P2, P5, R1, R2).
 //! * [`account`], [`login`], [`lease`]: what becomes of an account, a refresh token, the lease of a job ([`plan`]).
+//! * [`invite`]: links by which people make accounts of their own (I1 to I3).
 //! * [`activity`]: what happened to an account, for whoever looks back.
 //! * [`quota`]: what an account may store (A4, W10).
 //! * [`high_water`]: whether a database was set back behind the server's back (R2).
@@ -28,6 +29,7 @@ pub mod entity;
 pub mod header;
 pub mod high_water;
 pub mod id;
+pub mod invite;
 pub mod json;
 pub mod lease;
 pub mod login;
@@ -49,8 +51,8 @@ pub mod zone;
 
 pub use entity::{Content, Entity, EntitySet, EntityType, Patch, PerEntity, RecordKey};
 pub use id::{
-    ActivityId, AvatarId, BotId, ClientId, DiaryDate, Epoch, FamilyId, MemoId, ResourceId, RevisionId,
-    UploadId, UserId,
+    ActivityId, AvatarId, BotId, ClientId, DiaryDate, Epoch, FamilyId, InviteId, MemoId, ResourceId,
+    RevisionId, UploadId, UserId,
 };
 pub use quota::Quota;
 pub use record::{Live, Record, Revision, RevisionReason, State};

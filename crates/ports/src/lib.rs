@@ -6,8 +6,8 @@
 //!
 //! To add a store: implement [`WriteStore`], [`ChangeFeed`], [`RecordReader`], [`DeviceCursors`], [`AccountStore`],
 //! [`RefreshTokens`], [`Health`], [`StoreIdentity`], [`UserIds`], [`DumpReader`], [`DumpWriter`], [`Retention`], [`Jobs`],
-//! [`CommitFeed`], [`ActivityLog`], [`AttachmentIndex`], [`VariantIndex`], [`AvatarIndex`], [`OrphanIndex`], [`AttachmentAudit`] and
-//! [`UploadStore`] over one database, hand them out as [`Stores`], and run the suite.
+//! [`CommitFeed`], [`ActivityLog`], [`InviteStore`], [`AttachmentIndex`], [`VariantIndex`], [`AvatarIndex`], [`OrphanIndex`],
+//! [`AttachmentAudit`] and [`UploadStore`] over one database, hand them out as [`Stores`], and run the suite.
 
 mod accounts;
 mod activity;
@@ -16,6 +16,7 @@ mod blobs;
 mod commits;
 mod error;
 mod figures;
+mod invites;
 mod logins;
 mod marks;
 mod media;
@@ -36,6 +37,7 @@ pub use blobs::{BlobBytes, BlobError, BlobInfo, BlobName, BlobReader, BlobStore,
 pub use commits::{CommitFeed, CommitListener};
 pub use error::{BoxError, StoreError, WriteError};
 pub use figures::{CommitFigures, Counter, Figure, Figures, Histogram, Label, Reading, Series, Spread};
+pub use invites::InviteStore;
 pub use logins::{DeviceLogin, RefreshTokens};
 pub use marks::MarkStore;
 pub use media::{HEAD_BYTES, MediaTypes, PictureError, Pictures, SmallerPicture};
@@ -70,6 +72,8 @@ pub use attachments::{
 pub use blobs::{MockBlobStore, MockBlobWriter};
 #[cfg(feature = "mock")]
 pub use commits::{MockCommitFeed, MockCommitListener};
+#[cfg(feature = "mock")]
+pub use invites::MockInviteStore;
 #[cfg(feature = "mock")]
 pub use logins::MockRefreshTokens;
 #[cfg(feature = "mock")]

@@ -8,6 +8,7 @@
 mod activity;
 mod attachments;
 mod documents;
+mod invites;
 
 use std::str::FromStr;
 
@@ -31,6 +32,7 @@ use crate::transfer::EarlierToken;
 
 pub use activity::{ACTIVITY_COLUMNS, activity, kind_names};
 pub use documents::{PULLED_WIDTH, pulled, stored};
+pub use invites::{INVITE_COLUMNS, INVITE_WIDTH, invite};
 
 pub use attachments::{
     AVATAR_COLUMNS, CONTENT_COLUMNS, PART_COLUMNS, UPLOAD_COLUMNS, VARIANT_COLUMNS, avatar, content, part,

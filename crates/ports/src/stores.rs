@@ -7,6 +7,7 @@ use crate::accounts::AccountStore;
 use crate::activity::ActivityLog;
 use crate::attachments::{AttachmentAudit, AttachmentIndex, AvatarIndex, OrphanIndex, VariantIndex};
 use crate::commits::CommitFeed;
+use crate::invites::InviteStore;
 use crate::logins::RefreshTokens;
 use crate::store::{ChangeFeed, DeviceCursors, Health, RecordReader, WriteStore};
 use crate::transfer::{DumpReader, DumpWriter, StoreIdentity, UserIds};
@@ -23,6 +24,7 @@ pub struct Stores {
     pub cursors: Arc<dyn DeviceCursors>,
     pub accounts: Arc<dyn AccountStore>,
     pub tokens: Arc<dyn RefreshTokens>,
+    pub invites: Arc<dyn InviteStore>,
     pub health: Arc<dyn Health>,
     pub identity: Arc<dyn StoreIdentity>,
     pub user_ids: Arc<dyn UserIds>,
@@ -50,6 +52,7 @@ impl Stores {
             + DeviceCursors
             + AccountStore
             + RefreshTokens
+            + InviteStore
             + Health
             + StoreIdentity
             + UserIds
@@ -74,6 +77,7 @@ impl Stores {
             cursors: Arc::clone(store) as _,
             accounts: Arc::clone(store) as _,
             tokens: Arc::clone(store) as _,
+            invites: Arc::clone(store) as _,
             health: Arc::clone(store) as _,
             identity: Arc::clone(store) as _,
             user_ids: Arc::clone(store) as _,

@@ -10,6 +10,7 @@ use mosaic_domain::{Epoch, FamilyId, Record, Stamp, UnixMillis, UserId};
 use crate::error::StoreError;
 use crate::store::{DeviceCursor, KeptRevision};
 use mosaic_domain::account::Account;
+use mosaic_domain::invite::Invite;
 use mosaic_domain::login::{KeptLogin, TokenHash};
 use uuid::Uuid;
 
@@ -207,6 +208,12 @@ pub trait DumpWriter: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn load_activity(&self, user: UserId, events: Vec<Activity>) -> Result<(), StoreError>;
+
+    /// Writes invites. What is there already is replaced by the same.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn load_invites(&self, invites: Vec<Invite>) -> Result<(), StoreError>;
 
     /// Has the database know how much there is of what, after much was written: it chooses its ways by that.
     ///

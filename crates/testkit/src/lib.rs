@@ -281,6 +281,19 @@ macro_rules! conformance {
                 what_goes_on_during_a_removal_leaves_nothing
                 removed_accounts_are_noted_until_they_are_loaded_again
             }
+            invites {
+                invites_come_back_as_they_were_made
+                i1_an_invite_makes_one_account
+                i1_of_many_who_use_one_invite_at_once_one_has_an_account
+                i1_an_invite_is_used_or_taken_back
+                i2_an_invite_ends
+                i2_an_invite_of_who_administers_no_more_makes_no_account
+                i3_who_invites_has_only_so_many_open_invites
+                l1_a_login_that_ended_invites_nobody
+                invites_go_with_the_accounts_that_they_name
+                expired_invites_are_forgotten
+                invites_move_with_everything_else
+            }
             activity {
                 what_happened_comes_back_as_it_was_kept
                 a_trail_is_looked_at_in_parts

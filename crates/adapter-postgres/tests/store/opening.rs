@@ -14,7 +14,7 @@ async fn eight_instances_that_start_at_once_migrate_once() {
     let settings = settings(&database.url());
     let opened = join_all((0..8).map(|_| open(settings.clone()))).await;
     let sql = database.connect().await;
-    assert!(yes(&sql, "count(*) = 13 FROM refinery_schema_history").await);
+    assert!(yes(&sql, "count(*) = 14 FROM refinery_schema_history").await);
     assert!(yes(&sql, "count(*) = 1 FROM meta").await);
     for store in opened {
         let store = store.unwrap();
@@ -67,10 +67,10 @@ async fn without_leave_to_migrate_a_database_that_misses_migrations_is_refused()
     assert_eq!(pending_migrations(&settings).await.unwrap(), []);
     open(settings.clone()).await.unwrap().close().await;
 
-    let older = "DELETE FROM refinery_schema_history WHERE version = 13";
+    let older = "DELETE FROM refinery_schema_history WHERE version = 14";
     sql.batch_execute(older).await.unwrap();
     let pending = pending_migrations(&settings).await.unwrap();
-    assert_eq!(in_words(pending), "V13 account_quotas");
+    assert_eq!(in_words(pending), "V14 invites");
     let refused = open(settings).await.unwrap_err();
     let OpenError::Pending { missing, .. } = refused else {
         panic!("{refused:?}")

@@ -186,7 +186,7 @@ async fn what_a_migration_adds_to_a_distributed_database_is_spread_with_the_rest
     let sql = database.connect().await;
     run(
         &sql,
-        "ALTER TABLE users DROP COLUMN quota_bytes; DROP TABLE activity;
+        "ALTER TABLE users DROP COLUMN quota_bytes; DROP TABLE activity; DROP TABLE invites;
          DELETE FROM refinery_schema_history WHERE version >= 12;
          DELETE FROM pg_dist_partition WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = logicalrelid)",
     )

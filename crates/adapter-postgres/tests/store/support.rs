@@ -8,7 +8,7 @@ use mosaic_testkit::postgres::Template;
 use mosaic_testkit::{ManualClock, SequentialIds};
 
 /// The text of all migrations: a template that was made from others is not used.
-pub(crate) const MIGRATIONS: [&str; 13] = [
+pub(crate) const MIGRATIONS: [&str; 14] = [
     include_str!("../../../../migrations/postgres/V1__initial.sql"),
     include_str!("../../../../migrations/postgres/V2__retention_devices_jobs.sql"),
     include_str!("../../../../migrations/postgres/V3__attachments.sql"),
@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../migrations/postgres/V11__tables_by_user.sql"),
     include_str!("../../../../migrations/postgres/V12__activity.sql"),
     include_str!("../../../../migrations/postgres/V13__account_quotas.sql"),
+    include_str!("../../../../migrations/postgres/V14__invites.sql"),
 ];
 
 /// The schema on one machine, for a server of a test's own, which never has Citus.

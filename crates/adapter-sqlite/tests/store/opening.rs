@@ -174,14 +174,14 @@ async fn without_leave_to_migrate_a_database_must_be_there_and_up_to_date() {
 
     database.open().await.close().await;
     existing(database.location()).await.unwrap().close().await;
-    database.tamper("DELETE FROM refinery_schema_history WHERE version = 13");
+    database.tamper("DELETE FROM refinery_schema_history WHERE version = 14");
     let (opened, asked) = refused(database.location()).await;
     let OpenError::Pending { missing, .. } = opened else {
         panic!("{opened:?}")
     };
     assert_eq!(
         (in_words(missing).as_str(), asked.unwrap()),
-        ("V13 account_quotas", missing)
+        ("V14 invites", missing)
     );
 }
 

@@ -10,9 +10,12 @@ use mosaic_application::copy::{Copied, Copy, CopyError, Phase};
 use mosaic_domain::account::{AccountChange, Role, UpdateOutcome};
 use mosaic_domain::activity::{Activity, ActivityKind, ActivityQuery, Doer, SERVER};
 use mosaic_domain::attachment::ContentRef;
+use mosaic_domain::invite::{Invite, InviteEnd};
+use mosaic_domain::login::TokenHash;
 use mosaic_domain::pull::PageLimits;
+use mosaic_domain::query::PageNumber;
 use mosaic_domain::write::RecordEdit;
-use mosaic_domain::{EntityType, Epoch, Stamp, UserId};
+use mosaic_domain::{EntityType, Epoch, InviteId, Quota, Stamp, UserId};
 use mosaic_ports::{DumpWriter, DumpedRecord, KeptRevision, StoreError, Stores, UserDump};
 use mosaic_testkit::{EditExt as _, Harness, at, hash, memo, memo_key, overwrite, patch_memo, put};
 use uuid::Uuid;
@@ -106,6 +109,10 @@ impl DumpWriter for Fused {
 
     async fn load_activity(&self, user: UserId, events: Vec<Activity>) -> Result<(), StoreError> {
         self.store.load_activity(user, events).await
+    }
+
+    async fn load_invites(&self, invites: Vec<Invite>) -> Result<(), StoreError> {
+        self.store.load_invites(invites).await
     }
 
     async fn refresh_statistics(&self) -> Result<(), StoreError> {
@@ -386,4 +393,37 @@ async fn a_target_that_differs_is_noticed() {
         matches!(differs, Err(CopyError::Differs { what: "records", .. })),
         "{differs:?}"
     );
+}
+
+/// Invites go on in the target. One that was used or taken back there since is not good again.
+#[tokio::test]
+async fn invites_are_copied_and_those_that_are_over_stay_so() {
+    let (h, _) = source().await;
+    let invite = |n: u8, end| Invite {
+        id: InviteId::new(Uuid::from_u128(n.into())),
+        secret: TokenHash([n; 32]),
+        made_by: None,
+        role: Role::User,
+        quota: Quota::Unlimited,
+        made_at: at(1),
+        expires_at: at(1_000),
+        end,
+    };
+    let revoked = Some(InviteEnd::Revoked { at: at(5) });
+    let (from, to) = (&h.stores, empty().await);
+    let all = vec![invite(1, None), invite(2, revoked)];
+    from.dump_writer.load_invites(all.clone()).await.unwrap();
+    copy(from, &to).await.unwrap();
+    let there = async || {
+        let listed = to.invites.list(PageNumber::EVERYTHING).await.unwrap();
+        let mut invites: Vec<_> = listed.items.into_iter().map(|found| found.invite).collect();
+        invites.sort_by_key(|invite| invite.id);
+        invites
+    };
+    assert_eq!(there().await, all);
+    to.invites.revoke(all[0].id, at(9), None).await.unwrap();
+    let since = there().await;
+    assert_ne!(since, all);
+    copy(from, &to).await.unwrap();
+    assert_eq!(there().await, since);
 }

@@ -12,7 +12,8 @@ use mosaic_domain::lease::{ClaimOutcome, JobClaim};
 use mosaic_domain::{UnixMillis, UserId};
 use mosaic_ports::{
     BlobError, BlobInfo, BlobName, Clock, MockActivityLog, MockBlobStore, MockClock, MockIdGenerator,
-    MockJobs, MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged, StoreError,
+    MockInviteStore, MockJobs, MockOrphanIndex, MockRetention, MockUploadStore, MockUserIds, Purged,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -149,6 +150,21 @@ async fn old_events_of_every_account_and_of_the_server_are_forgotten() {
     let of = |user| (user, NOW - DAY);
     assert_eq!(*forgotten.lock().unwrap(), [user(1), user(2), SERVER].map(of));
     assert!(seen.steps.lock().unwrap().is_empty());
+}
+
+/// An invite is known for a while after it has expired.
+#[tokio::test]
+async fn invites_that_expired_long_ago_are_forgotten() {
+    let (purge, _) = purge(Vec::new(), 1);
+    let mut invites = MockInviteStore::new();
+    let before = UnixMillis::clamped(NOW - 30 * DAY);
+    invites
+        .expect_forget_expired()
+        .once()
+        .withf(move |moment| *moment == before)
+        .returning(|_| Ok(3));
+    let purge = purge.with_invites(Arc::new(invites));
+    assert!(matches!(run(&purge, When::Now).await, PurgeOutcome::Done(_)));
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ impl OpenStore {
             Arc::clone(&self.ports.jobs),
             Arc::new(SystemClock),
             Arc::new(UuidV7Ids),
-        );
+        )
+        .with_invites(Arc::clone(&self.ports.invites));
         match config.activity_retention {
             Some(kept) => purge.with_activity(Arc::clone(&self.ports.activity), millis(kept)),
             None => purge,

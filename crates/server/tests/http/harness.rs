@@ -47,6 +47,7 @@ const MIGRATIONS: &str = concat!(
     include_str!("../../../../migrations/postgres/V11__tables_by_user.sql"),
     include_str!("../../../../migrations/postgres/V12__activity.sql"),
     include_str!("../../../../migrations/postgres/V13__account_quotas.sql"),
+    include_str!("../../../../migrations/postgres/V14__invites.sql"),
 );
 
 /// The data folder and the database, which outlive their server where a test starts another one on them.

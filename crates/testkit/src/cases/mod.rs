@@ -11,6 +11,7 @@ pub mod ended_logins;
 mod full_account;
 pub mod garbage;
 pub mod history;
+pub mod invites;
 pub mod jobs;
 pub mod listing;
 pub mod logins;

@@ -106,7 +106,7 @@ async fn a_backup_that_can_t_be_restored_leaves_the_database_byte_for_byte() {
             "newer.db",
             Flaw::Newer {
                 found: 9999,
-                known: 13,
+                known: 14,
             },
         ),
     ] {

@@ -134,9 +134,9 @@ async fn every_command_says_what_is_wrong_with_a_store_and_makes_none(place: Pla
                  FROM refinery_schema_history WHERE version = 1";
     place.execute(newer).await;
     refused(&place, "newer", "made by a newer version of the server: step 999");
-    let older = "DELETE FROM refinery_schema_history WHERE version >= 13";
+    let older = "DELETE FROM refinery_schema_history WHERE version >= 14";
     place.execute(older).await;
-    refused(&place, "older", "migrations are pending: V13 account_quotas");
+    refused(&place, "older", "migrations are pending: V14 invites");
     if place.is_embedded() {
         files_that_are_no_store(&place);
     }
