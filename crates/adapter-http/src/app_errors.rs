@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use mosaic_application::AppError;
 use mosaic_application::error::Unauthenticated;
+use mosaic_domain::invite::InviteRefusal;
 use mosaic_ports::StoreError;
 
 use crate::entities;
@@ -64,6 +65,8 @@ impl From<AppError> for Problem {
             AppError::PasswordChangeRequired => Self::new(Code::PasswordChangeRequired, detail),
             AppError::RegistrationClosed => Self::new(Code::RegistrationClosed, detail),
             AppError::NameTaken => Self::new(Code::UsernameTaken, detail),
+            AppError::Invite(refusal) => Self::new(invite_code(refusal), detail),
+            AppError::TooManyInvites => Self::new(Code::TooManyInvites, detail),
             AppError::LastAdmin => Self::new(Code::LastAdmin, detail),
             AppError::WrongPassword => Self::new(Code::WrongPassword, detail).at(FieldError::new(
                 "oldPassword",
@@ -129,6 +132,15 @@ fn unauthenticated_code(why: Unauthenticated) -> ProblemCode {
         Unauthenticated::InvalidTicket => ProblemCode::InvalidTicket,
         Unauthenticated::LoginEnded => ProblemCode::LoginEnded,
         Unauthenticated::InvalidRefreshToken => ProblemCode::InvalidRefreshToken,
+    }
+}
+
+fn invite_code(refusal: InviteRefusal) -> ProblemCode {
+    match refusal {
+        InviteRefusal::Unknown => ProblemCode::UnknownInvite,
+        InviteRefusal::Used => ProblemCode::InviteUsed,
+        InviteRefusal::Revoked => ProblemCode::InviteRevoked,
+        InviteRefusal::Expired => ProblemCode::InviteExpired,
     }
 }
 

@@ -29,6 +29,7 @@ mod field;
 mod figures;
 mod file;
 mod health;
+mod invite_page;
 mod json;
 pub mod limits;
 mod multipart;

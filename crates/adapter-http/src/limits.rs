@@ -106,6 +106,7 @@ enum Key<'a> {
     Password(UserId),
     Address(IpAddr),
     Registration(IpAddr),
+    Invite(IpAddr),
     Login(&'a str),
     Everybody,
     Strangers,
@@ -197,6 +198,23 @@ impl LoginLimiter {
         let budget = self.key(&Key::Registration(network(address)));
         self.allow(&self.addresses, budget)?;
         self.addresses.count(budget, (self.now)());
+        let wanted = [
+            (self.key(&Key::Everybody), AT_ONCE),
+            (budget, self.address_at_once),
+            (self.key(&Key::Strangers), STRANGERS_AT_ONCE),
+        ];
+        self.attempt(budget, failures, Vec::new(), &wanted)
+    }
+
+    /// Begins an account by an invite. As many secrets are wrong from one address as passwords of one account.
+    ///
+    /// # Errors
+    /// As [`LoginLimiter::begin`].
+    pub fn begin_invite(&self, address: IpAddr) -> Result<Attempt<'_>, Problem> {
+        let failures = self.key(&Key::Address(network(address)));
+        self.allow(&self.addresses, failures)?;
+        let budget = self.key(&Key::Invite(network(address)));
+        self.allow(&self.accounts, budget)?;
         let wanted = [
             (self.key(&Key::Everybody), AT_ONCE),
             (budget, self.address_at_once),

@@ -7,6 +7,7 @@ use mosaic_domain::EntityType;
 use mosaic_domain::account::Role;
 use mosaic_domain::activity::{ActivityKind, Doer};
 use mosaic_domain::entity::{GenerationSource, MoodKey, ResourceKind, StorageType, Variant};
+use mosaic_domain::invite::FoundInvite;
 use mosaic_domain::record::RevisionReason;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -45,6 +46,8 @@ names! {
     KindName as "ResourceType" = ResourceKind::NAMES.iter().copied();
     /// What a user may do.
     RoleName as "Role" = [Role::Admin, Role::User].map(Role::name);
+    /// What became of an invite.
+    InviteState as "InviteState" = FoundInvite::STATES;
     /// What happened to an account.
     ActivityName as "ActivityKind" = ActivityKind::ALL.iter().map(|kind| kind.name());
     /// Who did it.

@@ -7,6 +7,7 @@ use mosaic_domain::account::{Password as AnyPassword, Username as AnyUsername};
 use mosaic_domain::entity::{
     Diary, Filename as AnyFilename, MimeType as AnyMimeType, MoodScore as AnyMoodScore,
 };
+use mosaic_domain::invite::InviteLifetime;
 use mosaic_domain::query::PageNumber;
 use mosaic_domain::search::SearchTerms;
 use mosaic_domain::text::{self, Label, Tags as AnyTags, Text};
@@ -220,6 +221,11 @@ schemas! {
     GivenPassword = formatted(KnownFormat::Password).max_length(Some(AnyPassword::MAX_BYTES));
     /// Tags that a memo must have.
     SearchedTags of Tag = ArrayBuilder::new().items(or_empty(Tag::schema())).max_items(Some(AnyTags::MAX));
+    /// The secret of an invite.
+    InviteSecret = string().max_length(Some(REFRESH_TOKEN_CHARS));
+    /// How long an invite works.
+    InviteLifetimeMs = integer(InviteLifetime::MIN_MS, InviteLifetime::MAX_MS)
+        .default(Some(InviteLifetime::DEFAULT.ms().into())).description(Some("Milliseconds: a minute to 90 days"));
     /// A refresh token.
     RefreshToken = string().max_length(Some(REFRESH_TOKEN_CHARS));
 

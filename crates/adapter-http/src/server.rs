@@ -37,7 +37,7 @@ use crate::socket::{self, Listener, Socket};
 use crate::state::AppState;
 use crate::tls::{Greeting, Tls};
 use crate::wire::{LONGEST_HEAD, Wire};
-use crate::{access_log, api, client_addr, compress, connection, problem};
+use crate::{access_log, api, client_addr, compress, connection, invite_page, problem};
 
 /// A client that is answered before it has sent its whole body may go on sending for so long, unread: were the connection closed
 /// at once, it would lose the answer.
@@ -287,6 +287,7 @@ pub(crate) fn app(
     let routes = |config: &mut web::ServiceConfig| {
         table.configure(config, &site.figures);
         document.configure(config, &site.figures);
+        invite_page::configure(config, &site.figures);
     };
     let ids = site.request_ids.clone();
     App::new()

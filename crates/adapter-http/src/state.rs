@@ -66,6 +66,8 @@ pub struct AppState {
     pub figures: HttpFigures,
     /// How often somebody may try to log in.
     pub login_budgets: LoginBudgets,
+    /// Where people reach the server, without a slash at the end, if its configuration says so.
+    pub public_url: Option<Arc<str>>,
     /// How often a connection that listens for nudges hears that it still does.
     pub heartbeat: Duration,
 }

@@ -8,8 +8,8 @@ use mosaic_domain::entity::{
 };
 use mosaic_domain::text::{DisplayName, LongText, ModelName, PictureAddress, ShortText, Tags};
 use mosaic_domain::{
-    ActivityId, AvatarId, BotId, ClientId, DiaryDate, EditTime, MemoId, ResourceId, RevisionId, UnixMillis,
-    UploadId, UserId, Violation,
+    ActivityId, AvatarId, BotId, ClientId, DiaryDate, EditTime, InviteId, MemoId, ResourceId, RevisionId,
+    UnixMillis, UploadId, UserId, Violation,
 };
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
@@ -124,6 +124,7 @@ values! {
     UserId: String as schema::Id, text => from_text(text);
     UploadId: String as schema::Id, text => from_text(text);
     AvatarId: String as schema::Id, text => from_text(text);
+    InviteId: String as schema::Id, text => from_text(text);
     ActivityId: String as schema::Id, text => from_text(text);
     ActivityKind: String as ActivityName, text => from_text(text);
     RevisionId: String as schema::Id, text => from_text(text);

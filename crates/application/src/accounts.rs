@@ -1,6 +1,7 @@
 //! Accounts: one's own, registration, and what administrators do.
 
 mod changes;
+mod invites;
 mod logins;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
 use mosaic_domain::{ClientId, Quota, TimeZone, UserId, Violation, Violations};
 use mosaic_ports::{
-    AccountStore, ActivityLog, Clock, IdGenerator, PasswordHasher, Randomness, RefreshTokens,
+    AccountStore, ActivityLog, Clock, IdGenerator, InviteStore, PasswordHasher, Randomness, RefreshTokens,
 };
 
 use crate::activity::Trail;
@@ -21,6 +22,7 @@ use crate::error::{AppError, Unauthenticated};
 use crate::refresh_tokens::hex;
 use crate::sessions::{Caller, Sessions};
 
+pub use self::invites::{InviteRequest, NewInvite, Newcomer};
 pub use self::logins::{Login, LoginRequest, LoginTokens, refresh_key};
 
 /// How many rows one step of removing an account takes.
@@ -41,6 +43,7 @@ pub enum Registration {
 pub struct AccountPorts {
     pub accounts: Arc<dyn AccountStore>,
     pub refresh_tokens: Arc<dyn RefreshTokens>,
+    pub invites: Arc<dyn InviteStore>,
     pub activity: Arc<dyn ActivityLog>,
     pub passwords: Arc<dyn PasswordHasher>,
     pub clock: Arc<dyn Clock>,

@@ -1,5 +1,6 @@
 //! Everything a use case can answer besides success. The HTTP adapter maps each to one problem.
 
+use mosaic_domain::invite::{InviteRefusal, OPEN_MAX};
 use mosaic_domain::login::LoginRefusal;
 use mosaic_domain::skew::EditTimeAhead;
 use mosaic_domain::stamp::ClockExhausted;
@@ -155,6 +156,12 @@ pub enum AppError {
     /// The user name is taken.
     #[error("the user name is taken")]
     NameTaken,
+    /// The invite makes no account (I2).
+    #[error(transparent)]
+    Invite(#[from] InviteRefusal),
+    /// Whoever invites has too many open invites (I3).
+    #[error("there are {OPEN_MAX} open invites already: take some back")]
+    TooManyInvites,
     /// No administrator would be left.
     #[error("the last administrator can be neither closed nor demoted")]
     LastAdmin,

@@ -89,7 +89,8 @@ pub(crate) fn key_of(text: &str) -> Option<&str> {
     (text.len() == 2 * PART).then(|| text.get(..PART)).flatten()
 }
 
-fn hash(text: &str) -> TokenHash {
+/// What a store keeps of a token.
+pub(crate) fn hash(text: &str) -> TokenHash {
     TokenHash(Sha256::digest(text.as_bytes()).into())
 }
 

@@ -245,6 +245,7 @@ fn logins(
     let ports = AccountPorts {
         accounts: Arc::clone(&store.accounts),
         refresh_tokens: Arc::clone(&store.tokens),
+        invites: Arc::clone(&store.invites),
         activity: Arc::clone(&store.activity),
         passwords,
         clock,
@@ -329,6 +330,7 @@ fn state(
         ids,
         figures: HttpFigures::default(),
         login_budgets: login_budgets(config),
+        public_url: config.http.public_url.as_ref().map(|url| url.join("").into()),
         heartbeat: config.events.heartbeat,
     })
 }

@@ -27,7 +27,7 @@ use crate::schema::{self, REFRESH_TOKEN_CHARS, UnixMs};
 use crate::state::AppState;
 
 /// How many bytes somebody who is not signed in may send: names, passwords and tokens are short.
-const SMALL_BODY: usize = 64 * 1024;
+pub(super) const SMALL_BODY: usize = 64 * 1024;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "auth";
@@ -170,7 +170,7 @@ impl From<LoginTokens> for TokensDto {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Login)]
 #[serde(rename_all = "camelCase")]
-struct LoginAnswer {
+pub(super) struct LoginAnswer {
     #[serde(flatten)]
     tokens: TokensDto,
     must_change_password: bool,
@@ -223,7 +223,7 @@ impl LoginBody {
     }
 }
 
-fn device(
+pub(super) fn device(
     check: &mut Check,
     client_id: Field<String>,
     device_name: Field<String>,
@@ -274,7 +274,7 @@ fn refused(done: &Result<Login, Problem>) -> Option<ProblemCode> {
 
 /// Compares a password, and counts and notes what came of it, also where whoever sent it does not wait for the answer: a guess
 /// would cost nothing otherwise.
-async fn whoever_hangs_up<T: 'static>(
+pub(super) async fn whoever_hangs_up<T: 'static>(
     work: impl Future<Output = Result<T, Problem>> + 'static,
 ) -> Result<T, Problem> {
     rt::spawn(work).await.map_err(Problem::internal)?
@@ -378,7 +378,7 @@ struct RefreshBody {
 }
 
 /// A text that may be a token of the server.
-fn short_enough(token: String) -> Result<String, Violation> {
+pub(super) fn short_enough(token: String) -> Result<String, Violation> {
     if token.chars().nth(REFRESH_TOKEN_CHARS).is_some() {
         let message = format!("must be at most {REFRESH_TOKEN_CHARS} characters");
         return Err(Violation::new("too_long", message));

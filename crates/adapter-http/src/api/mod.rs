@@ -12,6 +12,7 @@ mod diaries;
 mod events;
 mod export;
 mod form;
+mod invites;
 mod listing;
 mod memos;
 pub(crate) mod page;
@@ -46,6 +47,7 @@ pub(crate) fn table() -> RouteTable {
         .and(export::endpoints())
         .and(activity::endpoints())
         .and(admin::endpoints())
+        .and(invites::endpoints())
 }
 
 #[cfg(test)]

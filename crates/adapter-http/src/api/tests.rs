@@ -23,6 +23,7 @@ mod events;
 mod export;
 mod files;
 mod history;
+mod invites;
 mod lists;
 mod records;
 mod site;

@@ -187,6 +187,22 @@ fn registrations_of_one_address_are_counted_whatever_comes_of_them() {
 }
 
 #[test]
+fn secrets_of_invites_that_one_address_guesses_are_counted() {
+    let limiter = limiter();
+    for _ in 0..9 {
+        // One that is right is no guess.
+        limiter.begin_invite(address(1)).unwrap().succeeded();
+    }
+    for _ in 0..3 {
+        limiter.begin_invite(address(1)).unwrap().failed();
+    }
+    let refusal = limiter.begin_invite(address(1)).unwrap_err();
+    assert_eq!(refusal.code(), ProblemCode::RateLimited);
+    limiter.begin_invite(address(2)).unwrap().succeeded();
+    succeed(&limiter, &from("anna", 1));
+}
+
+#[test]
 fn who_floods_with_passwords_waits_behind_a_share_of_his_own() {
     let limiter = limiter();
     let running: Vec<_> = (0..ACCOUNT_AT_ONCE)

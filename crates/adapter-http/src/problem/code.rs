@@ -84,6 +84,8 @@ problem_codes! {
     NotUploaded = 404 "not_uploaded" "The bytes were not uploaded yet";
     /// The resource is there, its bytes should be and are not: whoever has them uploads them again.
     ContentMissing = 404 "content_missing" "The bytes are missing on the server";
+    /// No invite has that secret: a link that is not whole, or of an invite that is over for long.
+    UnknownInvite = 404 "unknown_invite" "There is no such invite";
     /// No route has that path.
     UnknownRoute = 404 "unknown_route" "No such route";
     /// The path exists, the method does not; `Allow` lists those that do.
@@ -98,6 +100,8 @@ problem_codes! {
     UsernameTaken = 409 "username_taken" "The user name is taken";
     /// No administrator whose account is open would be left.
     LastAdmin = 409 "last_admin" "An administrator must remain";
+    /// Whoever invites has as many open invites as they may have (I3).
+    TooManyInvites = 409 "too_many_invites" "Too many open invites";
     /// The resource has other bytes already, and bytes are never replaced.
     ContentDiffers = 409 "content_differs" "The resource has other bytes";
     /// The upload has another number of bytes than the request goes on from; `received` tells how many.
@@ -110,6 +114,12 @@ problem_codes! {
     UploadIncomplete = 409 "upload_incomplete" "The upload is not complete";
     /// The storage takes no bytes but through the server.
     NoDirectUploads = 409 "no_direct_uploads" "No direct uploads here";
+    /// An account was made by the invite: it makes one (I1).
+    InviteUsed = 410 "invite_used" "The invite was used";
+    /// The invite was taken back, or whoever made it is no administrator any more (I2).
+    InviteRevoked = 410 "invite_revoked" "The invite was taken back";
+    /// The invite was not used in time (I2).
+    InviteExpired = 410 "invite_expired" "The invite has expired";
     /// The upload has expired.
     UploadExpired = 410 "upload_expired" "The upload has expired";
     /// The file has changed: `If-Match` names other bytes.

@@ -174,7 +174,7 @@ const GROUPS: [(&str, &str); 12] = [
         "The devices that sync with this account; forgetting one ends its logins.",
     ),
     ("account", "Everything that the server holds of the caller."),
-    ("admin", "Accounts of others, for administrators."),
+    ("admin", "Accounts of others, and invites, for administrators."),
     ("server", "Whether the server works, for monitoring."),
 ];
 

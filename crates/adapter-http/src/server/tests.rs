@@ -18,6 +18,7 @@ use super::*;
 
 mod docs;
 mod figures;
+mod invite;
 mod log;
 mod slow;
 mod wire;

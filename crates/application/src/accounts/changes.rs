@@ -75,6 +75,28 @@ impl Accounts {
         by: Option<ActingLogin>,
         doer: Doer,
     ) -> Result<Option<Account>, AppError> {
+        let account = self.new_account(request).await?;
+        let this = self.clone();
+        let work = async move {
+            let id = account.user.id;
+            let created = this.ports.accounts.create(account.clone(), only_first, by);
+            match created.await? {
+                CreateOutcome::Created => {
+                    let role = account.user.role.name();
+                    let kind = ActivityKind::AccountCreated;
+                    this.trail.note(id, kind, doer, Some(role)).await;
+                    Ok(Some(account))
+                }
+                CreateOutcome::NotFirst => Ok(None),
+                CreateOutcome::NameTaken => Err(AppError::NameTaken),
+                CreateOutcome::Refused(refusal) => Err(refusal.into()),
+            }
+        };
+        crate::joined(tokio::spawn(work).await)
+    }
+
+    /// An account that is not stored yet.
+    pub(super) async fn new_account(&self, request: AccountRequest) -> Result<Account, AppError> {
         let password = self
             .ports
             .passwords
@@ -94,24 +116,7 @@ impl Accounts {
             created_at: now,
             updated_at: now,
         };
-        let account = Account { user, password };
-        let this = self.clone();
-        let work = async move {
-            let id = account.user.id;
-            let created = this.ports.accounts.create(account.clone(), only_first, by);
-            match created.await? {
-                CreateOutcome::Created => {
-                    let role = account.user.role.name();
-                    let kind = ActivityKind::AccountCreated;
-                    this.trail.note(id, kind, doer, Some(role)).await;
-                    Ok(Some(account))
-                }
-                CreateOutcome::NotFirst => Ok(None),
-                CreateOutcome::NameTaken => Err(AppError::NameTaken),
-                CreateOutcome::Refused(refusal) => Err(refusal.into()),
-            }
-        };
-        crate::joined(tokio::spawn(work).await)
+        Ok(Account { user, password })
     }
 
     /// One step of a removal. The last one is noted in the trail of the server: that of the account is gone.

@@ -42,6 +42,7 @@ fn accounts_over(h: &Harness, activity: Arc<dyn ActivityLog>) -> Accounts {
     let ports = AccountPorts {
         accounts: h.stores.accounts.clone(),
         refresh_tokens: logins,
+        invites: h.stores.invites.clone(),
         activity,
         passwords: Arc::new(passwords),
         clock: h.clock.clone(),

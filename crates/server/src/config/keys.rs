@@ -128,6 +128,9 @@ sections! {
         /// Take client addresses from Forwarded or X-Forwarded-For. Only behind a proxy that sets them: clients can
         /// lie.
         "http.trust_proxy" => pub trust_proxy: bool = Is("false");
+        /// Where people reach this server, for the links of invites.
+        "http.public_url" => pub public_url: Option<Endpoint>
+            = Otherwise("links of invites begin with `/`"), Text("an address like https://sync.example.org");
     }
 
     /// HTTPS without a proxy.
@@ -159,7 +162,7 @@ sections! {
         /// it.
         "auth.account_attempts_per_minute" => pub account_attempts_per_minute: NonZeroU32
             = Is("10"), Integer(1, 1_000_000);
-        /// Wrong passwords per minute from one address, and registrations.
+        /// Wrong passwords and secrets of invites per minute from one address, and registrations.
         "auth.address_attempts_per_minute" => pub address_attempts_per_minute: NonZeroU32
             = Is("30"), Integer(1, 1_000_000);
     }

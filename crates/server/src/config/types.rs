@@ -32,7 +32,7 @@ impl Value for Word {
     }
 }
 
-/// The address of storage, without login, parameters and fragment.
+/// The address of a server, without login, parameters and fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Word);
 
@@ -40,6 +40,11 @@ impl Endpoint {
     /// The address.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// The address of something there, from its path on.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.as_str().trim_end_matches('/'))
     }
 
     /// Whether what is sent there can be read on the way.

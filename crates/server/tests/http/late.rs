@@ -31,6 +31,7 @@ async fn l1_a_body_that_arrives_after_its_login_ended_does_nothing() {
             "POST /admin/users",
             json!({"username": "made-late", "password": PASSWORD, "role": "admin"}),
         ),
+        ("POST /admin/invites", json!({"role": "admin"})),
         ("PUT /auth/update-user", json!({"username": "changed-late"})),
         ("POST /memos", json!({"content": "written late"})),
         (
@@ -59,6 +60,7 @@ async fn l1_a_body_that_arrives_after_its_login_ended_does_nothing() {
     }
     let users = admin.get("/admin/users").await.ok().to_string();
     assert!(users.contains("anna-1") && !users.contains("late"), "{users}");
+    assert_eq!(admin.get("/admin/invites").await.ok()["total"], 0);
 }
 
 /// A client that asks before it sends is told no at once, whatever it would send.

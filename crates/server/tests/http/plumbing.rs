@@ -226,7 +226,8 @@ async fn web_pages_may_call_only_where_the_operator_says_so() {
 }
 
 /// The routes that the protocol promises.
-const ROUTES: [&str; 76] = [
+const ROUTES: [&str; 80] = [
+    "DELETE /admin/invites/{id}",
     "DELETE /admin/users/{id}",
     "DELETE /bots/{id}",
     "DELETE /devices/{clientId}",
@@ -236,6 +237,7 @@ const ROUTES: [&str; 76] = [
     "DELETE /uploads/{id}",
     "GET /account/activity",
     "GET /account/export",
+    "GET /admin/invites",
     "GET /admin/users",
     "GET /auth/me",
     "GET /avatars/{id}/download",
@@ -270,8 +272,10 @@ const ROUTES: [&str; 76] = [
     "OPTIONS /uploads/{id}",
     "PATCH /admin/users/{id}",
     "PATCH /uploads/{id}",
+    "POST /admin/invites",
     "POST /admin/users",
     "POST /auth/change-password",
+    "POST /auth/invite",
     "POST /auth/login",
     "POST /auth/logout",
     "POST /auth/refresh",

@@ -8,11 +8,12 @@ use crate::limits::LoginBudgets;
 
 #[actix_web::test]
 async fn every_documented_route_is_answered_and_asks_for_a_token_unless_it_is_public() {
-    const PUBLIC: [&str; 6] = [
+    const PUBLIC: [&str; 7] = [
         "/health",
         "/health/ready",
         "/auth/login",
         "/auth/register",
+        "/auth/invite",
         "/auth/refresh",
         "/auth/logout",
     ];

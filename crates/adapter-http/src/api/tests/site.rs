@@ -38,8 +38,8 @@ use mosaic_domain::account::{Account, Role, User};
 use mosaic_domain::entity::{MimeType, StorageType};
 use mosaic_domain::login::{NewRefreshToken, PresentedToken, StoredRefreshToken};
 use mosaic_ports::{
-    AccessClaims, AccessTokenError, Clock, IdGenerator, MockAccessTokens, MockMediaTypes, MockPasswordHasher,
-    MockPictures, MockRandomness, SmallerPicture, Stores, TicketClaims,
+    AccessClaims, AccessTokenError, Clock, IdGenerator, MockAccessTokens, MockMediaTypes, MockPictures,
+    SmallerPicture, Stores, TicketClaims,
 };
 use mosaic_testkit::{ManualClock, MemoryBlobs, SequentialIds};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,8 +52,8 @@ use crate::limits::LoginBudgets;
 use crate::server::{HttpSettings, app};
 use crate::state::{AppState, DownloadSettings};
 
-use self::people::password;
 pub(super) use self::people::{login, user};
+use self::people::{no_password_is_right, password, secrets};
 
 /// Long enough for any machine: reached only by a failing test.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -249,11 +249,12 @@ fn state(
     let account_ports = AccountPorts {
         accounts: s.accounts.clone(),
         refresh_tokens: s.tokens.clone(),
+        invites: s.invites.clone(),
         activity: s.activity.clone(),
         passwords: Arc::new(no_password_is_right()),
         clock: clock.clone(),
         ids: ids.clone(),
-        randomness: Arc::new(MockRandomness::new()),
+        randomness: Arc::new(secrets()),
     };
     let records = Records::new(s.write.clone(), s.reader.clone(), ids.clone());
     let memos = Memos::new(records.clone(), Days::new(s.accounts.clone(), TimeZone::UTC));
@@ -309,6 +310,7 @@ fn state(
         ids,
         figures: crate::figures::HttpFigures::default(),
         login_budgets: LoginBudgets::default(),
+        public_url: None,
         heartbeat: HEARTBEAT,
     }
 }
@@ -333,6 +335,7 @@ fn tokens() -> MockAccessTokens {
             expires_at: now.plus(TOKEN_TTL_MS),
         })
     });
+    tokens.expect_sign().returning(|_| Ok("signed".into()));
     let signed = Arc::new(Mutex::new(Vec::<TicketClaims>::new()));
     let known = signed.clone();
     tokens.expect_sign_ticket().returning(move |claims| {
@@ -355,12 +358,6 @@ fn tokens() -> MockAccessTokens {
         }
     });
     tokens
-}
-
-fn no_password_is_right() -> MockPasswordHasher {
-    let mut passwords = MockPasswordHasher::new();
-    passwords.expect_verify().returning(|_, _| Ok(false));
-    passwords
 }
 
 /// Knows PNG; takes the word of whoever brings anything else.

@@ -20,7 +20,8 @@ use mosaic_domain::query::Listing;
 use mosaic_domain::{FamilyId, UnixMillis, UserId};
 use mosaic_ports::{
     AccessClaims, AccessTokenError, AccessTokens, BoxError, DeviceLogin, MockAccountStore, MockActivityLog,
-    MockClock, MockIdGenerator, MockPasswordHasher, MockRandomness, MockRefreshTokens, TicketClaims,
+    MockClock, MockIdGenerator, MockInviteStore, MockPasswordHasher, MockRandomness, MockRefreshTokens,
+    TicketClaims,
 };
 use uuid::Uuid;
 
@@ -137,6 +138,7 @@ impl Ports {
         let ports = AccountPorts {
             accounts: Arc::new(self.accounts),
             refresh_tokens: refresh,
+            invites: Arc::new(MockInviteStore::new()),
             activity: Arc::new(activity),
             passwords: Arc::new(passwords),
             clock,

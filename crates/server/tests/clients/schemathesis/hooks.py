@@ -88,6 +88,10 @@ def user():
     return {"id": ask("POST", "/admin/users", json=somebody).json()["id"]}
 
 
+def invite():
+    return ask("POST", "/admin/invites", json={}).json()
+
+
 HISTORIES = {
     "Memo": with_history("/memos", {"content": "a"}, {"content": "b", "tags": ["c"]}),
     "Diary": with_history("/diaries/2026-05-16", {"summary": "a"}, {"summary": "b"}),
@@ -99,6 +103,7 @@ PICTURE = picture()
 FOUND = {
     **dict.fromkeys(("showUpload", "continueUpload", "continueUploadByPost", "endUpload"), upload),
     **dict.fromkeys(("changeUser", "removeUser"), user),
+    "revokeInvite": lambda: {"id": invite()["invite"]["id"]},
     **dict.fromkeys(("downloadResource", "resourceThumbnail"), lambda: PICTURE),
     **{f"get{entity}Revision": lambda one=one: one for entity, one in HISTORIES.items()},
     **{f"restore{entity}Revision": lambda one=one: one for entity, one in HISTORIES.items()},
@@ -115,6 +120,8 @@ def before_call(ctx, case, kwargs):
         elif operation == "createUser":
             # The names that Schemathesis makes up first are those of `register`.
             case.body["username"] = f"user-{uuid.uuid4()}"
+        elif operation == "acceptInvite":
+            case.body.update(username=f"user-{uuid.uuid4()}", secret=invite()["secret"])
         elif operation == "login":
             case.body.update(username=ACCOUNT.name, password=PASSWORD)
         elif operation == "changePassword":

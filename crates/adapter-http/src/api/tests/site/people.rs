@@ -3,7 +3,7 @@
 use mosaic_domain::account::PasswordHash;
 use mosaic_domain::login::{NewRefreshToken, StoredRefreshToken, TokenHash, TokenSeed};
 use mosaic_domain::{FamilyId, UserId};
-use mosaic_ports::Clock as _;
+use mosaic_ports::{Clock as _, MockPasswordHasher, MockRandomness};
 use mosaic_testkit::ManualClock;
 use uuid::Uuid;
 
@@ -32,4 +32,21 @@ pub(in super::super) fn login(number: u8, client: Option<&str>) -> StoredRefresh
         client: client.map(|name| name.parse().unwrap()),
         device_name: None,
     }
+}
+
+/// Each is another one.
+pub(super) fn secrets() -> MockRandomness {
+    let (mut randomness, mut given) = (MockRandomness::new(), 100);
+    randomness.expect_secret().returning(move || {
+        given += 1;
+        [given; 32]
+    });
+    randomness
+}
+
+pub(super) fn no_password_is_right() -> MockPasswordHasher {
+    let mut passwords = MockPasswordHasher::new();
+    passwords.expect_verify().returning(|_, _| Ok(false));
+    passwords.expect_hash().returning(|_| Ok(password()));
+    passwords
 }
