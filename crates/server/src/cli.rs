@@ -3,6 +3,8 @@
 //! The flags of the configuration are made from the table of keys, so that flags, variables, file and documentation
 //! can't disagree. Here they are only collected, as text; [`crate::config::load`] judges them.
 
+mod users;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -11,15 +13,17 @@ use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use mosaic_domain::DiaryDate;
 use mosaic_domain::account::Username;
 use mosaic_domain::activity::ActivityKind;
-use mosaic_domain::{DiaryDate, Quota};
 
 use crate::check_client;
 use crate::config::{
     AttachmentsConfig, CONFIG_ENV, DEFAULT_FILE, DatabaseUrl, DefaultValue, INSTALLED_FILE, KEYS, KeySpec,
     Kind, LogFilter, RetentionConfig, ServerConfig,
 };
+
+pub use self::users::UserCommand;
 
 /// What was asked for on the command line.
 #[derive(Debug)]
@@ -258,77 +262,6 @@ pub enum EpochCommand {
     /// days the servers purge nothing by themselves, so that files of attachments which only the newer store named can still
     /// be wanted back.
     Renew,
-}
-
-/// What can be done with accounts.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum UserCommand {
-    /// Create an account
-    ///
-    /// Without --password-stdin it gets a random password, which is printed once and has to be changed.
-    Add {
-        /// The name to log in with: 1 to 64 characters, letters, digits and the signs of ASCII
-        #[arg(value_parser = Username::chosen)]
-        username: Username,
-        /// May manage accounts
-        #[arg(long)]
-        admin: bool,
-        /// Read the password from the first line of standard input
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// List the accounts
-    List,
-    /// Set a new password, and end every login of the account
-    ///
-    /// Without --password-stdin it is a random one, which is printed once and has to be changed.
-    Passwd {
-        /// The name to log in with
-        username: Username,
-        /// Read the password from the first line of standard input
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// Close an account and end its logins; its data stays
-    Disable {
-        /// The name to log in with
-        username: Username,
-    },
-    /// Open an account again that was closed
-    Enable {
-        /// The name to log in with
-        username: Username,
-    },
-    /// Change what an account may store
-    Set {
-        /// The name to log in with
-        username: Username,
-        /// What its attachments may come to, and its records no more than that: a number of bytes like 50GiB, `default` (what
-        /// attachments.user_quota_bytes says) or `none`
-        #[arg(long, value_name = "SIZE", value_parser = Quota::from_str)]
-        quota: Quota,
-    },
-    /// Remove an account and everything in it, for good
-    ///
-    /// What was interrupted goes on with the same command.
-    Delete {
-        /// The name to log in with
-        username: Username,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-impl UserCommand {
-    /// Whether somebody has to answer or to type something before it is carried out.
-    pub fn asks(&self) -> bool {
-        match self {
-            Self::Add { password_stdin, .. } | Self::Passwd { password_stdin, .. } => *password_stdin,
-            Self::Delete { yes, .. } => !yes,
-            Self::List | Self::Disable { .. } | Self::Enable { .. } | Self::Set { .. } => false,
-        }
-    }
 }
 
 /// Parses the arguments of the process, the first of which is its name.

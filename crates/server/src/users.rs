@@ -1,15 +1,17 @@
 //! `mosaic user ...`: accounts.
 
+mod invites;
+
 use std::fmt::Write;
 use std::io::{self, BufRead, IsTerminal};
 
 use console::Term;
 use mosaic_application::AppError;
-use mosaic_application::accounts::{AccountPatch, AccountRequest, Accounts};
+use mosaic_application::accounts::{AccountPatch, AccountRequest, Accounts, InviteRequest};
 use mosaic_application::garbage::GarbageCollector;
-use mosaic_domain::Violation;
 use mosaic_domain::account::{Password, Role, User, Username};
 use mosaic_domain::query::{Listing, PageNumber};
+use mosaic_domain::{InviteId, Violation};
 
 use crate::cli::UserCommand;
 use crate::confirm::{ConfirmError, confirm};
@@ -39,6 +41,9 @@ pub(crate) enum UserError {
     /// The password on standard input can't be used.
     #[error("the password {}", .0.message)]
     Password(Violation),
+    /// There is no such invite.
+    #[error("there is no invite {0}")]
+    NoSuchInvite(InviteId),
     /// Standard input can't be read.
     #[error("can not read the password from standard input: {0}")]
     Input(io::Error),
@@ -91,7 +96,10 @@ pub(crate) async fn check(work: &Workbench, command: &UserCommand) -> Result<(),
             .await
             .map_err(refused(username))
             .map(drop),
-        UserCommand::List => Ok(()),
+        UserCommand::List
+        | UserCommand::Invite { .. }
+        | UserCommand::Invites
+        | UserCommand::Uninvite { .. } => Ok(()),
     }
 }
 
@@ -134,6 +142,21 @@ pub(crate) async fn execute(
             delete(accounts, &storage.garbage(ports), username, screen).await
         }
         UserCommand::List => list(accounts).await,
+        UserCommand::Invite {
+            role,
+            quota,
+            expires,
+            url,
+        } => {
+            let request = InviteRequest {
+                role: *role,
+                quota: *quota,
+                lifetime: *expires,
+            };
+            invites::make(work, accounts, request, url.as_ref()).await
+        }
+        UserCommand::Invites => invites::list(work, accounts).await,
+        UserCommand::Uninvite { id } => invites::take_back(accounts, *id).await,
     }
 }
 

@@ -42,6 +42,14 @@ impl Endpoint {
         self.0.as_str()
     }
 
+    /// Reads one that is an argument.
+    ///
+    /// # Errors
+    /// What it should be.
+    pub(crate) fn of_argument(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text).ok_or("must be an address like https://sync.example.org")
+    }
+
     /// The address of something there, from its path on.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.as_str().trim_end_matches('/'))

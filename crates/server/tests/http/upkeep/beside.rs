@@ -38,6 +38,8 @@ async fn a_command_says_beside_a_server_what_it_says_without_one() {
         &["user", "enable", "nobody"],
         &["user", "add", "Anna"],
         &["user", "passwd", "nobody", "--password-stdin"],
+        &["user", "invites"],
+        &["user", "uninvite", "0198f3a2-7b1c-7def-8000-1234567890ab"],
         &["user", "delete", "nobody"],
         &["user", "delete", "admin"],
         &["user", "delete", "admin", "--yes"],

@@ -8,6 +8,7 @@ mod backups;
 mod beside;
 mod epochs;
 mod exports;
+mod invites;
 mod lost;
 mod opening;
 mod purges;
