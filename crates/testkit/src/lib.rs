@@ -286,6 +286,7 @@ macro_rules! conformance {
                 i1_an_invite_makes_one_account
                 i1_of_many_who_use_one_invite_at_once_one_has_an_account
                 i1_an_invite_is_used_or_taken_back
+                i1_a_use_that_is_dropped_happens_whole_or_not_at_all
                 i2_an_invite_ends
                 i2_an_invite_of_who_administers_no_more_makes_no_account
                 i3_who_invites_has_only_so_many_open_invites

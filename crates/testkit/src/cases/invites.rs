@@ -1,6 +1,10 @@
 //! Invites (I1 to I3).
 
+use std::future::Future;
+use std::pin::Pin;
+
 use futures_util::future::join_all;
+use futures_util::poll;
 use mosaic_domain::account::{Account, AccountChange, ActingLogin, RemoveOutcome, Role};
 use mosaic_domain::invite::{
     AcceptOutcome, FoundInvite, Invite, InviteEnd, InviteOutcome, InviteRefusal, OPEN_MAX, RevokeOutcome,
@@ -170,6 +174,36 @@ pub async fn i1_an_invite_is_used_or_taken_back(h: &Harness) {
         }
     }
     assert_eq!(users(h).await, accounts);
+}
+
+/// A use that nobody waits for any more, wherever it stands, leaves an account with an invite that is used, or neither.
+pub async fn i1_a_use_that_is_dropped_happens_whole_or_not_at_all(h: &Harness) {
+    for (n, polls) in (1..).zip([0, 1, 2, 3, 5, 8, 13]) {
+        let invite = invite(h, n, None);
+        make(h, &invite).await;
+        let account = h.account(&format!("guest-{n}"), Role::User);
+        let mut using: Pin<Box<dyn Future<Output = _>>> = Box::pin(accept(h, n, account.clone()));
+        for _ in 0..polls {
+            if poll!(&mut using).is_ready() {
+                using = Box::pin(std::future::pending());
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(using);
+        // Whoever asks next waits until that is over.
+        let used = match revoke(h, invite.id).await {
+            RevokeOutcome::Used => true,
+            RevokeOutcome::Revoked(_) => false,
+            outcome => panic!("{outcome:?}"),
+        };
+        let id = account.user.id;
+        let made = h.stores.accounts.by_id(id).await.unwrap();
+        assert_eq!(made.is_some(), used);
+        if used {
+            h.write(id, [put(memo_key(1), memo("x"))]).await;
+        }
+    }
 }
 
 /// What was taken back or has expired makes no account; who takes it back again is told so.
