@@ -274,9 +274,8 @@ async fn accept(
         Ok(outcome?)
     });
     let done = done.await;
-    if let Err(problem) = &done
-        && problem.code() == ProblemCode::UnknownInvite
-    {
+    let code = done.as_ref().err().map(Problem::code);
+    if let Some(ProblemCode::UnknownInvite | ProblemCode::RateLimited) = code {
         access_log::note_refused_login(&request, &typed);
     }
     Ok(Json(done?.into()))

@@ -48,6 +48,14 @@ async fn log_of(format: &str) -> String {
         );
     }
     assert_eq!(login("admin", "a wrong password", "2001:db8::7").await, 401);
+    // So is one who guesses the secret of an invite.
+    let guess = json!({"secret": "guessed", "username": "anna", "password": "long enough"});
+    let request = server
+        .anonymous()
+        .request(Method::POST, "/auth/invite")
+        .json(&guess);
+    let answer = request.header("x-forwarded-for", "203.0.113.10").send();
+    assert_eq!(answer.await.unwrap().status(), 404);
     assert_eq!(login("admin", ADMIN_PASSWORD, "192.0.2.1").await, 200);
     for path in [
         "/x%20WARN%20mosaic::access:%20login%20refused%20client_addr=6.6.6.6%20account=",
@@ -89,7 +97,7 @@ async fn the_filter_finds_who_was_refused_and_nobody_else() {
             let lines = format!("{logger}{}", log.trim_end().replace('\n', &format!("\n{logger}")));
             std::fs::write(&file, &lines).unwrap();
             let mut expected = vec!["203.0.113.9"; NAMES.len()];
-            expected.push("2001:db8::7");
+            expected.extend(["2001:db8::7", "203.0.113.10"]);
             assert_eq!(found(&file), expected, "{lines}");
         }
     }
