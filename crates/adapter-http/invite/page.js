@@ -9,12 +9,17 @@ function say(text) {
   $("error").textContent = text;
 }
 
+/** Whether the form was sent, and its answer did not come. */
+let isUnanswered = false;
+
 /** What a refusal says, in words. */
 function inWords(problem) {
   const errors = (problem.errors ?? []).filter((error) => NAMES[error.path]);
   if (errors.length > 0) return errors.map((error) => `${NAMES[error.path]}: ${error.message}.`).join(" ");
   const said = problem.detail ?? "The server did not make the account.";
-  return `${said[0].toUpperCase()}${said.slice(1)}.`;
+  const sent = "The form was sent before, and its answer was lost: try to log in with the name and the password of then";
+  const more = isUnanswered && problem.code === "invite_used" ? ` ${sent}.` : "";
+  return `${said[0].toUpperCase()}${said.slice(1)}.${more}`;
 }
 
 async function post(path, body) {
@@ -47,10 +52,16 @@ $("form").addEventListener("submit", async (event) => {
   try {
     await send();
   } catch {
-    if (!$("form").hidden) say("The server does not answer. Try again in a moment.");
+    if (!$("form").hidden) {
+      isUnanswered = true;
+      say("The server does not answer. Try again in a moment.");
+    }
   }
   $("send").disabled = false;
 });
+
+// Another link, in the same tab.
+addEventListener("hashchange", () => location.reload());
 
 if (secret === "") {
   $("form").hidden = true;

@@ -4,12 +4,12 @@
 //! Stamps, edit times, cursors, revisions and logins stay as they are: devices just go on pulling from the new server. At
 //! the end both stores are read again and compared, record by record.
 
+mod invites;
+
 use std::collections::BTreeMap;
 
 use mosaic_domain::activity::{ActivityQuery, SERVER};
-use mosaic_domain::invite::Invite;
 use mosaic_domain::pull::PageLimits;
-use mosaic_domain::query::PageNumber;
 use mosaic_domain::{Record, Stamp, UserId};
 use mosaic_ports::{KeptRevision, Loaded, RevisionPlace, StoreError, Stores, UserDump, UserIds};
 use sha2::{Digest, Sha256};
@@ -20,8 +20,6 @@ const USERS_AT_ONCE: u32 = 500;
 const CONTENTS_AT_ONCE: u32 = 1_000;
 /// How many events are read at once.
 const EVENTS_AT_ONCE: u32 = 1_000;
-/// How many invites are written at once.
-const INVITES_AT_ONCE: usize = 500;
 /// How much one batch holds.
 const BATCH: PageLimits = PageLimits {
     records: 1_000,
@@ -135,7 +133,7 @@ impl Copy {
                 .await?;
         }
         self.compare_activity(SERVER).await?;
-        if !self.missing_invites().await?.is_empty() {
+        if !self.other_invites().await?.is_empty() {
             let (user, what) = (SERVER, "the invites");
             return Err(CopyError::Differs { user, what });
         }
@@ -312,33 +310,6 @@ impl Copy {
         }
         let what = "the trails";
         Err(CopyError::Differs { user, what })
-    }
-
-    /// The invites. One that is over in the target stays so: it was used or taken back there since.
-    async fn copy_invites(&self) -> Result<(), CopyError> {
-        for some in self.missing_invites().await?.chunks(INVITES_AT_ONCE) {
-            self.to.dump_writer.load_invites(some.to_vec()).await?;
-        }
-        Ok(())
-    }
-
-    /// The invites that the target does not know as they are, nor as such that are over.
-    async fn missing_invites(&self) -> Result<Vec<Invite>, CopyError> {
-        let theirs = self.to.invites.list(PageNumber::EVERYTHING).await?.items;
-        let theirs: BTreeMap<_, _> = theirs
-            .into_iter()
-            .map(|found| (found.invite.id, found.invite))
-            .collect();
-        let ours = self.from.invites.list(PageNumber::EVERYTHING).await?.items;
-        let is_missing = |invite: &Invite| {
-            let there = theirs.get(&invite.id);
-            there.is_none_or(|there| there != invite && there.end.is_none())
-        };
-        Ok(ours
-            .into_iter()
-            .map(|found| found.invite)
-            .filter(is_missing)
-            .collect())
     }
 
     async fn compare_contents(&self, user: UserId, hash: &mut Sha256) -> Result<(), CopyError> {

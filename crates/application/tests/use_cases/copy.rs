@@ -426,4 +426,10 @@ async fn invites_are_copied_and_those_that_are_over_stay_so() {
     assert_ne!(since, all);
     copy(from, &to).await.unwrap();
     assert_eq!(there().await, since);
+    // One that the source has no more is over, too: nobody knows there what it was.
+    let gone = invite(3, None);
+    to.dump_writer.load_invites(vec![gone.clone()]).await.unwrap();
+    copy(from, &to).await.unwrap();
+    let end = Some(InviteEnd::Revoked { at: gone.made_at });
+    assert_eq!(there().await[2], Invite { end, ..gone });
 }

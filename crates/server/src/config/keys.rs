@@ -159,10 +159,10 @@ sections! {
         "auth.refresh_token_ttl_ms" => pub refresh_token_ttl: Duration
             = Is("2592000000"), Integer(1000, 3650 * DAY_MS);
         /// Wrong passwords per minute for one account: of all strangers together, and of each device that is known to
-        /// it.
+        /// it. Wrong secrets of invites per minute from one address.
         "auth.account_attempts_per_minute" => pub account_attempts_per_minute: NonZeroU32
             = Is("10"), Integer(1, 1_000_000);
-        /// Wrong passwords and secrets of invites per minute from one address, and registrations.
+        /// Wrong passwords per minute from one address, and registrations.
         "auth.address_attempts_per_minute" => pub address_attempts_per_minute: NonZeroU32
             = Is("30"), Integer(1, 1_000_000);
     }

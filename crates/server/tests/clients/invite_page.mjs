@@ -1,5 +1,5 @@
 // Runs the script of the page `/invite` over a server: the first argument is the link of an invite, the second the name that is
-// taken, the third the one that is chosen. Prints what the page says in the end.
+// taken, the third the one that is chosen, the fourth another link. Prints what the page says in the end.
 import assert from "node:assert/strict";
 
 /** As much of an element as the page uses. */
@@ -14,7 +14,7 @@ class Element {
   }
 }
 
-const [link, taken, chosen] = process.argv.slice(2);
+const [link, taken, chosen, lost] = process.argv.slice(2);
 const AsyncFunction = (async () => {}).constructor;
 const base = link.split("#")[0];
 const script = await (await fetch(`${base}/page.js`)).text();
@@ -24,15 +24,20 @@ async function open(href) {
   const elements = {};
   const document = { getElementById: (id) => (elements[id] ??= new Element()) };
   const url = new URL(href);
-  const location = { href, hash: url.hash, pathname: url.pathname };
+  const location = { href, hash: url.hash, pathname: url.pathname, reload: () => { page.reloaded = true; } };
   const page = { elements, asked: [], left: undefined };
-  const relative = (path, options) => {
+  const relative = async (path, options) => {
     page.asked.push(path);
-    return page.fails ? Promise.reject(new TypeError("fetch failed")) : fetch(new URL(path, href), options);
+    if (page.fails) throw new TypeError("fetch failed");
+    const answer = await fetch(new URL(path, href), options);
+    if (page.losesAnswers) throw new TypeError("fetch failed");
+    return answer;
   };
   const history = { replaceState: (_state, _title, address) => { page.left = address; } };
   const text = script.replace('"use strict";', "");
-  await new AsyncFunction("document", "location", "history", "fetch", text)(document, location, history, relative);
+  const listen = (kind, listener) => { page[kind] = listener; };
+  const run = new AsyncFunction("document", "location", "history", "fetch", "addEventListener", text);
+  await run(document, location, history, relative, listen);
   page.send = async (username, password, again = password) => {
     Object.assign(elements.username, { value: username });
     Object.assign(elements.password, { value: password });
@@ -46,9 +51,19 @@ async function open(href) {
   return page;
 }
 
+/** A use whose answer is lost on the way. */
+async function lose(page, name) {
+  page.losesAnswers = true;
+  const said = await page.send(name, "long enough");
+  page.losesAnswers = false;
+  return said;
+}
+
 const half = await open(base);
 assert.ok(half.elements.form.hidden);
 assert.match(half.elements.error.textContent, /not whole/);
+half.hashchange();
+assert.ok(half.reloaded);
 
 const wrong = await open(`${base}#${"0".repeat(40)}`);
 assert.match(await wrong.send(chosen, "long enough"), /^There is no such invite: .*\.$/);
@@ -69,4 +84,8 @@ assert.deepEqual(page.asked.slice(-2), ["auth/invite", "auth/logout"]);
 assert.equal(page.left, new URL(base).pathname);
 const again = await open(link);
 assert.match(await again.send("carl", "long enough"), /^The invite was used: /);
+assert.doesNotMatch(again.elements.error.textContent, /try to log in/);
+const unlucky = await open(lost);
+assert.match(await lose(unlucky, `${chosen}-too`), /does not answer/);
+assert.match(await unlucky.send(`${chosen}-too`, "long enough"), /^The invite was used: .* try to log in/);
 console.log(page.elements.done.textContent);

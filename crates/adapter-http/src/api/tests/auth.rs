@@ -174,14 +174,26 @@ async fn log_ins_are_limited() {
 /// A guess that nobody waits for is one.
 #[actix_web::test]
 async fn who_hangs_up_is_counted() {
+    // The body is read by then, and the password, or the secret, on its way.
+    for (path, polls, body) in [
+        ("/auth/login", 2, json!({"username": "anna", "password": "guess"})),
+        (
+            "/auth/invite",
+            1,
+            json!({"secret": "guess", "username": "anna", "password": "long enough"}),
+        ),
+    ] {
+        counts_who_hangs_up(path, polls, &body).await;
+    }
+}
+
+async fn counts_who_hangs_up(path: &str, polls: u32, body: &Value) {
     let site = Site::new().await;
-    let body = json!({"username": "anna", "password": "guess"});
-    let guess = || site.send(request("POST", "/auth/login").set_json(&body));
+    let guess = || site.send(request("POST", path).set_json(body));
     let budget = LoginBudgets::default().account.burst.get();
     for _ in 0..budget {
         let mut hung_up = Box::pin(guess());
-        // The body is read by then, and the password on its way.
-        for _ in 0..2 {
+        for _ in 0..polls {
             assert!(futures_util::poll!(&mut hung_up).is_pending());
             tokio::task::yield_now().await;
         }
@@ -191,14 +203,20 @@ async fn who_hangs_up_is_counted() {
     let mut more = 0;
     while guess().await.status != 429 {
         more += 1;
-        assert!(more < budget, "nobody who hung up was counted");
+        assert!(more < budget, "{path}: nobody who hung up was counted");
     }
 }
 
 #[actix_web::test]
 async fn those_who_are_not_signed_in_send_small_bodies() {
     let site = Site::new().await;
-    for path in ["/auth/login", "/auth/register", "/auth/refresh", "/auth/logout"] {
+    for path in [
+        "/auth/login",
+        "/auth/register",
+        "/auth/invite",
+        "/auth/refresh",
+        "/auth/logout",
+    ] {
         for (length, status, code) in [
             (64 * 1024, 422, "validation_failed"),
             (64 * 1024 + 1, 413, "body_too_large"),

@@ -237,7 +237,7 @@ async fn invites_are_noted_in_the_trail_of_whoever_made_them() {
     let revoke = by("admin", request("DELETE", &format!("/admin/invites/{id}")));
     site.send(revoke).await.assert_is(204, "");
     let login = site
-        .send(accept(&with(&first["secret"], "ben")))
+        .send(accept(&with(&first["secret"], "ben")).peer_addr("198.51.100.7:1234".parse().unwrap()))
         .await
         .assert_ok()
         .body;
@@ -262,6 +262,9 @@ async fn invites_are_noted_in_the_trail_of_whoever_made_them() {
     let of_ben: Vec<_> = kinds(ben).await.into_iter().map(|(kind, ..)| kind).collect();
     assert_eq!(of_ben, ["login", "account_created"]);
     assert_eq!(kinds(SERVER).await, []);
+    // Not from where somebody else came.
+    let shown = site.get("/account/activity?kind=invite_used").await.assert_ok();
+    assert_eq!(shown.body[0]["address"], Value::Null);
 }
 
 #[actix_web::test]

@@ -184,8 +184,9 @@ async fn the_page_behind_the_link_makes_the_account() {
     let server = place.start();
     for (root, name) in [("", "ben"), ("/api", "carla")] {
         let url = format!("{}{root}", server.url);
-        let said = place.mosaic(&["user", "invite", "--url", &url]).done();
-        succeed(Command::new("node").args([PAGE, link(&said), "Admin", name])).await;
+        let invite = || place.mosaic(&["user", "invite", "--url", &url]).done();
+        let (said, other) = (invite(), invite());
+        succeed(Command::new("node").args([PAGE, link(&said), "Admin", name, link(&other)])).await;
         let login = server.login(name, "long enough", "phone").await;
         // That of the page has ended.
         let noted = login.get("/account/activity").await.ok();
