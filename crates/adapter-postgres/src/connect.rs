@@ -56,6 +56,9 @@ impl Connect for Connector {
                     );
                 }
             });
+            // The driver has asked whether the server takes writes, and read no further than what it wanted to know. A pooler
+            // that answers the rest later takes that for the end of what is asked next.
+            client.batch_execute("").await?;
             Ok((client, driver))
         };
         Box::pin(InRuntime {

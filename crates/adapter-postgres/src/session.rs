@@ -191,9 +191,18 @@ impl Database {
     }
 
     /// What takes too long is stopped: the session goes, which cancels it.
+    ///
+    /// Behind a pooler several steps are a transaction: else it may take the first answer for the end, and give the connection
+    /// to somebody else between two messages of the next step, half of which ends up with what they sent.
     async fn look_up_all(&self, steps: Vec<Step<'_>>) -> Result<Vec<Vec<Row>>, Failure> {
         let mut session = self.session().await?;
-        self.in_time(session.run(steps)).await
+        if self.0.prepares || steps.len() < 2 {
+            return self.in_time(session.run(steps)).await;
+        }
+        let steps = steps.into_iter().chain([Step::Command("COMMIT")]).collect();
+        let mut answers = self.in_time(session.begin(steps)).await?;
+        (session.in_transaction, _) = (false, answers.pop());
+        Ok(answers)
     }
 
     /// What takes no longer than a look-up may.

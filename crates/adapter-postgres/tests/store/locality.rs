@@ -91,6 +91,10 @@ impl StoreFixture for Cut {
 /// Each statement that was sent.
 static SEEN: Mutex<BTreeMap<String, Seen>> = Mutex::new(BTreeMap::new());
 
+/// What was sent outside of a transaction before what came before it was answered. `PgBouncer` may have given the connection
+/// to somebody else in the middle of it, and finish it on another one: with the statement that somebody else sent there.
+static PILED_UP: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 #[derive(Default)]
 struct Seen {
     /// The types of its values.
@@ -124,6 +128,14 @@ impl wire::Listener for Told {
         });
         let types = types.collect();
         with_seen(str::from_utf8(text).unwrap(), |seen| seen.types = types);
+    }
+
+    fn piled_up(&self, body: &[u8]) {
+        let text = String::from_utf8_lossy(body).into_owned();
+        PILED_UP
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(text);
     }
 
     fn answered(&self, kind: u8, body: &[u8]) {
@@ -344,6 +356,8 @@ fn wrapped(text: &str, indent: &str) -> String {
 fn the_suite_holds_on_tables_that_are_cut_and_every_statement_about_a_user_touches_one_part() {
     let failed = run_all(mosaic_testkit::conformance!(list, Cut));
     assert!(failed.is_empty(), "cases that fail: {failed:?}");
+    let piled_up = PILED_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(piled_up.is_empty(), "sent before its turn: {piled_up:#?}");
     let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut faulty = Vec::new();
     for (text, seen) in &*seen {

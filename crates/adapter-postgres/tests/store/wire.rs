@@ -1,6 +1,6 @@
 //! What goes over the wire between a store and its database, message by message.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -10,6 +10,32 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) trait Listener: Send + Sync + 'static {
     fn asked(&self, _kind: u8, _body: &[u8]) {}
     fn answered(&self, _kind: u8, _body: &[u8]) {}
+    /// Something is sent outside of a transaction, before what was sent earlier is answered.
+    fn piled_up(&self, _body: &[u8]) {}
+}
+
+/// What is under way on one connection.
+#[derive(Default)]
+struct Turns {
+    unanswered: u32,
+    in_transaction: bool,
+}
+
+impl Turns {
+    /// Whether this begins what takes several messages, outside of a transaction, and something is not answered yet.
+    fn asked(&mut self, kind: u8, body: &[u8]) -> bool {
+        let piles_up = kind == b'P' && self.unanswered > 0 && !self.in_transaction;
+        if kind == b'Q' {
+            self.in_transaction |= body.starts_with(b"BEGIN");
+            self.in_transaction &= !body.starts_with(b"COMMIT") && !body.starts_with(b"ROLLBACK");
+        }
+        self.unanswered += u32::from(matches!(kind, b'Q' | b'S'));
+        piles_up
+    }
+
+    fn answered(&mut self, kind: u8) {
+        self.unanswered = self.unanswered.saturating_sub(u32::from(kind == b'Z'));
+    }
 }
 
 /// The same database by a way on which somebody listens. Without TLS, which it has no ear for.
@@ -31,11 +57,17 @@ pub(crate) async fn tapped(url: &str, listener: Arc<impl Listener>) -> String {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             let (asked, answered) = (Arc::clone(&listener), Arc::clone(&listener));
+            let turns = Arc::new(Mutex::new(Turns::default()));
+            let turns_of_server = Arc::clone(&turns);
             // The first message of a client has no kind.
             tokio::spawn(pass(from_client, to_server, true, move |kind, body| {
                 asked.asked(kind, body);
+                if turns.lock().unwrap().asked(kind, body) {
+                    asked.piled_up(body);
+                }
             }));
             tokio::spawn(pass(from_server, to_client, false, move |kind, body| {
+                turns_of_server.lock().unwrap().answered(kind);
                 answered.answered(kind, body);
             }));
         }
