@@ -1,6 +1,7 @@
 //! What goes over the wire between a store and its database, message by message.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -14,10 +15,14 @@ pub(crate) trait Listener: Send + Sync + 'static {
     fn piled_up(&self, _body: &[u8]) {}
 }
 
+/// How long the end of an answer is held back that comes at once with the rest of it otherwise.
+const HELD: Duration = Duration::from_millis(20);
+
 /// What is under way on one connection.
 #[derive(Default)]
 struct Turns {
     unanswered: u32,
+    ended: u32,
     in_transaction: bool,
 }
 
@@ -31,6 +36,13 @@ impl Turns {
         }
         self.unanswered += u32::from(matches!(kind, b'Q' | b'S'));
         piles_up
+    }
+
+    /// Whether this ends what was asked first on the connection.
+    fn ends_the_first(&mut self, kind: u8) -> bool {
+        // The login ends in the same way.
+        self.ended += u32::from(kind == b'Z');
+        kind == b'Z' && self.ended == 2
     }
 
     fn answered(&mut self, kind: u8) {
@@ -60,13 +72,16 @@ pub(crate) async fn tapped(url: &str, listener: Arc<impl Listener>) -> String {
             let turns = Arc::new(Mutex::new(Turns::default()));
             let turns_of_server = Arc::clone(&turns);
             // The first message of a client has no kind.
-            tokio::spawn(pass(from_client, to_server, true, move |kind, body| {
+            tokio::spawn(pass(from_client, to_server, true, async move |kind, body| {
                 asked.asked(kind, body);
                 if turns.lock().unwrap().asked(kind, body) {
                     asked.piled_up(body);
                 }
             }));
-            tokio::spawn(pass(from_server, to_client, false, move |kind, body| {
+            tokio::spawn(pass(from_server, to_client, false, async move |kind, body| {
+                if turns_of_server.lock().unwrap().ends_the_first(kind) {
+                    tokio::time::sleep(HELD).await;
+                }
                 turns_of_server.lock().unwrap().answered(kind);
                 answered.answered(kind, body);
             }));
@@ -80,7 +95,7 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut is_first: bool,
-    told: impl Fn(u8, &[u8]),
+    told: impl AsyncFn(u8, &[u8]),
 ) -> std::io::Result<()> {
     loop {
         let kind = if is_first {
@@ -96,7 +111,7 @@ async fn pass(
         message.resize(head + usize::try_from(length).unwrap() - 4, 0);
         from.read_exact(&mut message[head..]).await?;
         if let Some(kind) = kind {
-            told(kind, &message[head..]);
+            told(kind, &message[head..]).await;
         }
         to.write_all(&message).await?;
     }
