@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -14,7 +15,8 @@ async fn a_stop_signal_lets_a_request_in_flight_finish_and_exits_with_0() {
         (Signal::INT, "SIGINT"),
         (Signal::HUP, "SIGHUP"),
     ] {
-        let mut server = Server::start();
+        // Whoever runs the tests by `nohup` has all that they start ignore it.
+        let mut server = Data::new().start_by(&["env", "--default-signal=HUP"], &[]);
         let phone = server.device("phone").await;
         let body = r#"{"content": "in flight"}"#;
         let address = server.url.strip_prefix("http://").unwrap().to_owned();
@@ -66,7 +68,12 @@ async fn a_hangup_that_was_to_be_ignored_is() {
 
 /// Returns once the server takes no new connections: it has heard the signal.
 fn wait_until_refused(address: &str) {
+    let began = Instant::now();
     while TcpStream::connect(address).is_ok() {
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "it does not hear the signal"
+        );
         std::thread::yield_now();
     }
 }
