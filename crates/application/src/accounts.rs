@@ -12,7 +12,7 @@ use mosaic_domain::account::{
 use mosaic_domain::activity::{ActivityKind, Doer, Origin};
 use mosaic_domain::query::{Listing, PageNumber};
 use mosaic_domain::text::Label;
-use mosaic_domain::{ClientId, Quota, TimeZone, UserId, Violation, Violations};
+use mosaic_domain::{Quota, TimeZone, UserId, Violation, Violations};
 use mosaic_ports::{
     AccountStore, ActivityLog, Clock, IdGenerator, InviteStore, PasswordHasher, Randomness, RefreshTokens,
 };
@@ -221,24 +221,19 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AppError::RegistrationClosed`], [`AppError::NameTaken`].
-    pub async fn register(
-        &self,
-        username: Username,
-        password: Password,
-        client: Option<ClientId>,
-        device_name: Option<Label<100>>,
-    ) -> Result<Login, AppError> {
+    pub async fn register(&self, newcomer: Newcomer) -> Result<Login, AppError> {
         if self.registration == Registration::Closed {
             return Err(AppError::RegistrationClosed);
         }
         let request = AccountRequest {
-            username,
-            password,
+            username: newcomer.username,
+            password: newcomer.password,
             role: Role::User,
             must_change_password: false,
         };
         let Account { user, password } = self.store_any(request, None, Doer::Stranger).await?;
-        self.log_in(user.id, password, client, device_name).await
+        self.log_in(user.id, password, newcomer.client, newcomer.device_name)
+            .await
     }
 
     /// Makes an account, for a login or, with `None`, for the server itself.

@@ -44,21 +44,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 ProblemCode::RateLimited,
                 ProblemCode::StorageFull,
             ]),
-        Endpoint::post("/auth/register", "register", register)
-            .public()
-            .body_limit(SMALL_BODY)
-            .about(
-                TAG,
-                "Makes an account and logs in, where the server takes registrations",
-            )
-            .body::<RegisterBody>()
-            .returns::<LoginAnswer>("The tokens and the account")
-            .problems(&[
-                ProblemCode::RegistrationClosed,
-                ProblemCode::UsernameTaken,
-                ProblemCode::RateLimited,
-                ProblemCode::StorageFull,
-            ]),
         Endpoint::post("/auth/refresh", "refresh", refresh)
             .public()
             .body_limit(SMALL_BODY)
@@ -323,49 +308,6 @@ fn count<T>(attempt: Attempt<'_>, outcome: &Result<T, AppError>) {
         Ok(_) | Err(AppError::Unauthenticated(Unauthenticated::AccountDisabled)) => attempt.succeeded(),
         Err(_) => {}
     }
-}
-
-/// An account to make.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct RegisterBody {
-    #[schema(value_type = schema::NewUsername, required)]
-    #[serde(default)]
-    username: Field<String>,
-    #[schema(value_type = schema::NewPassword, required)]
-    #[serde(default)]
-    password: Field<String>,
-    /// The device.
-    #[schema(value_type = Option<schema::ClientId>)]
-    #[serde(default)]
-    client_id: Field<String>,
-    /// What its user calls the device.
-    #[schema(value_type = Option<schema::DisplayName>)]
-    #[serde(default)]
-    device_name: Field<String>,
-}
-
-async fn register(
-    request: HttpRequest,
-    state: Data<AppState>,
-    limiter: Data<LoginLimiter>,
-    body: JsonBody<RegisterBody>,
-) -> JsonResult<LoginAnswer> {
-    let body = body.0;
-    let mut check = Check::default();
-    let username = check.required("username", body.username, |name| Username::chosen(&name));
-    let password = check.required("password", body.password, Password::chosen);
-    let (client, device_name) = device(&mut check, body.client_id, body.device_name);
-    let (username, password) = check.finish(username.zip(password))?;
-    let registration = limiter.begin_registration(client_addr::of(&request))?;
-    let origin = client_addr::origin(&request, client.as_ref());
-    let login = state
-        .accounts
-        .asked_from(origin)
-        .register(username, password, client, device_name)
-        .await?;
-    registration.succeeded();
-    Ok(Json(login.into()))
 }
 
 /// A refresh token.

@@ -1,31 +1,28 @@
-//! Invites: made, listed and taken back by administrators, used by whoever has the link (I1 to I3).
+//! Invites: made, listed and taken back by administrators (I2, I3).
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
-use mosaic_application::AppError;
-use mosaic_application::accounts::{InviteRequest, NewInvite, Newcomer};
-use mosaic_domain::account::{Password, Role, Username};
-use mosaic_domain::invite::{FoundInvite, InviteEnd, InviteLifetime, InviteRefusal};
+use mosaic_application::accounts::{InviteRequest, NewInvite};
+use mosaic_domain::account::Role;
+use mosaic_domain::invite::{FoundInvite, InviteEnd, InviteLifetime};
 use mosaic_domain::query::Listing;
 use mosaic_domain::{InviteId, UnixMillis, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::{LoginAnswer, SMALL_BODY, accounts_for, device, short_enough, whoever_hangs_up};
+use super::accounts::accounts_for;
 use super::page::{NamedPage, PageOf, UsualPage};
 use super::records::JsonResult;
 use crate::admission::Load;
 use crate::body::JsonBody;
 use crate::caller::Administrator;
 use crate::field::{Check, Field, Int, from_text};
-use crate::limits::LoginLimiter;
 use crate::names::{InviteState, RoleName};
 use crate::problem::{Problem, ProblemCode};
 use crate::query::{Key, Query};
 use crate::routes::Endpoint;
 use crate::schema::{self, UnixMs};
 use crate::state::AppState;
-use crate::{access_log, client_addr};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const TAG: &str = "admin";
@@ -50,27 +47,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             .problems(&[
                 ProblemCode::NotFound,
                 ProblemCode::InviteUsed,
-                ProblemCode::StorageFull,
-            ]),
-        Endpoint::post("/auth/invite", "acceptInvite", accept)
-            .public()
-            .body_limit(SMALL_BODY)
-            .about("auth", "Makes an account by an invite, and logs in")
-            .details(
-                "The account is as whoever invites has chosen; name and password are one's own. Where the name is taken, the \
-                 invite is good for another one.",
-            )
-            .body::<AcceptBody>()
-            .returns::<LoginAnswer>("The tokens and the account")
-            .problems(&[
-                ProblemCode::UnknownInvite,
-                ProblemCode::UsernameTaken,
-                ProblemCode::InviteUsed,
-                ProblemCode::InviteRevoked,
-                ProblemCode::InviteExpired,
-                ProblemCode::BadCredentials,
-                ProblemCode::AccountDisabled,
-                ProblemCode::RateLimited,
                 ProblemCode::StorageFull,
             ]),
     ]
@@ -215,68 +191,4 @@ async fn revoke(
     let accounts = accounts_for(&state, &request, &admin.0);
     accounts.revoke_invite(id.0, Some(admin.0.acting())).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// An account to make by an invite.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct AcceptBody {
-    /// What stands behind `#` in the link.
-    #[schema(value_type = schema::InviteSecret, required)]
-    #[serde(default)]
-    secret: Field<String>,
-    #[schema(value_type = schema::NewUsername, required)]
-    #[serde(default)]
-    username: Field<String>,
-    #[schema(value_type = schema::NewPassword, required)]
-    #[serde(default)]
-    password: Field<String>,
-    /// The device.
-    #[schema(value_type = Option<schema::ClientId>)]
-    #[serde(default)]
-    client_id: Field<String>,
-    /// What its user calls the device.
-    #[schema(value_type = Option<schema::DisplayName>)]
-    #[serde(default)]
-    device_name: Field<String>,
-}
-
-async fn accept(
-    request: HttpRequest,
-    state: Data<AppState>,
-    limiter: Data<LoginLimiter>,
-    body: JsonBody<AcceptBody>,
-) -> JsonResult<LoginAnswer> {
-    let body = body.0;
-    let mut check = Check::default();
-    let secret = check.required("secret", body.secret, short_enough);
-    let username = check.required("username", body.username, |name| Username::chosen(&name));
-    let password = check.required("password", body.password, Password::chosen);
-    let (client, device_name) = device(&mut check, body.client_id, body.device_name);
-    let (secret, (username, password)) = check.finish(secret.zip(username.zip(password)))?;
-    let typed = username.to_string();
-    let newcomer = Newcomer {
-        username,
-        password,
-        client,
-        device_name,
-    };
-    let address = client_addr::of(&request);
-    let origin = client_addr::origin(&request, newcomer.client.as_ref());
-    let done = whoever_hangs_up(async move {
-        let attempt = limiter.begin_invite(address)?;
-        let accounts = state.accounts.asked_from(origin);
-        let outcome = accounts.accept_invite(&secret, newcomer).await;
-        // Whoever has an invite may ask for names, but not for many.
-        if let Err(AppError::Invite(InviteRefusal::Unknown) | AppError::NameTaken) = outcome {
-            attempt.failed();
-        }
-        Ok(outcome?)
-    });
-    let done = done.await;
-    let code = done.as_ref().err().map(Problem::code);
-    if let Some(ProblemCode::UnknownInvite | ProblemCode::RateLimited) = code {
-        access_log::note_refused_login(&request, &typed);
-    }
-    Ok(Json(done?.into()))
 }

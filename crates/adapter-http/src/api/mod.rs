@@ -15,7 +15,8 @@ mod form;
 mod invites;
 mod listing;
 mod memos;
-pub(crate) mod page;
+pub(crate) mod newcomers;
+mod page;
 mod push;
 mod records;
 mod resources;
@@ -32,6 +33,7 @@ use crate::routes::RouteTable;
 pub(crate) fn table() -> RouteTable {
     RouteTable::new(health::endpoints())
         .and(accounts::endpoints())
+        .and(newcomers::endpoints())
         .and(tickets::endpoints())
         .and(sync::endpoints())
         .and(push::endpoints())

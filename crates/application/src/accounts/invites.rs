@@ -55,7 +55,7 @@ impl fmt::Debug for NewInvite {
     }
 }
 
-/// Who makes an account by an invite.
+/// Who makes an account of their own.
 #[derive(Debug, Clone)]
 pub struct Newcomer {
     /// The name.

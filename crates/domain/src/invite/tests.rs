@@ -220,3 +220,34 @@ fn lifetimes_are_read_and_have_limits() {
         assert_eq!(ms(text).unwrap_err().code, code, "{text}");
     }
 }
+
+#[test]
+fn how_it_came_to_an_end_is_kept_as_a_moment_and_a_user() {
+    let at = UnixMillis::clamped(7);
+    for (end, kept) in [
+        (None, (None, None)),
+        (Some(InviteEnd::Revoked { at }), (Some(7), None)),
+        (
+            Some(InviteEnd::Used { by: user(3), at }),
+            (Some(7), Some(user(3).uuid())),
+        ),
+    ] {
+        assert_eq!(InviteEnd::stored(end), kept);
+        let (at, by) = (kept.0.map(UnixMillis::clamped), kept.1.map(UserId::new));
+        assert_eq!(InviteEnd::of_stored(at, by), end);
+    }
+}
+
+#[test]
+fn i3_times_are_what_they_are_called() {
+    for (text, ms) in [
+        ("1m", 60_000),
+        ("1h", 3_600_000),
+        ("1d", 86_400_000),
+        ("90d", 7_776_000_000),
+    ] {
+        assert_eq!(text.parse::<InviteLifetime>().unwrap().ms(), ms, "{text}");
+    }
+    assert_eq!(InviteLifetime::DEFAULT.ms(), 604_800_000);
+    assert_eq!(KEPT_AFTER_MS, 2_592_000_000);
+}

@@ -1,5 +1,6 @@
 //! What administrators do, registration, and the first start.
 
+use mosaic_application::accounts::Newcomer;
 use mosaic_domain::Quota;
 
 use super::*;
@@ -125,9 +126,13 @@ async fn of_an_account_is_changed_what_is_asked_for() {
 
 #[tokio::test]
 async fn registration_is_closed_unless_the_operator_opens_it() {
-    let parsed = || mosaic_application::accounts::parse_new_account("ben", "long enough".into()).unwrap();
-    let (name, password) = parsed();
-    let refused = Ports::new().build().0.register(name, password, None, None).await;
+    let ben = || Newcomer {
+        username: "ben".parse().unwrap(),
+        password: Password::chosen("long enough".into()).unwrap(),
+        client: None,
+        device_name: None,
+    };
+    let refused = Ports::new().build().0.register(ben()).await;
     assert!(
         matches!(refused, Err(AppError::RegistrationClosed)),
         "{refused:?}"
@@ -141,8 +146,7 @@ async fn registration_is_closed_unless_the_operator_opens_it() {
         .accounts
         .expect_create()
         .returning(|_, _, _| Ok(CreateOutcome::NameTaken));
-    let (name, password) = parsed();
-    let taken = ports.build().0.register(name, password, None, None).await;
+    let taken = ports.build().0.register(ben()).await;
     assert!(matches!(taken, Err(AppError::NameTaken)), "{taken:?}");
 }
 
